@@ -1,0 +1,78 @@
+# Everything there is to do here. `make run` and `make test` need nothing but Python 3.11.
+
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+UV := .tools/bin/uv
+BIN := .venv/bin
+READY := .venv/.ready
+CODE := app.py stacks lambdas worker_container remotejob tests benchmarks
+
+export UV_PYTHON_DOWNLOADS := never
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run local test check fix synth deploy bench lock snapshots clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(READY)  ## the main job, on the photos in examples/: AWS embedded, results on disk
+	@$(BIN)/remotejob local --process examples/photos --results build/results
+
+local: $(READY)  ## the same system, and it stays up; Ctrl-C takes it down
+	@$(BIN)/remotejob local
+
+test: $(READY)  ## all tests
+	$(BIN)/pytest
+
+check: $(READY)  ## format, lint, types, import contracts
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(READY)  ## format, and mend what the linter can
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+synth: $(READY)  ## synthesize the stacks into cdk.out/
+	CDK_OUTDIR=cdk.out $(BIN)/python app.py
+
+deploy: $(READY)  ## deploy with the AWS CDK (needs Node, Docker and AWS credentials)
+	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes aws-cdk@2.1148.1 deploy --all
+
+bench: $(READY)  ## count what a job costs: requests, CPU, and 100,000 due at once
+	$(BIN)/python -m benchmarks
+
+snapshots: $(READY)  ## write the template snapshots anew
+	$(BIN)/pytest tests/stacks --snapshot-update
+
+lock: $(UV)  ## resolve the dependencies anew into requirements/
+	@for set in dev:test functions:functions worker:worker,examples; do \
+	  extras=$$(echo $${set#*:} | tr , '\n' | sed 's/^/--extra /' | tr '\n' ' '); \
+	  $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --python-version 3.11 $$extras pyproject.toml -o requirements/$${set%%:*}.txt || exit 1; \
+	done
+	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(UV) pip compile --quiet --universal \
+	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --python-version 3.11 - -o requirements/uv.txt
+
+clean:  ## remove everything that was made here
+	rm -rf .venv .tools build cdk.out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# uv goes into a folder of the project's own; where Python came without venv, pip alone will do
+$(UV): requirements/uv.txt
+	@test -n "$(PYTHON)" || { echo "remotejob needs Python 3.11 or newer; install it first" >&2; exit 1; }
+	@echo "setting up: uv"
+	@$(PYTHON) -m venv .tools 2>/dev/null \
+	  && .tools/bin/python -m pip install --quiet --require-hashes -r requirements/uv.txt \
+	  || $(PYTHON) -m pip install --quiet --require-hashes --target .tools --upgrade -r requirements/uv.txt
+	@touch $@
+
+$(READY): $(UV) requirements/dev.txt pyproject.toml
+	@echo "setting up: the locked dependencies"
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	@$(UV) pip sync --quiet --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --no-deps --editable .
+	@touch $@

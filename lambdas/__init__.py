@@ -1,0 +1,1 @@
+"""The Lambda functions: thin shells around one call of the library each."""

@@ -1,0 +1,127 @@
+"""Lambda: uploads, by way of their queue, become jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes import (
+    S3Event,
+    S3EventBridgeNotificationEvent,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.logs import share_logger
+from remotejob.backends.aws import from_environment
+from remotejob.domain.times import to_ms
+from remotejob.ingest import Upload, ingest
+from remotejob.names import Env
+from remotejob.ports import Installation
+from remotejob.settings import DEFAULT_FILE, Settings, load
+
+logger = Logger(service="on_upload")
+share_logger(logger)
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+class UnknownEvent(ValueError):
+    """A message on the uploads queue that tells of no upload."""
+
+
+@cache
+def _setting_up() -> tuple[Settings, Installation]:
+    """Once for the life of the function; not at import, so that a test sets the environment."""
+    root = Path(os.environ.get("LAMBDA_TASK_ROOT", "."))
+    return load(os.environ.get(Env.SETTINGS, root / DEFAULT_FILE)), from_environment()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Make a job of each upload in a batch; report the messages that failed, and no others."""
+    return process_partial_response(
+        event=event, record_handler=_on_message, processor=processor, context=context
+    )
+
+
+def _on_message(record: SQSRecord) -> None:
+    settings, installation = _setting_up()
+    try:
+        for upload in uploads_in(record.body):
+            ingest(upload, settings, installation)
+    except Exception:
+        # said here: the batch answer carries ids alone
+        logger.exception("message not processed", extra={"message_id": record.message_id})
+        raise
+
+
+def uploads_in(body: str) -> Iterator[Upload]:
+    """The uploads a message tells of.
+
+    It understands what EventBridge delivers, and S3's own notifications, whose keys are
+    url-encoded; S3's test event is none.
+
+    Raises: UnknownEvent.
+    Source: Amazon S3, "EventBridge event message structure" and "Event message structure".
+    """
+    try:
+        event = json.loads(body)
+    except ValueError:
+        raise UnknownEvent(f"not JSON: {body[:200]!r}") from None
+    match event:
+        case {"source": "aws.s3", "detail-type": "Object Created"}:
+            yield _from_event_bridge(S3EventBridgeNotificationEvent(event))
+        case {"Event": "s3:TestEvent"}:
+            logger.info("test event of S3: the notification is set up")
+        case {"Records": [*_]}:
+            yield from _from_notification(S3Event(event))
+        case _:
+            raise UnknownEvent(
+                f"neither an EventBridge event nor a notification of S3: {body[:200]}"
+            )
+
+
+def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
+    detail = event.detail
+    try:
+        return Upload(
+            bucket=detail.bucket.name,
+            key=detail.object.key,
+            size=int(detail.object.size or 0),
+            etag=detail.object.etag,
+            version=detail.object.version_id or None,
+            sequencer=detail.object.sequencer or None,
+            at_ms=to_ms(datetime.fromisoformat(event.time)),
+        )
+    except (KeyError, ValueError) as problem:
+        raise UnknownEvent(f"an Object Created event without {problem}") from None
+
+
+def _from_notification(event: S3Event) -> Iterator[Upload]:
+    for record in event.records:
+        if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
+            logger.info("not an upload", extra={"event": record.event_name})
+            continue
+        found = record.s3.get_object
+        yield Upload(
+            bucket=record.s3.bucket.name,
+            key=unquote_plus(found.key),
+            size=int(found.size or 0),
+            etag=found.etag,
+            version=found.version_id or None,
+            sequencer=found.sequencer or None,
+            at_ms=to_ms(datetime.fromisoformat(record.event_time)),
+        )

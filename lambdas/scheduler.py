@@ -1,0 +1,46 @@
+"""Lambda: the scheduler's tick, once a minute, and the sweep, every few hours."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import Any, Final
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from lambdas.logs import share_logger
+from remotejob.backends.aws import from_environment
+from remotejob.ports import Installation
+from remotejob.scheduler import tick
+from remotejob.sweep import sweep
+
+logger = Logger(service="scheduler")
+share_logger(logger)
+
+_TO_SPARE: Final = timedelta(seconds=20)
+"""Left for the batch under way when the time is up."""
+
+_WORK: Final = {"tick": tick, "sweep": sweep}
+
+
+@cache
+def _installation() -> Installation:
+    return from_environment()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Do what the rule's input asks for: `{"do": "tick"}` or `{"do": "sweep"}`.
+
+    Raises: ValueError, when it asks for anything else.
+    """
+    work = _WORK.get(event.get("do", ""))
+    if work is None:
+        raise ValueError(f"do={event.get('do')!r}: use one of {', '.join(_WORK)}")
+    spare_ms = _TO_SPARE / timedelta(milliseconds=1)
+    counts = work(
+        _installation(), time_is_up=lambda: context.get_remaining_time_in_millis() < spare_ms
+    )
+    logger.info("done", extra={"counts": counts})
+    return dict(counts)

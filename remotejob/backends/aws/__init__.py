@@ -1,0 +1,8 @@
+"""DynamoDB, SQS, S3 and SSM."""
+
+from remotejob.backends.aws.connection import connect, from_environment
+from remotejob.backends.aws.files import S3Files
+from remotejob.backends.aws.messages import SqsMessages
+from remotejob.backends.aws.store import DynamoStore
+
+__all__ = ["DynamoStore", "S3Files", "SqsMessages", "connect", "from_environment"]

@@ -1,0 +1,133 @@
+"""Files in S3."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+from remotejob.ports import Area, Stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+MULTIPART_FROM: Final = 16 * 1024 * 1024
+"""Bytes from which a file goes up in parts. Below, one request does it."""
+
+_TRANSFER: Final = TransferConfig(multipart_threshold=MULTIPART_FROM, max_concurrency=4)
+_DELETES_IN_A_BATCH: Final = 1000
+_DOWNLOAD_TRIES: Final = 3
+_BROKEN_STREAM: Final = (
+    ConnectionClosedError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+
+
+class S3Files:
+    """An `ObjectStore` in two buckets."""
+
+    def __init__(self, client: S3Client, buckets: Mapping[Area, str]) -> None:
+        self._client = client
+        self._buckets = buckets
+
+    def put(
+        self, area: Area, key: str, body: bytes | BinaryIO, *, content_type: str | None = None
+    ) -> Stored:
+        bucket = self._buckets[area]
+        extra: dict[str, Any] = {} if content_type is None else {"ContentType": content_type}
+        size = len(body) if isinstance(body, bytes) else _size_left(body)
+        if size is not None and size < MULTIPART_FROM:
+            answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)
+            return _stored(bucket, key, size, answer)
+        stream = cast(BinaryIO, body)
+        self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra, Config=_TRANSFER)
+        # the transfer does not say what it made; the key is this job's or this run's alone
+        head = self._client.head_object(Bucket=bucket, Key=key)
+        return _stored(bucket, key, head["ContentLength"], head)
+
+    def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
+        return cast(BinaryIO, self._get(bucket, key, version)["Body"])
+
+    def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
+        # one GET, where boto3's own download asks for the size first
+        for left in reversed(range(_DOWNLOAD_TRIES)):
+            handle, part = tempfile.mkstemp(prefix=".part-", dir=to.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    shutil.copyfileobj(self._get(bucket, key, version)["Body"], file, 1 << 20)
+                Path(part).replace(to)
+            except _BROKEN_STREAM:
+                if not left:
+                    raise
+            else:
+                return
+            finally:
+                Path(part).unlink(missing_ok=True)
+
+    def bucket(self, area: Area) -> str:
+        return self._buckets[area]
+
+    def keys(self, area: Area, prefix: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._buckets[area], Prefix=prefix
+        )
+        for page in pages:
+            for found in page.get("Contents", []):
+                yield found["Key"]
+
+    def delete(self, area: Area, keys: Iterable[str]) -> None:
+        left = iter(keys)
+        while batch := list(islice(left, _DELETES_IN_A_BATCH)):
+            answer = self._client.delete_objects(
+                Bucket=self._buckets[area],
+                Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
+            )
+            for error in answer.get("Errors", []):
+                raise PermissionError(f"cannot delete {error.get('Key')}: {error.get('Message')}")
+
+    def _get(self, bucket: str, key: str, version: str | None) -> Any:
+        which: dict[str, Any] = {} if version is None else {"VersionId": version}
+        try:
+            return self._client.get_object(Bucket=bucket, Key=key, **which)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404"):
+                at = "" if version is None else f" (version {version})"
+                raise FileNotFoundError(f"no file {key!r}{at} in bucket {bucket!r}") from None
+            raise
+
+
+def _stored(bucket: str, key: str, size: int, answer: Any) -> Stored:
+    version = answer.get("VersionId")
+    return Stored(
+        bucket=bucket,
+        key=key,
+        size=size,
+        etag=answer["ETag"].strip('"'),
+        # S3 calls the one version of an unversioned object "null"
+        version=None if version == "null" else version,
+    )
+
+
+def _size_left(stream: BinaryIO) -> int | None:
+    """Bytes from where the stream stands to its end, or None when it cannot tell."""
+    if not stream.seekable():
+        return None
+    here = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(here)
+    return end - here

@@ -1,0 +1,140 @@
+"""Message queues in SQS."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from remotejob.backends import limits
+from remotejob.domain.errors import QueueUnavailable
+from remotejob.ports import Address, Capabilities, Clock, Outgoing, Received
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+_TRIES: Final = 5
+_GONE: Final = frozenset(
+    {
+        "ReceiptHandleIsInvalid",
+        "InvalidParameterValue",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
+    }
+)
+"""Answers that say a message was deleted, or received by another since."""
+
+
+class SqsMessages:
+    """A `WorkQueue` on SQS standard queues; ten messages a request."""
+
+    def __init__(self, client: SQSClient, urls: Mapping[Address, str], clock: Clock) -> None:
+        self._client = client
+        self._urls = urls
+        self._clock = clock
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return limits.SQS
+
+    def send(self, address: Address, messages: Sequence[Outgoing]) -> None:
+        url = self._urls[address]
+        if len(messages) == 1:
+            (message,) = messages
+            self._client.send_message(
+                QueueUrl=url, MessageBody=message.body, DelaySeconds=_seconds(message.delay)
+            )
+            return
+        self._in_batches(
+            address,
+            [
+                {"MessageBody": message.body, "DelaySeconds": _seconds(message.delay)}
+                for message in messages
+            ],
+            lambda entries: self._client.send_message_batch(QueueUrl=url, Entries=entries),
+        )
+
+    def receive(
+        self, address: Address, *, limit: int, wait: timedelta, hidden: timedelta
+    ) -> list[Received]:
+        answer = self._client.receive_message(
+            QueueUrl=self._urls[address],
+            MaxNumberOfMessages=limit,
+            WaitTimeSeconds=_seconds(wait),
+            VisibilityTimeout=_seconds(hidden),
+            MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+        )
+        return [
+            Received(
+                address=address,
+                body=message["Body"],
+                receipt=message["ReceiptHandle"],
+                sent_ms=int(message["Attributes"]["SentTimestamp"]),
+                receives=int(message["Attributes"]["ApproximateReceiveCount"]),
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+    def delete(self, address: Address, receipts: Sequence[str]) -> None:
+        url = self._urls[address]
+        self._in_batches(
+            address,
+            [{"ReceiptHandle": receipt} for receipt in receipts],
+            lambda entries: self._client.delete_message_batch(QueueUrl=url, Entries=entries),
+        )
+
+    def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
+        url = self._urls[address]
+        timeout = _seconds(span)
+        self._in_batches(
+            address,
+            [{"ReceiptHandle": receipt, "VisibilityTimeout": timeout} for receipt in receipts],
+            lambda entries: self._client.change_message_visibility_batch(
+                QueueUrl=url, Entries=entries
+            ),
+        )
+
+    def _in_batches(
+        self,
+        address: Address,
+        entries: list[dict[str, Any]],
+        request: Callable[[list[Any]], Any],
+    ) -> None:
+        """One request for ten entries; those that fail are tried again by themselves.
+
+        Raises: QueueUnavailable, naming what the queue said, after the last try.
+        """
+        refused: list[str] = []
+        for start in range(0, len(entries), self.capabilities.batch):
+            numbered = {
+                str(number): entry
+                for number, entry in enumerate(entries[start : start + self.capabilities.batch])
+            }
+            for attempt in range(_TRIES):
+                if attempt:
+                    self._back_off(attempt)
+                answer = request([{"Id": key, **entry} for key, entry in numbered.items()])
+                failed = {
+                    failure["Id"]: failure["Code"]
+                    for failure in answer.get("Failed", [])
+                    if failure["Code"] not in _GONE
+                }
+                numbered = {key: numbered[key] for key in failed}
+                if not numbered:
+                    break
+            else:
+                refused += failed.values()
+        if refused:
+            raise QueueUnavailable(
+                f"queue {address.queue!r} ({address.channel}) refused {len(refused)} of "
+                f"{len(entries)} messages: {', '.join(sorted(set(refused)))}"
+            )
+
+    def _back_off(self, attempt: int) -> None:
+        self._clock.sleep(timedelta(seconds=random.uniform(0, 0.05 * 2**attempt)))  # noqa: S311
+
+
+def _seconds(span: timedelta) -> int:
+    """Whole seconds, rounded up: a message must not come before its time."""
+    return -(-span // timedelta(seconds=1))

@@ -1,0 +1,19 @@
+"""The real clock."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+
+class SystemClock:
+    """Time as the machine has it."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, span: timedelta) -> None:
+        time.sleep(span.total_seconds())

@@ -1,0 +1,120 @@
+"""Message queues in memory, with SQS's visibility timeouts, delays and dead-letter queues."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from remotejob.backends import limits
+from remotejob.domain.times import span_ms
+from remotejob.ports import Address, Capabilities, Channel, Clock, Outgoing, Received
+
+MAX_RECEIVES: Final = 1000
+"""As the stacks set it: a last resort, the job's own record decides long before."""
+
+
+@dataclass(slots=True)
+class _Message:
+    number: int
+    body: str
+    sent_ms: int
+    visible_ms: int
+    receives: int = 0
+    receipt: str = ""
+
+
+class MemoryMessages:
+    """A `WorkQueue` in memory. Oldest first, as far as visibility allows."""
+
+    def __init__(self, clock: Clock, *, max_receives: int = MAX_RECEIVES) -> None:
+        self._clock = clock
+        self._max_receives = max_receives
+        self._queues: defaultdict[Address, dict[int, _Message]] = defaultdict(dict)
+        self._numbers = itertools.count(1)
+        self._changed = threading.Condition()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return limits.SQS
+
+    def send(self, address: Address, messages: Sequence[Outgoing]) -> None:
+        with self._changed:
+            now = self._clock.now_ms()
+            for message in messages:
+                if message.delay > self.capabilities.max_delay:
+                    raise ValueError(f"{message.delay} is longer than a message can be delayed")
+                seconds = -(-span_ms(message.delay) // 1000)
+                self._put(address, message.body, now, now + seconds * 1000)
+            self._changed.notify_all()
+
+    def receive(
+        self, address: Address, *, limit: int, wait: timedelta, hidden: timedelta
+    ) -> list[Received]:
+        with self._changed:
+            received = self._take(address, limit, hidden)
+            if not received and wait:
+                # by the real clock: under a simulated one the caller waits for nothing
+                self._changed.wait(wait.total_seconds())
+                received = self._take(address, limit, hidden)
+            return received
+
+    def delete(self, address: Address, receipts: Sequence[str]) -> None:
+        with self._changed:
+            for message in self._held(address, receipts):
+                del self._queues[address][message.number]
+
+    def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
+        with self._changed:
+            for message in self._held(address, receipts):
+                message.visible_ms = self._clock.now_ms() + span_ms(span)
+            self._changed.notify_all()
+
+    def bodies(self, address: Address) -> list[str]:
+        """What is in a queue, hidden messages included."""
+        with self._changed:
+            return [message.body for message in self._queues[address].values()]
+
+    def _put(self, address: Address, body: str, now_ms: int, visible_ms: int) -> None:
+        number = next(self._numbers)
+        self._queues[address][number] = _Message(number, body, now_ms, visible_ms)
+
+    def _take(self, address: Address, limit: int, hidden: timedelta) -> list[Received]:
+        now = self._clock.now_ms()
+        queue = self._queues[address]
+        taken: list[Received] = []
+        for message in list(queue.values()):
+            if len(taken) == limit:
+                break
+            if message.visible_ms > now:
+                continue
+            if message.receives >= self._max_receives:
+                del queue[message.number]
+                self._put(Address(address.queue, Channel.DEAD_LETTER), message.body, now, now)
+                continue
+            message.receives += 1
+            message.visible_ms = now + span_ms(hidden)
+            message.receipt = f"{message.number}.{message.receives}"
+            taken.append(
+                Received(
+                    address=address,
+                    body=message.body,
+                    receipt=message.receipt,
+                    sent_ms=message.sent_ms,
+                    receives=message.receives,
+                )
+            )
+        return taken
+
+    def _held(self, address: Address, receipts: Sequence[str]) -> list[_Message]:
+        queue = self._queues[address]
+        held = (queue.get(int(receipt.partition(".")[0])) for receipt in receipts)
+        return [
+            message
+            for message, receipt in zip(held, receipts, strict=True)
+            if message is not None and message.receipt == receipt
+        ]

@@ -1,0 +1,402 @@
+"""Every change a job's record can undergo, with the condition that guards it.
+
+A change is data: the stores carry it out and know nothing of jobs. Each condition has a name and
+says which crash or race it answers. In the time lines, A and B are workers, S is the scheduler, M
+a manager; time runs to the right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from remotejob.domain.conditions import (
+    Absent,
+    All,
+    AtLeast,
+    AtMost,
+    Either,
+    Expression,
+    Is,
+    Item,
+    Present,
+    Value,
+    state_is,
+)
+from remotejob.domain.record import Failure, JobRecord, attention_key, errors_to_json
+from remotejob.domain.states import Command, State, sources_of
+from remotejob.names import Field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """A named expression."""
+
+    name: str
+    expression: Expression
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """An update of one record, refused unless its condition holds."""
+
+    job_id: str
+    condition: Condition
+    values: Item
+    """What the condition compares with, by name."""
+    set: Item = field(default_factory=dict)
+    add: Mapping[Field, int] = field(default_factory=dict)
+    remove: tuple[Field, ...] = ()
+
+
+_EXISTS: Final = Present(Field.PK)
+"""In every condition: DynamoDB's update makes an item that is not there.
+
+    M  remove ─────────▶ (nothing left)
+    A  heartbeat ─────────────────────▶ would make a ghost: an item with a lease and no job
+"""
+
+CLAIM: Final = Condition(
+    name="claim",
+    # Two messages of one job, or one delivered twice:
+    #     A  receive ── claim ✓ ── runs …
+    #     B  receive ───────── claim ✗ (running, lease live) ── hides its message
+    # A cancelled run still winding down while the job is restarted (cancel leaves the lease):
+    #     A  runs ─────────────────── heartbeat: stop ── clears the lease
+    #     M     cancel ── restart
+    #     B                 claim ✗ (lease live) ── hides ──────────────── claim ✓
+    # A clock behind the record's last writer would set its time stamps back: it is refused, and
+    # claims again with the record's own time.
+    expression=All(
+        _EXISTS,
+        Either(
+            state_is(State.READY),
+            All(state_is(State.WAITING), AtMost(Field.DUE, "now"), Absent(Field.BLOCKED)),
+        ),
+        Either(Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed")),
+        AtMost(Field.UPDATED, "stamp"),
+    ),
+)
+
+SAME_LAPSED_RUN: Final = Condition(
+    name="same_lapsed_run",
+    # Two workers find the same dead run, or its heartbeat comes back just in time:
+    #     A  runs ── (silent) ────────── heartbeat ✓ or ✗, whichever is first
+    #     B                     reclaim ✓ ── runs …
+    #     C                     reclaim ✗ (the run is B's now)
+    expression=All(
+        _EXISTS,
+        state_is(State.RUNNING),
+        Is(Field.RUN, "seen_run"),
+        AtMost(Field.LEASE, "lapsed"),
+    ),
+)
+
+OWN_LIVE_RUN: Final = Condition(
+    name="own_live_run",
+    # A lost lease is never revived: somebody may be reading it as lapsed at this moment.
+    #     A  runs ── (silent past its lease) ── heartbeat ✗ ── stops
+    #     B                                       claim ✓
+    expression=All(
+        _EXISTS,
+        state_is(State.RUNNING),
+        Is(Field.RUN, "run"),
+        AtLeast(Field.LEASE, "now"),
+    ),
+)
+
+OWN_RUN: Final = Condition(
+    name="own_run",
+    # The fencing token: an outcome counts only under the run id of the current claim.
+    #     A  runs ── (stalls) ──────────────────────────── complete ✗
+    #     B               claim ✓ ── runs ── complete ✓
+    # The answer to a commit can be lost, and the commit be sent again: then it is refused by its
+    # own effect, and the run id that stays in the record says so.
+    expression=All(_EXISTS, state_is(*sources_of(Command.COMPLETE)), Is(Field.RUN, "run")),
+)
+
+CANCELLED_RUN: Final = Condition(
+    name="cancelled_run",
+    # Only the holder clears the lease of a cancelled run, so that a restart cannot overlap it.
+    expression=All(_EXISTS, state_is(State.CANCELLED), Is(Field.RUN, "run")),
+)
+
+SAME_MARK: Final = Condition(
+    name="same_mark",
+    # The mark moves only if nothing moved it since it was read:
+    #     S  reads mark ── sends ──────────── moves it ✗ (the job is claimed, its mark is gone)
+    #     A                        claim ✓
+    expression=All(_EXISTS, Is(Field.ATTENTION, "seen_kind"), Is(Field.ATTENTION_AT, "seen_at")),
+)
+
+OWED_BY_RUN: Final = Condition(
+    name="owed_by_run",
+    # Two carry out the consequences of one end; the later must not clear what a new end owes.
+    #     A  fails (owes) ── status sent ─────────────────────── settle ✗
+    #     S                    status sent ── settle ✓
+    #     M                                       restart …
+    expression=All(_EXISTS, Is(Field.OWED, "owed"), Is(Field.FINISHED, "finished")),
+)
+
+UNCHANGED: Final = Condition(
+    name="unchanged",
+    # The sweep marks what it sent for, unless the job went on meanwhile.
+    expression=All(_EXISTS, Is(Field.UPDATED, "seen_updated")),
+)
+
+
+class Attention:
+    """Kinds of mark in the attention index."""
+
+    WAITING: Final = "waiting"
+    """Due at that time, or a message for it to be looked after."""
+    RUNNING: Final = "running"
+    """Its lease to be looked at then."""
+    OWED: Final = "owed"
+    """Ended, with consequences to be carried out."""
+    FAILED: Final = "failed"
+    """Ended failed at that time; nobody acts on it, it is there to be listed."""
+
+    ACTED_ON: Final = (WAITING, RUNNING, OWED)
+
+
+OWED_STATUS: Final = "status"
+"""What an end owes: the status message."""
+
+
+def claim(
+    job_id: str,
+    *,
+    run_id: str,
+    worker: str,
+    now_ms: int,
+    stamp_ms: int,
+    lease_ms: int,
+    skew_ms: int,
+) -> Change:
+    """Take a runnable job for one run. `stamp_ms` is `now_ms`, or later if the record is."""
+    return Change(
+        job_id=job_id,
+        condition=CLAIM,
+        values={"now": now_ms, "lapsed": now_ms - skew_ms, "stamp": stamp_ms},
+        set=_run_begins(run_id, worker, stamp_ms, now_ms + lease_ms),
+        add={Field.ATTEMPT: 1},
+        remove=_MARK,
+    )
+
+
+def reclaim(
+    record: JobRecord, *, run_id: str, worker: str, now_ms: int, lease_ms: int, skew_ms: int
+) -> Change:
+    """Take a job whose worker fell silent; the lapsed lease counts as a crash."""
+    return Change(
+        job_id=record.id,
+        condition=SAME_LAPSED_RUN,
+        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms},
+        set=_run_begins(run_id, worker, max(now_ms, record.updated_ms), now_ms + lease_ms),
+        add={Field.ATTEMPT: 1, Field.CRASHES: 1},
+        remove=_MARK,
+    )
+
+
+def heartbeat(
+    record: JobRecord,
+    *,
+    now_ms: int,
+    lease_ms: int,
+    report: Item,
+    mark_ms: int | None,
+) -> Change:
+    """Extend the lease and write what the run reports.
+
+    `mark_ms` is given at the first heartbeat alone: later ones leave the index key in peace.
+    """
+    mark = {} if mark_ms is None else _mark(Attention.RUNNING, record.id, mark_ms)
+    return Change(
+        job_id=record.id,
+        condition=OWN_LIVE_RUN,
+        values={"run": _run_of(record), "now": now_ms},
+        set={
+            Field.LEASE: now_ms + lease_ms,
+            Field.UPDATED: max(now_ms, record.updated_ms),
+            **report,
+            **mark,
+        },
+    )
+
+
+def complete(record: JobRecord, *, now_ms: int, retention_ms: int, report: Item) -> Change:
+    """The run's outcome is the job's. `report` holds the result, outputs and last log lines."""
+    finished = max(now_ms, record.updated_ms)
+    return _own_run_ends(
+        record,
+        {
+            Field.STATE: State.COMPLETED,
+            Field.FINISHED: finished,
+            Field.UPDATED: finished,
+            Field.EXPIRES: (finished + retention_ms) // 1000,
+            **report,
+        },
+        remove=(Field.LEASE, *_MARK),
+    )
+
+
+def fail_for_good(record: JobRecord, failure: Failure, *, now_ms: int, report: Item) -> Change:
+    """No attempt is left, or none would help."""
+    finished = max(now_ms, record.updated_ms)
+    return _own_run_ends(
+        record,
+        {**_ended_failed(record, failure, finished), **report},
+        add={Field.FAILURES: 1},
+        remove=(Field.LEASE,),
+    )
+
+
+def fail_and_wait(
+    record: JobRecord, failure: Failure, *, now_ms: int, due_ms: int, mark_ms: int, report: Item
+) -> Change:
+    """Try again at `due_ms`; the scheduler looks after it at `mark_ms`."""
+    return _own_run_ends(
+        record,
+        {
+            Field.STATE: State.WAITING,
+            Field.DUE: due_ms,
+            Field.UPDATED: max(now_ms, record.updated_ms),
+            Field.ERRORS: errors_to_json((*record.errors, failure)),
+            **_mark(Attention.WAITING, record.id, mark_ms),
+            **report,
+        },
+        add={Field.FAILURES: 1},
+        remove=(Field.LEASE,),
+    )
+
+
+def release(record: JobRecord, *, now_ms: int, counted: bool, report: Item) -> Change:
+    """Give the job back; the attempt is taken off the count unless `counted`."""
+    add = {Field.RELEASES: 1}
+    if not counted:
+        add[Field.ATTEMPT] = -1
+    return _own_run_ends(
+        record,
+        {Field.STATE: State.READY, Field.UPDATED: max(now_ms, record.updated_ms), **report},
+        add=add,
+        remove=(Field.LEASE, *_MARK),
+    )
+
+
+def expire(record: JobRecord, *, now_ms: int, skew_ms: int) -> Change:
+    """Fail a job whose workers died too often; the last death counts."""
+    crashes = record.crashes + 1
+    times = "once" if crashes == 1 else f"{crashes} times"
+    failure = Failure(
+        run_id=_run_of(record),
+        attempt=record.attempt,
+        at_ms=now_ms,
+        kind="WorkerDied",
+        message=f"the worker died {times} while it ran this job",
+    )
+    return Change(
+        job_id=record.id,
+        condition=SAME_LAPSED_RUN,
+        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms},
+        set=_ended_failed(record, failure, max(now_ms, record.updated_ms)),
+        add={Field.CRASHES: 1},
+        remove=(Field.LEASE,),
+    )
+
+
+def let_go_of_cancelled(record: JobRecord, *, run_id: str) -> Change:
+    """The holder of a cancelled run has stopped."""
+    return Change(
+        job_id=record.id, condition=CANCELLED_RUN, values={"run": run_id}, remove=(Field.LEASE,)
+    )
+
+
+def move_mark(record: JobRecord, *, to_ms: int) -> Change:
+    """Look at the record again at `to_ms`."""
+    assert record.attention is not None
+    assert record.attention_ms is not None
+    return Change(
+        job_id=record.id,
+        condition=SAME_MARK,
+        values={"seen_kind": record.attention, "seen_at": record.attention_ms},
+        set={Field.ATTENTION_AT: to_ms},
+    )
+
+
+def settle(record: JobRecord, *, retention_ms: int) -> Change:
+    """Nothing is owed any more: the record may expire."""
+    assert record.owed is not None
+    assert record.finished_ms is not None
+    expires: dict[str, Value] = {Field.EXPIRES: (record.finished_ms + retention_ms) // 1000}
+    failed = record.state is State.FAILED
+    listed = _mark(Attention.FAILED, record.id, record.finished_ms) if failed else {}
+    return Change(
+        job_id=record.id,
+        condition=OWED_BY_RUN,
+        values={"owed": record.owed, "finished": record.finished_ms},
+        set={**expires, **listed},
+        remove=(Field.OWED,) if failed else (Field.OWED, *_MARK),
+    )
+
+
+def swept(record: JobRecord, *, now_ms: int) -> Change:
+    """The sweep has seen to it; it does so once a day."""
+    return Change(
+        job_id=record.id,
+        condition=UNCHANGED,
+        values={"seen_updated": record.updated_ms},
+        set={Field.SWEPT: now_ms},
+    )
+
+
+_MARK: Final = (Field.ATTENTION, Field.ATTENTION_AT)
+
+
+def _mark(kind: str, job_id: str, at_ms: int) -> dict[str, Value]:
+    return {Field.ATTENTION: attention_key(kind, job_id), Field.ATTENTION_AT: at_ms}
+
+
+def _run_begins(run_id: str, worker: str, stamp_ms: int, lease_until_ms: int) -> dict[str, Value]:
+    return {
+        Field.STATE: State.RUNNING,
+        Field.RUN: run_id,
+        Field.WORKER: worker,
+        Field.LEASE: lease_until_ms,
+        Field.STARTED: stamp_ms,
+        Field.UPDATED: stamp_ms,
+    }
+
+
+def _ended_failed(record: JobRecord, failure: Failure, finished_ms: int) -> dict[str, Value]:
+    return {
+        Field.STATE: State.FAILED,
+        Field.FINISHED: finished_ms,
+        Field.UPDATED: finished_ms,
+        Field.ERRORS: errors_to_json((*record.errors, failure)),
+        Field.OWED: OWED_STATUS,
+        **_mark(Attention.OWED, record.id, finished_ms),
+    }
+
+
+def _own_run_ends(
+    record: JobRecord,
+    to_set: Item,
+    *,
+    remove: tuple[Field, ...],
+    add: Mapping[Field, int] | None = None,
+) -> Change:
+    return Change(
+        job_id=record.id,
+        condition=OWN_RUN,
+        values={"run": _run_of(record)},
+        set=to_set,
+        add=add or {},
+        remove=remove,
+    )
+
+
+def _run_of(record: JobRecord) -> str:
+    assert record.run_id is not None, f"{record.id} has no run"
+    return record.run_id

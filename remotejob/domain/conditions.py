@@ -1,0 +1,183 @@
+"""What must hold for a change, written once and read by every store.
+
+A condition is a small tree. `holds` evaluates it on a record, which is what the in-memory store
+does; `text` writes it as a DynamoDB condition expression. A comparison with an attribute that is
+absent is false, as in DynamoDB.
+
+Source: Amazon DynamoDB, "Comparison operator and function reference".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from remotejob.domain.states import State
+from remotejob.names import Field
+
+Value = str | int | frozenset[str]
+Item = Mapping[str, Value]
+"""A record as the stores hold it: attribute names to text, whole numbers or sets of text."""
+
+
+class Expression(Protocol):
+    """A part of a condition."""
+
+    def holds(self, item: Item, values: Item) -> bool:
+        """Whether it is true of `item`, with `values` for what is named."""
+        ...
+
+    def text(self) -> str:
+        """As DynamoDB writes it; named values begin with a colon."""
+        ...
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        """Values that belong to the expression itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    field: Field
+
+    def holds(self, item: Item, values: Item) -> bool:  # noqa: ARG002 (same shape for all)
+        return self.field in item
+
+    def text(self) -> str:
+        return f"attribute_exists({self.field})"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    field: Field
+
+    def holds(self, item: Item, values: Item) -> bool:  # noqa: ARG002 (same shape for all)
+        return self.field not in item
+
+    def text(self) -> str:
+        return f"attribute_not_exists({self.field})"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Is:
+    """The attribute equals the named value."""
+
+    field: Field
+    value: str
+
+    def holds(self, item: Item, values: Item) -> bool:
+        return self.field in item and item[self.field] == values[self.value]
+
+    def text(self) -> str:
+        return f"{self.field} = :{self.value}"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """The attribute is a number no greater than the named value."""
+
+    field: Field
+    value: str
+
+    def holds(self, item: Item, values: Item) -> bool:
+        return self.field in item and _number(item[self.field]) <= _number(values[self.value])
+
+    def text(self) -> str:
+        return f"{self.field} <= :{self.value}"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class AtLeast:
+    """The attribute is a number no smaller than the named value."""
+
+    field: Field
+    value: str
+
+    def holds(self, item: Item, values: Item) -> bool:
+        return self.field in item and _number(item[self.field]) >= _number(values[self.value])
+
+    def text(self) -> str:
+        return f"{self.field} >= :{self.value}"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """The job stands in one of these states."""
+
+    states: frozenset[State]
+
+    def holds(self, item: Item, values: Item) -> bool:  # noqa: ARG002 (same shape for all)
+        return item.get(Field.STATE) in self.states
+
+    def text(self) -> str:
+        names = sorted(self.states)
+        if len(names) == 1:
+            return f"{Field.STATE} = :{names[0]}"
+        return f"{Field.STATE} IN ({', '.join(f':{name}' for name in names)})"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        return ((str(name), str(name)) for name in sorted(self.states))
+
+
+class All:
+    """Every part holds."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: Expression) -> None:
+        self.parts = parts
+
+    def holds(self, item: Item, values: Item) -> bool:
+        return all(part.holds(item, values) for part in self.parts)
+
+    def text(self) -> str:
+        return " AND ".join(part.text() for part in self.parts)
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        for part in self.parts:
+            yield from part.constants()
+
+
+class Either:
+    """At least one part holds."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *parts: Expression) -> None:
+        self.parts = parts
+
+    def holds(self, item: Item, values: Item) -> bool:
+        return any(part.holds(item, values) for part in self.parts)
+
+    def text(self) -> str:
+        return f"({' OR '.join(f'({part.text()})' for part in self.parts)})"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        for part in self.parts:
+            yield from part.constants()
+
+
+def state_is(*states: State) -> In:
+    return In(frozenset(states))
+
+
+def _number(value: Value) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is compared as a number")
+    return value

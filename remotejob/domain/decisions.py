@@ -1,0 +1,92 @@
+"""What a worker does with the message of a job it could not claim.
+
+Pure: from the record that refused the claim to one verdict, so that every row can be tested.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from remotejob.domain.record import JobRecord
+from remotejob.domain.states import State
+from remotejob.domain.times import span_ms
+
+CRASH_BUDGET: Final = 3
+"""Worker deaths one job may cause before it is failed."""
+
+CLOCK_SKEW: Final = timedelta(seconds=2)
+"""How far two workers' clocks may lie apart: a lease counts as lapsed only that much later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """Its worker is dead: claim it, and count the crash."""
+
+    record: JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Its workers died too often: fail it."""
+
+    record: JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAgain:
+    """Nothing was in the way but a clock behind the record's: claim with the record's time."""
+
+    stamp_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hide:
+    """Somebody runs it: hide the message until the lease would end."""
+
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not yet due: put a delayed message in the place of this one, or leave it to the scheduler."""
+
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """It has ended: carry out the consequences again, then delete the message."""
+
+    record: JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Delete the message; whoever makes the job runnable sends a new one."""
+
+    reason: str
+
+
+Verdict = Reclaim | Expire | ClaimAgain | Hide | Wait | Conclude | Drop
+
+
+def after_refused_claim(record: JobRecord | None, *, now_ms: int) -> Verdict:
+    """What to do, given the record that refused the claim (None: there is none)."""
+    if record is None:
+        return Drop("there is no such job")
+    if record.terminal:
+        return Conclude(record)
+    lapses_ms = None if record.lease_ms is None else record.lease_ms + span_ms(CLOCK_SKEW)
+    if lapses_ms is not None and lapses_ms > now_ms:
+        return Hide(lapses_ms)
+    if record.state is State.RUNNING:
+        return Expire(record) if record.crashes >= CRASH_BUDGET else Reclaim(record)
+    if record.state is State.PAUSED:
+        return Drop("the job is paused")
+    if record.blocked:
+        return Drop("the job waits for others")
+    if not record.runnable(now_ms) and record.due_ms is not None:
+        return Wait(record.due_ms)
+    return ClaimAgain(max(now_ms, record.updated_ms))

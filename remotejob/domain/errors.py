@@ -1,0 +1,168 @@
+"""Everything this library raises on purpose.
+
+    RemoteJobError
+    ├── InvalidInput            refused before any AWS call
+    │   ├── InvalidName         a queue, task, file or output name
+    │   ├── InvalidBody         a missing, empty or oversized file
+    │   ├── InvalidData         data, result or options that cannot be stored
+    │   ├── UnknownQueue
+    │   └── UnknownTask
+    ├── SettingsError           remotejob.toml, or the environment of a worker or function
+    ├── SystemNotFound          nothing deployed under that name
+    ├── AccessProblem           credentials missing, or not allowed
+    ├── JobNotFound
+    ├── CommandRefused          the job's state does not allow the command
+    ├── JobFailed               asked for the result of a job that failed or was cancelled
+    ├── JobUnfinished           asked for the result of a job that has not ended
+    ├── WaitTimeout             the job did not finish in the time given
+    ├── OutputNotFound
+    ├── QueueUnavailable        messages were not taken; says which
+    ├── PartlySubmitted         some jobs of many were stored, others were not; says which
+    └── RunInterrupted          raised inside a task, at its next call of the library
+        ├── LeaseLost           another run may own the job now
+        ├── JobCancelled
+        ├── TimedOut            the task's `timeout` is over
+        └── WorkerStopping      the worker gives the job back
+
+Raised by a task to say how it ended: `Fatal` (do not try again).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+
+class RemoteJobError(Exception):
+    """Base of all errors raised by remotejob."""
+
+
+class InvalidInput(RemoteJobError, ValueError):
+    """A value was refused before anything was written."""
+
+
+class InvalidName(InvalidInput):
+    """A name holds what a name may not."""
+
+
+class InvalidBody(InvalidInput):
+    """The input of a job cannot be used."""
+
+
+class InvalidData(InvalidInput):
+    """Data cannot be stored as JSON, or is too large."""
+
+
+class UnknownQueue(InvalidInput):
+    """No queue of that name in the system."""
+
+    def __init__(self, queue: str, *, known: Collection[str]) -> None:
+        super().__init__(
+            f"unknown queue {queue!r}: this system has {_listed(known)}; "
+            "add it under [queues] in remotejob.toml and deploy"
+        )
+
+
+class UnknownTask(InvalidInput):
+    """No task of that name where it was looked for."""
+
+    def __init__(self, task: str, *, known: Collection[str], queue: str) -> None:
+        super().__init__(
+            f"unknown task {task!r}: queue {queue!r} runs {_listed(known)}; "
+            f"add it to `tasks` under [queues.{queue}] in remotejob.toml and deploy"
+        )
+
+
+class SettingsError(RemoteJobError):
+    """The settings cannot be used."""
+
+
+class SystemNotFound(RemoteJobError):
+    """Nothing is deployed under that name in this account and region."""
+
+
+class AccessProblem(RemoteJobError):
+    """AWS could not be asked, or did not allow it."""
+
+
+class JobNotFound(RemoteJobError):
+    """No job of that id."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"no job {job_id!r}: it may have been removed, or belong to another system"
+        )
+
+
+class CommandRefused(RemoteJobError):
+    """The job's state does not allow the command."""
+
+    def __init__(self, command: str, *, job_id: str, state: str, allowed: Collection[str]) -> None:
+        super().__init__(
+            f"cannot {command} job {job_id}: it is {state}; "
+            f"{command} is allowed when it is {_listed(allowed)}"
+        )
+
+
+class JobFailed(RemoteJobError):
+    """The job ended without a result."""
+
+
+class JobUnfinished(RemoteJobError):
+    """The job has not ended."""
+
+
+class WaitTimeout(RemoteJobError, TimeoutError):
+    """The job did not finish in the time given."""
+
+
+class OutputNotFound(RemoteJobError, KeyError):
+    """The job has no output of that name."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class QueueUnavailable(RemoteJobError):
+    """The queue did not take some messages, however often they were sent."""
+
+
+class PartlySubmitted(RemoteJobError):
+    """Some jobs were stored and sent, others were not."""
+
+    def __init__(self, message: str, *, stored: Sequence[str], refused: Sequence[str]) -> None:
+        super().__init__(message)
+        self.stored = tuple(stored)
+        """Ids of the jobs that will run."""
+        self.refused = tuple(refused)
+        """Ids of the jobs of which nothing was kept."""
+
+
+class RunInterrupted(RemoteJobError):
+    """This run of the job must stop."""
+
+
+class LeaseLost(RunInterrupted):
+    """The lease ended before it was extended, so another run may own the job now."""
+
+
+class JobCancelled(RunInterrupted):
+    """The job was cancelled while it ran."""
+
+
+class TimedOut(RunInterrupted):
+    """The run took longer than its task allows."""
+
+
+class WorkerStopping(RunInterrupted):
+    """The worker shuts down and has given the job back; another will run it anew."""
+
+
+class Fatal(Exception):
+    """Raise it in a task to fail the job for good, whatever its retry policy says.
+
+    Source: job-collection, `job.fail(error, {fatal: true})`.
+    """
+
+
+def _listed(names: Collection[str]) -> str:
+    return ", ".join(sorted(names)) if names else "none"

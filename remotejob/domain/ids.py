@@ -1,0 +1,83 @@
+"""Job ids, run ids, and where an id says its record lives.
+
+A job id is a ULID: 48 bits of milliseconds and 80 bits that tell jobs of one millisecond apart, in
+26 characters that sort by time. The partition of the record follows from the id alone, so nobody
+has to look it up, and a listing newest first needs no index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Final
+
+from remotejob.names import SHARDS
+
+Entropy = Callable[[int], bytes]
+"""Gives that many random bytes: `os.urandom`, or a seeded source in tests."""
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUE: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
+_JOB_ID: Final = re.compile(f"[0-7][{_ALPHABET}]{{25}}")
+_TIME_LETTERS: Final = 10
+
+
+def new_job_id(now_ms: int, entropy: Entropy) -> str:
+    """A fresh id for a job made at `now_ms`."""
+    return _ulid(now_ms, entropy(10))
+
+
+def upload_job_id(event_ms: int, *, bucket: str, key: str, version: str) -> str:
+    """The id of the job of one uploaded object version, the same for every delivery of its event.
+
+    The parts are length-prefixed, so that no two triples run into the same text.
+    """
+    digest = hashlib.sha256()
+    for part in (bucket, key, version):
+        encoded = part.encode()
+        digest.update(len(encoded).to_bytes(4, "big") + encoded)
+    return _ulid(event_ms, digest.digest()[:10])
+
+
+def new_run_id(entropy: Entropy) -> str:
+    """A fencing token for one claim, 16 hexadecimal digits."""
+    return entropy(8).hex()
+
+
+def is_job_id(text: str) -> bool:
+    return _JOB_ID.fullmatch(text) is not None
+
+
+def created_ms(job_id: str) -> int:
+    """The time within an id, milliseconds since the epoch."""
+    value = 0
+    for letter in job_id[:_TIME_LETTERS]:
+        value = value << 5 | _VALUE[letter]
+    return value
+
+
+def shard_of(job_id: str) -> int:
+    return _VALUE[job_id[-1]] % SHARDS
+
+
+def partition_of(job_id: str) -> str:
+    """The partition key of a job's record, such as `20261122#5`."""
+    return partition(
+        datetime.fromtimestamp(created_ms(job_id) / 1000, UTC).date(), shard_of(job_id)
+    )
+
+
+def partition(day: date, shard: int) -> str:
+    return f"{day:%Y%m%d}#{shard}"
+
+
+def first_id_at(time_ms: int) -> str:
+    """The smallest id of that millisecond: a bound for listings."""
+    return _ulid(time_ms, bytes(10))
+
+
+def _ulid(time_ms: int, tail: bytes) -> str:
+    number = time_ms << 80 | int.from_bytes(tail, "big")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

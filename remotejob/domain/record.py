@@ -1,0 +1,325 @@
+"""The record of a job: who it is and where it stands, the only truth about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from remotejob.domain.conditions import Item, Value
+from remotejob.domain.ids import partition_of, shard_of
+from remotejob.domain.priority import Lane, lane_of
+from remotejob.domain.retry import Retry
+from remotejob.domain.states import TERMINAL, State
+from remotejob.names import Field
+
+INLINE_LIMIT: Final = 4096
+"""Bytes of data, result or manifest kept in the record; more goes to S3, written once.
+Every write pays for the whole record."""
+
+LOG_TAIL_LINES: Final = 5
+LOG_TAIL_BYTES: Final = 512
+"""How much of the log stays in the record; older lines are items of their own."""
+
+ERRORS_KEPT: Final = 3
+"""How many failures stay in the record; each is an item of its own besides."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputFile:
+    """The file a job works on, at exactly this version."""
+
+    bucket: str
+    key: str
+    size: int
+    name: str
+    version: str | None = None
+    etag: str | None = None
+    content_type: str | None = None
+
+    def to_json(self) -> str:
+        pairs = zip(_INPUT_KEYS, _INPUT_FIELDS, strict=True)
+        stored = {key: getattr(self, field) for key, field in pairs}
+        return dumps({key: value for key, value in stored.items() if value is not None})
+
+    @classmethod
+    def from_json(cls, text: str) -> InputFile:
+        stored = json.loads(text)
+        pairs = zip(_INPUT_KEYS, _INPUT_FIELDS, strict=True)
+        return cls(**{field: stored[key] for key, field in pairs if key in stored})
+
+
+_INPUT_FIELDS: Final = ("bucket", "key", "size", "name", "version", "etag", "content_type")
+_INPUT_KEYS: Final = ("b", "k", "s", "n", "v", "e", "t")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputFile:
+    """A file a run made, as the manifest lists it."""
+
+    name: str
+    key: str
+    size: int
+    etag: str
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """One run that failed, or died."""
+
+    run_id: str
+    attempt: int
+    at_ms: int
+    kind: str
+    """The exception's class, or `WorkerDied`."""
+    message: str
+
+
+Level = Literal["info", "success", "warning", "danger"]
+"""Source: job-collection, `job.log`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LogLine:
+    """One line a job logged."""
+
+    number: int
+    """Counted from 0 over all the job's runs."""
+    at_ms: int
+    level: Level
+    message: str
+    data: Any = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobRecord:
+    """One job. Times are milliseconds since the epoch; what is None is absent from the item."""
+
+    id: str
+    state: State
+    task: str
+    queue: str
+    priority: int = 0
+    created_ms: int
+    updated_ms: int
+    due_ms: int | None = None
+    blocked: frozenset[str] | None = None
+    """What a waiting job waits for besides its time."""
+    run_id: str | None = None
+    lease_ms: int | None = None
+    """When the lease of the run ends."""
+    worker: str | None = None
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    attempt: int = 0
+    """Number of the current or last run; runs that were released do not count."""
+    failures: int = 0
+    crashes: int = 0
+    """Runs whose lease ended: their worker died or was cut off."""
+    releases: int = 0
+    retry_json: str | None = None
+    data_json: str | None = None
+    data_ref: str | None = None
+    input_json: str | None = None
+    progress_json: str | None = None
+    log_json: str | None = None
+    log_count: int = 0
+    errors_json: str | None = None
+    result_json: str | None = None
+    result_ref: str | None = None
+    outputs_json: str | None = None
+    outputs_ref: str | None = None
+    owed: str | None = None
+    """Consequences of the end that somebody must still carry out."""
+    swept_ms: int | None = None
+    expires_s: int | None = None
+    attention: str | None = None
+    attention_ms: int | None = None
+
+    @property
+    def lane(self) -> Lane:
+        return lane_of(self.priority)
+
+    @property
+    def terminal(self) -> bool:
+        return self.state in TERMINAL
+
+    @property
+    def retry(self) -> Retry | None:
+        """The policy asked for at submit, or None: the task's own holds."""
+        return None if self.retry_json is None else Retry.from_json(self.retry_json)
+
+    @property
+    def input(self) -> InputFile | None:
+        return None if self.input_json is None else InputFile.from_json(self.input_json)
+
+    @property
+    def progress(self) -> tuple[float, float]:
+        """Done and total; 0 of 1 when nothing was said. Source: job-collection, `progress`."""
+        if self.progress_json is None:
+            return (0, 1)
+        done, total = json.loads(self.progress_json)
+        return (done, total)
+
+    @property
+    def errors(self) -> tuple[Failure, ...]:
+        """The last failures, oldest first."""
+        if self.errors_json is None:
+            return ()
+        return tuple(
+            Failure(run_id=run, attempt=attempt, at_ms=at, kind=kind, message=message)
+            for run, attempt, at, kind, message in json.loads(self.errors_json)
+        )
+
+    @property
+    def log_tail(self) -> tuple[LogLine, ...]:
+        """The last lines of the log, oldest first."""
+        return () if self.log_json is None else log_lines(self.log_json)
+
+    def runnable(self, now_ms: int) -> bool:
+        """Whether a claim would find nothing in its way but a lease."""
+        if self.state is State.READY:
+            return True
+        due = self.due_ms is not None and self.due_ms <= now_ms
+        return self.state is State.WAITING and due and not self.blocked
+
+    def to_item(self) -> dict[str, Value]:
+        item: dict[str, Value] = {Field.PK: partition_of(self.id), Field.SK: self.id}
+        for attribute, field in _FIELDS.items():
+            value = getattr(self, attribute)
+            # a counter at nothing is absent: DynamoDB's ADD begins at 0
+            if value is not None and not (attribute in _COUNTERS and value == 0):
+                item[field] = value
+        return item
+
+    @classmethod
+    def from_item(cls, item: Item) -> JobRecord:
+        values: dict[str, Any] = {
+            _ATTRIBUTES[name]: value for name, value in item.items() if name in _ATTRIBUTES
+        }
+        values["state"] = State(values["state"])
+        return cls(id=str(item[Field.SK]), **values)
+
+
+_FIELDS: Final[Mapping[str, Field]] = {
+    "state": Field.STATE,
+    "task": Field.TASK,
+    "queue": Field.QUEUE,
+    "priority": Field.PRIORITY,
+    "created_ms": Field.CREATED,
+    "updated_ms": Field.UPDATED,
+    "due_ms": Field.DUE,
+    "blocked": Field.BLOCKED,
+    "run_id": Field.RUN,
+    "lease_ms": Field.LEASE,
+    "worker": Field.WORKER,
+    "started_ms": Field.STARTED,
+    "finished_ms": Field.FINISHED,
+    "attempt": Field.ATTEMPT,
+    "failures": Field.FAILURES,
+    "crashes": Field.CRASHES,
+    "releases": Field.RELEASES,
+    "retry_json": Field.RETRY,
+    "data_json": Field.DATA,
+    "data_ref": Field.DATA_REF,
+    "input_json": Field.INPUT,
+    "progress_json": Field.PROGRESS,
+    "log_json": Field.LOG,
+    "log_count": Field.LOG_COUNT,
+    "errors_json": Field.ERRORS,
+    "result_json": Field.RESULT,
+    "result_ref": Field.RESULT_REF,
+    "outputs_json": Field.OUTPUTS,
+    "outputs_ref": Field.OUTPUTS_REF,
+    "owed": Field.OWED,
+    "swept_ms": Field.SWEPT,
+    "expires_s": Field.EXPIRES,
+    "attention": Field.ATTENTION,
+    "attention_ms": Field.ATTENTION_AT,
+}
+_ATTRIBUTES: Final = {str(field): attribute for attribute, field in _FIELDS.items()}
+_COUNTERS: Final = frozenset(
+    {"priority", "attempt", "failures", "crashes", "releases", "log_count"}
+)
+
+
+def attention_key(kind: str, job_id: str) -> str:
+    """Partition key of the attention index: what is to be looked at, on which shard."""
+    return f"{kind}#{shard_of(job_id)}"
+
+
+def dumps(value: Any) -> str:
+    """JSON as it is stored: compact, and not escaped where UTF-8 is shorter."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def outputs_to_json(outputs: tuple[OutputFile, ...], *, prefix: str) -> str:
+    """A manifest as it is stored, keys without the prefix they share."""
+    return dumps(
+        [
+            [out.name, out.size, out.etag, *([out.content_type] if out.content_type else [])]
+            for out in outputs
+            if out.key == prefix + out.name
+        ]
+    )
+
+
+def outputs_from_json(text: str, *, prefix: str) -> tuple[OutputFile, ...]:
+    return tuple(
+        OutputFile(
+            name=name,
+            key=prefix + name,
+            size=size,
+            etag=etag,
+            content_type=rest[0] if rest else None,
+        )
+        for name, size, etag, *rest in json.loads(text)
+    )
+
+
+def output_prefix(*, queue: str, job_id: str, run_id: str) -> str:
+    """Where a run's outputs go. The run id, because attempt numbers can repeat."""
+    return f"{queue}/{job_id}/{run_id}/"
+
+
+def errors_to_json(errors: tuple[Failure, ...]) -> str:
+    """The last failures as they are stored, with long messages cut."""
+    return dumps(
+        [[e.run_id, e.attempt, e.at_ms, e.kind, cut(e.message, 300)] for e in errors[-ERRORS_KEPT:]]
+    )
+
+
+def log_to_json(lines: tuple[LogLine, ...]) -> str:
+    return dumps(
+        [
+            [x.number, x.at_ms, x.level, x.message, *([] if x.data is None else [x.data])]
+            for x in lines
+        ]
+    )
+
+
+def log_lines(text: str) -> tuple[LogLine, ...]:
+    return tuple(
+        LogLine(
+            number=number, at_ms=at, level=level, message=message, data=rest[0] if rest else None
+        )
+        for number, at, level, message, *rest in json.loads(text)
+    )
+
+
+def log_tail(lines: tuple[LogLine, ...]) -> tuple[LogLine, ...]:
+    """The last lines, as many as the record keeps."""
+    kept: list[LogLine] = []
+    size = 0
+    for line in reversed(lines[-LOG_TAIL_LINES:]):
+        size += len(log_to_json((line,)).encode())
+        if size > LOG_TAIL_BYTES:
+            break
+        kept.append(line)
+    return tuple(reversed(kept))
+
+
+def cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,92 @@
+"""How often, how late and for how long a job that failed is tried again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from remotejob.domain.errors import InvalidData
+from remotejob.domain.times import from_ms, to_ms
+
+
+class Backoff(StrEnum):
+    """How the wait grows from one failure to the next. Source: job-collection, `job.retry`."""
+
+    CONSTANT = "constant"
+    """The same wait each time."""
+
+    EXPONENTIAL = "exponential"
+    """Twice the last wait each time."""
+
+
+_LONGEST_WAIT: Final = timedelta(days=365)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retry:
+    """A retry policy.
+
+    Raises: InvalidData, when a value makes no sense.
+    Source: job-collection, `job.retry`; there `retries` counts the runs after the first.
+    """
+
+    max_attempts: int = 1
+    """Runs that may fail, the first included."""
+    wait: timedelta = timedelta(minutes=5)
+    """Between a failure and the next run; before the second run when it grows."""
+    backoff: Backoff = Backoff.CONSTANT
+    until: datetime | None = None
+    """No run begins after this time."""
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 1:
+            raise InvalidData(f"max_attempts={self.max_attempts!r}: at least 1, the first run")
+        if not timedelta(0) <= self.wait <= _LONGEST_WAIT:
+            raise InvalidData(f"wait={self.wait!r}: between nothing and {_LONGEST_WAIT.days} days")
+        if self.until is not None and self.until.tzinfo is None:
+            raise InvalidData(f"until={self.until!r}: give it a time zone")
+
+    def next_run(self, *, failures: int, now: datetime) -> datetime | None:
+        """When to run again after that many failures, or None when it is over."""
+        if failures >= self.max_attempts:
+            return None
+        wait = self.wait
+        if self.backoff is Backoff.EXPONENTIAL:
+            # bounded before it is multiplied: 2**failures overflows a timedelta soon enough
+            doublings = min(failures - 1, 40)
+            wait = min(_LONGEST_WAIT, self.wait * 2**doublings) if self.wait else self.wait
+        at = now + wait
+        return None if self.until is not None and at > self.until else at
+
+    def to_json(self) -> str:
+        """The policy as it is stored, without what is left at its default."""
+        stored: dict[str, object] = {}
+        if self.max_attempts != _DEFAULT.max_attempts:
+            stored["n"] = self.max_attempts
+        if self.wait != _DEFAULT.wait:
+            stored["w"] = self.wait / timedelta(milliseconds=1)
+        if self.backoff is not _DEFAULT.backoff:
+            stored["b"] = self.backoff
+        if self.until is not None:
+            stored["u"] = to_ms(self.until)
+        return json.dumps(stored, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Retry:
+        stored = json.loads(text)
+        until = stored.get("u")
+        return cls(
+            max_attempts=stored.get("n", _DEFAULT.max_attempts),
+            wait=timedelta(milliseconds=stored["w"]) if "w" in stored else _DEFAULT.wait,
+            backoff=Backoff(stored.get("b", _DEFAULT.backoff)),
+            until=None if until is None else from_ms(until),
+        )
+
+
+_DEFAULT: Final = Retry()
+
+NO_RETRY: Final = _DEFAULT
+"""One run and no other: what holds when nobody asks for more."""

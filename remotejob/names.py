@@ -1,0 +1,127 @@
+"""Every name that the infrastructure and the library must agree on, in one place.
+
+The stacks write these names into environment variables, table definitions and the system
+description; the library reads them back. Physical AWS names (of buckets, queues, tables) are
+CloudFormation's and never appear here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+SHARDS: Final = 8
+"""Partitions per day: DynamoDB gives each 1,000 write units a second, and a job writes three."""
+
+INPUT_PREFIX_SUBMITTED: Final = "jobs/"
+"""Where `submit` puts a job's input. The upload rule leaves it out, so no second job is made."""
+
+RESERVED_OUTPUT_PREFIX: Final = "-/"
+"""Where a run keeps a long result or manifest, beside its outputs; no output may be named so."""
+
+
+class Env(StrEnum):
+    """Environment variables read by the functions and the worker."""
+
+    SYSTEM = "REMOTEJOB_SYSTEM"
+    """The system description, as JSON (see `SystemKey`)."""
+
+    QUEUE = "REMOTEJOB_QUEUE"
+    """The queue this worker serves."""
+
+    CONCURRENCY = "REMOTEJOB_CONCURRENCY"
+    """How many jobs this worker runs at a time."""
+
+    TASKS = "REMOTEJOB_TASKS"
+    """The module the worker imports to register its tasks."""
+
+    SETTINGS = "REMOTEJOB_SETTINGS"
+    """Where the function finds `remotejob.toml`, when not at the root of its code."""
+
+
+class SystemKey(StrEnum):
+    """Keys of the system description: the JSON in SSM and in `Env.SYSTEM`."""
+
+    VERSION = "version"
+    NAME = "name"
+    TABLE = "table"
+    INPUT_BUCKET = "input_bucket"
+    OUTPUT_BUCKET = "output_bucket"
+    LEASE_SECONDS = "lease_seconds"
+    RETENTION_DAYS = "retention_days"
+    QUEUES = "queues"
+
+
+SYSTEM_VERSION: Final = 1
+"""Version of the system description this library writes and reads."""
+
+
+class QueueKey(StrEnum):
+    """Keys of one queue in the system description. All but the tasks are queue URLs."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+    DEAD_LETTER = "dead_letter"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TASKS = "tasks"
+
+
+def system_parameter(system: str) -> str:
+    """Name of the SSM parameter that describes `system`; the only name a client needs."""
+    return f"/remotejob/{system}"
+
+
+class Field(StrEnum):
+    """Attributes of the job table.
+
+    Short, because a write pays for the whole item, names included; prefixed, because DynamoDB
+    reserves words such as `state` and `result`.
+    """
+
+    PK = "pk"
+    """Partition key, `day#shard`, derived from the id."""
+    SK = "sk"
+    """Sort key: the job's id, so that a partition reads newest first."""
+    STATE = "j_state"
+    TASK = "j_task"
+    QUEUE = "j_queue"
+    PRIORITY = "j_prio"
+    CREATED = "j_created"
+    UPDATED = "j_updated"
+    DUE = "j_due"
+    BLOCKED = "j_blocked"
+    RUN = "j_run"
+    """The fencing token of the current or last claim; it stays in a terminal record."""
+    LEASE = "j_lease"
+    WORKER = "j_worker"
+    STARTED = "j_started"
+    FINISHED = "j_finished"
+    ATTEMPT = "j_attempt"
+    FAILURES = "j_failures"
+    CRASHES = "j_crashes"
+    RELEASES = "j_releases"
+    RETRY = "j_retry"
+    DATA = "j_data"
+    DATA_REF = "j_data_ref"
+    INPUT = "j_input"
+    PROGRESS = "j_progress"
+    LOG = "j_log"
+    LOG_COUNT = "j_log_n"
+    ERRORS = "j_errors"
+    RESULT = "j_result"
+    RESULT_REF = "j_result_ref"
+    OUTPUTS = "j_outputs"
+    OUTPUTS_REF = "j_outputs_ref"
+    OWED = "j_owed"
+    SWEPT = "j_swept"
+    EXPIRES = "j_expires"
+    """TTL, seconds since the epoch; absent until nothing is owed."""
+    ATTENTION = "a_kind"
+    """Partition key of the attention index, `kind#shard`; absent from most records."""
+    ATTENTION_AT = "a_at"
+
+
+ATTENTION_INDEX: Final = "attention"
+"""Sparse, KEYS_ONLY: the records somebody must look at, by when."""

@@ -1,0 +1,41 @@
+"""Data, results and manifests: in the record while they are small, in S3 beyond that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remotejob.domain.errors import InvalidData
+from remotejob.domain.record import INLINE_LIMIT, dumps
+from remotejob.ports import Area, ObjectStore
+
+
+def encode(value: Any, *, what: str) -> str:
+    """A value as JSON.
+
+    Raises: InvalidData, naming the part that JSON has no way to write.
+    """
+    try:
+        return dumps(value)
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise InvalidData(
+            f"{what} cannot be written as JSON: {problem}; use dicts with text keys, lists, text, "
+            "finite numbers, booleans and None, and `body` or an output for anything else"
+        ) from None
+
+
+def fits_inline(text: str) -> bool:
+    return len(text.encode()) <= INLINE_LIMIT
+
+
+def store_text(files: ObjectStore, area: Area, key: str, text: str) -> str:
+    """Put a long text beside the files; return the key."""
+    files.put(area, key, text.encode(), content_type="application/json")
+    return key
+
+
+def load_text(files: ObjectStore, area: Area, inline: str | None, key: str | None) -> str | None:
+    """The text, from wherever it is."""
+    if key is None:
+        return inline
+    with files.open(files.bucket(area), key) as stream:
+        return stream.read().decode()

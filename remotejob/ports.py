@@ -1,0 +1,242 @@
+"""What the use cases need of the outside: a store, queues, files and a clock.
+
+Each is a protocol with at least two implementations (in memory, and on AWS) that pass the
+conformance suites in `remotejob.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from remotejob.domain.changes import Change
+from remotejob.domain.ids import Entropy
+from remotejob.domain.record import JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """The change was made; this is the record after it."""
+
+    record: JobRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The condition did not hold; this is the record that refused it, if there is one."""
+
+    record: JobRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An entry of the attention index."""
+
+    job_id: str
+    at_ms: int
+
+
+class JobStore(Protocol):
+    """Where the records are."""
+
+    def put_new(self, record: JobRecord) -> JobRecord | None:
+        """Store a record unless there is one of its id; return the one that was there, or None."""
+        ...
+
+    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
+        """Store records whose ids are surely new, many in a request.
+
+        Returns the ids of those that were not stored, however often it was tried.
+        """
+        ...
+
+    def get(self, job_id: str) -> JobRecord | None:
+        """The record as it stands, strongly consistent."""
+        ...
+
+    def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
+        """Those of the records that exist, in no order, strongly consistent."""
+        ...
+
+    def update(self, change: Change) -> Updated | Refused:
+        """Make a change if its condition holds, and give back the record it met or made."""
+        ...
+
+    def attention(self, kind: str, shard: int, *, until_ms: int) -> Iterator[Mark]:
+        """Marks of a kind up to a time, the earliest first. Eventually consistent."""
+        ...
+
+    def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
+        """The jobs of a partition, newest first; with `after`, oldest first from the next id."""
+        ...
+
+    def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:
+        """Keep a text beside the record, under a name that sorts, until about `expires_s`."""
+        ...
+
+    def notes(self, job_id: str, prefix: str) -> Iterator[tuple[str, str]]:
+        """Names and texts kept beside the record, in order of name."""
+        ...
+
+
+class Channel(StrEnum):
+    """The message queues that one queue is made of."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+    DEAD_LETTER = "dead_letter"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One message queue."""
+
+    queue: str
+    channel: Channel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outgoing:
+    """A message to send."""
+
+    body: str
+    delay: timedelta = timedelta(0)
+    """Rounded up to seconds; within the queue's `Capabilities.max_delay`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """A message received, hidden from others until its visibility timeout ends."""
+
+    address: Address
+    body: str
+    receipt: str
+    sent_ms: int
+    receives: int
+    """How often it was received, this time included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capabilities:
+    """What a queue can do; the use case decides by it before any request."""
+
+    max_delay: timedelta
+    max_hidden: timedelta
+    """From a receive, all extensions included."""
+    retention: timedelta
+    batch: int
+    """Messages in one request."""
+
+
+class WorkQueue(Protocol):
+    """Where messages wait. At least once, in no certain order."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def send(self, address: Address, messages: Sequence[Outgoing]) -> None:
+        """Send messages, in as few requests as they fit.
+
+        Raises: QueueUnavailable, when some were not taken however often they were sent.
+        """
+        ...
+
+    def receive(
+        self, address: Address, *, limit: int, wait: timedelta, hidden: timedelta
+    ) -> list[Received]:
+        """Receive up to `limit` messages, waiting up to `wait` for the first."""
+        ...
+
+    def delete(self, address: Address, receipts: Sequence[str]) -> None:
+        """Delete messages. One that is gone already is not an error."""
+        ...
+
+    def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
+        """Hide received messages for `span` from now. One that is gone is not an error."""
+        ...
+
+
+class Area(StrEnum):
+    """The two sides files are kept on. Source: remotejob, "two buckets"."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """A file as it was stored."""
+
+    bucket: str
+    key: str
+    size: int
+    etag: str
+    version: str | None = None
+
+
+class ObjectStore(Protocol):
+    """Where files are. Bodies stream: no method holds a whole file in memory."""
+
+    def put(
+        self, area: Area, key: str, body: bytes | BinaryIO, *, content_type: str | None = None
+    ) -> Stored: ...
+
+    def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
+        """A stream of the file's bytes. Raises: FileNotFoundError."""
+        ...
+
+    def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
+        """Copy a file to the disk, whole or not at all. Raises: FileNotFoundError."""
+        ...
+
+    def bucket(self, area: Area) -> str:
+        """Name of the bucket of that side."""
+        ...
+
+    def keys(self, area: Area, prefix: str) -> Iterator[str]: ...
+
+    def delete(self, area: Area, keys: Iterable[str]) -> None: ...
+
+
+class Clock(Protocol):
+    """Time. Injected, so that a test can be at any time and waits for nothing."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards, from an arbitrary start."""
+        ...
+
+    def sleep(self, span: timedelta) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueDescription:
+    """What a client knows of a queue."""
+
+    name: str
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Installation:
+    """One deployed system: its ports and what is fixed about it."""
+
+    name: str
+    store: JobStore
+    messages: WorkQueue
+    files: ObjectStore
+    clock: Clock
+    entropy: Entropy
+    queues: Mapping[str, QueueDescription]
+    lease: timedelta = field(default=timedelta(seconds=60))
+    retention: timedelta = field(default=timedelta(days=30))

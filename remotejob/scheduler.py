@@ -1,0 +1,163 @@
+"""The scheduler: once a minute, what is due is sent for and what is stale is rescued.
+
+It reads the attention index, acts, and only then moves the mark: a crash between the two acts
+again, which is harmless, for every act is idempotent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from itertools import islice
+from typing import Final
+
+from remotejob.consequences import carry_out
+from remotejob.domain import changes
+from remotejob.domain.changes import Attention
+from remotejob.domain.decisions import CLOCK_SKEW, CRASH_BUDGET
+from remotejob.domain.record import JobRecord, attention_key
+from remotejob.domain.schedule import GRACE, first_look
+from remotejob.domain.states import State
+from remotejob.domain.times import span_ms
+from remotejob.names import SHARDS
+from remotejob.ports import Installation, Updated
+from remotejob.submitting import send_for
+
+log = logging.getLogger(__name__)
+
+PERIOD: Final = timedelta(minutes=1)
+
+_READ_AT_A_TIME: Final = 100
+"""Source: Amazon DynamoDB, BatchGetItem."""
+
+Deadline = Callable[[], bool]
+"""Whether the time is up."""
+
+
+def never() -> bool:
+    return False
+
+
+def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter[str]:
+    """Do what is due now, and count it.
+
+    Stops between two batches once the time is up; the next tick goes on, for marks that were not
+    moved are still due.
+    """
+    now = installation.clock.now_ms()
+    work = [
+        (Attention.WAITING, now + span_ms(PERIOD), _send_waiting),
+        (Attention.RUNNING, now, _rescue_running),
+        # whoever ended the job is carrying out what it owes at this moment
+        (Attention.OWED, now - span_ms(GRACE), _pay_owed),
+    ]
+    counts: Counter[str] = Counter()
+    with ThreadPoolExecutor(SHARDS, thread_name_prefix="scheduler") as pool:
+        for kind, until_ms, act in work:
+            for counted in pool.map(
+                lambda shard, kind=kind, until_ms=until_ms, act=act: _shard(
+                    installation, kind, shard, until_ms, act, time_is_up
+                ),
+                range(SHARDS),
+            ):
+                counts += counted
+    return counts
+
+
+def _shard(
+    installation: Installation,
+    kind: str,
+    shard: int,
+    until_ms: int,
+    act: Callable[[list[JobRecord], Installation], Counter[str]],
+    time_is_up: Deadline,
+) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for batch in _batches(installation, kind, shard, until_ms):
+        if time_is_up():
+            log.warning("time is up; the next run goes on", extra={"kind": kind, "shard": shard})
+            break
+        try:
+            counts += act(batch, installation)
+        except Exception:
+            # one batch never takes the others down; its marks stay due
+            log.exception("batch not done", extra={"kind": kind, "shard": shard})
+            counts["batches failed"] += 1
+    return counts
+
+
+def _batches(
+    installation: Installation, kind: str, shard: int, until_ms: int
+) -> Iterator[list[JobRecord]]:
+    """The marked records, without those whose mark is gone or moved: the index lags behind."""
+    marks = installation.store.attention(kind, shard, until_ms=until_ms)
+    while ids := [mark.job_id for mark in islice(marks, _READ_AT_A_TIME)]:
+        yield [
+            record
+            for record in installation.store.get_many(ids)
+            if record.attention == attention_key(kind, record.id)
+            and record.attention_ms is not None
+            and record.attention_ms <= until_ms
+        ]
+
+
+def _send_waiting(records: list[JobRecord], installation: Installation) -> Counter[str]:
+    now = installation.clock.now_ms()
+    max_delay = installation.messages.capabilities.max_delay
+    near = now + span_ms(max_delay)
+    due = [
+        record
+        for record in records
+        if record.state is State.WAITING and not record.blocked and (record.due_ms or now) <= near
+    ]
+    send_for(due, installation)
+    for record in records:
+        due_ms = max(record.due_ms or now, now)
+        look = first_look(due_ms, now_ms=now, max_delay=max_delay)
+        installation.store.update(changes.move_mark(record, to_ms=look))
+    return Counter(sent=len(due))
+
+
+def _rescue_running(records: list[JobRecord], installation: Installation) -> Counter[str]:
+    now = installation.clock.now_ms()
+    counts: Counter[str] = Counter()
+    lapsed = [record for record in records if lease_lapsed(record, now)]
+    counts["expired"] += expire_spent(lapsed, installation)
+    rescued = [record for record in lapsed if record.crashes < CRASH_BUDGET]
+    send_for(rescued, installation)
+    counts["rescued"] += len(rescued)
+    for record in records:
+        if record not in lapsed or record in rescued:
+            look = max(record.lease_ms or now, now) + span_ms(GRACE)
+            installation.store.update(changes.move_mark(record, to_ms=look))
+    return counts
+
+
+def _pay_owed(records: list[JobRecord], installation: Installation) -> Counter[str]:
+    return Counter(paid=len(carry_out(records, installation)))
+
+
+def lease_lapsed(record: JobRecord, now_ms: int) -> bool:
+    """Whether a running job's worker has fallen silent for good."""
+    lease = record.lease_ms
+    return record.state is State.RUNNING and lease is not None and lease + _SKEW_MS <= now_ms
+
+
+def expire_spent(lapsed: list[JobRecord], installation: Installation) -> int:
+    """Fail those whose workers died too often, with the consequences; return how many."""
+    now = installation.clock.now_ms()
+    ended = []
+    for record in lapsed:
+        if record.crashes >= CRASH_BUDGET:
+            change = changes.expire(record, now_ms=now, skew_ms=_SKEW_MS)
+            outcome = installation.store.update(change)
+            if isinstance(outcome, Updated):
+                ended.append(outcome.record)
+    carry_out(ended, installation)
+    return len(ended)
+
+
+_SKEW_MS: Final = span_ms(CLOCK_SKEW)

@@ -1,0 +1,295 @@
+"""`remotejob.toml`: what an installation is, validated when it is read.
+
+Read by the stacks at synth and by the upload function at run time, so that a route means the same
+in both.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NoReturn
+
+from remotejob.domain.errors import SettingsError
+from remotejob.domain.priority import Priority, priority_named
+from remotejob.names import INPUT_PREFIX_SUBMITTED
+
+DEFAULT_FILE: Final = "remotejob.toml"
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
+TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = MappingProxyType(
+    {
+        256: (512, 1024, 2048),
+        512: range(1024, 4096 + 1, 1024),
+        1024: range(2048, 8192 + 1, 1024),
+        2048: range(4096, 16384 + 1, 1024),
+        4096: range(8192, 30720 + 1, 1024),
+        8192: range(16384, 61440 + 1, 4096),
+        16384: range(32768, 122880 + 1, 8192),
+    }
+)
+"""Sizes Fargate offers. Source: Amazon ECS, "Task CPU and memory"."""
+
+
+class Stage(StrEnum):
+    """How precious an installation is."""
+
+    DEVELOPMENT = "development"
+    """Everything goes when the stacks are destroyed."""
+
+    PRODUCTION = "production"
+    """The table, the buckets and what they hold outlive the stacks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SystemSettings:
+    """The installation as a whole."""
+
+    name: str = "default"
+    stage: Stage = Stage.DEVELOPMENT
+    lease_seconds: int = 60
+    """How long a worker may be silent before its job is given to another, 3 to 3,600."""
+    retention_days: int = 30
+    """How long records and submitted inputs are kept after a job ended, at least 15:
+    longer than any queue keeps a message that could bring the job back."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueSettings:
+    """One queue and the workers that serve it."""
+
+    tasks: tuple[str, ...]
+    concurrency: int = 4
+    """Jobs a worker runs at a time."""
+    max_workers: int = 10
+    """Fargate tasks at most. The least is 0."""
+    cpu: int = 1024
+    """CPU units; 1,024 is one vCPU."""
+    memory_mib: int = 2048
+    tasks_module: str = "worker_container.tasks"
+    """The module whose import registers the tasks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """Which uploads become which jobs. The first route that matches counts."""
+
+    task: str
+    queue: str = "default"
+    prefix: str = ""
+    suffixes: tuple[str, ...] = ()
+    """Compared without regard to case; none means any."""
+    priority: int = Priority.NORMAL
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def matches(self, key: str) -> bool:
+        if not key.startswith(self.prefix):
+            return False
+        return not self.suffixes or key.lower().endswith(tuple(s.lower() for s in self.suffixes))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """All of `remotejob.toml`."""
+
+    system: SystemSettings
+    queues: Mapping[str, QueueSettings]
+    routes: tuple[Route, ...] = ()
+
+    def route_for(self, key: str) -> Route | None:
+        """The route an object of that key takes, or None.
+
+        Folder markers (keys that end in a slash) and submitted inputs take none.
+        """
+        if key.startswith(INPUT_PREFIX_SUBMITTED) or key.endswith("/"):
+            return None
+        return next((route for route in self.routes if route.matches(key)), None)
+
+
+def load(path: Path | str = DEFAULT_FILE) -> Settings:
+    """Read and validate settings.
+
+    Raises: SettingsError, naming the file, the key, the value and the remedy.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: no such file; name it, or start in its folder") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
+        raise SettingsError(f"{path}: not TOML: {problem}") from None
+    try:
+        return parse(document)
+    except SettingsError as problem:
+        raise SettingsError(f"{path}: {problem}") from None
+
+
+def parse(document: Mapping[str, Any]) -> Settings:
+    """Settings from a parsed document. Raises: SettingsError."""
+    top = _Table(document, where="the file")
+    system = _system(top.table("system", default={}))
+    queues = {
+        name: _queue(name, _Table(value, where=f"[queues.{name}]"))
+        for name, value in top.value("queues", dict, default={}).items()
+    }
+    if not queues:
+        raise SettingsError("there is no queue; add a table such as [queues.default] with `tasks`")
+    routes = tuple(
+        _route(_Table(value, where=f"[[routes]] number {number}"), queues)
+        for number, value in enumerate(top.value("routes", list, default=[]), start=1)
+    )
+    top.refuse_unknown()
+    return Settings(system=system, queues=MappingProxyType(queues), routes=routes)
+
+
+def _system(table: _Table) -> SystemSettings:
+    default = SystemSettings()
+    settings = SystemSettings(
+        name=table.name("name", NAME, default=default.name),
+        stage=Stage(table.choice("stage", [*Stage], default=default.stage)),
+        lease_seconds=table.whole("lease_seconds", 3, 3600, default=default.lease_seconds),
+        retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
+    )
+    table.refuse_unknown()
+    return settings
+
+
+def _queue(name: str, table: _Table) -> QueueSettings:
+    if not NAME.fullmatch(name):
+        raise SettingsError(
+            f"queue name {name!r}: use lower-case letters, digits and dashes, to 31"
+        )
+    tasks = tuple(table.strings("tasks"))
+    for task in tasks:
+        if not TASK_NAME.fullmatch(task):
+            table.fail("tasks", task, "use letters, digits, dots, dashes and underscores, to 64")
+    if not tasks or len(set(tasks)) < len(tasks):
+        table.fail("tasks", list(tasks), "name each task the queue's workers run, once")
+    cpu = table.whole("cpu", 256, 16384, default=1024)
+    if cpu not in FARGATE_MEMORY_MIB:
+        table.fail("cpu", cpu, f"Fargate offers {', '.join(map(str, sorted(FARGATE_MEMORY_MIB)))}")
+    memory = table.whole("memory_mib", 512, 122880, default=FARGATE_MEMORY_MIB[cpu][0])
+    if memory not in FARGATE_MEMORY_MIB[cpu]:
+        offered = ", ".join(map(str, FARGATE_MEMORY_MIB[cpu]))
+        table.fail("memory_mib", memory, f"with cpu = {cpu} Fargate offers {offered}")
+    settings = QueueSettings(
+        tasks=tasks,
+        concurrency=table.whole("concurrency", 1, 1000, default=4),
+        max_workers=table.whole("max_workers", 1, 1000, default=10),
+        cpu=cpu,
+        memory_mib=memory,
+        tasks_module=table.value("tasks_module", str, default="worker_container.tasks"),
+    )
+    table.refuse_unknown()
+    return settings
+
+
+def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
+    queue = table.value("queue", str, default="default")
+    if queue not in queues:
+        table.fail("queue", queue, f"the queues are {', '.join(sorted(queues))}")
+    task = table.value("task", str)
+    if task not in queues[queue].tasks:
+        known = ", ".join(queues[queue].tasks)
+        table.fail("task", task, f"queue {queue!r} runs {known}; add it to [queues.{queue}]")
+    prefix = table.value("prefix", str, default="")
+    if prefix.startswith("/"):
+        table.fail("prefix", prefix, "keys in S3 do not begin with a slash; leave it out")
+    if prefix.startswith(INPUT_PREFIX_SUBMITTED):
+        table.fail("prefix", prefix, "submitted inputs live there; choose another")
+    suffixes = tuple(table.strings("suffixes", default=[]))
+    if "" in suffixes:
+        table.fail("suffixes", list(suffixes), "leave the key out to take any suffix")
+    route = Route(
+        task=task,
+        queue=queue,
+        prefix=prefix,
+        suffixes=suffixes,
+        priority=_priority(table),
+        data=MappingProxyType(dict(table.value("data", dict, default={}))),
+    )
+    table.refuse_unknown()
+    return route
+
+
+def _priority(table: _Table) -> int:
+    value = table.value("priority", (str, int), default="normal")
+    if isinstance(value, int):
+        return value
+    try:
+        return priority_named(value)
+    except KeyError:
+        names = ", ".join(p.name.lower() for p in Priority)
+        table.fail("priority", value, f"use a whole number, or one of {names}")
+
+
+class _Table:
+    """One TOML table being read: each getter takes a key, what is left over is refused."""
+
+    def __init__(self, values: Any, *, where: str) -> None:
+        if not isinstance(values, Mapping):
+            raise SettingsError(f"{where} is {values!r}: it must be a table")
+        self._values = values
+        self._where = where
+        self._asked: set[str] = set()
+
+    def fail(self, key: str, value: object, remedy: str) -> NoReturn:
+        raise SettingsError(f"{self._where}: {key} = {value!r}: {remedy}")
+
+    def value(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
+        self._asked.add(key)
+        if key not in self._values:
+            if default is None:
+                raise SettingsError(f"{self._where}: {key} is missing; add it")
+            return default
+        value = self._values[key]
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            self.fail(key, value, f"it must be {' or '.join(_KIND[k] for k in kinds)}")
+        return value
+
+    def table(self, key: str, default: Any) -> _Table:
+        return _Table(self.value(key, dict, default=default), where=f"[{key}]")
+
+    def strings(self, key: str, default: list[str] | None = None) -> list[str]:
+        values: list[str] = self.value(key, list, default=default)
+        for value in values:
+            if not isinstance(value, str):
+                self.fail(key, values, "it must be a list of strings")
+        return values
+
+    def name(self, key: str, pattern: re.Pattern[str], *, default: str) -> str:
+        value: str = self.value(key, str, default=default)
+        if not pattern.fullmatch(value):
+            self.fail(key, value, "use lower-case letters, digits and dashes, at most 31")
+        return value
+
+    def choice(self, key: str, choices: list[str], *, default: str) -> str:
+        value: str = self.value(key, str, default=default)
+        if value not in choices:
+            self.fail(key, value, f"use one of {', '.join(choices)}")
+        return value
+
+    def whole(self, key: str, least: int, most: int, *, default: int) -> int:
+        value: int = self.value(key, int, default=default)
+        if not least <= value <= most:
+            self.fail(key, value, f"it must be between {least} and {most}")
+        return value
+
+    def refuse_unknown(self) -> None:
+        for key in self._values:
+            if key not in self._asked:
+                close = difflib.get_close_matches(key, self._asked, n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                known = ", ".join(sorted(self._asked))
+                raise SettingsError(f"{self._where}: unknown key {key!r}{hint} (known: {known})")
+
+
+_KIND = {str: "a string", int: "a whole number", dict: "a table", list: "a list"}

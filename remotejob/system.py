@@ -1,0 +1,65 @@
+"""The description of a deployed system: what the stacks write and everybody else reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from remotejob.domain.errors import SettingsError
+from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
+from remotejob.ports import Address, Channel, QueueDescription
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SystemDescription:
+    """Where the parts of a system are."""
+
+    name: str
+    table: str
+    input_bucket: str
+    output_bucket: str
+    lease: timedelta
+    retention: timedelta
+    queues: Mapping[str, QueueDescription]
+    urls: Mapping[Address, str]
+
+    @classmethod
+    def from_json(cls, text: str, *, origin: str) -> SystemDescription:
+        """Read a description.
+
+        Raises: SettingsError, naming `origin`, when it is not one this version understands.
+        """
+        try:
+            return _parse(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise SettingsError(
+                f"{origin} does not hold a system description this version understands "
+                f"({type(problem).__name__}: {problem}); deploy again, or upgrade remotejob"
+            ) from None
+
+
+def _parse(described: Any) -> SystemDescription:
+    version = described[SystemKey.VERSION]
+    if version != SYSTEM_VERSION:
+        raise ValueError(f"version {version!r}, not {SYSTEM_VERSION}")
+    queues = described[SystemKey.QUEUES]
+    return SystemDescription(
+        name=described[SystemKey.NAME],
+        table=described[SystemKey.TABLE],
+        input_bucket=described[SystemKey.INPUT_BUCKET],
+        output_bucket=described[SystemKey.OUTPUT_BUCKET],
+        lease=timedelta(seconds=described[SystemKey.LEASE_SECONDS]),
+        retention=timedelta(days=described[SystemKey.RETENTION_DAYS]),
+        queues={
+            name: QueueDescription(name=name, tasks=tuple(queue[QueueKey.TASKS]))
+            for name, queue in queues.items()
+        },
+        urls={
+            Address(name, channel): queue[channel.value]
+            for name, queue in queues.items()
+            for channel in Channel
+        },
+    )

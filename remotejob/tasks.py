@@ -1,0 +1,90 @@
+"""Tasks: the functions workers run, by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from remotejob.domain.errors import InvalidName, SettingsError
+from remotejob.domain.retry import NO_RETRY, Retry
+from remotejob.settings import TASK_NAME
+
+if TYPE_CHECKING:
+    from remotejob.worker.running import RunningJob
+
+Function = TypeVar("Function", bound="Callable[[RunningJob], Any]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A registered function and how it is run."""
+
+    name: str
+    function: Callable[[RunningJob], Any]
+    retry: Retry = NO_RETRY
+    """What holds when a job was submitted without a policy of its own."""
+    timeout: timedelta | None = None
+    """How long one attempt may take."""
+
+
+class Registry(Mapping[str, Task]):
+    """The tasks a worker can run."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task] = {}
+
+    def task(
+        self, name: str, *, retry: Retry = NO_RETRY, timeout: timedelta | None = None
+    ) -> Callable[[Function], Function]:
+        """Register the decorated function, which takes a `RunningJob` and returns the result.
+
+        Raises: InvalidName, when the name is taken or cannot be one.
+        """
+        if not TASK_NAME.fullmatch(name):
+            raise InvalidName(
+                f"task name {name!r}: use letters, digits, dots, dashes and underscores, to 64"
+            )
+        if timeout is not None and timeout <= timedelta(0):
+            raise InvalidName(f"task {name!r}: timeout={timeout!r} leaves it no time")
+
+        def register(function: Function) -> Function:
+            if name in self._tasks:
+                there = self._tasks[name].function.__qualname__
+                raise InvalidName(f"task {name!r} is registered already, by {there}; rename one")
+            self._tasks[name] = Task(name=name, function=function, retry=retry, timeout=timeout)
+            return function
+
+        return register
+
+    def require(self, names: tuple[str, ...], *, queue: str) -> None:
+        """Check that a queue's tasks are all here.
+
+        Raises: SettingsError, naming those that are not.
+        """
+        for name in names:
+            if name not in self._tasks:
+                close = difflib.get_close_matches(name, self._tasks, n=1)
+                hint = f" (there is {close[0]!r})" if close else ""
+                raise SettingsError(
+                    f"queue {queue!r} is to run task {name!r}, which is not registered{hint}: "
+                    f'decorate its function with @task("{name}") in the tasks module, '
+                    f"or take it out of [queues.{queue}] in remotejob.toml"
+                )
+
+    def __getitem__(self, name: str) -> Task:
+        return self._tasks[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+
+registry: Final = Registry()
+"""Where `@task` registers: one for the process, as a worker is one process."""
+
+task: Final = registry.task

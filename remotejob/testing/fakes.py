@@ -1,0 +1,117 @@
+"""Time and chance under the test's control, and a worker that takes one step at a time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
+from remotejob.domain.ids import Entropy
+from remotejob.domain.priority import Lane
+from remotejob.domain.times import span_ms, to_ms
+from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
+from remotejob.tasks import Registry
+from remotejob.worker.attendant import Attendant
+from remotejob.worker.heart import Heart
+from remotejob.worker.runs import Runs
+from remotejob.worker.settler import Settler
+
+START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+
+class FakeClock:
+    """A clock that moves when it is told to; sleeping moves it."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self._start_ms = to_ms(start)
+        self._ms = self._start_ms
+
+    def now_ms(self) -> int:
+        return self._ms
+
+    def monotonic(self) -> float:
+        return (self._ms - self._start_ms) / 1000
+
+    def sleep(self, span: timedelta) -> None:
+        self.advance(span)
+
+    def advance(self, span: timedelta) -> None:
+        self._ms += span_ms(span)
+
+
+def seeded_entropy(seed: int = 0) -> Entropy:
+    """Random bytes, the same in each run."""
+    return random.Random(seed).randbytes  # noqa: S311 (a test's)
+
+
+def memory_installation(
+    clock: FakeClock | None = None,
+    *,
+    queues: Mapping[str, tuple[str, ...]] | None = None,
+    lease: timedelta = timedelta(seconds=60),
+    retention: timedelta = timedelta(days=30),
+) -> Installation:
+    """A system in memory; `queues` are the tasks by queue, default one queue with a task `work`."""
+    clock = clock or FakeClock()
+    described = queues or {"default": ("work",)}
+    return Installation(
+        name="memory",
+        store=MemoryStore(),
+        messages=MemoryMessages(clock),
+        files=MemoryFiles(),
+        clock=clock,
+        entropy=seeded_entropy(),
+        queues={
+            name: QueueDescription(name=name, tasks=tasks) for name, tasks in described.items()
+        },
+        lease=lease,
+        retention=retention,
+    )
+
+
+@dataclass(kw_only=True)
+class Simulation:
+    """A worker without threads: each call is one step, in the test's own thread and time."""
+
+    installation: Installation
+    tasks: Registry = field(default_factory=Registry)
+    queue: str = "default"
+    worker: str = "simulated"
+
+    def __post_init__(self) -> None:
+        self.runs = Runs()
+        self.attendant = Attendant(
+            self.installation, self.tasks, worker=self.worker, runs=self.runs
+        )
+        self.heart = Heart(self.installation, self.attendant, self.runs)
+        self.settler = Settler(self.installation)
+
+    def receive(self) -> list[Received]:
+        """What is visible now, from all lanes, the high one first."""
+        received: list[Received] = []
+        for lane in Lane:
+            received += self.installation.messages.receive(
+                Address(self.queue, Channel(lane.value)),
+                limit=10,
+                wait=timedelta(0),
+                hidden=self.installation.lease,
+            )
+        return received
+
+    def step(self) -> int:
+        """See to everything visible now, and settle it; return how many messages that were."""
+        received = self.receive()
+        for message in received:
+            settlement = self.attendant.attend(message)
+            if settlement is not None:
+                self.settler.add(settlement)
+        self.settler.flush()
+        return len(received)
+
+    def beat(self) -> None:
+        """Do the heartbeats that are due."""
+        for settlement in self.heart.beat():
+            self.settler.add(settlement)

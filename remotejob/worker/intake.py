@@ -1,0 +1,133 @@
+"""How many messages to ask which lane for.
+
+Each lane is polled by a thread of its own. A lane that was empty at its last poll is *cold*: it
+may have a long poll open whenever there is room, and reserves nothing, so that an empty lane holds
+back no other. A lane that gave messages is *hot*: it asks in its turn, by weight, and reserves the
+room it asks for, so that a full high lane slows the low one down and never stops it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
+
+from remotejob.domain.priority import Lane
+
+WEIGHTS: Final[Mapping[Lane, int]] = MappingProxyType({Lane.HIGH: 6, Lane.NORMAL: 3, Lane.LOW: 1})
+"""Shares of the turns while all lanes are full."""
+
+AHEAD: Final = timedelta(seconds=1)
+"""Messages are fetched ahead only as far as they will begin within about this time."""
+
+MOST_AHEAD: Final = 20
+"""Two receives' worth: enough to keep them full, while the next one is under way."""
+
+_BATCH: Final = 10
+_SMOOTHING: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A lane may ask for that many messages."""
+
+    limit: int
+    hot: bool
+    """Whether the lane had messages last time: then it is worth no long poll."""
+
+
+class Intake:
+    """Shares the worker's room among the lanes. Safe across threads."""
+
+    def __init__(self, *, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._changed = threading.Condition()
+        self._held = 0
+        self._reserved = 0
+        self._seconds_a_job: float | None = None
+        self._hot = dict.fromkeys(Lane, False)
+        self._asking: set[Lane] = set()
+        self._credit = dict.fromkeys(Lane, 0)
+        self._closed = False
+
+    def turn(self, lane: Lane) -> Turn | None:
+        """Wait until the lane may ask; None once closed."""
+        with self._changed:
+            if self._hot[lane]:
+                self._asking.add(lane)
+            self._changed.wait_for(lambda: self._closed or self._may_ask(lane))
+            self._asking.discard(lane)
+            if self._closed:
+                return None
+            limit = min(_BATCH, self._room())
+            hot = self._hot[lane]
+            if hot:
+                self._take_turn(lane)
+                self._reserved += limit
+                self._changed.notify_all()
+            return Turn(limit=limit, hot=hot)
+
+    def received(self, lane: Lane, turn: Turn, count: int) -> int:
+        """A poll has returned; how many of its messages there is room for."""
+        with self._changed:
+            if turn.hot:
+                self._reserved -= turn.limit
+            self._hot[lane] = count > 0
+            room = 0 if self._closed else max(0, self._room())
+            kept = min(count, room)
+            self._held += kept
+            self._changed.notify_all()
+            return kept
+
+    def finished(self, seconds: float) -> None:
+        """A message held is done with, after so long."""
+        with self._changed:
+            self._held -= 1
+            known = self._seconds_a_job
+            self._seconds_a_job = (
+                seconds if known is None else known + _SMOOTHING * (seconds - known)
+            )
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nobody asks any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held."""
+        with self._changed:
+            return self._held == 0
+
+    def _ahead(self) -> int:
+        if self._seconds_a_job is None:
+            return 0
+        seconds = max(self._seconds_a_job, 1e-6)
+        return min(MOST_AHEAD, int(self._concurrency * AHEAD.total_seconds() / seconds))
+
+    def _room(self) -> int:
+        return self._concurrency + self._ahead() - self._held - self._reserved
+
+    def _may_ask(self, lane: Lane) -> bool:
+        if not self._hot[lane]:
+            return self._room() > 0
+        # with messages fetched ahead there is time to wait for a full batch's worth of room
+        enough = min(_BATCH, max(1, self._ahead() // 2))
+        return self._room() >= enough and self._next() is lane
+
+    def _next(self) -> Lane:
+        return max(
+            self._asking, key=lambda lane: (self._credit[lane] + WEIGHTS[lane], WEIGHTS[lane])
+        )
+
+    def _take_turn(self, lane: Lane) -> None:
+        """Smooth weighted round robin among the lanes that ask."""
+        asking = self._asking | {lane}
+        for one in asking:
+            self._credit[one] += WEIGHTS[one]
+        self._credit[lane] -= sum(WEIGHTS[one] for one in asking)

@@ -1,0 +1,246 @@
+"""One claim of one job, while it is being run here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from remotejob.domain.conditions import Value
+from remotejob.domain.errors import LeaseLost, RunInterrupted
+from remotejob.domain.record import (
+    JobRecord,
+    Level,
+    LogLine,
+    OutputFile,
+    cut,
+    log_tail,
+    log_to_json,
+    output_prefix,
+)
+from remotejob.domain.times import span_ms
+from remotejob.job import LOG_NOTES
+from remotejob.names import Field
+from remotejob.ports import Installation, Received
+from remotejob.tasks import Task
+
+_LONGEST_LINE: Final = 10_000
+_LINES_IN_A_NOTE: Final = 100
+_INLINE_LINE: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """How long the run is ours, on this machine's monotonic clock."""
+
+    began: float
+    """Before the request that took or extended it."""
+    ends: float
+    """Before anybody else may take it."""
+
+
+@dataclass(slots=True)
+class _Reported:
+    """What the run has said and the record does not yet say."""
+
+    progress: str | None = None
+    lines: list[LogLine] = field(default_factory=list)
+    """Lines not yet in a note."""
+    tail: tuple[LogLine, ...] = ()
+    count: int = 0
+    changed: bool = False
+
+
+class Run:
+    """A run: the record as claimed, its lease, and what it reports. Safe across threads."""
+
+    def __init__(
+        self,
+        *,
+        record: JobRecord,
+        lease: Lease,
+        message: Received,
+        task: Task,
+        installation: Installation,
+    ) -> None:
+        assert record.run_id is not None
+        self.job_id: Final = record.id
+        self.run_id: Final = record.run_id
+        self.message: Final = message
+        self.task: Final = task
+        self.installation: Final = installation
+        self.began: Final = lease.began
+        self.prefix: Final = output_prefix(
+            queue=record.queue, job_id=record.id, run_id=record.run_id
+        )
+        self._lock = threading.Lock()
+        self._record = record
+        self._lease = lease
+        self._stop: RunInterrupted | None = None
+        self._ended = False
+        self._outputs: dict[str, OutputFile] = {}
+        # the lines an earlier run left in the record: they may be in no note yet
+        self._said = _Reported(
+            lines=list(record.log_tail), tail=record.log_tail, count=record.log_count
+        )
+        self._folder: Path | None = None
+
+    @property
+    def record(self) -> JobRecord:
+        with self._lock:
+            return self._record
+
+    @property
+    def lease(self) -> Lease:
+        with self._lock:
+            return self._lease
+
+    def extended(self, record: JobRecord, lease: Lease) -> None:
+        """A heartbeat was taken."""
+        with self._lock:
+            self._record, self._lease = record, lease
+
+    def stop(self, reason: RunInterrupted) -> None:
+        """Make the task's next call of the library raise `reason`. The first reason stays."""
+        with self._lock:
+            self._stop = self._stop or reason
+
+    @property
+    def stopped(self) -> RunInterrupted | None:
+        with self._lock:
+            return self._stop
+
+    def check(self) -> None:
+        """Raises: RunInterrupted, when the run must stop; LeaseLost, once the lease has ended."""
+        with self._lock:
+            if self._stop is None and self.installation.clock.monotonic() >= self._lease.ends:
+                self._stop = LeaseLost(
+                    f"the lease of job {self.job_id} ended before it could be extended"
+                )
+            if self._stop is not None:
+                raise self._stop
+
+    def take_ending(self) -> bool:
+        """Whether the caller is the one who ends this run; true once."""
+        with self._lock:
+            first, self._ended = not self._ended, True
+            return first
+
+    @property
+    def ended(self) -> bool:
+        with self._lock:
+            return self._ended
+
+    def report_progress(self, progress: str) -> None:
+        with self._lock:
+            self._said.progress = progress
+            self._said.changed = True
+
+    def report_line(self, level: Level, message: str, data: Any) -> None:
+        with self._lock:
+            line = LogLine(
+                number=self._said.count,
+                at_ms=self.installation.clock.now_ms(),
+                level=level,
+                message=cut(message, _LONGEST_LINE),
+                data=data,
+            )
+            said = self._said
+            said.count += 1
+            said.lines.append(line)
+            said.tail = log_tail((*said.tail, _short(line)))
+            said.changed = True
+
+    def add_output(self, output: OutputFile) -> None:
+        with self._lock:
+            self._outputs[output.name] = output
+
+    @property
+    def outputs(self) -> tuple[OutputFile, ...]:
+        with self._lock:
+            return tuple(self._outputs.values())
+
+    def report(self) -> dict[str, Value]:
+        """What to write into the record with the next change of it.
+
+        Lines the record has no room for go into notes first, so that none is lost.
+        """
+        with self._lock:
+            said = self._said
+            if not said.changed:
+                return {}
+            in_record = {line.number: line for line in said.tail}
+            whole = all(in_record.get(line.number) == line for line in said.lines)
+            noted = [] if whole else list(said.lines)
+            values: dict[str, Value] = {}
+            if said.progress is not None:
+                values[Field.PROGRESS] = said.progress
+            if said.count:
+                values[Field.LOG] = log_to_json(said.tail)
+                values[Field.LOG_COUNT] = said.count
+            said.changed = False
+        if noted:
+            self._write_notes(noted)
+        return values
+
+    def unreported(self) -> None:
+        """The last report did not reach the record: report it again."""
+        with self._lock:
+            self._said.changed = True
+
+    def folder(self) -> Path:
+        """A folder of the run's own; it goes when the run ends."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix=f"remotejob-{self.job_id}-"))
+            return self._folder
+
+    @contextmanager
+    def cleaned(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            with self._lock:
+                folder, self._folder = self._folder, None
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _write_notes(self, lines: list[LogLine]) -> None:
+        retention = self.installation.retention
+        # a note may be written long before its job ends, and must not expire before the record
+        expires_s = (self.installation.clock.now_ms() + span_ms(2 * retention)) // 1000
+        for start in range(0, len(lines), _LINES_IN_A_NOTE):
+            chunk = tuple(lines[start : start + _LINES_IN_A_NOTE])
+            self.installation.store.put_note(
+                self.job_id,
+                f"{LOG_NOTES}{chunk[0].number:09d}#{self.run_id}",
+                log_to_json(chunk),
+                expires_s=expires_s,
+            )
+        with self._lock:
+            # those logged meanwhile are left for the next report
+            self._said.lines = self._said.lines[len(lines) :]
+
+
+def _short(line: LogLine) -> LogLine:
+    """The line as the record keeps it."""
+    if len(line.message) <= _INLINE_LINE and len(json.dumps(line.data)) <= _INLINE_LINE:
+        return line
+    return LogLine(
+        number=line.number,
+        at_ms=line.at_ms,
+        level=line.level,
+        message=cut(line.message, _INLINE_LINE),
+        data=None,
+    )
+
+
+def new_lease(began: float, length: timedelta) -> Lease:
+    return Lease(began=began, ends=began + length.total_seconds())

@@ -1,0 +1,161 @@
+"""A job, as the task that runs it sees it."""
+
+from __future__ import annotations
+
+import mimetypes
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from remotejob import payloads
+from remotejob.domain.errors import InvalidBody, InvalidData, RunInterrupted
+from remotejob.domain.naming import check_output_name
+from remotejob.domain.record import InputFile, Level, OutputFile, dumps
+from remotejob.domain.times import from_ms
+from remotejob.job import JobView
+from remotejob.ports import Area
+from remotejob.submitting import is_binary
+from remotejob.worker.run import Run
+
+_LEVELS = ("info", "success", "warning", "danger")
+
+
+class RunningJob(JobView):
+    """What a task is given. Its methods raise `RunInterrupted` once the run must stop.
+
+    Let that pass: the worker knows what to do. It may be used from threads of the task's own.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.record, run.installation)
+        self._run = run
+
+    @property
+    def run_id(self) -> str:
+        """Fencing token of this run: unlike the attempt it never repeats."""
+        return self._run.run_id
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run must stop: cancelled, lease lost, out of time, or worker stopping."""
+        try:
+            self._run.check()
+        except RunInterrupted:
+            return True
+        return False
+
+    @property
+    def lease_until(self) -> datetime:
+        """How long the job is surely ours, as the record says."""
+        return from_ms(self._run.record.lease_ms or 0)
+
+    def check(self) -> None:
+        """Raises: RunInterrupted, when the run must stop. For long loops without other calls."""
+        self._run.check()
+
+    def open(self) -> BinaryIO:
+        """A stream of the input, which cannot seek; close it.
+
+        Raises: InvalidBody, when the job has no input; FileNotFoundError, when it is gone.
+        """
+        self._run.check()
+        file = self._file()
+        return self._installation.files.open(file.bucket, file.key, version=file.version)
+
+    def download(self, path: Path | str | None = None) -> Path:
+        """Copy the input to the disk; default into a folder that goes when the run ends.
+
+        Raises: as `open`.
+        """
+        self._run.check()
+        file = self._file()
+        to = self._run.folder() / file.name if path is None else Path(path)
+        if to.is_dir():
+            to = to / file.name
+        self._installation.files.download(file.bucket, file.key, to, version=file.version)
+        return to
+
+    def folder(self) -> Path:
+        """A folder for this run's files; it goes when the run ends."""
+        return self._run.folder()
+
+    def progress(self, done: float, total: float = 1) -> None:
+        """Say how far the work is. It shows at the next heartbeat.
+
+        Raises: InvalidData, unless 0 <= done <= total and total > 0.
+        Source: job-collection, `job.progress`.
+        """
+        self._run.check()
+        if not 0 <= done <= total or total <= 0 or total == float("inf"):
+            raise InvalidData(f"progress({done!r}, {total!r}): it takes 0 <= done <= total > 0")
+        self._run.report_progress(dumps([done, total]))
+
+    def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
+        """Add a line to the job's log, which outlives the job.
+
+        Raises: InvalidData, when the level is none of info, success, warning and danger.
+        Source: job-collection, `job.log`.
+        """
+        self._run.check()
+        if level not in _LEVELS:
+            raise InvalidData(f"log level {level!r}: use one of {', '.join(_LEVELS)}")
+        if data is not None:
+            payloads.encode(data, what="log data")
+        self._run.report_line(level, str(message), data)
+
+    def output(
+        self,
+        name: str,
+        body: bytes | Path | str | BinaryIO,
+        *,
+        content_type: str | None = None,
+    ) -> None:
+        """Keep a file: bytes, a path, or a file open for reading in binary, which is streamed.
+
+        Nobody sees it unless this run completes the job. The same name again replaces it.
+
+        Raises: InvalidName; InvalidBody, when there is no such file. It may be empty.
+        """
+        self._run.check()
+        check_output_name(name)
+        content_type = content_type or mimetypes.guess_type(name)[0]
+        key = self._run.prefix + name
+        if isinstance(body, str | Path):
+            try:
+                with Path(body).open("rb") as file:
+                    stored = self._put(key, file, content_type)
+            except (FileNotFoundError, IsADirectoryError):
+                raise InvalidBody(f"output {name!r}: {str(body)!r} is not a file") from None
+        elif not isinstance(body, bytes) and not is_binary(body):
+            raise InvalidBody(f"output {name!r}: open the file in mode 'rb'")
+        else:
+            stored = self._put(key, body, content_type)
+        self._run.add_output(
+            OutputFile(
+                name=name,
+                key=key,
+                size=stored.size,
+                etag=stored.etag,
+                content_type=content_type,
+            )
+        )
+
+    def _put(self, key: str, body: bytes | BinaryIO, content_type: str | None) -> Any:
+        return self._installation.files.put(Area.OUTPUT, key, body, content_type=content_type)
+
+    def _file(self) -> InputFile:
+        file = self.input
+        if file is None:
+            raise InvalidBody(f"job {self.id} was submitted without a body; read job.data instead")
+        return file
+
+    def time_left(self) -> timedelta | None:
+        """What is left of the task's `timeout`; None if it has none."""
+        timeout = self._run.task.timeout
+        if timeout is None:
+            return None
+        spent = timedelta(seconds=self._installation.clock.monotonic() - self._run.began)
+        return max(timedelta(0), timeout - spent)
+
+    def __repr__(self) -> str:
+        return f"<RunningJob {self.id} {self.task} attempt {self.attempt}>"

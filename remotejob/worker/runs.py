@@ -1,0 +1,46 @@
+"""The runs a worker holds, and the messages it has not begun with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from remotejob.ports import Received
+from remotejob.worker.run import Run
+
+
+class Runs:
+    """Who is running and who waits, for the heartbeat and the shutdown. Safe across threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs: dict[str, Run] = {}
+        self._waiting: dict[str, Received] = {}
+
+    @contextmanager
+    def holding(self, run: Run) -> Iterator[None]:
+        with self._lock:
+            self._runs[run.run_id] = run
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._runs[run.run_id]
+
+    def running(self) -> list[Run]:
+        with self._lock:
+            return list(self._runs.values())
+
+    def await_turn(self, messages: Iterable[Received]) -> None:
+        """These were received and not begun: their visibility is extended with the others'."""
+        with self._lock:
+            self._waiting.update({message.receipt: message for message in messages})
+
+    def begin(self, message: Received) -> None:
+        with self._lock:
+            self._waiting.pop(message.receipt, None)
+
+    def waiting(self) -> list[Received]:
+        with self._lock:
+            return list(self._waiting.values())

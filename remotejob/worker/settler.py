@@ -1,0 +1,160 @@
+"""Carries out settlements, ten to a request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from remotejob.consequences import carry_out
+from remotejob.domain.record import cut, dumps
+from remotejob.ports import Address, Channel, Installation, Outgoing, Received
+from remotejob.worker.settlements import (
+    Conclude,
+    DeadLetter,
+    Delete,
+    Hide,
+    Leave,
+    Replace,
+    Settlement,
+)
+
+log = logging.getLogger(__name__)
+
+_LONGEST_REASON: Final = 1000
+_LONGEST_BODY: Final = 20_000
+"""Characters: ten of these fit the 1 MiB of a request."""
+
+
+class Settler:
+    """Collects settlements until there are enough for a request.
+
+    A request that fails leaves its messages where they are: they become visible again, and are
+    settled anew.
+    """
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._lock = threading.Lock()
+        self._waiting: list[Settlement] = []
+        self._oldest: float | None = None
+
+    def add(self, settlement: Settlement) -> None:
+        with self._lock:
+            self._waiting.append(settlement)
+            if self._oldest is None:
+                self._oldest = self._installation.clock.monotonic()
+
+    @property
+    def any(self) -> bool:
+        """Whether something waits to be flushed."""
+        with self._lock:
+            return bool(self._waiting)
+
+    def due(self, *, linger: timedelta) -> bool:
+        """Whether to flush: a full batch, or one has lingered long enough."""
+        with self._lock:
+            if self._oldest is None:
+                return False
+            age = self._installation.clock.monotonic() - self._oldest
+            full = len(self._waiting) >= self._installation.messages.capabilities.batch
+            return full or age >= linger.total_seconds()
+
+    def flush(self) -> None:
+        """Carry out all that has been added."""
+        with self._lock:
+            waiting, self._waiting, self._oldest = self._waiting, [], None
+        if not waiting:
+            return
+        concluded = [one for one in waiting if isinstance(one, Conclude)]
+        by_job = {one.record.id: one.record for one in concluded}
+        done = {record.id for record in carry_out(list(by_job.values()), self._installation)}
+        gone: list[Received] = [one.message for one in concluded if one.record.id in done]
+        gone += [one.message for one in waiting if isinstance(one, Delete)]
+        gone += self._replaced([one for one in waiting if isinstance(one, Replace)])
+        gone += self._set_aside([one for one in waiting if isinstance(one, DeadLetter)])
+        # deleted last: a crash before this repeats the consequences, and never loses them
+        self._deleted(gone)
+        self._hidden([one for one in waiting if isinstance(one, Hide)])
+        for one in waiting:
+            if isinstance(one, Leave):
+                log.info("message left to the run that owns the job", extra=_about(one.message))
+
+    def _replaced(self, settlements: Sequence[Replace]) -> list[Received]:
+        return self._sent(
+            [
+                (
+                    one.message.address,
+                    one.message,
+                    Outgoing(body=one.pending.body(), delay=one.delay),
+                )
+                for one in settlements
+            ]
+        )
+
+    def _set_aside(self, settlements: Sequence[DeadLetter]) -> list[Received]:
+        for one in settlements:
+            log.error(
+                "message moved to the dead-letter queue: %s", one.reason, extra=_about(one.message)
+            )
+        return self._sent(
+            [
+                (
+                    Address(one.message.address.queue, Channel.DEAD_LETTER),
+                    one.message,
+                    Outgoing(
+                        body=dumps(
+                            {
+                                "reason": cut(one.reason, _LONGEST_REASON),
+                                "lane": one.message.address.channel,
+                                "body": cut(one.message.body, _LONGEST_BODY),
+                            }
+                        )
+                    ),
+                )
+                for one in settlements
+            ]
+        )
+
+    def _sent(self, moves: list[tuple[Address, Received, Outgoing]]) -> list[Received]:
+        """Send to each address what goes there; return the messages that may be deleted."""
+        by_address: defaultdict[Address, list[tuple[Received, Outgoing]]] = defaultdict(list)
+        for address, received, outgoing in moves:
+            by_address[address].append((received, outgoing))
+        gone: list[Received] = []
+        for address, pairs in by_address.items():
+            outgoing_all = [outgoing for _, outgoing in pairs]
+            if _tried(partial(self._installation.messages.send, address, outgoing_all)):
+                gone += [received for received, _ in pairs]
+        return gone
+
+    def _deleted(self, messages: Sequence[Received]) -> None:
+        by_address: defaultdict[Address, list[str]] = defaultdict(list)
+        for message in messages:
+            by_address[message.address].append(message.receipt)
+        for address, receipts in by_address.items():
+            _tried(partial(self._installation.messages.delete, address, receipts))
+
+    def _hidden(self, settlements: Sequence[Hide]) -> None:
+        by_span: defaultdict[tuple[Address, timedelta], list[str]] = defaultdict(list)
+        for one in settlements:
+            by_span[one.message.address, one.span].append(one.message.receipt)
+        for (address, span), receipts in by_span.items():
+            _tried(partial(self._installation.messages.hide, address, receipts, span))
+
+
+def _tried(request: Callable[[], None]) -> bool:
+    try:
+        request()
+    except Exception:
+        log.exception("messages not settled; they will be seen to again")
+        return False
+    return True
+
+
+def _about(message: Received) -> dict[str, str]:
+    return {"queue": message.address.queue, "lane": message.address.channel, "body": message.body}

@@ -1,0 +1,247 @@
+"""The worker's threads: one a lane to receive, one a job to run, a heart, and a settler."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from remotejob.domain.errors import UnknownQueue, WorkerStopping
+from remotejob.domain.priority import Lane
+from remotejob.ports import Address, Channel, Installation, Received
+from remotejob.tasks import Registry
+from remotejob.worker.attendant import Attendant
+from remotejob.worker.heart import Heart
+from remotejob.worker.intake import Intake
+from remotejob.worker.runs import Runs
+from remotejob.worker.settlements import Settlement
+from remotejob.worker.settler import Settler
+
+log = logging.getLogger(__name__)
+
+_LONG_POLL: Final = timedelta(seconds=20)
+"""The longest SQS offers: three requests a minute for an idle lane."""
+
+_NO_WAIT: Final = timedelta(0)
+_HEARTBEAT_TICK: Final = timedelta(seconds=1)
+_LONGEST_PAUSE: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerOptions:
+    """How a worker works."""
+
+    queue: str
+    name: str
+    """Who this worker is, as its jobs' records say."""
+    concurrency: int = 4
+    """Jobs at a time."""
+    grace: timedelta = timedelta(seconds=100)
+    """How long jobs may go on once the worker is told to stop; the rest is given back.
+    Below Fargate's longest stop timeout, 120 s."""
+    linger: timedelta = timedelta(milliseconds=500)
+    """How long a settled message may wait for others, to share their requests."""
+    health_file: Path | None = None
+    """Touched while the worker is alive and not stuck."""
+
+
+class Worker:
+    """Serves one queue until it is told to stop."""
+
+    def __init__(self, installation: Installation, tasks: Registry, options: WorkerOptions) -> None:
+        """Raises: UnknownQueue; SettingsError, when a task the queue is to run is missing."""
+        description = installation.queues.get(options.queue)
+        if description is None:
+            raise UnknownQueue(options.queue, known=installation.queues)
+        tasks.require(description.tasks, queue=options.queue)
+        self._installation = installation
+        self._options = options
+        self._runs = Runs()
+        self._attendant = Attendant(installation, tasks, worker=options.name, runs=self._runs)
+        self._heart = Heart(installation, self._attendant, self._runs)
+        self._settler = Settler(installation)
+        self._intake = Intake(concurrency=options.concurrency)
+        self._turns: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
+        self._settled = threading.Event()
+        self._stopping = threading.Event()
+        self._hurry = threading.Event()
+        self._done = threading.Event()
+        self._failures = _Failures()
+
+    def stop(self) -> None:
+        """Receive nothing more, finish what ends in time, give back the rest. Twice: at once.
+
+        Safe to call from a signal handler.
+        """
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._stopping.set()
+
+    def run(self) -> bool:
+        """Work until stopped. Returns whether every run has ended in its own thread.
+
+        If not, the process must exit at once: a job that was given back may run elsewhere.
+        """
+        log.info(
+            "worker starts", extra={"queue": self._options.queue, "worker": self._options.name}
+        )
+        lanes = [self._thread(f"lane-{lane}", lambda lane=lane: self._poll(lane)) for lane in Lane]  # type: ignore[misc]
+        jobs = [
+            self._thread(f"job-{number}", self._work) for number in range(self._options.concurrency)
+        ]
+        helpers = [self._thread("heart", self._beat), self._thread("settler", self._settle)]
+        for thread in (*lanes, *jobs, *helpers):
+            thread.start()
+        # waits in short steps: a signal handler runs only between them on some platforms
+        while not self._stopping.wait(1):
+            pass
+        return self._drain(lanes, jobs, helpers)
+
+    def _drain(
+        self,
+        lanes: list[threading.Thread],
+        jobs: list[threading.Thread],
+        helpers: list[threading.Thread],
+    ) -> bool:
+        log.info("worker drains", extra={"running": len(self._runs.running())})
+        self._intake.close()
+        self._give_back(self._runs.waiting())
+        for _ in jobs:
+            self._turns.put(None)
+        end = time.monotonic() + self._options.grace.total_seconds()
+        while any(thread.is_alive() for thread in jobs) and time.monotonic() < end:
+            if self._hurry.wait(0.1):
+                break
+        for run in self._runs.running():
+            self._add(self._attendant.end_run(run, WorkerStopping("the worker is stopping")))
+        self._done.set()
+        self._settled.set()
+        for thread in helpers:
+            thread.join()
+        self._settler.flush()
+        # a poll that is still open may yet bring messages, which are then given back
+        end = time.monotonic() + _LONG_POLL.total_seconds()
+        for thread in lanes:
+            thread.join(0 if self._hurry.is_set() else max(0, end - time.monotonic()))
+        clean = not any(thread.is_alive() for thread in jobs)
+        log.info("worker stops", extra={"clean": clean})
+        return clean
+
+    def _poll(self, lane: Lane) -> None:
+        address = Address(self._options.queue, Channel(lane.value))
+        messages = self._installation.messages
+        while (turn := self._intake.turn(lane)) is not None:
+            try:
+                received = messages.receive(
+                    address,
+                    limit=turn.limit,
+                    wait=_NO_WAIT if turn.hot else _LONG_POLL,
+                    hidden=self._installation.lease,
+                )
+            except Exception as problem:  # noqa: BLE001 (whatever it is, try again later)
+                self._intake.received(lane, turn, 0)
+                self._pause_after(f"receive from lane {lane}", problem)
+                continue
+            self._failures.over()
+            kept = self._intake.received(lane, turn, len(received))
+            self._runs.await_turn(received[:kept])
+            for message in received[:kept]:
+                self._turns.put(message)
+            self._give_back(received[kept:])
+
+    def _work(self) -> None:
+        while (message := self._turns.get()) is not None:
+            if self._stopping.is_set():
+                # given back by whoever drains
+                continue
+            self._runs.begin(message)
+            began = time.monotonic()
+            try:
+                self._add(self._attendant.attend(message))
+                self._failures.over()
+            except Exception as problem:  # noqa: BLE001 (the message stays, and comes again)
+                self._pause_after("see to a message", problem)
+            finally:
+                self._intake.finished(time.monotonic() - began)
+                self._settled.set()
+
+    def _beat(self) -> None:
+        pause = min(_HEARTBEAT_TICK, self._heart.interval / 2).total_seconds()
+        while not self._done.wait(pause):
+            try:
+                for settlement in self._heart.beat():
+                    self._add(settlement)
+            except Exception:
+                log.exception("heartbeat failed; it beats again")
+            if self._options.health_file is not None:
+                self._options.health_file.touch()
+
+    def _settle(self) -> None:
+        while not self._done.is_set():
+            self._settled.wait()
+            self._settled.clear()
+            linger = self._options.linger
+            # alone, a message is settled at once; among others it waits for them
+            while not (self._intake.idle or self._done.is_set()):
+                if self._settler.due(linger=linger):
+                    break
+                if not self._settler.any:
+                    break
+                self._settled.wait(linger.total_seconds() / 5)
+                self._settled.clear()
+            self._settler.flush()
+
+    def _add(self, settlement: Settlement | None) -> None:
+        if settlement is not None:
+            self._settler.add(settlement)
+            self._settled.set()
+
+    def _give_back(self, messages: list[Received]) -> None:
+        by_address: dict[Address, list[str]] = {}
+        for message in messages:
+            self._runs.begin(message)
+            by_address.setdefault(message.address, []).append(message.receipt)
+        for address, receipts in by_address.items():
+            try:
+                self._installation.messages.hide(address, receipts, _NO_WAIT)
+            except Exception as problem:  # noqa: BLE001 (they come back when their time is up)
+                log.warning("messages not given back: %s", problem, extra={"lane": address})
+
+    def _pause_after(self, what: str, problem: Exception) -> None:
+        self._stopping.wait(self._failures.another(what, problem))
+
+    def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        # daemons: a task that never returns must not keep the process from exiting
+        return threading.Thread(target=target, name=name, daemon=True)
+
+
+class _Failures:
+    """How long to pause after failures in a row, and when to say so: at the first, then rarely."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._in_a_row = 0
+
+    def another(self, what: str, problem: Exception) -> float:
+        """Seconds to wait, longer each time and never the same for all workers."""
+        with self._lock:
+            self._in_a_row += 1
+            count = self._in_a_row
+        if count & (count - 1) == 0:
+            log.error(
+                "cannot %s (%d in a row): %s: %s", what, count, type(problem).__name__, problem
+            )
+        return random.uniform(0.5, 1) * min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(count, 10))  # noqa: S311
+
+    def over(self) -> None:
+        with self._lock:
+            recovered, self._in_a_row = self._in_a_row, 0
+        if recovered > 1:
+            log.info("working again after %d failures", recovered)

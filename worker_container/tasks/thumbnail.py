@@ -1,0 +1,44 @@
+"""Example: a photo becomes a thumbnail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from remotejob import Fatal, Retry, RunningJob, task
+
+
+@task(
+    "thumbnail",
+    retry=Retry(max_attempts=3, wait=timedelta(seconds=30)),
+    timeout=timedelta(minutes=5),
+)
+def thumbnail(job: RunningJob) -> dict[str, Any]:
+    """Scale a photo to fit a square of `data["size"]` pixels (400), as PNG.
+
+    Source: remotejob's README, whose worker does the same with GraphicsMagick.
+    """
+    size = (job.data or {}).get("size", 400)
+    path = job.download()
+    job.progress(1, 3)
+    try:
+        with Image.open(path) as photo:
+            before = photo.size
+            # cameras turn the photo by a note in the file, which a PNG would not carry
+            upright = ImageOps.exif_transpose(photo).convert("RGB")
+    except UnidentifiedImageError:
+        # another try would find the same file
+        raise Fatal(f"{path.name} is not an image this task can read") from None
+    upright.thumbnail((size, size))
+    job.progress(2, 3)
+    png = BytesIO()
+    upright.save(png, format="PNG", optimize=True)
+    name = f"{Path(path.name).stem}.png"
+    job.output(name, png.getvalue())
+    job.log(f"{path.name}: {before[0]}x{before[1]} became {upright.width}x{upright.height}")
+    job.progress(3, 3)
+    return {"from": list(before), "to": list(upright.size), "bytes": png.tell()}
