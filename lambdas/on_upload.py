@@ -99,7 +99,9 @@ def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
     try:
         return Upload(
             bucket=detail.bucket.name,
-            key=detail.object.key,
+            # not `.key`, which url-decodes it: EventBridge delivers keys as they are, and a plus
+            # in one is a plus
+            key=detail.object["key"],
             size=int(detail.object.size or 0),
             etag=detail.object.etag,
             version=detail.object.version_id or None,

@@ -18,7 +18,7 @@ from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.job import Job
 from remotejob.names import SHARDS
-from remotejob.ports import Installation, QueueDescription
+from remotejob.ports import Area, Installation, QueueDescription
 from remotejob.submitting import Body, Submission
 
 if TYPE_CHECKING:
@@ -44,6 +44,16 @@ class RemoteJob:
     @property
     def name(self) -> str:
         return self._installation.name
+
+    @property
+    def input_bucket(self) -> str:
+        """Name of the bucket whose uploads become jobs."""
+        return self._installation.files.bucket(Area.INPUT)
+
+    @property
+    def output_bucket(self) -> str:
+        """Name of the bucket the outputs are in."""
+        return self._installation.files.bucket(Area.OUTPUT)
 
     @property
     def queues(self) -> tuple[str, ...]:

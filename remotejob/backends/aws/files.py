@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import tempfile
@@ -54,7 +55,7 @@ class S3Files:
         if size is not None and size < MULTIPART_FROM:
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)
             return _stored(bucket, key, size, answer)
-        stream = cast(BinaryIO, body)
+        stream = io.BytesIO(body) if isinstance(body, bytes) else body
         self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra, Config=_TRANSFER)
         # the transfer does not say what it made; the key is this job's or this run's alone
         head = self._client.head_object(Bucket=bucket, Key=key)

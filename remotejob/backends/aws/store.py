@@ -124,9 +124,7 @@ class DynamoStore:
             for item in page["Items"]:
                 yield Mark(item[Field.SK]["S"], int(item[Field.ATTENTION_AT]["N"]))
 
-    def listing(
-        self, partition: str, *, after: str | None = None
-    ) -> Iterator[JobRecord]:
+    def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
         condition, values = f"{Field.PK} = :pk", {":pk": _typed(partition)}
         if after is not None:
             condition += f" AND {Field.SK} > :after"

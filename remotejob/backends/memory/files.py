@@ -7,9 +7,11 @@ import io
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from remotejob.ports import Area, Stored
+
+_PIECE: Final = 1 << 20
 
 
 class MemoryFiles:
@@ -27,7 +29,8 @@ class MemoryFiles:
         *,
         content_type: str | None = None,  # noqa: ARG002 (nobody reads it back)
     ) -> Stored:
-        content = body if isinstance(body, bytes) else body.read()
+        pieces = [body] if isinstance(body, bytes) else iter(lambda: body.read(_PIECE), b"")
+        content = b"".join(pieces)
         with self._lock:
             versions = self._versions.setdefault((self.bucket(area), key), [])
             versions.append(content)

@@ -73,9 +73,7 @@ class MemoryStore:
                 return
             yield Mark(job_id, at_ms)
 
-    def listing(
-        self, partition: str, *, after: str | None = None
-    ) -> Iterator[JobRecord]:
+    def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
         with self._lock:
             ids = list(self._partitions[partition])
         for job_id in reversed(ids) if after is None else ids[bisect_right(ids, after) :]:

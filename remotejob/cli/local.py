@@ -1,0 +1,264 @@
+"""`remotejob local`: the whole system on this machine, from the real templates."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import boto3
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from remotejob import settings
+from remotejob.cli import shown
+from remotejob.cli.exits import Exit
+from remotejob.client import RemoteJob
+from remotejob.domain.errors import InvalidBody, SettingsError
+from remotejob.domain.states import State
+from remotejob.job import Job
+
+if TYPE_CHECKING:
+    from remotejob.local.embedded import EmbeddedAws
+
+_LOOK: Final = 0.2
+_ASSEMBLY: Final = Path("build/local/cdk.out")
+_CACHE: Final = Path("build/local/assets")
+
+
+def local(
+    process: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Upload the files in it, wait for their jobs, leave."),
+    ] = None,
+    results: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where the outputs go, with --process.")
+    ] = Path("build/results"),
+    settings_file: Annotated[
+        Path, typer.Option("--settings", help="The settings to deploy.")
+    ] = Path(settings.DEFAULT_FILE),
+    workers: Annotated[int, typer.Option(min=1, help="Workers of each queue.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Deploy the system into an AWS embedded in this machine, with its functions and workers.
+
+    It needs no AWS account, no Docker and no network, and it takes everything down at its end.
+    """
+    console = Console(stderr=as_json)
+    loaded = settings.load(settings_file)
+    files = [] if process is None else _files_in(process)
+    with _interruptible(), _deployed(settings_file, loaded, workers, console) as aws:
+        if process is None:
+            _stay(aws, console, as_json=as_json)
+            return
+        jobs = _process(aws, loaded, files, console)
+        found = _fetch(jobs, results)
+        if as_json:
+            shown.to_json(Console(), [shown.in_full(job) for job in jobs])
+        else:
+            _report(jobs, found, console)
+
+
+@contextmanager
+def _deployed(
+    settings_file: Path, loaded: settings.Settings, workers: int, console: Console
+) -> Iterator[EmbeddedAws]:
+    try:
+        from remotejob.local.embedded import EmbeddedAws
+    except ModuleNotFoundError as missing:
+        raise SettingsError(
+            f"the embedded AWS needs {missing.name}; "
+            'install it with: pip install "remotejob[local]"'
+        ) from None
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {what}")
+
+    assembly = synthesize(settings_file, _ASSEMBLY)
+    say("synthesized the CDK app")
+    with EmbeddedAws.for_assembly(assembly, cache=_CACHE) as aws:
+        say(f"started the embedded AWS at {aws.endpoint_url}")
+        deployed = aws.deploy(assembly)
+        stacks = {resource.stack for resource in deployed.resources}
+        say(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
+        services = [service.physical_id for service in deployed.all("AWS::ECS::Service")]
+        for service in services:
+            for _ in range(workers):
+                aws.start_worker(service)
+        say(f"started {workers * len(services)} worker(s), for {', '.join(loaded.queues)}")
+        try:
+            yield aws
+        finally:
+            _keep_logs(aws)
+            say("taking everything down")
+
+
+def synthesize(settings_file: Path, folder: Path) -> Path:
+    """Run the CDK app into a folder.
+
+    Raises: SettingsError, with what the app said.
+    """
+    if not Path("app.py").is_file():
+        raise SettingsError(
+            f"there is no app.py in {Path.cwd()}; start in the folder of the project"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        "CDK_OUTDIR": str(folder.resolve()),
+        "CDK_CONTEXT_JSON": json.dumps({"settings": str(settings_file.resolve())}),
+    }
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SettingsError(f"the CDK app failed:\n{done.stderr.strip() or done.stdout.strip()}")
+    return folder
+
+
+def _files_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InvalidBody(f"--process {folder}: no such folder; check the path")
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if not files:
+        raise InvalidBody(f"--process {folder}: there is no file in it")
+    return files
+
+
+def _process(
+    aws: EmbeddedAws, loaded: settings.Settings, files: list[Path], console: Console
+) -> list[Job]:
+    """Upload files as a user would, and watch their jobs to the end."""
+    system = _connect(aws, loaded)
+    bucket = system.input_bucket
+    keys = {_key_for(file, loaded): file for file in files}
+    s3 = aws.client("s3")
+    for key, file in keys.items():
+        s3.upload_file(str(file), bucket, key)
+    console.print(f"uploaded {len(files)} files to s3://{bucket}/", highlight=False)
+    jobs: dict[str, Job] = {}
+    with Live(console=console, refresh_per_second=8) as live:
+        while len(jobs) < len(keys) or not all(job.finished for job in jobs.values()):
+            for job in system.jobs(limit=len(keys)):
+                if job.input is not None and job.input.key in keys:
+                    jobs[job.input.key] = job
+            live.update(shown.table(jobs[key] for key in keys if key in jobs))
+            time.sleep(_LOOK)
+    return [jobs[key] for key in keys]
+
+
+def _key_for(file: Path, loaded: settings.Settings) -> str:
+    """The key under which the first route that takes such a file takes it."""
+    for route in loaded.routes:
+        if route.matches(route.prefix + file.name):
+            return route.prefix + file.name
+    raise InvalidBody(
+        f"{file}: no route in the settings takes such a file; add its suffix to a route"
+    )
+
+
+def _fetch(jobs: list[Job], folder: Path) -> dict[str, list[Path]]:
+    """Download what the jobs made; their files by job id."""
+    found: dict[str, list[Path]] = {}
+    for job in jobs:
+        for output in job.outputs.values():
+            path = folder / output.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found.setdefault(job.id, []).append(output.download(path))
+    return found
+
+
+def _report(jobs: list[Job], found: dict[str, list[Path]], console: Console) -> None:
+    rows = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
+    rows.add_column("input", no_wrap=True)
+    rows.add_column("state", no_wrap=True)
+    rows.add_column("result", overflow="fold")
+    for job in jobs:
+        if job.state is State.COMPLETED:
+            what = "\n".join(
+                [*(str(path) for path in found.get(job.id, [])), escape(_line(job.result))]
+            )
+        else:
+            what = escape("; ".join(f"{error.kind}: {error.message}" for error in job.errors))
+        rows.add_row(escape(job.filename or ""), shown.state_text(job), what)
+    console.print()
+    console.print(rows)
+    console.print()
+    outputs = next((output for job in jobs for output in job.outputs.values()), None)
+    if outputs is not None:
+        console.print(f"In the output bucket, for example: {outputs.key}", highlight=False)
+    console.print(
+        f"{sum(job.state is State.COMPLETED for job in jobs)} of {len(jobs)} jobs completed; "
+        "the files are the results to open.",
+        highlight=False,
+    )
+
+
+def _line(result: Any) -> str:
+    if isinstance(result, dict):
+        return ", ".join(f"{name}: {value}" for name, value in result.items())
+    return repr(result)
+
+
+def _stay(aws: EmbeddedAws, console: Console, *, as_json: bool) -> None:
+    """Print how to reach the system, and wait for Ctrl-C."""
+    exported = aws.environment()
+    if as_json:
+        shown.to_json(Console(), exported)
+    else:
+        console.print("\nTo reach it from another shell:\n")
+        for name, value in exported.items():
+            console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
+        console.print("\nthen, for example: remotejob ls\nCtrl-C takes everything down.")
+    while True:
+        time.sleep(3600)
+
+
+def _connect(aws: EmbeddedAws, loaded: settings.Settings) -> RemoteJob:
+    exported = aws.environment()
+    session = boto3.Session(
+        aws_access_key_id=exported["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=exported["AWS_SECRET_ACCESS_KEY"],
+        region_name=exported["AWS_REGION"],
+    )
+    os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url
+    return RemoteJob.connect(loaded.system.name, session=session)
+
+
+def _keep_logs(aws: EmbeddedAws) -> None:
+    kept = Path("build/local/logs")
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(aws.logs, kept)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the command in order, with everything taken down."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

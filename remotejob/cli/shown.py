@@ -1,0 +1,154 @@
+"""How jobs are shown: as tables for people, as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from remotejob.domain.states import State
+from remotejob.job import Job
+
+COLOURS: Final = {
+    State.WAITING: "yellow",
+    State.PAUSED: "yellow",
+    State.READY: "cyan",
+    State.RUNNING: "blue",
+    State.COMPLETED: "green",
+    State.FAILED: "red",
+    State.CANCELLED: "magenta",
+}
+
+_BAR: Final = 10
+
+
+def as_dict(job: Job) -> dict[str, Any]:
+    """A job as JSON has it: times in ISO 8601, sizes in bytes."""
+    done, total = job.progress
+    shown: dict[str, Any] = {
+        "id": job.id,
+        "task": job.task,
+        "queue": job.queue,
+        "state": job.state,
+        "attempt": job.attempt,
+        "priority": job.priority,
+        "created": job.created.isoformat(),
+        "due": _iso(job.due),
+        "started": _iso(job.started_at),
+        "finished": _iso(job.finished_at),
+        "progress": {"done": done, "total": total},
+        "input": None,
+        "errors": [
+            {"attempt": error.attempt, "kind": error.kind, "message": error.message}
+            for error in job.errors
+        ],
+    }
+    if job.input is not None:
+        shown["input"] = {
+            "name": job.input.name,
+            "bucket": job.input.bucket,
+            "key": job.input.key,
+            "version": job.input.version,
+            "size": job.input.size,
+        }
+    return shown
+
+
+def in_full(job: Job) -> dict[str, Any]:
+    """Everything about one job: its data, result, outputs and log too."""
+    return {
+        **as_dict(job),
+        "data": job.data,
+        "result": job.result if job.state is State.COMPLETED else None,
+        "outputs": [
+            {
+                "name": output.name,
+                "size": output.size,
+                "etag": output.etag,
+                "content_type": output.content_type,
+                "key": output.key,
+            }
+            for output in job.outputs.values()
+        ],
+        "log": [
+            {
+                "at_ms": line.at_ms,
+                "level": line.level,
+                "message": line.message,
+                "data": line.data,
+            }
+            for line in job.logs()
+        ],
+    }
+
+
+def table(jobs: Iterable[Job]) -> Table:
+    """A table of jobs, a row each."""
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    rows.add_column("job", no_wrap=True, min_width=26)
+    rows.add_column("state", no_wrap=True, min_width=9)
+    rows.add_column("progress", no_wrap=True, min_width=_BAR + 5)
+    rows.add_column("task", overflow="ellipsis", no_wrap=True)
+    rows.add_column("input", overflow="ellipsis", no_wrap=True)
+    for job in jobs:
+        rows.add_row(
+            job.id, state_text(job), bar(job), escape(job.task), escape(job.filename or "")
+        )
+    return rows
+
+
+def state_text(job: Job) -> Text:
+    return Text(job.state, style=COLOURS[job.state])
+
+
+def bar(job: Job) -> Text:
+    """Progress as a bar; a job that is completed is all done, whatever it reported."""
+    done, total = job.progress
+    part = 1.0 if job.state is State.COMPLETED else done / total
+    full = round(part * _BAR)
+    text = Text("━" * full, style=COLOURS[job.state])
+    text.append("━" * (_BAR - full), style="grey30")
+    text.append(f" {part:4.0%}")
+    return text
+
+
+def details(job: Job) -> Group:
+    """One job, in full, for people."""
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    full = in_full(job)
+    facts.add_row("job", job.id)
+    facts.add_row("state", state_text(job))
+    facts.add_row("task", escape(f"{job.task} on queue {job.queue}, attempt {job.attempt}"))
+    facts.add_row("progress", bar(job))
+    for name in ("created", "due", "started", "finished"):
+        if full[name] is not None:
+            facts.add_row(name, full[name])
+    if job.input is not None:
+        facts.add_row("input", escape(f"s3://{job.input.bucket}/{job.input.key}"))
+    for name in ("data", "result"):
+        if full[name] is not None:
+            facts.add_row(name, escape(repr(full[name])))
+    for output in full["outputs"]:
+        facts.add_row("output", escape(f"{output['name']}, {output['size']:,} bytes"))
+    for error in full["errors"]:
+        line = f"attempt {error['attempt']}: {error['kind']}: {error['message']}"
+        facts.add_row("error", Text(line, style="red"))
+    for line in full["log"]:
+        facts.add_row("log", escape(f"{line['level']}: {line['message']}"))
+    return Group(facts)
+
+
+def to_json(console: Console, value: Any) -> None:
+    """JSON as it is, without colours or line breaks a program would have to take out."""
+    console.print_json(data=value, highlight=False, indent=2)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

@@ -1,0 +1,235 @@
+"""Say which actions on which resources a request needs, by AWS's rules and not by its API names.
+
+Source: Service Authorization Reference, "Actions, resources, and condition keys for" Amazon S3,
+Amazon SQS, Amazon DynamoDB, AWS Lambda, AWS Systems Manager, AWS STS.
+
+Limits: for services that are not listed here the action is checked, the resource is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote
+from xml.etree import ElementTree as ET
+
+from remotejob.local.access.policies import Access
+
+#: Signing names that are not the prefix of the service's actions.
+_ACTION_PREFIX = {"monitoring": "cloudwatch", "elasticfilesystem": "efs"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """One request to one service, as far as its permissions depend on it."""
+
+    service: str
+    operation: str
+    region: str
+    account: str
+    #: Parameters: of the JSON body, the form, or the path of a REST request.
+    parameters: Mapping[str, Any]
+    #: Query string of a REST request.
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def arn(self, resource: str, *, service: str | None = None) -> str:
+        """The ARN of a resource of this account and region."""
+        return f"arn:aws:{service or self.service}:{self.region}:{self.account}:{resource}"
+
+
+def required(call: Call) -> list[Access]:
+    """Every access the caller must have; an empty list needs no permission at all."""
+    rule = _RULES.get(call.service)
+    if rule is not None:
+        return rule(call)
+    prefix = _ACTION_PREFIX.get(call.service, call.service)
+    return [Access(action=f"{prefix}:{call.operation}", resource=None)]
+
+
+# --- DynamoDB ------------------------------------------------------------------------------------
+
+_TRANSACTION_ACTIONS = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+    "Get": "GetItem",
+}
+
+
+def _dynamodb(call: Call) -> list[Access]:
+    def table(name: Any) -> str:
+        return str(name) if str(name).startswith("arn:") else call.arn(f"table/{name}")
+
+    def access(action: str, resource: str) -> Access:
+        return Access(action=f"dynamodb:{action}", resource=resource)
+
+    if call.operation in ("TransactWriteItems", "TransactGetItems"):
+        # A transaction has no permission of its own: each of its parts needs the plain one.
+        return [
+            access(_TRANSACTION_ACTIONS[kind], table(part.get("TableName")))
+            for item in call.parameters.get("TransactItems", [])
+            for kind, part in item.items()
+            if kind in _TRANSACTION_ACTIONS
+        ]
+    if call.operation in ("BatchGetItem", "BatchWriteItem"):
+        return [access(call.operation, table(t)) for t in call.parameters.get("RequestItems", {})]
+    name = call.parameters.get("TableName")
+    if name is None:
+        return [access(call.operation, "*")]
+    index = call.parameters.get("IndexName")
+    # A query on an index needs the index's own ARN, and not the table's.
+    return [access(call.operation, f"{table(name)}/index/{index}" if index else table(name))]
+
+
+# --- SQS -----------------------------------------------------------------------------------------
+
+
+def _sqs(call: Call) -> list[Access]:
+    # Batches have no permission of their own: SendMessageBatch is allowed by sqs:SendMessage.
+    action = f"sqs:{call.operation.removesuffix('Batch')}"
+    name = call.parameters.get("QueueName")
+    if name is None:
+        name = str(call.parameters.get("QueueUrl", "")).rstrip("/").rpartition("/")[2]
+    return [Access(action=action, resource=call.arn(name) if name else "*")]
+
+
+# --- S3 ------------------------------------------------------------------------------------------
+
+#: Operation to action, for those whose names differ.
+_S3_ACTIONS = {
+    "HeadObject": "GetObject",
+    "GetObjectAttributes": "GetObject",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "HeadBucket": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "UploadPartCopy": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "CopyObject": "PutObject",
+    "ListParts": "ListMultipartUploadParts",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListBuckets": "ListAllMyBuckets",
+    "DeleteObjects": "DeleteObject",
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "PutBucketNotificationConfiguration": "PutBucketNotification",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "GetBucketCors": "GetBucketCORS",
+    "PutBucketCors": "PutBucketCORS",
+}
+#: Actions that have a second form for a request that names a version.
+_S3_VERSIONED = (
+    "GetObject",
+    "DeleteObject",
+    "GetObjectTagging",
+    "PutObjectTagging",
+    "GetObjectAcl",
+)
+
+
+def _s3(call: Call) -> list[Access]:
+    bucket = call.parameters.get("Bucket")
+    key = call.parameters.get("Key")
+    if bucket is None:
+        action = _S3_ACTIONS.get(call.operation, call.operation)
+        return [Access(action=f"s3:{action}", resource="*")]
+    if call.operation == "DeleteObjects":
+        return [_s3_delete(str(bucket), entry) for entry in _deleted(call.body)]
+    action = _S3_ACTIONS.get(call.operation, call.operation)
+    if "versionId" in call.query and action in _S3_VERSIONED:
+        action = action.replace("Object", "ObjectVersion", 1)
+    resource = f"arn:aws:s3:::{bucket}/{key}" if key is not None else f"arn:aws:s3:::{bucket}"
+    context = {
+        f"s3:{name}": call.query[name][0]
+        for name in ("prefix", "delimiter", "max-keys")
+        if name in call.query
+    }
+    needed = [Access(action=f"s3:{action}", resource=resource, context=context)]
+    if "x-amz-tagging" in call.headers:
+        needed.append(Access(action="s3:PutObjectTagging", resource=resource))
+    if "x-amz-acl" in call.headers:
+        needed.append(Access(action="s3:PutObjectAcl", resource=resource))
+    source = call.headers.get("x-amz-copy-source")
+    if source is not None:
+        path, _, query = unquote(source).removeprefix("/").partition("?")
+        read = "s3:GetObjectVersion" if "versionId" in parse_qs(query) else "s3:GetObject"
+        needed.append(Access(action=read, resource=f"arn:aws:s3:::{path}"))
+    return needed
+
+
+def list_bucket(call: Call) -> Access:
+    """What turns "access denied" into "no such key" for a reader of a missing object."""
+    bucket = call.parameters.get("Bucket")
+    return Access(action="s3:ListBucket", resource=f"arn:aws:s3:::{bucket}")
+
+
+def _s3_delete(bucket: str, entry: tuple[str, bool]) -> Access:
+    key, versioned = entry
+    action = "s3:DeleteObjectVersion" if versioned else "s3:DeleteObject"
+    return Access(action=action, resource=f"arn:aws:s3:::{bucket}/{key}")
+
+
+def _deleted(body: bytes) -> list[tuple[str, bool]]:
+    def tag(element: ET.Element) -> str:
+        return element.tag.rpartition("}")[2]
+
+    entries = [
+        {tag(child): child.text or "" for child in element}
+        for element in ET.fromstring(body)  # noqa: S314  (signed by a caller we know)
+        if tag(element) == "Object"
+    ]
+    return [(entry["Key"], "VersionId" in entry) for entry in entries]
+
+
+# --- The others ----------------------------------------------------------------------------------
+
+
+def _lambda(call: Call) -> list[Access]:
+    action = {"Invoke": "InvokeFunction", "InvokeAsync": "InvokeFunction"}.get(call.operation)
+    name = call.parameters.get("FunctionName")
+    if name is None:
+        return [Access(action=f"lambda:{action or call.operation}", resource=None)]
+    arn = str(name) if str(name).startswith("arn:") else call.arn(f"function:{name}")
+    return [Access(action=f"lambda:{action or call.operation}", resource=arn)]
+
+
+def _ssm(call: Call) -> list[Access]:
+    names = call.parameters.get("Names") or [
+        call.parameters.get("Name") or call.parameters.get("Path")
+    ]
+    action = f"ssm:{call.operation}"
+    if names == [None]:
+        return [Access(action=action, resource="*")]
+    arns = [
+        str(n) if str(n).startswith("arn:") else call.arn(f"parameter/{str(n).removeprefix('/')}")
+        for n in names
+    ]
+    return [Access(action=action, resource=re.sub(r"/$", "", arn)) for arn in arns]
+
+
+def _sts(call: Call) -> list[Access]:
+    if call.operation == "GetCallerIdentity":
+        return []  # always allowed, even against an explicit deny
+    resource = call.parameters.get("RoleArn")
+    return [Access(action=f"sts:{call.operation}", resource=str(resource) if resource else "*")]
+
+
+_RULES: Mapping[str, Callable[[Call], list[Access]]] = {
+    "dynamodb": _dynamodb,
+    "lambda": _lambda,
+    "s3": _s3,
+    "sqs": _sqs,
+    "ssm": _ssm,
+    "sts": _sts,
+}

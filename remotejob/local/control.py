@@ -1,0 +1,43 @@
+"""Speak to the control interface of the server, which no AWS SDK knows."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from remotejob.local.errors import ControlError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control:
+    """Where the control interface is, and the token that opens it."""
+
+    endpoint_url: str
+    token: str
+
+    def get(self, path: str, *, timeout_s: float = 30) -> Any:
+        """Read. Raises: ControlError."""
+        return self._send("GET", path, None, timeout_s)
+
+    def post(self, path: str, body: Any = None, *, timeout_s: float = 30) -> Any:
+        """Ask for something to be done. Raises: ControlError."""
+        return self._send("POST", path, json.dumps(body).encode(), timeout_s)
+
+    def _send(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Any:
+        request = urllib.request.Request(  # noqa: S310  (our own address on the loopback)
+            f"{self.endpoint_url}/_remotejob/{path}",
+            data=body,
+            method=method,
+            headers={"Authorization": self.token, "Content-Type": "application/json"},
+        )
+        # A proxy of the caller's environment knows nothing of our loopback.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=timeout_s) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ControlError(json.load(error).get("error", str(error))) from None

@@ -1,0 +1,295 @@
+"""AWS on this machine, for as long as a `with` block lasts.
+
+    with EmbeddedAws() as aws:
+        aws.deploy(Path("cdk.out"))
+        worker = aws.start_worker()
+        aws.client("s3").upload_file("photo.jpg", bucket, "photo.jpg")
+
+Everything it starts is a child of one server process, which ends when this process does, however
+that happens. Nothing listens but on the loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from botocore.config import Config
+
+from remotejob.local import assembly, clients, workers
+from remotejob.local.control import Control
+from remotejob.local.deployment import Deployment
+from remotejob.local.deployment import deploy as deploy_assembly
+from remotejob.local.errors import FunctionFailed, InvalidAssembly, ServerFailed
+
+_START_TIMEOUT_S: Final = 60.0
+_STOP_TIMEOUT_S: Final = 10.0
+
+
+class EmbeddedAws:
+    """The embedded AWS, its deployed stacks and its workers."""
+
+    def __init__(
+        self,
+        *,
+        state: Path | None = None,
+        cache: Path | None = None,
+        account: str = assembly.DEFAULT_ACCOUNT,
+        region: str = assembly.DEFAULT_REGION,
+        port: int = 0,
+        verbose: bool = False,
+    ) -> None:
+        """`state` keeps logs and code, a temporary folder by default, removed at the end.
+
+        `cache` keeps packed assets between runs; it is in `state` by default.
+        """
+        self._own_state = state is None
+        self._state = state
+        self._cache = cache
+        self._account, self.region = account, region
+        self._port, self._verbose = port, verbose
+        self._process: subprocess.Popen[bytes] | None = None
+        self._deployment: Deployment | None = None
+
+    @classmethod
+    def for_assembly(cls, folder: Path, **options: Any) -> Self:
+        """One in the account and region of an assembly; `options` are those of the class.
+
+        Raises: InvalidAssembly.
+        """
+        read = assembly.read(folder)
+        return cls(account=read.account, region=read.region, **options)
+
+    def __enter__(self) -> Self:
+        """Start the server. Raises: ServerFailed."""
+        state = self._state or Path(tempfile.mkdtemp(prefix="remotejob-"))
+        self.state = state.resolve()
+        self.state.mkdir(parents=True, exist_ok=True)
+        try:
+            ready = self._start()
+        except BaseException:
+            self.stop()
+            raise
+        self.endpoint_url: str = ready["endpoint_url"]
+        self._keys = (ready["access_key_id"], ready["secret_access_key"])
+        self._control = Control(endpoint_url=self.endpoint_url, token=ready["control_token"])
+        self._session = clients.make_session(self.environment())
+        self._clients: dict[str, Any] = {}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the server with all it started. Does nothing the second time."""
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()  # the end of its input tells it to end
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+        if self._own_state and hasattr(self, "state"):
+            shutil.rmtree(self.state, ignore_errors=True)
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs: `<function>.log`, `worker-<n>.log`, `server.log`."""
+        return self.state / "logs"
+
+    @property
+    def deployment(self) -> Deployment:
+        """What is deployed. Raises: RuntimeError, before `deploy`."""
+        if self._deployment is None:
+            raise RuntimeError("nothing is deployed yet: call deploy() first")
+        return self._deployment
+
+    def environment(self) -> dict[str, str]:
+        """What to export so that boto3, the AWS CLI and `remotejob` reach it as administrator."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self._keys[0],
+            "AWS_SECRET_ACCESS_KEY": self._keys[1],
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+
+    def client(self, service: str, *, config: Config | None = None) -> Any:
+        """A boto3 client with the administrator's credentials."""
+        if config is not None:
+            return self._make_client(service, config)
+        if service not in self._clients:
+            self._clients[service] = self._make_client(service, None)
+        return self._clients[service]
+
+    def client_as(self, role_arn: str, service: str) -> Any:
+        """A boto3 client with the permissions of a role that lets the administrator assume it."""
+        assumed = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="as")
+        credentials = assumed["Credentials"]
+        session = clients.make_session(
+            {
+                "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+                "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+                "AWS_SESSION_TOKEN": credentials["SessionToken"],
+                "AWS_REGION": self.region,
+            }
+        )
+        return clients.make_client(session, service, endpoint_url=self.endpoint_url)
+
+    def requests(self) -> dict[tuple[str, str, str], int]:
+        """Requests since the last reset, by service, operation and name of the role or user."""
+        counts = self._control.get("requests")
+        return {(service, operation, role): n for service, operation, role, n in counts}
+
+    def reset_requests(self) -> None:
+        """Start counting requests from nothing."""
+        self._control.post("requests")
+
+    # --- what to do with it ----------------------------------------------------------------------
+
+    def deploy(self, folder: Path) -> Deployment:
+        """Deploy a cloud assembly.
+
+        Raises: InvalidAssembly; DeploymentFailed, with the failed events of the stack.
+        """
+        read = assembly.read(folder)
+        if (read.account, read.region) != (self._account, self.region):
+            raise InvalidAssembly(
+                f"{folder} is for {read.account} in {read.region}, this is {self._account} in "
+                f"{self.region}: use EmbeddedAws.for_assembly"
+            )
+        cache = self._cache or self.state / "assets"
+        self._deployment = deploy_assembly(read, client=self.client, cache=cache)
+        return self._deployment
+
+    def start_worker(
+        self,
+        service: str | None = None,
+        *,
+        command: Sequence[str] = workers.DEFAULT_COMMAND,
+        environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
+    ) -> workers.Worker:
+        """Start a worker of a deployed ECS service, the only one when none is named.
+
+        Raises: UnknownResource; NoTaskRole; ControlError, when it cannot be started.
+        """
+        wanted = self.deployment.one("AWS::ECS::Service", service).physical_id
+        task = next(
+            t
+            for t in workers.tasks(self.deployment, self.client)
+            if t.service == wanted.rpartition("/")[2]
+        )
+        return workers.start(
+            task,
+            control=self._control,
+            region=self.region,
+            state=self.state,
+            command=command,
+            environment=environment,
+            directory=directory,
+        )
+
+    def invoke(self, function: str, payload: Any = None) -> Any:
+        """What a function gives for a payload; it is named by ARN or as in `Deployment.one`.
+
+        Raises: FunctionFailed; UnknownResource.
+        """
+        name = function
+        if not function.startswith("arn:"):
+            name = self.deployment.one("AWS::Lambda::Function", function).physical_id
+        # An invocation may last longer than a client waits, and must not be sent twice.
+        patient = Config(read_timeout=910, retries={"total_max_attempts": 1})
+        client = self.client("lambda", config=patient)
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(payload).encode())
+        result = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise FunctionFailed(result)
+        return result
+
+    def fire_schedule(self, rule: str) -> None:
+        """Fire a rule with a schedule at once; it is named as in `Deployment.one`, or by ARN."""
+        if not rule.startswith("arn:"):
+            rule = self.deployment.one("AWS::Events::Rule", rule).physical_id
+        self._control.post("schedules", {"rule": rule})
+
+    def _make_client(self, service: str, config: Config | None) -> Any:
+        return clients.make_client(
+            self._session, service, endpoint_url=self.endpoint_url, config=config
+        )
+
+    def _start(self) -> dict[str, str]:
+        command = [sys.executable, "-m", "remotejob.local.server"]
+        command += ["--port", str(self._port), "--state", str(self.state)]
+        command += ["--account", self._account, "--region", self.region]
+        command += ["--verbose"] if self._verbose else []
+        self.logs.mkdir(exist_ok=True)
+        startup_log = self.logs / "server.stderr.log"
+        with startup_log.open("wb") as errors:
+            self._process = process = subprocess.Popen(  # noqa: S603  (our own server)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=_clean_environment(),
+                # Ctrl-C in a terminal is for the caller: it takes down in order.
+                start_new_session=True,
+            )
+        line = _first_line(process, _START_TIMEOUT_S)
+        if not line.strip():
+            raise ServerFailed(startup_log.read_text() or "it did not become ready in time")
+        ready: dict[str, str] = json.loads(line)
+        return ready
+
+
+def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
+    """The first line a process writes; empty when it ends or takes too long."""
+    assert process.stdout is not None
+    end, line = time.monotonic() + timeout_s, b""
+    while not line.endswith(b"\n"):
+        if not select.select([process.stdout], [], [], max(0, end - time.monotonic()))[0]:
+            return b""
+        read = os.read(process.stdout.fileno(), 65536)
+        if not read:
+            return b""
+        line += read
+    return line
+
+
+def _clean_environment() -> dict[str, str]:
+    """The caller's environment without what would change where requests go."""
+    unwanted = ("AWS_", "MOTO_", "BOTO_")
+    proxies = ("http_proxy", "https_proxy", "all_proxy")
+    root = str(Path(__file__).absolute().parents[2])
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(unwanted) and name.lower() not in proxies
+    }
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH"))))
+    return kept

@@ -1,0 +1,274 @@
+"""CloudFormation: keep the properties that behaviour depends on, and say what failed.
+
+What moto does: it creates a bucket without its versioning and notifications, a table without its
+time to live, a task definition without its roles and sizes, and no queue policy at all. A resource
+that cannot be created ends in an internal error, which SDKs retry.
+
+What AWS does: CloudFormation Template Reference, "AWS::S3::Bucket", "AWS::DynamoDB::Table",
+"AWS::ECS::TaskDefinition", "AWS::SQS::QueuePolicy". Of CDK's custom resources, bucket notifications
+are applied directly, and those that only clean up or restrict are accepted without effect.
+
+Limits: bucket policies, lifecycle, alarms and scaling are accepted or skipped, and have no effect.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from moto.awslambda.models import EventSourceMapping, lambda_backends
+from moto.cloudformation.custom_model import CustomModel
+from moto.cloudformation.exceptions import ValidationError
+from moto.cloudformation.models import CloudFormationBackend, Stack
+from moto.core.common_models import CloudFormationModel
+from moto.core.utils import pascal_to_camelcase, remap_nested_keys
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.table import Table
+from moto.ecs.models import Service, TaskDefinition, ecs_backends
+from moto.s3.models import FakeBucket, s3_backends
+from moto.sqs.models import sqs_backends
+
+from remotejob.local import event_sources
+
+_LOG = logging.getLogger(__name__)
+#: Custom resources of the CDK whose absence changes nothing that can be seen here.
+_WITHOUT_EFFECT = ("Custom::S3AutoDeleteObjects", "Custom::VpcRestrictDefaultSG")
+
+
+def close_gap() -> None:
+    """Complete the resources moto creates, and turn a failure into a stack event."""
+    _complete(FakeBucket, _complete_bucket)
+    _complete(Table, _complete_table)
+    _replace(TaskDefinition, _create_task_definition)
+    _replace(Service, _create_service)
+    _handle_custom_resources()
+    _report_failures()
+
+
+class QueuePolicy(CloudFormationModel):
+    """AWS::SQS::QueuePolicy: who may send to the queues it names."""
+
+    def __init__(self, name: str) -> None:
+        self.physical_resource_id = name
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        return ""
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        return "AWS::SQS::QueuePolicy"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: Any,
+        account_id: str,
+        region_name: str,
+        **_: Any,
+    ) -> QueuePolicy:
+        properties = cloudformation_json["Properties"]
+        backend = sqs_backends[account_id][region_name]
+        for url in properties["Queues"]:
+            queue = backend.get_queue(str(url).rpartition("/")[2])
+            queue.policy = json.dumps(properties["PolicyDocument"])
+        return cls(resource_name)
+
+
+def _complete(model: type[Any], complete: Callable[[Any, Any, str, str], None]) -> None:
+    """Call `complete(resource, properties, account, region)` after moto has made a resource."""
+    stock = model.create_from_cloudformation_json.__func__
+
+    def create_from_cloudformation_json(
+        cls: type[Any], /, name: str, document: Any, account: str, region: str, **kw: Any
+    ) -> Any:
+        resource = stock(cls, name, document, account, region, **kw)
+        complete(resource, document.get("Properties", {}), account, region)
+        return resource
+
+    model.create_from_cloudformation_json = classmethod(create_from_cloudformation_json)
+
+
+def _replace(model: type[Any], create: Callable[[str, Any, str, str], Any]) -> None:
+    """Let `create(name, properties, account, region)` make a resource in moto's place."""
+
+    def create_from_cloudformation_json(
+        _: type[Any], /, name: str, document: Any, account: str, region: str, **__: Any
+    ) -> Any:
+        return create(name, document["Properties"], account, region)
+
+    model.create_from_cloudformation_json = classmethod(create_from_cloudformation_json)
+
+
+def _complete_bucket(bucket: FakeBucket, properties: Any, account: str, _region: str) -> None:
+    status = properties.get("VersioningConfiguration", {}).get("Status")
+    if status:
+        s3_backends[account]["aws"].put_bucket_versioning(bucket.name, status)
+    notifications = properties.get("NotificationConfiguration")
+    if notifications:
+        configuration: dict[str, Any] = {}
+        if "EventBridgeConfiguration" in notifications:
+            configuration["EventBridgeConfiguration"] = {}
+        for plural, (name, target, key) in {
+            "QueueConfigurations": ("QueueConfiguration", "Queue", "Queue"),
+            "LambdaConfigurations": ("CloudFunctionConfiguration", "CloudFunction", "Function"),
+        }.items():
+            configuration[name] = [
+                {target: entry[key], "Event": [entry["Event"]], "Filter": _filter(entry)}
+                for entry in notifications.get(plural, [])
+            ]
+        bucket.set_notification_configuration(configuration)
+
+
+def _filter(entry: Any) -> dict[str, Any]:
+    rules = entry.get("Filter", {}).get("S3Key", {}).get("Rules")
+    if not rules:
+        return {}
+    return {
+        "S3Key": {
+            "FilterRule": [{"Name": r["Name"].lower(), "Value": r["Value"]} for r in rules],
+        }
+    }
+
+
+def _complete_table(table: Table, properties: Any, account: str, region: str) -> None:
+    backend = dynamodb_backends[account][region]
+    expiry = properties.get("TimeToLiveSpecification")
+    if expiry:
+        enabled = str(expiry.get("Enabled", True)).lower() == "true"
+        backend.update_time_to_live(table.name, {**expiry, "Enabled": enabled})
+    recovery = properties.get("PointInTimeRecoverySpecification")
+    if recovery:
+        enabled = str(recovery.get("PointInTimeRecoveryEnabled")).lower() == "true"
+        backend.update_continuous_backups(table.name, {"PointInTimeRecoveryEnabled": enabled})
+
+
+def _create_task_definition(name: str, properties: Any, account: str, region: str) -> Any:
+    # moto makes the names of labels and options lower case too; these are the user's own.
+    verbatim = ("DockerLabels", "Options")
+    containers = []
+    for container in properties.get("ContainerDefinitions", []):
+        kept = {pascal_to_camelcase(k): container[k] for k in verbatim if k in container}
+        rest = {k: v for k, v in container.items() if k not in verbatim}
+        containers.append({**remap_nested_keys(rest, pascal_to_camelcase), **kept})
+    return ecs_backends[account][region].register_task_definition(
+        family=properties.get("Family", name),
+        container_definitions=containers,
+        volumes=remap_nested_keys(properties.get("Volumes", []), pascal_to_camelcase),
+        network_mode=properties.get("NetworkMode"),
+        requires_compatibilities=properties.get("RequiresCompatibilities"),
+        cpu=properties.get("Cpu"),
+        memory=properties.get("Memory"),
+        task_role_arn=properties.get("TaskRoleArn"),
+        execution_role_arn=properties.get("ExecutionRoleArn"),
+        runtime_platform=remap_nested_keys(
+            properties.get("RuntimePlatform", {}), pascal_to_camelcase
+        ),
+    )
+
+
+def _create_service(name: str, properties: Any, account: str, region: str) -> Any:
+    def text(value: Any) -> str:
+        return str(getattr(value, "arn", value))
+
+    strategies = properties.get("CapacityProviderStrategy") or []
+    fargate = any("FARGATE" in str(s.get("CapacityProvider")) for s in strategies)
+    return ecs_backends[account][region].create_service(
+        text(properties.get("Cluster", "default")),
+        properties.get("ServiceName", name),
+        int(properties.get("DesiredCount", 0)),
+        task_definition_str=text(properties["TaskDefinition"]),
+        launch_type="FARGATE" if fargate else properties.get("LaunchType"),
+    )
+
+
+def _handle_custom_resources() -> None:
+    stock = CustomModel.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+    def create_from_cloudformation_json(
+        cls: type[CustomModel], /, name: str, document: Any, account: str, region: str, **kw: Any
+    ) -> CustomModel:
+        kind, properties = kw["ResourceType"], document["Properties"]
+        if kind == "Custom::S3BucketNotifications":
+            s3_backends[account]["aws"].get_bucket(
+                properties["BucketName"]
+            ).set_notification_configuration(
+                _from_api(properties.get("NotificationConfiguration", {}))
+            )
+        elif kind not in _WITHOUT_EFFECT:
+            handled: CustomModel = stock(cls, name, document, account, region, **kw)
+            return handled
+        resource = CustomModel(  # type: ignore[abstract]  # moto makes them too
+            region, kw["StackId"], kw["LogicalId"], name
+        )
+        resource.set_data({})
+        return resource
+
+    CustomModel.create_from_cloudformation_json = classmethod(  # type: ignore[assignment,method-assign]
+        create_from_cloudformation_json
+    )
+
+
+def _from_api(configuration: Any) -> dict[str, Any]:
+    """A notification configuration of the S3 API as moto keeps it."""
+    kept: dict[str, Any] = {}
+    if "EventBridgeConfiguration" in configuration:
+        kept["EventBridgeConfiguration"] = {}
+    for plural, (name, target, key) in {
+        "QueueConfigurations": ("QueueConfiguration", "Queue", "QueueArn"),
+        "LambdaFunctionConfigurations": (
+            "CloudFunctionConfiguration",
+            "CloudFunction",
+            "LambdaFunctionArn",
+        ),
+    }.items():
+        kept[name] = []
+        for entry in configuration.get(plural, []):
+            rules = entry.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+            renamed = {"Filter": {"S3Key": {"Rules": rules}}}
+            kept[name].append(
+                {target: entry[key], "Event": entry["Events"], "Filter": _filter(renamed)}
+            )
+    return kept
+
+
+def _report_failures() -> None:
+    stock = CloudFormationBackend.create_stack
+    stock_resources = Stack.create_resources
+
+    def create_resources(self: Stack) -> None:
+        try:
+            stock_resources(self)
+        except Exception as error:
+            _LOG.exception("stack %s", self.name)
+            raise _failed(self, f"{type(error).__name__}: {error}") from error
+
+    def create_stack(self: CloudFormationBackend, *args: Any, **kw: Any) -> Stack:
+        stack = stock(self, *args, **kw)
+        found = _problems(self, stack)
+        if found:
+            _failed(stack, "; ".join(found))
+        return stack
+
+    Stack.create_resources = create_resources  # type: ignore[method-assign]
+    CloudFormationBackend.create_stack = create_stack  # type: ignore[method-assign]
+
+
+def _failed(stack: Stack, reason: str) -> ValidationError:
+    stack.status = "CREATE_FAILED"
+    stack._add_stack_event("CREATE_FAILED", resource_status_reason=reason)
+    return ValidationError(message=f"stack {stack.name}: {reason}")
+
+
+def _problems(backend: CloudFormationBackend, stack: Stack) -> list[str]:
+    """What AWS would refuse to create, and moto does not look at."""
+    functions = lambda_backends[backend.account_id][backend.region_name]
+    return [
+        problem
+        for resource in cast("Iterable[Any]", stack.stack_resources)
+        if isinstance(resource, EventSourceMapping) and ":sqs:" in resource.event_source_arn
+        for problem in event_sources.problems(functions, resource)
+    ]

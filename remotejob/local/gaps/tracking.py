@@ -1,0 +1,19 @@
+"""Memory: moto keeps every message, item and object it ever made in a list, for its dashboard.
+
+A long run would grow without end, so nothing is kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.common_models import BaseModel
+
+
+def close_gap() -> None:
+    """Make instances without remembering them."""
+
+    def new(cls: type[BaseModel], *_: Any, **__: Any) -> Any:
+        return object.__new__(cls)
+
+    BaseModel.__new__ = staticmethod(new)  # type: ignore[method-assign]

@@ -1,0 +1,283 @@
+"""The door of the embedded AWS: every request is identified, counted and authorised here.
+
+It stands in front of moto's own application. What moto does: it checks resources for SQS, STS, IAM
+and S3 alone, knows no conditions, and authorises by API name. What AWS does is in `access`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qs, parse_qsl
+
+from moto.core.request import Request
+from moto.core.routing import get_service_router
+from werkzeug.exceptions import HTTPException
+
+from remotejob.local.access import identity, permissions, signature
+from remotejob.local.access.policies import Access, allowed
+from remotejob.local.access.refusals import Refusal, denied, refusal
+
+StartResponse = Callable[..., Any]
+Environ = dict[str, Any]
+App = Callable[[Environ, StartResponse], Iterable[bytes]]
+#: A request handled by us and not by AWS: (method, path, body, headers) to (status, JSON).
+Control = Callable[[str, str, bytes, Mapping[str, str]], tuple[int, Any]]
+
+_LOG = logging.getLogger(__name__)
+
+CONTROL_PREFIX = "/_remotejob/"
+#: Where a function of a custom resource reports: a presigned S3 URL on AWS, and unsigned in moto.
+_CUSTOM_RESOURCE_PREFIX = "/cloudformation_"
+
+
+class Gateway:
+    """A WSGI application that lets through what the caller's policies allow."""
+
+    def __init__(self, app: App, *, account: str, control: Control) -> None:
+        self._app = app
+        self._account = account
+        self._control = control
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str, str]] = Counter()
+
+    def counts(self) -> list[tuple[str, str, str, int]]:
+        """Requests since the last reset, by service, operation and name of the role."""
+        with self._lock:
+            return sorted((*key, count) for key, count in self._counts.items())
+
+    def reset_counts(self) -> None:
+        """Start counting from nothing."""
+        with self._lock:
+            self._counts.clear()
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path.startswith(CONTROL_PREFIX):
+            return self._answer_control(environ, start_response, path)
+        if path.startswith(_CUSTOM_RESOURCE_PREFIX):
+            return self._app(environ, start_response)
+        if path.startswith("/moto-api"):
+            # moto's own control interface is unauthenticated and can wipe everything.
+            return _send(
+                refusal("NotFound", "no such address", status=404, protocol="json"), start_response
+            )
+        outcome = self._examine(environ)
+        if isinstance(outcome, Refusal):
+            return _send(outcome, start_response)
+        if outcome is None:
+            return self._pass_on(environ, start_response)
+        return self._hide_missing(environ, start_response, outcome)
+
+    def _pass_on(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            return self._app(environ, start_response)
+        except Exception as error:  # noqa: BLE001
+            # A page of HTML would only tell the SDK that it cannot read it.
+            _LOG.exception("%s %s", environ["REQUEST_METHOD"], environ.get("RAW_URI"))
+            target = "HTTP_X_AMZ_TARGET" in environ
+            message = f"{type(error).__name__}: {error}"
+            protocol = "json" if target else "query"
+            return _send(
+                refusal("InternalFailure", message, status=500, protocol=protocol), start_response
+            )
+
+    def _answer_control(
+        self, environ: Environ, start_response: StartResponse, path: str
+    ) -> Iterable[bytes]:
+        status, answer = self._control(
+            environ["REQUEST_METHOD"],
+            path.removeprefix(CONTROL_PREFIX),
+            _body(environ),
+            _headers(environ),
+        )
+        body = json.dumps(answer).encode()
+        start_response(
+            f"{status} -",
+            [("Content-Type", "application/json"), ("Content-Length", str(len(body)))],
+        )
+        return [body]
+
+    def _examine(self, environ: Environ) -> Refusal | str | None:
+        """A refusal, None to let pass, or the message to send should the object not exist."""
+        headers = _headers(environ)
+        query = environ.get("QUERY_STRING", "")
+        signed = signature.read(headers, query)
+        if signed is None:
+            return refusal(
+                "MissingAuthenticationToken", "the request is not signed", status=403, protocol="s3"
+            )
+        call, protocol = self._call(environ, signed, headers, query)
+        who = identity.principal_of(self._account, signed.access_key_id)
+        if who is None or who.token != signed.token:
+            code = {"s3": "InvalidAccessKeyId", "query": "InvalidClientTokenId"}
+            return refusal(
+                code.get(protocol, "UnrecognizedClientException"),
+                "the access key or its session token is not known here",
+                status=403,
+                protocol=protocol,
+            )
+        valid = not signed.expired and signature.matches(
+            signed,
+            who.secret,
+            method=environ["REQUEST_METHOD"],
+            raw_path=environ.get("RAW_URI", "").partition("?")[0],
+            query=query,
+            headers=headers,
+            body=call.body,
+        )
+        if not valid:
+            code = {"json": "InvalidSignatureException", "rest-json": "InvalidSignatureException"}
+            return refusal(
+                code.get(protocol, "SignatureDoesNotMatch"),
+                "the signature does not match, or has expired",
+                status=403,
+                protocol=protocol,
+            )
+        with self._lock:
+            self._counts[call.service, call.operation, who.name] += 1
+        return self._authorise(call, who, protocol)
+
+    def _authorise(
+        self, call: permissions.Call, who: identity.Principal, protocol: str
+    ) -> Refusal | str | None:
+        documents = identity.policies_of(self._account, who)
+        for access in permissions.required(call):
+            asked = self._asked(access, who, call)
+            if not allowed(documents, asked):
+                return denied(call.service, _denial(who, asked), protocol=protocol)
+            if asked.action == "sts:AssumeRole" and not identity.trusts(
+                self._account, str(asked.resource), replace(asked, resource=None)
+            ):
+                message = f"{_denial(who, asked)}; the role's trust policy does not name the caller"
+                return denied(call.service, message, protocol=protocol)
+        if call.operation in ("GetObject", "HeadObject") and call.service == "s3":
+            listing = self._asked(permissions.list_bucket(call), who, call)
+            if not allowed(documents, listing):
+                return _denial(who, listing)
+        return None
+
+    def _asked(self, access: Access, who: identity.Principal, call: permissions.Call) -> Access:
+        context = {
+            "aws:PrincipalArn": who.role_arn or who.arn,
+            "aws:PrincipalAccount": self._account,
+            "aws:RequestedRegion": call.region,
+            # Plain HTTP on the loopback stands for TLS: policies that demand it must not fail here.
+            "aws:SecureTransport": "true",
+            **access.context,
+        }
+        return replace(access, context=context)
+
+    def _call(
+        self,
+        environ: Environ,
+        signed: signature.Signature,
+        headers: Mapping[str, str],
+        query: str,
+    ) -> tuple[permissions.Call, str]:
+        """The request as a call of an API, and the protocol it came in."""
+        service = signed.service.lower()
+        values = parse_qs(query, keep_blank_values=True)
+        parameters: dict[str, Any] = {}
+        # Objects can be large: their bodies are left for the application to stream.
+        body = b"" if service == "s3" and "delete" not in values else _body(environ)
+        target = headers.get("x-amz-target")
+        form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        if target is not None:
+            operation, protocol = target.rpartition(".")[2], "json"
+            parameters = json.loads(body) if body else {}
+        elif service != "s3" and (form or "Action" in values):
+            parameters = dict(parse_qsl(body.decode() if form else query, keep_blank_values=True))
+            operation = parameters.get("Action", "Unknown")
+            protocol = "ec2" if service == "ec2" else "query"
+        else:
+            protocol = "s3" if service == "s3" else "rest-json"
+            operation, parameters = _route(service, environ)
+        call = permissions.Call(
+            service=service,
+            operation=operation,
+            region=signed.region,
+            account=self._account,
+            parameters=parameters,
+            query=values,
+            headers=headers,
+            body=body,
+        )
+        return call, protocol
+
+    def _hide_missing(
+        self, environ: Environ, start_response: StartResponse, message: str
+    ) -> Iterable[bytes]:
+        """Answer "denied" for an object that is not there, as S3 does to those who may not list.
+
+        Source: S3 API Reference, "GetObject", permissions.
+        """
+        started: list[tuple[str, Any]] = []
+
+        def start(status: str, response_headers: Any, _: Any = None) -> Any:
+            started.append((status, response_headers))
+            return lambda _: None
+
+        answer = self._pass_on(environ, start)
+        status, response_headers = started[0]
+        if status.startswith("404"):
+            refused = denied("s3", message, protocol="s3")
+            if environ["REQUEST_METHOD"] == "HEAD":
+                refused = replace(refused, body=b"")
+            return _send(refused, start_response)
+        start_response(status, response_headers)
+        return answer
+
+
+def _route(service: str, environ: Environ) -> tuple[str, dict[str, Any]]:
+    """Operation and path parameters of a REST request."""
+    try:
+        operation, parameters = get_service_router(service).match(Request(environ))
+    except (HTTPException, NotImplementedError, KeyError):
+        return "Unknown", {}
+    return operation.name, parameters
+
+
+def _denial(who: identity.Principal, asked: Access) -> str:
+    return (
+        f"User: {who.arn} is not authorized to perform: {asked.action} on resource: "
+        f"{asked.resource or '*'} because no identity-based policy allows the {asked.action} action"
+    )
+
+
+def _headers(environ: Environ) -> dict[str, str]:
+    """The request's headers, with lower-case names."""
+    headers = {
+        name[5:].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            headers[name.replace("_", "-").lower()] = environ[name]
+    return headers
+
+
+def _body(environ: Environ) -> bytes:
+    """The whole body, put back for the application to read again."""
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
+def _send(refused: Refusal, start_response: StartResponse) -> Iterable[bytes]:
+    start_response(
+        f"{refused.status} -",
+        [
+            ("Content-Type", refused.content_type),
+            ("Content-Length", str(len(refused.body))),
+            *refused.headers,
+        ],
+    )
+    return [refused.body]

@@ -1,0 +1,229 @@
+"""The server of the embedded AWS: `python -m remotejob.local.server [--port 0] [--state DIR]`.
+
+One line of JSON on standard output says that it is ready, where, and the keys to it. It listens on
+the loopback only, and ends, with every function it started, on SIGTERM, on SIGINT, and when
+standard input ends: whoever started it need only die.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+HOST: Final = "127.0.0.1"
+ADMINISTRATOR: Final = "administrator"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="remotejob.local.server")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--state", type=Path, help="where logs and extracted code are kept")
+    parser.add_argument("--account", default="123456789012")
+    parser.add_argument("--region", default="eu-west-1")
+    parser.add_argument("--verbose", action="store_true", help="log every request")
+    options = parser.parse_args(arguments)
+    state = options.state or Path(tempfile.mkdtemp(prefix="remotejob-"))
+    state.mkdir(parents=True, exist_ok=True)
+    _configure(options.account, options.region, state, verbose=options.verbose)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    server = Server(port=options.port, state=state, account=options.account, region=options.region)
+    print(json.dumps(server.start()), flush=True)
+    threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
+    # In slices: a signal is handled between two of them on every platform.
+    while not stop.wait(0.5):
+        pass
+    server.stop()
+    # Long polls of clients may hold their threads for seconds; there is nobody left to answer.
+    logging.shutdown()
+    os._exit(0)
+
+
+def _watch_parent(stop: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    stop.set()
+
+
+def _configure(account: str, region: str, state: Path, *, verbose: bool) -> None:
+    """Set moto up. Its settings are read when it is imported, so nothing imports it before."""
+    for name in [n for n in os.environ if n.startswith(("AWS_", "MOTO_"))]:
+        del os.environ[name]
+    os.environ.update(
+        {
+            "MOTO_ACCOUNT_ID": account,
+            "AWS_DEFAULT_REGION": region,
+            # Pages of the web must not read what is served here.
+            "MOTO_DISABLE_GLOBAL_CORS": "true",
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+            "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+            "MOTO_SQS_ENFORCE_STRICT_QUEUE_PURGE_BEHAVIOUR": "false",
+        }
+    )
+    (state / "logs").mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=state / "logs" / "server.log",
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    _parse_each_file_once()
+    logging.captureWarnings(capture=True)
+    if not verbose:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
+
+def _parse_each_file_once() -> None:
+    """Keep the SDK's data files: moto parses the same large ones again and again as it starts."""
+    from botocore.loaders import JSONFileLoader
+
+    stock = JSONFileLoader.load_file
+
+    @functools.cache
+    def load(path: str) -> Any:
+        return stock(JSONFileLoader(), path)
+
+    JSONFileLoader.load_file = lambda _, path: load(path)  # type: ignore[method-assign,assignment]
+
+
+class Server:
+    """The parts of the embedded AWS that live in one process, and their control interface."""
+
+    def __init__(self, *, port: int, state: Path, account: str, region: str) -> None:
+        # moto reads its settings when it is imported: see `_configure`.
+        from moto.moto_server.werkzeug_app import (
+            DomainDispatcherApplication,
+            MotoRequestHandler,
+            create_backend_app,
+        )
+        from werkzeug.serving import make_server
+
+        from remotejob.local import (
+            functions,
+            gateway,
+            schedules,
+            task_credentials,
+            worker_processes,
+        )
+        from remotejob.local.gaps import close_gaps
+
+        class Handler(MotoRequestHandler):
+            # Answers go out in small writes, each of which would wait for an acknowledgement.
+            disable_nagle_algorithm = True
+
+        close_gaps()
+        self._account, self._region, self._state = account, region, state
+        self._token = secrets.token_urlsafe(32)
+        moto = DomainDispatcherApplication(create_backend_app)
+        self._gateway = gateway.Gateway(moto, account=account, control=self._control)
+        self._http = make_server(HOST, port, self._gateway, threaded=True, request_handler=Handler)
+        self._http.daemon_threads = True  # type: ignore[attr-defined]
+        self._endpoint_url = f"http://{HOST}:{self._http.server_port}"
+        os.environ["MOTO_PORT"] = str(self._http.server_port)
+        os.environ["MOTO_HOST"] = f"http://{HOST}"
+        self._functions = functions.start(
+            functions.Settings(endpoint_url=self._endpoint_url, state=state, account=account)
+        )
+        self._schedules = schedules.Schedules(account)
+        self._tasks = task_credentials.TaskCredentials(account, region)
+        self._workers = worker_processes.WorkerProcesses()
+
+    def start(self) -> dict[str, str]:
+        """Begin to serve. What the parent needs to know: the endpoint and the keys to it."""
+        threading.Thread(target=self._http.serve_forever, name="http", daemon=True).start()
+        self._schedules.start()
+        access_key_id, secret_access_key = self._create_administrator()
+        return {
+            "endpoint_url": self._endpoint_url,
+            "account": self._account,
+            "region": self._region,
+            "state": str(self._state),
+            "access_key_id": access_key_id,
+            "secret_access_key": secret_access_key,
+            "control_token": self._token,
+        }
+
+    def stop(self) -> None:
+        """End the workers and the functions; connections end with the process."""
+        self._workers.close()
+        self._functions.close()
+
+    def _create_administrator(self) -> tuple[str, str]:
+        from moto.iam.models import iam_backends
+
+        backend = iam_backends[self._account]["aws"]
+        backend.create_user(self._region, ADMINISTRATOR)
+        everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+        backend.put_user_policy(ADMINISTRATOR, "everything", document)
+        key = backend.create_access_key(ADMINISTRATOR)
+        return key.access_key_id, key.secret_access_key
+
+    def _control(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, Any]:
+        from remotejob.local import task_credentials
+        from remotejob.local.access.identity import NotTrusted
+
+        offered = headers.get("authorization", "")
+        if path.startswith(task_credentials.PATH):
+            name = path.removeprefix(task_credentials.PATH)
+            answer = self._tasks.answer(name, offered)
+            return (200, answer) if answer is not None else (403, {"error": "not your task"})
+        if not secrets.compare_digest(offered.encode(), self._token.encode()):
+            return 403, {"error": "the control token is missing or wrong"}
+        match method, path:
+            case "GET", "requests":
+                return 200, self._gateway.counts()
+            case "POST", "requests":
+                self._gateway.reset_counts()
+                return 200, {}
+            case "POST", "schedules":
+                rule = json.loads(body)["rule"]
+                known = self._schedules.fire(rule)
+                return (200, {}) if known else (404, {"error": f"no rule with a schedule: {rule}"})
+            case "POST", "tasks":
+                wanted = json.loads(body)
+                try:
+                    return 200, self._tasks.register(wanted["role_arn"], wanted["session"])
+                except NotTrusted as error:
+                    return 409, {"error": str(error)}
+            case "POST", _ if path.startswith("workers"):
+                return self._control_workers(path, json.loads(body))
+        return 404, {"error": f"no such address: {method} {path}"}
+
+    def _control_workers(self, path: str, wanted: Any) -> tuple[int, Any]:
+        match path.split("/"):
+            case ["workers"]:
+                try:
+                    number, pid = self._workers.start(
+                        wanted["command"],
+                        environment=wanted["environment"],
+                        directory=wanted["directory"],
+                        log=Path(wanted["log"]),
+                    )
+                except OSError as error:
+                    return 409, {"error": f"the worker does not start: {error}"}
+                return 200, {"number": number, "pid": pid}
+            case ["workers", number, "signal"]:
+                self._workers.signal(int(number), wanted["signal"])
+                return 200, {}
+            case ["workers", number, "wait"]:
+                return 200, self._workers.wait(int(number), wanted["timeout_s"])
+        return 404, {"error": f"no such address: {path}"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

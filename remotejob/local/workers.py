@@ -1,0 +1,158 @@
+"""Start workers as their deployed task definition says, without a container.
+
+Source: ECS Developer Guide, "Amazon ECS task definition parameters for Fargate".
+
+Limits: the image is not used, its code runs from this source tree; secrets, health checks, limits
+on memory and processor, and the agent's metadata address are not provided.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from remotejob.local.control import Control
+from remotejob.local.deployment import ClientFactory, Deployment
+from remotejob.local.errors import NoTaskRole
+
+DEFAULT_COMMAND: Final = (sys.executable, "-m", "worker_container")
+#: All that a worker inherits of the environment it is started from.
+_BASE: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+_NUMBERS = itertools.count(1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What ECS would run: one container of a deployed task definition."""
+
+    service: str
+    family: str
+    role_arn: str
+    environment: Mapping[str, str]
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """A worker's process. It is the server's child, and ends with it."""
+
+    pid: int
+    log: Path
+    number: int
+    control: Control
+
+    def terminate(self) -> None:
+        """Send SIGTERM, as ECS does to stop a task."""
+        self.control.post(f"workers/{self.number}/signal", {"signal": int(signal.SIGTERM)})
+
+    def kill(self) -> None:
+        """Send SIGKILL to all of it, as ECS does when the stop timeout has passed."""
+        self.control.post(f"workers/{self.number}/signal", {"signal": int(signal.SIGKILL)})
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        code: int | None = self.control.post(f"workers/{self.number}/wait", {"timeout_s": 0})
+        return code
+
+    def wait(self, timeout: float = 30) -> int:
+        """Wait for the end; the exit code. Raises: subprocess.TimeoutExpired, after `timeout` s."""
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            code: int | None = self.control.post(
+                f"workers/{self.number}/wait", {"timeout_s": min(left, 20)}, timeout_s=60
+            )
+            if code is not None:
+                return code
+        raise subprocess.TimeoutExpired("worker", timeout)
+
+
+def tasks(deployment: Deployment, client: ClientFactory) -> list[Task]:
+    """The tasks of every deployed ECS service: one for each, of its first essential container.
+
+    Raises: NoTaskRole.
+    """
+    return [
+        _task(r.physical_id, client("ecs"), deployment) for r in deployment.all("AWS::ECS::Service")
+    ]
+
+
+def _task(service: str, ecs: Any, deployment: Deployment) -> Task:
+    arns = [r.physical_id for r in deployment.all("AWS::ECS::Cluster")]
+    described = None
+    for cluster in arns:
+        found = ecs.describe_services(cluster=cluster, services=[service])["services"]
+        described = found[0] if found else described
+    if described is None:
+        raise LookupError(f"no deployed cluster has the service {service}")
+    arn = described["taskDefinition"]
+    definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    if not definition.get("taskRoleArn"):
+        raise NoTaskRole(f"{definition['family']}: give its task definition a task role")
+    containers = definition["containerDefinitions"]
+    container = next((c for c in containers if c.get("essential", True)), containers[0])
+    return Task(
+        service=described["serviceName"],
+        family=definition["family"],
+        role_arn=definition["taskRoleArn"],
+        environment={e["name"]: str(e["value"]) for e in container.get("environment", [])},
+        command=(*container.get("entryPoint", ()), *container.get("command", ())),
+    )
+
+
+def start(
+    task: Task,
+    *,
+    control: Control,
+    region: str,
+    state: Path,
+    command: Sequence[str] = DEFAULT_COMMAND,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> Worker:
+    """Start the process of a task.
+
+    The command of the task definition wins over `command`; `environment` wins over the task's.
+    Raises: ControlError, when the role may not be assumed by ECS or the program does not start.
+    """
+    number = next(_NUMBERS)
+    session = f"worker-{os.getpid()}-{number}"
+    granted = control.post("tasks", {"role_arn": task.role_arn, "session": session})
+    log = state / "logs" / f"worker-{number}.log"
+    # The image is not there: a command that names its Python gets ours.
+    wanted = [*(task.command or command)]
+    if Path(wanted[0]).name in ("python", "python3"):
+        wanted[0] = sys.executable
+    started = control.post(
+        "workers",
+        {
+            "command": wanted,
+            "directory": str(directory or Path.cwd()),
+            "log": str(log),
+            "environment": {
+                **{name: os.environ[name] for name in _BASE if name in os.environ},
+                **task.environment,
+                "AWS_ENDPOINT_URL": control.endpoint_url,
+                "AWS_REGION": region,
+                "AWS_DEFAULT_REGION": region,
+                "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
+                # Before the container's credentials the SDK would take those of the user's home.
+                "AWS_CONFIG_FILE": os.devnull,
+                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI": (
+                    f"{control.endpoint_url}/_remotejob/{granted['path']}"
+                ),
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN": granted["token"],
+                "PYTHONUNBUFFERED": "1",
+                **(environment or {}),
+            },
+        },
+    )
+    return Worker(pid=started["pid"], log=log, number=started["number"], control=control)

@@ -1,0 +1,48 @@
+"""One embedded AWS with the real stacks, for all tests here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+
+from remotejob import Queue, RemoteJob
+from remotejob.cli.local import synthesize
+from remotejob.local.embedded import EmbeddedAws
+from remotejob.local.workers import Worker
+
+SETTINGS = Path(__file__).with_name("remotejob.toml")
+CACHE = Path("build/tests/assets")
+
+
+@pytest.fixture(scope="session")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    assembly = synthesize(SETTINGS, tmp_path_factory.mktemp("assembly") / "cdk.out")
+    with EmbeddedAws.for_assembly(assembly, cache=CACHE) as embedded:
+        embedded.deploy(assembly)
+        yield embedded
+
+
+@pytest.fixture(scope="session")
+def system(aws: EmbeddedAws) -> Iterator[RemoteJob]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in aws.environment().items():
+            patch.setenv(name, value)
+        yield RemoteJob.connect(session=boto3.Session())
+
+
+@pytest.fixture
+def queue(system: RemoteJob) -> Queue:
+    return system.queue()
+
+
+@pytest.fixture
+def worker(aws: EmbeddedAws) -> Iterator[Worker]:
+    """A worker for one test, started as the deployed task definition says."""
+    started = aws.start_worker()
+    yield started
+    if started.poll() is None:
+        started.kill()
+        started.wait()

@@ -1,0 +1,100 @@
+"""The README's commands, as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from remotejob import Job, RemoteJob, State
+from remotejob.client import Queue
+from remotejob.local.embedded import EmbeddedAws
+from remotejob.tasks import Registry
+from remotejob.testing import Simulation, memory_installation
+
+README = Path("README.md").read_text()
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+REMOTEJOB = [command for command in COMMANDS if command.startswith("remotejob ")]
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+BIN = Path(sys.executable).parent
+
+
+def test_make_run_makes_thumbnails_and_shows_the_file_that_is_none() -> None:
+    assert "make run" in COMMANDS
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE"))
+    }
+
+    done = subprocess.run(
+        ["make", "run"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "4 of 5 jobs completed" in done.stdout
+    assert "not-a-photo.jpg is not an image" in " ".join(done.stdout.split())
+    results = sorted(Path("build/results").glob("*.png"))
+    assert len(results) == 4
+    for path in results:
+        with Image.open(path) as thumbnail:
+            assert max(thumbnail.size) == 400
+
+
+@pytest.mark.usefixtures("worker", "system")
+@pytest.mark.parametrize("command", REMOTEJOB)
+def test_command_succeeds(command: str, aws: EmbeddedAws) -> None:
+    program, *arguments = shlex.split(command)
+
+    done = subprocess.run(
+        [BIN / program, *arguments],
+        env={**os.environ, **aws.environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "completed" in done.stdout
+
+
+@pytest.mark.usefixtures("worker")
+def test_client_example_runs(system: RemoteJob) -> None:
+    (example,) = (block for block in PYTHON if "RemoteJob.connect" in block)
+    Path("build/results").mkdir(parents=True, exist_ok=True)
+    target = Path("build/results/cat-face.png")
+    target.unlink(missing_ok=True)
+    names: dict[str, object] = {}
+
+    exec(example, names)  # noqa: S102 (the README's own code)
+
+    assert isinstance(names["queue"], Queue)
+    job = names["job"]
+    assert isinstance(job, Job)
+    assert job.state is State.COMPLETED
+    with Image.open(target) as thumbnail:
+        assert max(thumbnail.size) == 200
+
+
+def test_task_example_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = (block for block in PYTHON if "@task" in block)
+    registry = Registry()
+    monkeypatch.setattr("remotejob.task", registry.task)
+    exec(example, {})  # noqa: S102 (the README's own code)
+    installation = memory_installation(queues={"default": ("count-lines",)})
+    worker = Simulation(installation=installation, tasks=registry)
+
+    job = RemoteJob(installation).queue().submit("count-lines", body=b"one\ntwo\n")
+    worker.step()
+
+    assert job.refresh().result == {"lines": 2}
+    assert job.outputs["first.txt"].open().read() == b"one"

@@ -1,0 +1,148 @@
+"""Drop a file in S3: the deployed rule, queue, function and worker do the rest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from PIL import Image
+
+from remotejob import Job, JobFailed, RemoteJob, State
+from remotejob.local.embedded import EmbeddedAws
+from tests.end_to_end.waiting import PATIENCE, until
+
+PHOTOS = Path("examples/photos")
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+def upload(aws: EmbeddedAws, system: RemoteJob, file: Path, key: str) -> str:
+    """Upload as a user does; the version it became."""
+    s3 = aws.client("s3")
+    s3.upload_file(str(file), system.input_bucket, key)
+    return str(s3.head_object(Bucket=system.input_bucket, Key=key)["VersionId"])
+
+
+def jobs_of(system: RemoteJob, key: str) -> list[Job]:
+    return [job for job in system.jobs() if job.input is not None and job.input.key == key]
+
+
+def job_of(system: RemoteJob, key: str) -> Job:
+    return until(lambda: jobs_of(system, key), what=f"a job for {key}")[0].wait(PATIENCE)
+
+
+def test_uploaded_photo_becomes_thumbnail(
+    aws: EmbeddedAws, system: RemoteJob, tmp_path: Path
+) -> None:
+    key = f"photos/{uuid4()}/a photo+ünï.png"
+    version = upload(aws, system, PHOTOS / "cat-face.png", key)
+
+    job = job_of(system, key)
+
+    assert job.state is State.COMPLETED
+    assert job.input is not None
+    assert job.input.version == version
+    assert job.result["to"] == [100, 67]
+    assert list(job.progress) == [3, 3]
+    assert [line.message for line in job.logs()] == ["a photo+ünï.png: 451x300 became 100x67"]
+    with Image.open(job.outputs["a photo+ünï.png"].download(tmp_path)) as thumbnail:
+        assert thumbnail.size == (100, 67)
+        assert thumbnail.format == "PNG"
+
+
+def test_multipart_upload_makes_one_job(aws: EmbeddedAws, system: RemoteJob) -> None:
+    key = f"photos/{uuid4()}.png"
+    upload(aws, system, PHOTOS / "forest-stream.png", key)
+
+    assert job_of(system, key).state is State.COMPLETED
+    etag = aws.client("s3").head_object(Bucket=system.input_bucket, Key=key)["ETag"]
+    assert "-" in etag, "the file was meant to go up in parts"
+    assert len(jobs_of(system, key)) == 1
+
+
+def test_file_that_is_no_image_fails_its_job_with_the_reason(
+    aws: EmbeddedAws, system: RemoteJob
+) -> None:
+    key = f"photos/{uuid4()}.jpg"
+    upload(aws, system, PHOTOS / "not-a-photo.jpg", key)
+
+    job = job_of(system, key)
+
+    assert job.state is State.FAILED
+    assert "is not an image" in job.errors[-1].message
+    assert not job.outputs
+    with pytest.raises(JobFailed, match="is not an image"):
+        _ = job.result
+
+
+def test_event_delivered_again_makes_no_second_job(aws: EmbeddedAws, system: RemoteJob) -> None:
+    key = f"photos/{uuid4()}.png"
+    version = upload(aws, system, PHOTOS / "cat-face.png", key)
+    job = job_of(system, key)
+    assert job.input is not None
+
+    uploads = aws.deployment.one("AWS::SQS::Queue", "Uploads/Queue").physical_id
+    event = {
+        "version": "0",
+        "id": str(uuid4()),
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "123456789012",
+        # as in the first delivery: an id begins with the event's time
+        "time": _event_time(job),
+        "region": aws.region,
+        "resources": [f"arn:aws:s3:::{system.input_bucket}"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": system.input_bucket},
+            "object": {
+                "key": key,
+                "size": job.input.size,
+                "etag": job.input.etag,
+                "version-id": version,
+                "sequencer": "0062E99A88DC407460",
+            },
+            "reason": "PutObject",
+        },
+    }
+    sqs = aws.client("sqs")
+    for _ in range(2):
+        sqs.send_message(QueueUrl=uploads, MessageBody=json.dumps(event))
+    # a later upload of the same key, to know that the two events before it have been seen to
+    upload(aws, system, PHOTOS / "cat-face.png", key)
+    until(lambda: len(jobs_of(system, key)) >= 2, what="the job of the second version")
+    until(lambda: _is_empty(aws, uploads), what="an empty uploads queue")
+
+    assert len(jobs_of(system, key)) == 2
+
+
+def test_upload_without_a_route_makes_no_job_and_says_so(
+    aws: EmbeddedAws, system: RemoteJob
+) -> None:
+    key = f"elsewhere/{uuid4()}.png"
+    upload(aws, system, PHOTOS / "cat-face.png", key)
+
+    def said() -> bool:
+        return any(
+            key in line and "no route" in line
+            for log in aws.logs.glob("*.log")
+            for line in log.read_text().splitlines()
+        )
+
+    until(said, what="a log line about the upload without a route")
+    assert not jobs_of(system, key)
+
+
+def _event_time(job: Job) -> str:
+    from remotejob.domain.ids import created_ms
+    from remotejob.domain.times import from_ms
+
+    return from_ms(created_ms(job.id)).isoformat().replace("+00:00", "Z")
+
+
+def _is_empty(aws: EmbeddedAws, url: str) -> bool:
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
+    return all(found["Attributes"][name] == "0" for name in names)

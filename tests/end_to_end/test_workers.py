@@ -1,0 +1,149 @@
+"""Real worker processes that die, stop, and may not do everything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from remotejob import Job, Queue, State
+from remotejob.local.embedded import EmbeddedAws
+from remotejob.local.workers import Worker
+from tests.end_to_end.waiting import PATIENCE, until
+
+
+def begun(folder: Path) -> list[str]:
+    """Ids of the runs that have begun."""
+    return [path.name.removeprefix("begun-") for path in folder.glob("begun-*")]
+
+
+def held(queue: Queue, folder: Path) -> Job:
+    """A job that is running and waits to be let go."""
+    job = queue.submit("hold", data={"folder": str(folder)})
+    until(lambda: begun(folder), what="the run's beginning")
+    return job
+
+
+def messages_of(aws: EmbeddedAws, queue: str, job: Job) -> list[str]:
+    """Bodies of the messages about a job, taken from a queue."""
+    sqs, url = aws.client("sqs"), aws.deployment.one("AWS::SQS::Queue", queue).physical_id
+    bodies: list[str] = []
+    while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        bodies += [message["Body"] for message in received]
+    return [body for body in bodies if job.id in body]
+
+
+def test_killed_worker_loses_nothing_and_the_job_commits_once(
+    aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
+) -> None:
+    job = held(queue, tmp_path)
+
+    worker.kill()
+    worker.wait()
+    (first,) = begun(tmp_path)
+    (tmp_path / "go").touch()
+    other = aws.start_worker()
+    try:
+        job.wait(PATIENCE)
+    finally:
+        other.kill()
+        other.wait()
+
+    assert job.state is State.COMPLETED
+    assert job.result != first, "the outcome is that of the second run"
+    assert job.record.crashes == 1
+    assert job.record.failures == 0
+    assert job.outputs["seen.txt"].open().read().decode() == job.result
+
+
+def test_stopped_worker_finishes_what_it_runs(queue: Queue, worker: Worker, tmp_path: Path) -> None:
+    job = held(queue, tmp_path)
+
+    worker.terminate()
+    (tmp_path / "go").touch()
+
+    assert worker.wait(PATIENCE) == 0
+    assert job.refresh().state is State.COMPLETED
+    assert job.attempt == 1
+
+
+def test_worker_told_twice_gives_its_job_back_uncounted(
+    aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
+) -> None:
+    job = held(queue, tmp_path)
+
+    worker.terminate()
+    worker.terminate()
+    assert worker.wait(PATIENCE) == 0
+    job.refresh()
+
+    assert job.state is State.READY
+    assert job.attempt == 0
+    assert job.record.releases == 1
+    (tmp_path / "go").touch()
+    other = aws.start_worker()
+    try:
+        assert job.wait(PATIENCE).state is State.COMPLETED
+    finally:
+        other.kill()
+        other.wait()
+    assert job.attempt == 1
+
+
+def test_job_longer_than_its_lease_runs_once(queue: Queue, worker: Worker, tmp_path: Path) -> None:
+    job = held(queue, tmp_path)
+    first = job.refresh().record.lease_ms or 0
+
+    # two leases on: the message would have come back twice, had it not been kept hidden
+    until(
+        lambda: (job.refresh().record.lease_ms or 0) > first + 6_000,
+        what="a lease extended twice over",
+    )
+    (tmp_path / "go").touch()
+
+    assert job.wait(PATIENCE).state is State.COMPLETED
+    assert len(begun(tmp_path)) == 1
+    assert job.attempt == 1
+
+
+def test_role_keeps_a_task_from_what_the_template_does_not_allow(
+    queue: Queue, worker: Worker
+) -> None:
+    job = queue.submit("forbidden").wait(PATIENCE)
+
+    assert job.state is State.FAILED
+    assert "AccessDenied" in job.errors[-1].message
+
+
+def test_end_of_a_job_is_told_on_the_status_queues(
+    aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
+) -> None:
+    (tmp_path / "go").touch()
+    completed = queue.submit("hold", data={"folder": str(tmp_path)}).wait(PATIENCE)
+    failed = queue.submit("forbidden").wait(PATIENCE)
+
+    def told(channel: str, job: Job) -> dict[str, str]:
+        body = until(
+            lambda: messages_of(aws, f"default/{channel}", job), what=f"{channel} message"
+        )[0]
+        message: dict[str, str] = json.loads(body)
+        return message
+
+    assert told("Completed", completed)["state"] == "completed"
+    assert told("Failed", failed)["state"] == "failed"
+
+
+def test_message_nobody_understands_ends_in_the_dead_letter_queue(
+    aws: EmbeddedAws, queue: Queue, worker: Worker
+) -> None:
+    sqs = aws.client("sqs")
+    normal = aws.deployment.one("AWS::SQS::Queue", "default/Normal").physical_id
+    dead = aws.deployment.one("AWS::SQS::Queue", "default/DeadLetter").physical_id
+    sqs.send_message(QueueUrl=normal, MessageBody="what is this?")
+
+    (letter,) = until(
+        lambda: sqs.receive_message(QueueUrl=dead).get("Messages"), what="the dead letter"
+    )
+
+    told = json.loads(letter["Body"])
+    assert told["body"] == "what is this?"
+    assert "not JSON" in told["reason"]

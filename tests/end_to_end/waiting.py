@@ -1,0 +1,26 @@
+"""Waiting for another process, with an end to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Found = TypeVar("Found")
+
+PATIENCE = 60.0
+"""Seconds after which something is broken, on the slowest machine."""
+
+
+def until(look: Callable[[], Found | None], *, what: str) -> Found:
+    """What `look` finds, once it finds something.
+
+    Raises: AssertionError, saying what did not come about.
+    """
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not seen in {PATIENCE:.0f} s: {what}")

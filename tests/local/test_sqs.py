@@ -1,0 +1,214 @@
+"""Standard queues behave like those of SQS, and stay fast when they are long."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from remotejob.local.embedded import EmbeddedAws
+
+MakeQueue = Callable[..., str]
+
+
+@pytest.fixture
+def sqs(aws: EmbeddedAws) -> Any:
+    return aws.client("sqs")
+
+
+def receive(sqs: Any, url: str, **options: Any) -> list[Any]:
+    names = {"MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"]}
+    answer = sqs.receive_message(QueueUrl=url, **names, **options)
+    return list(answer.get("Messages", []))
+
+
+def test_received_message_is_hidden_until_its_visibility_timeout(
+    sqs: Any, make_queue: MakeQueue
+) -> None:
+    url = make_queue(VisibilityTimeout=1)
+    sqs.send_message(QueueUrl=url, MessageBody="a")
+    [first] = receive(sqs, url)
+    assert receive(sqs, url) == []
+    [second] = receive(sqs, url, WaitTimeSeconds=5)
+    assert second["MessageId"] == first["MessageId"]
+    assert second["Attributes"]["ApproximateReceiveCount"] == "2"
+    assert int(second["Attributes"]["SentTimestamp"]) <= time.time() * 1000
+
+
+def test_visibility_changed_to_zero_shows_the_message_at_once(
+    sqs: Any, make_queue: MakeQueue
+) -> None:
+    url = make_queue()
+    sqs.send_message(QueueUrl=url, MessageBody="a")
+    [message] = receive(sqs, url)
+    handle = message["ReceiptHandle"]
+    sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+    assert [m["Body"] for m in receive(sqs, url)] == ["a"]
+
+
+def test_extended_visibility_outlasts_the_first_timeout(sqs: Any, make_queue: MakeQueue) -> None:
+    url = make_queue(VisibilityTimeout=1)
+    sqs.send_message(QueueUrl=url, MessageBody="a")
+    [message] = receive(sqs, url)
+    handle = message["ReceiptHandle"]
+    entry = {"Id": "1", "ReceiptHandle": handle, "VisibilityTimeout": 60}
+    answer = sqs.change_message_visibility_batch(QueueUrl=url, Entries=[entry])
+    assert [s["Id"] for s in answer["Successful"]] == ["1"]
+    assert receive(sqs, url, WaitTimeSeconds=2) == []
+
+
+def test_delay_is_met_to_the_second(sqs: Any, make_queue: MakeQueue) -> None:
+    url = make_queue()
+    sent = time.monotonic()
+    sqs.send_message(QueueUrl=url, MessageBody="late", DelaySeconds=1)
+    assert receive(sqs, url) == []
+    [message] = receive(sqs, url, WaitTimeSeconds=5)
+    assert message["Body"] == "late"
+    assert 0.9 < time.monotonic() - sent < 1.5
+
+
+def test_message_goes_to_the_dead_letter_queue_after_its_receives(
+    sqs: Any, make_queue: MakeQueue
+) -> None:
+    dead = make_queue()
+    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]
+    policy = f'{{"deadLetterTargetArn": "{arn["QueueArn"]}", "maxReceiveCount": 2}}'
+    url = make_queue(VisibilityTimeout=0, RedrivePolicy=policy)
+    sent = sqs.send_message(QueueUrl=url, MessageBody="poison")
+    assert len(receive(sqs, url)) == 1
+    assert len(receive(sqs, url)) == 1
+    assert receive(sqs, url) == []
+    [moved] = receive(sqs, dead)
+    assert (moved["MessageId"], moved["Body"]) == (sent["MessageId"], "poison")
+
+
+def test_stale_receipt_handle_does_not_delete_a_message_received_again(
+    sqs: Any, make_queue: MakeQueue
+) -> None:
+    url = make_queue(VisibilityTimeout=0)
+    sqs.send_message(QueueUrl=url, MessageBody="a")
+    [first] = receive(sqs, url)
+    [second] = receive(sqs, url)
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=first["ReceiptHandle"])
+    [third] = receive(sqs, url)
+    assert third["MessageId"] == second["MessageId"]
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=third["ReceiptHandle"])
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=third["ReceiptHandle"])
+    assert receive(sqs, url) == []
+
+
+def test_unknown_receipt_handle_is_refused(sqs: Any, make_queue: MakeQueue) -> None:
+    url = make_queue()
+    with pytest.raises(ClientError) as refused:
+        sqs.delete_message(QueueUrl=url, ReceiptHandle="nonsense")
+    assert refused.value.response["Error"]["Code"] == "ReceiptHandleIsInvalid"
+
+
+def test_batches_report_each_entry(sqs: Any, make_queue: MakeQueue) -> None:
+    url = make_queue()
+    entries = [{"Id": str(n), "MessageBody": f"m{n}"} for n in range(10)]
+    assert len(sqs.send_message_batch(QueueUrl=url, Entries=entries)["Successful"]) == 10
+    messages = receive(sqs, url, MaxNumberOfMessages=10)
+    assert {m["Body"] for m in messages} == {f"m{n}" for n in range(10)}
+    handles = [{"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)]
+    answer = sqs.delete_message_batch(
+        QueueUrl=url, Entries=[*handles, {"Id": "bad", "ReceiptHandle": "nonsense"}][1:]
+    )
+    assert len(answer["Successful"]) == 9
+    assert [f["Id"] for f in answer["Failed"]] == ["bad"]
+
+
+def test_long_poll_wakes_at_a_send(sqs: Any, make_queue: MakeQueue) -> None:
+    url = make_queue()
+    arrived: list[float] = []
+
+    def poll() -> None:
+        if receive(sqs, url, WaitTimeSeconds=10):
+            arrived.append(time.monotonic())
+
+    receive(sqs, url)  # the connection is there before the clock starts
+    waiting = threading.Thread(target=poll)
+    waiting.start()
+    time.sleep(0.5)  # the poll has to be waiting, which nothing outside can see
+    sent = time.monotonic()
+    sqs.send_message(QueueUrl=url, MessageBody="a")
+    waiting.join()
+    assert arrived[0] - sent < 0.2
+
+
+def test_long_polls_do_not_hold_up_other_queues(sqs: Any, make_queue: MakeQueue) -> None:
+    idle, busy = make_queue(), make_queue()
+    pollers = [
+        threading.Thread(target=receive, args=(sqs, idle), kwargs={"WaitTimeSeconds": 2})
+        for _ in range(5)
+    ]
+    for poller in pollers:
+        poller.start()
+    began = time.monotonic()
+    sqs.send_message(QueueUrl=busy, MessageBody="a")
+    assert len(receive(sqs, busy)) == 1
+    assert time.monotonic() - began < 1
+    for poller in pollers:
+        poller.join()
+
+
+def test_attributes_of_messages_come_back(sqs: Any, make_queue: MakeQueue) -> None:
+    url = make_queue()
+    attribute = {"DataType": "String", "StringValue": "ünïcode"}
+    sqs.send_message(QueueUrl=url, MessageBody="a", MessageAttributes={"name": attribute})
+    [message] = receive(sqs, url)
+    assert message["MessageAttributes"] == {"name": attribute}
+
+
+def test_counts_tell_ready_hidden_and_delayed_apart(sqs: Any, make_queue: MakeQueue) -> None:
+    url = make_queue()
+    for _ in range(3):
+        sqs.send_message(QueueUrl=url, MessageBody="a")
+    sqs.send_message(QueueUrl=url, MessageBody="b", DelaySeconds=60)
+    receive(sqs, url)
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert attributes["ApproximateNumberOfMessages"] == "2"
+    assert attributes["ApproximateNumberOfMessagesNotVisible"] == "1"
+    assert attributes["ApproximateNumberOfMessagesDelayed"] == "1"
+    sqs.purge_queue(QueueUrl=url)
+    assert receive(sqs, url) == []
+
+
+def test_ten_thousand_messages_are_each_received_once(sqs: Any, make_queue: MakeQueue) -> None:
+    url = make_queue()
+    for batch in range(1_000):
+        entries = [{"Id": str(n), "MessageBody": f"{batch}-{n}"} for n in range(10)]
+        sqs.send_message_batch(QueueUrl=url, Entries=entries)
+    seen: list[str] = []
+    lock = threading.Lock()
+
+    def consume() -> None:
+        while messages := receive(sqs, url, MaxNumberOfMessages=10):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": m["ReceiptHandle"]} for n, m in enumerate(messages)
+            ]
+            sqs.delete_message_batch(QueueUrl=url, Entries=entries)
+            with lock:
+                seen.extend(m["Body"] for m in messages)
+
+    consumers = [threading.Thread(target=consume) for _ in range(4)]
+    for consumer in consumers:
+        consumer.start()
+    for consumer in consumers:
+        consumer.join()
+    assert len(seen) == len(set(seen)) == 10_000
+
+
+def test_fifo_queue_keeps_its_order_within_a_group(aws: EmbeddedAws, sqs: Any) -> None:
+    url = sqs.create_queue(QueueName="ordered.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    for n in range(3):
+        sqs.send_message(
+            QueueUrl=url, MessageBody=str(n), MessageGroupId="g", MessageDeduplicationId=str(n)
+        )
+    messages = receive(sqs, url, MaxNumberOfMessages=10)
+    assert [m["Body"] for m in messages] == ["0", "1", "2"]
+    sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
