@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import boto3
 import typer
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from remotejob import settings
 from remotejob.cli import shown
@@ -62,12 +63,17 @@ def local(
         if process is None:
             _stay(aws, console, as_json=as_json)
             return
-        jobs = _process(aws, loaded, files, console)
+        system = _connect(aws, loaded)
+        jobs = _process(aws, system, loaded, files, console)
         found = _fetch(jobs, results)
+        records = [shown.in_full(job) for job in jobs]
+        # the system goes with this command; what its records said stays
+        kept = results / "jobs.json"
+        kept.write_text(json.dumps(records, indent=2, ensure_ascii=False), encoding="utf-8")
         if as_json:
-            shown.to_json(Console(), [shown.in_full(job) for job in jobs])
+            shown.to_json(Console(), records)
         else:
-            _report(jobs, found, console)
+            _report(jobs, found, system, kept, console)
 
 
 @contextmanager
@@ -143,10 +149,13 @@ def _files_in(folder: Path) -> list[Path]:
 
 
 def _process(
-    aws: EmbeddedAws, loaded: settings.Settings, files: list[Path], console: Console
+    aws: EmbeddedAws,
+    system: RemoteJob,
+    loaded: settings.Settings,
+    files: list[Path],
+    console: Console,
 ) -> list[Job]:
     """Upload files as a user would, and watch their jobs to the end."""
-    system = _connect(aws, loaded)
     bucket = system.input_bucket
     keys = {_key_for(file, loaded): file for file in files}
     s3 = aws.client("s3")
@@ -177,6 +186,7 @@ def _key_for(file: Path, loaded: settings.Settings) -> str:
 def _fetch(jobs: list[Job], folder: Path) -> dict[str, list[Path]]:
     """Download what the jobs made; their files by job id."""
     found: dict[str, list[Path]] = {}
+    folder.mkdir(parents=True, exist_ok=True)
     for job in jobs:
         for output in job.outputs.values():
             path = folder / output.name
@@ -185,36 +195,32 @@ def _fetch(jobs: list[Job], folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _report(jobs: list[Job], found: dict[str, list[Path]], console: Console) -> None:
-    rows = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
-    rows.add_column("input", no_wrap=True)
-    rows.add_column("state", no_wrap=True)
-    rows.add_column("result", overflow="fold")
+def _report(
+    jobs: list[Job],
+    found: dict[str, list[Path]],
+    system: RemoteJob,
+    records: Path,
+    console: Console,
+) -> None:
+    """Say where everything is: files to open, records, objects in the output bucket."""
     for job in jobs:
+        console.print()
+        console.print(Text(job.filename or job.id, style="bold"), shown.state_text(job))
+        facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+        facts.add_column(style="dim", no_wrap=True)
+        facts.add_column(overflow="fold")
+        for path in found.get(job.id, []):
+            facts.add_row("file", escape(str(path)))
+        for output in job.outputs.values():
+            facts.add_row("output", escape(f"s3://{system.output_bucket}/{output.key}"))
         if job.state is State.COMPLETED:
-            what = "\n".join(
-                [*(str(path) for path in found.get(job.id, [])), escape(_line(job.result))]
-            )
-        else:
-            what = escape("; ".join(f"{error.kind}: {error.message}" for error in job.errors))
-        rows.add_row(escape(job.filename or ""), shown.state_text(job), what)
-    console.print()
-    console.print(rows)
-    console.print()
-    outputs = next((output for job in jobs for output in job.outputs.values()), None)
-    if outputs is not None:
-        console.print(f"In the output bucket, for example: {outputs.key}", highlight=False)
-    console.print(
-        f"{sum(job.state is State.COMPLETED for job in jobs)} of {len(jobs)} jobs completed; "
-        "the files are the results to open.",
-        highlight=False,
-    )
-
-
-def _line(result: Any) -> str:
-    if isinstance(result, dict):
-        return ", ".join(f"{name}: {value}" for name, value in result.items())
-    return repr(result)
+            facts.add_row("result", escape(json.dumps(job.result, ensure_ascii=False)))
+        for error in job.errors:
+            facts.add_row("error", escape(f"{error.kind}: {error.message}"))
+        facts.add_row("job", job.id)
+        console.print(facts)
+    completed = sum(job.state is State.COMPLETED for job in jobs)
+    console.print(f"\n{completed} of {len(jobs)} jobs completed; their records are in {records}")
 
 
 def _stay(aws: EmbeddedAws, console: Console, *, as_json: bool) -> None:

@@ -93,11 +93,11 @@ def table(jobs: Iterable[Job]) -> Table:
     rows.add_column("job", no_wrap=True, min_width=26)
     rows.add_column("state", no_wrap=True, min_width=9)
     rows.add_column("progress", no_wrap=True, min_width=_BAR + 5)
-    rows.add_column("task", overflow="ellipsis", no_wrap=True)
     rows.add_column("input", overflow="ellipsis", no_wrap=True)
+    rows.add_column("task", overflow="ellipsis", no_wrap=True)
     for job in jobs:
         rows.add_row(
-            job.id, state_text(job), bar(job), escape(job.task), escape(job.filename or "")
+            job.id, state_text(job), bar(job), escape(job.filename or ""), escape(job.task)
         )
     return rows
 
