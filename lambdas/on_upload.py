@@ -104,8 +104,9 @@ def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
             key=detail.object["key"],
             size=int(detail.object.size or 0),
             etag=detail.object.etag,
-            version=detail.object.version_id or None,
-            sequencer=detail.object.sequencer or None,
+            # not `.version_id`, which fails where the bucket keeps no versions
+            version=detail.object.get("version-id") or None,
+            sequencer=detail.object.get("sequencer") or None,
             at_ms=to_ms(datetime.fromisoformat(event.time)),
         )
     except (KeyError, ValueError) as problem:

@@ -15,12 +15,14 @@ def encode(value: Any, *, what: str) -> str:
     Raises: InvalidData, naming the part that JSON has no way to write.
     """
     try:
-        return dumps(value)
+        text = dumps(value)
+        text.encode()  # half of a surrogate pair is text to Python, and none to JSON
     except (TypeError, ValueError, RecursionError) as problem:
         raise InvalidData(
             f"{what} cannot be written as JSON: {problem}; use dicts with text keys, lists, text, "
             "finite numbers, booleans and None, and `body` or an output for anything else"
         ) from None
+    return text
 
 
 def fits_inline(text: str) -> bool:

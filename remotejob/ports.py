@@ -124,6 +124,16 @@ class Received:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Depth:
+    """About how many messages a queue holds."""
+
+    visible: int
+    hidden: int
+    """Received, and neither deleted nor visible again."""
+    delayed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
     """What a queue can do; the use case decides by it before any request."""
 
@@ -160,6 +170,10 @@ class WorkQueue(Protocol):
 
     def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
         """Hide received messages for `span` from now. One that is gone is not an error."""
+        ...
+
+    def depth(self, address: Address) -> Depth:
+        """About how many messages there are; a distributed queue does not know it exactly."""
         ...
 
 

@@ -42,7 +42,7 @@ class Stage(StrEnum):
     """How precious an installation is."""
 
     DEVELOPMENT = "development"
-    """Everything goes when the stacks are destroyed."""
+    """Everything goes when the stacks are destroyed; buckets must be emptied first."""
 
     PRODUCTION = "production"
     """The table, the buckets and what they hold outlive the stacks."""
@@ -57,8 +57,8 @@ class SystemSettings:
     lease_seconds: int = 60
     """How long a worker may be silent before its job is given to another, 3 to 3,600."""
     retention_days: int = 30
-    """How long records and submitted inputs are kept after a job ended, at least 15:
-    longer than any queue keeps a message that could bring the job back."""
+    """How long a record is kept after its job ended, and a submitted input after it was submitted;
+    at least 15, longer than any queue keeps a message that could bring the job back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

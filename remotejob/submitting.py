@@ -28,7 +28,7 @@ from remotejob.domain.record import InputFile, JobRecord, attention_key
 from remotejob.domain.retry import Retry
 from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
-from remotejob.domain.times import span_ms, to_ms
+from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.envelope import Pending, pending_address
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Address, Area, Installation, Outgoing, QueueDescription
@@ -164,8 +164,11 @@ def _check(submission: Submission, queue: QueueDescription, installation: Instal
         retry_json=None if submission.retry is None else submission.retry.to_json(),
         data_json=text if inline else None,
     )
+    record = _delayed(record, submission, installation)
+    if record.due_ms is not None and (submission.body is not None or not inline):
+        _check_kept(record.due_ms, installation)
     return _Checked(
-        record=_delayed(record, submission, installation),
+        record=record,
         data_text=None if inline else text,
         body=submission.body,
         filename=filename,
@@ -195,6 +198,16 @@ def _delayed(record: JobRecord, submission: Submission, installation: Installati
         attention=attention_key(Attention.WAITING, record.id),
         attention_ms=first_look(due, now_ms=now, max_delay=max_delay),
     )
+
+
+def _check_kept(due_ms: int, installation: Installation) -> None:
+    """A job that has something in S3 must become due while it is kept."""
+    latest_ms = installation.clock.now_ms() + span_ms(installation.retention)
+    if due_ms > latest_ms:
+        raise InvalidData(
+            f"due on {from_ms(due_ms):%Y-%m-%d}: inputs are kept for {installation.retention.days} "
+            "days; submit it later, or raise retention_days in remotejob.toml and deploy"
+        )
 
 
 def _filename(submission: Submission) -> str:

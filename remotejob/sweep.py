@@ -20,11 +20,12 @@ from remotejob.consequences import carry_out
 from remotejob.domain import changes
 from remotejob.domain.decisions import CRASH_BUDGET
 from remotejob.domain.ids import first_id_at, partition
+from remotejob.domain.priority import Lane
 from remotejob.domain.record import JobRecord, dumps, output_prefix
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.names import SHARDS
-from remotejob.ports import Area, Installation
+from remotejob.ports import Address, Area, Channel, Installation
 from remotejob.scheduler import Deadline, expire_spent, lease_lapsed, never
 from remotejob.submitting import send_for
 
@@ -59,6 +60,7 @@ class _Walk:
 def sweep(installation: Installation, *, time_is_up: Deadline = never) -> Counter[str]:
     """Walk the days, from where the last sweep ran out of time, or else from the watermark."""
     counts: Counter[str] = Counter()
+    _keep_measured(installation)
     today = from_ms(installation.clock.now_ms()).date()
     walk = _resumed(installation, today)
     while date.fromisoformat(walk.day) <= today:
@@ -79,6 +81,18 @@ def sweep(installation: Installation, *, time_is_up: Deadline = never) -> Counte
         walk = _next_day(walk, today)
     _keep(installation, _Walk(watermark=walk.watermark, day=walk.watermark))
     return counts
+
+
+def _keep_measured(installation: Installation) -> None:
+    """Look at every lane, so that its depth goes on being measured.
+
+    SQS stops reporting a queue that nobody touched for six hours, and takes up to a quarter of an
+    hour to begin again: the alarm that wakes the workers would see nothing for so long.
+    Source: Amazon SQS, "Creating CloudWatch alarms for Amazon SQS metrics".
+    """
+    for queue in installation.queues:
+        for lane in Lane:
+            installation.messages.depth(Address(queue, Channel(lane.value)))
 
 
 def _shard(installation: Installation, walk: _Walk) -> Iterator[JobRecord]:

@@ -34,7 +34,7 @@ def check_output_name(name: str) -> str:
 def _check(name: str, *, what: str) -> str:
     if not name:
         raise InvalidName(f"{what} is empty; give the file a name")
-    if len(name.encode()) > _LONGEST:
+    if len(name.encode(errors="surrogatepass")) > _LONGEST:
         raise InvalidName(f"{what} {name[:40]!r}… is longer than {_LONGEST} bytes; shorten it")
     for letter in name:
         if unicodedata.category(letter) in ("Cc", "Cs"):

@@ -55,9 +55,10 @@ class Retry:
             return None
         wait = self.wait
         if self.backoff is Backoff.EXPONENTIAL:
-            # bounded before it is multiplied: 2**failures overflows a timedelta soon enough
-            doublings = min(failures - 1, 40)
-            wait = min(_LONGEST_WAIT, self.wait * 2**doublings) if self.wait else self.wait
+            # compared before it is multiplied: a timedelta overflows soon enough
+            factor = 2 ** min(failures - 1, 64)
+            too_long = self.wait and factor > _LONGEST_WAIT / self.wait
+            wait = _LONGEST_WAIT if too_long else self.wait * factor
         at = now + wait
         return None if self.until is not None and at > self.until else at
 

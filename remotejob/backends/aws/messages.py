@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from remotejob.backends import limits
 from remotejob.domain.errors import QueueUnavailable
-from remotejob.ports import Address, Capabilities, Clock, Outgoing, Received
+from remotejob.ports import Address, Capabilities, Clock, Depth, Outgoing, Received
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -93,6 +93,23 @@ class SqsMessages:
             lambda entries: self._client.change_message_visibility_batch(
                 QueueUrl=url, Entries=entries
             ),
+        )
+
+    def depth(self, address: Address) -> Depth:
+        """Source: Amazon SQS, GetQueueAttributes: the counts are approximate."""
+        answer = self._client.get_queue_attributes(
+            QueueUrl=self._urls[address],
+            AttributeNames=[
+                "ApproximateNumberOfMessages",
+                "ApproximateNumberOfMessagesNotVisible",
+                "ApproximateNumberOfMessagesDelayed",
+            ],
+        )
+        found = answer["Attributes"]
+        return Depth(
+            visible=int(found["ApproximateNumberOfMessages"]),
+            hidden=int(found["ApproximateNumberOfMessagesNotVisible"]),
+            delayed=int(found["ApproximateNumberOfMessagesDelayed"]),
         )
 
     def _in_batches(

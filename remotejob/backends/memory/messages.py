@@ -12,7 +12,7 @@ from typing import Final
 
 from remotejob.backends import limits
 from remotejob.domain.times import span_ms
-from remotejob.ports import Address, Capabilities, Channel, Clock, Outgoing, Received
+from remotejob.ports import Address, Capabilities, Channel, Clock, Depth, Outgoing, Received
 
 MAX_RECEIVES: Final = 1000
 """As the stacks set it: a last resort, the job's own record decides long before."""
@@ -73,6 +73,17 @@ class MemoryMessages:
             for message in self._held(address, receipts):
                 message.visible_ms = self._clock.now_ms() + span_ms(span)
             self._changed.notify_all()
+
+    def depth(self, address: Address) -> Depth:
+        with self._changed:
+            now = self._clock.now_ms()
+            unseen = [m for m in self._queues[address].values() if m.visible_ms > now]
+            hidden = sum(message.receives > 0 for message in unseen)
+            return Depth(
+                visible=len(self._queues[address]) - len(unseen),
+                hidden=hidden,
+                delayed=len(unseen) - hidden,
+            )
 
     def bodies(self, address: Address) -> list[str]:
         """What is in a queue, hidden messages included."""

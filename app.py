@@ -1,0 +1,13 @@
+"""The CDK app: `cdk deploy --all`, or `python app.py` with CDK_OUTDIR for the assembly alone."""
+
+import sys
+
+from remotejob.domain.errors import SettingsError
+from stacks.bundle import BundleError
+from stacks.system import synthesize
+
+try:
+    synthesize()
+except (SettingsError, BundleError) as problem:
+    # The message says what to do; where in our code it was noticed does not help.
+    sys.exit(f"error: {problem}")

@@ -1,0 +1,15 @@
+"""What every store of job records must do."""
+
+from __future__ import annotations
+
+from remotejob.testing.conformance.store_changes import ChangesConformance
+from remotejob.testing.conformance.store_index import IndexConformance
+from remotejob.testing.conformance.store_ownership import OwnershipConformance
+from remotejob.testing.conformance.store_races import RacesConformance
+from remotejob.testing.conformance.store_records import RecordsConformance
+
+
+class StoreConformance(
+    RecordsConformance, ChangesConformance, OwnershipConformance, IndexConformance, RacesConformance
+):
+    """Subclass it with a fixture `store`, empty for each test."""

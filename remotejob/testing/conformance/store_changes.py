@@ -1,0 +1,224 @@
+"""Changes that take a job, or fail one whose worker died: claim, reclaim, expire."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from remotejob.domain import changes
+from remotejob.domain.changes import Attention, Change
+from remotejob.domain.record import Failure, JobRecord, attention_key, errors_to_json
+from remotejob.domain.states import State
+from remotejob.ports import JobStore, Refused, Updated
+from remotejob.testing.conformance import samples
+from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SECOND, SKEW
+
+_CLAIMABLE = {
+    "ready": samples.ready(),
+    "waiting and due to the millisecond": samples.waiting(due_ms=NOW),
+    "waiting and long due": samples.waiting(due_ms=NOW - LEASE),
+    "ready again, a lapsed lease left over": samples.ready(lease_ms=NOW - SKEW, attempt=2),
+}
+_NOT_CLAIMABLE = {
+    "waiting and due a millisecond later": samples.waiting(due_ms=NOW + 1),
+    "waiting without a time": samples.waiting(due_ms=None),
+    "blocked": samples.waiting(blocked=frozenset({"another"})),
+    "paused": samples.in_state(State.PAUSED),
+    "running under a live lease": samples.running(),
+    "running under a lapsed lease": samples.silent(),
+    "ready, and a cancelled run still winding down": samples.ready(lease_ms=NOW + LEASE),
+    "ready, and a lease within the margin for skew": samples.ready(lease_ms=NOW - SKEW + 1),
+    "written by a clock ahead of ours": samples.ready(updated_ms=NOW + 1),
+    "completed": samples.in_state(State.COMPLETED),
+    "failed": samples.in_state(State.FAILED),
+    "cancelled": samples.in_state(State.CANCELLED),
+}
+_NOT_LAPSED = {
+    "a lease within the margin for skew": samples.silent(lease_ms=NOW - SKEW + 1),
+    "a live lease": samples.silent(lease_ms=NOW + LEASE),
+    "no lease": samples.silent(lease_ms=None),
+    "another run since": samples.silent(run_id=OTHER_RUN),
+    "released since": samples.ready(run_id=RUN),
+    "completed since": samples.in_state(State.COMPLETED),
+    "cancelled since": samples.in_state(State.CANCELLED, lease_ms=NOW - SKEW),
+}
+
+
+def _claim(run_id: str = OTHER_RUN, *, stamp_ms: int = NOW) -> Change:
+    return changes.claim(
+        samples.job_id(),
+        run_id=run_id,
+        worker="w2",
+        now_ms=NOW,
+        stamp_ms=stamp_ms,
+        lease_ms=LEASE,
+        skew_ms=SKEW,
+    )
+
+
+def _reclaim(record: JobRecord) -> Change:
+    return changes.reclaim(
+        record, run_id=OTHER_RUN, worker="w2", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
+    )
+
+
+def _expire(record: JobRecord) -> Change:
+    return changes.expire(record, now_ms=NOW, skew_ms=SKEW)
+
+
+def refused_by(store: JobStore, before: JobRecord, change: Change) -> None:
+    """Check that a change meets the record, and leaves it."""
+    store.put_new(before)
+    assert store.update(change) == Refused(before)
+    assert store.get(before.id) == before
+
+
+def made_from(store: JobStore, before: JobRecord, change: Change, after: JobRecord) -> None:
+    """Check that a change is made, and gives back the record as it then stands."""
+    store.put_new(before)
+    assert store.update(change) == Updated(after)
+    assert store.get(before.id) == after
+
+
+class ChangesConformance:
+    """Taking jobs, and giving up those whose workers died."""
+
+    @pytest.mark.parametrize("before", _CLAIMABLE.values(), ids=_CLAIMABLE)
+    def test_claim_takes_a_job_that_is(self, store: JobStore, before: JobRecord) -> None:
+        after = replace(
+            before,
+            state=State.RUNNING,
+            run_id=OTHER_RUN,
+            worker="w2",
+            lease_ms=NOW + LEASE,
+            started_ms=NOW,
+            updated_ms=NOW,
+            attempt=before.attempt + 1,
+            attention=None,
+            attention_ms=None,
+        )
+        made_from(store, before, _claim(), after)
+
+    @pytest.mark.parametrize("before", _NOT_CLAIMABLE.values(), ids=_NOT_CLAIMABLE)
+    def test_claim_is_refused_by_a_job_that_is(self, store: JobStore, before: JobRecord) -> None:
+        refused_by(store, before, _claim())
+
+    def test_claim_with_the_records_own_time_is_taken(self, store: JobStore) -> None:
+        store.put_new(samples.ready(updated_ms=NOW + SECOND))
+
+        outcome = store.update(_claim(stamp_ms=NOW + SECOND))
+
+        assert isinstance(outcome, Updated)
+        assert outcome.record.updated_ms == outcome.record.started_ms == NOW + SECOND
+        assert outcome.record.lease_ms == NOW + LEASE
+
+    def test_claim_sent_twice_is_refused_by_its_own_effect(self, store: JobStore) -> None:
+        store.put_new(samples.ready())
+        first = store.update(_claim())
+
+        again = store.update(_claim())
+
+        assert again == Refused(first.record)
+        assert again.record is not None
+        assert again.record.run_id == OTHER_RUN
+
+    def test_reclaim_takes_over_from_a_silent_worker(self, store: JobStore) -> None:
+        before = samples.silent(crashes=1)
+        after = replace(
+            before,
+            run_id=OTHER_RUN,
+            worker="w2",
+            lease_ms=NOW + LEASE,
+            started_ms=NOW,
+            updated_ms=NOW,
+            attempt=2,
+            crashes=2,
+            attention=None,
+            attention_ms=None,
+        )
+        made_from(store, before, _reclaim(before), after)
+
+    def test_reclaim_never_sets_a_time_stamp_back(self, store: JobStore) -> None:
+        before = samples.silent(updated_ms=NOW + SECOND)
+        store.put_new(before)
+
+        outcome = store.update(_reclaim(before))
+
+        assert isinstance(outcome, Updated)
+        assert outcome.record.updated_ms == NOW + SECOND
+
+    @pytest.mark.parametrize("before", _NOT_LAPSED.values(), ids=_NOT_LAPSED)
+    def test_reclaim_is_refused_after(self, store: JobStore, before: JobRecord) -> None:
+        refused_by(store, before, _reclaim(samples.silent()))
+
+    def test_reclaim_of_one_dead_run_succeeds_once(self, store: JobStore) -> None:
+        seen = samples.silent()
+        store.put_new(seen)
+        first = store.update(_reclaim(seen))
+        assert isinstance(first, Updated)
+
+        again = changes.reclaim(
+            seen, run_id="c" * 16, worker="w3", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
+        )
+        assert store.update(again) == Refused(first.record)
+
+    def test_expire_fails_the_job_and_says_why(self, store: JobStore) -> None:
+        before = samples.silent(crashes=2, attempt=3)
+        died = Failure(
+            run_id=RUN,
+            attempt=3,
+            at_ms=NOW,
+            kind="WorkerDied",
+            message="the worker died 3 times while it ran this job",
+        )
+        after = replace(
+            before,
+            state=State.FAILED,
+            lease_ms=None,
+            finished_ms=NOW,
+            updated_ms=NOW,
+            crashes=3,
+            errors_json=errors_to_json((died,)),
+            owed="status",
+            attention=attention_key(Attention.OWED, before.id),
+            attention_ms=NOW,
+        )
+        made_from(store, before, _expire(before), after)
+
+    @pytest.mark.parametrize("before", _NOT_LAPSED.values(), ids=_NOT_LAPSED)
+    def test_expire_is_refused_after(self, store: JobStore, before: JobRecord) -> None:
+        refused_by(store, before, _expire(samples.silent()))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            _claim(),
+            _reclaim(samples.silent()),
+            _expire(samples.silent()),
+            changes.heartbeat(
+                samples.running(), now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=NOW
+            ),
+            changes.complete(samples.running(), now_ms=NOW, retention_ms=0, report={}),
+            changes.fail_for_good(samples.running(), samples.failure(), now_ms=NOW, report={}),
+            changes.fail_and_wait(
+                samples.running(),
+                samples.failure(),
+                now_ms=NOW,
+                due_ms=NOW,
+                mark_ms=NOW,
+                report={},
+            ),
+            changes.release(samples.running(), now_ms=NOW, counted=False, report={}),
+            changes.let_go_of_cancelled(samples.running(), run_id=RUN),
+            changes.move_mark(samples.waiting(), to_ms=NOW),
+            changes.settle(samples.failed(), retention_ms=0),
+            changes.swept(samples.ready(), now_ms=NOW),
+        ],
+        ids=lambda change: change.condition.name,
+    )
+    def test_a_change_of_a_job_that_is_gone_makes_no_ghost(
+        self, store: JobStore, change: Change
+    ) -> None:
+        assert store.update(change) == Refused(None)
+        assert store.get(change.job_id) is None

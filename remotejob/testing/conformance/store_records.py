@@ -1,0 +1,147 @@
+"""Storing and reading records and notes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from remotejob.domain.changes import Attention
+from remotejob.domain.record import attention_key, errors_to_json
+from remotejob.domain.states import State
+from remotejob.names import SHARDS
+from remotejob.ports import JobStore
+from remotejob.testing.conformance import samples
+
+_FULL = replace(
+    samples.failed(7),
+    priority=-10,
+    due_ms=samples.NOW,
+    blocked=frozenset({"one", "two"}),
+    lease_ms=samples.NOW,
+    crashes=2,
+    releases=1,
+    retry_json='{"n":3}',
+    data_json='{"größe":400,"空":""}',
+    data_ref="jobs/x/-/data.json",
+    input_json='{"b":"bucket","k":"a b/ü.jpg","s":3,"n":"ü.jpg"}',
+    progress_json="[1,3]",
+    log_json='[[0,1,"info","hello"]]',
+    log_count=1,
+    errors_json=errors_to_json((samples.failure(),)),
+    result_json="[]",
+    result_ref="r",
+    outputs_json="[]",
+    outputs_ref="o",
+    swept_ms=samples.NOW,
+    expires_s=samples.NOW // 1000,
+)
+"""A record with every attribute set."""
+
+_EXPIRES_S = samples.NOW // 1000 + 3600
+
+
+class RecordsConformance:
+    """Storing and reading, without changes."""
+
+    def test_put_new_stores_the_record_as_it_is(self, store: JobStore) -> None:
+        assert store.put_new(_FULL) is None
+        assert store.get(_FULL.id) == _FULL
+
+    def test_attributes_that_are_none_come_back_none(self, store: JobStore) -> None:
+        record = samples.ready()
+        store.put_new(record)
+        assert store.get(record.id) == record
+
+    def test_put_new_returns_the_record_that_was_there_and_leaves_it(self, store: JobStore) -> None:
+        first = samples.ready(data_json='"first"')
+        store.put_new(first)
+
+        there = store.put_new(replace(first, state=State.WAITING, data_json='"second"', attempt=9))
+
+        assert there == first
+        assert store.get(first.id) == first
+
+    def test_put_new_that_is_refused_leaves_no_mark(self, store: JobStore) -> None:
+        first = samples.ready()
+        store.put_new(first)
+        key = attention_key(Attention.WAITING, first.id)
+
+        store.put_new(replace(first, attention=key, attention_ms=samples.NOW))
+
+        self.index_settled()
+        marks = store.attention(Attention.WAITING, 0, until_ms=samples.NOW + samples.SECOND)
+        assert list(marks) == []
+
+    def test_get_of_an_unknown_id_is_none(self, store: JobStore) -> None:
+        store.put_new(samples.ready(1))
+        assert store.get(samples.job_id(2)) is None
+
+    def test_put_fresh_stores_more_records_than_fit_a_request(self, store: JobStore) -> None:
+        records = [samples.ready(n, id=samples.job_id(n, shard=n % SHARDS)) for n in range(60)]
+
+        assert store.put_fresh(records) == []
+
+        assert [store.get(record.id) for record in records] == records
+
+    def test_put_fresh_marks_what_is_marked(self, store: JobStore) -> None:
+        record = samples.waiting()
+        store.put_fresh([record, samples.ready(1)])
+
+        self.index_settled()
+        marks = store.attention(Attention.WAITING, 0, until_ms=samples.NOW + samples.SECOND)
+        assert [mark.job_id for mark in marks] == [record.id]
+
+    def test_put_fresh_of_nothing_does_nothing(self, store: JobStore) -> None:
+        assert store.put_fresh([]) == []
+
+    def test_get_many_reads_more_records_than_fit_a_request(self, store: JobStore) -> None:
+        records = [samples.ready(n, id=samples.job_id(n, shard=n % SHARDS)) for n in range(130)]
+        store.put_fresh(records)
+
+        found = store.get_many([record.id for record in records])
+
+        assert sorted(found, key=lambda record: record.id) == records
+
+    def test_get_many_leaves_out_those_that_do_not_exist(self, store: JobStore) -> None:
+        there = [samples.ready(1), samples.ready(3)]
+        store.put_fresh(there)
+
+        found = store.get_many([samples.job_id(number) for number in range(5)])
+
+        assert sorted(found, key=lambda record: record.id) == there
+
+    def test_get_many_of_nothing_is_nothing(self, store: JobStore) -> None:
+        assert store.get_many([]) == []
+
+    def test_notes_come_in_order_of_name(self, store: JobStore) -> None:
+        job_id = samples.job_id()
+        for name in ("log#000000200", "log#000000000", "log#000000100"):
+            store.put_note(job_id, name, f"text of {name}", expires_s=_EXPIRES_S)
+
+        assert list(store.notes(job_id, "log#")) == [
+            (name, f"text of {name}")
+            for name in ("log#000000000", "log#000000100", "log#000000200")
+        ]
+
+    def test_notes_are_those_of_the_prefix_and_the_job(self, store: JobStore) -> None:
+        mine, other = samples.job_id(1), samples.job_id(2)
+        store.put_note(mine, "log#1", "mine", expires_s=_EXPIRES_S)
+        store.put_note(mine, "failure#1", "trace", expires_s=_EXPIRES_S)
+        store.put_note(other, "log#1", "theirs", expires_s=_EXPIRES_S)
+
+        assert list(store.notes(mine, "log#")) == [("log#1", "mine")]
+        assert list(store.notes(mine, "nothing#")) == []
+
+    def test_a_note_of_the_same_name_is_replaced(self, store: JobStore) -> None:
+        store.put_note("#sweep", "progress", "old", expires_s=_EXPIRES_S)
+        store.put_note("#sweep", "progress", "new", expires_s=_EXPIRES_S)
+
+        assert list(store.notes("#sweep", "progress")) == [("progress", "new")]
+
+    def test_a_note_makes_no_record(self, store: JobStore) -> None:
+        store.put_note(samples.job_id(), "log#1", "text", expires_s=_EXPIRES_S)
+
+        assert store.get(samples.job_id()) is None
+        assert store.get_many([samples.job_id()]) == []
+
+    def index_settled(self) -> None:
+        """Override it where the attention index lags behind the records."""

@@ -1,0 +1,174 @@
+"""The ports of a system with somebody standing between them and the use cases.
+
+A listing is read whole when it is asked for: what follows may find it out of date, as it would
+a page that DynamoDB has already sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO, Protocol, TypeVar
+
+from remotejob.domain.changes import Change
+from remotejob.domain.record import JobRecord
+from remotejob.ports import (
+    Address,
+    Area,
+    Capabilities,
+    Depth,
+    Installation,
+    JobStore,
+    Mark,
+    ObjectStore,
+    Outgoing,
+    Received,
+    Refused,
+    Stored,
+    Updated,
+    WorkQueue,
+)
+
+T = TypeVar("T")
+
+
+class Interceptor(Protocol):
+    """Stands between a use case and its ports."""
+
+    def request(self, name: str, arguments: tuple[object, ...], function: Callable[[], T]) -> T:
+        """Carry out a call of a port by calling `function`, or do something else."""
+        ...
+
+
+def intercepted(installation: Installation, interceptor: Interceptor) -> Installation:
+    """The same system, every call of its ports by way of the interceptor."""
+    return replace(
+        installation,
+        store=_Store(installation.store, interceptor),
+        messages=_Messages(installation.messages, interceptor),
+        files=_Files(installation.files, interceptor),
+    )
+
+
+class _Store:
+    def __init__(self, inner: JobStore, to: Interceptor) -> None:
+        self._inner, self._to = inner, to
+
+    def put_new(self, record: JobRecord) -> JobRecord | None:
+        return self._to.request("store.put_new", (record,), lambda: self._inner.put_new(record))
+
+    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
+        return self._to.request(
+            "store.put_fresh", tuple(records), lambda: self._inner.put_fresh(records)
+        )
+
+    def get(self, job_id: str) -> JobRecord | None:
+        return self._to.request("store.get", (job_id,), lambda: self._inner.get(job_id))
+
+    def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
+        return self._to.request(
+            "store.get_many", tuple(job_ids), lambda: self._inner.get_many(job_ids)
+        )
+
+    def update(self, change: Change) -> Updated | Refused:
+        return self._to.request("store.update", (change,), lambda: self._inner.update(change))
+
+    def attention(self, kind: str, shard: int, *, until_ms: int) -> Iterator[Mark]:
+        return self._to.request(
+            "store.attention",
+            (kind, shard),
+            lambda: iter(list(self._inner.attention(kind, shard, until_ms=until_ms))),
+        )
+
+    def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
+        return self._to.request(
+            "store.listing",
+            (partition,),
+            lambda: iter(list(self._inner.listing(partition, after=after))),
+        )
+
+    def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:
+        self._to.request(
+            "store.put_note",
+            (job_id, name),
+            lambda: self._inner.put_note(job_id, name, content, expires_s=expires_s),
+        )
+
+    def notes(self, job_id: str, prefix: str) -> Iterator[tuple[str, str]]:
+        return self._to.request(
+            "store.notes", (job_id, prefix), lambda: iter(list(self._inner.notes(job_id, prefix)))
+        )
+
+
+class _Messages:
+    def __init__(self, inner: WorkQueue, to: Interceptor) -> None:
+        self._inner, self._to = inner, to
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._inner.capabilities
+
+    def send(self, address: Address, messages: Sequence[Outgoing]) -> None:
+        self._to.request("messages.send", (address,), lambda: self._inner.send(address, messages))
+
+    def receive(
+        self, address: Address, *, limit: int, wait: timedelta, hidden: timedelta
+    ) -> list[Received]:
+        return self._to.request(
+            "messages.receive",
+            (address,),
+            lambda: self._inner.receive(address, limit=limit, wait=wait, hidden=hidden),
+        )
+
+    def delete(self, address: Address, receipts: Sequence[str]) -> None:
+        self._to.request(
+            "messages.delete", (address,), lambda: self._inner.delete(address, receipts)
+        )
+
+    def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
+        self._to.request(
+            "messages.hide", (address, span), lambda: self._inner.hide(address, receipts, span)
+        )
+
+    def depth(self, address: Address) -> Depth:
+        return self._to.request("messages.depth", (address,), lambda: self._inner.depth(address))
+
+
+class _Files:
+    def __init__(self, inner: ObjectStore, to: Interceptor) -> None:
+        self._inner, self._to = inner, to
+
+    def put(
+        self, area: Area, key: str, body: bytes | BinaryIO, *, content_type: str | None = None
+    ) -> Stored:
+        return self._to.request(
+            "files.put",
+            (area, key),
+            lambda: self._inner.put(area, key, body, content_type=content_type),
+        )
+
+    def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
+        return self._to.request(
+            "files.open", (bucket, key), lambda: self._inner.open(bucket, key, version=version)
+        )
+
+    def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
+        self._to.request(
+            "files.download",
+            (bucket, key),
+            lambda: self._inner.download(bucket, key, to, version=version),
+        )
+
+    def bucket(self, area: Area) -> str:
+        return self._inner.bucket(area)
+
+    def keys(self, area: Area, prefix: str) -> Iterator[str]:
+        return self._to.request(
+            "files.keys", (area, prefix), lambda: iter(list(self._inner.keys(area, prefix)))
+        )
+
+    def delete(self, area: Area, keys: Iterable[str]) -> None:
+        listed = list(keys)
+        self._to.request("files.delete", (area, *listed), lambda: self._inner.delete(area, listed))

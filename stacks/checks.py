@@ -1,0 +1,27 @@
+"""What we acknowledge to cdk-nag. A finding that is not acknowledged fails the synth."""
+
+from __future__ import annotations
+
+from aws_cdk import Acknowledgment, Stack, Validations
+from aws_cdk import aws_s3 as s3
+from constructs import IConstruct
+
+
+def acknowledge(construct: IConstruct, rule: str, *, because: str) -> None:
+    """Accept one finding of the AwsSolutions pack, on one construct."""
+    Validations.of(construct).acknowledge(
+        Acknowledgment(id=f"AwsSolutions::AwsSolutions-{rule}", reason=because)
+    )
+
+
+def acknowledge_objects(
+    construct: IConstruct, bucket: s3.IBucket, objects: str, *, because: str
+) -> None:
+    """Accept a policy on many objects of a bucket of another stack.
+
+    The finding names the export by which the policy refers to the bucket, so that a policy on
+    another bucket, or on more objects of this one, is a new finding.
+    """
+    exported = Stack.of(bucket).export_value(bucket.bucket_arn)
+    name = Stack.of(construct).resolve(exported)["Fn::ImportValue"]
+    acknowledge(construct, f"IAM5[Resource::{name}/{objects}]", because=because)

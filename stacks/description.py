@@ -1,0 +1,97 @@
+"""What the library reads to find what was built: see `remotejob.names.SystemKey`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aws_cdk import CfnElement, Stack
+from constructs import Construct
+
+from remotejob.domain.errors import SettingsError
+from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
+from remotejob.settings import Settings
+from stacks.queues import JobQueue
+
+LIMIT_BYTES: Final = 4096
+"""What Lambda gives all environment variables of a function together, and SSM a free parameter."""
+
+RESERVED_BYTES: Final = 256
+"""Kept for the names of the variables and for the other ones."""
+
+LONGEST_URL: Final = "https://sqs.ap-northeast-1.amazonaws.com.cn/123456789012/"
+LONGEST_SUFFIX: Final = 13
+"""CloudFormation ends a generated name with a dash and twelve characters; one to spare."""
+
+
+def describe(
+    settings: Settings,
+    *,
+    table: str,
+    input_bucket: str,
+    output_bucket: str,
+    urls: Mapping[str, Mapping[QueueKey, str]],
+) -> dict[str, Any]:
+    """The system description, with the keys of `remotejob.names`."""
+    system = settings.system
+    return {
+        SystemKey.VERSION.value: SYSTEM_VERSION,
+        SystemKey.NAME.value: system.name,
+        SystemKey.TABLE.value: table,
+        SystemKey.INPUT_BUCKET.value: input_bucket,
+        SystemKey.OUTPUT_BUCKET.value: output_bucket,
+        SystemKey.LEASE_SECONDS.value: system.lease_seconds,
+        SystemKey.RETENTION_DAYS.value: system.retention_days,
+        SystemKey.QUEUES.value: {
+            name: {key.value: url for key, url in urls[name].items()}
+            | {QueueKey.TASKS.value: list(queue.tasks)}
+            for name, queue in settings.queues.items()
+        },
+    }
+
+
+def check_size(
+    settings: Settings,
+    *,
+    table: Construct,
+    input_bucket: Construct,
+    output_bucket: Construct,
+    queues: Mapping[str, JobQueue],
+) -> None:
+    """Refuse a system whose description would not fit, before AWS does halfway through a deploy.
+
+    Names are generated when the stack is created, so each counts with the longest it can be.
+
+    Raises: SettingsError.
+    """
+    longest = describe(
+        settings,
+        table=_longest_name(table, most=255),
+        input_bucket=_longest_name(input_bucket, most=63),
+        output_bucket=_longest_name(output_bucket, most=63),
+        urls={
+            name: {
+                key: LONGEST_URL + _longest_name(queue, most=80)
+                for key, queue in job_queue.queues.items()
+            }
+            for name, job_queue in queues.items()
+        },
+    )
+    size = len(json.dumps(longest, separators=(",", ":"), ensure_ascii=False).encode())
+    if size > LIMIT_BYTES - RESERVED_BYTES:
+        raise SettingsError(
+            f"the description of system {settings.system.name!r} with {len(queues)} queues can"
+            f" take {size:,} bytes, and a Lambda function's environment has"
+            f" {LIMIT_BYTES - RESERVED_BYTES:,} for it: name fewer or shorter queues and tasks, or"
+            " move some to a second system, a settings file with another [system] name"
+        )
+
+
+def _longest_name(construct: Construct, *, most: int) -> str:
+    """A stand-in as long as the longest name CloudFormation can generate for the construct."""
+    resource = construct.node.default_child
+    assert isinstance(resource, CfnElement)
+    stack = Stack.of(construct)
+    length = len(f"{stack.stack_name}-{stack.get_logical_id(resource)}") + LONGEST_SUFFIX
+    return "x" * min(most, length)

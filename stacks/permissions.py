@@ -1,0 +1,94 @@
+"""Every call that a function or a worker may make, on what, written by hand.
+
+The list follows the code: a call that the code stops making goes, and a call that it starts to
+make fails in the embedded AWS, which enforces these policies, until it is added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+
+from remotejob.names import ATTENTION_INDEX, QueueKey
+from stacks.queues import LANES, STATUS, JobQueue
+
+
+def upload_calls(
+    *, uploads: sqs.IQueue, table: dynamodb.ITable, queues: Mapping[str, JobQueue]
+) -> list[iam.PolicyStatement]:
+    """The upload function: the first four are made by Lambda itself, on the function's behalf."""
+    return [
+        allow(
+            "sqs",
+            ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility"],
+            [uploads.queue_arn],
+        ),
+        allow("dynamodb", ["PutItem"], [table.table_arn]),
+        allow("sqs", ["SendMessage"], _arns(queues.values(), LANES)),
+    ]
+
+
+def scheduler_calls(
+    *, table: dynamodb.ITable, queues: Mapping[str, JobQueue], output: s3.IBucket
+) -> list[iam.PolicyStatement]:
+    """The scheduler: reads what is due, sends it, carries out what is owed, sweeps."""
+    return [
+        allow("dynamodb", ["Query"], [table.table_arn, attention_arn(table)]),
+        allow("dynamodb", ["BatchGetItem", "PutItem", "UpdateItem"], [table.table_arn]),
+        allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
+        # The sweep looks at every lane, so that SQS goes on measuring it.
+        allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
+        # Outputs of runs that did not commit are removed.
+        allow("s3", ["ListBucket"], [output.bucket_arn]),
+        allow("s3", ["DeleteObject"], [output.arn_for_objects("*")]),
+    ]
+
+
+def worker_calls(
+    *,
+    queue_name: str,
+    queue: JobQueue,
+    table: dynamodb.ITable,
+    input: s3.IBucket,  # noqa: A002
+    output: s3.IBucket,
+) -> list[iam.PolicyStatement]:
+    """The workers of one queue: its own queues, its own outputs, any input."""
+    return [
+        allow(
+            "sqs",
+            ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"],
+            queue.arns(LANES),
+        ),
+        allow("sqs", ["SendMessage"], queue.arns((*LANES, QueueKey.DEAD_LETTER, *STATUS))),
+        allow("dynamodb", ["PutItem", "UpdateItem"], [table.table_arn]),
+        allow("s3", ["GetObject", "GetObjectVersion"], [input.arn_for_objects("*")]),
+        # Without it S3 answers 403 for an input that is not there, and the job's error would
+        # speak of permissions.
+        allow("s3", ["ListBucket"], [input.bucket_arn]),
+        allow(
+            "s3",
+            ["PutObject", "AbortMultipartUpload", "GetObject"],
+            [output.arn_for_objects(f"{queue_name}/*")],
+        ),
+    ]
+
+
+def log_calls(log_group_arn: str) -> iam.PolicyStatement:
+    """What writes its own log, and no other."""
+    return allow("logs", ["CreateLogStream", "PutLogEvents"], [log_group_arn])
+
+
+def allow(service: str, calls: Iterable[str], resources: list[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=[f"{service}:{call}" for call in calls], resources=resources)
+
+
+def attention_arn(table: dynamodb.ITable) -> str:
+    return f"{table.table_arn}/index/{ATTENTION_INDEX}"
+
+
+def _arns(queues: Iterable[JobQueue], keys: tuple[QueueKey, ...]) -> list[str]:
+    return [arn for queue in queues for arn in queue.arns(keys)]

@@ -1,0 +1,73 @@
+"""What happens without anybody asking: due jobs are sent, stale ones rescued, lost ones found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from stacks.functions import PythonFunction, PythonFunctionProps
+
+HANDLER: Final = "lambdas.scheduler.handler"
+TIMEOUT: Final = Duration.minutes(5)
+MEMORY_MIB: Final = 1769
+"""One whole vCPU. Source: AWS Lambda, "Configure Lambda function memory"."""
+
+TICK: Final = Duration.minutes(1)
+SWEEP: Final = Duration.hours(3)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchedulerProps:
+    """Options of `Scheduler`."""
+
+    function: PythonFunctionProps
+
+
+class Scheduler(Construct):
+    """The scheduler function and the two rules that start it."""
+
+    def __init__(self, scope: Construct, id: str, props: SchedulerProps) -> None:  # noqa: A002
+        super().__init__(scope, id)
+        # No reserved concurrency: a slow tick may overlap the next, every step is conditional.
+        self.function = PythonFunction(
+            self,
+            "Function",
+            props.function,
+            handler=HANDLER,
+            description="Sends what is due, rescues what is stale, sweeps",
+            timeout=TIMEOUT,
+            memory_mib=MEMORY_MIB,
+        )
+        # One more try, and no dead-letter queue: the next tick does whatever this one did not,
+        # and a backlog of old ticks would only do it again.
+        lambda_.EventInvokeConfig(
+            self,
+            "Retry",
+            function=self.function.function,
+            retry_attempts=1,
+            max_event_age=Duration.minutes(2),
+        )
+        self._every(TICK, do="tick")
+        self._every(SWEEP, do="sweep")
+
+    def _every(self, interval: Duration, *, do: str) -> None:
+        rule = events.Rule(
+            self,
+            do.title(),
+            description=f"Tells the scheduler: {do}",
+            schedule=events.Schedule.rate(interval),
+        )
+        rule.add_target(
+            targets.LambdaFunction(
+                self.function.function,
+                event=events.RuleTargetInput.from_object({"do": do}),
+                max_event_age=Duration.minutes(2),
+                retry_attempts=1,
+            )
+        )

@@ -1,0 +1,38 @@
+"""What the three stacks have in common."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from remotejob.settings import Settings, Stage
+
+
+class SystemStack(cdk.Stack):
+    """A stack of one system. Without an account or a region: the templates are the same for all,
+    and nothing has to be looked up."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Settings,
+        part: str,
+        *,
+        description: str,
+        termination_protection: bool = False,
+    ) -> None:
+        system = settings.system.name
+        super().__init__(
+            scope,
+            f"{system}-{part}",
+            description=f"remotejob system {system!r}: {description}",
+            tags={"remotejob": system},
+            termination_protection=termination_protection,
+        )
+
+
+def removal_policy(settings: Settings) -> cdk.RemovalPolicy:
+    """Production outlives its stacks, development goes with them."""
+    if settings.system.stage is Stage.PRODUCTION:
+        return cdk.RemovalPolicy.RETAIN
+    return cdk.RemovalPolicy.DESTROY

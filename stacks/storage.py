@@ -1,0 +1,152 @@
+"""Where inputs, outputs and job records are kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from remotejob.names import ATTENTION_INDEX, INPUT_PREFIX_SUBMITTED, Field
+
+ACCESS_LOG_DAYS = 90
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BucketsProps:
+    """Options of `Buckets`."""
+
+    retention_days: int
+    """How long submitted inputs and replaced versions are kept."""
+    removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
+    """With DESTROY a bucket must be emptied before its stack can be: emptying it in the stack
+    takes a custom resource, code that could also empty a bucket that matters."""
+
+
+class Buckets(Construct):
+    """The input bucket, the output bucket, and the bucket of their access logs."""
+
+    def __init__(self, scope: Construct, id: str, props: BucketsProps) -> None:  # noqa: A002
+        super().__init__(scope, id)
+        self._removal_policy = props.removal_policy
+        self.logs = self._bucket(
+            "Logs",
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(ACCESS_LOG_DAYS))],
+        )
+        # Versioned: a job names the version it was made from, so replacing a file while its job
+        # waits does not change what the job reads.
+        self.input = self._bucket(
+            "Input",
+            versioned=True,
+            server_access_logs_bucket=self.logs,
+            server_access_logs_prefix="input/",
+            lifecycle_rules=[
+                _abort_uploads(),
+                s3.LifecycleRule(
+                    id="submitted",
+                    prefix=INPUT_PREFIX_SUBMITTED,
+                    expiration=Duration.days(props.retention_days + 1),
+                ),
+                s3.LifecycleRule(
+                    id="replaced",
+                    noncurrent_version_expiration=Duration.days(props.retention_days),
+                    expired_object_delete_marker=True,
+                ),
+            ],
+        )
+        _send_events(self.input)
+        # Not versioned: a key holds the run's id and is written once, and what the sweep removes
+        # must be gone.
+        self.output = self._bucket(
+            "Output",
+            server_access_logs_bucket=self.logs,
+            server_access_logs_prefix="output/",
+            lifecycle_rules=[_abort_uploads()],
+        )
+
+    def _bucket(
+        self,
+        id: str,  # noqa: A002
+        *,
+        lifecycle_rules: list[s3.LifecycleRule],
+        versioned: bool = False,
+        server_access_logs_bucket: s3.IBucket | None = None,
+        server_access_logs_prefix: str | None = None,
+    ) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            id,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            minimum_tls_version=1.2,
+            versioned=versioned,
+            lifecycle_rules=lifecycle_rules,
+            server_access_logs_bucket=server_access_logs_bucket,
+            server_access_logs_prefix=server_access_logs_prefix,
+            removal_policy=self._removal_policy,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobTableProps:
+    """Options of `JobTable`."""
+
+    deletion_protection: bool = True
+    removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
+
+
+class JobTable(Construct):
+    """The job records: the only truth about where a job stands."""
+
+    def __init__(self, scope: Construct, id: str, props: JobTableProps) -> None:  # noqa: A002
+        super().__init__(scope, id)
+        self.table = dynamodb.Table(
+            self,
+            "Table",
+            partition_key=_attribute(Field.PK, dynamodb.AttributeType.STRING),
+            sort_key=_attribute(Field.SK, dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            time_to_live_attribute=Field.EXPIRES.value,
+            deletion_protection=props.deletion_protection,
+            removal_policy=props.removal_policy,
+        )
+        # Keys only: an index entry is written at every change of what it holds.
+        self.table.add_global_secondary_index(
+            index_name=ATTENTION_INDEX,
+            partition_key=_attribute(Field.ATTENTION, dynamodb.AttributeType.STRING),
+            sort_key=_attribute(Field.ATTENTION_AT, dynamodb.AttributeType.NUMBER),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
+
+
+def _attribute(field: Field, kind: dynamodb.AttributeType) -> dynamodb.Attribute:
+    return dynamodb.Attribute(name=field.value, type=kind)
+
+
+def _abort_uploads() -> s3.LifecycleRule:
+    """Parts of an upload that was given up are invisible, and cost."""
+    return s3.LifecycleRule(
+        id="unfinished", abort_incomplete_multipart_upload_after=Duration.days(1)
+    )
+
+
+def _send_events(bucket: s3.Bucket) -> None:
+    """Send the bucket's events to EventBridge.
+
+    On the resource itself: `event_bridge_enabled` does it with a custom resource, a function
+    that runs at deployment to set what CloudFormation sets too.
+    """
+    resource = bucket.node.default_child
+    assert isinstance(resource, s3.CfnBucket)
+    resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+        event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
+            event_bridge_enabled=True
+        )
+    )

@@ -1,0 +1,95 @@
+"""The stack of the workers."""
+
+from __future__ import annotations
+
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_ecs as ecs
+from constructs import Construct
+
+from remotejob.names import Env
+from remotejob.settings import Settings
+from stacks.bundle import ROOT
+from stacks.checks import acknowledge_objects
+from stacks.network import Network, NetworkProps
+from stacks.permissions import worker_calls
+from stacks.scaling import Scaling, ScalingProps
+from stacks.stack import SystemStack, removal_policy
+from stacks.storage_stack import StorageStack
+from stacks.workers import Workers, WorkersProps
+
+
+class WorkersStack(SystemStack):
+    """The workers: one image, one cluster, a service for each queue."""
+
+    def __init__(self, scope: Construct, settings: Settings, *, storage: StorageStack) -> None:
+        super().__init__(scope, settings, "workers", description="the Fargate workers")
+        removal = removal_policy(settings)
+        network = Network(self, "Network", NetworkProps(removal_policy=removal))
+        cluster = ecs.Cluster(
+            self,
+            "Cluster",
+            vpc=network.vpc,
+            enable_fargate_capacity_providers=True,
+            # Scaling reads how many workers were asked for.
+            container_insights_v2=ecs.ContainerInsights.ENABLED,
+        )
+        image = ecr_assets.DockerImageAsset(
+            self,
+            "Image",
+            # What of it goes into the image is said in .dockerignore.
+            directory=str(ROOT),
+            file="worker_container/Dockerfile",
+            # Named, so that a laptop with an ARM processor builds what Fargate runs. Not ARM:
+            # most build machines are not, and not every package has a wheel for it.
+            platform=ecr_assets.Platform.LINUX_AMD64,
+        )
+        services = Construct(self, "Queues")
+        for name, queue in settings.queues.items():
+            workers = Workers(
+                services,
+                name,
+                WorkersProps(
+                    queue=queue,
+                    image=image,
+                    cluster=cluster,
+                    network=network,
+                    environment={
+                        Env.SYSTEM.value: self.to_json_string(storage.description),
+                        Env.QUEUE.value: name,
+                        Env.CONCURRENCY.value: str(queue.concurrency),
+                        Env.TASKS.value: queue.tasks_module,
+                    },
+                    removal_policy=removal,
+                ),
+            )
+            for statement in worker_calls(
+                queue_name=name,
+                queue=storage.queues[name],
+                table=storage.table,
+                input=storage.buckets.input,
+                output=storage.buckets.output,
+            ):
+                workers.role.add_to_policy(statement)
+            acknowledge_objects(
+                workers.role,
+                storage.buckets.input,
+                "*",
+                because="A route may take uploads from anywhere in the input bucket",
+            )
+            acknowledge_objects(
+                workers.role,
+                storage.buckets.output,
+                f"{name}/*",
+                because="Outputs of this queue's jobs, whose keys hold ids not known beforehand",
+            )
+            Scaling(
+                workers,
+                "Scaling",
+                ScalingProps(
+                    cluster=cluster,
+                    service=workers.service,
+                    queue=storage.queues[name],
+                    concurrency=queue.concurrency,
+                    max_workers=queue.max_workers,
+                ),
+            )

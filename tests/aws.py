@@ -1,0 +1,165 @@
+"""A system on AWS, in this process: moto answers what boto3 asks, by the test's own clock."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+from unittest.mock import patch
+
+import boto3
+from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
+from moto.sqs.responses import SQSResponse
+
+from remotejob.backends.aws import DynamoStore, S3Files, SqsMessages
+from remotejob.names import ATTENTION_INDEX, Field
+from remotejob.ports import Address, Area, Channel, Installation, QueueDescription
+from remotejob.testing import FakeClock, seeded_entropy
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+TABLE: Final = "jobs"
+REGION: Final = "eu-central-1"
+BUCKETS: Final = {Area.INPUT: "test-input", Area.OUTPUT: "test-output"}
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Made once: moto answers those that were made after it was imported."""
+
+    dynamodb: DynamoDBClient
+    sqs: SQSClient
+    s3: S3Client
+
+
+@cache
+def clients() -> Clients:
+    session = boto3.Session(
+        aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION
+    )
+    return Clients(session.client("dynamodb"), session.client("sqs"), session.client("s3"))
+
+
+@contextmanager
+def aws_installation(
+    clock: FakeClock | None = None, *, queues: Mapping[str, tuple[str, ...]] | None = None
+) -> Iterator[Installation]:
+    """A system of its own, empty; `queues` are the tasks by queue, as in `memory_installation`."""
+    clock = clock or FakeClock()
+    described = queues or {"default": ("work",)}
+    aws = clients()
+    with mock_aws(), _one_request_at_a_time(), _sqs_time(clock):
+        _make_table(aws.dynamodb)
+        for area in Area:
+            _make_bucket(aws.s3, area)
+        yield Installation(
+            name="test",
+            store=DynamoStore(aws.dynamodb, TABLE, clock),
+            messages=SqsMessages(aws.sqs, _made_queues(aws.sqs, described), clock),
+            files=S3Files(aws.s3, BUCKETS),
+            clock=clock,
+            entropy=seeded_entropy(),
+            queues={
+                name: QueueDescription(name=name, tasks=tasks) for name, tasks in described.items()
+            },
+        )
+
+
+@contextmanager
+def counted_requests() -> Iterator[Counter[str]]:
+    """How many requests went to AWS, by operation."""
+    counts: Counter[str] = Counter()
+
+    def count(model: Any, **_: Any) -> None:
+        counts[model.name] += 1
+
+    aws = clients()
+    for client in (aws.dynamodb, aws.sqs, aws.s3):
+        client.meta.events.register("before-call", count, unique_id="counted")
+    try:
+        yield counts
+    finally:
+        for client in (aws.dynamodb, aws.sqs, aws.s3):
+            client.meta.events.unregister("before-call", unique_id="counted")
+
+
+def _make_table(client: DynamoDBClient) -> None:
+    client.create_table(
+        TableName=TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": Field.PK, "AttributeType": "S"},
+            {"AttributeName": Field.SK, "AttributeType": "S"},
+            {"AttributeName": Field.ATTENTION, "AttributeType": "S"},
+            {"AttributeName": Field.ATTENTION_AT, "AttributeType": "N"},
+        ],
+        KeySchema=[
+            {"AttributeName": Field.PK, "KeyType": "HASH"},
+            {"AttributeName": Field.SK, "KeyType": "RANGE"},
+        ],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": ATTENTION_INDEX,
+                "KeySchema": [
+                    {"AttributeName": Field.ATTENTION, "KeyType": "HASH"},
+                    {"AttributeName": Field.ATTENTION_AT, "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+        ],
+    )
+
+
+def _make_bucket(client: S3Client, area: Area) -> None:
+    bucket = BUCKETS[area]
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    if area is Area.INPUT:
+        # as the stacks have it: outputs are written once
+        client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _made_queues(client: SQSClient, queues: Mapping[str, object]) -> dict[Address, str]:
+    return {
+        Address(name, channel): client.create_queue(QueueName=f"{name}-{channel}")["QueueUrl"]
+        for name in queues
+        for channel in Channel
+    }
+
+
+@contextmanager
+def _one_request_at_a_time() -> Iterator[None]:
+    """DynamoDB makes each write whole or not at all; moto's threads get in between."""
+    lock = threading.RLock()
+    with ExitStack() as patches:
+        for handler in (DynamoHandler, SQSResponse):
+            answered = handler.call_action
+
+            def answer(request: Any, answered: Callable[[Any], Any] = answered) -> Any:
+                with lock:
+                    return answered(request)
+
+            patches.enter_context(patch.object(handler, "call_action", answer))
+        yield
+
+
+@contextmanager
+def _sqs_time(clock: FakeClock) -> Iterator[None]:
+    """Let moto's queues tell the time by `clock`.
+
+    moto shows a message only after its time; under a clock that stands still, at it.
+    """
+    visible = property(lambda message: clock.now_ms() >= message.visible_at)
+    with (
+        patch("moto.sqs.models.unix_time_millis", lambda: float(clock.now_ms())),
+        patch("moto.sqs.models.unix_time", lambda: clock.now_ms() / 1000),
+        patch("moto.sqs.models.Message.visible", visible),
+    ):
+        yield

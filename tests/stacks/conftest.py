@@ -1,0 +1,81 @@
+"""Systems synthesized for the tests, each once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stacks.system import build_app
+from tests.stacks.templates import System
+
+SETTINGS = """
+[system]
+name = "{name}"
+stage = "{stage}"
+lease_seconds = {lease_seconds}
+retention_days = {retention_days}
+
+[queues.default]
+tasks = ["thumbnail"]
+concurrency = {concurrency}
+max_workers = {max_workers}
+
+{more}
+"""
+DEFAULTS = {
+    "name": "test",
+    "stage": "development",
+    "lease_seconds": 60,
+    "retention_days": 30,
+    "concurrency": 4,
+    "max_workers": 10,
+    "more": "",
+}
+SECOND_QUEUE = """
+[queues.video]
+tasks = ["transcode", "probe"]
+cpu = 4096
+memory_mib = 16384
+"""
+
+Synthesize = Callable[..., System]
+
+
+@pytest.fixture(scope="session")
+def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
+    """Synthesize with settings of choice. The same settings twice are one synth."""
+    made: dict[str, System] = {}
+
+    def synthesize(**changes: object) -> System:
+        text = SETTINGS.format(**{**DEFAULTS, **changes})
+        if text not in made:
+            folder = tmp_path_factory.mktemp("system")
+            settings = folder / "settings.toml"
+            settings.write_text(text)
+            build_app(settings, outdir=folder / "cdk.out").synth()
+            name = str({**DEFAULTS, **changes}["name"])
+            made[text] = System(folder=folder / "cdk.out", name=name)
+        return made[text]
+
+    return synthesize
+
+
+@pytest.fixture(scope="session")
+def system(synthesize: Synthesize) -> System:
+    """A system for development, with two queues."""
+    return synthesize(more=SECOND_QUEUE)
+
+
+@pytest.fixture(scope="session")
+def production(synthesize: Synthesize) -> System:
+    """The same, for production."""
+    return synthesize(stage="production", more=SECOND_QUEUE)
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Path:
+    file = tmp_path / "settings.toml"
+    file.write_text(SETTINGS.format(**DEFAULTS))
+    return file

@@ -1,0 +1,108 @@
+"""The synthesized templates as plain data: found by type and by what stands in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ASSET_HASH = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """One resource of a template."""
+
+    id: str
+    type: str
+    body: dict[str, Any]
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        properties: dict[str, Any] = self.body.get("Properties", {})
+        return properties
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class System:
+    """The cloud assembly of one system."""
+
+    folder: Path
+    name: str
+
+    def template(self, part: str) -> dict[str, Any]:
+        file = self.folder / f"{self.name}-{part}.template.json"
+        template: dict[str, Any] = json.loads(file.read_text())
+        return template
+
+    def scrubbed(self, part: str) -> dict[str, Any]:
+        """The template without what changes with every line of code."""
+        template = self.template(part)
+        for output in [name for name in template.get("Outputs", {}) if name.startswith("Exports")]:
+            del template["Outputs"][output]
+        scrubbed: dict[str, Any] = json.loads(ASSET_HASH.sub("<asset>", json.dumps(template)))
+        return scrubbed
+
+    def artifact(self, part: str) -> dict[str, Any]:
+        manifest = json.loads((self.folder / "manifest.json").read_text())
+        artifact: dict[str, Any] = manifest["artifacts"][f"{self.name}-{part}"]
+        return artifact
+
+    def resources(self, kind: str | None = None) -> list[Resource]:
+        """All resources of a type, of all three stacks."""
+        return [
+            Resource(id=name, type=body["Type"], body=body)
+            for part in ("storage", "functions", "workers")
+            for name, body in self.template(part)["Resources"].items()
+            if kind in (None, body["Type"])
+        ]
+
+    def resource(self, kind: str, /, **expected: Any) -> Resource:
+        """The one resource of a type that has these properties."""
+        found = [r for r in self.resources(kind) if r.properties.items() >= expected.items()]
+        assert len(found) == 1, f"{len(found)} of {kind} with {expected}"
+        return found[0]
+
+    def statements(self, role: str) -> list[dict[str, Any]]:
+        """What the role with that logical id may do, its own policies only."""
+        return [
+            statement
+            for policy in self.resources("AWS::IAM::Policy")
+            if {"Ref": role} in policy.properties["Roles"]
+            for statement in policy.properties["PolicyDocument"]["Statement"]
+        ]
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every piece of text in a value, however deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+
+
+def description(value: Any) -> dict[str, Any]:
+    """A system description as it will read, with each reference written `<logical id>`.
+
+    A reference to another stack reads as the export does: it ends with what is referred to.
+    """
+    parts = value["Fn::Join"][1]
+    described: dict[str, Any] = json.loads(
+        "".join(part if isinstance(part, str) else f"<{_target(part)}>" for part in parts)
+    )
+    return described
+
+
+def _target(reference: dict[str, Any]) -> str:
+    return ".".join(str(text) for text in texts(reference))

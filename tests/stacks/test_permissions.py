@@ -1,0 +1,149 @@
+"""Least privilege: what each role may call, in full, and that it is not more."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.stacks.templates import System, as_list, texts
+
+WORKER = {
+    "sqs:ReceiveMessage": "High Low Normal",
+    "sqs:DeleteMessage": "High Low Normal",
+    "sqs:ChangeMessageVisibility": "High Low Normal",
+    "sqs:SendMessage": "Completed DeadLetter Failed High Low Normal",
+    "dynamodb:PutItem": "Table",
+    "dynamodb:UpdateItem": "Table",
+    "s3:GetObject": "Input/* Output/QUEUE/*",
+    "s3:GetObjectVersion": "Input/*",
+    "s3:ListBucket": "Input",
+    "s3:PutObject": "Output/QUEUE/*",
+    "s3:AbortMultipartUpload": "Output/QUEUE/*",
+}
+UPLOADS = {
+    "logs:CreateLogStream": "Log",
+    "logs:PutLogEvents": "Log",
+    "sqs:ReceiveMessage": "Queue",
+    "sqs:DeleteMessage": "Queue",
+    "sqs:GetQueueAttributes": "Queue",
+    "sqs:ChangeMessageVisibility": "Queue",
+    "dynamodb:PutItem": "Table",
+    "sqs:SendMessage": "High Low Normal",
+}
+SCHEDULER = {
+    "logs:CreateLogStream": "Log",
+    "logs:PutLogEvents": "Log",
+    "dynamodb:Query": "Table Table/index/attention",
+    "dynamodb:BatchGetItem": "Table",
+    "dynamodb:PutItem": "Table",
+    "dynamodb:UpdateItem": "Table",
+    "sqs:SendMessage": "Completed Failed High Low Normal",
+    "sqs:GetQueueAttributes": "High Low Normal",
+    "s3:ListBucket": "Output",
+    "s3:DeleteObject": "Output/*",
+}
+AGENT = {
+    "logs:CreateLogStream": "Log",
+    "logs:PutLogEvents": "Log",
+    "ecr:GetAuthorizationToken": "*",
+    "ecr:BatchCheckLayerAvailability": "container-assets",
+    "ecr:GetDownloadUrlForLayer": "container-assets",
+    "ecr:BatchGetImage": "container-assets",
+}
+
+OBJECTS_ALLOWED = re.compile(r"(Input|Output)(/default|/video)?/\*")
+"""Wildcards in resources: objects, whose keys cannot be known. One more stands in `AGENT`."""
+
+
+def role_of_function(system: System, handler: str) -> str:
+    function = system.resource("AWS::Lambda::Function", Handler=handler)
+    return str(function.properties["Role"]["Fn::GetAtt"][0])
+
+
+def role_of_workers(system: System, queue: str, key: str) -> str:
+    for task in system.resources("AWS::ECS::TaskDefinition"):
+        (container,) = task.properties["ContainerDefinitions"]
+        if {"Name": "REMOTEJOB_QUEUE", "Value": queue} in container["Environment"]:
+            return str(task.properties[key]["Fn::GetAtt"][0])
+    raise AssertionError(queue)
+
+
+def calls(system: System, role: str) -> dict[str, str]:
+    """Each action, with the short names of what it is allowed on."""
+    found: dict[str, set[str]] = {}
+    for statement in system.statements(role):
+        assert statement["Effect"] == "Allow"
+        for action in as_list(statement["Action"]):
+            names = {short(r) for r in as_list(statement["Resource"])}
+            found.setdefault(action, set()).update(names)
+    return {action: " ".join(sorted(names)) for action, names in found.items()}
+
+
+def short(resource: Any) -> str:
+    """`Queues.default.High` and the like, whether of this stack or imported: the last noun."""
+    text = "".join(texts(resource))
+    tail = text[text.index("/") :] if "/" in text and "assets" not in text else ""
+    nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
+    if "container-assets" in text:
+        return "container-assets"
+    found = re.findall(nouns, text.removesuffix(tail).replace("ExportsOutput", ""))
+    return (found[-1] if found else text) + tail
+
+
+def test_the_upload_function_may_do_this_and_no_more(system: System) -> None:
+    assert calls(system, role_of_function(system, "lambdas.on_upload.handler")) == UPLOADS
+
+
+def test_the_scheduler_may_do_this_and_no_more(system: System) -> None:
+    assert calls(system, role_of_function(system, "lambdas.scheduler.handler")) == SCHEDULER
+
+
+@pytest.mark.parametrize("queue", ["default", "video"])
+def test_a_worker_may_do_this_and_no_more(system: System, queue: str) -> None:
+    role = role_of_workers(system, queue, "TaskRoleArn")
+    assert calls(system, role) == {a: r.replace("QUEUE", queue) for a, r in WORKER.items()}
+
+
+@pytest.mark.parametrize("queue", ["default", "video"])
+def test_the_agent_may_pull_the_image_and_write_the_log(system: System, queue: str) -> None:
+    assert calls(system, role_of_workers(system, queue, "ExecutionRoleArn")) == AGENT
+
+
+@pytest.mark.parametrize(("queue", "other"), [("default", "video"), ("video", "default")])
+def test_a_worker_reaches_no_queue_and_no_output_of_another(
+    system: System, queue: str, other: str
+) -> None:
+    statements = system.statements(role_of_workers(system, queue, "TaskRoleArn"))
+    named = [text for statement in statements for text in texts(statement["Resource"])]
+    assert any(f"Queues{queue}" in text for text in named)
+    assert not [text for text in named if f"Queues{other}" in text or f"/{other}/" in text]
+
+
+def test_every_role_is_one_of_those(system: System) -> None:
+    """Nobody has a role, a managed policy or a policy in the role that is not looked at here."""
+    roles = system.resources("AWS::IAM::Role")
+    assert len(roles) == 2 + 2 * 2 + 1
+    for role in roles:
+        assert not role.properties.get("ManagedPolicyArns")
+        assert not role.properties.get("Policies")
+        (trust,) = role.properties["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] in (
+            {"Service": "lambda.amazonaws.com"},
+            {"Service": "ecs-tasks.amazonaws.com"},
+            {"Service": "vpc-flow-logs.amazonaws.com"},
+        )
+
+
+def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
+    for policy in system.resources("AWS::IAM::Policy"):
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            assert not [a for a in as_list(statement["Action"]) if "*" in a]
+            assert "NotAction" not in statement
+            for resource in as_list(statement["Resource"]):
+                if "*" in "".join(texts(resource)):
+                    assert (
+                        OBJECTS_ALLOWED.fullmatch(short(resource))
+                        or statement["Action"] == "ecr:GetAuthorizationToken"
+                    )
