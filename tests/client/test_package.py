@@ -1,0 +1,92 @@
+"""What the package offers, and what importing it costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import remotejob
+
+DOCUMENTED = {
+    "RemoteJob", "Queue", "Job", "Output", "Submission", "State", "Priority", "Retry", "Backoff",
+    "task", "RunningJob", "Fatal",
+    "RemoteJobError", "InvalidInput", "InvalidName", "InvalidBody", "InvalidData", "UnknownQueue",
+    "UnknownTask", "SettingsError", "SystemNotFound", "AccessProblem", "JobNotFound",
+    "CommandRefused", "JobFailed", "JobUnfinished", "WaitTimeout", "OutputNotFound",
+    "QueueUnavailable", "PartlySubmitted", "RunInterrupted", "LeaseLost", "JobCancelled",
+    "TimedOut", "WorkerStopping",
+}  # fmt: skip
+
+HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")
+
+
+def test_the_package_offers_what_is_documented() -> None:
+    assert set(remotejob.__all__) == DOCUMENTED
+    assert list(remotejob.__all__) == sorted(remotejob.__all__)
+
+
+def test_every_name_offered_is_there() -> None:
+    for name in remotejob.__all__:
+        assert getattr(remotejob, name) is not None
+
+
+def test_every_error_is_offered_and_in_the_tree_of_its_module() -> None:
+    from remotejob.domain import errors
+
+    made = {
+        node.name
+        for node in ast.parse(Path(errors.__file__).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    }
+    assert made <= set(remotejob.__all__)
+    assert errors.__doc__ is not None
+    assert {name for name in made if name not in errors.__doc__} == set()
+
+
+def test_every_error_has_the_one_base() -> None:
+    raised = {
+        value
+        for value in vars(remotejob).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    }
+    # a task raises it to the library, not the library to anybody
+    assert {one for one in raised if not issubclass(one, remotejob.RemoteJobError)} == {
+        remotejob.Fatal
+    }
+
+
+def _loaded_by(statement: str) -> set[str]:
+    program = f"{statement}\nimport sys\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    return {name.partition(".")[0] for name in done.stdout.split()}
+
+
+def test_importing_the_client_loads_no_heavy_library() -> None:
+    assert _loaded_by("import remotejob") & set(HEAVY) == set()
+
+
+def test_connecting_loads_boto3_and_no_heavy_library() -> None:
+    loaded = _loaded_by("import remotejob.backends.aws")
+    assert "boto3" in loaded
+    assert loaded & set(HEAVY) == set()
+
+
+def test_the_domain_loads_the_standard_library_only() -> None:
+    modules = ", ".join(
+        f"remotejob.domain.{name}"
+        for name in ("changes", "decisions", "errors", "ids", "naming", "priority", "record")
+    )
+    # the package itself loads the client; the domain is loaded as if alone
+    bare = (
+        "import sys, types\n"
+        "package = types.ModuleType('remotejob')\n"
+        f"package.__path__ = [{str(Path(remotejob.__file__).parent)!r}]\n"
+        "sys.modules['remotejob'] = package\n"
+        f"import {modules}"
+    )
+    loaded = _loaded_by(bare) - _loaded_by("pass") - sys.stdlib_module_names
+    assert loaded == {"remotejob"}

@@ -1,0 +1,62 @@
+"""Records of all kinds, for properties that hold of each."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from remotejob.domain.changes import Attention
+from remotejob.domain.record import JobRecord, attention_key
+from remotejob.domain.states import State
+from remotejob.testing.conformance import samples
+from remotejob.testing.conformance.samples import NOW, OTHER_RUN, RUN
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
+COUNTS = st.integers(0, 5)
+NEAR = st.none() | st.sampled_from([NOW - 60_000, NOW - 2000, NOW - 1999, NOW - 1, NOW, NOW + 1])
+"""Times on both sides of everything a condition compares with."""
+
+_JSON = st.none() | TEXT
+
+
+@st.composite
+def records(draw: st.DrawFn) -> JobRecord:
+    """A record with any attributes, whether they go together or not."""
+    kind = draw(st.none() | st.sampled_from(Attention.ACTED_ON))
+    job_id = samples.job_id()
+    return JobRecord(
+        id=job_id,
+        state=draw(st.sampled_from(State)),
+        task=draw(st.text("abc", min_size=1)),
+        queue="default",
+        priority=draw(st.integers(-20, 20)),
+        created_ms=NOW,
+        updated_ms=draw(st.sampled_from([NOW - 1, NOW, NOW + 1])),
+        due_ms=draw(NEAR),
+        blocked=draw(st.none() | st.frozensets(st.text("ab", min_size=1), min_size=1)),
+        run_id=draw(st.sampled_from([None, RUN, OTHER_RUN])),
+        lease_ms=draw(NEAR),
+        worker=draw(_JSON),
+        started_ms=draw(NEAR),
+        finished_ms=draw(NEAR),
+        attempt=draw(COUNTS),
+        failures=draw(COUNTS),
+        crashes=draw(COUNTS),
+        releases=draw(COUNTS),
+        retry_json=draw(_JSON),
+        data_json=draw(_JSON),
+        data_ref=draw(_JSON),
+        input_json=draw(_JSON),
+        progress_json=draw(_JSON),
+        log_json=draw(_JSON),
+        log_count=draw(COUNTS),
+        errors_json=draw(_JSON),
+        result_json=draw(_JSON),
+        result_ref=draw(_JSON),
+        outputs_json=draw(_JSON),
+        outputs_ref=draw(_JSON),
+        owed=draw(st.sampled_from([None, "status"])),
+        swept_ms=draw(NEAR),
+        expires_s=draw(NEAR),
+        attention=None if kind is None else attention_key(kind, job_id),
+        attention_ms=None if kind is None else draw(st.sampled_from([NOW, NOW + 1000])),
+    )

@@ -1,0 +1,222 @@
+"""The intake: lanes share the worker's room by weight, and an empty lane holds back no other."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from queue import SimpleQueue
+from unittest.mock import patch
+
+import pytest
+
+from remotejob.domain.priority import Lane
+from remotejob.worker.intake import WEIGHTS, Intake, Turn
+
+LONG, SHORT = 3600.0, 0.001
+"""Seconds a job takes: too long to fetch ahead for, and short enough."""
+STUCK = 10
+"""Seconds until a thread that should have gone on fails the test."""
+
+Event = tuple[str, str]
+
+
+class Watched(threading.Condition):
+    """Tells when a thread begins to wait."""
+
+    def __init__(self, events: SimpleQueue[Event]) -> None:
+        super().__init__()
+        self.events = events
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.events.put(("waits", threading.current_thread().name))
+        return super().wait(timeout)
+
+
+@pytest.fixture
+def events() -> SimpleQueue[Event]:
+    return SimpleQueue()
+
+
+def _watched(events: SimpleQueue[Event], *, concurrency: int) -> Intake:
+    with patch("remotejob.worker.intake.threading.Condition", lambda: Watched(events)):
+        return Intake(concurrency=concurrency)
+
+
+def _until(events: SimpleQueue[Event], what: str, who: str | None = None) -> str:
+    """The name of the thread that does it; what others do meanwhile is passed over."""
+    while True:
+        happened, name = events.get(timeout=STUCK)
+        if happened == what and who in (None, name):
+            return name
+
+
+def _turn(intake: Intake, lane: Lane) -> Turn:
+    """A turn that must come at once."""
+    turns: SimpleQueue[Turn | None] = SimpleQueue()
+    thread = threading.Thread(target=lambda: turns.put(intake.turn(lane)), daemon=True)
+    thread.start()
+    thread.join(STUCK)
+    assert not thread.is_alive(), f"lane {lane} has no turn"
+    turn = turns.get_nowait()
+    assert turn is not None
+    return turn
+
+
+def _warm(intake: Intake, lane: Lane, *, seconds: float = LONG) -> None:
+    """Let a lane have given a message, which is done with."""
+    turn = _turn(intake, lane)
+    assert intake.received(lane, turn, 1) == 1
+    intake.finished(seconds)
+
+
+@pytest.fixture
+def full(events: SimpleQueue[Event]) -> Iterator[Intake]:
+    """An intake with room for one message, of which the lanes are all full."""
+    intake = _watched(events, concurrency=1)
+    for lane in Lane:
+        _warm(intake, lane)
+    # the room is taken until all lanes ask
+    turn = _turn(intake, Lane.HIGH)
+    intake.received(Lane.HIGH, turn, 1)
+
+    def poll(lane: Lane) -> None:
+        while (turn := intake.turn(lane)) is not None:
+            intake.received(lane, turn, turn.limit)
+            events.put(("received", lane))
+
+    threads = [threading.Thread(target=poll, args=(lane,), name=lane, daemon=True) for lane in Lane]
+    for thread in threads:
+        thread.start()
+        _until(events, "waits", thread.name)
+    yield intake
+    intake.close()
+    for thread in threads:
+        thread.join(STUCK)
+        assert not thread.is_alive()
+
+
+def test_while_all_lanes_are_full_turns_go_by_weight_and_low_never_starves(
+    full: Intake, events: SimpleQueue[Event]
+) -> None:
+    rounds = 3
+    turns: list[str] = []
+    for _ in range(rounds * sum(WEIGHTS.values())):
+        full.finished(LONG)
+        lane = _until(events, "received")
+        # it asks again before there is room again
+        _until(events, "waits", lane)
+        turns.append(lane)
+
+    assert Counter(turns) == {lane: rounds * weight for lane, weight in WEIGHTS.items()}
+    period = sum(WEIGHTS.values())
+    for start in range(0, len(turns), period):
+        assert Lane.LOW in turns[start : start + period]
+
+
+def test_the_high_lane_weighs_most() -> None:
+    assert WEIGHTS[Lane.HIGH] > WEIGHTS[Lane.NORMAL] > WEIGHTS[Lane.LOW] > 0
+
+
+def test_cold_lanes_reserve_nothing() -> None:
+    intake = Intake(concurrency=1)
+
+    turns = [_turn(intake, lane) for lane in Lane]
+
+    assert [(turn.limit, turn.hot) for turn in turns] == [(1, False)] * 3
+
+
+def test_what_comes_beyond_the_room_is_not_kept() -> None:
+    intake = Intake(concurrency=3)
+    high, low = _turn(intake, Lane.HIGH), _turn(intake, Lane.LOW)
+
+    assert intake.received(Lane.HIGH, high, 2) == 2
+    assert intake.received(Lane.LOW, low, 3) == 1
+
+
+def test_a_lane_is_hot_after_messages_and_cold_after_none() -> None:
+    intake = Intake(concurrency=1)
+    _warm(intake, Lane.LOW)
+    turn = _turn(intake, Lane.LOW)
+    assert turn.hot
+    intake.received(Lane.LOW, turn, 0)
+
+    again = _turn(intake, Lane.LOW)
+    assert not again.hot
+
+
+def test_a_hot_lane_reserves_the_room_it_asks_for(events: SimpleQueue[Event]) -> None:
+    intake = _watched(events, concurrency=4)
+    _warm(intake, Lane.HIGH)
+    turn = _turn(intake, Lane.HIGH)
+    assert turn.limit == 4
+
+    limits: SimpleQueue[int | None] = SimpleQueue()
+
+    def ask() -> None:
+        cold = intake.turn(Lane.LOW)
+        limits.put(None if cold is None else cold.limit)
+
+    thread = threading.Thread(target=ask, name="low", daemon=True)
+    thread.start()
+    _until(events, "waits", "low")
+    assert limits.empty()
+    intake.received(Lane.HIGH, turn, 1)
+
+    assert limits.get(timeout=STUCK) == 3
+    thread.join(STUCK)
+
+
+def test_no_more_than_a_batch_is_asked_for() -> None:
+    assert _turn(Intake(concurrency=64), Lane.NORMAL).limit == 10
+
+
+def test_nothing_is_fetched_ahead_before_a_job_is_known() -> None:
+    assert _turn(Intake(concurrency=2), Lane.NORMAL).limit == 2
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(LONG, 2), (SHORT, 10)], ids=["long", "short"])
+def test_messages_are_fetched_ahead_for_short_jobs_alone(seconds: float, limit: int) -> None:
+    intake = Intake(concurrency=2)
+    _warm(intake, Lane.NORMAL, seconds=seconds)
+
+    turn = _turn(intake, Lane.LOW)
+
+    assert turn.limit == limit
+
+
+def test_jobs_that_become_long_are_no_longer_fetched_ahead() -> None:
+    intake = Intake(concurrency=2)
+    _warm(intake, Lane.NORMAL, seconds=SHORT)
+    _warm(intake, Lane.NORMAL, seconds=LONG)
+
+    turn = _turn(intake, Lane.LOW)
+    assert turn.limit == 2
+
+
+def test_it_is_idle_while_nothing_is_held() -> None:
+    intake = Intake(concurrency=2)
+    idle = [intake.idle]
+    turn = _turn(intake, Lane.HIGH)
+    intake.received(Lane.HIGH, turn, 2)
+    idle.append(intake.idle)
+    for _ in range(2):
+        intake.finished(LONG)
+        idle.append(intake.idle)
+    assert idle == [True, False, False, True]
+
+
+def test_once_closed_nobody_asks_and_nothing_is_kept() -> None:
+    intake = Intake(concurrency=2)
+    open_poll = _turn(intake, Lane.HIGH)
+
+    intake.close()
+
+    assert intake.turn(Lane.NORMAL) is None
+    assert intake.received(Lane.HIGH, open_poll, 2) == 0
+
+
+def test_closing_wakes_those_who_wait(full: Intake, events: SimpleQueue[Event]) -> None:
+    # the fixture joins the waiting threads
+    full.close()
+    assert full.turn(Lane.HIGH) is None
