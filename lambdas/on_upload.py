@@ -115,16 +115,20 @@ def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
 
 def _from_notification(event: S3Event) -> Iterator[Upload]:
     for record in event.records:
-        if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
-            logger.info("not an upload", extra={"event": record.event_name})
-            continue
-        found = record.s3.get_object
-        yield Upload(
-            bucket=record.s3.bucket.name,
-            key=unquote_plus(found.key),
-            size=int(found.size or 0),
-            etag=found.etag,
-            version=found.version_id or None,
-            sequencer=found.sequencer or None,
-            at_ms=to_ms(datetime.fromisoformat(record.event_time)),
-        )
+        try:
+            if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
+                logger.info("not an upload", extra={"event": record.event_name})
+                continue
+            found = record.s3.get_object
+            upload = Upload(
+                bucket=record.s3.bucket.name,
+                key=unquote_plus(found.key),
+                size=int(found.size or 0),
+                etag=found.etag,
+                version=found.version_id or None,
+                sequencer=found.sequencer or None,
+                at_ms=to_ms(datetime.fromisoformat(record.event_time)),
+            )
+        except (KeyError, ValueError) as problem:
+            raise UnknownEvent(f"a notification of an upload without {problem}") from None
+        yield upload

@@ -16,6 +16,7 @@ def encode(value: Any, *, what: str) -> str:
     """
     try:
         text = dumps(value)
+        _check_keys(value)
         text.encode()  # half of a surrogate pair is text to Python, and none to JSON
     except (TypeError, ValueError, RecursionError) as problem:
         raise InvalidData(
@@ -23,6 +24,18 @@ def encode(value: Any, *, what: str) -> str:
             "finite numbers, booleans and None, and `body` or an output for anything else"
         ) from None
     return text
+
+
+def _check_keys(value: Any) -> None:
+    """Refuse keys that JSON would turn into text, and give back as such."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"the key {key!r} is not text")
+            _check_keys(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_keys(part)
 
 
 def fits_inline(text: str) -> bool:

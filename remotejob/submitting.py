@@ -147,6 +147,7 @@ def input_key(job_id: str, name: str) -> str:
 def _check(submission: Submission, queue: QueueDescription, installation: Installation) -> _Checked:
     if submission.task not in queue.tasks:
         raise UnknownTask(submission.task, known=queue.tasks, queue=queue.name)
+    _check_types(submission)
     data = submission.data
     text = None if data is None else payloads.encode(data, what="data")
     inline = text is None or payloads.fits_inline(text)
@@ -174,6 +175,19 @@ def _check(submission: Submission, queue: QueueDescription, installation: Instal
         filename=filename,
         content_type=submission.content_type or mimetypes.guess_type(filename)[0],
     )
+
+
+def _check_types(submission: Submission) -> None:
+    """What Python does not check, and a store would find out too late."""
+    priority, delay, after = submission.priority, submission.delay, submission.after
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise InvalidData(f"priority={priority!r}: use a Priority, or a whole number")
+    if delay is not None and not isinstance(delay, timedelta):
+        raise InvalidData(f"delay={delay!r}: use a timedelta, such as timedelta(seconds=5)")
+    if after is not None and not isinstance(after, datetime):
+        raise InvalidData(f"after={after!r}: use a datetime with a time zone")
+    if submission.retry is not None and not isinstance(submission.retry, Retry):
+        raise InvalidData(f"retry={submission.retry!r}: use Retry, such as Retry(max_attempts=3)")
 
 
 def _delayed(record: JobRecord, submission: Submission, installation: Installation) -> JobRecord:

@@ -125,7 +125,9 @@ def _see_to(record: JobRecord, installation: Installation, counts: Counter[str])
     log.warning("swept: %s and silent", record.state, extra={"job": record.id})
     if record.owed is not None:
         counts["paid"] += len(carry_out([record], installation))
-    elif lapsed and record.crashes >= CRASH_BUDGET:
+        # unmarked: on a job that has ended, the mark says that its outputs are tidied
+        return False
+    if lapsed and record.crashes >= CRASH_BUDGET:
         counts["expired"] += expire_spent([record], installation)
     else:
         send_for([record], installation)
@@ -139,7 +141,8 @@ def _tidied(
 ) -> bool:
     """Remove outputs of runs that did not commit, once the last of them must be over."""
     only_run = record.attempt <= 1 and not (record.failures or record.crashes or record.releases)
-    if record.swept_ms is not None or (record.state is State.COMPLETED and only_run):
+    tidied = record.swept_ms is not None and record.swept_ms > record.updated_ms
+    if tidied or (record.state is State.COMPLETED and only_run):
         return True
     if not still:
         return False

@@ -322,4 +322,7 @@ def log_tail(lines: tuple[LogLine, ...]) -> tuple[LogLine, ...]:
 
 
 def cut(text: str, most: int) -> str:
+    """A text that can be stored, at most so many characters long."""
+    # half a surrogate pair, from a file name that could not be decoded, has no UTF-8
+    text = text.encode(errors="replace").decode()
     return text if len(text) <= most else text[: most - 1] + "…"

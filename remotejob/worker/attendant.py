@@ -56,6 +56,8 @@ _CLAIM_TRIES: Final = 4
 _CONTENDED: Final = timedelta(seconds=5)
 _FIRST_DECLINE: Final = timedelta(seconds=5)
 _TRACE_NOTE: Final = "failure#"
+_LONGEST_MESSAGE: Final = 1000
+_LONGEST_TRACE: Final = 100_000
 
 Call = Callable[[Task, RunningJob], Any]
 """Runs the task's function: in this thread, or elsewhere."""
@@ -278,7 +280,7 @@ class Attendant:
             attempt=record.attempt,
             at_ms=now,
             kind=type(error).__name__,
-            message=str(error) or repr(error),
+            message=cut(str(error) or repr(error), _LONGEST_MESSAGE),
         )
         self._keep_trace(run, error)
         retry = record.retry or run.task.retry
@@ -314,7 +316,7 @@ class Attendant:
         self._installation.store.put_note(
             run.job_id,
             f"{_TRACE_NOTE}{run.record.failures + 1:06d}#{run.run_id}",
-            cut(text, 100_000),
+            cut(text, _LONGEST_TRACE),
             expires_s=expires_ms // 1000,
         )
 

@@ -120,7 +120,11 @@ class Worker:
             if self._hurry.wait(0.1):
                 break
         for run in self._runs.running():
-            self._add(self._attendant.end_run(run, WorkerStopping("the worker is stopping")))
+            try:
+                self._add(self._attendant.end_run(run, WorkerStopping("the worker is stopping")))
+            except Exception:
+                # one that cannot be given back holds back no other; its lease will end
+                log.exception("run not given back", extra={"job": run.job_id, "run": run.run_id})
         self._done.set()
         self._settled.set()
         for thread in helpers:

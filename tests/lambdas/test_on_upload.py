@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -182,6 +183,12 @@ def test_a_message_that_fails_takes_no_other_down(upload: Upload, jobs: Jobs, ba
 
     assert _failed(answer) == ["1"]
     assert _keys(jobs()) == {"photos/0.jpg", "photos/1.jpg", "photos/2.jpg"}
+
+
+@pytest.mark.parametrize("bad", [{"Records": [{"eventName": "ObjectCreated:Put"}]}], ids=["half"])
+def test_half_a_notification_is_an_unknown_event(bad: Any) -> None:
+    with pytest.raises(on_upload.UnknownEvent, match="without"):
+        list(on_upload.uploads_in(json.dumps(bad)))
 
 
 def test_a_batch_of_nothing_but_failures_reports_each(upload: Upload) -> None:

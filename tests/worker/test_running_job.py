@@ -157,6 +157,16 @@ def test_an_output_of_the_same_name_replaces_the_first(run: Run) -> None:
     assert outputs["a"].open().read() == b"second, longer"
 
 
+def test_an_error_that_is_no_proper_text_fails_the_job_all_the_same(run: Run) -> None:
+    def work(job: RunningJob) -> None:
+        raise FileNotFoundError("no file 'x\udcff'")
+
+    job = run(work)
+
+    assert job.state is State.FAILED
+    assert job.errors[-1].message == "no file 'x?'"
+
+
 def test_outputs_of_a_failed_job_are_not_visible(run: Run, installation: Installation) -> None:
     def work(job: RunningJob) -> None:
         job.output("a", b"made before it failed")

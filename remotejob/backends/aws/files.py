@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from uuid import uuid4
 
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import (
@@ -67,18 +67,18 @@ class S3Files:
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
         # one GET, where boto3's own download asks for the size first
         for left in reversed(range(_DOWNLOAD_TRIES)):
-            handle, part = tempfile.mkstemp(prefix=".part-", dir=to.parent)
+            part = to.with_name(f".part-{uuid4().hex}")
             try:
-                with os.fdopen(handle, "wb") as file:
+                with part.open("xb") as file:
                     shutil.copyfileobj(self._get(bucket, key, version)["Body"], file, 1 << 20)
-                Path(part).replace(to)
+                part.replace(to)
             except _BROKEN_STREAM:
                 if not left:
                     raise
             else:
                 return
             finally:
-                Path(part).unlink(missing_ok=True)
+                part.unlink(missing_ok=True)
 
     def bucket(self, area: Area) -> str:
         return self._buckets[area]

@@ -72,8 +72,10 @@ class DynamoStore:
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
         found: list[JobRecord] = []
-        for start in range(0, len(job_ids), READS_IN_A_BATCH):
-            keys = [_key(job_id) for job_id in job_ids[start : start + READS_IN_A_BATCH]]
+        # a key twice in a batch is refused; an index read while it moves can give one twice
+        wanted = list(dict.fromkeys(job_ids))
+        for start in range(0, len(wanted), READS_IN_A_BATCH):
+            keys = [_key(job_id) for job_id in wanted[start : start + READS_IN_A_BATCH]]
             attempt = 0
             while keys:
                 if attempt:

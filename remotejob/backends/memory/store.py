@@ -45,7 +45,8 @@ class MemoryStore:
             return None if item is None else JobRecord.from_item(item)
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
-        return [record for job_id in job_ids if (record := self.get(job_id)) is not None]
+        wanted = dict.fromkeys(job_ids)
+        return [record for job_id in wanted if (record := self.get(job_id)) is not None]
 
     def update(self, change: Change) -> Updated | Refused:
         with self._lock:

@@ -178,6 +178,16 @@ class FilesConformance:
         assert (tmp_path / "file").read_bytes() == b"content"
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
+    def test_a_download_may_be_read_by_whom_other_files_may(
+        self, files: ObjectStore, tmp_path: Path
+    ) -> None:
+        files.put(Area.OUTPUT, _KEY, b"content")
+        (tmp_path / "plain").write_bytes(b"")
+
+        files.download(files.bucket(Area.OUTPUT), _KEY, tmp_path / "file")
+
+        assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
     @pytest.mark.parametrize(
         "key",
         [

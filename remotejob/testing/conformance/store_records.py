@@ -109,6 +109,12 @@ class RecordsConformance:
 
         assert sorted(found, key=lambda record: record.id) == there
 
+    def test_get_many_gives_a_record_once_however_often_it_is_named(self, store: JobStore) -> None:
+        record = samples.ready()
+        store.put_new(record)
+
+        assert store.get_many([record.id, record.id]) == [record]
+
     def test_get_many_of_nothing_is_nothing(self, store: JobStore) -> None:
         assert store.get_many([]) == []
 
