@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 UV := .tools/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
+# not `latest`, which is an old build that cannot read today's assemblies
+CDK := aws-cdk@2.1148.1
 CODE := app.py stacks lambdas worker_container remotejob tests benchmarks
 
 export UV_PYTHON_DOWNLOADS := never
@@ -13,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local test check fix synth deploy bench lock snapshots clean
+.PHONY: help run local test check fix synth bootstrap deploy bench lock snapshots clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +42,11 @@ fix: $(READY)  ## format, and mend what the linter can
 synth: $(READY)  ## synthesize the stacks into cdk.out/
 	CDK_OUTDIR=cdk.out $(BIN)/python app.py
 
+bootstrap: $(READY)  ## prepare an AWS account and region for the CDK, once
+	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes $(CDK) bootstrap
+
 deploy: $(READY)  ## deploy with the AWS CDK (needs Node, Docker and AWS credentials)
-	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes aws-cdk@2.1148.1 deploy --all
+	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes $(CDK) deploy --all
 
 bench: $(READY)  ## count what a job costs: requests, CPU, and 100,000 due at once
 	$(BIN)/python -m benchmarks

@@ -33,6 +33,7 @@ from remotejob.domain.errors import (
     RemoteJobError,
     RunInterrupted,
     SettingsError,
+    StoreUnavailable,
     SystemNotFound,
     TimedOut,
     UnknownQueue,
@@ -41,9 +42,10 @@ from remotejob.domain.errors import (
     WorkerStopping,
 )
 from remotejob.domain.priority import Priority
+from remotejob.domain.record import Failure, InputFile, LogLine
 from remotejob.domain.retry import Backoff, Retry
 from remotejob.domain.states import State
-from remotejob.job import Job, Output
+from remotejob.job import Job, Output, Outputs
 from remotejob.submitting import Submission
 from remotejob.tasks import task
 from remotejob.worker.running import RunningJob
@@ -52,7 +54,9 @@ __all__ = [
     "AccessProblem",
     "Backoff",
     "CommandRefused",
+    "Failure",
     "Fatal",
+    "InputFile",
     "InvalidBody",
     "InvalidData",
     "InvalidInput",
@@ -63,8 +67,10 @@ __all__ = [
     "JobNotFound",
     "JobUnfinished",
     "LeaseLost",
+    "LogLine",
     "Output",
     "OutputNotFound",
+    "Outputs",
     "PartlySubmitted",
     "Priority",
     "Queue",
@@ -76,6 +82,7 @@ __all__ = [
     "RunningJob",
     "SettingsError",
     "State",
+    "StoreUnavailable",
     "Submission",
     "SystemNotFound",
     "TimedOut",

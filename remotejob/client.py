@@ -6,11 +6,11 @@ import heapq
 import itertools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from remotejob import submitting
-from remotejob.domain.errors import InvalidName, JobNotFound, UnknownQueue
+from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
 from remotejob.domain.ids import first_id_at, is_job_id, partition
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
@@ -160,8 +160,11 @@ class Queue:
     ) -> list[Job]:
         """The newest jobs, newest first, up to `limit`.
 
-        `since` is how far back to look; default as long as records are kept. Looking for a rare
-        state reads every record on the way.
+        `since` is how far back to look by the time of submit; default `retention_days`, so that a
+        job which has waited longer needs it. Looking for a rare state reads every record on the
+        way.
+
+        Raises: InvalidName, when there is no such state; InvalidData, without a time zone.
         """
         return _listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
 
@@ -176,7 +179,11 @@ def _listed(
 ) -> list[Job]:
     wanted = None if state is None else _state(state)
     now = from_ms(installation.clock.now_ms())
-    since = since or now - installation.retention
+    if since is None:
+        since = now - installation.retention
+    elif since.tzinfo is None:
+        raise InvalidData(f"since={since!r}: give it a time zone")
+    since = since.astimezone(UTC)
     found = (
         Job(record, installation)
         for record in _newest_first(installation, since=since, now=now)

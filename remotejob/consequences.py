@@ -9,14 +9,18 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
 from remotejob.domain.changes import settle
+from remotejob.domain.errors import QueueUnavailable
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
 from remotejob.envelope import status_address, status_body
 from remotejob.ports import Address, Installation, Outgoing
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def carry_out(records: Sequence[JobRecord], installation: Installation) -> list[JobRecord]:
@@ -30,21 +34,29 @@ def carry_out(records: Sequence[JobRecord], installation: Installation) -> list[
         by_address[status_address(record)].append(record)
     done: list[JobRecord] = []
     for address, ended in by_address.items():
-        if _sent(address, ended, installation):
-            done += [record for record in ended if _settled(record, installation)]
+        told = sent(
+            address, ended, [Outgoing(body=status_body(job)) for job in ended], installation
+        )
+        done += [record for record in told if _settled(record, installation)]
     return done
 
 
-def _sent(address: Address, ended: list[JobRecord], installation: Installation) -> bool:
+def sent(
+    address: Address, what: Sequence[T], messages: Sequence[Outgoing], installation: Installation
+) -> list[T]:
+    """Send a message for each of `what`; return those whose message was taken."""
     try:
-        installation.messages.send(address, [Outgoing(body=status_body(job)) for job in ended])
+        installation.messages.send(address, messages)
+    except QueueUnavailable as refusal:
+        log.error("%s; they will be tried again", refusal)  # noqa: TRY400 (it says everything)
+        refused = refusal.refused
+        if refused is None:
+            return []
+        return [one for number, one in enumerate(what) if number not in refused]
     except Exception:
-        log.exception(
-            "status messages not sent; they will be tried again",
-            extra={"queue": address.queue, "jobs": [record.id for record in ended]},
-        )
-        return False
-    return True
+        log.exception("messages not sent; they will be tried again", extra={"queue": address})
+        return []
+    return list(what)
 
 
 def _settled(record: JobRecord, installation: Installation) -> bool:

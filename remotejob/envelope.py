@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from remotejob.domain.ids import is_job_id
-from remotejob.domain.record import JobRecord, dumps
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.ports import Address, Channel
 
@@ -29,7 +29,7 @@ class Pending:
         message: dict[str, Any] = {"v": 1, "id": self.job_id, "task": self.task}
         if self.declined:
             message["declined"] = self.declined
-        return dumps(message)
+        return _to_body(message)
 
     @classmethod
     def of(cls, record: JobRecord) -> Pending:
@@ -40,7 +40,7 @@ class Pending:
         """Raises: BadMessage, saying what is wrong with it."""
         try:
             message = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise BadMessage("it is not JSON") from None
         match message:
             case {"v": 1, "id": str(job_id), "task": str(task)} if is_job_id(job_id):
@@ -65,7 +65,17 @@ def status_body(record: JobRecord) -> str:
     if record.state is State.FAILED and record.errors:
         last = record.errors[-1]
         message["error"] = {"kind": last.kind, "message": last.message}
-    return dumps(message)
+    return _to_body(message)
+
+
+def dead_letter_body(*, reason: str, lane: str, body: str) -> str:
+    """A message that was set aside, and why."""
+    return _to_body({"reason": reason, "lane": lane, "body": body})
+
+
+def _to_body(message: dict[str, Any]) -> str:
+    # in ASCII: SQS refuses some letters, and with one message its whole batch
+    return json.dumps(message, separators=(",", ":"))
 
 
 def status_address(record: JobRecord) -> Address:

@@ -93,7 +93,8 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
         input_json=file.to_json(),
     )
     there = installation.store.put_new(record)
-    send_for([record], installation)
+    # as it was stored: the route may have changed between two deliveries
+    send_for([there or record], installation)
     log.info(
         "upload is a job" if there is None else "upload is a job already; sent again",
         extra={"key": upload.key, "job": job_id, "task": route.task},

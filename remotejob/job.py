@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -82,7 +83,10 @@ class JobView:
 
     @property
     def data(self) -> Any:
-        """What was given at submit, decoded anew at each call; None if nothing was."""
+        """What was given at submit, decoded anew at each call; None if nothing was.
+
+        Raises: FileNotFoundError, when it was too long for the record and is kept no longer.
+        """
         record = self._record
         text = payloads.load_text(
             self._installation.files, Area.INPUT, record.data_json, record.data_ref
@@ -229,13 +233,15 @@ class Job(JobView):
         found = list(record.log_tail)
         for _name, text in self._installation.store.notes(record.id, LOG_NOTES):
             found += log_lines(text)
-        lines: dict[int, LogLine] = {}
+        # by time as well: a run that died may have left notes that the next run knew nothing of
+        lines: dict[tuple[int, int], LogLine] = {}
         for line in found:
             # the record keeps a long line cut, and without its data; the note has it whole
-            known = lines.get(line.number)
+            key = (line.at_ms, line.number)
+            known = lines.get(key)
             if known is None or line.data is not None or len(line.message) > len(known.message):
-                lines[line.number] = line
-        return [lines[number] for number in sorted(lines)]
+                lines[key] = line
+        return [lines[key] for key in sorted(lines)]
 
     def refresh(self) -> Job:
         """Read the record again.
@@ -257,7 +263,7 @@ class Job(JobView):
         """
         clock = self._installation.clock
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        end = None if seconds is None else clock.monotonic() + seconds
+        end = None if seconds is None or seconds == math.inf else clock.monotonic() + seconds
         pause = _FIRST_LOOK
         while not self.refresh().finished:
             if end is not None:

@@ -7,8 +7,8 @@ again, which is harmless, for every act is idempotent.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import islice
@@ -17,18 +17,21 @@ from typing import Final
 from remotejob.consequences import carry_out
 from remotejob.domain import changes
 from remotejob.domain.changes import Attention
-from remotejob.domain.decisions import CLOCK_SKEW, CRASH_BUDGET
+from remotejob.domain.decisions import CLOCK_SKEW, budget_spent
 from remotejob.domain.record import JobRecord, attention_key
 from remotejob.domain.schedule import GRACE, first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.envelope import pending_address
 from remotejob.names import SHARDS
-from remotejob.ports import Installation, Updated
+from remotejob.ports import Address, Installation, Updated
 from remotejob.submitting import send_for
 
 log = logging.getLogger(__name__)
 
 PERIOD: Final = timedelta(minutes=1)
+
+_RAREST_LOOK: Final = timedelta(hours=6)
 
 _READ_AT_A_TIME: Final = 100
 """Source: Amazon DynamoDB, BatchGetItem."""
@@ -76,17 +79,31 @@ def _shard(
     time_is_up: Deadline,
 ) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for batch in _batches(installation, kind, shard, until_ms):
-        if time_is_up():
-            log.warning("time is up; the next run goes on", extra={"kind": kind, "shard": shard})
-            break
-        try:
-            counts += act(batch, installation)
-        except Exception:
-            # one batch never takes the others down; its marks stay due
-            log.exception("batch not done", extra={"kind": kind, "shard": shard})
-            counts["batches failed"] += 1
+    where = {"kind": kind, "shard": shard}
+    try:
+        for batch in _batches(installation, kind, shard, until_ms):
+            if time_is_up():
+                log.warning("time is up; the next run goes on", extra=where)
+                break
+            counts += _done(batch, installation, act, where)
+    except Exception:
+        # one shard never takes the others down; its marks stay due
+        log.exception("shard not read", extra=where)
+        counts["shards failed"] += 1
     return counts
+
+
+def _done(
+    batch: list[JobRecord],
+    installation: Installation,
+    act: Callable[[list[JobRecord], Installation], Counter[str]],
+    where: Mapping[str, object],
+) -> Counter[str]:
+    try:
+        return act(batch, installation)
+    except Exception:
+        log.exception("batch not done", extra=dict(where))
+        return Counter({"batches failed": 1})
 
 
 def _batches(
@@ -113,27 +130,68 @@ def _send_waiting(records: list[JobRecord], installation: Installation) -> Count
         for record in records
         if record.state is State.WAITING and not record.blocked and (record.due_ms or now) <= near
     ]
-    send_for(due, installation)
+    unsent, counts = _sent(due, installation)
     for record in records:
-        due_ms = max(record.due_ms or now, now)
-        look = first_look(due_ms, now_ms=now, max_delay=max_delay)
-        installation.store.update(changes.move_mark(record, to_ms=look))
-    return Counter(sent=len(due))
+        if record.id not in unsent:
+            due_ms = record.due_ms or now
+            look = first_look(due_ms, now_ms=now, max_delay=max_delay)
+            _move_mark(record, max(look, _next_look(due_ms, now)), installation)
+    return counts
 
 
 def _rescue_running(records: list[JobRecord], installation: Installation) -> Counter[str]:
     now = installation.clock.now_ms()
-    counts: Counter[str] = Counter()
     lapsed = [record for record in records if lease_lapsed(record, now)]
-    counts["expired"] += expire_spent(lapsed, installation)
-    rescued = [record for record in lapsed if record.crashes < CRASH_BUDGET]
-    send_for(rescued, installation)
-    counts["rescued"] += len(rescued)
+    spent = {record.id for record in lapsed if budget_spent(record)}
+    expired = expire_spent(lapsed, installation)
+    unsent, counts = _sent([record for record in lapsed if record.id not in spent], installation)
     for record in records:
-        if record not in lapsed or record in rescued:
-            look = max(record.lease_ms or now, now) + span_ms(GRACE)
-            installation.store.update(changes.move_mark(record, to_ms=look))
-    return counts
+        if record.id not in unsent | spent:
+            _move_mark(record, _next_look(record.lease_ms or now, now), installation)
+    return Counter({"rescued": counts["sent"], "expired": expired})
+
+
+def _sent(records: list[JobRecord], installation: Installation) -> tuple[set[str], Counter[str]]:
+    """Send for jobs, lane by lane; the ids of those whose lane failed, and the counts.
+
+    A job of a queue that is no longer deployed cannot be sent for: it is looked at ever more
+    rarely, and runs once its queue is back.
+    """
+    lanes: defaultdict[Address, list[JobRecord]] = defaultdict(list)
+    counts: Counter[str] = Counter()
+    for record in records:
+        if record.queue in installation.queues:
+            lanes[pending_address(record)].append(record)
+        else:
+            log.warning("queue %r is not deployed", record.queue, extra={"job": record.id})
+            counts["without a queue"] += 1
+    unsent: set[str] = set()
+    for address, waiting in lanes.items():
+        try:
+            send_for(waiting, installation)
+            counts["sent"] += len(waiting)
+        except Exception:
+            # its marks stay due; the other lanes' jobs are no worse for it
+            log.exception("lane not sent to", extra={"queue": address.queue})
+            unsent |= {record.id for record in waiting}
+            counts["lanes failed"] += 1
+    return unsent, counts
+
+
+def _next_look(since_ms: int, now_ms: int) -> int:
+    """When to look again at what should have gone on at `since_ms`.
+
+    The longer it has not, the later: its messages are most likely there, and waiting their turn.
+    Sent for every two minutes, a day's backlog would multiply by hundreds.
+    """
+    if since_ms > now_ms:
+        return since_ms + span_ms(GRACE)
+    overdue = now_ms - since_ms
+    return now_ms + min(max(overdue, span_ms(GRACE)), span_ms(_RAREST_LOOK))
+
+
+def _move_mark(record: JobRecord, to_ms: int, installation: Installation) -> None:
+    installation.store.update(changes.move_mark(record, to_ms=to_ms))
 
 
 def _pay_owed(records: list[JobRecord], installation: Installation) -> Counter[str]:
@@ -151,7 +209,7 @@ def expire_spent(lapsed: list[JobRecord], installation: Installation) -> int:
     now = installation.clock.now_ms()
     ended = []
     for record in lapsed:
-        if record.crashes >= CRASH_BUDGET:
+        if budget_spent(record):
             change = changes.expire(record, now_ms=now, skew_ms=_SKEW_MS)
             outcome = installation.store.update(change)
             if isinstance(outcome, Updated):

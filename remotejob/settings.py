@@ -18,6 +18,7 @@ from typing import Any, Final, NoReturn
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Priority, priority_named
+from remotejob.domain.record import INLINE_LIMIT, dumps
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 
 DEFAULT_FILE: Final = "remotejob.toml"
@@ -213,10 +214,21 @@ def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
         prefix=prefix,
         suffixes=suffixes,
         priority=_priority(table),
-        data=MappingProxyType(dict(table.value("data", dict, default={}))),
+        data=MappingProxyType(_route_data(table)),
     )
     table.refuse_unknown()
     return route
+
+
+def _route_data(table: _Table) -> dict[str, Any]:
+    data: dict[str, Any] = table.value("data", dict, default={})
+    try:
+        size = len(dumps(data).encode())
+    except (TypeError, ValueError):
+        table.fail("data", data, "it must be what JSON can write: no dates or times")
+    if size > INLINE_LIMIT:
+        table.fail("data", "…", f"it takes {size} bytes, and a record {INLINE_LIMIT} at most")
+    return data
 
 
 def _priority(table: _Table) -> int:

@@ -8,7 +8,6 @@ job, which its lifecycle rule removes, or a job without a message, which the swe
 from __future__ import annotations
 
 import io
-import itertools
 import mimetypes
 import os
 from collections import defaultdict
@@ -21,7 +20,13 @@ from typing import Any, BinaryIO, Final
 
 from remotejob import payloads
 from remotejob.domain.changes import Attention
-from remotejob.domain.errors import InvalidBody, InvalidData, PartlySubmitted, UnknownTask
+from remotejob.domain.errors import (
+    InvalidBody,
+    InvalidData,
+    PartlySubmitted,
+    QueueUnavailable,
+    UnknownTask,
+)
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.naming import check_file_name
 from remotejob.domain.record import InputFile, JobRecord, attention_key
@@ -40,6 +45,7 @@ _LARGEST_BODY: Final = 5 * 1024**4
 """Source: Amazon S3, "Uploading objects": 5 TiB at most."""
 
 _RECORDS_AT_A_TIME: Final = 500
+_LARGEST_PRIORITY: Final = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +72,7 @@ class Submission:
 class _Checked:
     """A submission nothing is wrong with."""
 
+    submission: Submission
     record: JobRecord
     data_text: str | None
     """Data too long for the record."""
@@ -87,7 +94,13 @@ def submit(
     # an answer that was lost makes botocore store again, which our own record refuses: fresh ids
     # belong to nobody else, so a refusal means it is stored
     installation.store.put_new(record)
-    send_for([record], installation)
+    try:
+        send_for([record], installation)
+    except Exception as problem:
+        raise QueueUnavailable(
+            f"job {record.id} is stored and its message was not taken ({problem}); do not submit "
+            "it again: the sweep will send for it within hours"
+        ) from problem
     return record
 
 
@@ -101,24 +114,45 @@ def submit_many(
     """
     checked = [_check(submission, queue, installation) for submission in submissions]
     stored: list[JobRecord] = []
-    refused: list[str] = []
-    left = iter(checked)
-    while batch := list(itertools.islice(left, _RECORDS_AT_A_TIME)):
-        try:
-            records = [_store_files(one, installation) for one in batch]
-            unstored = set(installation.store.put_fresh(records))
-        except Exception as problem:  # noqa: BLE001 (whatever it was, say what is stored)
-            _report_part(stored, [*refused, *(one.record.id for one in (*batch, *left))], problem)
-        refused += unstored
-        fresh = [record for record in records if record.id not in unstored]
+    refused: list[Submission] = []
+    cause: Exception | None = None
+    for start in range(0, len(checked), _RECORDS_AT_A_TIME):
+        batch = checked[start : start + _RECORDS_AT_A_TIME]
+        fresh, cause = _store_batch(batch, installation)
         stored += fresh
+        ids = {record.id for record in fresh}
+        refused += [one.submission for one in batch if one.record.id not in ids]
         try:
             send_for(fresh, installation)
-        except Exception as problem:  # noqa: BLE001 (whatever it was, say what is stored)
-            _report_part(stored, [*refused, *(one.record.id for one in left)], problem)
-    if refused:
-        _report_part(stored, refused, None)
+        except Exception as problem:  # noqa: BLE001 (they are stored: the sweep will send for them)
+            cause = cause or problem
+        if cause is not None:
+            refused += [one.submission for one in checked[start + _RECORDS_AT_A_TIME :]]
+            break
+    if refused or cause is not None:
+        why = "" if cause is None else f" ({type(cause).__name__}: {cause})"
+        raise PartlySubmitted(
+            f"{len(stored)} jobs were submitted, {len(refused)} were not{why}; "
+            "submit those in `refused` again",
+            stored=[record.id for record in stored],
+            refused=refused,
+        ) from cause
     return stored
+
+
+def _store_batch(
+    batch: Sequence[_Checked], installation: Installation
+) -> tuple[list[JobRecord], Exception | None]:
+    """Store jobs; those that are stored, and what went wrong with the others."""
+    records: list[JobRecord] = []
+    try:
+        for one in batch:
+            records.append(_store_files(one, installation))  # noqa: PERF401 (kept when one fails)
+        unstored = set(installation.store.put_fresh(records))
+    except Exception as problem:  # noqa: BLE001 (whatever it was, find out what is stored)
+        there = installation.store.get_many([record.id for record in records])
+        return there, problem
+    return [record for record in records if record.id not in unstored], None
 
 
 def send_for(records: Sequence[JobRecord], installation: Installation) -> None:
@@ -169,6 +203,7 @@ def _check(submission: Submission, queue: QueueDescription, installation: Instal
     if record.due_ms is not None and (submission.body is not None or not inline):
         _check_kept(record.due_ms, installation)
     return _Checked(
+        submission=submission,
         record=record,
         data_text=None if inline else text,
         body=submission.body,
@@ -182,6 +217,8 @@ def _check_types(submission: Submission) -> None:
     priority, delay, after = submission.priority, submission.delay, submission.after
     if not isinstance(priority, int) or isinstance(priority, bool):
         raise InvalidData(f"priority={priority!r}: use a Priority, or a whole number")
+    if abs(priority) > _LARGEST_PRIORITY:
+        raise InvalidData(f"priority={priority!r}: between -{_LARGEST_PRIORITY} and as much")
     if delay is not None and not isinstance(delay, timedelta):
         raise InvalidData(f"delay={delay!r}: use a timedelta, such as timedelta(seconds=5)")
     if after is not None and not isinstance(after, datetime):
@@ -307,13 +344,3 @@ def _opened(body: Body) -> Iterator[bytes | BinaryIO]:
             yield file
     else:
         yield body
-
-
-def _report_part(stored: list[JobRecord], refused: list[str], cause: Exception | None) -> None:
-    why = "" if cause is None else f" ({type(cause).__name__}: {cause})"
-    raise PartlySubmitted(
-        f"{len(stored)} jobs were submitted, {len(refused)} were not{why}; "
-        "submit those in `refused` again",
-        stored=[record.id for record in stored],
-        refused=refused,
-    ) from cause

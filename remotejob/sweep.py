@@ -18,7 +18,7 @@ from typing import Final
 
 from remotejob.consequences import carry_out
 from remotejob.domain import changes
-from remotejob.domain.decisions import CRASH_BUDGET
+from remotejob.domain.decisions import budget_spent
 from remotejob.domain.ids import first_id_at, partition
 from remotejob.domain.priority import Lane
 from remotejob.domain.record import JobRecord, dumps, output_prefix
@@ -92,7 +92,11 @@ def _keep_measured(installation: Installation) -> None:
     """
     for queue in installation.queues:
         for lane in Lane:
-            installation.messages.depth(Address(queue, Channel(lane.value)))
+            address = Address(queue, Channel(lane.value))
+            try:
+                installation.messages.depth(address)
+            except Exception:
+                log.exception("lane not looked at", extra={"lane": str(address)})
 
 
 def _shard(installation: Installation, walk: _Walk) -> Iterator[JobRecord]:
@@ -127,7 +131,7 @@ def _see_to(record: JobRecord, installation: Installation, counts: Counter[str])
         counts["paid"] += len(carry_out([record], installation))
         # unmarked: on a job that has ended, the mark says that its outputs are tidied
         return False
-    if lapsed and record.crashes >= CRASH_BUDGET:
+    if lapsed and budget_spent(record):
         counts["expired"] += expire_spent([record], installation)
     else:
         send_for([record], installation)

@@ -32,7 +32,7 @@ class SystemStack(cdk.Stack):
 
 
 def removal_policy(settings: Settings) -> cdk.RemovalPolicy:
-    """Production outlives its stacks, development goes with them."""
+    """Production outlives its stacks, development goes with them, once its buckets are empty."""
     if settings.system.stage is Stage.PRODUCTION:
         return cdk.RemovalPolicy.RETAIN
     return cdk.RemovalPolicy.DESTROY

@@ -34,6 +34,8 @@ app: Final = typer.Typer(
 out: Final = Console()
 err: Final = Console(stderr=True)
 
+_YEAR: Final = 366 * 24 * 3600
+
 System = Annotated[
     str, typer.Option("--system", envvar="REMOTEJOB_NAME", help="Name of the deployed system.")
 ]
@@ -58,11 +60,15 @@ def submit(
     retries: Annotated[
         int | None, typer.Option(min=0, help="Runs after the first; default the task's own.")
     ] = None,
-    retry_wait: Annotated[float, typer.Option(min=0, help="Seconds between runs.")] = 300,
+    retry_wait: Annotated[
+        float, typer.Option(min=0, max=_YEAR, help="Seconds between runs.")
+    ] = 300,
     priority: Annotated[
         str, typer.Option(help="low, normal, medium, high, critical, or a whole number.")
     ] = "normal",
-    delay: Annotated[float | None, typer.Option(min=0, help="Seconds before it may run.")] = None,
+    delay: Annotated[
+        float | None, typer.Option(min=0, max=_YEAR, help="Seconds before it may run.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and show it.")] = False,
     system: System = "default",
     as_json: AsJson = False,
@@ -192,6 +198,8 @@ def _data(text: str | None) -> Any:
             text = Path(text[1:]).read_text(encoding="utf-8")
         except OSError as problem:
             raise InvalidData(f"--data {text}: {problem.strerror}; check the path") from None
+        except UnicodeDecodeError:
+            raise InvalidData(f"--data {text}: not text in UTF-8; give a JSON file") from None
     try:
         return json.loads(text)
     except ValueError as problem:

@@ -51,7 +51,7 @@ def explain(error: Exception) -> tuple[Exit, str]:
     match error:
         case InvalidInput():
             return Exit.INVALID, str(error)
-        case JobNotFound() | SystemNotFound() | OutputNotFound():
+        case JobNotFound() | SystemNotFound() | OutputNotFound() | FileNotFoundError():
             return Exit.NOT_FOUND, str(error)
         case AccessProblem():
             return Exit.ACCESS, str(error)

@@ -26,7 +26,7 @@ from remotejob import settings
 from remotejob.cli import shown
 from remotejob.cli.exits import Exit
 from remotejob.client import RemoteJob
-from remotejob.domain.errors import InvalidBody, SettingsError
+from remotejob.domain.errors import InvalidBody, SettingsError, WaitTimeout
 from remotejob.domain.states import State
 from remotejob.job import Job
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
 
 _LOOK: Final = 0.2
+_PATIENCE: Final = 120.0
+_LOGS: Final = Path("build/local/logs")
 _ASSEMBLY: Final = Path("build/local/cdk.out")
 _CACHE: Final = Path("build/local/assets")
 
@@ -164,7 +166,13 @@ def _process(
     console.print(f"uploaded {len(files)} files to s3://{bucket}/", highlight=False)
     jobs: dict[str, Job] = {}
     with Live(console=console, refresh_per_second=8) as live:
+        patience = time.monotonic() + _PATIENCE
         while len(jobs) < len(keys) or not all(job.finished for job in jobs.values()):
+            if len(jobs) < len(keys) and time.monotonic() > patience:
+                raise WaitTimeout(
+                    f"{len(keys) - len(jobs)} of {len(keys)} uploads made no job in "
+                    f"{_PATIENCE:.0f} s; see the functions' logs in {_LOGS}"
+                )
             for job in system.jobs(limit=len(keys)):
                 if job.input is not None and job.input.key in keys:
                     jobs[job.input.key] = job
@@ -190,6 +198,9 @@ def _fetch(jobs: list[Job], folder: Path) -> dict[str, list[Path]]:
     for job in jobs:
         for output in job.outputs.values():
             path = folder / output.name
+            if any(path in paths for paths in found.values()):
+                # cat.jpg and cat.png both become cat.png
+                path = folder / job.id / output.name
             path.parent.mkdir(parents=True, exist_ok=True)
             found.setdefault(job.id, []).append(output.download(path))
     return found
@@ -249,9 +260,8 @@ def _connect(aws: EmbeddedAws, loaded: settings.Settings) -> RemoteJob:
 
 
 def _keep_logs(aws: EmbeddedAws) -> None:
-    kept = Path("build/local/logs")
-    shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(aws.logs, kept)
+    shutil.rmtree(_LOGS, ignore_errors=True)
+    shutil.copytree(aws.logs, _LOGS)
 
 
 @contextmanager

@@ -272,15 +272,12 @@ def fail_and_wait(
     )
 
 
-def release(record: JobRecord, *, now_ms: int, counted: bool, report: Item) -> Change:
-    """Give the job back; the attempt is taken off the count unless `counted`."""
-    add = {Field.RELEASES: 1}
-    if not counted:
-        add[Field.ATTEMPT] = -1
+def release(record: JobRecord, *, now_ms: int, report: Item) -> Change:
+    """Give the job back; the attempt is taken off the count."""
     return _own_run_ends(
         record,
         {Field.STATE: State.READY, Field.UPDATED: max(now_ms, record.updated_ms), **report},
-        add=add,
+        add={Field.RELEASES: 1, Field.ATTEMPT: -1},
         remove=(Field.LEASE, *_MARK),
     )
 

@@ -72,6 +72,11 @@ class Drop:
 Verdict = Reclaim | Expire | ClaimAgain | Hide | Wait | Conclude | Drop
 
 
+def budget_spent(record: JobRecord) -> bool:
+    """Whether the death of this run, whose lease has ended, is the last one the job may cause."""
+    return record.crashes + 1 >= CRASH_BUDGET
+
+
 def after_refused_claim(record: JobRecord | None, *, now_ms: int) -> Verdict:
     """What to do, given the record that refused the claim (None: there is none)."""
     if record is None:
@@ -82,7 +87,7 @@ def after_refused_claim(record: JobRecord | None, *, now_ms: int) -> Verdict:
     if lapses_ms is not None and lapses_ms > now_ms:
         return Hide(lapses_ms)
     if record.state is State.RUNNING:
-        return Expire(record) if record.crashes >= CRASH_BUDGET else Reclaim(record)
+        return Expire(record) if budget_spent(record) else Reclaim(record)
     if record.state is State.PAUSED:
         return Drop("the job is paused")
     if record.blocked:

@@ -17,6 +17,7 @@
     ├── WaitTimeout             the job did not finish in the time given
     ├── OutputNotFound
     ├── QueueUnavailable        messages were not taken; says which
+    ├── StoreUnavailable        records were not read; try again later
     ├── PartlySubmitted         some jobs of many were stored, others were not; says which
     └── RunInterrupted          raised inside a task, at its next call of the library
         ├── LeaseLost           another run may own the job now
@@ -30,6 +31,7 @@ Raised by a task to say how it ended: `Fatal` (do not try again).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 
 class RemoteJobError(Exception):
@@ -125,16 +127,25 @@ class OutputNotFound(RemoteJobError, KeyError):
 class QueueUnavailable(RemoteJobError):
     """The queue did not take some messages, however often they were sent."""
 
+    def __init__(self, message: str, *, refused: Collection[int] | None = None) -> None:
+        super().__init__(message)
+        self.refused = None if refused is None else frozenset(refused)
+        """Which of the messages, counted from 0; None if that is not known of any."""
+
+
+class StoreUnavailable(RemoteJobError):
+    """The table did not answer, however often it was asked."""
+
 
 class PartlySubmitted(RemoteJobError):
     """Some jobs were stored and sent, others were not."""
 
-    def __init__(self, message: str, *, stored: Sequence[str], refused: Sequence[str]) -> None:
+    def __init__(self, message: str, *, stored: Sequence[str], refused: Sequence[Any]) -> None:
         super().__init__(message)
         self.stored = tuple(stored)
         """Ids of the jobs that will run."""
         self.refused = tuple(refused)
-        """Ids of the jobs of which nothing was kept."""
+        """The submissions of which nothing was kept: submit these again."""
 
 
 class RunInterrupted(RemoteJobError):

@@ -20,7 +20,8 @@ Entropy = Callable[[int], bytes]
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUE: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
-_JOB_ID: Final = re.compile(f"[0-7][{_ALPHABET}]{{25}}")
+_JOB_ID: Final = re.compile(f"[0-6][{_ALPHABET}]{{25}}")
+"""A ULID up to the year 9774: those beyond hold times that Python has no date for."""
 _TIME_LETTERS: Final = 10
 
 

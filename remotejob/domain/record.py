@@ -255,13 +255,12 @@ def dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def outputs_to_json(outputs: tuple[OutputFile, ...], *, prefix: str) -> str:
-    """A manifest as it is stored, keys without the prefix they share."""
+def outputs_to_json(outputs: tuple[OutputFile, ...]) -> str:
+    """A manifest as it is stored: without the keys, which are the run's prefix and the name."""
     return dumps(
         [
             [out.name, out.size, out.etag, *([out.content_type] if out.content_type else [])]
             for out in outputs
-            if out.key == prefix + out.name
         ]
     )
 

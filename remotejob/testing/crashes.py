@@ -30,11 +30,12 @@ from remotejob.domain.changes import Change
 from remotejob.domain.record import JobRecord
 from remotejob.ports import Address, Installation
 from remotejob.testing.interception import intercepted
+from remotejob.worker.attendant import ProcessDeath
 
 T = TypeVar("T")
 
 
-class Crash(BaseException):
+class Crash(ProcessDeath):
     """The process ends here. Not an `Exception`: nothing may catch it and go on."""
 
 

@@ -16,31 +16,28 @@ from typing import Any, Final
 from remotejob import payloads
 from remotejob.domain import changes, decisions
 from remotejob.domain.conditions import Value
-from remotejob.domain.decisions import CLOCK_SKEW, after_refused_claim
 from remotejob.domain.errors import (
     Fatal,
-    InvalidInput,
     JobCancelled,
     LeaseLost,
     RunInterrupted,
     WorkerStopping,
 )
-from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
 from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.envelope import BadMessage, Pending
 from remotejob.names import RESERVED_OUTPUT_PREFIX, Field
-from remotejob.ports import Area, Installation, Received, Updated
+from remotejob.ports import Area, Installation, Received, Refused, Updated
 from remotejob.tasks import Task
-from remotejob.worker.run import Run, new_lease
+from remotejob.worker.claiming import Claims, unclaimed
+from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
 from remotejob.worker.runs import Runs
 from remotejob.worker.settlements import (
     Conclude,
     DeadLetter,
-    Delete,
     Hide,
     Leave,
     Replace,
@@ -50,12 +47,11 @@ from remotejob.worker.settlements import (
 log = logging.getLogger(__name__)
 
 RELEASES_FREE: Final = 10
-"""How often a job may be given back before a release counts as an attempt."""
+"""How often a job may be given back; from then on, being given back is a failed attempt."""
 
-_CLAIM_TRIES: Final = 4
-_CONTENDED: Final = timedelta(seconds=5)
 _FIRST_DECLINE: Final = timedelta(seconds=5)
 _TRACE_NOTE: Final = "failure#"
+_FIRST_PAUSE: Final = timedelta(seconds=1)
 _LONGEST_MESSAGE: Final = 1000
 _LONGEST_TRACE: Final = 100_000
 
@@ -77,6 +73,20 @@ class _Raised:
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """The run was stopped, whatever the task made of it."""
+
+    reason: RunInterrupted
+
+
+_Outcome = _Returned | _Raised | _Stopped
+
+
+class ProcessDeath(BaseException):
+    """What a test raises in the place of the process's death: nothing here survives it."""
+
+
 class Attendant:
     """What a worker does with a message, from its receipt to its settlement."""
 
@@ -91,7 +101,7 @@ class Attendant:
     ) -> None:
         self._installation = installation
         self._tasks = tasks
-        self._worker = worker
+        self._claims = Claims(installation, worker=worker)
         self._runs = runs
         self._call = call
 
@@ -110,13 +120,13 @@ class Attendant:
         if self._past_half_its_life(message):
             # a message is kept no longer than the queue's retention, a job as long as it takes
             return Replace(message=message, pending=pending, delay=timedelta(0))
-        claimed = self._claim(message, pending, task)
+        claimed = self._claims.claim(message, pending, task)
         return self._run(claimed) if isinstance(claimed, Run) else claimed
 
     def end_run(self, run: Run, reason: RunInterrupted) -> Settlement | None:
         """End a run from outside its thread, which may go on for a while to no effect."""
         run.stop(reason)
-        return self._end(run, _Raised(reason)) if run.take_ending() else None
+        return self._end(run, _Stopped(reason)) if run.take_ending() else None
 
     def _decline(self, message: Received, pending: Pending) -> Settlement:
         # another worker may have the task: during a deployment, old and new ones run side by side
@@ -135,122 +145,55 @@ class Attendant:
         age_ms = self._installation.clock.now_ms() - message.sent_ms
         return age_ms > span_ms(self._installation.messages.capabilities.retention) // 2
 
-    def _claim(self, message: Received, pending: Pending, task: Task) -> Run | Settlement:
-        clock, store = self._installation.clock, self._installation.store
-        run_id = new_run_id(self._installation.entropy)
-        # the lease is counted from before the request: its answer may take any time
-        began, now = clock.monotonic(), clock.now_ms()
-        change = self._claim_change(pending.job_id, run_id, now=now, stamp=now)
-        for _ in range(_CLAIM_TRIES):
-            outcome = store.update(change)
-            record = outcome.record
-            own = record is not None and record.run_id == run_id
-            if record is not None and own and record.state is State.RUNNING:
-                # also when it was refused: the answer to our own claim was lost, and the claim
-                # sent again
-                return Run(
-                    record=record,
-                    lease=new_lease(began, self._installation.lease),
-                    message=message,
-                    task=task,
-                    installation=self._installation,
-                )
-            if isinstance(outcome, Updated) and record is not None and record.terminal:
-                return Conclude(message=message, record=record)
-            began, now = clock.monotonic(), clock.now_ms()
-            match after_refused_claim(record, now_ms=now):
-                case decisions.ClaimAgain(stamp_ms):
-                    change = self._claim_change(pending.job_id, run_id, now=now, stamp=stamp_ms)
-                case decisions.Reclaim(seen):
-                    change = changes.reclaim(
-                        seen,
-                        run_id=run_id,
-                        worker=self._worker,
-                        now_ms=now,
-                        lease_ms=span_ms(self._installation.lease),
-                        skew_ms=span_ms(CLOCK_SKEW),
-                    )
-                case decisions.Expire(seen):
-                    change = changes.expire(seen, now_ms=now, skew_ms=span_ms(CLOCK_SKEW))
-                case settled:
-                    return self._not_claimed(message, pending, settled, now)
-        # others change the record as fast as we read it; it is in good hands
-        return Hide(message=message, span=_CONTENDED)
-
-    def _claim_change(self, job_id: str, run_id: str, *, now: int, stamp: int) -> changes.Change:
-        return changes.claim(
-            job_id,
-            run_id=run_id,
-            worker=self._worker,
-            now_ms=now,
-            stamp_ms=stamp,
-            lease_ms=span_ms(self._installation.lease),
-            skew_ms=span_ms(CLOCK_SKEW),
-        )
-
-    def _not_claimed(
-        self,
-        message: Received,
-        pending: Pending,
-        verdict: decisions.Hide | decisions.Wait | decisions.Conclude | decisions.Drop,
-        now_ms: int,
-    ) -> Settlement:
-        capabilities = self._installation.messages.capabilities
-        match verdict:
-            case decisions.Conclude(record):
-                return Conclude(message=message, record=record)
-            case decisions.Hide(until_ms):
-                span = timedelta(milliseconds=until_ms - now_ms)
-                return Hide(message=message, span=min(span, capabilities.max_hidden / 2))
-            case decisions.Wait(until_ms):
-                delay = timedelta(milliseconds=until_ms - now_ms)
-                if delay <= capabilities.max_delay:
-                    return Replace(message=message, pending=pending, delay=delay)
-                return Delete(message=message)
-            case decisions.Drop(reason):
-                log.info("message dropped: %s", reason, extra={"job": pending.job_id})
-                return Delete(message=message)
-
     def _run(self, run: Run) -> Settlement | None:
         log.info("run begins", extra=_about(run))
         with self._runs.holding(run), run.cleaned():
-            try:
-                outcome: _Returned | _Raised = _Returned(self._call(run.task, RunningJob(run)))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever it raises fails it)
-                outcome = _Raised(error)
-            # a task may swallow the interruption: its result counts no more than the others'
-            stopped = run.stopped
-            if stopped is not None:
-                outcome = _Raised(stopped)
+            outcome = self._called(run)
             return self._end(run, outcome) if run.take_ending() else None
 
-    def _end(self, run: Run, outcome: _Returned | _Raised) -> Settlement:
+    def _called(self, run: Run) -> _Outcome:
+        outcome: _Outcome
+        try:
+            outcome = _Returned(self._call(run.task, RunningJob(run)))
+        except ProcessDeath:
+            raise
+        except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the worker)
+            outcome = _Raised(error)
+        # a task may swallow the interruption: its result counts no more than the others'
+        stopped = run.stopped
+        return outcome if stopped is None else _Stopped(stopped)
+
+    def _end(self, run: Run, outcome: _Outcome) -> Settlement:
         match outcome:
             case _Returned(result):
-                try:
-                    values = self._result_values(run, result)
-                except InvalidInput as error:
-                    return self._failed(run, error)
-                now = self._installation.clock.now_ms()
-                retention_ms = span_ms(self._installation.retention)
-                return self._commit(
-                    run,
-                    changes.complete(
-                        run.record,
-                        now_ms=now,
-                        retention_ms=retention_ms,
-                        report={**run.report(), **values},
-                    ),
-                )
-            case _Raised(LeaseLost() as error):
-                log.warning("run abandoned: %s", error, extra=_about(run))
-                return Leave(message=run.message)
-            case _Raised(JobCancelled()):
-                return self._cancelled(run)
-            case _Raised(WorkerStopping()):
-                return self._released(run)
+                return self._completed(run, result)
             case _Raised(error):
                 return self._failed(run, error)
+            case _Stopped(LeaseLost() as reason):
+                log.warning("run abandoned: %s", reason, extra=_about(run))
+                return Leave(message=run.message)
+            case _Stopped(JobCancelled()):
+                return self._cancelled(run)
+            case _Stopped(WorkerStopping() as reason) if run.record.releases < RELEASES_FREE:
+                log.info("run given back: %s", reason, extra=_about(run))
+                return self._released(run)
+            case _Stopped(reason):
+                return self._failed(run, reason)
+
+    def _completed(self, run: Run, result: Any) -> Settlement:
+        try:
+            values = self._result_values(run, result)
+        except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
+            return self._failed(run, error)
+        return self._commit(
+            run,
+            changes.complete(
+                run.record,
+                now_ms=self._installation.clock.now_ms(),
+                retention_ms=span_ms(self._installation.retention),
+                report={**run.last_report(), **values},
+            ),
+        )
 
     def _result_values(self, run: Run, result: Any) -> dict[str, Value]:
         """The result and the manifest as the record takes them; long ones go to S3 first."""
@@ -264,7 +207,7 @@ class Attendant:
                 key = f"{run.prefix}{RESERVED_OUTPUT_PREFIX}result.json"
                 values[Field.RESULT_REF] = payloads.store_text(files, Area.OUTPUT, key, text)
         if run.outputs:
-            text = outputs_to_json(run.outputs, prefix=run.prefix)
+            text = outputs_to_json(run.outputs)
             if payloads.fits_inline(text):
                 values[Field.OUTPUTS] = text
             else:
@@ -280,7 +223,7 @@ class Attendant:
             attempt=record.attempt,
             at_ms=now,
             kind=type(error).__name__,
-            message=cut(str(error) or repr(error), _LONGEST_MESSAGE),
+            message=cut(_said_by(error), _LONGEST_MESSAGE),
         )
         self._keep_trace(run, error)
         retry = record.retry or run.task.retry
@@ -295,7 +238,7 @@ class Attendant:
             extra=_about(run),
         )
         if due is None:
-            change = changes.fail_for_good(record, failure, now_ms=now, report=run.report())
+            change = changes.fail_for_good(record, failure, now_ms=now, report=run.last_report())
         else:
             max_delay = self._installation.messages.capabilities.max_delay
             due_ms = to_ms(due)
@@ -305,20 +248,24 @@ class Attendant:
                 now_ms=now,
                 due_ms=due_ms,
                 mark_ms=first_look(due_ms, now_ms=now, max_delay=max_delay),
-                report=run.report(),
+                report=run.last_report(),
             )
         return self._commit(run, change)
 
     def _keep_trace(self, run: Run, error: BaseException) -> None:
         """The whole traceback, beside the record: the record keeps the last lines alone."""
-        text = "".join(traceback.format_exception(error))
         expires_ms = self._installation.clock.now_ms() + 2 * span_ms(self._installation.retention)
-        self._installation.store.put_note(
-            run.job_id,
-            f"{_TRACE_NOTE}{run.record.failures + 1:06d}#{run.run_id}",
-            cut(text, _LONGEST_TRACE),
-            expires_s=expires_ms // 1000,
-        )
+        try:
+            text = "".join(traceback.format_exception(error))
+            self._installation.store.put_note(
+                run.job_id,
+                f"{_TRACE_NOTE}{run.record.failures + 1:06d}#{run.run_id}",
+                cut(text, _LONGEST_TRACE),
+                expires_s=expires_ms // 1000,
+            )
+        except Exception:
+            # it helps who looks for the fault; that the run failed must be told in any case
+            log.exception("traceback not kept", extra=_about(run))
 
     def _cancelled(self, run: Run) -> Settlement:
         log.info("run stopped: the job was cancelled", extra=_about(run))
@@ -331,21 +278,17 @@ class Attendant:
         return Leave(message=run.message)
 
     def _released(self, run: Run) -> Settlement:
-        record = run.record
-        log.info("run given back: the worker stops", extra=_about(run))
         return self._commit(
             run,
             changes.release(
-                record,
+                run.record,
                 now_ms=self._installation.clock.now_ms(),
-                counted=record.releases >= RELEASES_FREE,
-                report=run.report(),
+                report=run.last_report(),
             ),
         )
 
     def _commit(self, run: Run, change: changes.Change) -> Settlement:
-        outcome = self._installation.store.update(change)
-        record = outcome.record
+        record = self._committed(run, change).record
         ours = record is not None and record.run_id == run.run_id
         if record is None or not ours or record.state is State.RUNNING:
             log.warning("the outcome came too late: another run has the job", extra=_about(run))
@@ -355,6 +298,22 @@ class Attendant:
         # refused by our own write, whose answer was lost, it is as good as made
         return self._after_commit(run, record)
 
+    def _committed(self, run: Run, change: changes.Change) -> Updated | Refused:
+        """Make the change, again and again while the run is surely ours: work is not thrown away
+        for one bad answer. A change that was made and not answered is refused by its own effect.
+        """
+        clock = self._installation.clock
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                return self._installation.store.update(change)
+            except Exception as problem:
+                if clock.monotonic() + pause.total_seconds() >= run.lease.ends:
+                    raise
+                log.warning("outcome not taken, tried again: %s", problem, extra=_about(run))
+                clock.sleep(pause)
+                pause *= 2
+
     def _after_commit(self, run: Run, record: JobRecord) -> Settlement:
         message = run.message
         if record.terminal:
@@ -363,8 +322,22 @@ class Attendant:
         now = self._installation.clock.now_ms()
         if record.state is State.WAITING and record.due_ms is not None and record.due_ms > now:
             verdict = decisions.Wait(record.due_ms)
-            return self._not_claimed(message, Pending.of(record), verdict, now)
+            return unclaimed(
+                message,
+                Pending.of(record),
+                verdict,
+                installation=self._installation,
+                now_ms=now,
+            )
         return Hide(message=message, span=timedelta(0))
+
+
+def _said_by(error: BaseException) -> str:
+    """An error's message, also where the error cannot say it."""
+    try:
+        return str(error) or repr(error)
+    except Exception:  # noqa: BLE001 (a broken __str__ must not hide that the run failed)
+        return f"an error of class {type(error).__name__} that cannot be shown"
 
 
 def _about(run: Run) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE: Final = 3
 
+Each = Callable[[Callable[[Run], bool], list[Run]], Iterable[bool]]
+
 _UNWINDING: Final = timedelta(seconds=10)
 """How long a task out of time may take to notice before its run is ended over its head."""
 
@@ -29,7 +32,11 @@ _UNWINDING: Final = timedelta(seconds=10)
 class Heart:
     """Beats for everything the worker holds. `beat` does what is due and returns."""
 
-    def __init__(self, installation: Installation, attendant: Attendant, runs: Runs) -> None:
+    def __init__(
+        self, installation: Installation, attendant: Attendant, runs: Runs, *, each: Each = map
+    ) -> None:
+        """`each` applies a function to many runs, as `map` does, perhaps side by side."""
+        self._each = each
         self._installation = installation
         self._attendant = attendant
         self._runs = runs
@@ -43,18 +50,19 @@ class Heart:
     def beat(self) -> list[Settlement]:
         """Extend what is due; return settlements of runs that were ended for taking too long."""
         now = self._installation.clock.monotonic()
-        alive: list[Received] = []
-        ended: list[Settlement] = []
-        for run in self._runs.running():
-            if run.ended:
-                continue
-            settlement = self._end_if_too_long(run, now)
-            if settlement is not None:
-                ended.append(settlement)
-            elif now - run.lease.began >= self.interval.total_seconds() and self._extend(run):
-                alive.append(run.message)
+        runs = [run for run in self._runs.running() if not run.ended]
+        settlements = [self._end_if_too_long(run, now) for run in runs]
+        due = [run for run in runs if self._is_due(run, now)]
+        # side by side: one slow request must not cost the other runs their leases
+        extended = self._each(self._extend, due)
+        alive = [run.message for run, ours in zip(due, extended, strict=True) if ours]
         self._keep_hidden(alive, now)
-        return ended
+        return [settlement for settlement in settlements if settlement is not None]
+
+    def _is_due(self, run: Run, now: float) -> bool:
+        if run.ended or isinstance(run.stopped, LeaseLost | JobCancelled):
+            return False
+        return now - run.lease.began >= self.interval.total_seconds()
 
     def _extend(self, run: Run) -> bool:
         """One heartbeat of one run. Whether the run goes on."""
@@ -63,23 +71,23 @@ class Heart:
         record = run.record
         first = record.attention is None
         try:
+            report = run.report()
             outcome = self._installation.store.update(
                 changes.heartbeat(
                     record,
                     now_ms=now_ms,
                     lease_ms=span_ms(lease),
-                    report=run.report(),
+                    report=report.values,
                     mark_ms=now_ms + span_ms(lease + GRACE) if first else None,
                 )
             )
         except Exception as problem:  # noqa: BLE001 (tried again while the lease lasts)
-            run.unreported()
             log.warning(
                 "heartbeat not taken: %s", problem, extra={"job": run.job_id, "run": run.run_id}
             )
             return self._still_ours(run)
         if isinstance(outcome, Updated):
-            run.extended(outcome.record, new_lease(began, lease))
+            run.extended(outcome.record, new_lease(began, lease), reported=report.version)
             return True
         met = outcome.record
         if met is not None and met.state is State.CANCELLED and met.run_id == run.run_id:
@@ -126,5 +134,5 @@ class Heart:
             try:
                 self._installation.messages.hide(address, receipts, self._installation.lease)
             except Exception as problem:  # noqa: BLE001 (a redelivery meets the live lease)
-                log.warning("messages not kept hidden: %s", problem, extra={"lane": address})
+                log.warning("messages not kept hidden: %s", problem, extra={"lane": str(address)})
         self._extended.update({message.receipt: now for message in due})

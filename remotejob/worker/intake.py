@@ -92,6 +92,14 @@ class Intake:
             )
             self._changed.notify_all()
 
+    def returned(self) -> None:
+        """A message held was given back, not begun: jobs last longer than it seemed."""
+        with self._changed:
+            self._held -= 1
+            # nothing is fetched ahead until a job has shown again how long jobs last
+            self._seconds_a_job = None
+            self._changed.notify_all()
+
     def close(self) -> None:
         """Nobody asks any more."""
         with self._changed:

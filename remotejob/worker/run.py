@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import threading
@@ -13,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from remotejob.domain.conditions import Value
+from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import LeaseLost, RunInterrupted
 from remotejob.domain.record import (
     JobRecord,
@@ -31,8 +32,12 @@ from remotejob.names import Field
 from remotejob.ports import Installation, Received
 from remotejob.tasks import Task
 
+log = logging.getLogger(__name__)
+
 _LONGEST_LINE: Final = 10_000
-_LINES_IN_A_NOTE: Final = 100
+_BYTES_IN_A_NOTE: Final = 200_000
+"""Half of what DynamoDB takes in an item; one line is at most about 40 KB."""
+
 _INLINE_LINE: Final = 200
 
 
@@ -46,6 +51,14 @@ class Lease:
     """Before anybody else may take it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What to write into the record, and the version of it."""
+
+    values: Item
+    version: int
+
+
 @dataclass(slots=True)
 class _Reported:
     """What the run has said and the record does not yet say."""
@@ -55,7 +68,10 @@ class _Reported:
     """Lines not yet in a note."""
     tail: tuple[LogLine, ...] = ()
     count: int = 0
-    changed: bool = False
+    version: int = 0
+    """Counts what was said."""
+    written: int = 0
+    """The version that has surely reached the record."""
 
 
 class Run:
@@ -84,7 +100,7 @@ class Run:
         self._record = record
         self._lease = lease
         self._stop: RunInterrupted | None = None
-        self._ended = False
+        self._ended_at: float | None = None
         self._outputs: dict[str, OutputFile] = {}
         # the lines an earlier run left in the record: they may be in no note yet
         self._said = _Reported(
@@ -102,10 +118,11 @@ class Run:
         with self._lock:
             return self._lease
 
-    def extended(self, record: JobRecord, lease: Lease) -> None:
-        """A heartbeat was taken."""
+    def extended(self, record: JobRecord, lease: Lease, *, reported: int) -> None:
+        """A heartbeat was taken, with the report of that version."""
         with self._lock:
             self._record, self._lease = record, lease
+            self._said.written = max(self._said.written, reported)
 
     def stop(self, reason: RunInterrupted) -> None:
         """Make the task's next call of the library raise `reason`. The first reason stays."""
@@ -130,18 +147,26 @@ class Run:
     def take_ending(self) -> bool:
         """Whether the caller is the one who ends this run; true once."""
         with self._lock:
-            first, self._ended = not self._ended, True
+            first = self._ended_at is None
+            if first:
+                self._ended_at = self.installation.clock.monotonic()
             return first
 
     @property
     def ended(self) -> bool:
         with self._lock:
-            return self._ended
+            return self._ended_at is not None
+
+    def ended_for(self, seconds: float) -> bool:
+        """Whether the run was ended so long ago, and its thread has not returned since."""
+        with self._lock:
+            ended = self._ended_at
+            return ended is not None and self.installation.clock.monotonic() - ended > seconds
 
     def report_progress(self, progress: str) -> None:
         with self._lock:
             self._said.progress = progress
-            self._said.changed = True
+            self._said.version += 1
 
     def report_line(self, level: Level, message: str, data: Any) -> None:
         with self._lock:
@@ -156,7 +181,7 @@ class Run:
             said.count += 1
             said.lines.append(line)
             said.tail = log_tail((*said.tail, _short(line)))
-            said.changed = True
+            said.version += 1
 
     def add_output(self, output: OutputFile) -> None:
         with self._lock:
@@ -167,33 +192,45 @@ class Run:
         with self._lock:
             return tuple(self._outputs.values())
 
-    def report(self) -> dict[str, Value]:
-        """What to write into the record with the next change of it.
+    def report(self) -> Report:
+        """What the record does not surely say yet, to be written with the next heartbeat.
 
         Lines the record has no room for go into notes first, so that none is lost.
         """
         with self._lock:
             said = self._said
-            if not said.changed:
-                return {}
-            in_record = {line.number: line for line in said.tail}
-            whole = all(in_record.get(line.number) == line for line in said.lines)
-            noted = [] if whole else list(said.lines)
-            values: dict[str, Value] = {}
-            if said.progress is not None:
-                values[Field.PROGRESS] = said.progress
-            if said.count:
-                values[Field.LOG] = log_to_json(said.tail)
-                values[Field.LOG_COUNT] = said.count
-            said.changed = False
-        if noted:
+            if said.version == said.written:
+                return Report(values={}, version=said.written)
+            values, noted, version = self._values(), self._unnoted(), said.version
+        self._write_notes(noted)
+        return Report(values=values, version=version)
+
+    def last_report(self) -> Item:
+        """All the run has said, to be written with its end: a heartbeat may be on its way."""
+        with self._lock:
+            values, noted = self._values(), self._unnoted()
+        try:
             self._write_notes(noted)
+        except Exception:
+            # the log is told of the work, it is not the work: an outcome never waits for it
+            log.exception("log lines not kept", extra={"job": self.job_id, "run": self.run_id})
         return values
 
-    def unreported(self) -> None:
-        """The last report did not reach the record: report it again."""
-        with self._lock:
-            self._said.changed = True
+    def _values(self) -> dict[str, Value]:
+        said = self._said
+        values: dict[str, Value] = {}
+        if said.progress is not None:
+            values[Field.PROGRESS] = said.progress
+        if said.count:
+            values[Field.LOG] = log_to_json(said.tail)
+            values[Field.LOG_COUNT] = said.count
+        return values
+
+    def _unnoted(self) -> list[LogLine]:
+        """Lines for notes: all that are in none, unless the record has room for each, whole."""
+        in_record = {line.number: line for line in self._said.tail}
+        lines = self._said.lines
+        return [] if all(in_record.get(x.number) == x for x in lines) else list(lines)
 
     def folder(self) -> Path:
         """A folder of the run's own; it goes when the run ends."""
@@ -214,19 +251,32 @@ class Run:
 
     def _write_notes(self, lines: list[LogLine]) -> None:
         retention = self.installation.retention
-        # a note may be written long before its job ends, and must not expire before the record
         expires_s = (self.installation.clock.now_ms() + span_ms(2 * retention)) // 1000
-        for start in range(0, len(lines), _LINES_IN_A_NOTE):
-            chunk = tuple(lines[start : start + _LINES_IN_A_NOTE])
+        for chunk in _chunks(lines):
             self.installation.store.put_note(
                 self.job_id,
                 f"{LOG_NOTES}{chunk[0].number:09d}#{self.run_id}",
                 log_to_json(chunk),
                 expires_s=expires_s,
             )
-        with self._lock:
-            # those logged meanwhile are left for the next report
-            self._said.lines = self._said.lines[len(lines) :]
+            with self._lock:
+                # those logged meanwhile are left for the next report
+                self._said.lines = self._said.lines[len(chunk) :]
+
+
+def _chunks(lines: list[LogLine]) -> Iterator[tuple[LogLine, ...]]:
+    """The lines in parts that fit a note."""
+    chunk: list[LogLine] = []
+    size = 0
+    for line in lines:
+        length = len(log_to_json((line,)).encode())
+        if chunk and size + length > _BYTES_IN_A_NOTE:
+            yield tuple(chunk)
+            chunk, size = [], 0
+        chunk.append(line)
+        size += length
+    if chunk:
+        yield tuple(chunk)
 
 
 def _short(line: LogLine) -> LogLine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,7 +11,7 @@ from typing import Any, BinaryIO
 from remotejob import payloads
 from remotejob.domain.errors import InvalidBody, InvalidData, RunInterrupted
 from remotejob.domain.naming import check_output_name
-from remotejob.domain.record import InputFile, Level, OutputFile, dumps
+from remotejob.domain.record import INLINE_LIMIT, InputFile, Level, OutputFile, dumps
 from remotejob.domain.times import from_ms
 from remotejob.job import JobView
 from remotejob.ports import Area
@@ -100,7 +101,12 @@ class RunningJob(JobView):
         if level not in _LEVELS:
             raise InvalidData(f"log level {level!r}: use one of {', '.join(_LEVELS)}")
         if data is not None:
-            payloads.encode(data, what="log data")
+            text = payloads.encode(data, what="log data")
+            if not payloads.fits_inline(text):
+                raise InvalidData(
+                    f"log data of {len(text.encode())} bytes: {INLINE_LIMIT} at most; "
+                    "keep more in an output"
+                )
         self._run.report_line(level, str(message), data)
 
     def output(
@@ -125,10 +131,14 @@ class RunningJob(JobView):
                 with Path(body).open("rb") as file:
                     stored = self._put(key, file, content_type)
             except (FileNotFoundError, IsADirectoryError):
-                raise InvalidBody(f"output {name!r}: {str(body)!r} is not a file") from None
+                raise InvalidBody(
+                    f"output {name!r}: {str(body)[:80]!r} is not a file; "
+                    "give the path of one, or the content as bytes"
+                ) from None
         elif not isinstance(body, bytes) and not is_binary(body):
             raise InvalidBody(f"output {name!r}: open the file in mode 'rb'")
         else:
+            _check_not_spent(name, body)
             stored = self._put(key, body, content_type)
         self._run.add_output(
             OutputFile(
@@ -159,3 +169,13 @@ class RunningJob(JobView):
 
     def __repr__(self) -> str:
         return f"<RunningJob {self.id} {self.task} attempt {self.attempt}>"
+
+
+def _check_not_spent(name: str, body: bytes | BinaryIO) -> None:
+    """Refuse a buffer that was written and not rewound: it would be kept as an empty file."""
+    if isinstance(body, bytes) or not body.seekable():
+        return
+    here = body.tell()
+    if here and here == body.seek(0, os.SEEK_END):
+        raise InvalidBody(f"output {name!r}: the file stands at its end; call seek(0) first")
+    body.seek(here)

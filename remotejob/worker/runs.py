@@ -37,9 +37,10 @@ class Runs:
         with self._lock:
             self._waiting.update({message.receipt: message for message in messages})
 
-    def begin(self, message: Received) -> None:
+    def begin(self, message: Received) -> bool:
+        """Take a message out of those that wait; false when it was given back meanwhile."""
         with self._lock:
-            self._waiting.pop(message.receipt, None)
+            return self._waiting.pop(message.receipt, None) is not None
 
     def waiting(self) -> list[Received]:
         with self._lock:

@@ -10,8 +10,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from remotejob.consequences import carry_out
-from remotejob.domain.record import cut, dumps
+from remotejob.consequences import carry_out, sent
+from remotejob.domain.record import cut
+from remotejob.envelope import dead_letter_body
 from remotejob.ports import Address, Channel, Installation, Outgoing, Received
 from remotejob.worker.settlements import (
     Conclude,
@@ -26,8 +27,8 @@ from remotejob.worker.settlements import (
 log = logging.getLogger(__name__)
 
 _LONGEST_REASON: Final = 1000
-_LONGEST_BODY: Final = 20_000
-"""Characters: ten of these fit the 1 MiB of a request."""
+_LONGEST_BODY: Final = 15_000
+"""Characters; in ASCII up to six bytes each, and a request has 1 MiB."""
 
 
 class Settler:
@@ -107,12 +108,10 @@ class Settler:
                     Address(one.message.address.queue, Channel.DEAD_LETTER),
                     one.message,
                     Outgoing(
-                        body=dumps(
-                            {
-                                "reason": cut(one.reason, _LONGEST_REASON),
-                                "lane": one.message.address.channel,
-                                "body": cut(one.message.body, _LONGEST_BODY),
-                            }
+                        body=dead_letter_body(
+                            reason=cut(one.reason, _LONGEST_REASON),
+                            lane=one.message.address.channel,
+                            body=cut(one.message.body, _LONGEST_BODY),
                         )
                     ),
                 )
@@ -127,9 +126,9 @@ class Settler:
             by_address[address].append((received, outgoing))
         gone: list[Received] = []
         for address, pairs in by_address.items():
+            messages = [message for message, _ in pairs]
             outgoing_all = [outgoing for _, outgoing in pairs]
-            if _tried(partial(self._installation.messages.send, address, outgoing_all)):
-                gone += [received for received, _ in pairs]
+            gone += sent(address, messages, outgoing_all, self._installation)
         return gone
 
     def _deleted(self, messages: Sequence[Received]) -> None:

@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks import Registry
 from remotejob.worker.attendant import Attendant
 from remotejob.worker.heart import Heart
-from remotejob.worker.intake import Intake
+from remotejob.worker.intake import AHEAD, Intake
 from remotejob.worker.runs import Runs
 from remotejob.worker.settlements import Settlement
 from remotejob.worker.settler import Settler
@@ -32,6 +33,11 @@ _LONG_POLL: Final = timedelta(seconds=20)
 _NO_WAIT: Final = timedelta(0)
 _HEARTBEAT_TICK: Final = timedelta(seconds=1)
 _LONGEST_PAUSE: Final = 30.0
+_LONGEST_TURN: Final = 3 * AHEAD.total_seconds()
+_HOPELESS: Final = 60.0
+"""Seconds after which a run that was ended over its thread's head is thought never to return."""
+
+_BEATS_AT_A_TIME: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,10 +71,13 @@ class Worker:
         self._options = options
         self._runs = Runs()
         self._attendant = Attendant(installation, tasks, worker=options.name, runs=self._runs)
-        self._heart = Heart(installation, self._attendant, self._runs)
+        self._beats = ThreadPoolExecutor(_BEATS_AT_A_TIME, thread_name_prefix="beat")
+        self._heart = Heart(installation, self._attendant, self._runs, each=self._beats.map)
         self._settler = Settler(installation)
         self._intake = Intake(concurrency=options.concurrency)
         self._turns: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
+        self._told: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._began_waiting: dict[str, float] = {}
         self._settled = threading.Event()
         self._stopping = threading.Event()
         self._hurry = threading.Event()
@@ -80,9 +89,8 @@ class Worker:
 
         Safe to call from a signal handler.
         """
-        if self._stopping.is_set():
-            self._hurry.set()
-        self._stopping.set()
+        # an event's lock may be held by the very thread the signal interrupted; this queue's is not
+        self._told.put(None)
 
     def run(self) -> bool:
         """Work until stopped. Returns whether every run has ended in its own thread.
@@ -99,9 +107,8 @@ class Worker:
         helpers = [self._thread("heart", self._beat), self._thread("settler", self._settle)]
         for thread in (*lanes, *jobs, *helpers):
             thread.start()
-        # waits in short steps: a signal handler runs only between them on some platforms
-        while not self._stopping.wait(1):
-            pass
+        self._told.get()
+        self._stopping.set()
         return self._drain(lanes, jobs, helpers)
 
     def _drain(
@@ -117,7 +124,7 @@ class Worker:
             self._turns.put(None)
         end = time.monotonic() + self._options.grace.total_seconds()
         while any(thread.is_alive() for thread in jobs) and time.monotonic() < end:
-            if self._hurry.wait(0.1):
+            if self._told_again(0.1):
                 break
         for run in self._runs.running():
             try:
@@ -133,10 +140,24 @@ class Worker:
         # a poll that is still open may yet bring messages, which are then given back
         end = time.monotonic() + _LONG_POLL.total_seconds()
         for thread in lanes:
-            thread.join(0 if self._hurry.is_set() else max(0, end - time.monotonic()))
+            while thread.is_alive() and time.monotonic() < end and not self._told_again(0.1):
+                pass
+        # what a lane had received and not yet put forward when the others were given back
+        self._give_back(self._runs.waiting())
+        self._beats.shutdown(wait=False)
         clean = not any(thread.is_alive() for thread in jobs)
         log.info("worker stops", extra={"clean": clean})
         return clean
+
+    def _told_again(self, seconds: float) -> bool:
+        """Whether somebody asked a second time; waits a moment for it."""
+        if not self._hurry.is_set():
+            try:
+                self._told.get(timeout=seconds)
+            except queue.Empty:
+                return False
+            self._hurry.set()
+        return True
 
     def _poll(self, lane: Lane) -> None:
         address = Address(self._options.queue, Channel(lane.value))
@@ -154,18 +175,17 @@ class Worker:
                 self._pause_after(f"receive from lane {lane}", problem)
                 continue
             self._failures.over()
+            self._runs.await_turn(received)
             kept = self._intake.received(lane, turn, len(received))
-            self._runs.await_turn(received[:kept])
             for message in received[:kept]:
                 self._turns.put(message)
             self._give_back(received[kept:])
 
     def _work(self) -> None:
         while (message := self._turns.get()) is not None:
-            if self._stopping.is_set():
-                # given back by whoever drains
+            # given back by whoever drains, or because it waited too long
+            if self._stopping.is_set() or not self._runs.begin(message):
                 continue
-            self._runs.begin(message)
             began = time.monotonic()
             try:
                 self._add(self._attendant.attend(message))
@@ -182,10 +202,36 @@ class Worker:
             try:
                 for settlement in self._heart.beat():
                     self._add(settlement)
+                self._return_what_waits()
+                self._stop_when_lost()
             except Exception:
                 log.exception("heartbeat failed; it beats again")
             if self._options.health_file is not None:
                 self._options.health_file.touch()
+
+    def _return_what_waits(self) -> None:
+        """Give back what was fetched ahead and did not begin soon: longer jobs came before it."""
+        now = time.monotonic()
+        waiting = {message.receipt: message for message in self._runs.waiting()}
+        began = self._began_waiting
+        self._began_waiting = {receipt: began.get(receipt, now) for receipt in waiting}
+        late = [
+            message
+            for receipt, message in waiting.items()
+            if now - self._began_waiting[receipt] > _LONGEST_TURN
+        ]
+        for _ in range(self._give_back(late)):
+            self._intake.returned()
+
+    def _stop_when_lost(self) -> None:
+        """Stop once half the threads are held by runs that were ended over their heads.
+
+        A thread cannot be ended from outside; a process can, and the service starts another.
+        """
+        lost = sum(run.ended_for(_HOPELESS) for run in self._runs.running())
+        if lost * 2 >= self._options.concurrency and not self._stopping.is_set():
+            log.critical("stopping: %d tasks do not return, long after their time", lost)
+            self.stop()
 
     def _settle(self) -> None:
         while not self._done.is_set():
@@ -207,16 +253,18 @@ class Worker:
             self._settler.add(settlement)
             self._settled.set()
 
-    def _give_back(self, messages: list[Received]) -> None:
+    def _give_back(self, messages: list[Received]) -> int:
+        """Make messages visible that no thread has begun with; how many those are."""
         by_address: dict[Address, list[str]] = {}
         for message in messages:
-            self._runs.begin(message)
-            by_address.setdefault(message.address, []).append(message.receipt)
+            if self._runs.begin(message):
+                by_address.setdefault(message.address, []).append(message.receipt)
         for address, receipts in by_address.items():
             try:
                 self._installation.messages.hide(address, receipts, _NO_WAIT)
             except Exception as problem:  # noqa: BLE001 (they come back when their time is up)
-                log.warning("messages not given back: %s", problem, extra={"lane": address})
+                log.warning("messages not given back: %s", problem, extra={"lane": str(address)})
+        return sum(len(receipts) for receipts in by_address.values())
 
     def _pause_after(self, what: str, problem: Exception) -> None:
         self._stopping.wait(self._failures.another(what, problem))

@@ -11,12 +11,12 @@ import remotejob
 
 DOCUMENTED = {
     "RemoteJob", "Queue", "Job", "Output", "Submission", "State", "Priority", "Retry", "Backoff",
-    "task", "RunningJob", "Fatal",
+    "task", "RunningJob", "Fatal", "Failure", "InputFile", "LogLine", "Outputs",
     "RemoteJobError", "InvalidInput", "InvalidName", "InvalidBody", "InvalidData", "UnknownQueue",
     "UnknownTask", "SettingsError", "SystemNotFound", "AccessProblem", "JobNotFound",
     "CommandRefused", "JobFailed", "JobUnfinished", "WaitTimeout", "OutputNotFound",
     "QueueUnavailable", "PartlySubmitted", "RunInterrupted", "LeaseLost", "JobCancelled",
-    "TimedOut", "WorkerStopping",
+    "TimedOut", "WorkerStopping", "StoreUnavailable",
 }  # fmt: skip
 
 HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")

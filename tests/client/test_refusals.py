@@ -43,6 +43,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[InvalidInput], str, str]] = {
     "data: a number for a key": ({"data": [{1: 2}]}, InvalidData, "key 1", "text keys"),
     "priority: a name": ({"priority": "high"}, InvalidData, "'high'", "use a Priority"),
     "priority: yes": ({"priority": True}, InvalidData, "True", "whole number"),
+    "priority: huge": ({"priority": 10**40}, InvalidData, "priority=1000", "between"),
     "delay: seconds": ({"delay": 5}, InvalidData, "delay=5", "timedelta(seconds=5)"),
     "after: text": ({"after": "tomorrow"}, InvalidData, "'tomorrow'", "datetime"),
     "retry: a number": ({"retry": 3}, InvalidData, "retry=3", "Retry(max_attempts=3)"),

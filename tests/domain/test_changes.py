@@ -56,7 +56,7 @@ def _fail_and_wait(record: JobRecord) -> Change:
 
 
 def _release(record: JobRecord) -> Change:
-    return changes.release(record, now_ms=NOW, counted=False, report={})
+    return changes.release(record, now_ms=NOW, report={})
 
 
 BUILDERS: dict[str, tuple[Command, Build, bool]] = {

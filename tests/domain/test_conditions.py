@@ -56,7 +56,7 @@ CHANGES: Final[dict[str, Callable[[], Change]]] = {
     "own_live_run": lambda: changes.heartbeat(
         RUNNING, now_ms=NOW, lease_ms=1, report={}, mark_ms=None
     ),
-    "own_run": lambda: changes.release(RUNNING, now_ms=NOW, counted=True, report={}),
+    "own_run": lambda: changes.release(RUNNING, now_ms=NOW, report={}),
     "cancelled_run": lambda: changes.let_go_of_cancelled(RUNNING, run_id=RUN),
     "same_mark": lambda: changes.move_mark(samples.waiting(), to_ms=NOW),
     "owed_by_run": lambda: changes.settle(samples.failed(), retention_ms=0),

@@ -59,13 +59,13 @@ def test_a_lapsed_lease_is_reclaimed() -> None:
     assert _verdict(record) == Reclaim(record)
 
 
-def test_the_last_crash_of_the_budget_is_still_reclaimed() -> None:
-    record = samples.silent(lease_ms=LAPSED, crashes=CRASH_BUDGET - 1)
+def test_a_death_within_the_budget_is_reclaimed() -> None:
+    record = samples.silent(lease_ms=LAPSED, crashes=CRASH_BUDGET - 2)
     assert _verdict(record) == Reclaim(record)
 
 
-def test_a_spent_crash_budget_expires_the_job() -> None:
-    record = samples.silent(lease_ms=LAPSED, crashes=CRASH_BUDGET)
+def test_the_last_death_of_the_budget_expires_the_job() -> None:
+    record = samples.silent(lease_ms=LAPSED, crashes=CRASH_BUDGET - 1)
     assert _verdict(record) == Expire(record)
 
 

@@ -24,7 +24,7 @@ from remotejob.domain.ids import (
 from remotejob.domain.times import from_ms, to_ms
 from remotejob.names import SHARDS
 
-TIMES = st.integers(0, to_ms(datetime(9999, 12, 31, tzinfo=UTC)))
+TIMES = st.integers(0, to_ms(datetime(9772, 12, 31, tzinfo=UTC)))
 SEEDS = st.integers(0, 2**32)
 PARTS = st.text(max_size=20)
 
@@ -36,6 +36,12 @@ def _id(at_ms: int, seed: int) -> str:
 @given(TIMES, SEEDS)
 def test_an_id_tells_when_it_was_made(at_ms: int, seed: int) -> None:
     assert created_ms(_id(at_ms, seed)) == at_ms
+
+
+def test_an_id_of_a_time_that_is_no_date_is_none() -> None:
+    assert not is_job_id("7ZZZZZZZZZZZZZZZZZZZZZZZZZ")
+    assert is_job_id("6ZZZZZZZZZZZZZZZZZZZZZZZZZ")
+    assert partition_of("6ZZZZZZZZZZZZZZZZZZZZZZZZZ").startswith("9774")
 
 
 @given(TIMES, SEEDS)

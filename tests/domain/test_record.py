@@ -105,7 +105,7 @@ def test_a_manifest_comes_back_from_json(
         OutputFile(name=name, key=f"q/j/r/{name}", size=size, etag=etag, content_type=kind)
         for name, size, etag, kind in listed
     )
-    text = outputs_to_json(outputs, prefix="q/j/r/")
+    text = outputs_to_json(outputs)
     assert outputs_from_json(text, prefix="q/j/r/") == outputs
     assert "q/j/r/" not in text
 

@@ -33,6 +33,11 @@ _CONFIG: Final = Config(
     user_agent_extra="remotejob",
 )
 
+_QUICK: Final = _CONFIG.merge(
+    # a table answers in milliseconds or not at all, and a heartbeat must not wait out its lease
+    Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=3, read_timeout=5)
+)
+
 
 def connect(
     system: str, *, session: boto3.Session | None = None, clock: Clock | None = None
@@ -44,7 +49,7 @@ def connect(
 
     Raises: SystemNotFound; AccessProblem, when AWS cannot be asked; SettingsError.
     """
-    session = session or boto3.Session()
+    session = session or _session()
     described = os.environ.get(Env.SYSTEM)
     if described is not None:
         description = SystemDescription.from_json(described, origin=Env.SYSTEM)
@@ -68,7 +73,7 @@ def from_environment(*, clock: Clock | None = None) -> Installation:
             "functions: start this from the deployed task definition, or with `remotejob local`"
         )
     description = SystemDescription.from_json(described, origin=Env.SYSTEM)
-    return installation(description, session=boto3.Session(), clock=clock)
+    return installation(description, session=_session(), clock=clock)
 
 
 def installation(
@@ -80,7 +85,7 @@ def installation(
     try:
         return Installation(
             name=description.name,
-            store=DynamoStore(session.client("dynamodb", config=_CONFIG), description.table, clock),
+            store=DynamoStore(session.client("dynamodb", config=_QUICK), description.table, clock),
             messages=SqsMessages(session.client("sqs", config=_CONFIG), description.urls, clock),
             files=S3Files(session.client("s3", config=_CONFIG), buckets),
             clock=clock,
@@ -91,6 +96,11 @@ def installation(
         )
     except NoRegionError:
         raise _no_region() from None
+
+
+def _session() -> boto3.Session:
+    # boto3 reads AWS_DEFAULT_REGION alone; the other SDKs, and AWS's own containers, say AWS_REGION
+    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
 
 
 def _read_parameter(session: boto3.Session, name: str, system: str) -> str:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from uuid import uuid4
 
 from boto3.s3.transfer import TransferConfig
@@ -19,6 +19,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from urllib3.exceptions import ProtocolError
 
 from remotejob.ports import Area, Stored
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MULTIPART_FROM: Final = 16 * 1024 * 1024
 """Bytes from which a file goes up in parts. Below, one request does it."""
 
+_BUFFER: Final = 1024 * 1024
 _TRANSFER: Final = TransferConfig(multipart_threshold=MULTIPART_FROM, max_concurrency=4)
 _DELETES_IN_A_BATCH: Final = 1000
 _DOWNLOAD_TRIES: Final = 3
@@ -37,6 +39,33 @@ _BROKEN_STREAM: Final = (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+
+
+class _Checked(io.RawIOBase):
+    """A body whose end is checked.
+
+    botocore's own stream, used in a `with` block, hands out the connection beneath it, which ends
+    quietly where the connection broke: a task would work on half a file.
+    """
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises: ConnectionError, when the body ends before its length."""
+        try:
+            content = self._body.read(len(buffer))
+        except (*_BROKEN_STREAM, ProtocolError) as problem:
+            raise ConnectionError(f"the file broke off: {problem}") from problem
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
 
 
 class S3Files:
@@ -62,17 +91,17 @@ class S3Files:
         return _stored(bucket, key, head["ContentLength"], head)
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
-        return cast(BinaryIO, self._get(bucket, key, version)["Body"])
+        return io.BufferedReader(_Checked(self._get(bucket, key, version)["Body"]), _BUFFER)
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
         # one GET, where boto3's own download asks for the size first
         for left in reversed(range(_DOWNLOAD_TRIES)):
             part = to.with_name(f".part-{uuid4().hex}")
             try:
-                with part.open("xb") as file:
-                    shutil.copyfileobj(self._get(bucket, key, version)["Body"], file, 1 << 20)
+                with self.open(bucket, key, version=version) as body, part.open("xb") as file:
+                    shutil.copyfileobj(body, file, _BUFFER)
                 part.replace(to)
-            except _BROKEN_STREAM:
+            except ConnectionError:
                 if not left:
                     raise
             else:

@@ -122,30 +122,31 @@ class SqsMessages:
 
         Raises: QueueUnavailable, naming what the queue said, after the last try.
         """
-        refused: list[str] = []
+        refused: dict[int, str] = {}
         for start in range(0, len(entries), self.capabilities.batch):
             numbered = {
-                str(number): entry
-                for number, entry in enumerate(entries[start : start + self.capabilities.batch])
+                str(number): entries[number]
+                for number in range(start, min(start + self.capabilities.batch, len(entries)))
             }
+            codes: dict[str, str] = {}
             for attempt in range(_TRIES):
                 if attempt:
                     self._back_off(attempt)
                 answer = request([{"Id": key, **entry} for key, entry in numbered.items()])
-                failed = {
+                codes = {
                     failure["Id"]: failure["Code"]
                     for failure in answer.get("Failed", [])
                     if failure["Code"] not in _GONE
                 }
-                numbered = {key: numbered[key] for key in failed}
+                numbered = {key: numbered[key] for key in codes}
                 if not numbered:
                     break
-            else:
-                refused += failed.values()
+            refused |= {int(key): code for key, code in codes.items()}
         if refused:
             raise QueueUnavailable(
                 f"queue {address.queue!r} ({address.channel}) refused {len(refused)} of "
-                f"{len(entries)} messages: {', '.join(sorted(set(refused)))}"
+                f"{len(entries)} messages: {', '.join(sorted(set(refused.values())))}",
+                refused=refused,
             )
 
     def _back_off(self, attempt: int) -> None:

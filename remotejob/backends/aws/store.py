@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import Item, Value
+from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import partition_of
 from remotejob.domain.record import JobRecord
 from remotejob.names import ATTENTION_INDEX, Field
@@ -76,10 +77,10 @@ class DynamoStore:
         wanted = list(dict.fromkeys(job_ids))
         for start in range(0, len(wanted), READS_IN_A_BATCH):
             keys = [_key(job_id) for job_id in wanted[start : start + READS_IN_A_BATCH]]
-            attempt = 0
+            fruitless = 0
             while keys:
-                if attempt:
-                    self._back_off(attempt)
+                if fruitless:
+                    self._back_off(fruitless)
                 answer = self._client.batch_get_item(
                     RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
                 )
@@ -87,7 +88,9 @@ class DynamoStore:
                 found += [JobRecord.from_item(_decode(item)) for item in items]
                 unread = answer["UnprocessedKeys"]
                 keys = [dict(key) for key in unread[self._table]["Keys"]] if unread else []
-                attempt = min(attempt + 1, _TRIES)
+                fruitless = 0 if items else fruitless + 1
+                if fruitless == _TRIES:
+                    raise StoreUnavailable(f"{len(keys)} records not read in {_TRIES} tries")
         return found
 
     def update(self, change: Change) -> Updated | Refused:

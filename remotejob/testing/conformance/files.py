@@ -145,6 +145,13 @@ class FilesConformance:
         with files.open(stored.bucket, _KEY) as stream:
             assert [stream.read(4), stream.read(4), stream.read(4)] == [b"abcd", b"ef", b""]
 
+    def test_a_stream_gives_lines_within_a_block_and_without(self, files: ObjectStore) -> None:
+        files.put(Area.INPUT, _KEY, b"one\ntwo\nthree")
+
+        with files.open(files.bucket(Area.INPUT), _KEY) as stream:
+            assert list(stream) == [b"one\n", b"two\n", b"three"]
+        assert list(files.open(files.bucket(Area.INPUT), _KEY)) == [b"one\n", b"two\n", b"three"]
+
     def test_opening_a_missing_file_raises(self, files: ObjectStore) -> None:
         with pytest.raises(FileNotFoundError, match="conformance/missing"):
             files.open(files.bucket(Area.INPUT), "conformance/missing")

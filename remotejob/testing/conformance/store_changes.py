@@ -209,7 +209,7 @@ class ChangesConformance:
                 mark_ms=NOW,
                 report={},
             ),
-            changes.release(samples.running(), now_ms=NOW, counted=False, report={}),
+            changes.release(samples.running(), now_ms=NOW, report={}),
             changes.let_go_of_cancelled(samples.running(), run_id=RUN),
             changes.move_mark(samples.waiting(), to_ms=NOW),
             changes.settle(samples.failed(), retention_ms=0),

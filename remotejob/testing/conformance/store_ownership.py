@@ -54,7 +54,7 @@ _OUTCOMES = {
         mark_ms=NOW + 2 * LEASE,
         report=_REPORT,
     ),
-    "release": changes.release(_RUNNING, now_ms=_LATER, counted=False, report=_REPORT),
+    "release": changes.release(_RUNNING, now_ms=_LATER, report=_REPORT),
 }
 _ENDED = {
     "complete": replace(
@@ -170,10 +170,6 @@ class OwnershipConformance:
 
         assert again == Refused(_ENDED[name])
         assert _ENDED[name].run_id == RUN
-
-    def test_release_that_counts_keeps_the_attempt(self, store: JobStore) -> None:
-        change = changes.release(_RUNNING, now_ms=_LATER, counted=True, report=_REPORT)
-        made_from(store, _RUNNING, change, replace(_ENDED["release"], attempt=1))
 
     def test_let_go_clears_the_lease_of_the_cancelled_run(self, store: JobStore) -> None:
         before = samples.in_state(State.CANCELLED, lease_ms=NOW + LEASE)

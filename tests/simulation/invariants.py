@@ -1,0 +1,198 @@
+"""What must hold after whatever happened, once nothing is left to do.
+
+The numbers are those of the design's list of invariants.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from remotejob.domain.changes import Attention
+from remotejob.domain.decisions import CRASH_BUDGET
+from remotejob.domain.record import ERRORS_KEPT, JobRecord, output_prefix, outputs_from_json
+from remotejob.domain.states import TERMINAL, Command, State, moves
+from remotejob.names import RESERVED_OUTPUT_PREFIX
+from remotejob.ports import Address, Area, Channel
+from tests.simulation.trace import SUBMIT, Step
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+DEAD_LETTERS: Final = Address("default", Channel.DEAD_LETTER)
+
+_STEADY: Final = frozenset(
+    {"own_live_run", "cancelled_run", "same_mark", "owed_by_run", "unchanged"}
+)
+"""Changes that leave the state as it is."""
+
+
+def check_invariants(world: World) -> None:
+    """Raises: AssertionError, naming every invariant that does not hold, and where."""
+    problems = list(_problems(world))
+    assert not problems, "\n".join(problems)
+
+
+def _problems(world: World) -> Iterator[str]:
+    yield from world.violations
+    for job_id, record in world.trace.records.items():
+        steps = world.trace.of(job_id)
+        for problem in (
+            *_history(steps, world.skew_ms),
+            *_counts(steps, record, world),
+            *_at_rest(record, world),
+            *_outputs(record, world),
+            *_status(record, world),
+        ):
+            yield f"{job_id}: {problem}\n    " + "\n    ".join(map(str, steps))
+    for job_id in world.promised:
+        if job_id not in world.trace.records:
+            yield f"1: {job_id} was submitted and is not stored"
+    aside = [json.loads(body) for body in world.bodies(DEAD_LETTERS)]
+    for body in world.nonsense:
+        if not any(letter["body"] == body and letter["reason"] for letter in aside):
+            yield f"14: {body!r} was not set aside with the reason"
+    uploaded = sum(record.id in world.uploads for record in world.trace.records.values())
+    if uploaded != len(set(world.uploads.values())):
+        yield f"8: {uploaded} jobs of {len(set(world.uploads.values()))} uploaded versions"
+    if pending := world.pending():
+        yield f"messages are left that nobody needs: {pending}"
+
+
+def command_of(step: Step) -> Command | None:
+    """The command a step carried out; None where it moves no job."""
+    if step.change in _STEADY:
+        return None
+    if step.change == "own_run":
+        return {State.COMPLETED: Command.COMPLETE, State.READY: Command.RELEASE}.get(
+            step.after.state, Command.FAIL
+        )
+    if step.change == "same_lapsed_run":
+        return Command.CLAIM if step.after.state is State.RUNNING else Command.EXPIRE
+    return Command(step.change)
+
+
+def _history(steps: list[Step], skew_ms: int) -> Iterator[str]:
+    last: JobRecord | None = None
+    for step in steps:
+        before, after, command = step.before, step.after, command_of(step)
+        if before != last:
+            yield f"12: {step} began from a record that no step had made"
+        last = after
+        if command is None:
+            if before is None or before.state is not after.state:
+                yield f"12: {step} changes the state"
+        elif not moves(command, None if before is None else before.state, after.state):
+            yield f"12: no row of the table allows {step}"
+        if before is not None:
+            yield from _one_step(step, before, command, skew_ms)
+
+
+def _one_step(
+    step: Step, before: JobRecord, command: Command | None, skew_ms: int
+) -> Iterator[str]:
+    if step.after.updated_ms < before.updated_ms:
+        yield f"12: {step} sets the time back"
+    if "seen_run" in step.values and step.values["seen_run"] != before.run_id:
+        yield f"2: {step} decided on another run than it ended"
+    if "run" in step.values and step.values["run"] != before.run_id:
+        yield f"2: {step} by a run that is not the current one"
+    if step.change == "own_live_run" and (before.lease_ms or 0) + skew_ms < step.at_ms:
+        yield f"4: {step} revived a lease that had ended"
+    if command is Command.CLAIM:
+        yield from _claim(step, before, skew_ms)
+    if command in (Command.FAIL, Command.EXPIRE):
+        yield from _failure(step, before)
+    if command is Command.EXPIRE and step.after.errors[-1].kind != "WorkerDied":
+        yield f"10: {step} does not say that the worker died"
+
+
+def _claim(step: Step, before: JobRecord, skew_ms: int) -> Iterator[str]:
+    if step.after.run_id == before.run_id:
+        yield f"2: {step} under a run id used before"
+    if before.lease_ms is not None and before.lease_ms + skew_ms > step.at_ms:
+        yield f"4: {step} under a lease that lasts {before.lease_ms - step.at_ms} ms more"
+    if before.state is State.WAITING and (before.due_ms or 0) > step.at_ms + skew_ms:
+        yield f"7: {step} before it was due"
+
+
+def _failure(step: Step, before: JobRecord) -> Iterator[str]:
+    kept, last = step.after.errors[:-1], step.after.errors[-1]
+    if kept != before.errors[-(ERRORS_KEPT - 1) :] or last.run_id != before.run_id:
+        yield f"2: {step} lost the failures before it"
+
+
+def _counts(steps: list[Step], record: JobRecord, world: World) -> Iterator[str]:
+    commands = Counter(command_of(step) for step in steps)
+    ends = sum(command_of(step) is not None and step.after.state in TERMINAL for step in steps)
+    if ends > 1 + commands[Command.RESTART]:
+        yield f"2: ended {ends} times"
+    if commands[Command.SUBMIT] > 1 or steps[0].change != SUBMIT:
+        yield "8: stored more than once, or by something else than a submit"
+    if record.failures != commands[Command.FAIL]:
+        yield f"10: {record.failures} failures counted of {commands[Command.FAIL]}"
+    policy = record.retry or world.tasks[record.task].retry if record.task in world.tasks else None
+    if policy is not None and record.failures > policy.max_attempts:
+        yield f"10: {record.failures} failed attempts, {policy.max_attempts} allowed"
+    deaths = sum(step.change == "same_lapsed_run" for step in steps)
+    if record.crashes != deaths or record.crashes > CRASH_BUDGET:
+        yield f"10: {record.crashes} crashes counted of {deaths}"
+    if record.releases != commands[Command.RELEASE]:
+        yield f"10: {record.releases} releases counted of {commands[Command.RELEASE]}"
+    if record.attempt != commands[Command.CLAIM] - record.releases:
+        yield f"10: attempt {record.attempt} after {commands[Command.CLAIM]} claims"
+
+
+def _at_rest(record: JobRecord, world: World) -> Iterator[str]:
+    if record != world.observer.get(record.id):
+        yield "12: the record was changed past the ports"
+    if not record.terminal and record.state is not State.PAUSED:
+        yield f"1: still {record.state} at the end of all time"
+    if record.owed is not None:
+        yield f"13: still owes {record.owed}"
+    if record.terminal and record.expires_s is None:
+        yield "13: ended, and will never expire"
+    if record.attention is not None and record.attention.split("#")[0] in Attention.ACTED_ON:
+        yield f"still marked {record.attention}"
+
+
+def _outputs(record: JobRecord, world: World) -> Iterator[str]:
+    if record.state is not State.COMPLETED:
+        if record.outputs_json or record.outputs_ref or record.result_json or record.result_ref:
+            yield "3: lists outputs or a result without being completed"
+        return
+    assert record.run_id is not None
+    prefix = output_prefix(queue=record.queue, job_id=record.id, run_id=record.run_id)
+    listed = (
+        {file.key for file in outputs_from_json(record.outputs_json, prefix=prefix)}
+        if record.outputs_json
+        else set()
+    )
+    made = {
+        key
+        for key in world.trace.outputs
+        if key.startswith(prefix) and not key.startswith(prefix + RESERVED_OUTPUT_PREFIX)
+    }
+    if listed != made:
+        yield f"3: lists {sorted(listed)}, its run made {sorted(made)}"
+    if listed:
+        stored = set(world.base.files.keys(Area.OUTPUT, prefix))
+        if not listed <= stored:
+            yield f"3: lists {sorted(listed - stored)}, which are not there"
+
+
+def _status(record: JobRecord, world: World) -> Iterator[str]:
+    if not record.terminal or record.id in world.unannounced:
+        return
+    completed = record.state is State.COMPLETED
+    channel = Channel.COMPLETED if completed else Channel.FAILED
+    told = [json.loads(body) for body in world.bodies(Address(record.queue, channel))]
+    if not any(
+        status["id"] == record.id
+        and status["state"] == record.state
+        and status["run"] == record.run_id
+        for status in told
+    ):
+        yield f"13: no status message says that it is {record.state}"

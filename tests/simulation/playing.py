@@ -1,0 +1,81 @@
+"""Plays a scenario to its end, with at most one fault, and checks what came of it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+from remotejob.backends.memory import MemoryMessages
+from remotejob.domain.states import State
+from remotejob.testing import FakeClock, memory_installation
+from remotejob.testing.crashes import Fault, Faults
+from tests.simulation.invariants import check_invariants
+from tests.simulation.scenarios import Scenario
+from tests.simulation.world import FaultInjector, MemoryBackstage, World
+
+RETENTION: Final = timedelta(days=3)
+"""Short, because the first sweep walks as many days."""
+
+_ENDLESS: Final = 2000
+"""Requests no scenario comes near."""
+
+
+def memory_world(faults: FaultInjector, *, clock: FakeClock | None = None) -> World:
+    """A system in memory, the same each time."""
+    clock = clock or FakeClock()
+    installation = memory_installation(clock, retention=RETENTION)
+    assert isinstance(installation.messages, MemoryMessages)
+    backstage = MemoryBackstage(installation.messages)
+    return World(installation, clock=clock, faults=faults, backstage=backstage)
+
+
+def _nothing(_: World) -> None:
+    pass
+
+
+def play(
+    scenario: Scenario,
+    world: World,
+    *,
+    ends: frozenset[State],
+    after_script: Callable[[World], None] = _nothing,
+) -> None:
+    """Play the script, let the system come to rest, and check everything.
+
+    A failure tells the requests made, and which one met the fault.
+    """
+    try:
+        scenario.play(world)
+        after_script(world)
+        world.run_to_quiet()
+        check_invariants(world)
+        for record in world.trace.records.values():
+            if record.id in world.promised or world.faults.struck is None:
+                assert record.state in ends, f"{record.id} ended {record.state}, not in {ends}"
+        if world.faults.struck is None:
+            assert world.promised, "nothing was submitted"
+    except BaseException as problem:
+        problem.add_note(world.faults.report())
+        raise
+
+
+def each_request(run: Callable[[int], FaultInjector]) -> int:
+    """Run with a fault at request 1, at 2 and so on, until it is not reached; how many were."""
+    for number in itertools.count(1):
+        if run(number).struck is None:
+            return number - 1
+        assert number < _ENDLESS
+    raise AssertionError("never reached")
+
+
+def with_fault_everywhere(scenario: Scenario, fault: Fault, *, ends: frozenset[State]) -> int:
+    """The scenario in memory, once for each request of it."""
+
+    def run(number: int) -> Faults:
+        faults = Faults(fault, at=number)
+        play(scenario, memory_world(faults), ends=ends)
+        return faults
+
+    return each_request(run)

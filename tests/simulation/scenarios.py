@@ -1,0 +1,8 @@
+"""All scenarios: scripts that faults are injected into."""
+
+from __future__ import annotations
+
+from tests.simulation import life, trouble
+from tests.simulation.scripting import SCENARIOS, Scenario
+
+__all__ = ["SCENARIOS", "Scenario", "life", "trouble"]

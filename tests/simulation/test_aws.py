@@ -1,0 +1,85 @@
+"""The main scenarios on the AWS backend, with a fault at each single HTTP attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from remotejob.domain.states import State
+from remotejob.ports import Address, Channel
+from remotejob.testing.crashes import HttpFault
+from tests.simulation.embedded import EmbeddedAws, embedded_aws
+from tests.simulation.playing import each_request, play
+from tests.simulation.scenarios import SCENARIOS
+from tests.simulation.world import QUEUE, FaultInjector, World
+
+COMPLETED = Address(QUEUE, Channel.COMPLETED)
+FAILED = Address(QUEUE, Channel.FAILED)
+
+EXHAUSTIVE = ("plain", "body_and_outputs", "fails_for_good", "fails_once_then_completes")
+
+EXACT = {
+    "plain": State.COMPLETED,
+    "body_and_outputs": State.COMPLETED,
+    "fails_once_then_completes": State.COMPLETED,
+    "fails_for_good": State.FAILED,
+    "poison": State.FAILED,
+    "due_soon": State.COMPLETED,
+    "given_back_by_a_stopping_worker": State.COMPLETED,
+    "long_run_under_heartbeats": State.COMPLETED,
+    "lease_lost_to_another_worker": State.COMPLETED,
+    "upload_events_repeated_and_out_of_order": State.COMPLETED,
+    "cancelled_while_it_runs": State.CANCELLED,
+}
+"""Scenarios, and how they end when nothing goes wrong."""
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[EmbeddedAws]:
+    with embedded_aws() as aws:
+        yield aws
+
+
+RETRIED = (HttpFault.REFUSE, HttpFault.DROP)
+
+
+def _check_nothing_was_lost(world: World) -> None:
+    """What botocore tries again costs neither time nor a run."""
+    struck = world.faults.struck
+    if struck is not None and struck.name.endswith("ReceiveMessage"):
+        # the messages of an answer that was dropped are hidden for a while
+        return
+    for record in world.trace.records.values():
+        assert record.terminal, record
+        assert record.owed is None, record
+        assert record.crashes == 0, record
+        told = [*world.bodies(COMPLETED), *world.bodies(FAILED)]
+        assert any(record.id in body for body in told), "its end was not announced"
+
+
+def _play(aws: EmbeddedAws, name: str, fault: HttpFault, at: int) -> FaultInjector:
+    world = aws.world(fault, at=at)
+    scenario, ends = SCENARIOS[name], SCENARIOS[name].ends_after_a_crash
+    try:
+        if fault in RETRIED and name in EXHAUSTIVE:
+            play(scenario, world, ends=ends, after_script=_check_nothing_was_lost)
+        else:
+            play(scenario, world, ends=ends)
+    finally:
+        aws.close(world)
+    return world.faults
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_scenario_ends_on_aws_as_it_does_in_memory(aws: EmbeddedAws, name: str) -> None:
+    assert SCENARIOS[name].ends is EXACT[name]
+    _play(aws, name, HttpFault.REFUSE, 0)
+
+
+@pytest.mark.parametrize("name", EXHAUSTIVE)
+@pytest.mark.parametrize("fault", HttpFault)
+def test_fault_at_any_http_attempt_loses_nothing(
+    aws: EmbeddedAws, name: str, fault: HttpFault
+) -> None:
+    assert each_request(lambda number: _play(aws, name, fault, number)) >= 9

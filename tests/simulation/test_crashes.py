@@ -1,0 +1,30 @@
+"""Every scenario in memory, with a crash and with an error at each single request of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from remotejob.domain.states import State
+from remotejob.testing.crashes import CRASHES, ERRORS, Fault, Faults
+from tests.simulation.playing import memory_world, play, with_fault_everywhere
+from tests.simulation.scenarios import SCENARIOS
+
+pytestmark = pytest.mark.parametrize("name", SCENARIOS)
+
+
+def test_scenario_ends_as_it_should_when_nothing_goes_wrong(name: str) -> None:
+    scenario = SCENARIOS[name]
+    play(scenario, memory_world(Faults()), ends=frozenset({scenario.ends}))
+
+
+@pytest.mark.parametrize("fault", CRASHES)
+def test_crash_at_any_request_loses_nothing(name: str, fault: Fault) -> None:
+    scenario = SCENARIOS[name]
+    assert with_fault_everywhere(scenario, fault, ends=scenario.ends_after_a_crash) >= 6
+
+
+@pytest.mark.parametrize("fault", ERRORS)
+def test_error_at_any_request_loses_nothing(name: str, fault: Fault) -> None:
+    # an error that a task meets is its own failure
+    ends = SCENARIOS[name].ends_after_a_crash | {State.FAILED}
+    assert with_fault_everywhere(SCENARIOS[name], fault, ends=ends) >= 6

@@ -1,0 +1,163 @@
+"""Any order of submits, runs, crashes, losses and clocks that disagree comes to a good end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from remotejob.domain.retry import Retry
+from remotejob.ports import Address
+from remotejob.submitting import Submission
+from remotejob.testing.crashes import Crash, Fault, Faults
+from remotejob.worker.running import RunningJob
+from tests.simulation import managing
+from tests.simulation.clocks import SkewedClock
+from tests.simulation.invariants import check_invariants
+from tests.simulation.playing import memory_world
+from tests.simulation.world import LANES, Uploaded
+
+SKEW = timedelta(seconds=1)
+
+WORKERS = ("worker 1", "worker 2")
+"""The clock of the first is ahead, that of the second behind."""
+
+
+class Anything(RuleBasedStateMachine):
+    """The model is the table of states: `check_invariants` holds every step against it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.faults = Faults()
+        self.world = memory_world(self.faults)
+        self.world.skew_ms = SKEW // timedelta(milliseconds=1)
+        clock = self.world.clock
+        self.world.clocks = dict(
+            zip(WORKERS, (SkewedClock(clock, SKEW), SkewedClock(clock, -SKEW)), strict=True)
+        )
+        self.world.task(self._work, retry=Retry(max_attempts=2, wait=timedelta(minutes=1)))
+
+    def _work(self, job: RunningJob) -> Any:
+        """What the job was told to: each attempt does the next thing, then it completes."""
+        told = (job.data or {}).get("do", [])
+        act = told[job.attempt - 1] if 0 < job.attempt <= len(told) else "complete"
+        job.output(f"{act}.txt", job.run_id.encode())
+        job.log(act)
+        match act:
+            case "fail":
+                raise ValueError("told to fail")
+            case "die":
+                raise Crash("told to die")
+            case "beat":
+                for _ in range(3):
+                    self.world.advance(timedelta(seconds=25))
+                    for worker in WORKERS:
+                        self.world.beat(worker)
+                    job.check()
+            case "stall":
+                self.world.advance(timedelta(seconds=70))
+            case "overtaken":
+                self.world.advance(timedelta(seconds=70))
+                self.world.step("another worker")
+        return {"run": job.run_id}
+
+    @rule(
+        do=st.lists(st.sampled_from(["fail", "die", "beat", "stall", "overtaken"]), max_size=4),
+        delay=st.sampled_from([0, 30, 800, 4000]),
+        priority=st.sampled_from([-10, 0, 10]),
+        attempts=st.integers(0, 4),
+        wait=st.sampled_from([0, 60, 3600]),
+    )
+    def submit(self, do: list[str], delay: int, priority: int, attempts: int, wait: int) -> None:
+        policy = Retry(max_attempts=attempts, wait=timedelta(seconds=wait)) if attempts else None
+        self.world.submit(
+            Submission(
+                task="work",
+                data={"do": do},
+                delay=timedelta(seconds=delay),
+                priority=priority,
+                retry=policy,
+            )
+        )
+
+    @rule(version=st.integers(1, 3), times=st.integers(1, 2))
+    def upload(self, version: int, times: int) -> None:
+        for _ in range(times):
+            self.world.upload(Uploaded(version=f"v{version}", at=version))
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def step(self, worker: str) -> None:
+        self.world.step(worker)
+
+    @rule(
+        calls=st.integers(1, 12),
+        fault=st.sampled_from([fault for fault in Fault if "stall" not in fault]),
+    )
+    def something_goes_wrong_soon(self, calls: int, fault: Fault) -> None:
+        self.faults.fault = fault
+        self.faults.strike_in(calls)
+
+    @rule(calls=st.integers(1, 12), worker=st.sampled_from(WORKERS), seconds=st.integers(0, 130))
+    def somebody_stalls_soon(self, calls: int, worker: str, seconds: int) -> None:
+        def meanwhile() -> None:
+            self.world.advance(timedelta(seconds=seconds))
+            self.world.step(f"{worker}, meanwhile")
+
+        self.faults.meanwhile = meanwhile
+        self.faults.fault = Fault.STALL_AFTER if calls % 2 else Fault.STALL_BEFORE
+        self.faults.strike_in(calls)
+
+    @rule(seconds=st.sampled_from([1, 10, 61, 65, 300, 900, 7200, 90_000]))
+    def advance(self, seconds: int) -> None:
+        self.world.advance(timedelta(seconds=seconds))
+
+    @rule()
+    def tick(self) -> None:
+        self.world.tick()
+
+    @rule()
+    def sweep(self) -> None:
+        self.world.sweep()
+
+    @precondition(lambda self: self.world.pending())
+    @rule(lane=st.sampled_from(LANES), which=st.integers(0, 5))
+    def lose_a_message(self, lane: Address, which: int) -> None:
+        self.world.lose_message(lane, which)
+
+    @precondition(lambda self: self.world.pending())
+    @rule(lane=st.sampled_from(LANES), which=st.integers(0, 5))
+    def deliver_twice(self, lane: Address, which: int) -> None:
+        bodies = self.world.bodies(lane)
+        if bodies:
+            self.world.deliver(lane, bodies[which % len(bodies)])
+
+    @rule(change=st.sampled_from([managing.cancel, managing.pause, managing.resume]))
+    def manage(self, change: Any) -> None:
+        self.world.manage(change)
+
+    @rule()
+    def nonsense(self) -> None:
+        self.world.deliver_nonsense(f"nonsense {len(self.world.nonsense)}")
+
+    def teardown(self) -> None:
+        try:
+            self.world.run_to_quiet()
+            check_invariants(self.world)
+        except BaseException as problem:
+            problem.add_note(self.faults.report())
+            raise
+
+
+Anything.TestCase.settings = settings(
+    max_examples=150,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+TestAnything = Anything.TestCase
