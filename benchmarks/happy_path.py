@@ -138,7 +138,7 @@ def _all_ended(queue: Queue, count: int) -> int:
     """Wait until the newest jobs have all ended; the size of the last record."""
     while True:
         jobs = queue.jobs(limit=count)
-        if all(job.finished for job in jobs):
+        if all(job.ended for job in jobs):
             break
         time.sleep(0.2)
     failed = [job for job in jobs if job.state is not State.COMPLETED]

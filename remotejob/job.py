@@ -67,7 +67,7 @@ class JobView:
         return self._record.attempt
 
     @property
-    def created(self) -> datetime:
+    def created_at(self) -> datetime:
         return from_ms(self._record.created_ms)
 
     @property
@@ -161,12 +161,12 @@ class Job(JobView):
         return self._record.state
 
     @property
-    def finished(self) -> bool:
+    def ended(self) -> bool:
         """Whether it has ended: completed, failed or cancelled."""
         return self._record.terminal
 
     @property
-    def due(self) -> datetime | None:
+    def due_at(self) -> datetime | None:
         """When a waiting job may run."""
         due = self._record.due_ms
         return None if due is None else from_ms(due)
@@ -265,7 +265,7 @@ class Job(JobView):
         seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
         end = None if seconds is None or seconds == math.inf else clock.monotonic() + seconds
         pause = _FIRST_LOOK
-        while not self.refresh().finished:
+        while not self.refresh().ended:
             if end is not None:
                 left = end - clock.monotonic()
                 if left <= 0:

@@ -167,7 +167,7 @@ def _process(
     jobs: dict[str, Job] = {}
     with Live(console=console, refresh_per_second=8) as live:
         patience = time.monotonic() + _PATIENCE
-        while len(jobs) < len(keys) or not all(job.finished for job in jobs.values()):
+        while len(jobs) < len(keys) or not all(job.ended for job in jobs.values()):
             if len(jobs) < len(keys) and time.monotonic() > patience:
                 raise WaitTimeout(
                     f"{len(keys) - len(jobs)} of {len(keys)} uploads made no job in "

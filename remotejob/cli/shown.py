@@ -37,14 +37,19 @@ def as_dict(job: Job) -> dict[str, Any]:
         "state": job.state,
         "attempt": job.attempt,
         "priority": job.priority,
-        "created": job.created.isoformat(),
-        "due": _iso(job.due),
+        "created": job.created_at.isoformat(),
+        "due": _iso(job.due_at),
         "started": _iso(job.started_at),
         "finished": _iso(job.finished_at),
         "progress": {"done": done, "total": total},
         "input": None,
         "errors": [
-            {"attempt": error.attempt, "kind": error.kind, "message": error.message}
+            {
+                "attempt": error.attempt,
+                "at": error.at.isoformat(),
+                "kind": error.kind,
+                "message": error.message,
+            }
             for error in job.errors
         ],
     }
@@ -77,7 +82,7 @@ def in_full(job: Job) -> dict[str, Any]:
         ],
         "log": [
             {
-                "at_ms": line.at_ms,
+                "at": line.at.isoformat(),
                 "level": line.level,
                 "message": line.message,
                 "data": line.data,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from remotejob.domain.conditions import Item, Value
@@ -12,6 +13,7 @@ from remotejob.domain.ids import partition_of, shard_of
 from remotejob.domain.priority import Lane, lane_of
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import TERMINAL, State
+from remotejob.domain.times import from_ms
 from remotejob.names import Field
 
 INLINE_LIMIT: Final = 4096
@@ -76,6 +78,10 @@ class Failure:
     """The exception's class, or `WorkerDied`."""
     message: str
 
+    @property
+    def at(self) -> datetime:
+        return from_ms(self.at_ms)
+
 
 Level = Literal["info", "success", "warning", "danger"]
 """Source: job-collection, `job.log`."""
@@ -91,6 +97,10 @@ class LogLine:
     level: Level
     message: str
     data: Any = None
+
+    @property
+    def at(self) -> datetime:
+        return from_ms(self.at_ms)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from unittest.mock import patch
 
 import pytest
 
-from remotejob import Job, Queue, RemoteJob, State
+from remotejob import InvalidData, Job, Queue, RemoteJob, State
 from remotejob.backends.memory import MemoryStore
 from remotejob.domain.ids import partition_of, shard_of
 from remotejob.domain.times import from_ms
@@ -44,8 +44,20 @@ def test_no_more_jobs_come_than_asked_for(queue: Queue, jobs: list[Job], limit: 
     assert _ids(queue.jobs(limit=limit)) == _ids(jobs)[::-1][:limit]
 
 
+def test_since_is_a_moment_in_any_time_zone(queue: Queue, jobs: list[Job]) -> None:
+    since = jobs[30].created_at
+    for hours in (-12, 0, 14):
+        there = since.astimezone(timezone(timedelta(hours=hours)))
+        assert _ids(queue.jobs(since=there)) == _ids(jobs[30:])[::-1]
+
+
+def test_since_without_a_time_zone_is_refused(queue: Queue) -> None:
+    with pytest.raises(InvalidData, match=r"since=.*time zone"):
+        queue.jobs(since=datetime(2026, 1, 1))  # noqa: DTZ001 (that is what is refused)
+
+
 def test_jobs_since_a_time_are_those_made_at_it_or_later(queue: Queue, jobs: list[Job]) -> None:
-    since = jobs[30].created
+    since = jobs[30].created_at
     assert _ids(queue.jobs(since=since)) == _ids(jobs[30:])[::-1]
     just_after = since + timedelta(milliseconds=1)
     assert _ids(queue.jobs(since=just_after)) == _ids(jobs[31:])[::-1]
@@ -119,7 +131,7 @@ def test_a_short_list_does_not_read_old_days(
     with patch.object(installation.store, "listing", noted):
         assert len(queue.jobs(limit=3)) == 3
 
-    newest = jobs[-1].created.date()
+    newest = jobs[-1].created_at.date()
     days = {datetime.strptime(name[:8], "%Y%m%d").replace(tzinfo=UTC).date() for name in read}
     assert min(days) >= newest
     assert from_ms(installation.clock.now_ms()).date() in days

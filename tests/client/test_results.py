@@ -63,7 +63,7 @@ def test_wait_returns_once_the_job_has_completed(
     clock.meanwhile = worker.step
 
     assert job.wait() is job
-    assert (job.finished, job.result) == (True, {"size": 400})
+    assert (job.ended, job.result) == (True, {"size": 400})
     assert len(clock.sleeps) == 1
 
 
@@ -153,7 +153,7 @@ def test_a_job_tells_its_times_attempt_and_progress(
 
     assert (job.attempt, job.progress, job.priority) == (1, (2, 5), 7)
     assert (job.task, job.queue) == ("work", "default")
-    assert job.created == submitted
+    assert job.created_at == submitted
     assert job.started_at == submitted + timedelta(seconds=1)
     assert job.finished_at == submitted + timedelta(seconds=6)
 

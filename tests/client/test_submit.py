@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from remotejob import Priority, Queue, RemoteJob, Retry, State
+from remotejob import InvalidData, Priority, Queue, QueueUnavailable, RemoteJob, Retry, State
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.changes import Attention
 from remotejob.domain.ids import shard_of
 from remotejob.domain.record import attention_key
 from remotejob.domain.schedule import GRACE, LOOKAHEAD
 from remotejob.domain.times import from_ms, span_ms
-from remotejob.ports import Address, Area, Channel, Installation
+from remotejob.ports import Address, Area, Channel, Installation, Outgoing
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.running import RunningJob
@@ -190,7 +191,7 @@ def test_a_short_delay_delays_the_message(
     tasks.task("work")(lambda job: None)
     job = queue.submit("work", delay=10 * MINUTE)
     assert job.state is State.WAITING
-    assert job.due == from_ms(clock.now_ms()) + 10 * MINUTE
+    assert job.due_at == from_ms(clock.now_ms()) + 10 * MINUTE
 
     clock.advance(10 * MINUTE - timedelta(milliseconds=1))
     assert worker.step() == 0
@@ -226,12 +227,12 @@ def test_a_job_due_beyond_the_longest_delay_is_left_to_the_scheduler(
 def test_after_is_a_moment_in_any_time_zone(queue: Queue, clock: FakeClock) -> None:
     moment = from_ms(clock.now_ms()) + MINUTE
     job = queue.submit("work", after=moment.astimezone())
-    assert (job.state, job.due) == (State.WAITING, moment)
+    assert (job.state, job.due_at) == (State.WAITING, moment)
 
 
 def test_after_a_moment_that_is_past_the_job_is_ready(queue: Queue, clock: FakeClock) -> None:
     job = queue.submit("work", after=from_ms(clock.now_ms()) - MINUTE)
-    assert (job.state, job.due) == (State.READY, None)
+    assert (job.state, job.due_at) == (State.READY, None)
     assert job.record.attention is None
 
 
@@ -245,3 +246,32 @@ def test_a_queue_has_its_own_lanes(installation: Installation, sent: Sent) -> No
     assert sent(Channel.NORMAL) == []
     assert isinstance(installation.messages, MemoryMessages)
     assert len(installation.messages.bodies(Address("second", Channel.NORMAL))) == 1
+
+
+@pytest.mark.parametrize("options", [{"body": b"x"}, {"data": "x" * 5000}], ids=["body", "data"])
+def test_a_job_may_not_wait_longer_than_its_input_is_kept(
+    queue: Queue, installation: Installation, options: dict[str, Any]
+) -> None:
+    longest = installation.retention
+
+    with pytest.raises(InvalidData, match=r"inputs are kept for 30 days.*raise retention_days"):
+        queue.submit("work", delay=longest + timedelta(days=1), **options)
+
+    assert queue.submit("work", delay=longest - timedelta(days=1), **options).id
+    assert queue.submit("work", delay=longest + timedelta(days=1), data={"small": True}).id
+
+
+def test_a_message_that_is_not_taken_is_told_with_the_job_that_is_stored(
+    installation: Installation,
+) -> None:
+    class TakesNothing(MemoryMessages):
+        def send(self, address: Address, messages: Sequence[Outgoing]) -> None:
+            raise ConnectionError("the network is gone")
+
+    queue = RemoteJob(replace(installation, messages=TakesNothing(installation.clock))).queue()
+
+    with pytest.raises(QueueUnavailable, match="do not submit it again") as told:
+        queue.submit("work")
+
+    (job,) = queue.jobs()
+    assert job.id in str(told.value)

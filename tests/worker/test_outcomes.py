@@ -224,7 +224,7 @@ def test_a_job_kills_at_most_as_many_workers_as_its_budget_allows(
         raise Crash("poison")
 
     job = RemoteJob(installation).queue().submit("work")
-    while not job.refresh().finished:
+    while not job.refresh().ended:
         try:
             worker.step()
         except Crash:

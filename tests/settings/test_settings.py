@@ -1,0 +1,130 @@
+"""remotejob.toml: what is accepted, and that the rest is refused with its place and a remedy."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from remotejob import SettingsError
+from remotejob.settings import QueueSettings, Settings, Stage, load, parse
+
+QUEUE = '[queues.default]\ntasks = ["work"]\n'
+
+
+def parsed(text: str) -> Settings:
+    return parse(tomllib.loads(text))
+
+
+def test_the_projects_own_file_is_valid() -> None:
+    settings = load("remotejob.toml")
+
+    assert settings.system.name == "default"
+    assert settings.queues["default"].tasks == ("thumbnail",)
+    route = settings.route_for("photos/2026/cat.JPG")
+    assert route is not None
+    assert (route.task, dict(route.data)) == ("thumbnail", {"size": 400})
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    settings = parsed(QUEUE)
+
+    assert settings.queues["default"] == QueueSettings(tasks=("work",))
+    assert settings.system.stage is Stage.DEVELOPMENT
+    assert settings.routes == ()
+
+
+def test_memory_left_out_is_the_least_that_goes_with_the_cpu() -> None:
+    settings = parsed(QUEUE + "cpu = 4096\n")
+
+    assert settings.queues["default"].memory_mib == 8192
+
+
+@pytest.mark.parametrize(
+    ("key", "matches"),
+    [
+        ("scans/a.pdf", True),
+        ("scans/deep/er/a.PDF", True),
+        ("scans/a.txt", False),
+        ("a.pdf", False),
+        ("scans/", False),
+        ("jobs/scans/a.pdf", False),
+    ],
+)
+def test_a_route_takes_what_begins_and_ends_as_it_says(key: str, *, matches: bool) -> None:
+    route = '[[routes]]\nprefix = "scans/"\nsuffixes = [".pdf"]\ntask = "work"\n'
+
+    assert (parsed(QUEUE + route).route_for(key) is not None) is matches
+
+
+def test_the_first_route_that_matches_counts() -> None:
+    routes = "".join(
+        f'[[routes]]\nprefix = "{prefix}"\ntask = "work"\npriority = "{priority}"\n'
+        for prefix, priority in (("a/b/", "high"), ("a/", "low"), ("", "medium"))
+    )
+    settings = parsed(QUEUE + routes)
+
+    def priority(key: str) -> int | None:
+        route = settings.route_for(key)
+        return None if route is None else route.priority
+
+    assert [priority(key) for key in ("a/b/c", "a/c", "c")] == [-10, 10, -5]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "there is no queue; add a table"),
+        ("[queues.default]\n", "[queues.default]: tasks is missing; add it"),
+        ("[queues.default]\ntasks = []\n", "name each task the queue's workers run, once"),
+        ('[queues.default]\ntasks = ["a", "a"]\n', "name each task"),
+        ('[queues.default]\ntasks = ["a b"]\n', "tasks = 'a b': use letters"),
+        ('[queues.default]\ntasks = "a"\n', "tasks = 'a': it must be a list"),
+        ("[queues.default]\ntasks = [1]\n", "it must be a list of strings"),
+        ('[queues.Default]\ntasks = ["a"]\n', "queue name 'Default': use lower-case"),
+        (QUEUE + "concurency = 2\n", "unknown key 'concurency'; did you mean concurrency?"),
+        (QUEUE + "concurrency = 0\n", "concurrency = 0: it must be between 1 and 1000"),
+        (QUEUE + "concurrency = true\n", "concurrency = True: it must be a whole number"),
+        (QUEUE + 'concurrency = "4"\n', "concurrency = '4': it must be a whole number"),
+        (QUEUE + "cpu = 1000\n", "cpu = 1000: Fargate offers 256, 512, 1024"),
+        (QUEUE + "cpu = 256\nmemory_mib = 4096\n", "with cpu = 256 Fargate offers 512, 1024, 2048"),
+        (QUEUE + "[system]\nlease_seconds = 1\n", "lease_seconds = 1: it must be between 3"),
+        (QUEUE + "[system]\nretention_days = 7\n", "retention_days = 7: it must be between 15"),
+        (
+            QUEUE + '[system]\nstage = "live"\n',
+            "stage = 'live': use one of development, production",
+        ),
+        (QUEUE + '[system]\nname = "A_B"\n', "name = 'A_B': use lower-case letters"),
+        (QUEUE + "[system]\nnmae = 1\n", "did you mean name?"),
+        ("routes = 1\n" + QUEUE, "routes = 1: it must be a list"),
+        (QUEUE + '[[routes]]\ntask = "x"\n', "task = 'x': queue 'default' runs work"),
+        (QUEUE + '[[routes]]\ntask = "work"\nqueue = "q"\n', "queue = 'q': the queues are default"),
+        (QUEUE + '[[routes]]\ntask = "work"\nprefix = "/a"\n', "do not begin with a slash"),
+        (QUEUE + '[[routes]]\ntask = "work"\nprefix = "jobs/"\n', "submitted inputs live there"),
+        (QUEUE + '[[routes]]\ntask = "work"\nsuffixes = [""]\n', "leave the key out"),
+        (QUEUE + '[[routes]]\ntask = "work"\npriority = "urgent"\n', "one of low, normal, medium"),
+        (QUEUE + '[[routes]]\ntask = "work"\ndata = {day = 2026-01-01}\n', "no dates or times"),
+        (QUEUE + f'[[routes]]\ntask = "work"\ndata = {{a = "{"x" * 5000}"}}\n', "4096 at most"),
+        (QUEUE + '[[routes]]\ntask = "work"\nkey = 1\n', "[[routes]] number 1: unknown key 'key'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(text: str, told: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        parsed(text)
+
+    assert told in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_refusal_names_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+
+    with pytest.raises(SettingsError, match=r"mine\.toml: no such file"):
+        load(file)
+    file.write_text("a = ")
+    with pytest.raises(SettingsError, match=r"mine\.toml: not TOML"):
+        load(file)
+    file.write_text("")
+    with pytest.raises(SettingsError, match=r"mine\.toml: there is no queue"):
+        load(file)
