@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from remotejob import payloads
+from remotejob import managing, payloads
 from remotejob.domain.errors import (
     JobFailed,
     JobNotFound,
@@ -252,6 +252,38 @@ class Job(JobView):
         if record is None:
             raise JobNotFound(self.id)
         self._record = record
+        return self
+
+    def pause(self) -> Job:
+        """Keep the job from starting, until it is resumed. A running job cannot be paused.
+
+        Raises: CommandRefused, naming the states that allow it; JobNotFound.
+        """
+        self._record = managing.pause(self.id, self._installation)
+        return self
+
+    def resume(self) -> Job:
+        """Let a paused job go on, due no earlier than before.
+
+        Raises: CommandRefused; JobNotFound.
+        """
+        self._record = managing.resume(self.id, self._installation)
+        return self
+
+    def cancel(self) -> Job:
+        """End the job. If it runs, its task is stopped at the next heartbeat.
+
+        Raises: CommandRefused, when it has ended already; JobNotFound.
+        """
+        self._record = managing.cancel(self.id, self._installation)
+        return self
+
+    def restart(self) -> Job:
+        """Run the job again after it failed or was cancelled; its failures count from nothing.
+
+        Raises: CommandRefused; JobNotFound.
+        """
+        self._record = managing.restart(self.id, self._installation)
         return self
 
     def wait(self, timeout: timedelta | float | None = None) -> Job:

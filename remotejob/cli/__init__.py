@@ -1,4 +1,4 @@
-"""The command line: `remotejob submit`, `show`, `ls`, `wait`, `download`, `local`."""
+"""The command line: `remotejob --help` lists the commands."""
 
 from __future__ import annotations
 

@@ -138,6 +138,30 @@ def wait(
 
 
 @app.command()
+def pause(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+    """Keep a job from starting, until it is resumed."""
+    _show(RemoteJob.connect(system).job(job_id).pause(), as_json=as_json)
+
+
+@app.command()
+def resume(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+    """Let a paused job go on."""
+    _show(RemoteJob.connect(system).job(job_id).resume(), as_json=as_json)
+
+
+@app.command()
+def cancel(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+    """End a job; if it runs, it is stopped at its next heartbeat."""
+    _show(RemoteJob.connect(system).job(job_id).cancel(), as_json=as_json)
+
+
+@app.command()
+def restart(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+    """Run a job again that failed or was cancelled."""
+    _show(RemoteJob.connect(system).job(job_id).restart(), as_json=as_json)
+
+
+@app.command()
 def download(
     job_id: JobId,
     folder: Annotated[Path, typer.Argument(help="Where to; made if it is not there.")] = Path(),

@@ -13,6 +13,7 @@ from botocore.exceptions import (
 
 from remotejob.domain.errors import (
     AccessProblem,
+    CommandRefused,
     InvalidInput,
     JobFailed,
     JobNotFound,
@@ -30,7 +31,7 @@ class Exit(IntEnum):
     JOB_FAILED = 1
     """A job that was waited for failed or was cancelled."""
     INVALID = 2
-    """The command line, or a value on it, was refused; nothing was written."""
+    """The command line, a value on it, or the command in the job's state was refused."""
     NOT_FOUND = 3
     """No such job, output, or deployed system."""
     ACCESS = 4
@@ -49,7 +50,7 @@ def explain(error: Exception) -> tuple[Exit, str]:
     Raises: the error itself, when it is none of ours or boto's: a bug is worth its traceback.
     """
     match error:
-        case InvalidInput():
+        case InvalidInput() | CommandRefused():
             return Exit.INVALID, str(error)
         case JobNotFound() | SystemNotFound() | OutputNotFound() | FileNotFoundError():
             return Exit.NOT_FOUND, str(error)

@@ -158,6 +158,9 @@ class Attention:
     FAILED: Final = "failed"
     """Ended failed at that time; nobody acts on it, it is there to be listed."""
 
+    PAUSED: Final = "paused"
+    """Paused at that time; listed, and not acted on."""
+
     ACTED_ON: Final = (WAITING, RUNNING, OWED)
 
 

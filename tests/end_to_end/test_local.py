@@ -21,7 +21,8 @@ Local = subprocess.Popen[str]
 def local() -> Iterator[Local]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with subprocess.Popen(
-        [COMMAND, "local"],
+        # as a shell starts what runs in the background: with Ctrl-C ignored
+        ["sh", "-c", 'trap "" INT; exec "$0" local', str(COMMAND)],
         env={**environment, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from remotejob.domain import managing
 from remotejob.domain.errors import Fatal, JobCancelled
 from remotejob.domain.retry import Backoff, Retry
 from remotejob.domain.states import State
 from remotejob.submitting import Submission
 from remotejob.tasks import Registry
 from remotejob.worker.running import RunningJob
-from tests.simulation import managing
 from tests.simulation.scripting import JOB, fails, must_stop, scenario, works
 from tests.simulation.world import PAST_THE_LEASE, Uploaded, World
 

@@ -9,12 +9,12 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from remotejob.domain import managing
 from remotejob.domain.retry import Retry
 from remotejob.ports import Address
 from remotejob.submitting import Submission
 from remotejob.testing.crashes import Crash, Fault, Faults
 from remotejob.worker.running import RunningJob
-from tests.simulation import managing
 from tests.simulation.clocks import SkewedClock
 from tests.simulation.invariants import check_invariants
 from tests.simulation.playing import memory_world

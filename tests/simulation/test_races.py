@@ -11,11 +11,11 @@ from datetime import timedelta
 
 import pytest
 
+from remotejob.domain import managing
 from remotejob.domain.states import State
 from remotejob.tasks import Registry
 from remotejob.testing.crashes import STALLS, Crash, Fault, Faults
 from remotejob.worker.running import RunningJob
-from tests.simulation import managing
 from tests.simulation.playing import each_request, memory_world, play
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.world import PAST_THE_LEASE, World
