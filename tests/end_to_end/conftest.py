@@ -26,11 +26,19 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 
 
 @pytest.fixture(scope="session")
-def system(aws: EmbeddedAws) -> Iterator[RemoteJob]:
+def system(aws: EmbeddedAws) -> RemoteJob:
+    # the environment is asked while clients are made: other folders' tests must not see it after
     with pytest.MonkeyPatch.context() as patch:
         for name, value in aws.environment().items():
             patch.setenv(name, value)
-        yield RemoteJob.connect(session=boto3.Session())
+        return RemoteJob.connect(session=boto3.Session())
+
+
+@pytest.fixture
+def exported(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test's own process has exported what `remotejob local` prints."""
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_make_run_makes_thumbnails_and_shows_the_file_that_is_none() -> None:
             assert max(thumbnail.size) == 400
 
 
-@pytest.mark.usefixtures("worker", "system")
+@pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("command", REMOTEJOB)
 def test_command_succeeds(command: str, aws: EmbeddedAws) -> None:
     program, *arguments = shlex.split(command)
@@ -67,8 +67,8 @@ def test_command_succeeds(command: str, aws: EmbeddedAws) -> None:
     assert "completed" in done.stdout
 
 
-@pytest.mark.usefixtures("worker")
-def test_client_example_runs(system: RemoteJob) -> None:
+@pytest.mark.usefixtures("worker", "exported")
+def test_client_example_runs() -> None:
     (example,) = (block for block in PYTHON if "RemoteJob.connect" in block)
     Path("build/results").mkdir(parents=True, exist_ok=True)
     target = Path("build/results/cat-face.png")

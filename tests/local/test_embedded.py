@@ -22,9 +22,11 @@ ROOT = Path(__file__).parents[2]
 
 #: Deploys, starts a function and a worker, tells their process ids, and waits.
 PROGRAM = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from remotejob.local.embedded import EmbeddedAws
+# a shell starts what runs in the background with Ctrl-C ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 folder, state, worker = (Path(a) for a in sys.argv[1:])
 with EmbeddedAws.for_assembly(folder, state=state) as aws:
     aws.deploy(folder)

@@ -131,6 +131,18 @@ def _counts(steps: list[Step], record: JobRecord, world: World) -> Iterator[str]
         yield f"2: ended {ends} times"
     if commands[Command.SUBMIT] > 1 or steps[0].change != SUBMIT:
         yield "8: stored more than once, or by something else than a submit"
+    if record.attempt != commands[Command.CLAIM] - commands[Command.RELEASE]:
+        yield f"10: attempt {record.attempt} after {commands[Command.CLAIM]} claims"
+    yield from _counts_of_this_life(steps, record, world)
+
+
+def _counts_of_this_life(steps: list[Step], record: JobRecord, world: World) -> Iterator[str]:
+    """A restart begins with nothing on its account."""
+    began = max(
+        (n for n, step in enumerate(steps) if command_of(step) is Command.RESTART), default=0
+    )
+    steps = steps[began:]
+    commands = Counter(command_of(step) for step in steps)
     if record.failures != commands[Command.FAIL]:
         yield f"10: {record.failures} failures counted of {commands[Command.FAIL]}"
     policy = record.retry or world.tasks[record.task].retry if record.task in world.tasks else None
@@ -141,8 +153,6 @@ def _counts(steps: list[Step], record: JobRecord, world: World) -> Iterator[str]
         yield f"10: {record.crashes} crashes counted of {deaths}"
     if record.releases != commands[Command.RELEASE]:
         yield f"10: {record.releases} releases counted of {commands[Command.RELEASE]}"
-    if record.attempt != commands[Command.CLAIM] - record.releases:
-        yield f"10: attempt {record.attempt} after {commands[Command.CLAIM]} claims"
 
 
 def _at_rest(record: JobRecord, world: World) -> Iterator[str]:
