@@ -111,7 +111,7 @@ def _measure(aws: EmbeddedAws, queue: Queue, name: str, count: int, submit: Any)
     aws.reset_requests()
     newest = _all_ended(queue, count + 1)
     worker_cpu = _cpu(worker)
-    worker_requests = _operations(aws, "role")
+    worker_requests = _operations(aws, "workers")
     worker.terminate()
     worker.wait()
     spent = None if warm is None or worker_cpu is None else (worker_cpu - warm) * 1000 / count
