@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from remotejob import CommandRefused, Job, JobNotFound, Queue, RemoteJob, RunningJob, State
+from remotejob.domain import managing
+from remotejob.domain.changes import Change
 from remotejob.domain.ids import new_job_id
-from remotejob.ports import Installation
+from remotejob.ports import Address, Channel, Installation, Refused
 from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation, memory_installation, seeded_entropy
 from remotejob.testing.crashes import Crash
@@ -98,32 +101,32 @@ def test_cancelled_job_does_not_start_and_its_end_is_told(queue: Queue, worker: 
 
 
 def test_running_job_that_is_cancelled_stops_at_its_next_heartbeat(
-    queue: Queue, worker: Simulation, clock: FakeClock
+    installation: Installation, queue: Queue, clock: FakeClock
 ) -> None:
-    told: list[bool] = []
+    worker = Simulation(installation=installation)
+    seen: list[bool] = []
 
-    @worker.tasks.task("long")
-    def long(job: RunningJob) -> str:
+    @worker.tasks.task("work")
+    def work(job: RunningJob) -> str:
         running.cancel()
-        told.append(job.cancelled)
+        seen.append(job.cancelled)
         clock.advance(timedelta(seconds=30))
         worker.beat()
-        told.append(job.cancelled)
+        seen.append(job.cancelled)
         job.check()
         return "never"
 
     running = queue.submit("work")
-    worker.tasks._tasks["work"] = worker.tasks["long"]
     worker.step()
 
-    assert told == [False, True]
+    assert seen == [False, True]
     assert running.refresh().state is State.CANCELLED
     assert running.record.lease_ms is None
 
 
 @pytest.mark.parametrize("end", ["fail", "cancel"])
 def test_restarted_job_runs_again(
-    queue: Queue, worker: Simulation, clock: FakeClock, end: str
+    installation: Installation, queue: Queue, worker: Simulation, clock: FakeClock, end: str
 ) -> None:
     job = queue.submit("work", data=end)
     if end == "cancel":
@@ -132,10 +135,10 @@ def test_restarted_job_runs_again(
     ended = job.refresh().state
     clock.advance(MINUTE)
 
-    worker.tasks._tasks.clear()
-    worker.tasks.task("work")(lambda job: "again")
+    mended = Simulation(installation=installation)
+    mended.tasks.task("work")(lambda job: "again")
     job.restart()
-    work_off(worker)
+    work_off(mended)
 
     assert ended in (State.FAILED, State.CANCELLED)
     assert job.refresh().result == "again"
@@ -152,13 +155,51 @@ def test_restart_tells_the_end_first_where_nobody_has(
 
     job.restart()
 
-    from remotejob.ports import Address, Channel
+    assert told(installation) == [job.id]
+    assert job.state is State.WAITING
 
-    told = installation.messages.receive(
+
+def test_cancelled_job_is_told_without_any_worker(installation: Installation, queue: Queue) -> None:
+    job = queue.submit("work").cancel()
+
+    assert told(installation) == [job.id]
+    assert job.record.owed is None
+
+
+def test_restart_is_refused_while_an_end_is_owed(
+    installation: Installation, queue: Queue, worker: Simulation, clock: FakeClock
+) -> None:
+    job = queue.submit("work", data="fail")
+    (message,) = worker.receive()
+    worker.attendant.attend(message)  # and dies before it settles
+    owing = job.refresh().record
+
+    change = managing.restart(owing, now_ms=clock.now_ms())
+
+    assert installation.store.update(change) == Refused(owing)
+
+
+@pytest.mark.parametrize("build", [managing.pause, managing.cancel])
+def test_change_built_on_an_older_record_sets_no_time_back(
+    installation: Installation,
+    queue: Queue,
+    clock: FakeClock,
+    build: Callable[..., Change],
+) -> None:
+    job = queue.submit("work")
+    older = build(job.record, now_ms=clock.now_ms())
+    clock.advance(MINUTE)
+    newer = job.pause().resume().record
+
+    assert installation.store.update(older) == Refused(newer)
+
+
+def told(installation: Installation) -> list[str]:
+    """Ids of the jobs that are told to have failed or been cancelled."""
+    messages = installation.messages.receive(
         Address("default", Channel.FAILED), limit=10, wait=timedelta(0), hidden=MINUTE
     )
-    assert [job.id in message.body for message in told] == [True]
-    assert job.state is State.WAITING
+    return [json.loads(message.body)["id"] for message in messages]
 
 
 COMMANDS: dict[str, Callable[[Job], Any]] = {
