@@ -1,0 +1,107 @@
+"""Tasks for everyday work, safe to give to whoever may submit.
+
+    from remotejob import builtin, task
+
+    builtin.register()                                    # all, in the worker's tasks module
+    task("fetch")(builtin.fetch)                          # or one, under a name of your choice
+    task("fetch-internal")(builtin.Fetch(allow=("files.internal",)).run)
+
+What a task may do is said by whoever registers it, with `Fetch(...)`, `Untar(...)` and the like.
+Nothing in a job's data can widen that.
+
+Source: forerunner, `lib/builtins/tasks`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from remotejob import tasks
+from remotejob.builtin.fetching import Fetch
+from remotejob.builtin.hrefs import GetHrefs
+from remotejob.builtin.keys import key_map, ping
+from remotejob.builtin.packing import TarGz
+from remotejob.builtin.plucking import PluckData
+from remotejob.builtin.refusals import BadData, BadFile, FetchFailed, FetchRefused
+from remotejob.builtin.unpacking import Untar
+from remotejob.builtin.words import WordCount
+from remotejob.domain.errors import InvalidName
+from remotejob.tasks import Registry
+from remotejob.worker.running import RunningJob
+
+__all__ = [
+    "TASKS",
+    "BadData",
+    "BadFile",
+    "Fetch",
+    "FetchFailed",
+    "FetchRefused",
+    "GetHrefs",
+    "PluckData",
+    "TarGz",
+    "Untar",
+    "WordCount",
+    "fetch",
+    "get_hrefs",
+    "key_map",
+    "ping",
+    "pluck_data",
+    "register",
+    "targz",
+    "untar",
+    "word_count",
+]
+
+fetch: Final = Fetch().run
+get_hrefs: Final = GetHrefs().run
+pluck_data: Final = PluckData().run
+targz: Final = TarGz().run
+untar: Final = Untar().run
+word_count: Final = WordCount().run
+
+TASKS: Final[Mapping[str, Callable[[RunningJob], dict[str, Any]]]] = MappingProxyType(
+    {
+        "fetch": fetch,
+        "get_hrefs": get_hrefs,
+        "key_map": key_map,
+        "ping": ping,
+        "pluck_data": pluck_data,
+        "targz": targz,
+        "untar": untar,
+        "word_count": word_count,
+    }
+)
+"""All of them, by the names forerunner gave them."""
+
+Options = Fetch | GetHrefs | PluckData | TarGz | Untar | WordCount
+
+
+def register(
+    registry: Registry = tasks.registry,
+    *options: Options,
+    names: Iterable[str] = tuple(TASKS),
+) -> None:
+    """Register the tasks of these names, with the options given in the place of the defaults.
+
+        builtin.register(registry, Fetch(allow=("10.1.0.0/16",)), names=("fetch", "targz"))
+
+    Raises: InvalidName, when there is no such task, when options are given for a task that is not
+    named, or when a name is taken.
+    """
+    chosen = dict.fromkeys(names)
+    for name in chosen:
+        if name not in TASKS:
+            close = difflib.get_close_matches(name, TASKS, n=1)
+            hint = f" (there is {close[0]!r})" if close else f"; there are {', '.join(TASKS)}"
+            raise InvalidName(f"no built-in task is called {name!r}{hint}")
+    special = {one.name: one.run for one in options}
+    if len(special) < len(options) or not special.keys() <= chosen.keys():
+        raise InvalidName(
+            f"options are given for {', '.join(one.name for one in options)}, and "
+            f"{', '.join(chosen) or 'nothing'} is registered: give them once for each task named"
+        )
+    for name in chosen:
+        registry.task(name)(special.get(name, TASKS[name]))

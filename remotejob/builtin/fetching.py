@@ -1,0 +1,169 @@
+"""`fetch`: download files."""
+
+from __future__ import annotations
+
+import ssl
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.client import HTTPResponse
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Final
+from urllib.parse import unquote, urljoin, urlsplit
+
+from remotejob.builtin import guard, http
+from remotejob.builtin.fields import data_of, shown, text, texts
+from remotejob.builtin.files import inside, whole
+from remotejob.builtin.guard import Guard, Resolve
+from remotejob.builtin.http import Deadline
+from remotejob.builtin.refusals import FetchFailed, FetchRefused
+from remotejob.composing import hand_on
+from remotejob.domain.errors import InvalidData
+from remotejob.worker.running import RunningJob
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_LONGEST_NAME: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetch:
+    """What a fetch may do. The operator says so when registering; no job's data can."""
+
+    name: ClassVar[str] = "fetch"
+
+    allow: tuple[str, ...] = ()
+    """Hosts and networks that need not be public: `"files.internal"`, `"10.1.0.0/16"`."""
+    ports: tuple[int, ...] = (80, 443)
+    max_bytes: int = 1 << 30
+    """Of all files of a job."""
+    max_files: int = 100
+    max_redirects: int = 5
+    """For each file."""
+    timeout: timedelta = timedelta(minutes=10)
+    """For all files of a job; the system's resolver keeps time by itself."""
+    ca_file: Path | None = None
+    """Certificates to trust in the place of the system's."""
+    resolve: Resolve = field(default=guard.system_resolve, repr=False)
+    """How hosts are resolved."""
+
+    def __post_init__(self) -> None:
+        guard.allowed(self.allow)
+        for key in ("max_bytes", "max_files"):
+            if getattr(self, key) < 1:
+                raise InvalidData(f"Fetch({key}={getattr(self, key)!r}): use a number from 1")
+        if self.max_redirects < 0:
+            raise InvalidData(f"Fetch(max_redirects={self.max_redirects!r}): use a number from 0")
+        if self.timeout <= timedelta(0):
+            raise InvalidData(f"Fetch(timeout={self.timeout!r}) leaves it no time")
+        if not self.ports or not all(0 < port < 65536 for port in self.ports):
+            raise InvalidData(f"Fetch(ports={self.ports!r}): use numbers from 1 to 65535")
+
+    def run(self, job: RunningJob) -> dict[str, Any]:
+        """Download `origin`, a URL or a list of URLs, into the folder `destination`.
+
+        Returns `location`, the files' names in the run's folder, and `urls`, where each was found
+        after redirects.
+
+        Raises: BadData; FetchRefused, when an address may not be fetched; FetchFailed.
+        Source: forerunner, `lib/builtins/tasks/fetch.js`.
+        """
+        data = data_of(job)
+        origins = texts(data, "origin", most=self.max_files)
+        folder = job.folder()
+        into = ""
+        if data.get("destination") is not None:
+            into = text(data, "destination", default="").rstrip("/") + "/"
+            inside(folder, into.rstrip("/")).mkdir(parents=True, exist_ok=True)
+        downloads = _Downloads(self)
+        names: list[str] = []
+        urls: list[str] = []
+        for origin in origins:
+            name = _free_name(folder, into, origin)
+            with whole(inside(folder, name)) as part:
+                urls.append(downloads.download(job, origin, part))
+            names.append(name)
+            job.progress(len(names), len(origins))
+        hand_on(job, names)
+        return {"location": names, "urls": urls}
+
+
+class _Downloads:
+    """The downloads of one job, which share its limits."""
+
+    def __init__(self, options: Fetch) -> None:
+        hosts, networks = guard.allowed(options.allow)
+        self._guard = Guard(
+            hosts=hosts,
+            networks=networks,
+            ports=frozenset(options.ports),
+            resolve=options.resolve,
+        )
+        self._options = options
+        self._deadline = Deadline(options.timeout.total_seconds())
+        self._bytes_left = options.max_bytes
+        self._tls = ssl.create_default_context(cafile=options.ca_file)
+
+    def download(self, job: RunningJob, origin: str, to: Path) -> str:
+        """Write a URL's content to a file; return where it was found in the end."""
+        url = origin
+        for _ in range(self._options.max_redirects + 1):
+            target = self._guard.admit(url)
+            with http.get(target, deadline=self._deadline, tls=self._tls) as response:
+                next_url = _redirected(url, response)
+                if next_url is None:
+                    _check_status(url, response)
+                    self._bytes_left -= http.save(
+                        response,
+                        to,
+                        most=self._bytes_left,
+                        deadline=self._deadline,
+                        check=job.check,
+                    )
+                    return url
+            url = next_url
+        raise FetchRefused(
+            f"{shown(origin)}: more than {self._options.max_redirects} redirects; "
+            "the operator can allow more with Fetch(max_redirects=...)"
+        )
+
+
+def _redirected(url: str, response: HTTPResponse) -> str | None:
+    location = response.headers.get("Location")
+    if response.status not in _REDIRECTS or location is None:
+        return None
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise FetchRefused(f"{shown(url)}: redirects to {shown(location)}, no URL") from None
+
+
+def _check_status(url: str, response: HTTPResponse) -> None:
+    if not 200 <= response.status < 300:
+        raise FetchFailed(f"{shown(url)}: the answer is {response.status}")
+
+
+def _free_name(folder: Path, into: str, url: str) -> str:
+    """A name for the file: the last part of the URL's path, and a number if that is taken."""
+    try:
+        last = unquote(urlsplit(url).path).rpartition("/")[2]
+    except ValueError:
+        last = ""
+    name = PurePosixPath(_plain(last) or "download")
+    candidates: Iterable[str] = (
+        f"{name.stem}{'' if number == 1 else f'-{number}'}{name.suffix}"
+        for number in range(1, 1_000_000)
+    )
+    return next(
+        into + candidate for candidate in candidates if not (folder / (into + candidate)).exists()
+    )
+
+
+def _plain(name: str) -> str:
+    """A name as a file may have it: shortened from the left, so that its suffix stays."""
+    plain = "".join(
+        "_" if letter in '/\\:*?"<>|' or unicodedata.category(letter).startswith("C") else letter
+        for letter in name
+    )
+    shortened = plain.encode()[-_LONGEST_NAME:].decode(errors="ignore")
+    return shortened.strip(". ")

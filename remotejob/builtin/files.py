@@ -1,0 +1,99 @@
+"""Files in a run's folder, by their names in it.
+
+Tasks name files to each other by `location`: one name or a list of names, relative to the run's
+folder, so that no job's data reaches beyond that folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from remotejob.builtin.fields import shown, texts
+from remotejob.builtin.refusals import BadData, BadFile
+from remotejob.domain.errors import InvalidName
+from remotejob.domain.naming import check_output_name
+from remotejob.worker.running import RunningJob
+
+MOST_NAMES = 10_000
+
+
+def inside(folder: Path, name: str) -> Path:
+    """Where a name is in a folder; nothing need be there.
+
+    Raises: BadData, when the name or a link would lead out of the folder.
+    """
+    try:
+        check_output_name(name)
+    except InvalidName as problem:
+        raise BadData(f"file name {shown(name)} is refused: {_in_one_line(problem)}") from None
+    if "\\" in name:
+        raise BadData(f"file name {shown(name)} is refused: no backslashes")
+    path = folder / name
+    # a link made by a step of the user's own: reading through it would make it an output
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise BadData(f"file name {shown(name)} is refused: it leads out of the run's folder")
+    return path
+
+
+def sources(job: RunningJob, data: dict[str, Any]) -> list[Path]:
+    """The files a task works on: those of `location`, or else the job's input.
+
+    Raises: BadData, when neither is given; BadFile, when there is no such file.
+    """
+    if data.get("location") is None:
+        if job.input is None:
+            raise BadData(
+                "there is no file to work on: submit the job with a body, or name files "
+                "of the run's folder in data['location'], as `fetch` does"
+            )
+        return [job.download()]
+    folder = job.folder()
+    paths = []
+    for name in texts(data, "location", most=MOST_NAMES):
+        path = inside(folder, name)
+        if not path.exists():
+            raise BadFile(f"location {shown(name)}: the run's folder has no such file")
+        paths.append(path)
+    return paths
+
+
+def one_source(job: RunningJob, data: dict[str, Any]) -> Path:
+    """The one file a task works on.
+
+    Raises: as `sources`; BadData, when there are more.
+    """
+    paths = sources(job, data)
+    if len(paths) != 1:
+        raise BadData(f"location lists {len(paths)} files: the task takes one")
+    return regular(paths[0])
+
+
+def regular(path: Path) -> Path:
+    """Raises: BadFile, unless it is a file."""
+    if not path.is_file():
+        raise BadFile(f"{shown(path.name)} is not a file")
+    return path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A path to write to; what is there becomes `path` if all goes well, and is gone if not.
+
+    Raises: BadData, when `path` is there already.
+    """
+    if path.exists():
+        raise BadData(f"{shown(path.name)} is in the run's folder already: choose another name")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name[:40]}.part")
+    try:
+        yield part
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _in_one_line(problem: Exception) -> str:
+    return shown(str(problem))

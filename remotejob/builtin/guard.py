@@ -1,0 +1,245 @@
+"""Which addresses a fetch may reach: public ones, and those the operator allows.
+
+Job data comes from anybody who may submit. A worker stands inside the operator's network and
+beside its credentials, so a URL is a way in unless every address it leads to is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from remotejob.builtin.fields import shown
+from remotejob.builtin.refusals import FetchFailed, FetchRefused
+from remotejob.domain.errors import InvalidData
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Resolve = Callable[[str, int], Sequence[str]]
+"""The addresses of a host, for a port."""
+
+_LONGEST_URL: Final = 4096
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?")
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_V4_COMPATIBLE: Final = IPv6Network("::/96")
+
+_NEVER_PUBLIC: Final[tuple[Network, ...]] = tuple(
+    ip_network(text)
+    for text in (
+        # what some Pythons' `is_global` lets pass (CVE-2024-4032, and newer registrations)
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "64:ff9b:1::/48",
+        "2001::/23",
+        "3fff::/20",
+        "5f00::/16",
+        "fec0::/10",
+    )
+)
+_TEREDO: Final = IPv6Network("2001::/32")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What to connect to, and what to ask for there."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    """With the query."""
+    addresses: tuple[str, ...]
+    """Looked at, all of them: connect to these, and never resolve the name again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guard:
+    """The rules of one operator."""
+
+    hosts: frozenset[str]
+    """Hosts that may be at private addresses, though never at link-local ones."""
+    networks: tuple[Network, ...]
+    """Networks that may be reached, whatever is in them."""
+    ports: frozenset[int]
+    resolve: Resolve = field(repr=False)
+
+    def admit(self, url: str) -> Target:
+        """Look at a URL and at every address its host has.
+
+        Raises: FetchRefused; FetchFailed, when the host has no address now.
+        """
+        scheme, host, port, path = _parted(url)
+        if port not in self.ports:
+            raise FetchRefused(
+                f"{shown(url)}: port {port} is not one of {sorted(self.ports)}; "
+                "the operator can add it to Fetch(ports=...)"
+            )
+        addresses = _parsed(host, self.resolve(host, port))
+        for address in addresses:
+            if not self._allowed(host, address):
+                # the address is not named: whoever submits shall not map the network with us
+                raise FetchRefused(
+                    f"{shown(url)}: its host has an address that is not public; "
+                    "the operator can add it to Fetch(allow=...)"
+                )
+        return Target(
+            scheme=scheme,
+            host=host,
+            port=port,
+            path=path,
+            addresses=tuple(str(address) for address in addresses),
+        )
+
+    def _allowed(self, host: str, address: Address) -> bool:
+        plain = _unmapped(address)
+        if any(plain in network for network in self.networks if network.version == plain.version):
+            return True
+        if host.rstrip(".") in self.hosts:
+            return is_public(address) or (plain.is_private and not _is_beside_us(plain))
+        return is_public(address)
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address, and each IPv4 address written inside it, is a public host's."""
+    return all(_is_public_itself(one) for one in (address, *_embedded(address)))
+
+
+def _is_public_itself(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and (
+        address in _NAT64 or address.ipv4_mapped is not None or address in _TEREDO
+    ):
+        return True  # as public as what is inside
+    return (
+        address.is_global
+        and not address.is_multicast
+        and not address.is_reserved
+        and not address.is_unspecified
+        and not any(
+            address in network for network in _NEVER_PUBLIC if network.version == address.version
+        )
+    )
+
+
+def _embedded(address: Address) -> Iterator[IPv4Address]:
+    """The IPv4 addresses that packets to this address may end at."""
+    if isinstance(address, IPv4Address):
+        return
+    if address in _NAT64 or address in _V4_COMPATIBLE:
+        yield IPv4Address(int(address) & 0xFFFF_FFFF)
+    if address.ipv4_mapped is not None:
+        yield address.ipv4_mapped
+    if address.sixtofour is not None:
+        yield address.sixtofour
+    if address.teredo is not None:
+        yield from address.teredo
+
+
+def _unmapped(address: Address) -> Address:
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped
+
+
+def _is_beside_us(address: Address) -> bool:
+    """Whether it is this machine or its metadata service, which hands out credentials."""
+    return (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_unspecified
+        or address == IPv6Address("fd00:ec2::254")
+        or address == IPv6Address("fd00:ec2::23")
+    )
+
+
+def _parsed(host: str, found: Sequence[str]) -> list[Address]:
+    if not found:
+        raise FetchFailed(f"host {shown(host)} has no address")
+    try:
+        return [ip_address(text) for text in found]
+    except ValueError:
+        raise FetchRefused(f"host {shown(host)} has an address that is none") from None
+
+
+def _parted(url: str) -> tuple[str, str, int, str]:
+    if len(url) > _LONGEST_URL:
+        raise FetchRefused(f"{shown(url)}: {_LONGEST_URL} characters at most")
+    if any(letter <= " " or letter in "\\\x7f" for letter in url):
+        raise FetchRefused(f"{shown(url)}: no spaces, control characters or backslashes")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = _ascii_host(parts.hostname or "")
+    except ValueError:
+        raise FetchRefused(f"{shown(url)} is not a URL") from None
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise FetchRefused(f"{shown(url)}: use http or https")
+    if "@" in parts.netloc:
+        # not shown: it may hold a password
+        raise FetchRefused("the URL holds a user name or password: take it out")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
+    query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
+    return (
+        parts.scheme,
+        host,
+        _DEFAULT_PORTS[parts.scheme] if port is None else port,
+        f"{path}?{query}" if query else path,
+    )
+
+
+def _ascii_host(host: str) -> str:
+    """Raises: ValueError, when it is neither a name nor an address."""
+    if "%" in host:  # a network card of this machine
+        raise ValueError(host)
+    if ":" in host:
+        return str(IPv6Address(host))
+    name = host if host.isascii() else host.encode("idna").decode()
+    if not _HOST.fullmatch(name.lower()):
+        raise ValueError(host)
+    return name.lower()
+
+
+def system_resolve(host: str, port: int) -> list[str]:
+    """The addresses the system knows of a host.
+
+    Raises: FetchFailed.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as problem:
+        raise FetchFailed(f"host {shown(host)} cannot be resolved: {problem}") from None
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+def allowed(entries: Sequence[str]) -> tuple[frozenset[str], tuple[Network, ...]]:
+    """Hosts and networks, told apart.
+
+    Raises: InvalidData, when an entry is neither.
+    """
+    hosts: set[str] = set()
+    networks: list[Network] = []
+    for entry in entries:
+        try:
+            networks.append(ip_network(entry))
+            continue
+        except ValueError:
+            name = entry.lower().rstrip(".")
+        if "/" in entry or not _HOST.fullmatch(name) or name.replace(".", "").isdecimal():
+            raise InvalidData(
+                f"allow: {entry!r} is neither a host name nor a network such as '10.1.0.0/16', "
+                "whose bits after the prefix are zero"
+            )
+        hosts.add(name)
+    return frozenset(hosts), tuple(networks)

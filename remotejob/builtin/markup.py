@@ -1,0 +1,158 @@
+"""Reads the tags of an HTML page, in time that grows with its length and no faster.
+
+Not `html.parser`: on markup made for that its time grows with the square (CVE-2025-6069).
+Source: WHATWG HTML, 13.2.5 Tokenization, as far as tags and their attributes go.
+"""
+
+from __future__ import annotations
+
+import codecs
+import html
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from remotejob.builtin.refusals import BadFile
+
+_TAG: Final = re.compile(r"</?[A-Za-z]|<!--|<[!?/]")
+_TAG_NAME: Final = re.compile(r"[^\s/>]+")
+_SPACE: Final = re.compile(r"[\s/]*")
+_ATTRIBUTE_NAME: Final = re.compile(r"[^\s/>=][^\s/>=]*|=[^\s/>=]*")
+_EQUALS: Final = re.compile(r"\s*=\s*")
+_UNQUOTED: Final = re.compile(r"[^\s>]*")
+_CHARSET: Final = re.compile(rb"charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_.:-]{1,40})")
+
+_TEXT_ONLY: Final = frozenset(
+    {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"}
+)
+"""Elements whose content holds no tags."""
+
+_WITH_REFERENCES: Final = frozenset({"textarea", "title"})
+"""Those of them in which `&amp;` is `&`."""
+
+_CHECK_EVERY: Final = 1000
+_MOST_ATTRIBUTES: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tag:
+    """A start or end tag."""
+
+    name: str
+    """In small letters."""
+    attributes: dict[str, str]
+    closing: bool
+    text_only: str = ""
+    """What stands in an element whose content is text alone."""
+
+
+def tags(page: str, *, check: Callable[[], None]) -> Iterator[Tag | str]:
+    """The tags of a page, and the text between them.
+
+    Raises: BadFile, when a tag has attributes without end; whatever `check` raises.
+    """
+    at = 0
+    for count in range(len(page) + 1):
+        if count % _CHECK_EVERY == 0:
+            check()
+        found = _TAG.search(page, at)
+        if found is None:
+            break
+        if found.start() > at:
+            yield _unescaped(page[at : found.start()])
+        opening = found[0]
+        if opening in ("<!", "<?", "</", "<!--"):
+            end = "-->" if opening == "<!--" else ">"
+            at = _after(page, end, found.end())
+            continue
+        tag, at = _read_tag(page, found.start() + (2 if opening[1] == "/" else 1), opening)
+        if tag is None:
+            return  # the page ends within it
+        if tag.name in _TEXT_ONLY and not tag.closing:
+            inner = at
+            at = _closing_tag(page, tag.name, at)
+            text = page[inner:at]
+            if tag.name in _WITH_REFERENCES:
+                text = _unescaped(text)
+            tag = Tag(name=tag.name, attributes=tag.attributes, closing=False, text_only=text)
+        yield tag
+    if at < len(page):
+        yield _unescaped(page[at:])
+
+
+def _after(page: str, end: str, start: int) -> int:
+    """Behind the next `end`; behind the page if there is none, which is the last to be looked for.
+
+    So what is not there is looked for once, whatever the page repeats.
+    """
+    at = page.find(end, start)
+    return len(page) if at < 0 else at + len(end)
+
+
+def _closing_tag(page: str, name: str, start: int) -> int:
+    found = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(page, start)
+    return len(page) if found is None else found.start()
+
+
+def _read_tag(page: str, at: int, opening: str) -> tuple[Tag | None, int]:
+    """A tag from its name on, and where it ends; None if the page ends first."""
+    name = _TAG_NAME.match(page, at)
+    assert name is not None
+    attributes: dict[str, str] = {}
+    at = name.end()
+    for _ in range(_MOST_ATTRIBUTES):
+        at = _end(_SPACE, page, at)
+        if at >= len(page):
+            return None, at
+        if page[at] == ">":
+            tag = Tag(name=name[0].lower(), attributes=attributes, closing=opening[1] == "/")
+            return tag, at + 1
+        end = _end(_ATTRIBUTE_NAME, page, at)
+        key = page[at:end].lower()
+        equals = _EQUALS.match(page, end)
+        value, at = ("", end) if equals is None else _value(page, equals.end())
+        # the first of a name counts, as in browsers
+        attributes.setdefault(key, value)
+    raise BadFile(f"a tag has more than {_MOST_ATTRIBUTES} attributes")
+
+
+def _value(page: str, at: int) -> tuple[str, int]:
+    if at < len(page) and page[at] in "\"'":
+        end = page.find(page[at], at + 1)
+        if end < 0:
+            return "", len(page)
+        return _unescaped(page[at + 1 : end]), end + 1
+    end = _end(_UNQUOTED, page, at)
+    return _unescaped(page[at:end]), end
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return html.unescape(text)
+    except ValueError:  # a numeric reference of thousands of digits
+        return text
+
+
+def _end(pattern: re.Pattern[str], page: str, at: int) -> int:
+    found = pattern.match(page, at)
+    return at if found is None else found.end()
+
+
+def decoded(page: bytes, *, encoding: str | None, safe: Callable[[str], str]) -> str:
+    """A page as text: in `encoding`, or what its first bytes say, or UTF-8.
+
+    What cannot be decoded is replaced, as in browsers. `safe` refuses encodings.
+    """
+    if encoding is not None:
+        return page.decode(safe(encoding), errors="replace")
+    if page.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return page.decode("utf-16", errors="replace")
+    declared = _CHARSET.search(page[:1024])
+    if declared is None:
+        return page.decode("utf-8-sig", errors="replace")
+    name = declared[1].decode("ascii")
+    try:
+        return page.decode(safe(name), errors="replace")
+    except ValueError:  # it names what we do not know
+        return page.decode("utf-8-sig", errors="replace")

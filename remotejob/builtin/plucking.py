@@ -1,0 +1,67 @@
+"""`pluck_data`: some of the data, or some of a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from remotejob.builtin import selectors
+from remotejob.builtin.fields import data_of, shown
+from remotejob.builtin.files import one_source
+from remotejob.builtin.keys import keys_of
+from remotejob.builtin.pages import read_page
+from remotejob.builtin.refusals import BadData
+from remotejob.domain.errors import InvalidData
+from remotejob.worker.running import RunningJob
+
+_MOST_SELECTORS: Final = 50
+_MOST_PARTS: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PluckData:
+    """How much of a page may be plucked. The operator says so when registering."""
+
+    name: ClassVar[str] = "pluck_data"
+
+    max_bytes: int = 5 << 20
+    """Of the page."""
+    max_matches: int = 10_000
+    """Elements."""
+    max_text: int = 5 << 20
+    """Characters, of all elements; text in two of them counts twice."""
+
+    def __post_init__(self) -> None:
+        for key in ("max_bytes", "max_matches", "max_text"):
+            if getattr(self, key) < 1:
+                raise InvalidData(f"PluckData({key}={getattr(self, key)!r}): use a number from 1")
+
+    def run(self, job: RunningJob) -> dict[str, Any]:
+        """Return what is asked for and nothing else: `keys` of the data, or `selectors` of a page.
+
+        `keys` is a list; the values are those of `source`, or of the data itself. `selectors` are
+        CSS selectors by key; the page is `location` or the job's input, and each key gets a list
+        of the texts of the elements found.
+
+        Raises: BadData, when a key is not there or a selector not understood; BadFile, when the
+        page is beyond the limits.
+        Source: forerunner, `lib/builtins/tasks/pluck_data.js`, which fetches the page itself.
+        """
+        data = data_of(job)
+        if "selectors" not in data:
+            return keys_of(data)
+        asked = data["selectors"]
+        if not isinstance(asked, dict) or not 0 < len(asked) <= _MOST_SELECTORS:
+            raise BadData(
+                f"selectors={shown(asked)}: give a dict of selectors by key, 1 to {_MOST_SELECTORS}"
+            )
+        parsed = []
+        for key, selector in asked.items():
+            if not isinstance(selector, str):
+                raise BadData(f"selectors: {shown(key)} is {shown(selector)}; give text")
+            parsed.append(selectors.parse(selector))
+        if sum(len(chain) for selector in parsed for chain in selector) > _MOST_PARTS:
+            raise BadData(f"selectors: {_MOST_PARTS} parts in all at most; ask for fewer")
+        page = read_page(one_source(job, data), data, max_bytes=self.max_bytes)
+        texts = selectors.Texts(parsed, max_matches=self.max_matches, max_text=self.max_text)
+        return dict(zip(asked, texts.read(page, check=job.check), strict=True))

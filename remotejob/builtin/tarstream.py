@@ -1,0 +1,186 @@
+"""Reads a tar archive from front to back, and takes nothing in it on trust.
+
+Not `tarfile`: its parser has been led into endless loops, quadratic time and paths outside by
+archives made for that (CVE-2024-6232, CVE-2025-8194, CVE-2025-4517), and its filters are only as
+good as the Python at hand. What is read here is files and folders; everything else is refused.
+Source: POSIX.1-2017, pax; GNU tar manual, "Basic Tar Format".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Final
+
+from remotejob.builtin.fields import shown
+from remotejob.builtin.refusals import BadFile
+
+BLOCK: Final = 512
+_LONGEST_EXTENSION: Final = 1 << 16
+"""Bytes of what pax or GNU tar put before a member to say more of it."""
+
+_FILE: Final = (b"0", b"\0", b"7")
+_FOLDER: Final = b"5"
+_PAX: Final = b"x"
+_PAX_FOR_ALL: Final = b"g"
+_GNU_LONG_NAME: Final = b"L"
+_OTHERS: Final = {
+    b"1": "a hard link",
+    b"2": "a symbolic link",
+    b"3": "a character device",
+    b"4": "a block device",
+    b"6": "a pipe",
+    b"K": "a link with a long target",
+    b"S": "a sparse file",
+}
+_PAX_UNDERSTOOD: Final = ("path", "size")
+_PAX_REFUSED: Final = ("linkpath", "GNU.sparse.", "hdrcharset")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A file or a folder, as the archive names it."""
+
+    name: str
+    size: int
+    is_folder: bool
+
+
+class Stream:
+    """An archive's bytes, decompressed, to a limit."""
+
+    def __init__(self, source: BinaryIO, *, most: int, remedy: str) -> None:
+        self._source: Final = source
+        self._left = most
+        self._remedy: Final = remedy
+
+    def read(self, size: int) -> bytes:
+        """Exactly so many bytes.
+
+        Raises: BadFile, when there are fewer, or more in all than allowed.
+        """
+        data = self.read_some(size)
+        while len(data) < size:
+            more = self.read_some(size - len(data))
+            if not more:
+                raise BadFile("the archive is cut short")
+            data += more
+        return data
+
+    def read_some(self, size: int) -> bytes:
+        """Up to so many bytes, and none at the end only."""
+        data = self._source.read(min(size, self._left + 1))
+        if len(data) > self._left:
+            raise BadFile(f"the archive holds more than allowed: {self._remedy}")
+        self._left -= len(data)
+        return data
+
+
+def members(stream: Stream) -> Iterator[Member]:
+    """The members; read the content of each, and its padding, before the next is asked for.
+
+    Raises: BadFile, at whatever is no file and no folder.
+    """
+    said: dict[str, str] = {}
+    while True:
+        header = stream.read(BLOCK)
+        if not any(header):
+            return
+        _check_sum(header)
+        kind, size = header[156:157], _number(header[124:136])
+        if kind in (_PAX, _PAX_FOR_ALL, _GNU_LONG_NAME):
+            said |= _extension(stream, kind, size)
+            continue
+        name = said.get("path") or _name(header)
+        if kind != _FOLDER and kind not in _FILE:
+            what = _OTHERS.get(kind, f"of type {shown(kind.decode('latin-1'))}")
+            raise BadFile(f"{shown(name)} is {what}: only files and folders are unpacked")
+        if "size" in said:
+            size = _decimal(said["size"])
+        # before POSIX, a folder was a file whose name ends in a slash
+        is_folder = kind == _FOLDER or name.endswith("/")
+        if is_folder and size:
+            raise BadFile(f"{shown(name)} is a folder with content")
+        yield Member(name=name, size=size, is_folder=is_folder)
+        said = {}
+
+
+def _extension(stream: Stream, kind: bytes, size: int) -> dict[str, str]:
+    """What a header before a member says of it."""
+    if size > _LONGEST_EXTENSION:
+        raise BadFile(f"the archive has an extended header of {size} bytes")
+    content = stream.read(padded(size))[:size]
+    if kind == _GNU_LONG_NAME:
+        return {"path": _text(_until_nul(content))}
+    said = _pax(content)
+    if said and kind == _PAX_FOR_ALL:
+        raise BadFile("the archive gives all its members one name or size")
+    return said
+
+
+def padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _check_sum(header: bytes) -> None:
+    # the sum is made with spaces in its own place
+    expected = sum(header[:148]) + 8 * ord(" ") + sum(header[156:])
+    if _number(header[148:156]) != expected:
+        raise BadFile("this is no tar archive, or a damaged one")
+
+
+def _number(digits: bytes) -> int:
+    """Octal; or base 256, where its first bit is set."""
+    if digits[0] == 0x80:
+        return int.from_bytes(digits[1:])
+    text = digits.strip(b" \0")
+    if not text:
+        return 0
+    if not all(digit in b"01234567" for digit in text):
+        raise BadFile("this is no tar archive, or a damaged one")
+    return int(text, 8)
+
+
+def _name(header: bytes) -> str:
+    name = _until_nul(header[:100])
+    if header[257:263] == b"ustar\0":
+        prefix = _until_nul(header[345:500])
+        if prefix:
+            name = prefix + b"/" + name
+    return _text(name)
+
+
+def _until_nul(field: bytes) -> bytes:
+    return field.partition(b"\0")[0]
+
+
+def _text(name: bytes) -> str:
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise BadFile(f"the name {shown(name.decode('latin-1'))} is not UTF-8") from None
+
+
+def _pax(content: bytes) -> dict[str, str]:
+    """Records `LENGTH KEY=VALUE\\n`, as far as they are understood."""
+    said: dict[str, str] = {}
+    while content:
+        length, space, _ = content[:12].partition(b" ")
+        if not space or not length.isdigit():
+            raise BadFile("the archive has a damaged extended header")
+        record, content = content[: int(length)], content[int(length) :]
+        key, equals, value = record[len(length) + 1 :].partition(b"=")
+        if len(record) != int(length) or not equals or not value.endswith(b"\n"):
+            raise BadFile("the archive has a damaged extended header")
+        name = _text(key)
+        if name.startswith(_PAX_REFUSED):
+            raise BadFile(f"the archive uses {shown(name)}: only plain files are unpacked")
+        if name in _PAX_UNDERSTOOD:
+            said[name] = _text(value[:-1])
+    return said
+
+
+def _decimal(digits: str) -> int:
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 20):
+        raise BadFile(f"the size {shown(digits)} is no number")
+    return int(digits)

@@ -1,0 +1,241 @@
+"""Compositions: tasks made of steps, run in series by one worker.
+
+    task("download_and_archive")(compose(["fetch", rename_for_targz, "targz"]))
+
+Source: forerunner, `worker.compose`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from remotejob import payloads, tasks
+from remotejob.domain.errors import Fatal, InvalidData, InvalidName, RemoteJobError, RunInterrupted
+from remotejob.tasks import Registry
+from remotejob.worker.running import RunningJob
+
+_MOST_STEPS: Final = 100
+
+
+class StepFailed(RemoteJobError):
+    """A step of a composition failed, and the composition with it."""
+
+
+class StepFailedForGood(StepFailed, Fatal):
+    """A step of a composition raised `Fatal`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """A step that says how far the composition is. Make it with `progress`."""
+
+    done: float
+    total: float
+    message: str | None
+
+    def __post_init__(self) -> None:
+        # as RunningJob.progress: what is refused there is refused here, before any job runs
+        if not 0 <= self.done <= self.total or self.total <= 0 or self.total == float("inf"):
+            raise InvalidData(
+                f"progress({self.done!r}, {self.total!r}): it takes 0 <= done <= total > 0"
+            )
+
+
+def progress(done: float, total: float = 1, *, message: str | None = None) -> Progress:
+    """A step that reports progress, and logs `message` if there is one.
+
+    Raises: InvalidData, unless 0 <= done <= total and total > 0.
+    Source: forerunner, the steps `progress:MESSAGE` of a composition.
+    """
+    return Progress(done=done, total=total, message=message)
+
+
+StepFunction = Callable[[RunningJob, dict[str, Any]], Mapping[str, Any] | None]
+Step = str | StepFunction | Progress
+"""The name of a registered task, a function of the job and the data so far, or `progress(...)`."""
+
+
+class StepJob(RunningJob):
+    """The job as one step of a composition sees it: with the data of the steps before it."""
+
+    def __init__(self, outer: RunningJob, *, data_json: str, share: _Share) -> None:
+        super().__init__(outer._run)
+        self._outer: Final = outer
+        self._data_json: Final = data_json
+        self._share: Final = share
+        self.left: tuple[str, ...] | None = None
+        """Names of the files the step left in the run's folder; None if it made none."""
+
+    @property
+    def data(self) -> Any:
+        """What was given at submit, with all that earlier steps returned; decoded at each call."""
+        return json.loads(self._data_json)
+
+    def progress(self, done: float, total: float = 1) -> None:
+        """Say how far this step is. It counts as this step's share of the composition.
+
+        Raises: as `RunningJob.progress`.
+        """
+        step = Progress(done=done, total=total, message=None)
+        self.check()
+        if self._share.shown:
+            self._outer.progress(self._share.index + step.done / step.total, self._share.total)
+
+    def leave(self, names: Sequence[str]) -> None:
+        """Leave files in the run's folder for later steps, instead of keeping them as outputs."""
+        self.left = tuple(names)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Share:
+    """A step's part in the progress of its composition."""
+
+    index: int
+    total: int
+    shown: bool
+    """Not, when the composition says itself how far it is."""
+
+
+def hand_on(job: RunningJob, names: Sequence[str]) -> None:
+    """Hand on files in the run's folder, by their names in it.
+
+    A step of a composition leaves them to the next; a task run alone keeps them as outputs.
+    When a composition ends, what its last step to hand on files has left is handed on in turn.
+    """
+    if isinstance(job, StepJob):
+        job.leave(names)
+        return
+    folder = job.folder()
+    for name in names:
+        job.output(name, folder / name)
+
+
+def compose(
+    steps: Sequence[Step], *, registry: Registry = tasks.registry
+) -> Callable[[RunningJob], dict[str, Any]]:
+    """A task that runs the steps in series; its result is the job's data with all they returned.
+
+    What a step returns is merged into the data of the next, and a later value replaces an earlier
+    one of the same name. A failing step fails the composition at once. Progress is reported after
+    each step, unless the steps hold a `progress(...)`: then nothing else reports it. The retry
+    policy and timeout of a step's own task do not apply, those of the composition do.
+
+    Raises: InvalidName, when a step is named that the registry does not have (yet); InvalidData,
+    when a step is no step, or there are none. The task raises StepFailed, naming the step, or
+    StepFailedForGood, when the step raised `Fatal`.
+    Source: forerunner, `worker.compose`.
+    """
+    planned = _Plan(steps=tuple(_checked(steps, registry)), registry=registry)
+
+    def composed(job: RunningJob) -> dict[str, Any]:
+        return planned.run(job)
+
+    composed.__qualname__ = f"compose({', '.join(_name(step) for step in planned.steps)})"
+    return composed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    steps: tuple[Step, ...]
+    registry: Registry
+
+    def run(self, job: RunningJob) -> dict[str, Any]:
+        data: Any = job.data
+        if data is None:
+            data = {}
+        if not isinstance(data, dict):
+            raise InvalidData(
+                f"a composition works on named values, and the job's data is {_kind(data)}: "
+                "submit it with a dict as data"
+            )
+        reported = any(isinstance(step, Progress) for step in self.steps)
+        working = [step for step in self.steps if not isinstance(step, Progress)]
+        left: tuple[str, ...] | None = None
+        done = 0
+        for number, step in enumerate(self.steps, 1):
+            job.check()
+            if isinstance(step, Progress):
+                _report(job, step)
+                continue
+            share = _Share(index=done, total=len(working), shown=not reported)
+            try:
+                seen = StepJob(job, data_json=payloads.encode(data, what="the data"), share=share)
+                data |= self._returned(step, seen)
+            except RunInterrupted:
+                raise
+            except Exception as error:
+                raise _failure(error, step, place=f"{number} of {len(self.steps)}") from error
+            left = left if seen.left is None else seen.left
+            done += 1
+            if not reported:
+                job.progress(done, len(working))
+        if left is not None:
+            hand_on(job, left)
+        return data
+
+    def _returned(self, step: str | StepFunction, job: StepJob) -> dict[str, Any]:
+        """What a step returns, as JSON would give it to the next run of the same job."""
+        if isinstance(step, str):
+            returned = self.registry[step].function(job)
+        else:
+            returned = step(job, job.data)
+        if returned is None:
+            return {}
+        if not isinstance(returned, Mapping):
+            raise InvalidData(f"it returned {_kind(returned)}: return a dict to be merged, or None")
+        merged: dict[str, Any] = json.loads(
+            payloads.encode(dict(returned), what="what it returned")
+        )
+        return merged
+
+
+def _report(job: RunningJob, step: Progress) -> None:
+    if step.message is not None:
+        job.log(step.message)
+    job.progress(step.done, step.total)
+
+
+def _failure(error: Exception, step: Step, *, place: str) -> StepFailed:
+    said = str(error) if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
+    kind = StepFailedForGood if isinstance(error, Fatal) else StepFailed
+    return kind(f"step {place}, {_name(step)}: {said}")
+
+
+def _checked(steps: Sequence[Step], registry: Registry) -> Sequence[Step]:
+    if isinstance(steps, str) or not steps:
+        raise InvalidData(f"compose({steps!r}): give a list of steps, at least one")
+    if len(steps) > _MOST_STEPS:
+        raise InvalidData(f"compose: {len(steps)} steps; use {_MOST_STEPS} at most, or nest")
+    for number, step in enumerate(steps, 1):
+        if isinstance(step, str):
+            if step not in registry:
+                close = difflib.get_close_matches(step, registry, n=1)
+                hint = f" (there is {close[0]!r})" if close else ""
+                raise InvalidName(
+                    f"compose: step {number} is task {step!r}, which is not registered{hint}: "
+                    "register it before it is composed"
+                )
+        elif not isinstance(step, Progress) and not callable(step):
+            raise InvalidData(
+                f"compose: step {number} is {_kind(step)}; use the name of a task, a function of "
+                "the job and the data, or progress(done, total)"
+            )
+    if all(isinstance(step, Progress) for step in steps):
+        raise InvalidData("compose: there is nothing but progress to report; add a step that works")
+    return steps
+
+
+def _name(step: Step) -> str:
+    if isinstance(step, str):
+        return repr(step)
+    if isinstance(step, Progress):
+        return "progress"
+    return str(getattr(step, "__name__", type(step).__name__))
+
+
+def _kind(value: object) -> str:
+    return f"of type {type(value).__name__}"
