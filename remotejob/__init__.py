@@ -13,10 +13,16 @@ A worker runs functions that are registered by name:
     def thumbnail(job: RunningJob) -> dict[str, int]: ...
 """
 
+from remotejob.batches.batch import Batch, BatchCounts
 from remotejob.client import Queue, RemoteJob
+from remotejob.composing import StepFailed, StepFailedForGood, compose, progress
+from remotejob.domain.batches import BatchState
 from remotejob.domain.errors import (
     AccessProblem,
+    BatchNotFound,
+    BatchUnfinished,
     CommandRefused,
+    DependencyEnded,
     Fatal,
     InvalidBody,
     InvalidData,
@@ -33,6 +39,7 @@ from remotejob.domain.errors import (
     RemoteJobError,
     RunInterrupted,
     SettingsError,
+    StillRunning,
     StoreUnavailable,
     SystemNotFound,
     TimedOut,
@@ -41,19 +48,43 @@ from remotejob.domain.errors import (
     WaitTimeout,
     WorkerStopping,
 )
-from remotejob.domain.priority import Priority
+from remotejob.domain.priority import Order, Priority
 from remotejob.domain.record import Failure, InputFile, LogLine
+from remotejob.domain.repeat import FOREVER, FOREVER_DATE, Repeat
 from remotejob.domain.retry import Backoff, Retry
 from remotejob.domain.states import State
-from remotejob.job import Job, Output, Outputs
-from remotejob.submitting import Submission
+from remotejob.draft import JobDraft
+from remotejob.hand.options import Urgency
+from remotejob.hand.processor import Processor
+from remotejob.hand.taken import TakenJob
+from remotejob.inbox import Notice
+from remotejob.job import Job
+from remotejob.many import Commanded
+from remotejob.outputs import Output, Outputs
+from remotejob.receipts import Receipt
+from remotejob.replaying import OnError, Replayed
+from remotejob.storing import StoredFile
+from remotejob.submission import Submission
 from remotejob.tasks import task
+from remotejob.why import Reason, Why
+from remotejob.worker.completion import Completion
+from remotejob.worker.presence import WorkerStatus
 from remotejob.worker.running import RunningJob
 
 __all__ = [
+    "FOREVER",
+    "FOREVER_DATE",
     "AccessProblem",
     "Backoff",
+    "Batch",
+    "BatchCounts",
+    "BatchNotFound",
+    "BatchState",
+    "BatchUnfinished",
     "CommandRefused",
+    "Commanded",
+    "Completion",
+    "DependencyEnded",
     "Failure",
     "Fatal",
     "InputFile",
@@ -63,32 +94,51 @@ __all__ = [
     "InvalidName",
     "Job",
     "JobCancelled",
+    "JobDraft",
     "JobFailed",
     "JobNotFound",
     "JobUnfinished",
     "LeaseLost",
     "LogLine",
+    "Notice",
+    "OnError",
+    "Order",
     "Output",
     "OutputNotFound",
     "Outputs",
     "PartlySubmitted",
     "Priority",
+    "Processor",
     "Queue",
     "QueueUnavailable",
+    "Reason",
+    "Receipt",
     "RemoteJob",
     "RemoteJobError",
+    "Repeat",
+    "Replayed",
     "Retry",
     "RunInterrupted",
     "RunningJob",
     "SettingsError",
     "State",
+    "StepFailed",
+    "StepFailedForGood",
+    "StillRunning",
     "StoreUnavailable",
+    "StoredFile",
     "Submission",
     "SystemNotFound",
+    "TakenJob",
     "TimedOut",
     "UnknownQueue",
     "UnknownTask",
+    "Urgency",
     "WaitTimeout",
+    "Why",
+    "WorkerStatus",
     "WorkerStopping",
+    "compose",
+    "progress",
     "task",
 ]

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-import heapq
-import itertools
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from remotejob import submitting
+from remotejob.batches.batch import Batch
+from remotejob.batches.commands import found_batch
+from remotejob.batches.making import make_batch
+from remotejob.batches.sources import Each, Source
+from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
-from remotejob.domain.ids import first_id_at, is_job_id, partition
-from remotejob.domain.record import JobRecord
+from remotejob.domain.ids import is_job_id
+from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
-from remotejob.domain.times import from_ms, span_ms
+from remotejob.draft import JobDraft
+from remotejob.hand.hand import Hand
+from remotejob.hand.queue import QueueByHand
+from remotejob.hooks import command
 from remotejob.job import Job
-from remotejob.names import SHARDS
-from remotejob.ports import Area, Installation, QueueDescription
-from remotejob.submitting import Body, Submission
+from remotejob.listing import listed
+from remotejob.many import Commanded, ManyCommands, failed_jobs
+from remotejob.ports import Area, Installation
+from remotejob.submission import Body, Submission
+from remotejob.why import unable
+from remotejob.worker.presence import WorkerStatus, workers
 
 if TYPE_CHECKING:
     import boto3
 
 
-class RemoteJob:
+class RemoteJob(ManyCommands):
     """One deployed system."""
 
-    def __init__(self, installation: Installation) -> None:
+    def __init__(self, installation: Installation, *, hand: Hand | None = None) -> None:
+        """`hand` holds the jobs that are taken through this client; default one of its own."""
         self._installation = installation
+        self._hand = hand or Hand(installation)
 
     @classmethod
     def connect(cls, system: str = "default", *, session: boto3.Session | None = None) -> RemoteJob:
@@ -65,7 +76,7 @@ class RemoteJob:
         description = self._installation.queues.get(name)
         if description is None:
             raise UnknownQueue(name, known=self._installation.queues)
-        return Queue(description, self._installation)
+        return Queue(description, self._installation, self._hand)
 
     def job(self, job_id: str) -> Job:
         """Raises: InvalidName, when that is no id; JobNotFound."""
@@ -78,6 +89,35 @@ class RemoteJob:
             raise JobNotFound(job_id)
         return Job(record, self._installation)
 
+    def unable(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those of the jobs that wait, and that no worker which is alive can do.
+
+        They wait for a worker that has their task; `Job.why` says when the last one was seen.
+        """
+        given = {job.id: job for job in jobs}
+        records = unable((job.record for job in given.values()), self._installation)
+        return [given[record.id] for record in records]
+
+    def workers(self, queue: str | None = None) -> list[WorkerStatus]:
+        """The workers of a queue, or of all, as they last said: whoever was seen last first.
+
+        Those that stopped or fell silent are remembered for two days; `alive` tells them apart.
+
+        Raises: UnknownQueue.
+        Source: forerunner, `status`.
+        """
+        names = self.queues if queue is None else (self.queue(queue).name,)
+        found = [status for name in names for status in workers(self._installation, name)]
+        return sorted(found, key=lambda status: status.seen_at, reverse=True)
+
+    def batch(self, batch_id: str) -> Batch:
+        """Raises: InvalidName, when that is no id; BatchNotFound."""
+        if not is_batch_id(batch_id):
+            raise InvalidName(
+                f"batch id {batch_id!r}: an id has 'b-' and 26 letters and digits, as map gave it"
+            )
+        return Batch(found_batch(batch_id, self._installation), self._installation)
+
     def jobs(
         self,
         *,
@@ -86,15 +126,11 @@ class RemoteJob:
         since: datetime | None = None,
     ) -> list[Job]:
         """The newest jobs of all queues. See `Queue.jobs`."""
-        return _listed(self._installation, queue=None, state=state, limit=limit, since=since)
+        return listed(self._installation, queue=None, state=state, limit=limit, since=since)
 
 
-class Queue:
+class Queue(QueueByHand):
     """One queue of a system."""
-
-    def __init__(self, description: QueueDescription, installation: Installation) -> None:
-        self._description = description
-        self._installation = installation
 
     @property
     def name(self) -> str:
@@ -105,10 +141,12 @@ class Queue:
         """Names of the tasks its workers run."""
         return self._description.tasks
 
+    @command
     def submit(
         self,
         task: str,
         *,
+        name: str | None = None,
         body: Body | None = None,
         data: Any = None,
         filename: str | None = None,
@@ -117,30 +155,58 @@ class Queue:
         priority: int = 0,
         delay: timedelta | None = None,
         after: datetime | None = None,
+        depends: Sequence[str | Job] = (),
+        resource: str | None = None,
+        tenant: str | None = None,
+        repeat: Repeat | None = None,
+        idempotency_key: str | None = None,
+        idempotency_window: timedelta = timedelta(days=1),
+        cancel_repeats: bool = False,
     ) -> Job:
         """Make a job. Once this returns it is durable, and will run.
 
         `body` is the input: a path, its bytes, or a file open for reading in binary, which is
-        streamed. `data` is anything JSON can write. See `Submission` for the rest.
+        streamed. `data` is anything JSON can write; `name` goes into it, so that what remotejob's
+        programs submit can be given as it is: `submit(task, **data)`. See `Submission` for the
+        rest. `cancel_repeats`: a job that repeats for ever takes the place of those of its task
+        that do.
 
         Raises: InvalidInput, before anything is written.
+        Source: job-collection, `job.save`, for `cancel_repeats`.
         """
         submission = Submission(
             task=task,
             body=body,
-            data=data,
+            data=data if name is None else _named(data, name),
             filename=filename,
             content_type=content_type,
             retry=retry,
             priority=priority,
             delay=delay,
             after=after,
+            depends=depends,
+            resource=resource,
+            tenant=tenant,
+            repeat=repeat,
+            idempotency_key=idempotency_key,
+            idempotency_window=idempotency_window,
         )
+        for_ever = repeat is not None and repeat.times is None
+        if cancel_repeats and not for_ever:
+            raise InvalidData("cancel_repeats is for a job that repeats for ever; give it a repeat")
         record = submitting.submit(
             submission, queue=self._description, installation=self._installation
         )
+        if cancel_repeats:
+            others = [job for job in self._repeating(task) if job.id != record.id]
+            RemoteJob(self._installation).cancel_jobs(others)
         return Job(record, self._installation)
 
+    def new_job(self, task: str, data: Any = None) -> JobDraft:
+        """A job to be put together option by option, and saved."""
+        return JobDraft(self.submit, task, {"data": data})
+
+    @command
     def submit_many(self, submissions: Iterable[Submission]) -> list[Job]:
         """Make many jobs in few requests.
 
@@ -150,6 +216,42 @@ class Queue:
             list(submissions), queue=self._description, installation=self._installation
         )
         return [Job(record, self._installation) for record in records]
+
+    @command
+    def map(
+        self,
+        task: str,
+        source: Source,
+        *,
+        on_complete: str | Submission | None = None,
+        data: Any = None,
+        retry: Retry | None = None,
+        priority: int = 0,
+        tenant: str | None = None,
+        name: str | None = None,
+    ) -> Batch:
+        """Make a batch: a job of each object, line or item of a source. Returns once all are made.
+
+        `source` is `"s3://bucket/prefix/"`, whose bucket is the system's input bucket; a manifest
+        in JSON lines or CSV, by its path or as `"s3://bucket/key.csv"`; or an iterable of data, or
+        of `Submission`s. `data` is each job's data, together with what the source says of it.
+
+        `on_complete` runs when every job of the batch has ended, however: a task's name, or a
+        Submission. Its `data["batch"]` has the batch's id and counts.
+
+        Raises: InvalidInput, before anything is written, but for what an iterator gives later;
+        FileNotFoundError, when there is no such manifest; BatchUnfinished, when some jobs were made
+        and others not.
+        """
+        batch_id = make_batch(
+            Each(task=task, data=data, retry=retry, priority=priority, tenant=tenant),
+            source,
+            on_complete=on_complete,
+            name=name,
+            queue=self._description,
+            installation=self._installation,
+        )
+        return Batch(found_batch(batch_id, self._installation), self._installation)
 
     def jobs(
         self,
@@ -166,56 +268,41 @@ class Queue:
 
         Raises: InvalidName, when there is no such state; InvalidData, without a time zone.
         """
-        return _listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
+        return listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
+
+    def _repeating(self, task: str) -> list[Job]:
+        """Its jobs of a task that have not ended and repeat for ever."""
+        jobs = self.jobs(limit=sys.maxsize)
+        ours = [job for job in jobs if job.task == task and not job.ended]
+        return [job for job in ours if job.repeat is not None and job.repeat.times is None]
+
+    def failed(self) -> list[Job]:
+        """Its failed jobs, of all times."""
+        return list(failed_jobs(self.name, self._installation))
+
+    @command
+    def retry_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
+        """Restart its failed jobs, all or those given.
+
+        Source: redis-dist-job-queue, `retryFailedJobs`.
+        """
+        chosen = self.failed() if jobs is None else jobs
+        return RemoteJob(self._installation).restart_jobs(chosen)
+
+    @command
+    def delete_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
+        """Remove its failed jobs, all or those given.
+
+        Raises: InvalidName.
+        Source: redis-dist-job-queue, `deleteFailedJobs`.
+        """
+        chosen = self.failed() if jobs is None else jobs
+        return RemoteJob(self._installation).remove_jobs(chosen)
 
 
-def _listed(
-    installation: Installation,
-    *,
-    queue: str | None,
-    state: State | str | None,
-    limit: int,
-    since: datetime | None,
-) -> list[Job]:
-    wanted = None if state is None else _state(state)
-    now = from_ms(installation.clock.now_ms())
-    if since is None:
-        since = now - installation.retention
-    elif since.tzinfo is None:
-        raise InvalidData(f"since={since!r}: give it a time zone")
-    since = since.astimezone(UTC)
-    found = (
-        Job(record, installation)
-        for record in _newest_first(installation, since=since, now=now)
-        if (queue is None or record.queue == queue) and (wanted is None or record.state is wanted)
-    )
-    return list(itertools.islice(found, limit))
-
-
-def _newest_first(
-    installation: Installation, *, since: datetime, now: datetime
-) -> Iterator[JobRecord]:
-    """Day by day, the shards of a day merged: they sort by id, and an id begins with time."""
-    # a creator's clock may run a little ahead of ours
-    day = (now + timedelta(minutes=5)).date()
-    oldest = first_id_at(max(0, span_ms(since - from_ms(0))))
-    with ThreadPoolExecutor(SHARDS) as pool:
-        while day >= since.date():
-            # the first page of each shard at the same time: most days are empty, or one page
-            shards = [installation.store.listing(partition(day, shard)) for shard in range(SHARDS)]
-            heads = pool.map(lambda records: list(itertools.islice(records, 1)), shards)
-            streams = [
-                itertools.chain(head, rest) for head, rest in zip(heads, shards, strict=True)
-            ]
-            for record in heapq.merge(*streams, key=lambda record: record.id, reverse=True):
-                if record.id < oldest:
-                    return
-                yield record
-            day -= timedelta(days=1)
-
-
-def _state(state: State | str) -> State:
-    try:
-        return State(state)
-    except ValueError:
-        raise InvalidName(f"state {state!r}: use one of {', '.join(State)}") from None
+def _named(data: Any, name: str) -> dict[str, Any]:
+    if data is not None and not isinstance(data, dict):
+        raise InvalidData(f"name={name!r} with data={data!r}: a name goes into a dict")
+    if data and "name" in data:
+        raise InvalidData(f'name={name!r} and data["name"]={data["name"]!r}: give one of them')
+    return {**(data or {}), "name": name}

@@ -1,48 +1,121 @@
 """What follows from the end of a job, carried out before its message is deleted.
 
-Every step is idempotent: a worker that dies on the way leaves the message, and whoever receives
-it next carries them all out again.
+The status message is sent, jobs that depend on it go on or are cancelled, its locks are let go
+of, the job that repeats it is sent for. Every step is idempotent: a worker that dies on the way
+leaves the message, and whoever receives it next carries them all out again.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from remotejob.batches.counting import count_ended
+from remotejob.depending import follow_edges
 from remotejob.domain.changes import settle
-from remotejob.domain.errors import QueueUnavailable
+from remotejob.domain.errors import AccessProblem, QueueUnavailable
 from remotejob.domain.record import JobRecord
+from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.envelope import status_address, status_body
+from remotejob.hooks import Event
+from remotejob.locking import let_go
 from remotejob.ports import Address, Installation, Outgoing
+from remotejob.sending import send_for
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-def carry_out(records: Sequence[JobRecord], installation: Installation) -> list[JobRecord]:
+def carry_out(
+    records: Sequence[JobRecord],
+    installation: Installation,
+    *,
+    denied: list[AccessProblem] | None = None,
+) -> list[JobRecord]:
     """Carry out the consequences of jobs that have ended; return those that are done with.
 
     Each is carried out by itself: one that is refused does not hold back the others, and is
-    left, with its message or its mark, for another try.
+    left, with its message or its mark, for another try. `denied` gets what these credentials
+    may not do, for a caller who can say so.
     """
+    done: list[JobRecord] = []
+    ended: Sequence[JobRecord] = records
+    while ended:
+        told = _told(ended, installation, denied)
+        cancelled: list[JobRecord] = []
+        seen_to: list[JobRecord] = []
+        for record in ended:
+            followed = _followed(record, cancelled, installation)
+            if not (followed and record.id in told):
+                continue
+            _tell_hooks(record, installation)
+            seen_to.append(record)
+        done += _settled(seen_to, installation)
+        # the end of a job can cancel others, whose end cancels others again
+        ended = cancelled
+    return [record for record in done if record in records]
+
+
+def _told(
+    records: Sequence[JobRecord], installation: Installation, denied: list[AccessProblem] | None
+) -> set[str]:
+    """Send the status messages; the ids of the jobs whose message was taken."""
     by_address: defaultdict[Address, list[JobRecord]] = defaultdict(list)
     for record in records:
         by_address[status_address(record)].append(record)
-    done: list[JobRecord] = []
+    told: set[str] = set()
     for address, ended in by_address.items():
-        told = sent(
-            address, ended, [Outgoing(body=status_body(job)) for job in ended], installation
-        )
-        done += [record for record in told if _settled(record, installation)]
-    return done
+        messages = [Outgoing(body=status_body(job)) for job in ended]
+        told |= {record.id for record in sent(address, ended, messages, installation, denied)}
+    return told
+
+
+def _followed(record: JobRecord, cancelled: list[JobRecord], installation: Installation) -> bool:
+    """Whether everything but the status message was done. A plain job has nothing of it."""
+    steps: list[Callable[[], bool]] = []
+    if record.dependents:
+        steps.append(lambda: _released(record, cancelled, installation))
+    if record.locked:
+        steps.append(lambda: let_go(record, installation))
+    if record.next_id is not None:
+        steps.append(lambda: _sent_next(record, installation))
+    # each of them, also after one that failed
+    outcomes = [_done(step, record) for step in steps]
+    return all(outcomes)
+
+
+def _done(step: Callable[[], bool], record: JobRecord) -> bool:
+    try:
+        return step()
+    except Exception:
+        # one that is refused does not hold back the others
+        log.exception("consequence not carried out; tried again", extra={"job": record.id})
+        return False
+
+
+def _released(record: JobRecord, cancelled: list[JobRecord], installation: Installation) -> bool:
+    cancelled += follow_edges(record, installation)
+    return True
+
+
+def _sent_next(record: JobRecord, installation: Installation) -> bool:
+    assert record.next_id is not None
+    successor = installation.store.get(record.next_id)
+    if successor is not None and successor.attempt == 0 and not successor.terminal:
+        send_for([successor], installation)
+    return True
 
 
 def sent(
-    address: Address, what: Sequence[T], messages: Sequence[Outgoing], installation: Installation
+    address: Address,
+    what: Sequence[T],
+    messages: Sequence[Outgoing],
+    installation: Installation,
+    denied: list[AccessProblem] | None = None,
 ) -> list[T]:
     """Send a message for each of `what`; return those whose message was taken."""
     try:
@@ -53,13 +126,35 @@ def sent(
         if refused is None:
             return []
         return [one for number, one in enumerate(what) if number not in refused]
-    except Exception:
+    except Exception as problem:
+        if denied is not None and isinstance(problem, AccessProblem):
+            denied.append(problem)
         log.exception("messages not sent; they will be tried again", extra={"queue": address})
         return []
     return list(what)
 
 
-def _settled(record: JobRecord, installation: Installation) -> bool:
+def _tell_hooks(record: JobRecord, installation: Installation) -> None:
+    """Last, so that what is tried again tells them once."""
+    if record.state is State.COMPLETED:
+        installation.hooks.tell(Event.COMPLETED, record, installation)
+    elif record.state is State.FAILED:
+        last = record.errors[-1] if record.errors else None
+        installation.hooks.tell(Event.FAILED, record, installation, failure=last)
+    elif record.owed is not None:
+        # whoever cancelled it has told; its message reaches a worker later, or its run winds down
+        installation.hooks.tell(Event.CANCELLED, record, installation)
+
+
+def _settled(records: Sequence[JobRecord], installation: Installation) -> list[JobRecord]:
+    """Note that nothing is owed any more; those of which it is noted."""
+    alone = [record for record in records if record.batch is None or record.owed is None]
+    counting = [record for record in records if not (record.batch is None or record.owed is None)]
+    settled = [record for record in alone if _settled_alone(record, installation)]
+    return settled + count_ended(counting, installation)
+
+
+def _settled_alone(record: JobRecord, installation: Installation) -> bool:
     if record.owed is None:
         return True
     try:

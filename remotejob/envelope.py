@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from remotejob.domain.ids import is_job_id
+from remotejob.domain.priority import Lane, Order
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.ports import Address, Channel
+from remotejob.ports import Address, Channel, QueueDescription
 
 
 class BadMessage(Exception):
@@ -84,5 +86,9 @@ def status_address(record: JobRecord) -> Address:
     return Address(record.queue, Channel.COMPLETED if completed else Channel.FAILED)
 
 
-def pending_address(record: JobRecord) -> Address:
-    return Address(record.queue, Channel(record.lane.value))
+def pending_address(record: JobRecord, queues: Mapping[str, QueueDescription]) -> Address:
+    """The lane of the job's priority, or the one lane of a queue that goes by none."""
+    queue = queues.get(record.queue)
+    weighted = queue is None or queue.order is Order.WEIGHTED
+    lane = record.lane if weighted else Lane.NORMAL
+    return Address(record.queue, Channel(lane.value))

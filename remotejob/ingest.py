@@ -8,18 +8,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from remotejob.domain.changes import Attention
 from remotejob.domain.errors import InvalidName, UnknownQueue
 from remotejob.domain.ids import upload_job_id
+from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.naming import check_file_name
-from remotejob.domain.record import InputFile, JobRecord, attention_key
+from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.hooks import Event
 from remotejob.payloads import encode
-from remotejob.ports import Installation
+from remotejob.ports import Installation, Updated
+from remotejob.sending import send_for
 from remotejob.settings import Settings
-from remotejob.submitting import send_for
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Upload:
 
 
 def ingest(upload: Upload, settings: Settings, installation: Installation) -> JobRecord | None:
-    """Make the job an upload stands for, or none where no route wants it.
+    """Make the job an upload stands for, or none: no route wants it, or its job was removed.
 
     The id follows from the upload, so the same event again meets the same record. The message is
     sent each time: the first delivery may have died between the two.
@@ -92,14 +93,18 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
         data_json=encode(dict(route.data), what="the route's data") if route.data else None,
         input_json=file.to_json(),
     )
-    there = installation.store.put_new(record)
+    outcome = installation.store.put_new(record)
+    about = {"key": upload.key, "job": job_id, "task": route.task}
+    if outcome.record is None:
+        log.info("upload's job was removed; it stays so", extra=about)
+        return None
+    new = isinstance(outcome, Updated)
+    if new:
+        installation.hooks.tell(Event.CREATED, outcome.record, installation)
     # as it was stored: the route may have changed between two deliveries
-    send_for([there or record], installation)
-    log.info(
-        "upload is a job" if there is None else "upload is a job already; sent again",
-        extra={"key": upload.key, "job": job_id, "task": route.task},
-    )
-    return there or record
+    send_for([outcome.record], installation)
+    log.info("upload is a job" if new else "upload is a job already; sent again", extra=about)
+    return outcome.record
 
 
 def _file_name(key: str) -> str:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from remotejob import managing, payloads
 from remotejob.domain.errors import (
     JobFailed,
     JobNotFound,
     JobUnfinished,
-    OutputNotFound,
     WaitTimeout,
 )
 from remotejob.domain.record import (
     Failure,
-    InputFile,
     JobRecord,
     LogLine,
     OutputFile,
@@ -27,130 +24,31 @@ from remotejob.domain.record import (
     output_prefix,
     outputs_from_json,
 )
+from remotejob.domain.repeat import Repeat
+from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
-from remotejob.ports import Area, Installation
+from remotejob.hooks import command, show_jobs_as
+from remotejob.job_view import JobView
+from remotejob.outputs import Output, Outputs
+from remotejob.ports import Area
+from remotejob.repeating import rerun
+from remotejob.why import Reason, why
+
+if TYPE_CHECKING:
+    from remotejob.receipts import Receipt
+    from remotejob.replaying import OnError, Replayed
+    from remotejob.tasks import Task
+    from remotejob.worker.running import RunningJob
 
 LOG_NOTES: Final = "log#"
 """Prefix of the notes that hold lines no longer in the record."""
 
+FAILURE_NOTES: Final = "failure#"
+"""Prefix of the notes that hold the traceback of a run that failed, in their order."""
+
 _FIRST_LOOK: Final = timedelta(milliseconds=100)
 _LONGEST_LOOK: Final = timedelta(seconds=2)
-
-
-class JobView:
-    """What the creator of a job and the task that runs it both see."""
-
-    def __init__(self, record: JobRecord, installation: Installation) -> None:
-        self._record = record
-        self._installation = installation
-
-    @property
-    def id(self) -> str:
-        return self._record.id
-
-    @property
-    def task(self) -> str:
-        return self._record.task
-
-    @property
-    def queue(self) -> str:
-        return self._record.queue
-
-    @property
-    def priority(self) -> int:
-        return self._record.priority
-
-    @property
-    def attempt(self) -> int:
-        """Number of the current or last run, from 1; 0 before the first."""
-        return self._record.attempt
-
-    @property
-    def created_at(self) -> datetime:
-        return from_ms(self._record.created_ms)
-
-    @property
-    def input(self) -> InputFile | None:
-        """The file to work on, if the job has one."""
-        return self._record.input
-
-    @property
-    def filename(self) -> str | None:
-        """Name of the input file, without folders."""
-        file = self._record.input
-        return None if file is None else file.name
-
-    @property
-    def data(self) -> Any:
-        """What was given at submit, decoded anew at each call; None if nothing was.
-
-        Raises: FileNotFoundError, when it was too long for the record and is kept no longer.
-        """
-        record = self._record
-        text = payloads.load_text(
-            self._installation.files, Area.INPUT, record.data_json, record.data_ref
-        )
-        return None if text is None else json.loads(text)
-
-
-class Output:
-    """A file a job made."""
-
-    def __init__(self, file: OutputFile, installation: Installation) -> None:
-        self.name: Final = file.name
-        self.size: Final = file.size
-        """Bytes."""
-        self.etag: Final = file.etag
-        self.content_type: Final = file.content_type
-        self.key: Final = file.key
-        """Where it is in the output bucket."""
-        self._files: Final = installation.files
-
-    def open(self) -> BinaryIO:
-        """A stream of its bytes; close it."""
-        return self._files.open(self._files.bucket(Area.OUTPUT), self.key)
-
-    def download(self, path: Path | str) -> Path:
-        """Copy it to a file, or into a folder under its own name. Returns the file's path.
-
-        Nothing is there until all of it is.
-        """
-        path = Path(path)
-        if path.is_dir():
-            path = path / Path(self.name).name
-        self._files.download(self._files.bucket(Area.OUTPUT), self.key, path)
-        return path
-
-    def __repr__(self) -> str:
-        return f"<Output {self.name} of {self.size} bytes>"
-
-
-class Outputs(Mapping[str, Output]):
-    """The files of the run that completed the job, by name."""
-
-    def __init__(self, outputs: tuple[Output, ...], *, job_id: str, state: State) -> None:
-        self._outputs = {output.name: output for output in outputs}
-        self._job_id = job_id
-        self._state = state
-
-    def __getitem__(self, name: str) -> Output:
-        try:
-            return self._outputs[name]
-        except KeyError:
-            known = ", ".join(self._outputs) or "none"
-            raise OutputNotFound(
-                f"job {self._job_id} is {self._state} and has no output {name!r}; it has {known}"
-            ) from None
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._outputs
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._outputs)
-
-    def __len__(self) -> int:
-        return len(self._outputs)
 
 
 class Job(JobView):
@@ -164,6 +62,16 @@ class Job(JobView):
     def ended(self) -> bool:
         """Whether it has ended: completed, failed or cancelled."""
         return self._record.terminal
+
+    @property
+    def depends(self) -> tuple[str, ...]:
+        """Ids of the jobs it runs after."""
+        return self._record.depends
+
+    @property
+    def next_id(self) -> str | None:
+        """The job that repeats this one, once this one completed."""
+        return self._record.next_id
 
     @property
     def due_at(self) -> datetime | None:
@@ -243,6 +151,14 @@ class Job(JobView):
                 lines[key] = line
         return [lines[key] for key in sorted(lines)]
 
+    def tracebacks(self) -> list[str]:
+        """Of every run that failed, in order of their count; not of those whose worker died.
+
+        Source: job-collection, `failures` of a job document.
+        """
+        notes = self._installation.store.notes(self.id, FAILURE_NOTES)
+        return [text for _name, text in notes]
+
     def refresh(self) -> Job:
         """Read the record again.
 
@@ -254,6 +170,16 @@ class Job(JobView):
         self._record = record
         return self
 
+    def why(self) -> Reason:
+        """Why the job does not run, or that it does: what it waits for at this moment.
+
+        Reads the record again, and whatever else it takes to tell.
+
+        Raises: JobNotFound.
+        """
+        return why(self.refresh()._record, self._installation)
+
+    @command
     def pause(self) -> Job:
         """Keep the job from starting, until it is resumed. A running job cannot be paused.
 
@@ -262,6 +188,7 @@ class Job(JobView):
         self._record = managing.pause(self.id, self._installation)
         return self
 
+    @command
     def resume(self) -> Job:
         """Let a paused job go on, due no earlier than before.
 
@@ -270,21 +197,120 @@ class Job(JobView):
         self._record = managing.resume(self.id, self._installation)
         return self
 
-    def cancel(self) -> Job:
-        """End the job. If it runs, its task is stopped at the next heartbeat.
+    @command
+    def make_ready(self, at: datetime | None = None, *, independent: bool = False) -> Job:
+        """Let a waiting job run now, or at `at`, whatever its time was.
+
+        `independent`: it does not wait for the jobs it depends on either, for it depends on them
+        no more.
+
+        Raises: CommandRefused, unless it is waiting; JobNotFound.
+        Source: job-collection, `job.ready`, with `time` and `force`.
+        """
+        self._record = managing.make_ready(
+            self.id, self._installation, at=at, independent=independent
+        )
+        return self
+
+    @command
+    def cancel(self, *, antecedents: bool = False) -> Job:
+        """End the job, and all that depend on it. If it runs, it is stopped at its next heartbeat.
+
+        `antecedents`: the jobs it depends on, too.
 
         Raises: CommandRefused, when it has ended already; JobNotFound.
         """
-        self._record = managing.cancel(self.id, self._installation)
+        self._record = managing.cancel(self.id, self._installation, antecedents=antecedents)
         return self
 
-    def restart(self) -> Job:
+    @command
+    def restart(
+        self,
+        *,
+        retry: Retry | None = None,
+        antecedents: bool = True,
+        dependents: bool = False,
+    ) -> Job:
         """Run the job again after it failed or was cancelled; its failures count from nothing.
 
-        Raises: CommandRefused; JobNotFound.
+        `retry` replaces its policy. `antecedents`: jobs it depends on that failed or were
+        cancelled are restarted as well. `dependents`: those that were cancelled with it, too.
+
+        Raises: CommandRefused; JobNotFound; DependencyEnded; StillRunning.
+        Source: job-collection, `job.restart`.
         """
-        self._record = managing.restart(self.id, self._installation)
+        self._record = managing.restart(
+            self.id,
+            self._installation,
+            retry=retry,
+            antecedents=antecedents,
+            dependents=dependents,
+        )
         return self
+
+    @command
+    def rerun(self, *, repeat: Repeat | None = None, wait: timedelta = timedelta(0)) -> Job:
+        """Make a new job like this one, which is completed; return the new one.
+
+        It repeats only as asked for here.
+
+        Raises: CommandRefused, unless this one is completed; JobNotFound.
+        Source: job-collection, `job.rerun`.
+        """
+        record = rerun(self.id, self._installation, repeat=repeat, wait=wait)
+        return Job(record, self._installation)
+
+    def receipt(self) -> Receipt:
+        """What the job took so far, as of when it was last read: calls, seconds, about how much."""
+        from remotejob.prices import list_prices
+        from remotejob.receipts import receipt
+
+        queue = self._installation.queues.get(self.queue)
+        return receipt(
+            self._record,
+            now_ms=self._installation.clock.now_ms(),
+            size=None if queue is None else queue.size,
+            prices=list_prices(),
+        )
+
+    @command
+    @command
+    def replay(self, queue: str | None = None) -> Job:
+        """Run a job that has ended again, as a new job with the same data and the same version of
+        its input, on its own queue or another; return the new one.
+
+        Raises: CommandRefused, while it has not ended; JobNotFound; UnknownQueue; UnknownTask;
+        InvalidBody, when that version of the input is kept no longer.
+        """
+        from remotejob.replaying import replay
+
+        return Job(replay(self.id, self._installation, queue=queue), self._installation)
+
+    def replay_here(
+        self,
+        tasks: Mapping[str, Task] | Callable[[RunningJob], Any] | None = None,
+        *,
+        on_error: OnError | str = "keep",
+    ) -> Replayed:
+        """Run the job again in this process and thread, on the same data and version of its input.
+
+        `tasks` is a registry or the function itself; default where `@task` registers. What the
+        task reads is the system's; what it writes stays here, and the system learns nothing.
+
+        Raises: InvalidName, when the task is not there; InvalidBody, when that version of the
+        input is kept no longer; what the task raises, with `on_error="raise"`.
+        """
+        from remotejob.replaying import replay_here
+
+        return replay_here(self._record, self._installation, tasks=tasks, on_error=on_error)
+
+    @command
+    def remove(self) -> None:
+        """Take away the job, which has ended, with its log, its outputs and its own input.
+
+        Raises: CommandRefused, while it has not ended; JobNotFound; StillRunning.
+        """
+        managing.remove(self.id, self._installation)
 
     def wait(self, timeout: timedelta | float | None = None) -> Job:
         """Wait until the job has ended, for `timeout` (seconds if a number) or for ever.
@@ -309,6 +335,9 @@ class Job(JobView):
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} {self.state}>"
+
+
+show_jobs_as(Job)
 
 
 def _reason(record: JobRecord) -> str:

@@ -30,10 +30,22 @@ class Env(StrEnum):
     """The queue this worker serves."""
 
     CONCURRENCY = "REMOTEJOB_CONCURRENCY"
-    """How many jobs this worker runs at a time."""
+    """How many jobs this worker runs at a time, in each of its processes."""
+
+    PROCESSES = "REMOTEJOB_PROCESSES"
+    """How many child processes run the jobs; 0 for the worker's own process."""
+
+    CHILD = "REMOTEJOB_CHILD"
+    """Set by a supervisor for its children alone: the child's number, and its channel."""
 
     TASKS = "REMOTEJOB_TASKS"
     """The module the worker imports to register its tasks."""
+
+    HOOKS = "REMOTEJOB_HOOKS"
+    """A module whose import registers hooks, for the worker and for its supervisor."""
+
+    ABILITIES = "REMOTEJOB_ABILITIES"
+    """The tasks this worker runs, when not all of its queue, with commas between."""
 
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, when not at the root of its code."""
@@ -57,7 +69,7 @@ SYSTEM_VERSION: Final = 1
 
 
 class QueueKey(StrEnum):
-    """Keys of one queue in the system description. All but the tasks are queue URLs."""
+    """Keys of one queue in the system description. Most are queue URLs."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -66,6 +78,12 @@ class QueueKey(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     TASKS = "tasks"
+    ORDER = "order"
+    """Absent where it is by weight."""
+    TENANT_LIMIT = "tenant_limit"
+    """Absent where there is none."""
+    SIZE = "size"
+    """CPU units, MiB and jobs at a time of a worker, in this order: there is little room."""
 
 
 def system_parameter(system: str) -> str:
@@ -92,6 +110,23 @@ class Field(StrEnum):
     UPDATED = "j_updated"
     DUE = "j_due"
     BLOCKED = "j_blocked"
+    PARKED = "j_parked"
+    """The lock a waiting job waits for."""
+    RESOURCE = "j_resource"
+    TENANT = "j_tenant"
+    TENANT_LIMIT = "j_tenant_n"
+    DEPENDS = "j_depends"
+    """Jobs it was submitted to run after, as JSON."""
+    DEPENDENTS = "j_deps"
+    """Present when edges to dependents lie beside the record."""
+    DELAY_DEPENDENTS = "j_deps_ms"
+    REPEAT = "j_repeat"
+    NEXT = "j_next"
+    """The successor of a repeating job that completed."""
+    ORIGIN = "j_origin"
+    """The job this one repeats, reruns or replays."""
+    BATCH = "j_batch"
+    CALLS = "j_calls"
     RUN = "j_run"
     """The fencing token of the current or last claim; it stays in a terminal record."""
     LEASE = "j_lease"
@@ -118,6 +153,25 @@ class Field(StrEnum):
     SWEPT = "j_swept"
     EXPIRES = "j_expires"
     """TTL, seconds since the epoch; absent until nothing is owed."""
+    REMOVED = "j_removed"
+    """On what a removed job leaves behind, when that was."""
+    JOB = "j_job"
+    """On an item beside the records, the job it speaks of."""
+    TOKEN = "j_token"
+    """Tells an item from a later one in its place."""
+    SPENT = "j_spent"
+    """On an edge that was acted on."""
+    TOTAL = "j_total"
+    """Of a batch: how many children were made."""
+    SEALED = "j_sealed"
+    """On a batch all of whose children were made."""
+    STOPPED = "j_stopped"
+    """On a batch that was cancelled before they were."""
+    COMPLETED = "j_n_completed"
+    FAILED = "j_n_failed"
+    CANCELLED = "j_n_cancelled"
+    """How many children of a batch ended so, on one of its counters."""
+    CONTENT = "j_note"
     ATTENTION = "a_kind"
     """Partition key of the attention index, `kind#shard`; absent from most records."""
     ATTENTION_AT = "a_at"

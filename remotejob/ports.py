@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from remotejob.domain.changes import Change
+from remotejob.domain.conditions import Item
 from remotejob.domain.ids import Entropy
+from remotejob.domain.items import Conflict, Key, Step
+from remotejob.domain.priority import Order
 from remotejob.domain.record import JobRecord
+from remotejob.hooks import Hooks, registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,10 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The condition did not hold; this is the record that refused it, if there is one."""
+    """The condition did not hold; this is the record that refused it, if there is one.
+
+    There is none, too, where a job was removed.
+    """
 
     record: JobRecord | None
 
@@ -43,8 +50,8 @@ class Mark:
 class JobStore(Protocol):
     """Where the records are."""
 
-    def put_new(self, record: JobRecord) -> JobRecord | None:
-        """Store a record unless there is one of its id; return the one that was there, or None."""
+    def put_new(self, record: JobRecord) -> Updated | Refused:
+        """Store a record, unless there is one of its id, or was one that has been removed."""
         ...
 
     def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
@@ -64,6 +71,21 @@ class JobStore(Protocol):
 
     def update(self, change: Change) -> Updated | Refused:
         """Make a change if its condition holds, and give back the record it met or made."""
+        ...
+
+    def transact(self, steps: Sequence[Step]) -> Conflict | None:
+        """Carry out all steps, or none; the first that was refused, and what it met.
+
+        Raises: StoreUnavailable, when others were at the same items each time it was tried.
+        """
+        ...
+
+    def item(self, key: Key) -> Item | None:
+        """An item beside the records, strongly consistent."""
+        ...
+
+    def items(self, partition: str, prefix: str) -> Iterator[tuple[str, Item]]:
+        """Names and items of a partition, in order of name, strongly consistent."""
         ...
 
     def attention(self, kind: str, shard: int, *, until_ms: int) -> Iterator[Mark]:
@@ -109,6 +131,9 @@ class Outgoing:
     body: str
     delay: timedelta = timedelta(0)
     """Rounded up to seconds; within the queue's `Capabilities.max_delay`."""
+    group: str | None = None
+    """Whose message it is: groups are served fairly, not in order. As `check_tenant` has it.
+    Source: Amazon SQS Developer Guide, "Amazon SQS fair queues"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +146,9 @@ class Received:
     sent_ms: int
     receives: int
     """How often it was received, this time included."""
+    group: str | None = None
+    together: int = 1
+    """How many messages the request brought that brought this one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,14 +221,28 @@ class Stored:
     size: int
     etag: str
     version: str | None = None
+    content_type: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class ObjectStore(Protocol):
     """Where files are. Bodies stream: no method holds a whole file in memory."""
 
     def put(
-        self, area: Area, key: str, body: bytes | BinaryIO, *, content_type: str | None = None
-    ) -> Stored: ...
+        self,
+        area: Area,
+        key: str,
+        body: bytes | BinaryIO,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Stored:
+        """Store a file; `metadata` as `domain.metadata.check_metadata` lets through."""
+        ...
+
+    def describe(self, area: Area, key: str) -> Stored:
+        """What is known of a file, its newest version. Raises: FileNotFoundError."""
+        ...
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
         """A stream of the file's bytes. Raises: FileNotFoundError."""
@@ -234,11 +276,27 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerSize:
+    """What a worker has, and how many jobs share it."""
+
+    cpu: int
+    """CPU units; 1,024 is one vCPU."""
+    memory_mib: int
+    jobs: int
+    """Jobs it runs at a time, in all its processes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class QueueDescription:
     """What a client knows of a queue."""
 
     name: str
     tasks: tuple[str, ...]
+    order: Order = Order.WEIGHTED
+    tenant_limit: int | None = None
+    """Jobs of one tenant that run at a time; None for no limit."""
+    size: WorkerSize | None = None
+    """Of each of its workers; None where it is not known, such as in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -254,3 +312,5 @@ class Installation:
     queues: Mapping[str, QueueDescription]
     lease: timedelta = field(default=timedelta(seconds=60))
     retention: timedelta = field(default=timedelta(days=30))
+    hooks: Hooks = field(default=registry)
+    """Whom this process tells what happens to jobs."""

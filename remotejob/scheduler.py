@@ -15,17 +15,20 @@ from itertools import islice
 from typing import Final
 
 from remotejob.consequences import carry_out
+from remotejob.depending import recheck
 from remotejob.domain import changes
-from remotejob.domain.changes import Attention
 from remotejob.domain.decisions import CLOCK_SKEW, budget_spent
-from remotejob.domain.record import JobRecord, attention_key
-from remotejob.domain.schedule import GRACE, first_look
+from remotejob.domain.locks import limits_of
+from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.record import JobRecord
+from remotejob.domain.schedule import GRACE, RECHECK, first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.envelope import pending_address
+from remotejob.locking import wake_and_send
 from remotejob.names import SHARDS
 from remotejob.ports import Address, Installation, Updated
-from remotejob.submitting import send_for
+from remotejob.sending import send_for
 
 log = logging.getLogger(__name__)
 
@@ -123,12 +126,37 @@ def _batches(
 
 def _send_waiting(records: list[JobRecord], installation: Installation) -> Counter[str]:
     now = installation.clock.now_ms()
+    hindered = [record for record in records if record.blocked or record.parked]
+    counts = Counter(rechecked=len(hindered))
+    for record in hindered:
+        _recheck(record, now, installation)
+    free = [record for record in records if not (record.blocked or record.parked)]
+    return counts + _send_free(free, installation)
+
+
+def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
+    """Look at what a job waits for besides its time: whoever should have told it may have died."""
+    # moved first: what is found below marks the job anew
+    _move_mark(record, now + span_ms(RECHECK), installation)
+    try:
+        if record.blocked:
+            carry_out(recheck(record, installation), installation)
+        else:
+            for limit in limits_of(record):
+                wake_and_send(limit, installation)
+    except Exception:
+        # one job never holds back the others
+        log.exception("job not looked at", extra={"job": record.id})
+
+
+def _send_free(records: list[JobRecord], installation: Installation) -> Counter[str]:
+    now = installation.clock.now_ms()
     max_delay = installation.messages.capabilities.max_delay
     near = now + span_ms(max_delay)
     due = [
         record
         for record in records
-        if record.state is State.WAITING and not record.blocked and (record.due_ms or now) <= near
+        if record.state is State.WAITING and (record.due_ms or now) <= near
     ]
     unsent, counts = _sent(due, installation)
     for record in records:
@@ -151,6 +179,23 @@ def _rescue_running(records: list[JobRecord], installation: Installation) -> Cou
     return Counter({"rescued": counts["sent"], "expired": expired})
 
 
+def rescue(installation: Installation) -> int:
+    """Send for every running job whose worker fell silent, or fail it; how many there were.
+
+    Jobs that never lived to a heartbeat carry no mark: their message comes back by itself.
+    """
+    now = installation.clock.now_ms()
+    rescued = 0
+    for shard in range(SHARDS):
+        # marks lie a while behind the leases: what is lapsed now may be marked for later
+        marked = _batches(installation, Attention.RUNNING, shard, now + span_ms(_RAREST_LOOK))
+        for batch in marked:
+            lapsed = [record for record in batch if lease_lapsed(record, now)]
+            rescued += len(lapsed)
+            _rescue_running(lapsed, installation)
+    return rescued
+
+
 def _sent(records: list[JobRecord], installation: Installation) -> tuple[set[str], Counter[str]]:
     """Send for jobs, lane by lane; the ids of those whose lane failed, and the counts.
 
@@ -161,7 +206,7 @@ def _sent(records: list[JobRecord], installation: Installation) -> tuple[set[str
     counts: Counter[str] = Counter()
     for record in records:
         if record.queue in installation.queues:
-            lanes[pending_address(record)].append(record)
+            lanes[pending_address(record, installation.queues)].append(record)
         else:
             log.warning("queue %r is not deployed", record.queue, extra={"job": record.id})
             counts["without a queue"] += 1

@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from remotejob.domain.errors import SettingsError
-from remotejob.domain.priority import Priority, priority_named
+from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT, dumps
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 
@@ -68,7 +68,9 @@ class QueueSettings:
 
     tasks: tuple[str, ...]
     concurrency: int = 4
-    """Jobs a worker runs at a time."""
+    """Jobs a worker runs at a time, in each of its processes."""
+    processes: int = 0
+    """Child processes of a worker that run its jobs, to 100; 0 for the worker's own process."""
     max_workers: int = 10
     """Fargate tasks at most. The least is 0."""
     cpu: int = 1024
@@ -76,6 +78,16 @@ class QueueSettings:
     memory_mib: int = 2048
     tasks_module: str = "worker_container.tasks"
     """The module whose import registers the tasks."""
+    hooks_module: str | None = None
+    """A module whose import registers hooks, in workers and in what supervises their children."""
+    order: Order = Order.WEIGHTED
+    tenant_limit: int | None = None
+    """Jobs of one tenant that run at a time, 1 to 50; None for no limit."""
+
+    @property
+    def jobs_at_a_time(self) -> int:
+        """Jobs a worker runs at a time, in all its processes."""
+        return self.concurrency * max(1, self.processes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,10 +195,14 @@ def _queue(name: str, table: _Table) -> QueueSettings:
     settings = QueueSettings(
         tasks=tasks,
         concurrency=table.whole("concurrency", 1, 1000, default=4),
+        processes=table.whole("processes", 0, 100, default=0),
         max_workers=table.whole("max_workers", 1, 1000, default=10),
         cpu=cpu,
         memory_mib=memory,
         tasks_module=table.value("tasks_module", str, default="worker_container.tasks"),
+        hooks_module=table.value("hooks_module", str, default="") or None,
+        order=Order(table.choice("order", [*Order], default=Order.WEIGHTED)),
+        tenant_limit=table.whole_or_none("tenant_limit", 1, 50),
     )
     table.refuse_unknown()
     return settings
@@ -294,6 +310,11 @@ class _Table:
         if not least <= value <= most:
             self.fail(key, value, f"it must be between {least} and {most}")
         return value
+
+    def whole_or_none(self, key: str, least: int, most: int) -> int | None:
+        """None where the key is left out."""
+        self._asked.add(key)
+        return self.whole(key, least, most, default=least) if key in self._values else None
 
     def refuse_unknown(self) -> None:
         for key in self._values:

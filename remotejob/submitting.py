@@ -7,78 +7,32 @@ job, which its lifecycle rule removes, or a job without a message, which the swe
 
 from __future__ import annotations
 
-import io
-import mimetypes
-import os
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 from remotejob import payloads
-from remotejob.domain.changes import Attention
+from remotejob.depending import store_dependent
 from remotejob.domain.errors import (
+    AccessProblem,
     InvalidBody,
-    InvalidData,
     PartlySubmitted,
     QueueUnavailable,
-    UnknownTask,
+    StoreUnavailable,
 )
-from remotejob.domain.ids import new_job_id
-from remotejob.domain.naming import check_file_name
-from remotejob.domain.record import InputFile, JobRecord, attention_key
-from remotejob.domain.retry import Retry
-from remotejob.domain.schedule import first_look
-from remotejob.domain.states import State
-from remotejob.domain.times import from_ms, span_ms, to_ms
-from remotejob.envelope import Pending, pending_address
+from remotejob.domain.items import put_record
+from remotejob.domain.record import InputFile, JobRecord
+from remotejob.hooks import Event
+from remotejob.idempotency import job_under, take_key
 from remotejob.names import INPUT_PREFIX_SUBMITTED
-from remotejob.ports import Address, Area, Installation, Outgoing, QueueDescription
+from remotejob.ports import Area, Installation, QueueDescription
+from remotejob.sending import send_for
+from remotejob.submission import Body, Checked, Submission, check
 
-Body = Path | str | bytes | BinaryIO
-"""The input of a job: a path, its content, or a file open for reading."""
-
-_LARGEST_BODY: Final = 5 * 1024**4
-"""Source: Amazon S3, "Uploading objects": 5 TiB at most."""
-
-_RECORDS_AT_A_TIME: Final = 500
-_LARGEST_PRIORITY: Final = 1_000_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Submission:
-    """One job to be made."""
-
-    task: str
-    data: Any = None
-    """Anything JSON can write."""
-    body: Body | None = None
-    filename: str | None = None
-    """Of the input; default the path's own name, or `input`."""
-    content_type: str | None = None
-    """Of the input; default guessed from the name."""
-    retry: Retry | None = None
-    """Default: the task's own policy."""
-    priority: int = 0
-    delay: timedelta | None = None
-    after: datetime | None = None
-    """Not before this time. Not together with `delay`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Checked:
-    """A submission nothing is wrong with."""
-
-    submission: Submission
-    record: JobRecord
-    data_text: str | None
-    """Data too long for the record."""
-    body: Body | None
-    filename: str
-    content_type: str | None
+RECORDS_AT_A_TIME: Final = 500
+_TRIES: Final = 5
 
 
 def submit(
@@ -89,11 +43,17 @@ def submit(
     Raises: InvalidInput, before anything is written; QueueUnavailable, when the record is stored
     but the message was not taken: the sweep will send it.
     """
-    checked = _check(submission, queue, installation)
-    record = _store_files(checked, installation)
-    # an answer that was lost makes botocore store again, which our own record refuses: fresh ids
-    # belong to nobody else, so a refusal means it is stored
-    installation.store.put_new(record)
+    checked = check(submission, queue=queue, installation=installation)
+    if _by_itself(checked):
+        record = _store_by_itself(checked, installation)
+    else:
+        record = _store_files(checked, installation)
+        # an answer that was lost makes botocore store again, which our own record refuses: fresh
+        # ids belong to nobody else, so a refusal means it is stored
+        installation.store.put_new(record)
+    if record.id == checked.record.id:
+        # else it was there before, under the same key
+        installation.hooks.tell(Event.CREATED, record, installation)
     try:
         send_for([record], installation)
     except Exception as problem:
@@ -110,25 +70,25 @@ def submit_many(
     """Make many jobs, 25 records and ten messages to a request.
 
     Raises: InvalidInput, before anything is written, naming the first that is wrong;
-    PartlySubmitted, when something failed on the way: it says which jobs will run.
+    AccessProblem, when nothing was stored for want of permission; PartlySubmitted, when something
+    else failed, or later: it says which jobs will run.
     """
-    checked = [_check(submission, queue, installation) for submission in submissions]
+    checked = [
+        check(submission, queue=queue, installation=installation) for submission in submissions
+    ]
     stored: list[JobRecord] = []
     refused: list[Submission] = []
     cause: Exception | None = None
-    for start in range(0, len(checked), _RECORDS_AT_A_TIME):
-        batch = checked[start : start + _RECORDS_AT_A_TIME]
-        fresh, cause = _store_batch(batch, installation)
-        stored += fresh
-        ids = {record.id for record in fresh}
-        refused += [one.submission for one in batch if one.record.id not in ids]
-        try:
-            send_for(fresh, installation)
-        except Exception as problem:  # noqa: BLE001 (they are stored: the sweep will send for them)
-            cause = cause or problem
+    for start in range(0, len(checked), RECORDS_AT_A_TIME):
+        page = checked[start : start + RECORDS_AT_A_TIME]
+        made, cause = submit_page(page, installation)
+        stored += [made[number] for number in sorted(made)]
+        refused += [one.submission for number, one in enumerate(page) if number not in made]
         if cause is not None:
-            refused += [one.submission for one in checked[start + _RECORDS_AT_A_TIME :]]
+            refused += [one.submission for one in checked[start + RECORDS_AT_A_TIME :]]
             break
+    if isinstance(cause, AccessProblem) and not stored:
+        raise cause
     if refused or cause is not None:
         why = "" if cause is None else f" ({type(cause).__name__}: {cause})"
         raise PartlySubmitted(
@@ -140,37 +100,87 @@ def submit_many(
     return stored
 
 
-def _store_batch(
-    batch: Sequence[_Checked], installation: Installation
-) -> tuple[list[JobRecord], Exception | None]:
-    """Store jobs; those that are stored, and what went wrong with the others."""
-    records: list[JobRecord] = []
-    try:
-        for one in batch:
-            records.append(_store_files(one, installation))  # noqa: PERF401 (kept when one fails)
-        unstored = set(installation.store.put_fresh(records))
-    except Exception as problem:  # noqa: BLE001 (whatever it was, find out what is stored)
-        there = installation.store.get_many([record.id for record in records])
-        return there, problem
-    return [record for record in records if record.id not in unstored], None
+def submit_page(
+    page: Sequence[Checked], installation: Installation
+) -> tuple[dict[int, JobRecord], Exception | None]:
+    """Store jobs and send for them; those that are stored, by their numbers, and what went wrong.
 
-
-def send_for(records: Sequence[JobRecord], installation: Installation) -> None:
-    """Send the pending messages of jobs, delayed to their due times.
-
-    A job due beyond the queue's longest delay gets none: the scheduler sends it in time.
-
-    Raises: QueueUnavailable.
+    Nothing is raised: those that are stored will run, whatever befell the others.
     """
-    now = installation.clock.now_ms()
-    lanes: defaultdict[Address, list[Outgoing]] = defaultdict(list)
-    for record in records:
-        delay = timedelta(milliseconds=max(0, (record.due_ms or 0) - now))
-        if delay <= installation.messages.capabilities.max_delay:
-            message = Outgoing(body=Pending.of(record).body(), delay=delay)
-            lanes[pending_address(record)].append(message)
-    for address, messages in lanes.items():
-        installation.messages.send(address, messages)
+    made, cause = _store_page(page, installation)
+    fresh = [made[number] for number in sorted(made)]
+    for number in sorted(made):
+        if made[number].id == page[number].record.id:
+            installation.hooks.tell(Event.CREATED, made[number], installation)
+    try:
+        send_for(fresh, installation)
+    except Exception as problem:  # noqa: BLE001 (they are stored: the sweep will send for them)
+        cause = cause or problem
+    return made, cause
+
+
+def _store_page(
+    page: Sequence[Checked], installation: Installation
+) -> tuple[dict[int, JobRecord], Exception | None]:
+    """Store jobs; those that are stored, by their numbers, and what went wrong with the others."""
+    made: dict[int, JobRecord] = {}
+    records: dict[int, JobRecord] = {}
+    try:
+        for number, one in enumerate(page):
+            if _by_itself(one):
+                made[number] = _store_by_itself(one, installation)
+            else:
+                records[number] = _store_files(one, installation)
+        unstored = set(installation.store.put_fresh(list(records.values())))
+    except Exception as problem:  # noqa: BLE001 (whatever it was, find out what is stored)
+        ids = [record.id for record in records.values()]
+        there = {record.id for record in installation.store.get_many(ids)}
+        found = {number: one for number, one in records.items() if one.id in there}
+        return {**made, **found}, problem
+    kept = {number: one for number, one in records.items() if one.id not in unstored}
+    return {**made, **kept}, None
+
+
+def _by_itself(checked: Checked) -> bool:
+    """Whether it is stored in a transaction of its own."""
+    return bool(checked.depends) or checked.submission.idempotency_key is not None
+
+
+def _store_by_itself(checked: Checked, installation: Installation) -> JobRecord:
+    """Store a job with its key and its edges; or find the one that has the key.
+
+    Raises: DependencyEnded.
+    """
+    submission, queue = checked.submission, checked.record.queue
+    key, record = submission.idempotency_key, None
+    for _ in range(_TRIES):
+        gone, others = "", []
+        if key is not None:
+            there, gone = job_under(key, queue, installation)
+            if there is not None:
+                return there
+        if record is None:
+            record = _store_files(checked, installation)
+        if key is not None:
+            step = take_key(
+                key,
+                queue,
+                record.id,
+                window=submission.idempotency_window,
+                gone=gone,
+                now_ms=installation.clock.now_ms(),
+            )
+            others.append(step)
+        stored = store_dependent(
+            record, checked.depends, installation, storing=put_record, others=others
+        )
+        if stored is not None:
+            return stored
+        there = installation.store.get(record.id)
+        if there is not None:
+            # our own write, whose answer was lost
+            return there
+    raise StoreUnavailable(f"the key {key!r} changed hands each of {_TRIES} times; submit again")
 
 
 def input_key(job_id: str, name: str) -> str:
@@ -178,139 +188,7 @@ def input_key(job_id: str, name: str) -> str:
     return f"{INPUT_PREFIX_SUBMITTED}{job_id}/{name}"
 
 
-def _check(submission: Submission, queue: QueueDescription, installation: Installation) -> _Checked:
-    if submission.task not in queue.tasks:
-        raise UnknownTask(submission.task, known=queue.tasks, queue=queue.name)
-    _check_types(submission)
-    data = submission.data
-    text = None if data is None else payloads.encode(data, what="data")
-    inline = text is None or payloads.fits_inline(text)
-    filename = _filename(submission)
-    _check_body(submission.body)
-    now = installation.clock.now_ms()
-    record = JobRecord(
-        id=new_job_id(now, installation.entropy),
-        state=State.READY,
-        task=submission.task,
-        queue=queue.name,
-        priority=submission.priority,
-        created_ms=now,
-        updated_ms=now,
-        retry_json=None if submission.retry is None else submission.retry.to_json(),
-        data_json=text if inline else None,
-    )
-    record = _delayed(record, submission, installation)
-    if record.due_ms is not None and (submission.body is not None or not inline):
-        _check_kept(record.due_ms, installation)
-    return _Checked(
-        submission=submission,
-        record=record,
-        data_text=None if inline else text,
-        body=submission.body,
-        filename=filename,
-        content_type=submission.content_type or mimetypes.guess_type(filename)[0],
-    )
-
-
-def _check_types(submission: Submission) -> None:
-    """What Python does not check, and a store would find out too late."""
-    priority, delay, after = submission.priority, submission.delay, submission.after
-    if not isinstance(priority, int) or isinstance(priority, bool):
-        raise InvalidData(f"priority={priority!r}: use a Priority, or a whole number")
-    if abs(priority) > _LARGEST_PRIORITY:
-        raise InvalidData(f"priority={priority!r}: between -{_LARGEST_PRIORITY} and as much")
-    if delay is not None and not isinstance(delay, timedelta):
-        raise InvalidData(f"delay={delay!r}: use a timedelta, such as timedelta(seconds=5)")
-    if after is not None and not isinstance(after, datetime):
-        raise InvalidData(f"after={after!r}: use a datetime with a time zone")
-    if submission.retry is not None and not isinstance(submission.retry, Retry):
-        raise InvalidData(f"retry={submission.retry!r}: use Retry, such as Retry(max_attempts=3)")
-
-
-def _delayed(record: JobRecord, submission: Submission, installation: Installation) -> JobRecord:
-    if submission.delay is not None and submission.after is not None:
-        raise InvalidData("delay and after are both given; give the one you mean")
-    now = record.created_ms
-    if submission.after is not None:
-        if submission.after.tzinfo is None:
-            raise InvalidData(f"after={submission.after!r}: give it a time zone")
-        due = to_ms(submission.after)
-    else:
-        due = now + span_ms(submission.delay or timedelta(0))
-    if due < now and submission.delay is not None:
-        raise InvalidData(f"delay={submission.delay!r} lies in the past")
-    if due <= now:
-        return record
-    max_delay = installation.messages.capabilities.max_delay
-    return replace(
-        record,
-        state=State.WAITING,
-        due_ms=due,
-        attention=attention_key(Attention.WAITING, record.id),
-        attention_ms=first_look(due, now_ms=now, max_delay=max_delay),
-    )
-
-
-def _check_kept(due_ms: int, installation: Installation) -> None:
-    """A job that has something in S3 must become due while it is kept."""
-    latest_ms = installation.clock.now_ms() + span_ms(installation.retention)
-    if due_ms > latest_ms:
-        raise InvalidData(
-            f"due on {from_ms(due_ms):%Y-%m-%d}: inputs are kept for {installation.retention.days} "
-            "days; submit it later, or raise retention_days in remotejob.toml and deploy"
-        )
-
-
-def _filename(submission: Submission) -> str:
-    if submission.filename is not None:
-        return check_file_name(submission.filename)
-    if isinstance(submission.body, str | Path):
-        return check_file_name(Path(submission.body).name)
-    return "input"
-
-
-def _check_body(body: Body | None) -> None:
-    if body is None:
-        return
-    if isinstance(body, bytes):
-        size: int | None = len(body)
-        which = "body"
-    elif isinstance(body, str | Path):
-        which = f"body {str(body)!r}"
-        path = Path(body)
-        if not path.exists():
-            raise InvalidBody(f"{which}: no such file; check the path")
-        if not path.is_file():
-            raise InvalidBody(f"{which} is not a file; submit the files in it one by one")
-        if not os.access(path, os.R_OK):
-            raise InvalidBody(f"{which} cannot be read; check its permissions")
-        size = path.stat().st_size
-    else:
-        which = "body"
-        if not is_binary(body):
-            raise InvalidBody(f"body={body!r}: give a path, bytes, or a file opened with mode 'rb'")
-        size = _size_left(body)
-    if size == 0:
-        raise InvalidBody(f"{which} is empty; there is nothing to work on")
-    if size is not None and size > _LARGEST_BODY:
-        raise InvalidBody(f"{which} is {size} bytes; S3 takes 5 TiB at most")
-
-
-def is_binary(body: object) -> bool:
-    """Whether it is a file that gives bytes."""
-    return hasattr(body, "read") and not isinstance(body, io.TextIOBase)
-
-
-def _size_left(stream: BinaryIO) -> int | None:
-    if not stream.seekable():
-        return None
-    here = stream.tell()
-    end = stream.seek(0, os.SEEK_END)
-    stream.seek(here)
-    return end - here
-
-
-def _store_files(checked: _Checked, installation: Installation) -> JobRecord:
+def _store_files(checked: Checked, installation: Installation) -> JobRecord:
     record, files = checked.record, installation.files
     if checked.data_text is not None:
         key = input_key(record.id, "-/data.json")

@@ -27,7 +27,7 @@ from remotejob.domain.times import from_ms, span_ms
 from remotejob.names import SHARDS
 from remotejob.ports import Address, Area, Channel, Installation
 from remotejob.scheduler import Deadline, expire_spent, lease_lapsed, never
-from remotejob.submitting import send_for
+from remotejob.sending import send_for
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 from remotejob.domain.errors import SettingsError
+from remotejob.domain.priority import Order
 from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
-from remotejob.ports import Address, Channel, QueueDescription
+from remotejob.ports import Address, Channel, QueueDescription, WorkerSize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +55,13 @@ def _parse(described: Any) -> SystemDescription:
         lease=timedelta(seconds=described[SystemKey.LEASE_SECONDS]),
         retention=timedelta(days=described[SystemKey.RETENTION_DAYS]),
         queues={
-            name: QueueDescription(name=name, tasks=tuple(queue[QueueKey.TASKS]))
+            name: QueueDescription(
+                name=name,
+                tasks=tuple(queue[QueueKey.TASKS]),
+                order=Order(queue.get(QueueKey.ORDER, Order.WEIGHTED)),
+                tenant_limit=queue.get(QueueKey.TENANT_LIMIT),
+                size=_size(queue.get(QueueKey.SIZE)),
+            )
             for name, queue in queues.items()
         },
         urls={
@@ -63,3 +70,10 @@ def _parse(described: Any) -> SystemDescription:
             for channel in Channel
         },
     )
+
+
+def _size(described: list[int] | None) -> WorkerSize | None:
+    if described is None:
+        return None
+    cpu, memory_mib, jobs = described
+    return WorkerSize(cpu=cpu, memory_mib=memory_mib, jobs=jobs)

@@ -15,6 +15,10 @@ from remotejob.settings import TASK_NAME
 if TYPE_CHECKING:
     from remotejob.worker.running import RunningJob
 
+_SHORTEST_LEASE: Final = timedelta(seconds=3)
+_LONGEST_LEASE: Final = timedelta(hours=6)
+"""Half of SQS's longest visibility."""
+
 Function = TypeVar("Function", bound="Callable[[RunningJob], Any]")
 
 
@@ -28,6 +32,9 @@ class Task:
     """What holds when a job was submitted without a policy of its own."""
     timeout: timedelta | None = None
     """How long one attempt may take."""
+    lease: timedelta | None = None
+    """How long a worker may be silent before its run counts as dead; default the system's.
+    Source: redis-dist-job-queue, a task's `timeout` since its last heartbeat."""
 
 
 class Registry(Mapping[str, Task]):
@@ -37,7 +44,12 @@ class Registry(Mapping[str, Task]):
         self._tasks: dict[str, Task] = {}
 
     def task(
-        self, name: str, *, retry: Retry = NO_RETRY, timeout: timedelta | None = None
+        self,
+        name: str,
+        *,
+        retry: Retry = NO_RETRY,
+        timeout: timedelta | None = None,
+        lease: timedelta | None = None,
     ) -> Callable[[Function], Function]:
         """Register the decorated function, which takes a `RunningJob` and returns the result.
 
@@ -49,12 +61,19 @@ class Registry(Mapping[str, Task]):
             )
         if timeout is not None and timeout <= timedelta(0):
             raise InvalidName(f"task {name!r}: timeout={timeout!r} leaves it no time")
+        if lease is not None and not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
+            raise InvalidName(
+                f"task {name!r}: lease={lease!r}: between {_SHORTEST_LEASE.seconds} seconds and "
+                f"{_LONGEST_LEASE.seconds // 3600} hours"
+            )
 
         def register(function: Function) -> Function:
             if name in self._tasks:
                 there = self._tasks[name].function.__qualname__
                 raise InvalidName(f"task {name!r} is registered already, by {there}; rename one")
-            self._tasks[name] = Task(name=name, function=function, retry=retry, timeout=timeout)
+            self._tasks[name] = Task(
+                name=name, function=function, retry=retry, timeout=timeout, lease=lease
+            )
             return function
 
         return register

@@ -11,6 +11,8 @@ network         where workers run
 workers         one Fargate service a job queue
 scaling         how many workers a job queue has
 permissions     every call that anything here may make
+commands        every command of the library: the calls it takes, and whose it is
+groups          the policies of those who give commands
 functions       a Lambda function, as all of ours are
 bundle          the functions' code, put together without Docker
 checks          what is acknowledged to cdk-nag, and why

@@ -10,8 +10,9 @@ from aws_cdk import CfnElement, Stack
 from constructs import Construct
 
 from remotejob.domain.errors import SettingsError
+from remotejob.domain.priority import Order
 from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
-from remotejob.settings import Settings
+from remotejob.settings import QueueSettings, Settings
 from stacks.queues import JobQueue
 
 LIMIT_BYTES: Final = 4096
@@ -46,9 +47,21 @@ def describe(
         SystemKey.QUEUES.value: {
             name: {key.value: url for key, url in urls[name].items()}
             | {QueueKey.TASKS.value: list(queue.tasks)}
+            | _options(queue)
             for name, queue in settings.queues.items()
         },
     }
+
+
+def _options(queue: QueueSettings) -> dict[str, Any]:
+    """What a queue has besides; absent where it is the default, for there is little room."""
+    options: dict[str, Any] = {}
+    if queue.order is not Order.WEIGHTED:
+        options[QueueKey.ORDER.value] = queue.order.value
+    if queue.tenant_limit is not None:
+        options[QueueKey.TENANT_LIMIT.value] = queue.tenant_limit
+    options[QueueKey.SIZE.value] = [queue.cpu, queue.memory_mib, queue.jobs_at_a_time]
+    return options
 
 
 def check_size(

@@ -38,7 +38,7 @@ def scheduler_calls(
     """The scheduler: reads what is due, sends it, carries out what is owed, sweeps."""
     return [
         allow("dynamodb", ["Query"], [table.table_arn, attention_arn(table)]),
-        allow("dynamodb", ["BatchGetItem", "PutItem", "UpdateItem"], [table.table_arn]),
+        allow("dynamodb", [*_RECORDS, "GetItem"], [table.table_arn]),
         allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
         # The sweep looks at every lane, so that SQS goes on measuring it.
         allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
@@ -51,20 +51,26 @@ def scheduler_calls(
 def worker_calls(
     *,
     queue_name: str,
-    queue: JobQueue,
+    queues: Mapping[str, JobQueue],
     table: dynamodb.ITable,
     input: s3.IBucket,  # noqa: A002
     output: s3.IBucket,
 ) -> list[iam.PolicyStatement]:
-    """The workers of one queue: its own queues, its own outputs, any input."""
+    """The workers of one queue: its own queues, its own outputs, any input.
+
+    The end of a job lets others go on, or cancels them, which may be of any queue: a worker sends
+    to the lanes and the status queues of all.
+    """
+    queue = queues[queue_name]
     return [
         allow(
             "sqs",
             ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"],
             queue.arns(LANES),
         ),
-        allow("sqs", ["SendMessage"], queue.arns((*LANES, QueueKey.DEAD_LETTER, *STATUS))),
-        allow("dynamodb", ["PutItem", "UpdateItem"], [table.table_arn]),
+        allow("sqs", ["SendMessage"], queue.arns([QueueKey.DEAD_LETTER])),
+        allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
+        allow("dynamodb", [*_RECORDS, "GetItem", "Query"], [table.table_arn]),
         allow("s3", ["GetObject", "GetObjectVersion"], [input.arn_for_objects("*")]),
         # Without it S3 answers 403 for an input that is not there, and the job's error would
         # speak of permissions.
@@ -75,6 +81,10 @@ def worker_calls(
             [output.arn_for_objects(f"{queue_name}/*")],
         ),
     ]
+
+
+_RECORDS = ("BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
+"""To read, change, and change together. Source: Amazon DynamoDB, "Using IAM with transactions"."""
 
 
 def log_calls(log_group_arn: str) -> iam.PolicyStatement:

@@ -9,13 +9,15 @@ from constructs import Construct
 from remotejob.names import system_parameter
 from remotejob.settings import Settings, Stage
 from stacks.description import check_size, describe
+from stacks.groups import Groups, GroupsProps
 from stacks.queues import JobQueue, JobQueueProps
 from stacks.stack import SystemStack, removal_policy
 from stacks.storage import Buckets, BucketsProps, JobTable, JobTableProps
 
 
 class StorageStack(SystemStack):
-    """What must not be lost: the buckets, the job table, the queues; and where to find them."""
+    """What must not be lost: the buckets, the job table, the queues; where to find them, and who
+    may do what with them."""
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
         system = settings.system
@@ -67,6 +69,18 @@ class StorageStack(SystemStack):
             parameter_name=system_parameter(system.name),
             description="What clients read to find this system",
             string_value=self.to_json_string(self.description),
+        )
+        Groups(
+            self,
+            "Groups",
+            GroupsProps(
+                system=system.name,
+                table=self.table,
+                input=self.buckets.input,
+                output=self.buckets.output,
+                queues=self.queues,
+                parameter=parameter,
+            ),
         )
         cdk.CfnOutput(self, "InputBucket", value=self.buckets.input.bucket_name)
         cdk.CfnOutput(self, "OutputBucket", value=self.buckets.output.bucket_name)

@@ -57,14 +57,16 @@ class WorkersStack(SystemStack):
                         Env.SYSTEM.value: self.to_json_string(storage.description),
                         Env.QUEUE.value: name,
                         Env.CONCURRENCY.value: str(queue.concurrency),
+                        Env.PROCESSES.value: str(queue.processes),
                         Env.TASKS.value: queue.tasks_module,
+                        **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
                     },
                     removal_policy=removal,
                 ),
             )
             for statement in worker_calls(
                 queue_name=name,
-                queue=storage.queues[name],
+                queues=storage.queues,
                 table=storage.table,
                 input=storage.buckets.input,
                 output=storage.buckets.output,
@@ -89,7 +91,7 @@ class WorkersStack(SystemStack):
                     cluster=cluster,
                     service=workers.service,
                     queue=storage.queues[name],
-                    concurrency=queue.concurrency,
+                    concurrency=queue.jobs_at_a_time,
                     max_workers=queue.max_workers,
                 ),
             )

@@ -1,20 +1,47 @@
-"""Health check of the container: exit status 0 while the worker's heart beats."""
+"""Health check of the container: exit status 0 while the heart of every worker in it beats."""
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
+
+from remotejob.domain.errors import SettingsError
+from remotejob.names import Env
 
 STALE_AFTER: Final = 60.0
 """Seconds; the heart beats every one."""
 
 
-def health_file() -> Path:
-    """The file the worker touches; one a container, as there is one worker in it."""
-    return Path(tempfile.gettempdir()) / "remotejob-worker.health"
+def processes(environment: Mapping[str, str]) -> int:
+    """How many child processes the container has; 0 if it works in its first process.
+
+    Raises: SettingsError.
+    """
+    said = environment.get(Env.PROCESSES, "0")
+    if not (said.isascii() and said.isdecimal()):
+        raise SettingsError(f"{Env.PROCESSES}={said!r}: use a whole number from 0")
+    return int(said)
+
+
+def health_file(child: int | None = None) -> Path:
+    """The file the container's worker touches, or that of one of its children, from 1."""
+    name = "remotejob-worker" if child is None else f"remotejob-worker-{child}"
+    return Path(tempfile.gettempdir()) / f"{name}.health"
+
+
+def health_files(environment: Mapping[str, str]) -> list[Path]:
+    """The files of all that work in the container. Raises: SettingsError."""
+    return [health_file(n + 1) for n in range(processes(environment))] or [health_file()]
+
+
+def problem_of(files: Iterable[Path], *, now: float) -> str | None:
+    """The first thing wrong with any of them, or None. `now` is seconds since the epoch."""
+    return next((problem for file in files if (problem := check(file, now=now))), None)
 
 
 def check(file: Path, *, now: float) -> str | None:
@@ -27,4 +54,4 @@ def check(file: Path, *, now: float) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(check(health_file(), now=time.time()))
+    sys.exit(problem_of(health_files(os.environ), now=time.time()))

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
-from rich.console import Console
 
-from remotejob.cli import shown
+from remotejob.cli import control, past, shown, together
+from remotejob.cli.common import (
+    YEAR,
+    AsJson,
+    JobId,
+    System,
+    Timeout,
+    err,
+    out,
+    show_job,
+    show_jobs,
+)
 from remotejob.cli.exits import Exit, explain
 from remotejob.cli.local import local
+from remotejob.cli.values import data_of
 from remotejob.client import RemoteJob
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.priority import Priority, priority_named
+from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.job import Job
-from remotejob.submitting import Body
+from remotejob.submission import Body
 
 app: Final = typer.Typer(
     name="remotejob",
@@ -31,18 +42,6 @@ app: Final = typer.Typer(
     epilog="Exit codes: 0 well, 1 the job failed, 2 a value was refused, 3 not found, "
     "4 no access to AWS, 5 the wait timed out, 6 anything else, 130 Ctrl-C.",
 )
-out: Final = Console()
-err: Final = Console(stderr=True)
-
-_YEAR: Final = 366 * 24 * 3600
-
-System = Annotated[
-    str, typer.Option("--system", envvar="REMOTEJOB_NAME", help="Name of the deployed system.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
-Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait; default for ever.")]
-
 app.command()(local)
 
 
@@ -60,14 +59,31 @@ def submit(
     retries: Annotated[
         int | None, typer.Option(min=0, help="Runs after the first; default the task's own.")
     ] = None,
-    retry_wait: Annotated[
-        float, typer.Option(min=0, max=_YEAR, help="Seconds between runs.")
-    ] = 300,
+    retry_wait: Annotated[float, typer.Option(min=0, max=YEAR, help="Seconds between runs.")] = 300,
     priority: Annotated[
         str, typer.Option(help="low, normal, medium, high, critical, or a whole number.")
     ] = "normal",
     delay: Annotated[
-        float | None, typer.Option(min=0, max=_YEAR, help="Seconds before it may run.")
+        float | None, typer.Option(min=0, max=YEAR, help="Seconds before it may run.")
+    ] = None,
+    depends: Annotated[
+        list[str] | None,
+        typer.Option("--depends", metavar="JOB", help="Run after this job; once for each."),
+    ] = None,
+    resource: Annotated[
+        str | None, typer.Option(help="One job of a resource runs at a time.")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="For whom it is.")] = None,
+    repeat: Annotated[
+        str | None,
+        typer.Option(help="Repeat it: 'every 15 minutes', 'every day at 09:30', or as cron does."),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=0, help="Repeats after the first run; default for ever.")
+    ] = None,
+    time_zone: Annotated[str, typer.Option(help="Of --repeat, such as Europe/Berlin.")] = "UTC",
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: within a day it makes one job.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and show it.")] = False,
     system: System = "default",
@@ -77,7 +93,7 @@ def submit(
     retry = None
     if retries is not None:
         retry = Retry(max_attempts=retries + 1, wait=timedelta(seconds=retry_wait))
-    parsed = _data(data)
+    parsed = data_of(data)
     job = (
         RemoteJob.connect(system)
         .queue(queue)
@@ -89,6 +105,11 @@ def submit(
             retry=retry,
             priority=_priority(priority),
             delay=None if delay is None else timedelta(seconds=delay),
+            depends=depends or (),
+            resource=resource,
+            tenant=tenant,
+            repeat=_repeat(repeat, repeats, time_zone),
+            idempotency_key=key,
         )
     )
     if wait:
@@ -102,7 +123,17 @@ def submit(
 @app.command()
 def show(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
     """Show everything about a job."""
-    _show(RemoteJob.connect(system).job(job_id), as_json=as_json)
+    show_job(RemoteJob.connect(system).job(job_id), as_json=as_json)
+
+
+@app.command()
+def why(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+    """Say why a job does not run: what it waits for."""
+    reason = RemoteJob.connect(system).job(job_id).why()
+    if as_json:
+        shown.to_json(out, {"why": reason.code, "text": reason.text, **reason.details})
+    else:
+        out.print(reason.text, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("ls")
@@ -110,6 +141,9 @@ def list_jobs(
     queue: Annotated[str | None, typer.Option(help="Of this queue alone.")] = None,
     state: Annotated[State | None, typer.Option(help="In this state alone.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    unable: Annotated[
+        bool, typer.Option("--unable", help="Of these, what no living worker can do.")
+    ] = False,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
@@ -117,12 +151,7 @@ def list_jobs(
     connected = RemoteJob.connect(system)
     source = connected if queue is None else connected.queue(queue)
     jobs = source.jobs(state=state, limit=limit)
-    if as_json:
-        shown.to_json(out, [shown.as_dict(job) for job in jobs])
-    elif jobs:
-        out.print(shown.table(jobs))
-    else:
-        err.print("no jobs")
+    show_jobs(connected.unable(jobs) if unable else jobs, as_json=as_json)
 
 
 @app.command()
@@ -135,30 +164,6 @@ def wait(
     """Wait until a job has ended, and show it. Exit code 1 if it failed or was cancelled."""
     job = RemoteJob.connect(system).job(job_id)
     _finish(job.wait(timeout), as_json=as_json)
-
-
-@app.command()
-def pause(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
-    """Keep a job from starting, until it is resumed."""
-    _show(RemoteJob.connect(system).job(job_id).pause(), as_json=as_json)
-
-
-@app.command()
-def resume(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
-    """Let a paused job go on."""
-    _show(RemoteJob.connect(system).job(job_id).resume(), as_json=as_json)
-
-
-@app.command()
-def cancel(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
-    """End a job; if it runs, it is stopped at its next heartbeat."""
-    _show(RemoteJob.connect(system).job(job_id).cancel(), as_json=as_json)
-
-
-@app.command()
-def restart(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
-    """Run a job again that failed or was cancelled."""
-    _show(RemoteJob.connect(system).job(job_id).restart(), as_json=as_json)
 
 
 @app.command()
@@ -185,6 +190,11 @@ def download(
             out.print(str(path), highlight=False, soft_wrap=True)
 
 
+app.registered_commands += control.app.registered_commands
+app.registered_commands += past.app.registered_commands
+app.registered_commands += together.app.registered_commands
+
+
 def run() -> int:
     """Run the command line; the exit code. An error is one line, which names the remedy."""
     try:
@@ -202,35 +212,17 @@ def run() -> int:
 
 
 def _finish(job: Job, *, as_json: bool) -> None:
-    _show(job, as_json=as_json)
+    show_job(job, as_json=as_json)
     if job.state is not State.COMPLETED:
         raise typer.Exit(Exit.JOB_FAILED)
 
 
-def _show(job: Job, *, as_json: bool) -> None:
-    if as_json:
-        shown.to_json(out, shown.in_full(job))
-    else:
-        out.print(shown.details(job))
-
-
-def _data(text: str | None) -> Any:
-    if text is None:
+def _repeat(schedule: str | None, times: int | None, time_zone: str) -> Repeat | None:
+    if schedule is None:
+        if times is not None:
+            raise InvalidData("--repeats: say when, such as --repeat 'every 15 minutes'")
         return None
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except OSError as problem:
-            raise InvalidData(f"--data {text}: {problem.strerror}; check the path") from None
-        except UnicodeDecodeError:
-            raise InvalidData(f"--data {text}: not text in UTF-8; give a JSON file") from None
-    try:
-        return json.loads(text)
-    except ValueError as problem:
-        raise InvalidData(
-            f"--data {text[:60]!r} is not JSON ({problem}); quote it for the shell, "
-            """such as --data '{"size": 400}'"""
-        ) from None
+    return Repeat(schedule=schedule, times=times, time_zone=time_zone)
 
 
 def _body(file: str | None) -> Body | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -42,6 +43,12 @@ def as_dict(job: Job) -> dict[str, Any]:
         "started": _iso(job.started_at),
         "finished": _iso(job.finished_at),
         "progress": {"done": done, "total": total},
+        "depends": list(job.depends),
+        "resource": job.resource,
+        "tenant": job.tenant,
+        "repeat": None if job.repeat is None else json.loads(job.repeat.to_json()),
+        "next": job.next_id,
+        "origin": job.origin_id,
         "input": None,
         "errors": [
             {
@@ -137,17 +144,36 @@ def details(job: Job) -> Group:
             facts.add_row(name, full[name])
     if job.input is not None:
         facts.add_row("input", escape(f"s3://{job.input.bucket}/{job.input.key}"))
+    for name, said in _ties(job):
+        if said:
+            facts.add_row(name, escape(said))
     for name in ("data", "result"):
         if full[name] is not None:
             facts.add_row(name, escape(repr(full[name])))
+    for name, text in _came_of_it(full):
+        facts.add_row(name, text)
+    return Group(facts)
+
+
+def _came_of_it(full: dict[str, Any]) -> Iterator[tuple[str, Text]]:
+    """The outputs, errors and log of a job."""
     for output in full["outputs"]:
-        facts.add_row("output", escape(f"{output['name']}, {output['size']:,} bytes"))
+        yield "output", Text(f"{output['name']}, {output['size']:,} bytes")
     for error in full["errors"]:
         line = f"attempt {error['attempt']}: {error['kind']}: {error['message']}"
-        facts.add_row("error", Text(line, style="red"))
+        yield "error", Text(line, style="red")
     for line in full["log"]:
-        facts.add_row("log", escape(f"{line['level']}: {line['message']}"))
-    return Group(facts)
+        yield "log", Text(f"{line['level']}: {line['message']}")
+
+
+def _ties(job: Job) -> Iterator[tuple[str, str | None]]:
+    """What ties a job to others."""
+    yield "depends", " ".join(job.depends)
+    yield "resource", job.resource
+    yield "tenant", job.tenant
+    yield "repeat", None if job.repeat is None else str(job.repeat)
+    yield "next", job.next_id
+    yield "origin", job.origin_id
 
 
 def to_json(console: Console, value: Any) -> None:

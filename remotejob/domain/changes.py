@@ -24,7 +24,8 @@ from remotejob.domain.conditions import (
     Value,
     state_is,
 )
-from remotejob.domain.record import Failure, JobRecord, attention_key, errors_to_json
+from remotejob.domain.marks import MARK, Attention, mark
+from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.names import Field
 
@@ -47,15 +48,20 @@ class Change:
     """What the condition compares with, by name."""
     set: Item = field(default_factory=dict)
     add: Mapping[Field, int] = field(default_factory=dict)
+    discard: Mapping[Field, frozenset[str]] = field(default_factory=dict)
+    """Members taken out of sets."""
     remove: tuple[Field, ...] = ()
 
 
-_EXISTS: Final = Present(Field.PK)
+EXISTS: Final = Present(Field.PK)
 """In every condition: DynamoDB's update makes an item that is not there.
 
     M  remove ─────────▶ (nothing left)
     A  heartbeat ─────────────────────▶ would make a ghost: an item with a lease and no job
 """
+
+UNHINDERED: Final = (Absent(Field.BLOCKED), Absent(Field.PARKED))
+"""A waiting job waits for its time alone."""
 
 CLAIM: Final = Condition(
     name="claim",
@@ -69,13 +75,16 @@ CLAIM: Final = Condition(
     # A clock behind the record's last writer would set its time stamps back: it is refused, and
     # claims again with the record's own time.
     expression=All(
-        _EXISTS,
+        EXISTS,
         Either(
             state_is(State.READY),
-            All(state_is(State.WAITING), AtMost(Field.DUE, "now"), Absent(Field.BLOCKED)),
+            All(state_is(State.WAITING), AtMost(Field.DUE, "now"), *UNHINDERED),
         ),
         Either(Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed")),
         AtMost(Field.UPDATED, "stamp"),
+        # one that needs a lock is claimed together with it (see `domain.locks`)
+        Absent(Field.RESOURCE),
+        Absent(Field.TENANT_LIMIT),
     ),
 )
 
@@ -86,7 +95,7 @@ SAME_LAPSED_RUN: Final = Condition(
     #     B                     reclaim ✓ ── runs …
     #     C                     reclaim ✗ (the run is B's now)
     expression=All(
-        _EXISTS,
+        EXISTS,
         state_is(State.RUNNING),
         Is(Field.RUN, "seen_run"),
         AtMost(Field.LEASE, "lapsed"),
@@ -99,7 +108,7 @@ OWN_LIVE_RUN: Final = Condition(
     #     A  runs ── (silent past its lease) ── heartbeat ✗ ── stops
     #     B                                       claim ✓
     expression=All(
-        _EXISTS,
+        EXISTS,
         state_is(State.RUNNING),
         Is(Field.RUN, "run"),
         AtLeast(Field.LEASE, "now"),
@@ -113,13 +122,13 @@ OWN_RUN: Final = Condition(
     #     B               claim ✓ ── runs ── complete ✓
     # The answer to a commit can be lost, and the commit be sent again: then it is refused by its
     # own effect, and the run id that stays in the record says so.
-    expression=All(_EXISTS, state_is(*sources_of(Command.COMPLETE)), Is(Field.RUN, "run")),
+    expression=All(EXISTS, state_is(*sources_of(Command.COMPLETE)), Is(Field.RUN, "run")),
 )
 
 CANCELLED_RUN: Final = Condition(
     name="cancelled_run",
     # Only the holder clears the lease of a cancelled run, so that a restart cannot overlap it.
-    expression=All(_EXISTS, state_is(State.CANCELLED), Is(Field.RUN, "run")),
+    expression=All(EXISTS, state_is(State.CANCELLED), Is(Field.RUN, "run")),
 )
 
 SAME_MARK: Final = Condition(
@@ -127,7 +136,7 @@ SAME_MARK: Final = Condition(
     # The mark moves only if nothing moved it since it was read:
     #     S  reads mark ── sends ──────────── moves it ✗ (the job is claimed, its mark is gone)
     #     A                        claim ✓
-    expression=All(_EXISTS, Is(Field.ATTENTION, "seen_kind"), Is(Field.ATTENTION_AT, "seen_at")),
+    expression=All(EXISTS, Is(Field.ATTENTION, "seen_kind"), Is(Field.ATTENTION_AT, "seen_at")),
 )
 
 OWED_BY_RUN: Final = Condition(
@@ -136,36 +145,22 @@ OWED_BY_RUN: Final = Condition(
     #     A  fails (owes) ── status sent ─────────────────────── settle ✗
     #     S                    status sent ── settle ✓
     #     M                                       restart …
-    expression=All(_EXISTS, Is(Field.OWED, "owed"), Is(Field.FINISHED, "finished")),
+    expression=All(EXISTS, Is(Field.OWED, "owed"), Is(Field.FINISHED, "finished")),
 )
 
 UNCHANGED: Final = Condition(
     name="unchanged",
     # The sweep marks what it sent for, unless the job went on meanwhile.
-    expression=All(_EXISTS, Is(Field.UPDATED, "seen_updated")),
+    expression=All(EXISTS, Is(Field.UPDATED, "seen_updated")),
 )
 
 
-class Attention:
-    """Kinds of mark in the attention index."""
-
-    WAITING: Final = "waiting"
-    """Due at that time, or a message for it to be looked after."""
-    RUNNING: Final = "running"
-    """Its lease to be looked at then."""
-    OWED: Final = "owed"
-    """Ended, with consequences to be carried out."""
-    FAILED: Final = "failed"
-    """Ended failed at that time; nobody acts on it, it is there to be listed."""
-
-    PAUSED: Final = "paused"
-    """Paused at that time; listed, and not acted on."""
-
-    ACTED_ON: Final = (WAITING, RUNNING, OWED)
-
-
 OWED_STATUS: Final = "status"
-"""What an end owes: the status message."""
+"""What an end owes: the status message, and whatever else follows from it."""
+
+
+WORKER_DIED: Final = "WorkerDied"
+"""Kind of a failure where no exception was raised: the lease ended."""
 
 
 def claim(
@@ -185,7 +180,7 @@ def claim(
         values={"now": now_ms, "lapsed": now_ms - skew_ms, "stamp": stamp_ms},
         set=_run_begins(run_id, worker, stamp_ms, now_ms + lease_ms),
         add={Field.ATTEMPT: 1},
-        remove=_MARK,
+        remove=MARK,
     )
 
 
@@ -199,7 +194,7 @@ def reclaim(
         values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms},
         set=_run_begins(run_id, worker, max(now_ms, record.updated_ms), now_ms + lease_ms),
         add={Field.ATTEMPT: 1, Field.CRASHES: 1},
-        remove=_MARK,
+        remove=MARK,
     )
 
 
@@ -215,7 +210,7 @@ def heartbeat(
 
     `mark_ms` is given at the first heartbeat alone: later ones leave the index key in peace.
     """
-    mark = {} if mark_ms is None else _mark(Attention.RUNNING, record.id, mark_ms)
+    marked = {} if mark_ms is None else mark(Attention.RUNNING, record.id, mark_ms)
     return Change(
         job_id=record.id,
         condition=OWN_LIVE_RUN,
@@ -224,7 +219,7 @@ def heartbeat(
             Field.LEASE: now_ms + lease_ms,
             Field.UPDATED: max(now_ms, record.updated_ms),
             **report,
-            **mark,
+            **marked,
         },
     )
 
@@ -232,17 +227,18 @@ def heartbeat(
 def complete(record: JobRecord, *, now_ms: int, retention_ms: int, report: Item) -> Change:
     """The run's outcome is the job's. `report` holds the result, outputs and last log lines."""
     finished = max(now_ms, record.updated_ms)
-    return _own_run_ends(
-        record,
-        {
-            Field.STATE: State.COMPLETED,
-            Field.FINISHED: finished,
-            Field.UPDATED: finished,
-            Field.EXPIRES: (finished + retention_ms) // 1000,
-            **report,
-        },
-        remove=(Field.LEASE, *_MARK),
-    )
+    completed: dict[str, Value] = {
+        Field.STATE: State.COMPLETED,
+        Field.FINISHED: finished,
+        Field.UPDATED: finished,
+        **report,
+    }
+    if record.batch is not None:
+        # its batch waits for it to be counted: a promise that must outlive the message
+        owed = {Field.OWED: OWED_STATUS, **mark(Attention.OWED, record.id, finished)}
+        return _own_run_ends(record, {**completed, **owed}, remove=(Field.LEASE,))
+    completed[Field.EXPIRES] = (finished + retention_ms) // 1000
+    return _own_run_ends(record, completed, remove=(Field.LEASE, *MARK))
 
 
 def fail_for_good(record: JobRecord, failure: Failure, *, now_ms: int, report: Item) -> Change:
@@ -267,7 +263,7 @@ def fail_and_wait(
             Field.DUE: due_ms,
             Field.UPDATED: max(now_ms, record.updated_ms),
             Field.ERRORS: errors_to_json((*record.errors, failure)),
-            **_mark(Attention.WAITING, record.id, mark_ms),
+            **mark(Attention.WAITING, record.id, mark_ms),
             **report,
         },
         add={Field.FAILURES: 1},
@@ -281,7 +277,7 @@ def release(record: JobRecord, *, now_ms: int, report: Item) -> Change:
         record,
         {Field.STATE: State.READY, Field.UPDATED: max(now_ms, record.updated_ms), **report},
         add={Field.RELEASES: 1, Field.ATTEMPT: -1},
-        remove=(Field.LEASE, *_MARK),
+        remove=(Field.LEASE, *MARK),
     )
 
 
@@ -293,7 +289,7 @@ def expire(record: JobRecord, *, now_ms: int, skew_ms: int) -> Change:
         run_id=_run_of(record),
         attempt=record.attempt,
         at_ms=now_ms,
-        kind="WorkerDied",
+        kind=WORKER_DIED,
         message=f"the worker died {times} while it ran this job",
     )
     return Change(
@@ -331,13 +327,13 @@ def settle(record: JobRecord, *, retention_ms: int) -> Change:
     assert record.finished_ms is not None
     expires: dict[str, Value] = {Field.EXPIRES: (record.finished_ms + retention_ms) // 1000}
     failed = record.state is State.FAILED
-    listed = _mark(Attention.FAILED, record.id, record.finished_ms) if failed else {}
+    listed = mark(Attention.FAILED, record.id, record.finished_ms) if failed else {}
     return Change(
         job_id=record.id,
         condition=OWED_BY_RUN,
         values={"owed": record.owed, "finished": record.finished_ms},
         set={**expires, **listed},
-        remove=(Field.OWED,) if failed else (Field.OWED, *_MARK),
+        remove=(Field.OWED,) if failed else (Field.OWED, *MARK),
     )
 
 
@@ -349,13 +345,6 @@ def swept(record: JobRecord, *, now_ms: int) -> Change:
         values={"seen_updated": record.updated_ms},
         set={Field.SWEPT: now_ms},
     )
-
-
-_MARK: Final = (Field.ATTENTION, Field.ATTENTION_AT)
-
-
-def _mark(kind: str, job_id: str, at_ms: int) -> dict[str, Value]:
-    return {Field.ATTENTION: attention_key(kind, job_id), Field.ATTENTION_AT: at_ms}
 
 
 def _run_begins(run_id: str, worker: str, stamp_ms: int, lease_until_ms: int) -> dict[str, Value]:
@@ -376,7 +365,7 @@ def _ended_failed(record: JobRecord, failure: Failure, finished_ms: int) -> dict
         Field.UPDATED: finished_ms,
         Field.ERRORS: errors_to_json((*record.errors, failure)),
         Field.OWED: OWED_STATUS,
-        **_mark(Attention.OWED, record.id, finished_ms),
+        **mark(Attention.OWED, record.id, finished_ms),
     }
 
 

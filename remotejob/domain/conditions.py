@@ -83,6 +83,42 @@ class Is:
 
 
 @dataclass(frozen=True, slots=True)
+class IsNot:
+    """The attribute is absent, or equals something else than the named value."""
+
+    field: Field
+    value: str
+
+    def holds(self, item: Item, values: Item) -> bool:
+        return item.get(self.field) != values[self.value]
+
+    def text(self) -> str:
+        # DynamoDB, too, finds an absent attribute unequal to everything
+        return f"{self.field} <> :{self.value}"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class Contains:
+    """The attribute is a set with the named value in it."""
+
+    field: Field
+    value: str
+
+    def holds(self, item: Item, values: Item) -> bool:
+        members = item.get(self.field)
+        return isinstance(members, frozenset) and values[self.value] in members
+
+    def text(self) -> str:
+        return f"contains({self.field}, :{self.value})"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        return iter(())
+
+
+@dataclass(frozen=True, slots=True)
 class AtMost:
     """The attribute is a number no greater than the named value."""
 

@@ -42,6 +42,13 @@ class ClaimAgain:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimLocked:
+    """Nothing is in the way, and it runs only together with a lock."""
+
+    record: JobRecord
+
+
+@dataclass(frozen=True, slots=True)
 class Hide:
     """Somebody runs it: hide the message until the lease would end."""
 
@@ -69,7 +76,7 @@ class Drop:
     reason: str
 
 
-Verdict = Reclaim | Expire | ClaimAgain | Hide | Wait | Conclude | Drop
+Verdict = Reclaim | Expire | ClaimAgain | ClaimLocked | Hide | Wait | Conclude | Drop
 
 
 def budget_spent(record: JobRecord) -> bool:
@@ -92,6 +99,8 @@ def after_refused_claim(record: JobRecord | None, *, now_ms: int) -> Verdict:
         return Drop("the job is paused")
     if record.blocked:
         return Drop("the job waits for others")
+    if record.parked:
+        return Drop("the job waits for its lock")
     if not record.runnable(now_ms) and record.due_ms is not None:
         return Wait(record.due_ms)
-    return ClaimAgain(max(now_ms, record.updated_ms))
+    return ClaimLocked(record) if record.locked else ClaimAgain(max(now_ms, record.updated_ms))

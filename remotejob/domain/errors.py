@@ -5,13 +5,17 @@
     │   ├── InvalidName         a queue, task, file or output name
     │   ├── InvalidBody         a missing, empty or oversized file
     │   ├── InvalidData         data, result or options that cannot be stored
+    │   ├── DependencyEnded     a job to depend on failed, was cancelled, or is not there
     │   ├── UnknownQueue
     │   └── UnknownTask
     ├── SettingsError           remotejob.toml, or the environment of a worker or function
     ├── SystemNotFound          nothing deployed under that name
     ├── AccessProblem           credentials missing, or not allowed
     ├── JobNotFound
+    ├── BatchNotFound
+    ├── BatchUnfinished         some children of a batch were made, and then no more; says why
     ├── CommandRefused          the job's state does not allow the command
+    ├── StillRunning            what its end owes cannot be done yet: a run winds down
     ├── JobFailed               asked for the result of a job that failed or was cancelled
     ├── JobUnfinished           asked for the result of a job that has not ended
     ├── WaitTimeout             the job did not finish in the time given
@@ -52,6 +56,16 @@ class InvalidBody(InvalidInput):
 
 class InvalidData(InvalidInput):
     """Data cannot be stored as JSON, or is too large."""
+
+
+class DependencyEnded(InvalidInput):
+    """A job to depend on will never complete."""
+
+    def __init__(self, job_id: str, *, state: str | None) -> None:
+        stands = "there is no such job" if state is None else f"it is {state}"
+        super().__init__(
+            f"cannot depend on job {job_id}: {stands}; restart it first, or depend on another"
+        )
 
 
 class UnknownQueue(InvalidInput):
@@ -95,6 +109,27 @@ class JobNotFound(RemoteJobError):
         )
 
 
+class BatchNotFound(RemoteJobError):
+    """No batch of that id."""
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(
+            f"no batch {batch_id!r}: it may be kept no longer, or belong to another system"
+        )
+
+
+class BatchUnfinished(RemoteJobError):
+    """Not all children of a batch were made."""
+
+    def __init__(self, batch_id: str, *, made: int, why: str) -> None:
+        super().__init__(
+            f"batch {batch_id} is not whole: {made} children were made, and will run, and then no "
+            f"more: {why}; cancel it with remote.batch({batch_id!r}).cancel(), and map again"
+        )
+        self.batch_id = batch_id
+        self.made = made
+
+
 class CommandRefused(RemoteJobError):
     """The job's state does not allow the command."""
 
@@ -102,6 +137,16 @@ class CommandRefused(RemoteJobError):
         super().__init__(
             f"cannot {command} job {job_id}: it is {state}; "
             f"{command} is allowed when it is {_listed(allowed)}"
+        )
+
+
+class StillRunning(RemoteJobError):
+    """What the job's end owes is not carried out yet."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id} has ended, and what follows from it is not done: a cancelled run may "
+            "still be winding down; try again in a minute"
         )
 
 

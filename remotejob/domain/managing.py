@@ -8,10 +8,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from remotejob.domain.changes import OWED_STATUS, Attention, Change, Condition
-from remotejob.domain.conditions import Absent, All, AtMost, Expression, Present, Value, state_is
-from remotejob.domain.record import JobRecord, attention_key
+from remotejob.domain.changes import OWED_STATUS, Change, Condition
+from remotejob.domain.conditions import (
+    Absent,
+    All,
+    AtMost,
+    Either,
+    Expression,
+    Is,
+    Present,
+    Value,
+    state_is,
+)
+from remotejob.domain.decisions import CLOCK_SKEW
+from remotejob.domain.items import Erase, Key, Put, record_key
+from remotejob.domain.marks import Attention, mark
+from remotejob.domain.record import JobRecord
+from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, sources_of
+from remotejob.domain.times import span_ms
 from remotejob.names import Field
 
 
@@ -33,7 +48,21 @@ def _allowed(command: Command, *guards: Expression) -> Condition:
 
 PAUSE: Final = _allowed(Command.PAUSE)
 RESUME: Final = _allowed(Command.RESUME)
+MAKE_READY: Final = _allowed(Command.MAKE_READY)
 CANCEL: Final = _allowed(Command.CANCEL)
+REMOVE: Final = Condition(
+    name=Command.REMOVE.value,
+    # A cancelled run that is still winding down would go on with no record to stop it:
+    #     A  runs ─────────────────── heartbeat: stop ── clears the lease
+    #     M     cancel ── remove ✗ (its lease is live) ─────────────────── remove ✓
+    expression=All(
+        Present(Field.PK),
+        state_is(*sources_of(Command.REMOVE)),
+        Absent(Field.OWED),
+        Either(Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed")),
+        Is(Field.UPDATED, "seen_updated"),
+    ),
+)
 RESTART: Final = _allowed(
     Command.RESTART,
     # What the end owes is told first:
@@ -54,8 +83,10 @@ def pause(record: JobRecord, *, now_ms: int) -> Change:
         set={
             Field.STATE: State.PAUSED,
             Field.UPDATED: stamp,
-            **_mark(Attention.PAUSED, record.id, stamp),
+            **mark(Attention.PAUSED, record.id, stamp),
         },
+        # resumed, it tries again for the lock it was parked at
+        remove=(Field.PARKED,),
     )
 
 
@@ -70,14 +101,41 @@ def resume(record: JobRecord, *, now_ms: int) -> Change:
     )
 
 
-def restart(record: JobRecord, *, now_ms: int) -> Change:
-    """Run a job again that failed or was cancelled, its retry policy and crash budget anew."""
+def make_ready(record: JobRecord, *, due_ms: int, now_ms: int, independent: bool = False) -> Change:
+    """Give a waiting job another due time; independent, it waits for no other job either."""
+    return Change(
+        job_id=record.id,
+        condition=MAKE_READY,
+        values={"stamp": max(now_ms, record.updated_ms)},
+        set=_waits(record, due_ms=due_ms, now_ms=now_ms),
+        remove=(Field.BLOCKED, Field.DEPENDS) if independent else (),
+    )
+
+
+def restart(
+    record: JobRecord,
+    *,
+    now_ms: int,
+    retry: Retry | None = None,
+    blocked: frozenset[str] | None = None,
+) -> Change:
+    """Run a job again that failed or was cancelled, its retry policy and crash budget anew.
+
+    `retry` replaces the policy; `blocked` are the jobs it waits for again.
+    """
+    anew: dict[str, Value] = {}
+    if retry is not None:
+        anew[Field.RETRY] = retry.to_json()
+    if blocked:
+        anew[Field.BLOCKED] = blocked
+    gone = () if blocked else (Field.BLOCKED,)
     return Change(
         job_id=record.id,
         condition=RESTART,
         values={"stamp": max(now_ms, record.updated_ms)},
-        set=_waits(record, due_ms=now_ms, now_ms=now_ms),
+        set={**_waits(record, due_ms=now_ms, now_ms=now_ms), **anew},
         remove=(
+            *gone,
             Field.FINISHED,
             Field.EXPIRES,
             Field.FAILURES,
@@ -100,9 +158,29 @@ def cancel(record: JobRecord, *, now_ms: int) -> Change:
             Field.FINISHED: stamp,
             Field.UPDATED: stamp,
             Field.OWED: OWED_STATUS,
-            **_mark(Attention.OWED, record.id, stamp),
+            **mark(Attention.OWED, record.id, stamp),
         },
+        remove=(Field.PARKED,),
     )
+
+
+def remove(record: JobRecord, *, now_ms: int, kept_ms: int) -> Put:
+    """Put what says that the job was removed in the place of its record.
+
+    It outlives every queue and event that could bring the job back: a message that comes late
+    finds no job, and an upload's event makes none.
+    """
+    return Put(
+        key=record_key(record.id),
+        content={Field.REMOVED: now_ms, Field.EXPIRES: (now_ms + kept_ms) // 1000},
+        condition=REMOVE,
+        values={"seen_updated": record.updated_ms, "lapsed": now_ms - span_ms(CLOCK_SKEW)},
+    )
+
+
+def erase_note(job_id: str, name: str) -> Erase:
+    """Take away a note of a job that was removed."""
+    return Erase(key=Key(job_id, name))
 
 
 def _waits(record: JobRecord, *, due_ms: int, now_ms: int) -> dict[str, Value]:
@@ -110,9 +188,5 @@ def _waits(record: JobRecord, *, due_ms: int, now_ms: int) -> dict[str, Value]:
         Field.STATE: State.WAITING,
         Field.DUE: due_ms,
         Field.UPDATED: max(now_ms, record.updated_ms),
-        **_mark(Attention.WAITING, record.id, now_ms),
+        **mark(Attention.WAITING, record.id, now_ms),
     }
-
-
-def _mark(kind: str, job_id: str, at_ms: int) -> dict[str, Value]:
-    return {Field.ATTENTION: attention_key(kind, job_id), Field.ATTENTION_AT: at_ms}

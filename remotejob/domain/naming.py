@@ -1,4 +1,4 @@
-"""What a file may be called."""
+"""What a file may be called, and a tenant."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from remotejob.domain.errors import InvalidName
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 
 _LONGEST: Final = 255
+_LONGEST_TENANT: Final = 128
 
 
 def check_file_name(name: str) -> str:
@@ -29,6 +30,35 @@ def check_output_name(name: str) -> str:
     if name.startswith(RESERVED_OUTPUT_PREFIX):
         raise InvalidName(f"output name {name!r}: the folder '-' is kept for remotejob itself")
     return _check(name, what="output name")
+
+
+def check_resource(name: str) -> str:
+    """The name of what jobs must not work on at the same time.
+
+    Raises: InvalidName.
+    """
+    return _check(name, what="resource")
+
+
+def check_tenant(name: str) -> str:
+    """The name of whom a job is for: 1 to 128 letters, digits and punctuation marks, in ASCII.
+
+    Raises: InvalidName.
+    Source: Amazon SQS API Reference, SendMessage, MessageGroupId.
+    """
+    if not name:
+        raise InvalidName("tenant is empty; name whom the job is for, or leave the tenant out")
+    if len(name) > _LONGEST_TENANT:
+        raise InvalidName(
+            f"tenant {name[:40]!r}… has {len(name)} characters; shorten it to {_LONGEST_TENANT}"
+        )
+    for letter in name:
+        if not "!" <= letter <= "~":
+            raise InvalidName(
+                f"tenant {name!r}: {letter!r} may not be in it; use letters, digits and"
+                " punctuation marks of ASCII, without spaces"
+            )
+    return name
 
 
 def _check(name: str, *, what: str) -> str:

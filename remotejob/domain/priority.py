@@ -1,4 +1,4 @@
-"""Priorities and the lanes they travel in."""
+"""Priorities, the lanes they travel in, and the order in which jobs begin."""
 
 from __future__ import annotations
 
@@ -24,6 +24,19 @@ class Lane(StrEnum):
     HIGH = "high"
     NORMAL = "normal"
     LOW = "low"
+
+
+class Order(StrEnum):
+    """In what order a queue's jobs begin. Never more than about: messages overtake each other."""
+
+    WEIGHTED = "weighted"
+    """By priority: lanes take turns by weight."""
+
+    FIFO = "fifo"
+    """As they came, whatever their priority."""
+
+    RANDOM = "random"
+    """By chance, among those that a worker received together."""
 
 
 def lane_of(priority: int) -> Lane:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from remotejob.domain.conditions import Item, Value
-from remotejob.domain.ids import partition_of, shard_of
+from remotejob.domain.ids import partition_of
 from remotejob.domain.priority import Lane, lane_of
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import TERMINAL, State
@@ -86,6 +86,9 @@ class Failure:
 Level = Literal["info", "success", "warning", "danger"]
 """Source: job-collection, `job.log`."""
 
+LOG_LEVELS: Final[tuple[Level, ...]] = get_args(Level)
+"""From the least to the gravest. Source: job-collection, `Job.jobLogLevels`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLine:
@@ -116,7 +119,25 @@ class JobRecord:
     updated_ms: int
     due_ms: int | None = None
     blocked: frozenset[str] | None = None
-    """What a waiting job waits for besides its time."""
+    """Jobs it still waits for."""
+    parked: str | None = None
+    """The lock it waits for."""
+    resource: str | None = None
+    """Jobs of one resource run one at a time."""
+    tenant: str | None = None
+    tenant_limit: int | None = None
+    """How many jobs of its tenant may run at a time."""
+    depends_json: str | None = None
+    dependents: int = 0
+    """1 when other jobs wait, or waited, for it."""
+    delay_dependents_ms: int | None = None
+    repeat_json: str | None = None
+    next_id: str | None = None
+    """The job that repeats it."""
+    origin_id: str | None = None
+    """The job that it repeats, reruns or replays."""
+    batch: str | None = None
+    calls_json: str | None = None
     run_id: str | None = None
     lease_ms: int | None = None
     """When the lease of the run ends."""
@@ -193,7 +214,23 @@ class JobRecord:
         if self.state is State.READY:
             return True
         due = self.due_ms is not None and self.due_ms <= now_ms
-        return self.state is State.WAITING and due and not self.blocked
+        return self.state is State.WAITING and due and not (self.blocked or self.parked)
+
+    @property
+    def locked(self) -> bool:
+        """Whether it runs only together with a lock."""
+        return self.resource is not None or self.tenant_limit is not None
+
+    def live(self, run_id: str, now_ms: int, *, skew_ms: int) -> bool:
+        """Whether that run may still be at work: also when the job was cancelled under it."""
+        if self.run_id != run_id or self.lease_ms is None:
+            return False
+        return self.lease_ms + skew_ms > now_ms
+
+    @property
+    def depends(self) -> tuple[str, ...]:
+        """Ids of the jobs it was to run after."""
+        return () if self.depends_json is None else tuple(json.loads(self.depends_json))
 
     def to_item(self) -> dict[str, Value]:
         item: dict[str, Value] = {Field.PK: partition_of(self.id), Field.SK: self.id}
@@ -222,6 +259,18 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "updated_ms": Field.UPDATED,
     "due_ms": Field.DUE,
     "blocked": Field.BLOCKED,
+    "parked": Field.PARKED,
+    "resource": Field.RESOURCE,
+    "tenant": Field.TENANT,
+    "tenant_limit": Field.TENANT_LIMIT,
+    "depends_json": Field.DEPENDS,
+    "dependents": Field.DEPENDENTS,
+    "delay_dependents_ms": Field.DELAY_DEPENDENTS,
+    "repeat_json": Field.REPEAT,
+    "next_id": Field.NEXT,
+    "origin_id": Field.ORIGIN,
+    "batch": Field.BATCH,
+    "calls_json": Field.CALLS,
     "run_id": Field.RUN,
     "lease_ms": Field.LEASE,
     "worker": Field.WORKER,
@@ -251,13 +300,8 @@ _FIELDS: Final[Mapping[str, Field]] = {
 }
 _ATTRIBUTES: Final = {str(field): attribute for attribute, field in _FIELDS.items()}
 _COUNTERS: Final = frozenset(
-    {"priority", "attempt", "failures", "crashes", "releases", "log_count"}
+    {"priority", "attempt", "failures", "crashes", "releases", "log_count", "dependents"}
 )
-
-
-def attention_key(kind: str, job_id: str) -> str:
-    """Partition key of the attention index: what is to be looked at, on which shard."""
-    return f"{kind}#{shard_of(job_id)}"
 
 
 def dumps(value: Any) -> str:

@@ -33,8 +33,8 @@ class Retry:
     Source: job-collection, `job.retry`; there `retries` counts the runs after the first.
     """
 
-    max_attempts: int = 1
-    """Runs that may fail, the first included."""
+    max_attempts: int | None = 1
+    """Runs that may fail, the first included; None for any number (`FOREVER`)."""
     wait: timedelta = timedelta(minutes=5)
     """Between a failure and the next run; before the second run when it grows."""
     backoff: Backoff = Backoff.CONSTANT
@@ -42,8 +42,10 @@ class Retry:
     """No run begins after this time."""
 
     def __post_init__(self) -> None:
-        if self.max_attempts < 1:
-            raise InvalidData(f"max_attempts={self.max_attempts!r}: at least 1, the first run")
+        if self.max_attempts is not None and self.max_attempts < 1:
+            raise InvalidData(
+                f"max_attempts={self.max_attempts!r}: at least 1, the first run; or None for ever"
+            )
         if not timedelta(0) <= self.wait <= _LONGEST_WAIT:
             raise InvalidData(f"wait={self.wait!r}: between nothing and {_LONGEST_WAIT.days} days")
         if self.until is not None and self.until.tzinfo is None:
@@ -51,7 +53,7 @@ class Retry:
 
     def next_run(self, *, failures: int, now: datetime) -> datetime | None:
         """When to run again after that many failures, or None when it is over."""
-        if failures >= self.max_attempts:
+        if self.max_attempts is not None and failures >= self.max_attempts:
             return None
         wait = self.wait
         if self.backoff is Backoff.EXPONENTIAL:

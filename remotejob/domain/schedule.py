@@ -14,6 +14,9 @@ LOOKAHEAD: Final = timedelta(minutes=2)
 """How long before its due time a far job is sent for, with what is left as the message's delay.
 Twice the scheduler's period, so that one late run of it delays no job."""
 
+RECHECK: Final = timedelta(minutes=10)
+"""How often the scheduler looks at what a blocked job waits for."""
+
 
 def first_look(due_ms: int, *, now_ms: int, max_delay: timedelta) -> int:
     """When to look after a job that becomes due: a message within the queue's reach is already on

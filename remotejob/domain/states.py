@@ -39,12 +39,14 @@ class Command(StrEnum):
     SUBMIT = "submit"
     UNBLOCK = "unblock"
     CLAIM = "claim"
+    PARK = "park"
     EXPIRE = "expire"
     COMPLETE = "complete"
     FAIL = "fail"
     RELEASE = "release"
     PAUSE = "pause"
     RESUME = "resume"
+    MAKE_READY = "make_ready"
     CANCEL = "cancel"
     RESTART = "restart"
     RERUN = "rerun"
@@ -103,6 +105,13 @@ TABLE: Final = (
         guard="due and unblocked, and no unexpired lease",
     ),
     Transition(
+        command=Command.PARK,
+        sources=(State.READY, State.WAITING, State.RUNNING),
+        targets=(State.WAITING,),
+        actors=(Actor.WORKER,),
+        guard="its lock is held; no unexpired lease",
+    ),
+    Transition(
         command=Command.EXPIRE,
         sources=(State.RUNNING,),
         targets=(State.FAILED,),
@@ -141,6 +150,13 @@ TABLE: Final = (
         sources=(State.PAUSED,),
         targets=(State.WAITING,),
         actors=(Actor.MANAGER,),
+    ),
+    Transition(
+        command=Command.MAKE_READY,
+        sources=(State.WAITING,),
+        targets=(State.WAITING,),
+        actors=(Actor.MANAGER,),
+        guard="due at the time given",
     ),
     Transition(
         command=Command.CANCEL,
@@ -185,6 +201,19 @@ def transition(command: Command) -> Transition:
 def sources_of(command: Command) -> frozenset[State]:
     """The states in which a command is allowed."""
     return frozenset(place for place in _ROWS[command].sources if place is not NOTHING)
+
+
+CANCELLABLE: Final = sources_of(Command.CANCEL)
+"""States a job can be cancelled in. Source: job-collection, `Job.jobStatusCancellable`."""
+
+PAUSABLE: Final = sources_of(Command.PAUSE)
+"""Source: job-collection, `Job.jobStatusPausable`."""
+
+REMOVABLE: Final = sources_of(Command.REMOVE)
+"""Source: job-collection, `Job.jobStatusRemovable`."""
+
+RESTARTABLE: Final = sources_of(Command.RESTART)
+"""Source: job-collection, `Job.jobStatusRestartable`."""
 
 
 def allows(command: Command, state: Place) -> bool:

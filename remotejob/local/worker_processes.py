@@ -38,7 +38,7 @@ class WorkerProcesses:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # A group of its own: a container ends with all that its first process started.
+                # A session of its own: a container ends with all that its first process started.
                 start_new_session=True,
             )
             number = next(self._numbers)
@@ -52,7 +52,7 @@ class WorkerProcesses:
         if process.poll() is not None:
             return
         if which == signal.SIGKILL:
-            _kill_group(process)
+            _kill_all(process)
         else:
             process.send_signal(which)
 
@@ -66,17 +66,45 @@ class WorkerProcesses:
         """Kill whatever runs."""
         for kept in list(self._processes.values()):
             if kept.process.poll() is None:
-                _kill_group(kept.process)
+                _kill_all(kept.process)
             kept.process.wait()
 
     def _reap(self, kept: _Process) -> None:
         kept.process.wait()
         # What the first process left behind would live on without its container.
-        _kill_group(kept.process)
+        _kill_all(kept.process)
         kept.ended.set()
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # Nobody may be left in the group; macOS says EPERM for a group of zombies.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+def _kill_all(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and all of its session: a worker's children have groups of their own."""
+    with contextlib.suppress(ProcessLookupError):
+        # first, so that it starts no others; nothing once it was waited for
+        process.kill()
+    killed = {process.pid}
+    while found := _session(process.pid) - killed:
+        for pid in found:
+            # Gone by itself; macOS says EPERM of a zombie.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        # once more: one of them may have started another in the meantime
+        killed |= found
+
+
+def _session(leader: int) -> set[int]:
+    """Ids of the processes in the session that a process began."""
+    members = set()
+    for pid in _all_processes():
+        # Ended since the listing, or somebody else's.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                members.add(pid)
+    return members
+
+
+def _all_processes() -> list[int]:
+    proc = Path("/proc/self")
+    if proc.exists():
+        return [int(entry.name) for entry in proc.parent.iterdir() if entry.name.isdecimal()]
+    listed = subprocess.run(["/bin/ps", "-axo", "pid="], capture_output=True, check=True)
+    return [int(pid) for pid in listed.stdout.split()]

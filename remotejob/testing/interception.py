@@ -6,13 +6,15 @@ a page that DynamoDB has already sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Protocol, TypeVar
 
 from remotejob.domain.changes import Change
+from remotejob.domain.conditions import Item
+from remotejob.domain.items import Conflict, Key, Step
 from remotejob.domain.record import JobRecord
 from remotejob.ports import (
     Address,
@@ -56,7 +58,7 @@ class _Store:
     def __init__(self, inner: JobStore, to: Interceptor) -> None:
         self._inner, self._to = inner, to
 
-    def put_new(self, record: JobRecord) -> JobRecord | None:
+    def put_new(self, record: JobRecord) -> Updated | Refused:
         return self._to.request("store.put_new", (record,), lambda: self._inner.put_new(record))
 
     def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
@@ -74,6 +76,19 @@ class _Store:
 
     def update(self, change: Change) -> Updated | Refused:
         return self._to.request("store.update", (change,), lambda: self._inner.update(change))
+
+    def transact(self, steps: Sequence[Step]) -> Conflict | None:
+        return self._to.request("store.transact", tuple(steps), lambda: self._inner.transact(steps))
+
+    def item(self, key: Key) -> Item | None:
+        return self._to.request("store.item", (key,), lambda: self._inner.item(key))
+
+    def items(self, partition: str, prefix: str) -> Iterator[tuple[str, Item]]:
+        return self._to.request(
+            "store.items",
+            (partition, prefix),
+            lambda: iter(list(self._inner.items(partition, prefix))),
+        )
 
     def attention(self, kind: str, shard: int, *, until_ms: int) -> Iterator[Mark]:
         return self._to.request(
@@ -141,12 +156,23 @@ class _Files:
         self._inner, self._to = inner, to
 
     def put(
-        self, area: Area, key: str, body: bytes | BinaryIO, *, content_type: str | None = None
+        self,
+        area: Area,
+        key: str,
+        body: bytes | BinaryIO,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Stored:
         return self._to.request(
             "files.put",
             (area, key),
-            lambda: self._inner.put(area, key, body, content_type=content_type),
+            lambda: self._inner.put(area, key, body, content_type=content_type, metadata=metadata),
+        )
+
+    def describe(self, area: Area, key: str) -> Stored:
+        return self._to.request(
+            "files.describe", (area, key), lambda: self._inner.describe(area, key)
         )
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:

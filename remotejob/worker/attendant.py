@@ -23,15 +23,20 @@ from remotejob.domain.errors import (
     RunInterrupted,
     WorkerStopping,
 )
+from remotejob.domain.items import put_record
 from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
 from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.envelope import BadMessage, Pending
+from remotejob.job import FAILURE_NOTES
+from remotejob.locking import let_go
 from remotejob.names import RESERVED_OUTPUT_PREFIX, Field
 from remotejob.ports import Area, Installation, Received, Refused, Updated
+from remotejob.repeating import successor
 from remotejob.tasks import Task
 from remotejob.worker.claiming import Claims, unclaimed
+from remotejob.worker.completion import Completion
 from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
 from remotejob.worker.runs import Runs
@@ -43,6 +48,8 @@ from remotejob.worker.settlements import (
     Replace,
     Settlement,
 )
+from remotejob.worker.telling import tell_of_end
+from remotejob.worker.usage import Ending
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +57,6 @@ RELEASES_FREE: Final = 10
 """How often a job may be given back; from then on, being given back is a failed attempt."""
 
 _FIRST_DECLINE: Final = timedelta(seconds=5)
-_TRACE_NOTE: Final = "failure#"
 _FIRST_PAUSE: Final = timedelta(seconds=1)
 _LONGEST_MESSAGE: Final = 1000
 _LONGEST_TRACE: Final = 100_000
@@ -61,11 +67,6 @@ Call = Callable[[Task, RunningJob], Any]
 
 def call_here(task: Task, job: RunningJob) -> Any:
     return task.function(job)
-
-
-@dataclass(frozen=True, slots=True)
-class _Returned:
-    result: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class _Stopped:
     reason: RunInterrupted
 
 
-_Outcome = _Returned | _Raised | _Stopped
+_Outcome = Completion | _Raised | _Stopped
 
 
 class ProcessDeath(BaseException):
@@ -98,8 +99,12 @@ class Attendant:
         worker: str,
         runs: Runs,
         call: Call = call_here,
+        longest_decline: timedelta | None = None,
     ) -> None:
+        """`longest_decline` is how long a job is kept from everybody at most, when it is of a
+        task that is not here; default the queue's longest delay."""
         self._installation = installation
+        self._longest_decline = longest_decline or installation.messages.capabilities.max_delay
         self._tasks = tasks
         self._claims = Claims(installation, worker=worker)
         self._runs = runs
@@ -109,6 +114,15 @@ class Attendant:
         """See to a message, and say what is to become of it.
 
         None, when another thread has ended the run and settled its message.
+        """
+        begun = self.begin(message)
+        return self._run(begun) if isinstance(begun, Run) else begun
+
+    def begin(self, message: Received) -> Run | Settlement:
+        """Claim the job of a message, or say what is to become of the message.
+
+        A run begun is the caller's to hold among the runs that beat, and to end: see `complete`,
+        `fail`, `give_back`.
         """
         try:
             pending = Pending.read(message.body)
@@ -120,8 +134,25 @@ class Attendant:
         if self._past_half_its_life(message):
             # a message is kept no longer than the queue's retention, a job as long as it takes
             return Replace(message=message, pending=pending, delay=timedelta(0))
-        claimed = self._claims.claim(message, pending, task)
-        return self._run(claimed) if isinstance(claimed, Run) else claimed
+        begun = self._claims.claim(message, pending, task)
+        if isinstance(begun, Run):
+            log.info("run begins", extra=_about(begun))
+        return begun
+
+    def complete(self, run: Run, completion: Completion) -> Settlement | None:
+        """End a run with its result. None, when somebody else has ended it; so the other two.
+
+        Where the run was stopped, the reason counts and not the result.
+        """
+        return self._ended(run, completion)
+
+    def fail(self, run: Run, error: BaseException) -> Settlement | None:
+        """End a run with an error: the job runs again, or fails, as its retry policy says."""
+        return self._ended(run, _Raised(error))
+
+    def give_back(self, run: Run, reason: str) -> Settlement | None:
+        """End a run so that another one takes the job up at once."""
+        return self.end_run(run, WorkerStopping(reason))
 
     def end_run(self, run: Run, reason: RunInterrupted) -> Settlement | None:
         """End a run from outside its thread, which may go on for a while to no effect."""
@@ -130,8 +161,7 @@ class Attendant:
 
     def _decline(self, message: Received, pending: Pending) -> Settlement:
         # another worker may have the task: during a deployment, old and new ones run side by side
-        longest = self._installation.messages.capabilities.max_delay
-        delay = min(longest, _FIRST_DECLINE * 2 ** min(pending.declined, 10))
+        delay = min(self._longest_decline, _FIRST_DECLINE * 2 ** min(pending.declined, 10))
         log.warning(
             "task %r is not registered in this worker; passing the job on in %d s",
             pending.task,
@@ -146,27 +176,30 @@ class Attendant:
         return age_ms > span_ms(self._installation.messages.capabilities.retention) // 2
 
     def _run(self, run: Run) -> Settlement | None:
-        log.info("run begins", extra=_about(run))
         with self._runs.holding(run), run.cleaned():
-            outcome = self._called(run)
-            return self._end(run, outcome) if run.take_ending() else None
+            return self._ended(run, self._called(run))
 
     def _called(self, run: Run) -> _Outcome:
-        outcome: _Outcome
         try:
-            outcome = _Returned(self._call(run.task, RunningJob(run)))
+            result = self._call(run.task, RunningJob(run))
         except ProcessDeath:
             raise
         except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the worker)
-            outcome = _Raised(error)
+            return _Raised(error)
+        # a task that says more than its result returns it so
+        return result if isinstance(result, Completion) else Completion(result=result)
+
+    def _ended(self, run: Run, outcome: _Outcome) -> Settlement | None:
         # a task may swallow the interruption: its result counts no more than the others'
         stopped = run.stopped
-        return outcome if stopped is None else _Stopped(stopped)
+        if stopped is not None:
+            outcome = _Stopped(stopped)
+        return self._end(run, outcome) if run.take_ending() else None
 
     def _end(self, run: Run, outcome: _Outcome) -> Settlement:
         match outcome:
-            case _Returned(result):
-                return self._completed(run, result)
+            case Completion():
+                return self._completed(run, outcome)
             case _Raised(error):
                 return self._failed(run, error)
             case _Stopped(LeaseLost() as reason):
@@ -180,25 +213,29 @@ class Attendant:
             case _Stopped(reason):
                 return self._failed(run, reason)
 
-    def _completed(self, run: Run, result: Any) -> Settlement:
+    def _completed(self, run: Run, completion: Completion) -> Settlement:
         try:
-            values = self._result_values(run, result)
+            values = self._result_values(run, completion.result)
+            following = successor(run.record, self._installation)
         except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
             return self._failed(run, error)
-        return self._commit(
-            run,
-            changes.complete(
-                run.record,
-                now_ms=self._installation.clock.now_ms(),
-                retention_ms=span_ms(self._installation.retention),
-                report={**run.last_report(), **values},
-            ),
+        delay_ms = span_ms(completion.delay_dependents)
+        if delay_ms > 0:
+            values[Field.DELAY_DEPENDENTS] = delay_ms
+        if following is not None:
+            values[Field.NEXT] = following.id
+        change = changes.complete(
+            run.record,
+            now_ms=self._installation.clock.now_ms(),
+            retention_ms=span_ms(self._installation.retention),
+            report={**run.last_report(Ending.COMPLETED), **values},
         )
+        return self._commit(run, change, following)
 
     def _result_values(self, run: Run, result: Any) -> dict[str, Value]:
         """The result and the manifest as the record takes them; long ones go to S3 first."""
         values: dict[str, Value] = {}
-        files = self._installation.files
+        files = run.installation.files
         if result is not None:
             text = payloads.encode(result, what="the result")
             if payloads.fits_inline(text):
@@ -238,17 +275,19 @@ class Attendant:
             extra=_about(run),
         )
         if due is None:
-            change = changes.fail_for_good(record, failure, now_ms=now, report=run.last_report())
+            report = run.last_report(Ending.FAILED)
+            change = changes.fail_for_good(record, failure, now_ms=now, report=report)
         else:
             max_delay = self._installation.messages.capabilities.max_delay
             due_ms = to_ms(due)
+            later = Ending.SENT_AGAIN if due_ms - now <= span_ms(max_delay) else Ending.PUT_OFF
             change = changes.fail_and_wait(
                 record,
                 failure,
                 now_ms=now,
                 due_ms=due_ms,
                 mark_ms=first_look(due_ms, now_ms=now, max_delay=max_delay),
-                report=run.last_report(),
+                report=run.last_report(later if due_ms > now else Ending.AT_ONCE),
             )
         return self._commit(run, change)
 
@@ -256,13 +295,14 @@ class Attendant:
         """The whole traceback, beside the record: the record keeps the last lines alone."""
         expires_ms = self._installation.clock.now_ms() + 2 * span_ms(self._installation.retention)
         try:
-            text = "".join(traceback.format_exception(error))
+            text = cut("".join(traceback.format_exception(error)), _LONGEST_TRACE)
             self._installation.store.put_note(
                 run.job_id,
-                f"{_TRACE_NOTE}{run.record.failures + 1:06d}#{run.run_id}",
-                cut(text, _LONGEST_TRACE),
+                f"{FAILURE_NOTES}{run.record.failures + 1:06d}#{run.run_id}",
+                text,
                 expires_s=expires_ms // 1000,
             )
+            run.usage.noted(text)
         except Exception:
             # it helps who looks for the fault; that the run failed must be told in any case
             log.exception("traceback not kept", extra=_about(run))
@@ -283,12 +323,14 @@ class Attendant:
             changes.release(
                 run.record,
                 now_ms=self._installation.clock.now_ms(),
-                report=run.last_report(),
+                report=run.last_report(Ending.AT_ONCE),
             ),
         )
 
-    def _commit(self, run: Run, change: changes.Change) -> Settlement:
-        record = self._committed(run, change).record
+    def _commit(
+        self, run: Run, change: changes.Change, following: JobRecord | None = None
+    ) -> Settlement:
+        record = self._committed(run, change, following).record
         ours = record is not None and record.run_id == run.run_id
         if record is None or not ours or record.state is State.RUNNING:
             log.warning("the outcome came too late: another run has the job", extra=_about(run))
@@ -298,7 +340,9 @@ class Attendant:
         # refused by our own write, whose answer was lost, it is as good as made
         return self._after_commit(run, record)
 
-    def _committed(self, run: Run, change: changes.Change) -> Updated | Refused:
+    def _committed(
+        self, run: Run, change: changes.Change, following: JobRecord | None
+    ) -> Updated | Refused:
         """Make the change, again and again while the run is surely ours: work is not thrown away
         for one bad answer. A change that was made and not answered is refused by its own effect.
         """
@@ -306,7 +350,7 @@ class Attendant:
         pause = _FIRST_PAUSE
         while True:
             try:
-                return self._installation.store.update(change)
+                return self._made(change, following)
             except Exception as problem:
                 if clock.monotonic() + pause.total_seconds() >= run.lease.ends:
                     raise
@@ -314,11 +358,23 @@ class Attendant:
                 clock.sleep(pause)
                 pause *= 2
 
+    def _made(self, change: changes.Change, following: JobRecord | None) -> Updated | Refused:
+        store = self._installation.store
+        if following is None:
+            return store.update(change)
+        # the run's end and the job that repeats it: both, or neither
+        conflict = store.transact([change, put_record(following)])
+        record = store.get(change.job_id)
+        return Refused(record) if conflict is not None or record is None else Updated(record)
+
     def _after_commit(self, run: Run, record: JobRecord) -> Settlement:
         message = run.message
+        tell_of_end(record, run.run_id, self._installation)
         if record.terminal:
             log.info("job %s", record.state, extra=_about(run))
             return Conclude(message=message, record=record)
+        if record.locked:
+            let_go(record, self._installation)
         now = self._installation.clock.now_ms()
         if record.state is State.WAITING and record.due_ms is not None and record.due_ms > now:
             verdict = decisions.Wait(record.due_ms)

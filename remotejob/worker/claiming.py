@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from remotejob.domain import changes, decisions
+from remotejob.domain import changes, decisions, locks
 from remotejob.domain.decisions import CLOCK_SKEW, after_refused_claim
 from remotejob.domain.ids import new_run_id
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.envelope import Pending
-from remotejob.ports import Installation, Received, Updated
+from remotejob.locking import Contended, Met, Parked, Taken, claim_with_locks, let_go
+from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks import Task
 from remotejob.worker.run import Run, new_lease
 from remotejob.worker.settlements import Conclude, Delete, Hide, Replace, Settlement
+from remotejob.worker.telling import tell_of_death
 
 log = logging.getLogger(__name__)
 
 _CLAIM_TRIES: Final = 4
 _CONTENDED: Final = timedelta(seconds=5)
+_SKEW_MS: Final = span_ms(CLOCK_SKEW)
 
 
 class Claims:
@@ -32,13 +37,17 @@ class Claims:
 
     def claim(self, message: Received, pending: Pending, task: Task) -> Run | Settlement:
         """Take the job for a run, or say what becomes of a message whose job is not to be had."""
-        clock, store = self._installation.clock, self._installation.store
+        clock = self._installation.clock
         run_id = new_run_id(self._installation.entropy)
+        lease = task.lease or self._installation.lease
         # the lease is counted from before the request: its answer may take any time
         began, now = clock.monotonic(), clock.now_ms()
-        change = self._change(pending.job_id, run_id, now=now, stamp=now)
+        begins = _Begins(run_id=run_id, worker=self._worker, lease_ms=span_ms(lease))
+        outcome: Updated | Refused | Settlement
+        outcome = self._installation.store.update(begins.claim(pending.job_id, now=now, stamp=now))
         for _ in range(_CLAIM_TRIES):
-            outcome = store.update(change)
+            if not isinstance(outcome, Updated | Refused):
+                return outcome
             record = outcome.record
             own = record is not None and record.run_id == run_id
             if record is not None and own and record.state is State.RUNNING:
@@ -46,7 +55,7 @@ class Claims:
                 # sent again
                 return Run(
                     record=record,
-                    lease=new_lease(began, self._installation.lease),
+                    lease=new_lease(began, lease),
                     message=message,
                     task=task,
                     installation=self._installation,
@@ -54,36 +63,101 @@ class Claims:
             if isinstance(outcome, Updated) and record is not None and record.terminal:
                 return Conclude(message=message, record=record)
             began, now = clock.monotonic(), clock.now_ms()
-            match after_refused_claim(record, now_ms=now):
-                case decisions.ClaimAgain(stamp_ms):
-                    change = self._change(pending.job_id, run_id, now=now, stamp=stamp_ms)
-                case decisions.Reclaim(seen):
-                    change = changes.reclaim(
-                        seen,
-                        run_id=run_id,
-                        worker=self._worker,
-                        now_ms=now,
-                        lease_ms=span_ms(self._installation.lease),
-                        skew_ms=span_ms(CLOCK_SKEW),
-                    )
-                case decisions.Expire(seen):
-                    change = changes.expire(seen, now_ms=now, skew_ms=span_ms(CLOCK_SKEW))
-                case settled:
-                    return unclaimed(
-                        message, pending, settled, installation=self._installation, now_ms=now
-                    )
+            outcome = self._tried_again(message, pending, record, begins, now)
         # others change the record as fast as we read it; it is in good hands
         return Hide(message=message, span=_CONTENDED)
 
-    def _change(self, job_id: str, run_id: str, *, now: int, stamp: int) -> changes.Change:
+    def _tried_again(
+        self,
+        message: Received,
+        pending: Pending,
+        record: JobRecord | None,
+        begins: _Begins,
+        now: int,
+    ) -> Updated | Refused | Settlement:
+        """What the record that refused a claim leads to: another change of it, or nothing more."""
+        store = self._installation.store
+        match after_refused_claim(record, now_ms=now):
+            case decisions.ClaimAgain(stamp_ms):
+                return store.update(begins.claim(pending.job_id, now=now, stamp=stamp_ms))
+            case decisions.ClaimLocked(seen):
+                change = begins.claim_locked(seen, now=now)
+                return self._with_locks(message, seen, change, begins.run_id)
+            case decisions.Reclaim(seen):
+                change = begins.reclaim(seen, now=now)
+                outcome = (
+                    self._with_locks(message, seen, change, begins.run_id)
+                    if seen.locked
+                    else store.update(change)
+                )
+                if isinstance(outcome, Updated | Refused):
+                    tell_of_death(seen, outcome.record, begins.run_id, self._installation)
+                return outcome
+            case decisions.Expire(seen):
+                return store.update(changes.expire(seen, now_ms=now, skew_ms=_SKEW_MS))
+            case settled:
+                return unclaimed(
+                    message,
+                    pending,
+                    settled,
+                    installation=self._installation,
+                    now_ms=now,
+                    record=record,
+                )
+
+    def _with_locks(
+        self, message: Received, seen: JobRecord, change: changes.Change, run_id: str
+    ) -> Updated | Refused | Settlement:
+        outcome = claim_with_locks(seen, change, run_id=run_id, installation=self._installation)
+        match outcome:
+            case Taken(record):
+                return Updated(record)
+            case Met(record):
+                return Refused(record)
+            case Parked():
+                log.info("job parked: its lock is held", extra={"job": seen.id})
+                return Delete(message=message)
+            case Contended():
+                return Hide(message=message, span=_CONTENDED)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Begins:
+    """How a run would begin."""
+
+    run_id: str
+    worker: str
+    lease_ms: int
+
+    def claim(self, job_id: str, *, now: int, stamp: int) -> changes.Change:
         return changes.claim(
             job_id,
-            run_id=run_id,
-            worker=self._worker,
+            run_id=self.run_id,
+            worker=self.worker,
             now_ms=now,
             stamp_ms=stamp,
-            lease_ms=span_ms(self._installation.lease),
-            skew_ms=span_ms(CLOCK_SKEW),
+            lease_ms=self.lease_ms,
+            skew_ms=_SKEW_MS,
+        )
+
+    def claim_locked(self, record: JobRecord, *, now: int) -> changes.Change:
+        return locks.claim_locked(
+            record,
+            run_id=self.run_id,
+            worker=self.worker,
+            now_ms=now,
+            lease_ms=self.lease_ms,
+            skew_ms=_SKEW_MS,
+        )
+
+    def reclaim(self, record: JobRecord, *, now: int) -> changes.Change:
+        return changes.reclaim(
+            record,
+            run_id=self.run_id,
+            worker=self.worker,
+            now_ms=now,
+            lease_ms=self.lease_ms,
+            skew_ms=_SKEW_MS,
         )
 
 
@@ -94,12 +168,16 @@ def unclaimed(
     *,
     installation: Installation,
     now_ms: int,
+    record: JobRecord | None = None,
 ) -> Settlement:
     """What becomes of a message whose job is not to be run now."""
     capabilities = installation.messages.capabilities
+    if isinstance(verdict, decisions.Wait | decisions.Drop) and record and record.locked:
+        # whoever ended its last run may have died before it let go of the locks
+        let_go(record, installation)
     match verdict:
-        case decisions.Conclude(record):
-            return Conclude(message=message, record=record)
+        case decisions.Conclude(ended):
+            return Conclude(message=message, record=ended)
         case decisions.Hide(until_ms):
             span = timedelta(milliseconds=until_ms - now_ms)
             return Hide(message=message, span=min(span, capabilities.max_hidden / 2))

@@ -13,7 +13,8 @@ from remotejob.domain.errors import JobCancelled, LeaseLost, TimedOut
 from remotejob.domain.schedule import GRACE
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.ports import Address, Installation, Received, Updated
+from remotejob.domain.usage import Call
+from remotejob.ports import Address, Installation, Updated
 from remotejob.worker.attendant import Attendant
 from remotejob.worker.run import Run, new_lease
 from remotejob.worker.runs import Runs
@@ -55,18 +56,31 @@ class Heart:
         due = [run for run in runs if self._is_due(run, now)]
         # side by side: one slow request must not cost the other runs their leases
         extended = self._each(self._extend, due)
-        alive = [run.message for run, ours in zip(due, extended, strict=True) if ours]
+        alive = [run for run, ours in zip(due, extended, strict=True) if ours]
         self._keep_hidden(alive, now)
         return [settlement for settlement in settlements if settlement is not None]
+
+    def beat_for(self, run: Run) -> bool:
+        """Beat for one run, due or not. Whether its lease was extended."""
+        now, before = self._installation.clock.monotonic(), run.lease
+        if not self._extend(run) or run.lease is before:
+            return False
+        self._keep_hidden([run], now)
+        return True
 
     def _is_due(self, run: Run, now: float) -> bool:
         if run.ended or isinstance(run.stopped, LeaseLost | JobCancelled):
             return False
-        return now - run.lease.began >= self.interval.total_seconds()
+        # a task's own lease may be shorter; its message is hidden for the system's in any case
+        interval = min(self.interval, self._lease(run) / BEATS_PER_LEASE)
+        return now - run.lease.began >= interval.total_seconds()
+
+    def _lease(self, run: Run) -> timedelta:
+        return run.task.lease or self._installation.lease
 
     def _extend(self, run: Run) -> bool:
         """One heartbeat of one run. Whether the run goes on."""
-        clock, lease = self._installation.clock, self._installation.lease
+        clock, lease = self._installation.clock, self._lease(run)
         began, now_ms = clock.monotonic(), clock.now_ms()
         record = run.record
         first = record.attention is None
@@ -86,7 +100,10 @@ class Heart:
                 "heartbeat not taken: %s", problem, extra={"job": run.job_id, "run": run.run_id}
             )
             return self._still_ours(run)
+        run.usage.count({Call.UPDATE_ITEM: 1})
         if isinstance(outcome, Updated):
+            if first:
+                run.usage.marked()
             run.extended(outcome.record, new_lease(began, lease), reported=report.version)
             return True
         met = outcome.record
@@ -116,7 +133,7 @@ class Heart:
             return None
         return self._attendant.end_run(run, reason)
 
-    def _keep_hidden(self, alive: list[Received], now: float) -> None:
+    def _keep_hidden(self, alive: list[Run], now: float) -> None:
         """Extend the messages of living runs, and of those that wait for their turn."""
         waiting = self._runs.waiting()
         held = {message.receipt for message in waiting}
@@ -128,11 +145,20 @@ class Heart:
             >= self.interval.total_seconds()
         ]
         by_address: defaultdict[Address, list[str]] = defaultdict(list)
-        for message in (*alive, *due):
+        for message in (*(run.message for run in alive), *due):
             by_address[message.address].append(message.receipt)
         for address, receipts in by_address.items():
             try:
                 self._installation.messages.hide(address, receipts, self._installation.lease)
+                self._count(address, receipts, alive)
             except Exception as problem:  # noqa: BLE001 (a redelivery meets the live lease)
                 log.warning("messages not kept hidden: %s", problem, extra={"lane": str(address)})
         self._extended.update({message.receipt: now for message in due})
+
+    def _count(self, address: Address, receipts: list[str], alive: list[Run]) -> None:
+        """Count for each run its part of the requests that kept these messages hidden."""
+        batch = self._installation.messages.capabilities.batch
+        part = -(-len(receipts) // batch) / len(receipts)
+        for run in alive:
+            if run.message.address == address:
+                run.usage.share(Call.HIDE, part)

@@ -8,14 +8,18 @@ room it asks for, so that a full high lane slows the low one down and never stop
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
-from remotejob.domain.priority import Lane
+from remotejob.domain.ids import Entropy
+from remotejob.domain.priority import Lane, Order
+
+T = TypeVar("T")
 
 WEIGHTS: Final[Mapping[Lane, int]] = MappingProxyType({Lane.HIGH: 6, Lane.NORMAL: 3, Lane.LOW: 1})
 """Shares of the turns while all lanes are full."""
@@ -139,3 +143,11 @@ class Intake:
         for one in asking:
             self._credit[one] += WEIGHTS[one]
         self._credit[lane] -= sum(WEIGHTS[one] for one in asking)
+
+
+def arranged(received: Sequence[T], order: Order, *, entropy: Entropy) -> list[T]:
+    """What one receive brought, in the order in which to begin it."""
+    arranged = list(received)
+    if order is Order.RANDOM:
+        random.Random(entropy(8)).shuffle(arranged)  # noqa: S311 (nobody gains by guessing it)
+    return arranged

@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +31,7 @@ from remotejob.job import LOG_NOTES
 from remotejob.names import Field
 from remotejob.ports import Installation, Received
 from remotejob.tasks import Task
+from remotejob.worker.usage import CountedFiles, Ending, RunUsage
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,11 @@ class Run:
         self.run_id: Final = record.run_id
         self.message: Final = message
         self.task: Final = task
-        self.installation: Final = installation
+        self.usage: Final = RunUsage(record, message)
+        # what the task does with files is counted for this run
+        self.installation: Final = replace(
+            installation, files=CountedFiles(installation.files, self.usage)
+        )
         self.began: Final = lease.began
         self.prefix: Final = output_prefix(
             queue=record.queue, job_id=record.id, run_id=record.run_id
@@ -205,8 +210,8 @@ class Run:
         self._write_notes(noted)
         return Report(values=values, version=version)
 
-    def last_report(self) -> Item:
-        """All the run has said, to be written with its end: a heartbeat may be on its way."""
+    def last_report(self, ending: Ending) -> Item:
+        """All the run has said and used, to be written with its end, be a heartbeat on its way."""
         with self._lock:
             values, noted = self._values(), self._unnoted()
         try:
@@ -214,7 +219,8 @@ class Run:
         except Exception:
             # the log is told of the work, it is not the work: an outcome never waits for it
             log.exception("log lines not kept", extra={"job": self.job_id, "run": self.run_id})
-        return values
+        used = self.usage.at_end(ending, now_ms=self.installation.clock.now_ms())
+        return values if used is None else {**values, Field.CALLS: used}
 
     def _values(self) -> dict[str, Value]:
         said = self._said
@@ -253,12 +259,14 @@ class Run:
         retention = self.installation.retention
         expires_s = (self.installation.clock.now_ms() + span_ms(2 * retention)) // 1000
         for chunk in _chunks(lines):
+            content = log_to_json(chunk)
             self.installation.store.put_note(
                 self.job_id,
                 f"{LOG_NOTES}{chunk[0].number:09d}#{self.run_id}",
-                log_to_json(chunk),
+                content,
                 expires_s=expires_s,
             )
+            self.usage.noted(content)
             with self._lock:
                 # those logged meanwhile are left for the next report
                 self._said.lines = self._said.lines[len(chunk) :]

@@ -11,14 +11,14 @@ from typing import Any, BinaryIO
 from remotejob import payloads
 from remotejob.domain.errors import InvalidBody, InvalidData, RunInterrupted
 from remotejob.domain.naming import check_output_name
-from remotejob.domain.record import INLINE_LIMIT, InputFile, Level, OutputFile, dumps
+from remotejob.domain.record import INLINE_LIMIT, LOG_LEVELS, InputFile, Level, OutputFile, dumps
 from remotejob.domain.times import from_ms
-from remotejob.job import JobView
+from remotejob.hooks import Event
+from remotejob.job_view import JobView
 from remotejob.ports import Area
-from remotejob.submitting import is_binary
+from remotejob.submission import is_binary
+from remotejob.worker.echo import echo_line, echo_progress
 from remotejob.worker.run import Run
-
-_LEVELS = ("info", "success", "warning", "danger")
 
 
 class RunningJob(JobView):
@@ -90,6 +90,10 @@ class RunningJob(JobView):
         if not 0 <= done <= total or total <= 0 or total == float("inf"):
             raise InvalidData(f"progress({done!r}, {total!r}): it takes 0 <= done <= total > 0")
         self._run.report_progress(dumps([done, total]))
+        echo_progress(self._run.record, done, total)
+        self._installation.hooks.tell(
+            Event.PROGRESS, self._run.record, self._installation, progress=(done, total)
+        )
 
     def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
         """Add a line to the job's log, which outlives the job.
@@ -98,8 +102,8 @@ class RunningJob(JobView):
         Source: job-collection, `job.log`.
         """
         self._run.check()
-        if level not in _LEVELS:
-            raise InvalidData(f"log level {level!r}: use one of {', '.join(_LEVELS)}")
+        if level not in LOG_LEVELS:
+            raise InvalidData(f"log level {level!r}: use one of {', '.join(LOG_LEVELS)}")
         if data is not None:
             text = payloads.encode(data, what="log data")
             if not payloads.fits_inline(text):
@@ -108,6 +112,7 @@ class RunningJob(JobView):
                     "keep more in an output"
                 )
         self._run.report_line(level, str(message), data)
+        echo_line(self._run.record, level, str(message), data)
 
     def output(
         self,

@@ -91,7 +91,7 @@ class Settler:
                 (
                     one.message.address,
                     one.message,
-                    Outgoing(body=one.pending.body(), delay=one.delay),
+                    Outgoing(body=one.pending.body(), delay=one.delay, group=one.message.group),
                 )
                 for one in settlements
             ]

@@ -14,13 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from remotejob.domain.errors import UnknownQueue, WorkerStopping
+from remotejob.domain.errors import SettingsError, UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
-from remotejob.ports import Address, Channel, Installation, Received
+from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
 from remotejob.tasks import Registry
 from remotejob.worker.attendant import Attendant
 from remotejob.worker.heart import Heart
-from remotejob.worker.intake import AHEAD, Intake
+from remotejob.worker.intake import AHEAD, Intake, arranged
+from remotejob.worker.presence import Presence
 from remotejob.worker.runs import Runs
 from remotejob.worker.settlements import Settlement
 from remotejob.worker.settler import Settler
@@ -39,6 +40,9 @@ _HOPELESS: Final = 60.0
 
 _BEATS_AT_A_TIME: Final = 8
 
+_LONGEST_DECLINE: Final = timedelta(seconds=30)
+"""Where workers differ on purpose, one that has the task is near."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerOptions:
@@ -56,6 +60,9 @@ class WorkerOptions:
     """How long a settled message may wait for others, to share their requests."""
     health_file: Path | None = None
     """Touched while the worker is alive and not stuck."""
+    abilities: tuple[str, ...] | None = None
+    """Which of the queue's tasks it runs, where others run the rest; default all of them.
+    Source: forerunner, the manifest of a worker."""
 
 
 class Worker:
@@ -66,11 +73,27 @@ class Worker:
         description = installation.queues.get(options.queue)
         if description is None:
             raise UnknownQueue(options.queue, known=installation.queues)
-        tasks.require(description.tasks, queue=options.queue)
+        abilities = _abilities(options, description)
+        tasks.require(abilities, queue=options.queue)
         self._installation = installation
         self._options = options
+        self._order = description.order
         self._runs = Runs()
-        self._attendant = Attendant(installation, tasks, worker=options.name, runs=self._runs)
+        self._attendant = Attendant(
+            installation,
+            tasks if options.abilities is None else {name: tasks[name] for name in abilities},
+            worker=options.name,
+            runs=self._runs,
+            longest_decline=None if options.abilities is None else _LONGEST_DECLINE,
+        )
+        self._presence = Presence(
+            installation,
+            worker=options.name,
+            queue=options.queue,
+            abilities=abilities,
+            concurrency=options.concurrency,
+            running=self._runs.running,
+        )
         self._beats = ThreadPoolExecutor(_BEATS_AT_A_TIME, thread_name_prefix="beat")
         self._heart = Heart(installation, self._attendant, self._runs, each=self._beats.map)
         self._settler = Settler(installation)
@@ -144,6 +167,7 @@ class Worker:
                 pass
         # what a lane had received and not yet put forward when the others were given back
         self._give_back(self._runs.waiting())
+        self._presence.stop()
         self._beats.shutdown(wait=False)
         clean = not any(thread.is_alive() for thread in jobs)
         log.info("worker stops", extra={"clean": clean})
@@ -175,6 +199,7 @@ class Worker:
                 self._pause_after(f"receive from lane {lane}", problem)
                 continue
             self._failures.over()
+            received = arranged(received, self._order, entropy=self._installation.entropy)
             self._runs.await_turn(received)
             kept = self._intake.received(lane, turn, len(received))
             for message in received[:kept]:
@@ -204,6 +229,7 @@ class Worker:
                     self._add(settlement)
                 self._return_what_waits()
                 self._stop_when_lost()
+                self._presence.give_if_due(self._beats.submit)
             except Exception:
                 log.exception("heartbeat failed; it beats again")
             if self._options.health_file is not None:
@@ -272,6 +298,21 @@ class Worker:
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         # daemons: a task that never returns must not keep the process from exiting
         return threading.Thread(target=target, name=name, daemon=True)
+
+
+def _abilities(options: WorkerOptions, queue: QueueDescription) -> tuple[str, ...]:
+    """Raises: SettingsError, when the queue has no such tasks."""
+    if options.abilities is None:
+        return queue.tasks
+    for name in options.abilities:
+        if name not in queue.tasks:
+            raise SettingsError(
+                f"ability {name!r}: queue {queue.name!r} runs {', '.join(queue.tasks)}; use some "
+                "of these, or none for all"
+            )
+    if not options.abilities:
+        raise SettingsError("abilities=(): name a task at least, or leave them out for all")
+    return options.abilities
 
 
 class _Failures:

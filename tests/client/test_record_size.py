@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from remotejob import Queue, RemoteJob, State
 from remotejob.backends.memory import MemoryFiles
@@ -26,9 +27,8 @@ class LongNames(MemoryFiles):
     def bucket(self, area: Area) -> str:
         return BUCKET if area is Area.INPUT else super().bucket(area)
 
-    def put(self, area: Area, key: str, body: object, *, content_type: str | None = None) -> Stored:
-        stored = super().put(area, key, body, content_type=content_type)  # type: ignore[arg-type]
-        return replace(stored, version=VERSION)
+    def put(self, *arguments: Any, **options: Any) -> Stored:
+        return replace(super().put(*arguments, **options), version=VERSION)
 
 
 def size(item: Item) -> int:

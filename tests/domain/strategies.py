@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from remotejob.domain.changes import Attention
-from remotejob.domain.record import JobRecord, attention_key
+from remotejob.domain.conditions import Value
+from remotejob.domain.items import Key
+from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.names import Field
 from remotejob.testing.conformance import samples
-from remotejob.testing.conformance.samples import NOW, OTHER_RUN, RUN
+from remotejob.testing.conformance.catalogue import ANTECEDENT, HELD, LIMIT
+from remotejob.testing.conformance.samples import NOW, OTHER_RUN, OTHER_TOKEN, RUN, TOKEN
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 COUNTS = st.integers(0, 5)
@@ -16,6 +20,7 @@ NEAR = st.none() | st.sampled_from([NOW - 60_000, NOW - 2000, NOW - 1999, NOW - 
 """Times on both sides of everything a condition compares with."""
 
 _JSON = st.none() | TEXT
+_BLOCKING = st.sampled_from([ANTECEDENT, ANTECEDENT[:-1], "another"])
 
 
 @st.composite
@@ -32,7 +37,19 @@ def records(draw: st.DrawFn) -> JobRecord:
         created_ms=NOW,
         updated_ms=draw(st.sampled_from([NOW - 1, NOW, NOW + 1])),
         due_ms=draw(NEAR),
-        blocked=draw(st.none() | st.frozensets(st.text("ab", min_size=1), min_size=1)),
+        blocked=draw(st.none() | st.frozensets(_BLOCKING, min_size=1)),
+        parked=draw(st.sampled_from([None, None, LIMIT.partition, "tenant#default#müller"])),
+        resource=draw(st.none() | TEXT),
+        tenant=draw(_JSON),
+        tenant_limit=draw(st.none() | st.integers(1, 9)),
+        depends_json=draw(_JSON),
+        dependents=draw(st.integers(0, 1)),
+        delay_dependents_ms=draw(NEAR),
+        repeat_json=draw(_JSON),
+        next_id=draw(_JSON),
+        origin_id=draw(_JSON),
+        batch=draw(_JSON),
+        calls_json=draw(_JSON),
         run_id=draw(st.sampled_from([None, RUN, OTHER_RUN])),
         lease_ms=draw(NEAR),
         worker=draw(_JSON),
@@ -60,3 +77,24 @@ def records(draw: st.DrawFn) -> JobRecord:
         attention=None if kind is None else attention_key(kind, job_id),
         attention_ms=None if kind is None else draw(st.sampled_from([NOW, NOW + 1000])),
     )
+
+
+@st.composite
+def items(draw: st.DrawFn, key: Key) -> dict[str, Value] | None:
+    """What may lie in a place: nothing, a record, a lock or an edge, or what a removed job left."""
+    place: dict[str, Value] = {Field.PK: key.partition, Field.SK: key.name}
+    beside: dict[str, st.SearchStrategy[Value]] = {
+        Field.JOB: st.sampled_from([HELD.job_id, "another"]),
+        Field.RUN: st.sampled_from([RUN, OTHER_RUN]),
+        Field.TOKEN: st.sampled_from([TOKEN, OTHER_TOKEN]),
+    }
+    kind = draw(st.sampled_from(["nothing", "record", "record", "record", "beside", "removed"]))
+    match kind:
+        case "nothing":
+            return None
+        case "record":
+            return {**draw(records()).to_item(), **place}
+        case "beside":
+            return {**place, **draw(st.fixed_dictionaries({}, optional=beside))}
+        case _:
+            return {**place, Field.REMOVED: NOW}

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from remotejob.backends.memory import MemoryStore
-from remotejob.domain import changes
+from remotejob.domain import changes, managing
 from remotejob.domain.changes import Change
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, State, allows, moves, sources_of
 from remotejob.ports import Refused, Updated
-from remotejob.testing.conformance import samples
+from remotejob.testing.conformance import catalogue, samples
 from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SKEW
 
 Build = Callable[[JobRecord], Change]
@@ -59,6 +59,30 @@ def _release(record: JobRecord) -> Change:
     return changes.release(record, now_ms=NOW, report={})
 
 
+def _claim_locked(record: JobRecord) -> Change:
+    return catalogue.claim_locked(replace(record, resource="scanner"))
+
+
+def _resume(record: JobRecord) -> Change:
+    return managing.resume(record, now_ms=NOW)
+
+
+def _pause(record: JobRecord) -> Change:
+    return managing.pause(record, now_ms=NOW)
+
+
+def _make_ready(record: JobRecord) -> Change:
+    return managing.make_ready(record, due_ms=NOW, now_ms=NOW)
+
+
+def _cancel(record: JobRecord) -> Change:
+    return managing.cancel(record, now_ms=NOW)
+
+
+def _restart(record: JobRecord) -> Change:
+    return managing.restart(record, now_ms=NOW)
+
+
 BUILDERS: dict[str, tuple[Command, Build, bool]] = {
     "claim": (Command.CLAIM, _claim, True),
     "reclaim": (Command.CLAIM, _reclaim, True),
@@ -67,17 +91,28 @@ BUILDERS: dict[str, tuple[Command, Build, bool]] = {
     "fail_for_good": (Command.FAIL, _fail_for_good, False),
     "fail_and_wait": (Command.FAIL, _fail_and_wait, False),
     "release": (Command.RELEASE, _release, False),
+    "claim_locked": (Command.CLAIM, _claim_locked, True),
+    "park": (Command.PARK, catalogue.parked, True),
+    "pause": (Command.PAUSE, _pause, False),
+    "resume": (Command.RESUME, _resume, False),
+    "make_ready": (Command.MAKE_READY, _make_ready, False),
+    "cancel": (Command.CANCEL, _cancel, False),
+    "restart": (Command.RESTART, _restart, False),
 }
 """By name: the command it carries out, how to build it, and whether its guard wants the lease
 lapsed."""
 
 # A claim meets a running job under the run id it read, which is a change of its own.
-TAKES = {"claim": {State.READY, State.WAITING}, "reclaim": {State.RUNNING}}
+TAKES = {
+    "claim": {State.READY, State.WAITING},
+    "claim_locked": {State.READY, State.WAITING},
+    "reclaim": {State.RUNNING},
+}
 
 
 def _met(state: State, *, lapsed: bool) -> JobRecord:
     """A record of that state on which the guards besides the state hold."""
-    record = samples.in_state(state)
+    record = replace(samples.in_state(state), owed=None)
     lease = NOW - SKEW if lapsed else NOW + LEASE
     return replace(record, run_id=RUN, due_ms=NOW, lease_ms=lease)
 

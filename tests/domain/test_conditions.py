@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from remotejob.backends.memory import MemoryStore
-from remotejob.domain import changes
+from remotejob.domain import changes, edges, items, locks, managing
 from remotejob.domain.changes import Change, Condition
-from remotejob.domain.conditions import AtMost
+from remotejob.domain.conditions import AtMost, Contains, IsNot, Value
+from remotejob.domain.items import Check, Conflict, Erase, Put, Step, put_record, record_key
 from remotejob.domain.record import JobRecord
 from remotejob.names import Field
 from remotejob.ports import Installation, Updated
 from remotejob.testing.conformance import samples
-from remotejob.testing.conformance.samples import NOW, RUN, SKEW
+from remotejob.testing.conformance.catalogue import EDGE, EXAMPLES, HELD, LIMIT
+from remotejob.testing.conformance.samples import NOW, SKEW
 from tests.aws import aws_installation
+from tests.domain.strategies import items as stored
 from tests.domain.strategies import records
 
 TEXTS: Final = {
     "claim": """
         attribute_exists(pk)
         AND ((j_state = :ready)
-          OR (j_state = :waiting AND j_due <= :now AND attribute_not_exists(j_blocked)))
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
         AND j_updated <= :stamp
+        AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
         """,
     "same_lapsed_run": """
         attribute_exists(pk) AND j_state = :running AND j_run = :seen_run AND j_lease <= :lapsed
@@ -39,30 +45,90 @@ TEXTS: Final = {
     "same_mark": "attribute_exists(pk) AND a_kind = :seen_kind AND a_at = :seen_at",
     "owed_by_run": "attribute_exists(pk) AND j_owed = :owed AND j_finished = :finished",
     "unchanged": "attribute_exists(pk) AND j_updated = :seen_updated",
+    "pause": "attribute_exists(pk) AND j_state IN (:ready, :waiting) AND j_updated <= :stamp",
+    "resume": "attribute_exists(pk) AND j_state = :paused AND j_updated <= :stamp",
+    "make_ready": "attribute_exists(pk) AND j_state = :waiting AND j_updated <= :stamp",
+    "cancel": """
+        attribute_exists(pk) AND j_state IN (:paused, :ready, :running, :waiting)
+        AND j_updated <= :stamp
+        """,
+    "restart": """
+        attribute_exists(pk) AND j_state IN (:cancelled, :failed) AND j_updated <= :stamp
+        AND attribute_not_exists(j_owed)
+        """,
+    "remove": """
+        attribute_exists(pk) AND j_state IN (:cancelled, :completed, :failed)
+        AND attribute_not_exists(j_owed)
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated = :seen_updated
+        """,
+    "not_ended": "attribute_exists(pk) AND j_state IN (:paused, :ready, :running, :waiting)",
+    "release_waiting": """
+        attribute_exists(pk) AND contains(j_blocked, :antecedent) AND j_state = :waiting
+        """,
+    "release_later": """
+        attribute_exists(pk) AND contains(j_blocked, :antecedent) AND j_state = :waiting
+        AND j_due <= :due
+        """,
+    "release_edge": "attribute_exists(pk) AND contains(j_blocked, :antecedent)",
+    "cascade": """
+        attribute_exists(pk) AND j_state IN (:paused, :ready, :running, :waiting)
+        AND j_updated <= :stamp AND contains(j_blocked, :antecedent)
+        """,
+    "in_vain": "j_state IN (:cancelled, :failed) AND j_finished = :finished",
+    "claim_locked": """
+        attribute_exists(pk)
+        AND ((j_state = :ready)
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated = :seen_updated
+        """,
+    "park": """
+        attribute_exists(pk)
+        AND ((j_state = :ready)
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated = :seen_updated
+        """,
+    "unpark": "attribute_exists(pk) AND j_state = :waiting AND j_parked = :lock",
+    "absent": "attribute_not_exists(pk)",
+    "same_holder": "j_job = :job AND j_run = :run",
+    "same_token": "j_token = :token",
+    "not_live": """
+        ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed) OR (j_run <> :holders_run))
+        """,
+    "not_parked": "j_parked <> :lock",
 }
+HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked"}
+"""Conditions that hold where there is no item: every other one requires it to exist."""
 
+MODULES: Final = (changes, managing, edges, locks, items)
 CONDITIONS: Final[dict[str, Condition]] = {
     condition.name: condition
-    for condition in vars(changes).values()
+    for module in MODULES
+    for condition in vars(module).values()
     if isinstance(condition, Condition)
 }
 
-RUNNING, SILENT = samples.running(), samples.silent()
-CHANGES: Final[dict[str, Callable[[], Change]]] = {
-    "claim": lambda: changes.claim(
-        RUNNING.id, run_id=RUN, worker="w", now_ms=NOW, stamp_ms=NOW, lease_ms=1, skew_ms=SKEW
-    ),
-    "same_lapsed_run": lambda: changes.expire(SILENT, now_ms=NOW, skew_ms=SKEW),
-    "own_live_run": lambda: changes.heartbeat(
-        RUNNING, now_ms=NOW, lease_ms=1, report={}, mark_ms=None
-    ),
-    "own_run": lambda: changes.release(RUNNING, now_ms=NOW, report={}),
-    "cancelled_run": lambda: changes.let_go_of_cancelled(RUNNING, run_id=RUN),
-    "same_mark": lambda: changes.move_mark(samples.waiting(), to_ms=NOW),
-    "owed_by_run": lambda: changes.settle(samples.failed(), retention_ms=0),
-    "unchanged": lambda: changes.swept(RUNNING, now_ms=NOW),
+RECORD: Final = samples.failed(owed=None)
+GUARDED: Final[tuple[Step, ...]] = (
+    *(change for _, change in EXAMPLES.values()),
+    managing.remove(RECORD, now_ms=NOW, kept_ms=0),
+    put_record(RECORD),
+    locks.let_go(HELD),
+    locks.check_over(HELD, now_ms=NOW, skew_ms=SKEW),
+    *locks.clear_waiter(RECORD.id, LIMIT),
+    edges.spend(EDGE, expires_s=0),
+    edges.check_in_vain(RECORD),
+)
+STEPS: Final[dict[str, Step]] = {
+    step.condition.name: step for step in GUARDED if step.condition is not None
 }
-"""A change under each condition."""
+"""A step under each condition."""
+
+KEY: Final = record_key(RECORD.id)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +138,7 @@ def installation() -> Iterator[Installation]:
 
 
 def test_every_condition_is_tested() -> None:
-    assert set(CONDITIONS) == set(TEXTS) == set(CHANGES)
+    assert set(CONDITIONS) == set(TEXTS) == set(STEPS)
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -81,18 +147,18 @@ def test_a_condition_reads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_a_condition_requires_the_record_to_exist(name: str) -> None:
-    change = CHANGES[name]()
-    assert not change.condition.expression.holds({}, change.values)
+def test_a_condition_requires_the_item_to_exist(name: str) -> None:
+    holds = CONDITIONS[name].expression.holds({}, STEPS[name].values)
+    assert holds is (name in HOLD_OF_NOTHING)
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_a_change_gives_every_value_its_condition_names(name: str) -> None:
-    change = CHANGES[name]()
-    words = change.condition.expression.text().replace("(", " ").replace(")", " ").split()
-    named = {word.strip(",") for word in words if word.startswith(":")}
-    constants = {f":{key}" for key, _ in change.condition.expression.constants()}
-    assert named == constants | {f":{key}" for key in change.values}
+def test_a_step_gives_every_value_its_condition_names(name: str) -> None:
+    # DynamoDB refuses a request that names a value it does not give, or gives one it does not name
+    expression = CONDITIONS[name].expression
+    named = set(re.findall(r":\w+", expression.text()))
+    constants = {f":{key}" for key, _ in expression.constants()}
+    assert named == constants | {f":{key}" for key in STEPS[name].values}
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
@@ -101,19 +167,41 @@ def test_a_change_gives_every_value_its_condition_names(name: str) -> None:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(record=records())
+@given(item=stored(KEY))
 def test_memory_and_dynamodb_agree_on(
-    name: str, record: JobRecord, installation: Installation
+    name: str, item: dict[str, Value] | None, installation: Installation
 ) -> None:
-    change = CHANGES[name]()
-    memory = MemoryStore()
-    memory.put_new(record)
-    # one table for all examples: put_fresh writes over what an example before this left
-    assert installation.store.put_fresh([record]) == []
+    condition, values = CONDITIONS[name], STEPS[name].values
+    memory, dynamodb = MemoryStore(), installation.store
+    # one table for all examples: what an example before this left is replaced
+    put: Step = Erase(key=KEY) if item is None else Put(key=KEY, content=item)
+    for store in (memory, dynamodb):
+        assert store.transact([put]) is None
+    holds = condition.expression.holds(item or {}, values)
+    check = Check(key=KEY, condition=condition, values=values)
+
+    assert memory.transact([check]) == (None if holds else Conflict(0, item))
+    assert dynamodb.transact([check]) == (None if holds else Conflict(0, item))
+
+
+@pytest.mark.parametrize(("before", "change"), EXAMPLES.values(), ids=EXAMPLES)
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(record=records())
+def test_memory_and_dynamodb_agree_on_the_effect_of(
+    before: JobRecord, change: Change, record: JobRecord, installation: Installation
+) -> None:
+    memory, dynamodb = MemoryStore(), installation.store
+    for store in (memory, dynamodb):
+        assert store.put_fresh([record]) == []
 
     met = memory.update(change)
 
-    assert installation.store.update(change) == met
+    assert dynamodb.update(change) == met
+    assert dynamodb.item(KEY) == memory.item(KEY)
     holds = change.condition.expression.holds(record.to_item(), change.values)
     assert isinstance(met, Updated) is holds
 
@@ -125,3 +213,16 @@ def test_a_comparison_with_an_absent_attribute_is_false() -> None:
 def test_text_is_not_compared_as_a_number() -> None:
     with pytest.raises(TypeError, match="'soon'"):
         AtMost(Field.LEASE, "now").holds({Field.LEASE: "soon"}, {"now": 1})
+
+
+def test_an_absent_attribute_is_unlike_every_value() -> None:
+    assert IsNot(Field.RUN, "run").holds({}, {"run": "a"})
+    assert IsNot(Field.RUN, "run").holds({Field.RUN: "b"}, {"run": "a"})
+    assert not IsNot(Field.RUN, "run").holds({Field.RUN: "a"}, {"run": "a"})
+
+
+def test_a_set_contains_its_members_alone() -> None:
+    contains = Contains(Field.BLOCKED, "job")
+    assert contains.holds({Field.BLOCKED: frozenset({"ab", "c"})}, {"job": "ab"})
+    assert not contains.holds({Field.BLOCKED: frozenset({"ab", "c"})}, {"job": "a"})
+    assert not contains.holds({}, {"job": "a"})

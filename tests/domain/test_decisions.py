@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from remotejob.domain.decisions import (
     CLOCK_SKEW,
     CRASH_BUDGET,
     ClaimAgain,
+    ClaimLocked,
     Conclude,
     Drop,
     Expire,
@@ -90,8 +94,10 @@ def test_a_job_not_yet_due_waits_for_its_time() -> None:
         samples.in_state(State.PAUSED),
         samples.waiting(blocked=frozenset({"another"})),
         samples.waiting(blocked=frozenset({"another"}), due_ms=NOW + LEASE),
+        samples.waiting(parked="resource#scanner"),
+        samples.waiting(parked="resource#scanner", resource="scanner", due_ms=NOW + LEASE),
     ],
-    ids=["paused", "blocked", "blocked and not due"],
+    ids=["paused", "blocked", "blocked and not due", "parked", "parked and not due"],
 )
 def test_whoever_changes_it_sends_a_new_message(record: JobRecord) -> None:
     assert isinstance(_verdict(record), Drop)
@@ -104,3 +110,26 @@ def test_a_runnable_job_is_claimed_again(record: JobRecord) -> None:
 
 def test_a_record_of_a_clock_ahead_is_claimed_with_its_own_time() -> None:
     assert _verdict(samples.ready(updated_ms=NOW + 500)) == ClaimAgain(NOW + 500)
+
+
+@pytest.mark.parametrize("needed", [{"resource": "scanner"}, {"tenant": "a", "tenant_limit": 1}])
+@pytest.mark.parametrize("record", [samples.ready(), samples.waiting(updated_ms=NOW + 500)])
+def test_a_runnable_job_that_needs_a_lock_is_claimed_with_it(
+    record: JobRecord, needed: dict[str, Any]
+) -> None:
+    locked = replace(record, **needed)
+    assert _verdict(locked) == ClaimLocked(locked)
+
+
+def test_a_job_that_needs_a_lock_and_is_not_due_waits() -> None:
+    assert _verdict(samples.waiting(due_ms=NOW + 1, resource="scanner")) == Wait(NOW + 1)
+
+
+def test_a_tenant_without_a_limit_needs_no_lock() -> None:
+    assert _verdict(samples.ready(tenant="a")) == ClaimAgain(NOW)
+
+
+@pytest.mark.parametrize("crashes", [0, CRASH_BUDGET - 1])
+def test_a_silent_job_that_needs_a_lock_is_reclaimed_or_expired(crashes: int) -> None:
+    record = samples.silent(lease_ms=LAPSED, resource="scanner", crashes=crashes)
+    assert _verdict(record) == (Reclaim(record) if crashes == 0 else Expire(record))

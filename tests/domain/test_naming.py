@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remotejob import InvalidName
-from remotejob.domain.naming import check_file_name, check_output_name
+from remotejob.domain.naming import check_file_name, check_output_name, check_tenant
 
 PLAIN = ["photo.jpg", "写真 ü.jpg", ".hidden", "...", "a b", "-", "x" * 255, "a\u200db"]
 NEVER = {
@@ -73,3 +73,28 @@ def test_a_name_that_is_taken_stays_in_the_folder_it_is_put_in(name: str) -> Non
         assert ".." not in (folder / name).parts
         assert (folder / name).is_relative_to(folder)
         assert (folder / name) != folder
+
+
+@pytest.mark.parametrize(
+    "name", ["7", "customer-17", "a@b.example", "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"]
+)
+def test_a_tenant_is_named_in_letters_digits_and_punctuation(name: str) -> None:
+    assert check_tenant(name) == name
+    assert check_tenant("x" * 128) == "x" * 128
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("", "empty"),
+        ("x" * 129, "129 characters; shorten it to 128"),
+        ("two words", "' '"),
+        ("line\nend", "ASCII"),
+        ("Müller", "'ü'"),
+        ("del\x7f", "ASCII"),
+    ],
+)
+def test_no_tenant_is_called(name: str, problem: str) -> None:
+    with pytest.raises(InvalidName, match=problem) as refusal:
+        check_tenant(name)
+    assert "\n" not in str(refusal.value)

@@ -27,6 +27,7 @@ from remotejob.domain.states import State
 from remotejob.names import Field
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.samples import NOW
+from remotejob.testing.conformance.store_records import FULL
 from tests.domain.strategies import TEXT, records
 
 OPTIONAL = st.none() | TEXT
@@ -65,6 +66,10 @@ def test_every_attribute_of_a_record_has_one_field_of_its_own() -> None:
     }
     item = JobRecord(id=samples.job_id(), **filled).to_item()  # type: ignore[arg-type]
     assert len(item) == len(filled) + 2
+
+
+def test_the_record_the_suites_store_has_every_attribute() -> None:
+    assert [field.name for field in fields(JobRecord) if not getattr(FULL, field.name)] == []
 
 
 def test_a_counter_at_nothing_is_absent_and_comes_back_as_nothing() -> None:
@@ -148,5 +153,11 @@ def test_a_record_is_runnable_when_a_claim_would_find_nothing_in_its_way() -> No
     assert not samples.waiting(due_ms=NOW + 1).runnable(NOW)
     assert not samples.waiting(due_ms=None).runnable(NOW)
     assert not samples.waiting(blocked=frozenset({"x"})).runnable(NOW)
+    assert not samples.waiting(parked="resource#scanner").runnable(NOW)
     for state in set(State) - {State.READY, State.WAITING}:
         assert not replace(samples.ready(), state=state, due_ms=NOW).runnable(NOW)
+
+
+def test_a_record_names_the_jobs_it_was_to_run_after() -> None:
+    assert samples.ready().depends == ()
+    assert samples.ready(depends_json='["b","a"]').depends == ("b", "a")

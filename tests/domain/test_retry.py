@@ -16,7 +16,7 @@ MILLISECOND = timedelta(milliseconds=1)
 
 POLICIES = st.builds(
     Retry,
-    max_attempts=st.integers(1, 10**6),
+    max_attempts=st.none() | st.integers(1, 10**6),
     wait=st.integers(0, 365 * 86_400_000).map(lambda ms: ms * MILLISECOND),
     backoff=st.sampled_from(Backoff),
     until=st.none()
@@ -96,6 +96,6 @@ def test_a_next_run_is_never_in_the_past_nor_after_until(retry: Retry, failures:
     at = retry.next_run(failures=failures, now=NOW)
     if at is None:
         return
-    assert failures < retry.max_attempts
+    assert retry.max_attempts is None or failures < retry.max_attempts
     assert NOW <= at <= NOW + timedelta(days=365)
     assert retry.until is None or at <= retry.until

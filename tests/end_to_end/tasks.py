@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import boto3
 from remotejob import Retry, RunningJob, task
 from worker_container.tasks import thumbnail
 
-__all__ = ["forbidden", "hold", "thumbnail"]
+__all__ = ["crash_once", "forbidden", "hold", "thumbnail"]
 
 
 @task("hold", retry=Retry(max_attempts=2))
@@ -29,3 +30,13 @@ def hold(job: RunningJob) -> str:
 def forbidden(job: RunningJob) -> None:
     """Do what the worker's role does not allow."""
     boto3.client("sqs").create_queue(QueueName="mine")
+
+
+@task("crash_once")
+def crash_once(job: RunningJob) -> str:
+    """Take the process down, the first time; then say which process did not go down."""
+    crashed = Path(job.data["folder"]) / f"crashed-{job.id}"
+    if not crashed.exists():
+        crashed.touch()
+        os._exit(1)
+    return str(os.getpid())

@@ -11,8 +11,8 @@ import pytest
 
 from lambdas import on_upload
 from remotejob import QueueUnavailable, State
-from remotejob.domain.changes import Attention
 from remotejob.domain.ids import shard_of
+from remotejob.domain.marks import Attention
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.times import from_ms
 from remotejob.ports import Channel, Installation

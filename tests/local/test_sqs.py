@@ -71,6 +71,22 @@ def test_delayed_message_comes_no_sooner(sqs: Any, make_queue: MakeQueue) -> Non
     assert time.monotonic() - sent > 0.9
 
 
+def test_messages_of_a_group_are_received_side_by_side_and_tell_it(
+    sqs: Any, make_queue: MakeQueue
+) -> None:
+    url = make_queue()
+    sqs.send_message(QueueUrl=url, MessageBody="a", MessageGroupId="tenant")
+    entries = [
+        {"Id": "1", "MessageBody": "b", "MessageGroupId": "tenant"},
+        {"Id": "2", "MessageBody": "c"},
+    ]
+    sqs.send_message_batch(QueueUrl=url, Entries=entries)
+
+    messages = receive(sqs, url, MaxNumberOfMessages=10)
+    groups = {m["Body"]: m["Attributes"].get("MessageGroupId") for m in messages}
+    assert groups == {"a": "tenant", "b": "tenant", "c": None}
+
+
 def test_message_goes_to_the_dead_letter_queue_after_its_receives(
     sqs: Any, make_queue: MakeQueue
 ) -> None:

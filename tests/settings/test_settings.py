@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from remotejob import SettingsError
+from remotejob.domain.priority import Order
 from remotejob.settings import QueueSettings, Settings, Stage, load, parse
 
 QUEUE = '[queues.default]\ntasks = ["work"]\n'
@@ -33,6 +34,18 @@ def test_what_is_left_out_has_its_default() -> None:
     assert settings.queues["default"] == QueueSettings(tasks=("work",))
     assert settings.system.stage is Stage.DEVELOPMENT
     assert settings.routes == ()
+
+
+@pytest.mark.parametrize("order", Order)
+def test_a_queue_says_its_order(order: Order) -> None:
+    assert parsed(QUEUE + f'order = "{order}"\n').queues["default"].order is order
+
+
+def test_a_queue_goes_by_weight_and_limits_no_tenant_unless_told_otherwise() -> None:
+    queue = parsed(QUEUE).queues["default"]
+    assert (queue.order, queue.tenant_limit) == (Order.WEIGHTED, None)
+    for limit in (1, 50):
+        assert parsed(QUEUE + f"tenant_limit = {limit}\n").queues["default"].tenant_limit == limit
 
 
 def test_memory_left_out_is_the_least_that_goes_with_the_cpu() -> None:
@@ -85,10 +98,16 @@ def test_the_first_route_that_matches_counts() -> None:
         ('[queues.Default]\ntasks = ["a"]\n', "queue name 'Default': use lower-case"),
         (QUEUE + "concurency = 2\n", "unknown key 'concurency'; did you mean concurrency?"),
         (QUEUE + "concurrency = 0\n", "concurrency = 0: it must be between 1 and 1000"),
+        (QUEUE + "processes = -1\n", "processes = -1: it must be between 0 and 100"),
         (QUEUE + "concurrency = true\n", "concurrency = True: it must be a whole number"),
         (QUEUE + 'concurrency = "4"\n', "concurrency = '4': it must be a whole number"),
         (QUEUE + "cpu = 1000\n", "cpu = 1000: Fargate offers 256, 512, 1024"),
         (QUEUE + "cpu = 256\nmemory_mib = 4096\n", "with cpu = 256 Fargate offers 512, 1024, 2048"),
+        (QUEUE + 'order = "lifo"\n', "order = 'lifo': use one of weighted, fifo, random"),
+        (QUEUE + "order = 1\n", "order = 1: it must be a string"),
+        (QUEUE + "tenant_limit = 0\n", "tenant_limit = 0: it must be between 1 and 50"),
+        (QUEUE + "tenant_limit = 51\n", "tenant_limit = 51: it must be between 1 and 50"),
+        (QUEUE + 'tenant_limit = "4"\n', "tenant_limit = '4': it must be a whole number"),
         (QUEUE + "[system]\nlease_seconds = 1\n", "lease_seconds = 1: it must be between 3"),
         (QUEUE + "[system]\nretention_days = 7\n", "retention_days = 7: it must be between 15"),
         (

@@ -19,10 +19,10 @@ from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
 from remotejob.backends.aws.store import DynamoStore
 from remotejob.names import ATTENTION_INDEX, Field
-from remotejob.ports import Address, Area, Channel, Installation, QueueDescription
+from remotejob.ports import Address, Area, Channel, Installation
 from remotejob.testing import FakeClock, seeded_entropy
 from remotejob.testing.crashes import HttpFault, HttpFaults
-from tests.simulation.world import QUEUE, World
+from tests.simulation.world import QUEUE, QUEUES, World
 
 _REGION: Final = "us-east-1"
 _ACCOUNT: Final = "123456789012"
@@ -86,7 +86,7 @@ class EmbeddedAws:
             files=S3Files(self._s3, buckets),
             clock=clock,
             entropy=seeded_entropy(),
-            queues={QUEUE: QueueDescription(name=QUEUE, tasks=("work",))},
+            queues=QUEUES,
             retention=timedelta(days=1),
         )
         faults.attach(self._dynamodb, self._sqs, self._s3)

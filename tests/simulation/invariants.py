@@ -8,25 +8,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from remotejob.domain.changes import Attention
 from remotejob.domain.decisions import CRASH_BUDGET
+from remotejob.domain.items import number
+from remotejob.domain.marks import Attention
 from remotejob.domain.record import ERRORS_KEPT, JobRecord, output_prefix, outputs_from_json
 from remotejob.domain.states import TERMINAL, Command, State, moves
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 from remotejob.ports import Address, Area, Channel
+from tests.simulation.bonds import between_jobs
+from tests.simulation.steps import command_of
 from tests.simulation.trace import SUBMIT, Step
-
-if TYPE_CHECKING:
-    from tests.simulation.world import World
+from tests.simulation.world import World, held_up
 
 DEAD_LETTERS: Final = Address("default", Channel.DEAD_LETTER)
-
-_STEADY: Final = frozenset(
-    {"own_live_run", "cancelled_run", "same_mark", "owed_by_run", "unchanged"}
-)
-"""Changes that leave the state as it is."""
 
 
 def check_invariants(world: World) -> None:
@@ -37,6 +33,7 @@ def check_invariants(world: World) -> None:
 
 def _problems(world: World) -> Iterator[str]:
     yield from world.violations
+    yield from between_jobs(world)
     for job_id, record in world.trace.records.items():
         steps = world.trace.of(job_id)
         for problem in (
@@ -46,32 +43,51 @@ def _problems(world: World) -> Iterator[str]:
             *_outputs(record, world),
             *_status(record, world),
         ):
-            yield f"{job_id}: {problem}\n    " + "\n    ".join(map(str, steps))
-    for job_id in world.promised:
-        if job_id not in world.trace.records:
-            yield f"1: {job_id} was submitted and is not stored"
+            yield _in_full(problem, steps)
+    yield from _removed(world)
+    yield from _promises(world)
+    yield from _told_of_no_end(world)
     aside = [json.loads(body) for body in world.bodies(DEAD_LETTERS)]
     for body in world.nonsense:
         if not any(letter["body"] == body and letter["reason"] for letter in aside):
             yield f"14: {body!r} was not set aside with the reason"
-    uploaded = sum(record.id in world.uploads for record in world.trace.records.values())
-    if uploaded != len(set(world.uploads.values())):
-        yield f"8: {uploaded} jobs of {len(set(world.uploads.values()))} uploaded versions"
     if pending := world.pending():
         yield f"messages are left that nobody needs: {pending}"
 
 
-def command_of(step: Step) -> Command | None:
-    """The command a step carried out; None where it moves no job."""
-    if step.change in _STEADY:
-        return None
-    if step.change == "own_run":
-        return {State.COMPLETED: Command.COMPLETE, State.READY: Command.RELEASE}.get(
-            step.after.state, Command.FAIL
-        )
-    if step.change == "same_lapsed_run":
-        return Command.CLAIM if step.after.state is State.RUNNING else Command.EXPIRE
-    return Command(step.change)
+def _removed(world: World) -> Iterator[str]:
+    for job_id in sorted(world.trace.removed):
+        steps = world.trace.of(job_id)
+        for problem in (
+            *_history(steps, world.skew_ms),
+            *_status(steps[-1].after, world),
+            *_cleared(steps[-1].after, world),
+        ):
+            yield _in_full(problem, steps)
+
+
+def _told_of_no_end(world: World) -> Iterator[str]:
+    ends = {(step.after.id, str(step.after.state), step.after.run_id) for step in world.trace.steps}
+    for channel in (Channel.COMPLETED, Channel.FAILED):
+        for body in world.bodies(Address("default", channel)):
+            told = json.loads(body)
+            ended = State(told["state"]) in TERMINAL
+            if not ended or (told["id"], told["state"], told["run"]) not in ends:
+                yield f"13: a status message tells of an end that was none: {body}"
+
+
+def _promises(world: World) -> Iterator[str]:
+    made = {step.after.id for step in world.trace.steps if step.change == SUBMIT}
+    for job_id in world.promised:
+        if job_id not in made:
+            yield f"1: {job_id} was submitted and is not stored"
+    uploaded, versions = len(made & set(world.uploads)), len(set(world.uploads.values()))
+    if uploaded != versions:
+        yield f"8: {uploaded} jobs of {versions} uploaded versions"
+
+
+def _in_full(problem: str, steps: list[Step]) -> str:
+    return f"{steps[0].after.id}: {problem}\n    " + "\n    ".join(map(str, steps))
 
 
 def _history(steps: list[Step], skew_ms: int) -> Iterator[str]:
@@ -84,7 +100,7 @@ def _history(steps: list[Step], skew_ms: int) -> Iterator[str]:
         if command is None:
             if before is None or before.state is not after.state:
                 yield f"12: {step} changes the state"
-        elif not moves(command, None if before is None else before.state, after.state):
+        elif not moves(command, None if before is None else before.state, step.target):
             yield f"12: no row of the table allows {step}"
         if before is not None:
             yield from _one_step(step, before, command, skew_ms)
@@ -99,7 +115,8 @@ def _one_step(
         yield f"2: {step} decided on another run than it ended"
     if "run" in step.values and step.values["run"] != before.run_id:
         yield f"2: {step} by a run that is not the current one"
-    if step.change == "own_live_run" and (before.lease_ms or 0) + skew_ms < step.at_ms:
+    # by the time it was asked for: one that is long on its way finds out whether it is too late
+    if step.change == "own_live_run" and (before.lease_ms or 0) < number(step.values["now"]):
         yield f"4: {step} revived a lease that had ended"
     if command is Command.CLAIM:
         yield from _claim(step, before, skew_ms)
@@ -114,6 +131,8 @@ def _claim(step: Step, before: JobRecord, skew_ms: int) -> Iterator[str]:
         yield f"2: {step} under a run id used before"
     if before.lease_ms is not None and before.lease_ms + skew_ms > step.at_ms:
         yield f"4: {step} under a lease that lasts {before.lease_ms - step.at_ms} ms more"
+    if before.blocked or before.parked:
+        yield f"6: {step} while it waited for others, or for a lock"
     if before.state is State.WAITING and (before.due_ms or 0) > step.at_ms + skew_ms:
         yield f"7: {step} before it was due"
 
@@ -146,8 +165,9 @@ def _counts_of_this_life(steps: list[Step], record: JobRecord, world: World) -> 
     if record.failures != commands[Command.FAIL]:
         yield f"10: {record.failures} failures counted of {commands[Command.FAIL]}"
     policy = record.retry or world.tasks[record.task].retry if record.task in world.tasks else None
-    if policy is not None and record.failures > policy.max_attempts:
-        yield f"10: {record.failures} failed attempts, {policy.max_attempts} allowed"
+    allowed = None if policy is None else policy.max_attempts
+    if allowed is not None and record.failures > allowed:
+        yield f"10: {record.failures} failed attempts, {allowed} allowed"
     deaths = sum(step.change == "same_lapsed_run" for step in steps)
     if record.crashes != deaths or record.crashes > CRASH_BUDGET:
         yield f"10: {record.crashes} crashes counted of {deaths}"
@@ -158,6 +178,8 @@ def _counts_of_this_life(steps: list[Step], record: JobRecord, world: World) -> 
 def _at_rest(record: JobRecord, world: World) -> Iterator[str]:
     if record != world.observer.get(record.id):
         yield "12: the record was changed past the ports"
+    if held_up(record, world.trace.records):
+        return
     if not record.terminal and record.state is not State.PAUSED:
         yield f"1: still {record.state} at the end of all time"
     if record.owed is not None:
@@ -191,6 +213,17 @@ def _outputs(record: JobRecord, world: World) -> Iterator[str]:
         stored = set(world.base.files.keys(Area.OUTPUT, prefix))
         if not listed <= stored:
             yield f"3: lists {sorted(listed - stored)}, which are not there"
+
+
+def _cleared(record: JobRecord, world: World) -> Iterator[str]:
+    """What a removed job leaves behind: nothing."""
+    left = [
+        *world.observer.notes(record.id, "failure#"),
+        *world.observer.notes(record.id, "log#"),
+        *world.base.files.keys(Area.OUTPUT, f"{record.queue}/{record.id}/"),
+    ]
+    if left and world.faults.struck is None:
+        yield f"removed, and left behind {left}"
 
 
 def _status(record: JobRecord, world: World) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -13,7 +14,7 @@ from remotejob.testing import FakeClock, memory_installation
 from remotejob.testing.crashes import Fault, Faults
 from tests.simulation.invariants import check_invariants
 from tests.simulation.scenarios import Scenario
-from tests.simulation.world import FaultInjector, MemoryBackstage, World
+from tests.simulation.world import QUEUES, FaultInjector, MemoryBackstage, World
 
 RETENTION: Final = timedelta(days=3)
 """Short, because the first sweep walks as many days."""
@@ -25,7 +26,7 @@ _ENDLESS: Final = 2000
 def memory_world(faults: FaultInjector, *, clock: FakeClock | None = None) -> World:
     """A system in memory, the same each time."""
     clock = clock or FakeClock()
-    installation = memory_installation(clock, retention=RETENTION)
+    installation = replace(memory_installation(clock, retention=RETENTION), queues=QUEUES)
     assert isinstance(installation.messages, MemoryMessages)
     backstage = MemoryBackstage(installation.messages)
     return World(installation, clock=clock, faults=faults, backstage=backstage)
@@ -56,6 +57,9 @@ def play(
                 assert record.state in ends, f"{record.id} ended {record.state}, not in {ends}"
         if world.faults.struck is None:
             assert world.promised, "nothing was submitted"
+            if len(scenario.ends) > 1:
+                ended = tuple(record.state for record in world.trace.records.values())
+                assert ended == scenario.ends
     except BaseException as problem:
         problem.add_note(world.faults.report())
         raise

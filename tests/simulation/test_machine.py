@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from remotejob.domain import managing
+from remotejob import managing
+from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
+from remotejob.domain.states import State
 from remotejob.ports import Address
-from remotejob.submitting import Submission
+from remotejob.submission import Submission
 from remotejob.testing.crashes import Crash, Fault, Faults
 from remotejob.worker.running import RunningJob
 from tests.simulation.clocks import SkewedClock
 from tests.simulation.invariants import check_invariants
 from tests.simulation.playing import memory_world
-from tests.simulation.world import LANES, Uploaded
+from tests.simulation.world import LANES, MINUTES, Uploaded
 
 SKEW = timedelta(seconds=1)
 
 WORKERS = ("worker 1", "worker 2")
 """The clock of the first is ahead, that of the second behind."""
+
+
+RETRIES = st.builds(
+    Retry,
+    max_attempts=st.integers(1, 4),
+    wait=st.sampled_from([timedelta(0), timedelta(minutes=1), timedelta(hours=1)]),
+)
+
+COMMANDS = (
+    managing.cancel,
+    partial(managing.cancel, antecedents=True),
+    managing.pause,
+    managing.resume,
+    managing.restart,
+    partial(managing.restart, dependents=True),
+    partial(managing.restart, antecedents=False),
+    managing.make_ready,
+    partial(managing.make_ready, independent=True),
+    managing.remove,
+)
 
 
 class Anything(RuleBasedStateMachine):
@@ -33,6 +56,8 @@ class Anything(RuleBasedStateMachine):
         super().__init__()
         self.faults = Faults()
         self.world = memory_world(self.faults)
+        # jobs that wait for others' tries, an hour apart, end long after them
+        self.world.patience = MINUTES * 10
         self.world.skew_ms = SKEW // timedelta(milliseconds=1)
         clock = self.world.clock
         self.world.clocks = dict(
@@ -68,18 +93,50 @@ class Anything(RuleBasedStateMachine):
         do=st.lists(st.sampled_from(["fail", "die", "beat", "stall", "overtaken"]), max_size=4),
         delay=st.sampled_from([0, 30, 800, 4000]),
         priority=st.sampled_from([-10, 0, 10]),
-        attempts=st.integers(0, 4),
-        wait=st.sampled_from([0, 60, 3600]),
+        retry=st.one_of(st.none(), RETRIES),
     )
-    def submit(self, do: list[str], delay: int, priority: int, attempts: int, wait: int) -> None:
-        policy = Retry(max_attempts=attempts, wait=timedelta(seconds=wait)) if attempts else None
+    def submit(self, do: list[str], delay: int, priority: int, retry: Retry | None) -> None:
         self.world.submit(
             Submission(
                 task="work",
                 data={"do": do},
                 delay=timedelta(seconds=delay),
                 priority=priority,
-                retry=policy,
+                retry=retry,
+            )
+        )
+
+    @rule(
+        do=st.lists(st.sampled_from(["fail", "die", "stall", "overtaken"]), max_size=3),
+        antecedents=st.lists(st.integers(0, 9), max_size=3),
+        resource=st.sampled_from([None, "printer", "scanner"]),
+        tenant=st.sampled_from([None, "acme"]),
+        repeat=st.sampled_from([None, None, Repeat(times=2, wait=timedelta(minutes=1))]),
+        retry=st.one_of(st.none(), RETRIES),
+    )
+    def submit_together(
+        self,
+        do: list[str],
+        antecedents: list[int],
+        resource: str | None,
+        tenant: str | None,
+        repeat: Repeat | None,
+        retry: Retry | None,
+    ) -> None:
+        known = [
+            record.id
+            for record in self.world.trace.records.values()
+            if record.state not in (State.FAILED, State.CANCELLED)
+        ]
+        self.world.submit(
+            Submission(
+                task="work",
+                data={"do": do},
+                depends=[known[number % len(known)] for number in antecedents if known],
+                resource=resource,
+                tenant=tenant,
+                repeat=repeat,
+                retry=retry,
             )
         )
 
@@ -134,9 +191,13 @@ class Anything(RuleBasedStateMachine):
         if bodies:
             self.world.deliver(lane, bodies[which % len(bodies)])
 
-    @rule(change=st.sampled_from([managing.cancel, managing.pause, managing.resume]))
-    def manage(self, change: Any) -> None:
-        self.world.manage(change)
+    @precondition(lambda self: self.world.trace.records)
+    @rule(command=st.sampled_from(COMMANDS), which=st.lists(st.integers(0, 9), max_size=3))
+    def manage(self, command: Any, which: list[int]) -> None:
+        """Some jobs, or with none named all of them."""
+        known = list(self.world.trace.records)
+        chosen = [known[number % len(known)] for number in which]
+        self.world.command_if_allowed(command, *(chosen or known))
 
     @rule()
     def nonsense(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.scheduler import PERIOD
-from remotejob.submitting import Submission
+from remotejob.submission import Submission
 from remotejob.testing.crashes import CRASHES, Fault, Faults
 from remotejob.worker.running import RunningJob
 from tests.simulation.invariants import check_invariants

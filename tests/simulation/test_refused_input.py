@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from remotejob.domain.errors import InvalidInput
-from remotejob.submitting import Submission, submit, submit_many
+from remotejob.submission import Submission
+from remotejob.submitting import submit, submit_many
 from remotejob.testing.crashes import Faults
 from tests.simulation.playing import memory_world
 from tests.simulation.world import QUEUE

@@ -6,7 +6,8 @@ survive that, as the steps of a deployed system do: the next one is another proc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol
@@ -15,27 +16,49 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from remotejob.backends.memory import MemoryMessages
 from remotejob.consequences import carry_out
-from remotejob.domain.changes import Attention, Change
-from remotejob.domain.errors import RemoteJobError, RunInterrupted
+from remotejob.domain.changes import Change
+from remotejob.domain.errors import (
+    CommandRefused,
+    DependencyEnded,
+    JobNotFound,
+    RemoteJobError,
+    RunInterrupted,
+    StillRunning,
+)
+from remotejob.domain.marks import Attention
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import NO_RETRY, Retry
 from remotejob.domain.states import State
 from remotejob.ingest import Upload, ingest
-from remotejob.ports import Address, Channel, Clock, Installation, JobStore, Outgoing, Updated
+from remotejob.ports import (
+    Address,
+    Channel,
+    Clock,
+    Installation,
+    JobStore,
+    Outgoing,
+    QueueDescription,
+    Updated,
+)
 from remotejob.scheduler import tick
 from remotejob.settings import parse
-from remotejob.submitting import Submission, submit_many
+from remotejob.submission import Submission
 from remotejob.submitting import submit as submit_one
+from remotejob.submitting import submit_many
 from remotejob.sweep import sweep
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import Call, Crash
 from remotejob.testing.interception import intercepted
+from remotejob.worker.completion import Completion
+from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
+from remotejob.worker.settlements import Settlement
 from tests.simulation.trace import Trace
 
 QUEUE = "default"
 LANES = tuple(Address(QUEUE, channel) for channel in (Channel.HIGH, Channel.NORMAL, Channel.LOW))
+QUEUES = {QUEUE: QueueDescription(name=QUEUE, tasks=("work",), tenant_limit=2)}
 PAST_THE_LEASE = timedelta(seconds=65)
 
 MINUTES = (PAST_THE_LEASE,) * 8 + (timedelta(minutes=10),) * 20
@@ -54,6 +77,10 @@ class Uploaded:
 
     version: str
     at: int
+
+
+def _nothing() -> None:
+    pass
 
 
 class FaultInjector(Protocol):
@@ -121,6 +148,8 @@ class World:
         """Uploads by the job made of them."""
         self.nonsense: list[str] = []
         self.message_lost = False
+        self.patience: Sequence[timedelta] = MINUTES
+        """How long everything may take to end without the sweep."""
         self.clocks: dict[str, Clock] = {}
         """Of workers whose clocks differ."""
         self._backstage = backstage
@@ -142,7 +171,8 @@ class World:
         """Whatever ends a process here, the others go on."""
         return _Surviving(self)
 
-    def submit(self, *submissions: Submission) -> None:
+    def submit(self, *submissions: Submission) -> list[str]:
+        """The ids of the jobs made; none, when the creator met a fault."""
         installation = self.faults.process(self.base, "creator")
         queue = installation.queues[QUEUE]
         with self.surviving():
@@ -150,7 +180,10 @@ class World:
                 records = [submit_one(submissions[0], queue=queue, installation=installation)]
             else:
                 records = submit_many(submissions, queue=queue, installation=installation)
-            self.promised += [record.id for record in records]
+            ids = [record.id for record in records]
+            self.promised += ids
+            return ids
+        return []
 
     def upload(self, uploaded: Uploaded) -> None:
         """The event of an upload is delivered, until somebody has seen to it."""
@@ -166,25 +199,29 @@ class World:
         for _ in range(2):
             with self.surviving():
                 record = ingest(upload, SETTINGS, self.faults.process(self.base, "on_upload"))
-                assert record is not None
+                if record is None:
+                    assert self.trace.removed, "the upload was ignored"
+                    return
                 self.uploads[record.id] = uploaded
                 self.promised.append(record.id)
                 return
 
     def step(self, worker: str = "worker", *, tasks: Registry | None = None) -> int:
         """A worker sees to everything visible now; how many messages that were."""
+        simulation = self._new_worker(worker, tasks)
+        with self.surviving():
+            return simulation.step()
+        return 0
+
+    def _new_worker(self, worker: str, tasks: Registry | None) -> Simulation:
         clock = self.clocks.get(worker, self.clock)
-        installation = replace(self.faults.process(self.base, worker), clock=clock)
-        simulation = Simulation(
-            installation=installation,
+        self._workers[worker] = Simulation(
+            installation=replace(self.faults.process(self.base, worker), clock=clock),
             tasks=self.tasks if tasks is None else tasks,
             queue=QUEUE,
             worker=worker,
         )
-        self._workers[worker] = simulation
-        with self.surviving():
-            return simulation.step()
-        return 0
+        return self._workers[worker]
 
     def beat(self, worker: str = "worker") -> None:
         """The heartbeats of a worker, in the middle of its step."""
@@ -193,7 +230,9 @@ class World:
 
     def stop(self, worker: str, reason: RunInterrupted) -> None:
         """End a worker's runs from outside, in the middle of its step."""
-        simulation = self._workers[worker]
+        simulation = self._workers.get(worker)
+        if simulation is None:
+            return
         for run in simulation.runs.running():
             settlement = simulation.attendant.end_run(run, reason)
             if settlement is not None:
@@ -216,6 +255,50 @@ class World:
                 outcome = installation.store.update(change(record, now_ms=self.clock.now_ms()))
                 if isinstance(outcome, Updated) and outcome.record.terminal:
                     carry_out([outcome.record], installation)
+
+    def command(self, command: Callable[..., object], *job_ids: str, **options: Any) -> None:
+        """A manager gives a command of `remotejob.managing` to jobs, one after the other."""
+        installation = self.faults.process(self.base, "manager")
+        for job_id in job_ids:
+            with self.surviving():
+                command(job_id, installation, **options)
+
+    def command_if_allowed(
+        self, command: Callable[..., object], *job_ids: str, **options: Any
+    ) -> None:
+        """As `command`, of jobs whose state may refuse it."""
+
+        def tried(job_id: str, installation: Installation) -> None:
+            with suppress(CommandRefused, DependencyEnded, JobNotFound, StillRunning):
+                command(job_id, installation, **options)
+
+        self.command(tried, *job_ids)
+
+    def run_by_hand(self, completion: Completion, worker: str = "worker") -> None:
+        """A worker sees to everything visible now; what it runs ends as it is told here."""
+        with self.surviving():
+            simulation = self._new_worker(worker, None)
+            for settlement in self._ended_by_hand(simulation, completion, _nothing):
+                simulation.settler.add(settlement)
+            simulation.settler.flush()
+
+    def complete_and_die(self, meanwhile: Callable[[], object] = _nothing) -> None:
+        """A worker completes what is visible now, and dies before anything follows from it."""
+        with self.surviving():
+            list(self._ended_by_hand(self._new_worker("dying", None), Completion(), meanwhile))
+
+    def _ended_by_hand(
+        self, simulation: Simulation, completion: Completion, meanwhile: Callable[[], object]
+    ) -> Iterator[Settlement]:
+        for message in simulation.receive():
+            begun = simulation.attendant.begin(message)
+            if not isinstance(begun, Run):
+                yield begun
+                continue
+            meanwhile()
+            settlement = simulation.attendant.complete(begun, completion)
+            if settlement is not None:
+                yield settlement
 
     def advance(self, span: timedelta) -> None:
         self.clock.advance(span)
@@ -265,18 +348,21 @@ class World:
 
     def quiet(self) -> bool:
         """Whether nothing is left to do."""
-        return not self.pending() and all(map(_at_rest, self.trace.records.values()))
+        return not self.pending() and not self._restless()
+
+    def _restless(self) -> list[JobRecord]:
+        records = self.trace.records
+        return [record for record in records.values() if not _at_rest(record, records)]
 
     def run_to_quiet(self) -> None:
         """Let new workers and the scheduler go on; the sweep only where it is what must help."""
         self.faults.disarm()
-        if self._passes(MINUTES):
+        if self._passes(self.patience):
             return
-        left = [record for record in self.trace.records.values() if not _at_rest(record)]
         if not self.message_lost:
             self.violations += [
                 f"1: {record.id} was promised, and only the sweep found it"
-                for record in left
+                for record in self._restless()
                 if record.id in self.promised
             ]
         self._passes(DAYS, self.sweep)
@@ -311,7 +397,17 @@ class _Surviving:
         return isinstance(problem, Crash)
 
 
-def _at_rest(record: JobRecord) -> bool:
+def held_up(record: JobRecord, records: Mapping[str, JobRecord]) -> bool:
+    """Whether it waits, perhaps by way of others, for a job that is paused."""
+    antecedents = [records[job_id] for job_id in record.blocked or () if job_id in records]
+    return record.state is State.WAITING and any(
+        one.state is State.PAUSED or held_up(one, records) for one in antecedents
+    )
+
+
+def _at_rest(record: JobRecord, records: Mapping[str, JobRecord]) -> bool:
+    if held_up(record, records):
+        return True
     kind = None if record.attention is None else record.attention.split("#")[0]
     ended = record.terminal or record.state is State.PAUSED
     return ended and record.owed is None and kind not in Attention.ACTED_ON

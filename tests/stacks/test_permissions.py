@@ -14,7 +14,12 @@ WORKER = {
     "sqs:DeleteMessage": "High Low Normal",
     "sqs:ChangeMessageVisibility": "High Low Normal",
     "sqs:SendMessage": "Completed DeadLetter Failed High Low Normal",
+    "dynamodb:BatchGetItem": "Table",
+    "dynamodb:ConditionCheckItem": "Table",
+    "dynamodb:DeleteItem": "Table",
+    "dynamodb:GetItem": "Table",
     "dynamodb:PutItem": "Table",
+    "dynamodb:Query": "Table",
     "dynamodb:UpdateItem": "Table",
     "s3:GetObject": "Input/* Output/QUEUE/*",
     "s3:GetObjectVersion": "Input/*",
@@ -37,6 +42,9 @@ SCHEDULER = {
     "logs:PutLogEvents": "Log",
     "dynamodb:Query": "Table Table/index/attention",
     "dynamodb:BatchGetItem": "Table",
+    "dynamodb:ConditionCheckItem": "Table",
+    "dynamodb:DeleteItem": "Table",
+    "dynamodb:GetItem": "Table",
     "dynamodb:PutItem": "Table",
     "dynamodb:UpdateItem": "Table",
     "sqs:SendMessage": "Completed Failed High Low Normal",
@@ -112,13 +120,22 @@ def test_the_agent_may_pull_the_image_and_write_the_log(system: System, queue: s
 
 
 @pytest.mark.parametrize(("queue", "other"), [("default", "video"), ("video", "default")])
-def test_a_worker_reaches_no_queue_and_no_output_of_another(
+def test_a_worker_takes_nothing_of_another_queue_and_only_sends_to_it(
     system: System, queue: str, other: str
 ) -> None:
-    statements = system.statements(role_of_workers(system, queue, "TaskRoleArn"))
-    named = [text for statement in statements for text in texts(statement["Resource"])]
-    assert any(f"Queues{queue}" in text for text in named)
-    assert not [text for text in named if f"Queues{other}" in text or f"/{other}/" in text]
+    named: dict[str, list[str]] = {}
+    for statement in system.statements(role_of_workers(system, queue, "TaskRoleArn")):
+        for action in as_list(statement["Action"]):
+            named.setdefault(action, []).extend(texts(statement["Resource"]))
+    assert any(f"Queues{queue}" in text for text in named["sqs:ReceiveMessage"])
+    elsewhere = {
+        action
+        for action, resources in named.items()
+        if [text for text in resources if f"Queues{other}" in text or f"/{other}/" in text]
+    }
+    assert elsewhere == {"sqs:SendMessage"}
+    sent_to = [text for text in named["sqs:SendMessage"] if f"Queues{other}" in text]
+    assert not [text for text in sent_to if "DeadLetter" in text]
 
 
 def test_every_role_is_one_of_those(system: System) -> None:

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from remotejob.domain.errors import SettingsError
+from remotejob.domain.priority import Order
 from remotejob.names import (
     SYSTEM_VERSION,
     Env,
@@ -15,12 +16,19 @@ from remotejob.names import (
     SystemKey,
     system_parameter,
 )
+from remotejob.system import SystemDescription
 from stacks.description import LIMIT_BYTES
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System, description
 
 QUEUE = "AWS::SQS::Queue"
 FORTNIGHT = 14 * 24 * 3600
+ORDERED_QUEUE = """
+[queues.mail]
+tasks = ["send"]
+order = "fifo"
+tenant_limit = 4
+"""
 PENDING = ("High", "Normal", "Low")
 
 
@@ -97,8 +105,17 @@ def test_the_description_has_exactly_the_keys_of_the_library(system: System) -> 
     assert (found["lease_seconds"], found["retention_days"]) == (60, 30)
     assert set(found["queues"]) == {"default", "video"}
     for queue in found["queues"].values():
-        assert set(queue) == {*QueueKey}
+        assert set(queue) == {*QueueKey} - {QueueKey.ORDER, QueueKey.TENANT_LIMIT}
     assert found["queues"]["video"]["tasks"] == ["transcode", "probe"]
+
+
+def test_the_description_tells_order_and_tenant_limit_where_they_are_set(
+    synthesize: Synthesize,
+) -> None:
+    text = json.dumps(described(synthesize(more=ORDERED_QUEUE)))
+    queues = SystemDescription.from_json(text, origin="the parameter").queues
+    told = {name: (queue.order, queue.tenant_limit) for name, queue in queues.items()}
+    assert told == {"default": (Order.WEIGHTED, None), "mail": (Order.FIFO, 4)}
 
 
 def test_the_description_names_what_was_built(system: System) -> None:
@@ -106,7 +123,7 @@ def test_the_description_names_what_was_built(system: System) -> None:
     assert found["table"] == f"<{system.resource('AWS::DynamoDB::Table').id}>"
     assert found["input_bucket"].startswith("<BucketsInput")
     assert found["output_bucket"].startswith("<BucketsOutput")
-    urls = [url for q in found["queues"].values() for key, url in q.items() if key != "tasks"]
+    urls = [url for q in found["queues"].values() for url in q.values() if isinstance(url, str)]
     assert len(set(urls)) == 12
 
 
@@ -139,9 +156,12 @@ def _outline(described: dict) -> str:  # type: ignore[type-arg]
     return json.dumps([list(described), described["version"], described["name"], queues])
 
 
+POLICIES = {f"{group}Policy" for group in ("Admin", "Manager", "Creator", "Worker")}
+
+
 def test_outputs_are_what_a_user_needs(system: System) -> None:
     for part, expected in (
-        ("storage", {"InputBucket", "OutputBucket", "Parameter"}),
+        ("storage", {"InputBucket", "OutputBucket", "Parameter", *POLICIES}),
         ("functions", set()),
         ("workers", set()),
     ):

@@ -67,8 +67,9 @@ def test_every_queue_has_a_service(system: System) -> None:
 def test_a_worker_is_told_its_queue_and_how_to_serve_it(system: System) -> None:
     for container in containers(system):
         told = environment(container)
-        assert set(told) == {Env.SYSTEM, Env.QUEUE, Env.CONCURRENCY, Env.TASKS}
+        assert set(told) == {Env.SYSTEM, Env.QUEUE, Env.CONCURRENCY, Env.PROCESSES, Env.TASKS}
         assert told[Env.CONCURRENCY] == "4"
+        assert told[Env.PROCESSES] == "0"
         assert told[Env.TASKS] == "worker_container.tasks"
 
 
@@ -252,6 +253,17 @@ def test_scaling_reads_a_metric_that_the_cluster_reports(system: System) -> None
     assert cluster.properties["ClusterSettings"] == [
         {"Name": "containerInsights", "Value": "enabled"}
     ]
+
+
+def test_worker_of_several_processes_counts_the_jobs_of_all(synthesize: Synthesize) -> None:
+    more = '[queues.crashing]\ntasks = ["crash"]\nconcurrency = 5\nprocesses = 3\n'
+    system = synthesize(more=more)
+    (told,) = (
+        told for c in containers(system) if (told := environment(c))[Env.QUEUE] == "crashing"
+    )
+    assert (told[Env.PROCESSES], told[Env.CONCURRENCY]) == ("3", "5")
+    alarms = [expression(alarm) for alarm in system.resources("AWS::CloudWatch::Alarm")]
+    assert any("/ 15)" in text for text in alarms)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from itertools import permutations
 from queue import SimpleQueue
 from unittest.mock import patch
 
 import pytest
 
-from remotejob.domain.priority import Lane
-from remotejob.worker.intake import WEIGHTS, Intake, Turn
+from remotejob.domain.priority import Lane, Order
+from remotejob.testing.fakes import seeded_entropy
+from remotejob.worker.intake import WEIGHTS, Intake, Turn, arranged
 
 LONG, SHORT = 3600.0, 0.001
 """Seconds a job takes: too long to fetch ahead for, and short enough."""
@@ -220,3 +222,23 @@ def test_closing_wakes_those_who_wait(full: Intake, events: SimpleQueue[Event]) 
     # the fixture joins the waiting threads
     full.close()
     assert full.turn(Lane.HIGH) is None
+
+
+@pytest.mark.parametrize("order", [Order.WEIGHTED, Order.FIFO])
+def test_what_was_received_stays_as_it_came(order: Order) -> None:
+    assert arranged(range(10), order, entropy=seeded_entropy()) == [*range(10)]
+
+
+def test_a_random_queue_begins_what_was_received_by_chance() -> None:
+    entropy = seeded_entropy()
+    seen = [tuple(arranged("abc", Order.RANDOM, entropy=entropy)) for _ in range(300)]
+
+    counts = Counter(seen)
+    assert set(counts) == set(permutations("abc"))
+    # a sixth each is 50; thirty less would happen once in a hundred thousand seeds
+    assert min(counts.values()) > 20
+
+
+def test_one_randomness_gives_one_order() -> None:
+    first, second = (arranged(range(10), Order.RANDOM, entropy=seeded_entropy(7)) for _ in range(2))
+    assert first == second != [*range(10)]

@@ -14,7 +14,7 @@ import pytest
 from remotejob import Job, JobCancelled, RemoteJob, Retry, RunningJob, State, WorkerStopping
 from remotejob.domain.decisions import CRASH_BUDGET
 from remotejob.ports import Installation
-from remotejob.submitting import send_for
+from remotejob.sending import send_for
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.crashes import Crash
 from remotejob.testing.interception import intercepted

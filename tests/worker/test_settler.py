@@ -199,6 +199,19 @@ def test_flushing_nothing_asks_for_nothing(settler: Settler, calls: list[str]) -
     assert calls == []
 
 
+def test_a_replacement_stays_in_its_group(
+    settler: Settler, installation: Installation, messages: Messages
+) -> None:
+    messages.send(LANE, [Outgoing(body="a", group="tenant")])
+    (message,) = messages.receive(LANE, limit=1, wait=timedelta(0), hidden=LEASE)
+    pending = Pending(job_id=samples.job_id(), task="work")
+    settler.add(Replace(message=message, pending=pending, delay=timedelta(0)))
+    settler.flush()
+
+    (again,) = messages.receive(LANE, limit=1, wait=timedelta(0), hidden=LEASE)
+    assert again.group == "tenant"
+
+
 def test_a_replacement_is_sent_delayed_before_the_message_is_deleted(
     settler: Settler,
     installation: Installation,

@@ -17,6 +17,7 @@ from botocore.exceptions import (
 
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
+from remotejob.backends.aws.refusals import explain_refusals
 from remotejob.backends.aws.store import DynamoStore
 from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import AccessProblem, SettingsError, SystemNotFound
@@ -83,19 +84,24 @@ def installation(
     clock = clock or SystemClock()
     buckets = {Area.INPUT: description.input_bucket, Area.OUTPUT: description.output_bucket}
     try:
-        return Installation(
-            name=description.name,
-            store=DynamoStore(session.client("dynamodb", config=_QUICK), description.table, clock),
-            messages=SqsMessages(session.client("sqs", config=_CONFIG), description.urls, clock),
-            files=S3Files(session.client("s3", config=_CONFIG), buckets),
-            clock=clock,
-            entropy=os.urandom,
-            queues=description.queues,
-            lease=description.lease,
-            retention=description.retention,
-        )
+        dynamodb = session.client("dynamodb", config=_QUICK)
+        sqs = session.client("sqs", config=_CONFIG)
+        s3 = session.client("s3", config=_CONFIG)
     except NoRegionError:
         raise _no_region() from None
+    for client in (dynamodb, sqs, s3):
+        explain_refusals(client)
+    return Installation(
+        name=description.name,
+        store=DynamoStore(dynamodb, description.table, clock),
+        messages=SqsMessages(sqs, description.urls, clock),
+        files=S3Files(s3, buckets),
+        clock=clock,
+        entropy=os.urandom,
+        queues=description.queues,
+        lease=description.lease,
+        retention=description.retention,
+    )
 
 
 def _session() -> boto3.Session:

@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -21,6 +22,8 @@ from botocore.exceptions import (
 )
 from urllib3.exceptions import ProtocolError
 
+from remotejob.backends.aws.refusals import DENIED, access_problem
+from remotejob.domain.metadata import decoded, encoded
 from remotejob.ports import Area, Stored
 
 if TYPE_CHECKING:
@@ -76,10 +79,18 @@ class S3Files:
         self._buckets = buckets
 
     def put(
-        self, area: Area, key: str, body: bytes | BinaryIO, *, content_type: str | None = None
+        self,
+        area: Area,
+        key: str,
+        body: bytes | BinaryIO,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Stored:
         bucket = self._buckets[area]
         extra: dict[str, Any] = {} if content_type is None else {"ContentType": content_type}
+        if metadata:
+            extra["Metadata"] = encoded(metadata)
         size = len(body) if isinstance(body, bytes) else _size_left(body)
         if size is not None and size < MULTIPART_FROM:
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)
@@ -89,6 +100,20 @@ class S3Files:
         # the transfer does not say what it made; the key is this job's or this run's alone
         head = self._client.head_object(Bucket=bucket, Key=key)
         return _stored(bucket, key, head["ContentLength"], head)
+
+    def describe(self, area: Area, key: str) -> Stored:
+        bucket = self._buckets[area]
+        try:
+            head = self._client.head_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                raise FileNotFoundError(f"no file {key!r} in bucket {bucket!r}") from None
+            raise
+        return replace(
+            _stored(bucket, key, head["ContentLength"], head),
+            content_type=head.get("ContentType"),
+            metadata=decoded(head["Metadata"]),
+        )
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
         return io.BufferedReader(_Checked(self._get(bucket, key, version)["Body"]), _BUFFER)
@@ -128,7 +153,10 @@ class S3Files:
                 Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
             )
             for error in answer.get("Errors", []):
-                raise PermissionError(f"cannot delete {error.get('Key')}: {error.get('Message')}")
+                key, code = error.get("Key", ""), error.get("Code", "")
+                if code in DENIED:
+                    raise access_problem("s3:DeleteObject", code, error.get("Message", ""), on=key)
+                raise PermissionError(f"cannot delete {key}: {error.get('Message')}")
 
     def _get(self, bucket: str, key: str, version: str | None) -> Any:
         which: dict[str, Any] = {} if version is None else {"VersionId": version}

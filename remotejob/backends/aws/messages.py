@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
 
 from remotejob.backends import limits
 from remotejob.domain.errors import QueueUnavailable
@@ -42,16 +42,11 @@ class SqsMessages:
         url = self._urls[address]
         if len(messages) == 1:
             (message,) = messages
-            self._client.send_message(
-                QueueUrl=url, MessageBody=message.body, DelaySeconds=_seconds(message.delay)
-            )
+            self._client.send_message(QueueUrl=url, **_entry(message))
             return
         self._in_batches(
             address,
-            [
-                {"MessageBody": message.body, "DelaySeconds": _seconds(message.delay)}
-                for message in messages
-            ],
+            [{**_entry(message)} for message in messages],
             lambda entries: self._client.send_message_batch(QueueUrl=url, Entries=entries),
         )
 
@@ -63,8 +58,13 @@ class SqsMessages:
             MaxNumberOfMessages=limit,
             WaitTimeSeconds=_seconds(wait),
             VisibilityTimeout=_seconds(hidden),
-            MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+            MessageSystemAttributeNames=[
+                "SentTimestamp",
+                "ApproximateReceiveCount",
+                "MessageGroupId",
+            ],
         )
+        messages = answer.get("Messages", [])
         return [
             Received(
                 address=address,
@@ -72,8 +72,10 @@ class SqsMessages:
                 receipt=message["ReceiptHandle"],
                 sent_ms=int(message["Attributes"]["SentTimestamp"]),
                 receives=int(message["Attributes"]["ApproximateReceiveCount"]),
+                group=message["Attributes"].get("MessageGroupId"),
+                together=len(messages),
             )
-            for message in answer.get("Messages", [])
+            for message in messages
         ]
 
     def delete(self, address: Address, receipts: Sequence[str]) -> None:
@@ -151,6 +153,20 @@ class SqsMessages:
 
     def _back_off(self, attempt: int) -> None:
         self._clock.sleep(timedelta(seconds=random.uniform(0, 0.05 * 2**attempt)))  # noqa: S311
+
+
+class _Entry(TypedDict):
+    MessageBody: str
+    DelaySeconds: int
+    MessageGroupId: NotRequired[str]
+
+
+def _entry(message: Outgoing) -> _Entry:
+    entry = _Entry(MessageBody=message.body, DelaySeconds=_seconds(message.delay))
+    if message.group is not None:
+        # on a standard queue it orders nothing, but keeps one group from holding up the others
+        entry["MessageGroupId"] = message.group
+    return entry
 
 
 def _seconds(span: timedelta) -> int:

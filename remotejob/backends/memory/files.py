@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,12 +15,24 @@ from remotejob.ports import Area, Stored
 _PIECE: Final = 1 << 20
 
 
+_UNSAID: Final = "binary/octet-stream"
+"""What S3 takes a file for where nobody says what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content: bytes
+    stored: Stored
+
+
 class MemoryFiles:
-    """An `ObjectStore` in memory; every version is kept."""
+    """An `ObjectStore` in memory. On the input side versions outlive a delete, as in S3."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._versions: dict[tuple[str, str], list[bytes]] = {}
+        self._versions: dict[tuple[str, str], list[_File]] = {}
+        self._deleted: set[tuple[str, str]] = set()
+        """Keys without a current version."""
 
     def put(
         self,
@@ -27,28 +40,31 @@ class MemoryFiles:
         key: str,
         body: bytes | BinaryIO,
         *,
-        content_type: str | None = None,  # noqa: ARG002 (nobody reads it back)
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> Stored:
         pieces = [body] if isinstance(body, bytes) else iter(lambda: body.read(_PIECE), b"")
         content = b"".join(pieces)
         with self._lock:
             versions = self._versions.setdefault((self.bucket(area), key), [])
-            versions.append(content)
-            return Stored(
+            stored = Stored(
                 bucket=self.bucket(area),
                 key=key,
                 size=len(content),
                 etag=hashlib.md5(content, usedforsecurity=False).hexdigest(),
-                version=str(len(versions)),
+                version=str(len(versions) + 1),
+                content_type=content_type or _UNSAID,
+                metadata=dict(metadata or {}),
             )
+            versions.append(_File(content, stored))
+            self._deleted.discard((self.bucket(area), key))
+            return stored
+
+    def describe(self, area: Area, key: str) -> Stored:
+        return self._file(self.bucket(area), key, None).stored
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
-        with self._lock:
-            versions = self._versions.get((bucket, key), [])
-            number = len(versions) if version is None else int(version)
-            if not 0 < number <= len(versions):
-                raise FileNotFoundError(f"no file {key!r} in {bucket!r}")
-            return io.BytesIO(versions[number - 1])
+        return io.BytesIO(self._file(bucket, key, version).content)
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
         with self.open(bucket, key, version=version) as stream:
@@ -59,10 +75,24 @@ class MemoryFiles:
 
     def keys(self, area: Area, prefix: str) -> Iterator[str]:
         with self._lock:
-            found = sorted(key for bucket, key in self._versions if bucket == self.bucket(area))
+            there = self._versions.keys() - self._deleted
+            found = sorted(key for bucket, key in there if bucket == self.bucket(area))
         return (key for key in found if key.startswith(prefix))
 
     def delete(self, area: Area, keys: Iterable[str]) -> None:
         with self._lock:
             for key in keys:
-                self._versions.pop((self.bucket(area), key), None)
+                where = (self.bucket(area), key)
+                if area is not Area.INPUT:
+                    self._versions.pop(where, None)
+                elif where in self._versions:
+                    self._deleted.add(where)
+
+    def _file(self, bucket: str, key: str, version: str | None) -> _File:
+        with self._lock:
+            versions = self._versions.get((bucket, key), [])
+            number = len(versions) if version is None else int(version)
+            gone = version is None and (bucket, key) in self._deleted
+            if gone or not 0 < number <= len(versions):
+                raise FileNotFoundError(f"no file {key!r} in {bucket!r}")
+            return versions[number - 1]

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
@@ -24,6 +24,7 @@ class _Message:
     body: str
     sent_ms: int
     visible_ms: int
+    group: str | None
     receives: int = 0
     receipt: str = ""
 
@@ -49,7 +50,7 @@ class MemoryMessages:
                 if message.delay > self.capabilities.max_delay:
                     raise ValueError(f"{message.delay} is longer than a message can be delayed")
                 seconds = -(-span_ms(message.delay) // 1000)
-                self._put(address, message.body, now, now + seconds * 1000)
+                self._put(address, message.body, now, now + seconds * 1000, message.group)
             self._changed.notify_all()
 
     def receive(
@@ -90,9 +91,11 @@ class MemoryMessages:
         with self._changed:
             return [message.body for message in self._queues[address].values()]
 
-    def _put(self, address: Address, body: str, now_ms: int, visible_ms: int) -> None:
+    def _put(
+        self, address: Address, body: str, now_ms: int, visible_ms: int, group: str | None
+    ) -> None:
         number = next(self._numbers)
-        self._queues[address][number] = _Message(number, body, now_ms, visible_ms)
+        self._queues[address][number] = _Message(number, body, now_ms, visible_ms, group)
 
     def _take(self, address: Address, limit: int, hidden: timedelta) -> list[Received]:
         now = self._clock.now_ms()
@@ -105,7 +108,8 @@ class MemoryMessages:
                 continue
             if message.receives >= self._max_receives:
                 del queue[message.number]
-                self._put(Address(address.queue, Channel.DEAD_LETTER), message.body, now, now)
+                dead_letters = Address(address.queue, Channel.DEAD_LETTER)
+                self._put(dead_letters, message.body, now, now, message.group)
                 continue
             message.receives += 1
             message.visible_ms = now + span_ms(hidden)
@@ -117,9 +121,10 @@ class MemoryMessages:
                     receipt=message.receipt,
                     sent_ms=message.sent_ms,
                     receives=message.receives,
+                    group=message.group,
                 )
             )
-        return taken
+        return [replace(one, together=len(taken)) for one in taken]
 
     def _held(self, address: Address, receipts: Sequence[str]) -> list[_Message]:
         queue = self._queues[address]

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.etree import ElementTree as ET
 
+from remotejob.local.access import attributes
 from remotejob.local.access.policies import Access
 
 #: Signing names that are not the prefix of the service's actions.
@@ -65,25 +66,42 @@ def _dynamodb(call: Call) -> list[Access]:
     def table(name: Any) -> str:
         return str(name) if str(name).startswith("arn:") else call.arn(f"table/{name}")
 
-    def access(action: str, resource: str) -> Access:
-        return Access(action=f"dynamodb:{action}", resource=resource)
+    def access(action: str, resource: str, names: list[str], **more: str) -> Access:
+        # No key where nothing is named: an empty list would pass for "none but these".
+        context = {"dynamodb:Attributes": names} if names else {}
+        return Access(action=f"dynamodb:{action}", resource=resource, context={**context, **more})
 
     if call.operation in ("TransactWriteItems", "TransactGetItems"):
         # A transaction has no permission of its own: each of its parts needs the plain one.
+        within = {"dynamodb:EnclosingOperation": call.operation}
         return [
-            access(_TRANSACTION_ACTIONS[kind], table(part.get("TableName")))
+            access(
+                _TRANSACTION_ACTIONS[kind],
+                table(part.get("TableName")),
+                attributes.named(part),
+                **within,
+            )
             for item in call.parameters.get("TransactItems", [])
             for kind, part in item.items()
             if kind in _TRANSACTION_ACTIONS
         ]
-    if call.operation in ("BatchGetItem", "BatchWriteItem"):
-        return [access(call.operation, table(t)) for t in call.parameters.get("RequestItems", {})]
+    if call.operation == "BatchWriteItem":
+        return [
+            access(call.operation, table(name), attributes.named_in_batch(requests))
+            for name, requests in call.parameters.get("RequestItems", {}).items()
+        ]
+    if call.operation == "BatchGetItem":
+        return [
+            access(call.operation, table(name), attributes.named(request))
+            for name, request in call.parameters.get("RequestItems", {}).items()
+        ]
     name = call.parameters.get("TableName")
     if name is None:
-        return [access(call.operation, "*")]
+        return [access(call.operation, "*", [])]
     index = call.parameters.get("IndexName")
     # A query on an index needs the index's own ARN, and not the table's.
-    return [access(call.operation, f"{table(name)}/index/{index}" if index else table(name))]
+    resource = f"{table(name)}/index/{index}" if index else table(name)
+    return [access(call.operation, resource, attributes.named(call.parameters))]
 
 
 # --- SQS -----------------------------------------------------------------------------------------

@@ -152,6 +152,37 @@ class FilesConformance:
             assert list(stream) == [b"one\n", b"two\n", b"three"]
         assert list(files.open(files.bucket(Area.INPUT), _KEY)) == [b"one\n", b"two\n", b"three"]
 
+    @pytest.mark.parametrize(
+        "content", [b"", b"content", bytes(_LARGE)], ids=["", "small", "large"]
+    )
+    @pytest.mark.parametrize("area", Area)
+    def test_what_is_said_of_a_file_comes_back(
+        self, files: ObjectStore, area: Area, content: bytes
+    ) -> None:
+        metadata = {"name": " Katze  100%41\t", "wo_es-war2": "Zürich 写真 😀", "nothing": ""}
+        files.put(area, _KEY, b"older", content_type="text/plain", metadata={"name": "older"})
+        stored = files.put(area, _KEY, content, content_type="image/jpeg", metadata=metadata)
+
+        described = files.describe(area, _KEY)
+
+        assert described.metadata == metadata
+        assert described.content_type == "image/jpeg"
+        assert (described.bucket, described.key) == (files.bucket(area), _KEY)
+        assert (described.size, described.etag) == (len(content), stored.etag)
+        assert described.version == stored.version
+
+    def test_a_file_of_which_nothing_is_said_has_no_metadata(self, files: ObjectStore) -> None:
+        files.put(Area.INPUT, _KEY, b"content")
+
+        described = files.describe(Area.INPUT, _KEY)
+
+        assert described.metadata == {}
+        assert described.content_type == "binary/octet-stream"
+
+    def test_describing_a_missing_file_raises(self, files: ObjectStore) -> None:
+        with pytest.raises(FileNotFoundError, match="conformance/missing"):
+            files.describe(Area.INPUT, "conformance/missing")
+
     def test_opening_a_missing_file_raises(self, files: ObjectStore) -> None:
         with pytest.raises(FileNotFoundError, match="conformance/missing"):
             files.open(files.bucket(Area.INPUT), "conformance/missing")

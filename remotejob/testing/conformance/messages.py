@@ -91,6 +91,32 @@ class MessagesConformance:
 
         assert _bodies(_drained(messages)) == ["same", "same"]
 
+    def test_a_message_tells_its_group_each_time_it_is_received(self, messages: WorkQueue) -> None:
+        group = "customer-17/!~" + "x" * 114  # 128 characters, the most there may be
+        messages.send(_LANE, [Outgoing(body="alone", group=group)])
+        (received,) = _receive(messages)
+        messages.hide(_LANE, [received.receipt], _NOTHING)
+        (again,) = _receive(messages)
+
+        assert received.group == again.group == group
+
+    def test_messages_of_several_groups_and_of_none_are_sent_together(
+        self, messages: WorkQueue
+    ) -> None:
+        groups = [None, "a", "b"] * 4
+        messages.send(_LANE, [Outgoing(body=str(group), group=group) for group in groups])
+
+        received = _drained(messages)
+        assert len(received) == len(groups)
+        assert all(message.body == str(message.group) for message in received)
+
+    def test_a_hidden_message_holds_back_none_of_its_group(self, messages: WorkQueue) -> None:
+        messages.send(_LANE, [Outgoing(body=body, group="a") for body in "12"])
+        (first,) = _receive(messages, limit=1)
+
+        (second,) = _receive(messages)
+        assert {first.body, second.body} == {"1", "2"}
+
     def test_sending_nothing_does_nothing(self, messages: WorkQueue) -> None:
         messages.send(_LANE, [])
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from remotejob.domain.changes import Attention
 from remotejob.domain.ids import new_job_id
-from remotejob.domain.record import Failure, JobRecord, attention_key
+from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
 
 NOW: Final = 1_768_478_400_000
@@ -18,6 +18,8 @@ SKEW: Final = 2 * SECOND
 RETENTION: Final = 24 * 3600 * SECOND
 RUN: Final = "aaaaaaaaaaaaaaaa"
 OTHER_RUN: Final = "bbbbbbbbbbbbbbbb"
+TOKEN: Final = "cccccccccccccccc"
+OTHER_TOKEN: Final = "dddddddddddddddd"
 
 
 def job_id(number: int = 0, *, shard: int = 0, at_ms: int = NOW) -> str:

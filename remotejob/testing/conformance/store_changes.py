@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from remotejob.domain import changes
-from remotejob.domain.changes import Attention, Change
-from remotejob.domain.record import Failure, JobRecord, attention_key, errors_to_json
+from remotejob.domain.changes import Change
+from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import State
 from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing.conformance import samples
+from remotejob.testing.conformance.catalogue import claim, reclaim
 from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SECOND, SKEW
 
 _CLAIMABLE = {
@@ -20,10 +22,11 @@ _CLAIMABLE = {
     "waiting and long due": samples.waiting(due_ms=NOW - LEASE),
     "ready again, a lapsed lease left over": samples.ready(lease_ms=NOW - SKEW, attempt=2),
 }
-_NOT_CLAIMABLE = {
+NOT_CLAIMABLE = {
     "waiting and due a millisecond later": samples.waiting(due_ms=NOW + 1),
     "waiting without a time": samples.waiting(due_ms=None),
     "blocked": samples.waiting(blocked=frozenset({"another"})),
+    "parked": samples.waiting(parked="resource#scanner"),
     "paused": samples.in_state(State.PAUSED),
     "running under a live lease": samples.running(),
     "running under a lapsed lease": samples.silent(),
@@ -43,24 +46,6 @@ _NOT_LAPSED = {
     "completed since": samples.in_state(State.COMPLETED),
     "cancelled since": samples.in_state(State.CANCELLED, lease_ms=NOW - SKEW),
 }
-
-
-def _claim(run_id: str = OTHER_RUN, *, stamp_ms: int = NOW) -> Change:
-    return changes.claim(
-        samples.job_id(),
-        run_id=run_id,
-        worker="w2",
-        now_ms=NOW,
-        stamp_ms=stamp_ms,
-        lease_ms=LEASE,
-        skew_ms=SKEW,
-    )
-
-
-def _reclaim(record: JobRecord) -> Change:
-    return changes.reclaim(
-        record, run_id=OTHER_RUN, worker="w2", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
-    )
 
 
 def _expire(record: JobRecord) -> Change:
@@ -98,16 +83,16 @@ class ChangesConformance:
             attention=None,
             attention_ms=None,
         )
-        made_from(store, before, _claim(), after)
+        made_from(store, before, claim(), after)
 
-    @pytest.mark.parametrize("before", _NOT_CLAIMABLE.values(), ids=_NOT_CLAIMABLE)
+    @pytest.mark.parametrize("before", NOT_CLAIMABLE.values(), ids=NOT_CLAIMABLE)
     def test_claim_is_refused_by_a_job_that_is(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, _claim())
+        refused_by(store, before, claim())
 
     def test_claim_with_the_records_own_time_is_taken(self, store: JobStore) -> None:
         store.put_new(samples.ready(updated_ms=NOW + SECOND))
 
-        outcome = store.update(_claim(stamp_ms=NOW + SECOND))
+        outcome = store.update(claim(stamp_ms=NOW + SECOND))
 
         assert isinstance(outcome, Updated)
         assert outcome.record.updated_ms == outcome.record.started_ms == NOW + SECOND
@@ -115,9 +100,9 @@ class ChangesConformance:
 
     def test_claim_sent_twice_is_refused_by_its_own_effect(self, store: JobStore) -> None:
         store.put_new(samples.ready())
-        first = store.update(_claim())
+        first = store.update(claim())
 
-        again = store.update(_claim())
+        again = store.update(claim())
 
         assert again == Refused(first.record)
         assert again.record is not None
@@ -137,25 +122,25 @@ class ChangesConformance:
             attention=None,
             attention_ms=None,
         )
-        made_from(store, before, _reclaim(before), after)
+        made_from(store, before, reclaim(before), after)
 
     def test_reclaim_never_sets_a_time_stamp_back(self, store: JobStore) -> None:
         before = samples.silent(updated_ms=NOW + SECOND)
         store.put_new(before)
 
-        outcome = store.update(_reclaim(before))
+        outcome = store.update(reclaim(before))
 
         assert isinstance(outcome, Updated)
         assert outcome.record.updated_ms == NOW + SECOND
 
     @pytest.mark.parametrize("before", _NOT_LAPSED.values(), ids=_NOT_LAPSED)
     def test_reclaim_is_refused_after(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, _reclaim(samples.silent()))
+        refused_by(store, before, reclaim(samples.silent()))
 
     def test_reclaim_of_one_dead_run_succeeds_once(self, store: JobStore) -> None:
         seen = samples.silent()
         store.put_new(seen)
-        first = store.update(_reclaim(seen))
+        first = store.update(reclaim(seen))
         assert isinstance(first, Updated)
 
         again = changes.reclaim(
@@ -189,36 +174,3 @@ class ChangesConformance:
     @pytest.mark.parametrize("before", _NOT_LAPSED.values(), ids=_NOT_LAPSED)
     def test_expire_is_refused_after(self, store: JobStore, before: JobRecord) -> None:
         refused_by(store, before, _expire(samples.silent()))
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            _claim(),
-            _reclaim(samples.silent()),
-            _expire(samples.silent()),
-            changes.heartbeat(
-                samples.running(), now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=NOW
-            ),
-            changes.complete(samples.running(), now_ms=NOW, retention_ms=0, report={}),
-            changes.fail_for_good(samples.running(), samples.failure(), now_ms=NOW, report={}),
-            changes.fail_and_wait(
-                samples.running(),
-                samples.failure(),
-                now_ms=NOW,
-                due_ms=NOW,
-                mark_ms=NOW,
-                report={},
-            ),
-            changes.release(samples.running(), now_ms=NOW, report={}),
-            changes.let_go_of_cancelled(samples.running(), run_id=RUN),
-            changes.move_mark(samples.waiting(), to_ms=NOW),
-            changes.settle(samples.failed(), retention_ms=0),
-            changes.swept(samples.ready(), now_ms=NOW),
-        ],
-        ids=lambda change: change.condition.name,
-    )
-    def test_a_change_of_a_job_that_is_gone_makes_no_ghost(
-        self, store: JobStore, change: Change
-    ) -> None:
-        assert store.update(change) == Refused(None)
-        assert store.get(change.job_id) is None

@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 
 from remotejob.domain import changes
-from remotejob.domain.changes import Attention
 from remotejob.domain.ids import first_id_at, partition_of
-from remotejob.domain.record import attention_key
+from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.names import SHARDS

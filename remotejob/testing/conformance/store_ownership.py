@@ -8,9 +8,10 @@ from typing import Any, Final
 import pytest
 
 from remotejob.domain import changes
-from remotejob.domain.changes import Attention, Change
+from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item
-from remotejob.domain.record import JobRecord, attention_key, errors_to_json
+from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.record import JobRecord, errors_to_json
 from remotejob.domain.states import State
 from remotejob.names import Field
 from remotejob.ports import JobStore, Refused

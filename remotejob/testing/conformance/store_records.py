@@ -4,18 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from remotejob.domain.changes import Attention
-from remotejob.domain.record import attention_key, errors_to_json
+from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.record import errors_to_json
 from remotejob.domain.states import State
 from remotejob.names import SHARDS
-from remotejob.ports import JobStore
+from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing.conformance import samples
 
-_FULL = replace(
+FULL = replace(
     samples.failed(7),
     priority=-10,
     due_ms=samples.NOW,
     blocked=frozenset({"one", "two"}),
+    parked="resource#scanner",
+    resource="scanner",
+    tenant="müller & söhne",
+    tenant_limit=3,
+    depends_json='["one","two"]',
+    dependents=1,
+    delay_dependents_ms=samples.SECOND,
+    repeat_json='{"e":60000}',
+    next_id="next",
+    origin_id="origin",
+    batch="b-1",
+    calls_json="[]",
     lease_ms=samples.NOW,
     crashes=2,
     releases=1,
@@ -43,8 +55,8 @@ class RecordsConformance:
     """Storing and reading, without changes."""
 
     def test_put_new_stores_the_record_as_it_is(self, store: JobStore) -> None:
-        assert store.put_new(_FULL) is None
-        assert store.get(_FULL.id) == _FULL
+        assert store.put_new(FULL) == Updated(FULL)
+        assert store.get(FULL.id) == FULL
 
     def test_attributes_that_are_none_come_back_none(self, store: JobStore) -> None:
         record = samples.ready()
@@ -57,7 +69,7 @@ class RecordsConformance:
 
         there = store.put_new(replace(first, state=State.WAITING, data_json='"second"', attempt=9))
 
-        assert there == first
+        assert there == Refused(first)
         assert store.get(first.id) == first
 
     def test_put_new_that_is_refused_leaves_no_mark(self, store: JobStore) -> None:

@@ -1,0 +1,48 @@
+"""Processes jobs as they come: the second program of remotejob's README, line by line.
+
+    python examples/receiver.py
+
+It takes jobs as the system's own workers do, and side by side with them.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+
+from PIL import Image, UnidentifiedImageError
+
+from remotejob import Queue, RemoteJob, RemoteJobError
+
+SIZE = 400
+
+
+def process_next(queue: Queue) -> None:
+    job = queue.next("pending")
+
+    # make sure of the job: its message is deleted once there is an outcome, not before
+    job.acknowledge()
+
+    # download the file and make it fill a square, as `resize('400^', '400^')` does
+    png = BytesIO()
+    error: Exception | None = None
+    try:
+        with job.create_read_stream() as stream, Image.open(BytesIO(stream.read())) as photo:
+            scale = SIZE / min(photo.size)
+            size = (round(photo.width * scale), round(photo.height * scale))
+            photo.convert("RGB").resize(size).save(png, format="PNG")
+    except UnidentifiedImageError as problem:
+        error = problem
+
+    items = [{"key": "output", "filename": "cat.png", "body": png.getvalue()}]
+    job.complete(error, items)
+    print(f"{job.filename} processed" if error is None else f"{job.filename} failed: {error}")
+
+
+if __name__ == "__main__":
+    queue = RemoteJob.connect().queue("default")
+    try:
+        while True:
+            process_next(queue)
+    except RemoteJobError as problem:
+        sys.exit(f"Worker failed: {problem}")

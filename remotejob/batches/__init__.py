@@ -1,0 +1,1 @@
+"""Many jobs as one: made, counted, cancelled and restarted together."""

@@ -1,0 +1,158 @@
+"""What is done to all children of a batch as one: cancel, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from typing import Final, TypeVar
+
+from remotejob import managing
+from remotejob.batches.counting import read_batch
+from remotejob.consequences import carry_out
+from remotejob.domain import batch_steps, batches
+from remotejob.domain import managing as changes
+from remotejob.domain.batches import PAGES, BatchRecord
+from remotejob.domain.errors import (
+    BatchNotFound,
+    BatchUnfinished,
+    CommandRefused,
+    JobNotFound,
+    RemoteJobError,
+)
+from remotejob.domain.items import text
+from remotejob.domain.record import JobRecord
+from remotejob.domain.retry import Retry
+from remotejob.domain.states import State
+from remotejob.names import Field
+from remotejob.ports import Installation, Updated
+
+_AT_A_TIME: Final = 8
+_CHUNK: Final = 50
+_READ_AT_A_TIME: Final = 100
+
+T = TypeVar("T")
+
+
+def found_batch(batch_id: str, installation: Installation) -> BatchRecord:
+    """Raises: BatchNotFound."""
+    batch = read_batch(batch_id, installation)
+    if batch is None:
+        raise BatchNotFound(batch_id)
+    return batch
+
+
+def children(
+    batch_id: str, installation: Installation, *, states: frozenset[State] | None = None
+) -> Iterator[JobRecord]:
+    """The records of the children, in the order they were made, without those removed since."""
+    ids = _child_ids(batch_id, installation)
+    while some := list(islice(ids, _READ_AT_A_TIME)):
+        records = {record.id: record for record in installation.store.get_many(some)}
+        for job_id in some:
+            record = records.get(job_id)
+            if record is not None and (states is None or record.state in states):
+                yield record
+
+
+def _child_ids(batch_id: str, installation: Installation) -> Iterator[str]:
+    pages = installation.store.items(batches.partition_of_batch(batch_id), PAGES)
+    for _name, page in pages:
+        yield from text(page[Field.CONTENT]).split()
+
+
+def cancel_batch(batch_id: str, installation: Installation) -> None:
+    """End all children that have not ended.
+
+    One that is still being made, or was left half made, gets no more children, and the job that
+    follows it is cancelled, too: it will never be complete.
+
+    Raises: BatchNotFound; whatever kept some from being cancelled, after the others.
+    """
+    batch = found_batch(batch_id, installation)
+    if not batch.sealed:
+        # refused, it was stopped before, or sealed meanwhile
+        installation.store.transact([batch_steps.stopped(batch_id)])
+        batch = found_batch(batch_id, installation)
+    cancel_children(_child_ids(batch_id, installation), installation)
+    if batch.stopped and batch.follower_ids:
+        with suppress(CommandRefused, JobNotFound):
+            managing.cancel(batch.follower_ids[-1], installation)
+
+
+def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
+    """End those of the jobs that have not ended, many at a time."""
+
+    def cancel(some: Sequence[str]) -> None:
+        ended: list[JobRecord] = []
+        for record in installation.store.get_many(some):
+            if record.terminal:
+                continue
+            change = changes.cancel(record, now_ms=installation.clock.now_ms())
+            outcome = installation.store.update(change)
+            if isinstance(outcome, Updated):
+                ended.append(outcome.record)
+            elif outcome.record is not None and not outcome.record.terminal:
+                with suppress(CommandRefused, JobNotFound):
+                    managing.cancel(record.id, installation)
+        # what is not carried out here is owed, and the scheduler carries it out
+        carry_out(ended, installation)
+
+    _raise_first(_each(_chunks(job_ids), cancel))
+
+
+def retry_batch(batch_id: str, installation: Installation, *, retry: Retry | None = None) -> int:
+    """Restart the children that failed or were cancelled; how many.
+
+    Raises: BatchNotFound; BatchUnfinished, when not all its children were made; StillRunning, or
+    whatever else kept some from being restarted, after the others.
+    """
+    batch = found_batch(batch_id, installation)
+    if not batch.sealed:
+        raise BatchUnfinished(batch_id, made=batch.total, why="it cannot be retried so")
+
+    def restart(record: JobRecord) -> None:
+        try:
+            managing.restart(record.id, installation, retry=retry)
+        except (CommandRefused, JobNotFound):
+            # somebody else restarted it, or took it away
+            return
+        restarted.append(record.id)
+
+    restarted: list[str] = []
+    ended = children(batch_id, installation, states=frozenset({State.FAILED, State.CANCELLED}))
+    # the first by itself: if the batch needs another follower, it is made once, and not tried for
+    # by many at a time
+    problems = _each(islice(ended, 1), restart) + _each(ended, restart)
+    _raise_first(problems)
+    return len(restarted)
+
+
+def _each(arguments: Iterable[T], act: Callable[[T], None]) -> list[RemoteJobError]:
+    """Do something with each, a few at a time; what was wrong with some of them."""
+
+    def problem_with(argument: T) -> RemoteJobError | None:
+        try:
+            act(argument)
+        except RemoteJobError as problem:
+            return problem
+        return None
+
+    problems: list[RemoteJobError] = []
+    left = iter(arguments)
+    with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="batch") as pool:
+        while some := list(islice(left, _READ_AT_A_TIME)):
+            problems += [one for one in pool.map(problem_with, some) if one is not None]
+    return problems
+
+
+def _raise_first(problems: Sequence[RemoteJobError]) -> None:
+    for problem in problems:
+        raise problem
+
+
+def _chunks(job_ids: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(job_ids)
+    while some := list(islice(left, _CHUNK)):
+        yield some

@@ -1,0 +1,139 @@
+"""Counts the children of batches as they end, and lets the job go that follows a batch.
+
+A child owes its batch to be counted: the owing is cleared in the transaction that counts, so a
+crash before it leaves the mark, and after it there is nothing to do. The follower is blocked by
+the batch from the start, so a crash before it is let go is found when the scheduler re-checks it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from remotejob.domain import batch_steps, batches, managing
+from remotejob.domain.batches import BATCH, BatchRecord
+from remotejob.domain.changes import settle
+from remotejob.domain.errors import StoreUnavailable
+from remotejob.domain.ids import new_job_id
+from remotejob.domain.items import Step
+from remotejob.domain.record import JobRecord
+from remotejob.domain.times import span_ms
+from remotejob.ports import Installation, Updated
+from remotejob.sending import send_if_free
+
+log = logging.getLogger(__name__)
+
+_TRIES: Final = 5
+_AT_A_TIME: Final = 50
+"""Children settled in one transaction, of a hundred steps."""
+
+
+def read_batch(batch_id: str, installation: Installation) -> BatchRecord | None:
+    """A batch as it stands, in one request."""
+    items = installation.store.items(batches.partition_of_batch(batch_id), BATCH)
+    return BatchRecord.of(batch_id, dict(items))
+
+
+def count_ended(records: Sequence[JobRecord], installation: Installation) -> list[JobRecord]:
+    """Settle children that ended and count them, each end once; those that are settled.
+
+    What is refused for one batch does not hold back the others.
+    """
+    by_batch: defaultdict[str, list[JobRecord]] = defaultdict(list)
+    for record in {record.id: record for record in records}.values():
+        assert record.batch is not None
+        by_batch[record.batch].append(record)
+    settled: list[JobRecord] = []
+    for batch_id, ended in by_batch.items():
+        try:
+            for start in range(0, len(ended), _AT_A_TIME):
+                some = ended[start : start + _AT_A_TIME]
+                _count(batch_id, some, installation)
+                settled += some
+        except Exception:
+            log.exception("children not counted; tried again", extra={"batch": batch_id})
+        try:
+            let_follower_go(batch_id, installation)
+        except Exception:
+            # it is blocked by the batch, and looked at again for that
+            log.exception("follower not let go; tried again", extra={"batch": batch_id})
+    return settled
+
+
+def _count(batch_id: str, records: Sequence[JobRecord], installation: Installation) -> None:
+    retention_ms = span_ms(installation.retention)
+    left = list(records)
+    while left:
+        steps = batch_steps.counted(batch_id, left, retention_ms=retention_ms)
+        conflict = installation.store.transact(steps)
+        if conflict is None:
+            return
+        if conflict.step == len(left):
+            log.warning("batch kept no longer; its children are not counted: %s", batch_id)
+            for record in left:
+                installation.store.update(settle(record, retention_ms=retention_ms))
+            return
+        # somebody else has settled and counted it
+        del left[conflict.step]
+
+
+def let_follower_go(batch_id: str, installation: Installation) -> None:
+    """Let the job run that follows a batch, if it is complete."""
+    store = installation.store
+    for _ in range(_TRIES):
+        batch = read_batch(batch_id, installation)
+        if batch is None or not batch.complete or not batch.follower_ids:
+            return
+        job_id = batch.follower_ids[-1]
+        now = installation.clock.now_ms()
+        conflict = store.transact(batch_steps.let_go(batch, job_id, now_ms=now, waiting=True))
+        if conflict is None:
+            send_if_free(store.get(job_id), installation)
+            return
+        if conflict.step == 0:
+            record = conflict.record
+            if record is None:
+                return
+            if batch_id not in (record.blocked or ()):
+                # it was let go before, and whoever did may have died before sending
+                send_if_free(record, installation)
+                return
+            if store.transact(batch_steps.let_go(batch, job_id, now_ms=now, waiting=False)) is None:
+                return
+        # a child was restarted or counted meanwhile, or the follower paused or resumed
+    raise StoreUnavailable(f"batch {batch_id} changed each time it was read; try again")
+
+
+def recheck_batch(record: JobRecord, batch_id: str, installation: Installation) -> JobRecord | None:
+    """Look at the batch that a job is blocked by, in case nobody told it; the job, if it ended."""
+    batch = read_batch(batch_id, installation)
+    now = installation.clock.now_ms()
+    if batch is not None and not batch.given_up(now):
+        let_follower_go(batch_id, installation)
+        return None
+    log.warning("batch %s will never be complete; its follower is cancelled", batch_id)
+    change = managing.cancel(record, now_ms=now)
+    outcome = installation.store.update(change)
+    return outcome.record if isinstance(outcome, Updated) else None
+
+
+def uncount(record: JobRecord, installation: Installation) -> list[Step]:
+    """The steps beside the restart of a child: it is counted no more, and its batch not complete.
+
+    They hold that a job will follow the batch when it is complete again: the one there is, if it
+    was not let go yet, or else another.
+    """
+    batch = None if record.batch is None else read_batch(record.batch, installation)
+    if batch is None:
+        return []
+    steps: list[Step] = [batch_steps.uncounted(batch, record)]
+    if not batch.follower_ids:
+        return steps
+    follower = installation.store.get(batch.follower_ids[-1])
+    if follower is not None and batch.id in (follower.blocked or ()):
+        return [*steps, batch_steps.follows(batch.id, follower.id)]
+    now = installation.clock.now_ms()
+    job_id = new_job_id(now, installation.entropy)
+    return [*steps, *batch_steps.followed(batch, job_id, now_ms=now)]

@@ -1,0 +1,213 @@
+"""Map: make the children of a batch, page by page, and seal it.
+
+The ids of a page are noted before its children are stored, so that whoever cancels the batch finds
+all there are. Whoever makes it may die: then it stays unsealed, which everybody can see.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Final
+
+from remotejob import payloads
+from remotejob.batches.commands import cancel_children
+from remotejob.batches.counting import let_follower_go
+from remotejob.batches.sources import Children, Each, Reading, Source, recognised
+from remotejob.domain import batch_steps
+from remotejob.domain.batches import KEPT, BatchRecord, Follower, new_batch_id
+from remotejob.domain.errors import AccessProblem, BatchUnfinished, InvalidData, InvalidInput
+from remotejob.domain.ids import new_job_id
+from remotejob.domain.items import Conflict
+from remotejob.domain.record import INLINE_LIMIT
+from remotejob.domain.times import span_ms
+from remotejob.hooks import Event
+from remotejob.names import Field
+from remotejob.ports import Installation, QueueDescription
+from remotejob.submission import Checked, Submission, check
+from remotejob.submitting import RECORDS_AT_A_TIME, submit_page
+
+log = logging.getLogger(__name__)
+
+_LONGEST_NAME: Final = 255
+_LONGEST_OWN_DATA: Final = INLINE_LIMIT - 1024
+"""Of a follower: what it is told of the batch comes beside it in the record."""
+_LATEST: Final = KEPT / 2
+_FOR_FOLLOWERS: Final = ("task", "data", "retry", "priority", "resource", "tenant", "input")
+
+
+class _Stopped(Exception):
+    """The batch was cancelled while it was made."""
+
+
+def make_batch(
+    each: Each,
+    source: Source,
+    *,
+    on_complete: str | Submission | None,
+    name: str | None,
+    queue: QueueDescription,
+    installation: Installation,
+) -> str:
+    """Make a batch; return its id.
+
+    Raises: InvalidInput, before anything is written; AccessProblem, when no child was made for want
+    of permission; BatchUnfinished, when some children were made and others were not.
+    """
+    check(each.child(), queue=queue, installation=installation)
+    _check_name(name)
+    follower = _follower(on_complete, queue, installation)
+    making = _Making(queue, installation)
+    reading = recognised(source, each, installation)
+    if reading.rereadable:
+        for label, submission in reading.read():
+            making.checked(label, submission)
+    now = installation.clock.now_ms()
+    batch = BatchRecord(
+        id=new_batch_id(now, installation.entropy),
+        task=each.task,
+        queue=queue.name,
+        name=name,
+        created_ms=now,
+        expires_s=(now + max(span_ms(KEPT), 2 * span_ms(installation.retention))) // 1000,
+        follower=follower,
+        counters={},
+        follower_ids=(),
+    )
+    try:
+        making.make(batch, reading)
+    except Exception as problem:
+        if isinstance(problem, AccessProblem) and not making.made:
+            raise
+        why = f"{problem}" if isinstance(problem, _Stopped | InvalidInput) else repr(problem)
+        raise BatchUnfinished(batch.id, made=making.made, why=why) from problem
+    except BaseException as interruption:
+        interruption.add_note(str(BatchUnfinished(batch.id, made=making.made, why="interrupted")))
+        raise
+    return batch.id
+
+
+class _Making:
+    """The making of one batch."""
+
+    def __init__(self, queue: QueueDescription, installation: Installation) -> None:
+        self._queue = queue
+        self._installation = installation
+        self.made = 0
+        """Children that are stored."""
+
+    def make(self, batch: BatchRecord, reading: Reading) -> None:
+        self._begin(batch)
+        last: list[str] = []
+        try:
+            for number, page in enumerate(self._pages(batch, reading.read())):
+                ids = [one.record.id for one in page]
+                self._transact(batch, number, ids)
+                last = ids
+                stored, cause = submit_page(page, self._installation)
+                self.made += len(stored)
+                if cause is not None:
+                    raise cause
+            self._seal(batch)
+        except _Stopped:
+            # whoever cancelled it may have looked before these were stored
+            cancel_children(last, self._installation)
+            raise
+        let_follower_go(batch.id, self._installation)
+
+    def _begin(self, batch: BatchRecord) -> None:
+        installation = self._installation
+        follower_id = None
+        if batch.follower is not None:
+            follower_id = new_job_id(batch.created_ms, installation.entropy)
+        log.info("batch begun", extra={"batch": batch.id, "task": batch.task})
+        # a conflict is our own write, whose answer was lost: the id is fresh
+        installation.store.transact(batch_steps.begun(batch, follower_id=follower_id))
+        if follower_id is not None and installation.hooks.any_of(Event.CREATED):
+            record = installation.store.get(follower_id)
+            if record is not None:
+                installation.hooks.tell(Event.CREATED, record, installation)
+
+    def _pages(self, batch: BatchRecord, children: Children) -> Iterator[list[Checked]]:
+        while some := list(islice(children, RECORDS_AT_A_TIME)):
+            yield [self.checked(label, one, batch_id=batch.id) for label, one in some]
+
+    def checked(
+        self, label: str, submission: Submission, *, batch_id: str | None = None
+    ) -> Checked:
+        """Raises: InvalidData, naming the child."""
+        try:
+            checked = check(
+                _in_batch(submission, batch_id), queue=self._queue, installation=self._installation
+            )
+        except InvalidInput as problem:
+            raise InvalidData(f"{label}: {problem}") from problem
+        due = checked.record.due_ms
+        if due is not None and due > self._installation.clock.now_ms() + span_ms(_LATEST):
+            raise InvalidData(
+                f"{label}: due later than {_LATEST.days} days from now; a batch is kept for "
+                f"{KEPT.days}, so submit it by itself"
+            )
+        return checked
+
+    def _transact(self, batch: BatchRecord, number: int, ids: Sequence[str]) -> None:
+        conflict = self._installation.store.transact(batch_steps.page_added(batch, number, ids))
+        if conflict is not None and conflict.step == 1:
+            raise _Stopped("it was cancelled meanwhile")
+        # the page is there: our own write, whose answer was lost
+
+    def _seal(self, batch: BatchRecord) -> None:
+        conflict = self._installation.store.transact([batch_steps.sealed(batch.id)])
+        if conflict is not None and not _is_sealed(conflict):
+            raise _Stopped("it was cancelled meanwhile")
+
+
+def _is_sealed(conflict: Conflict) -> bool:
+    return conflict.item is not None and Field.SEALED in conflict.item
+
+
+def _in_batch(submission: Submission, batch_id: str | None) -> Submission:
+    return replace(submission, batch=batch_id)
+
+
+def _check_name(name: str | None) -> None:
+    if name is None:
+        return
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
+        raise InvalidData(f"name={name!r}: a text of 1 to {_LONGEST_NAME} letters")
+    payloads.encode(name, what="name")
+
+
+def _follower(
+    on_complete: str | Submission | None, queue: QueueDescription, installation: Installation
+) -> Follower | None:
+    if on_complete is None:
+        return None
+    submission = Submission(task=on_complete) if isinstance(on_complete, str) else on_complete
+    if not isinstance(submission, Submission):
+        raise InvalidData(f"on_complete={on_complete!r}: give a task's name, or a Submission")
+    try:
+        return _checked_follower(submission, queue, installation)
+    except InvalidData as problem:
+        raise InvalidData(f"on_complete: {problem}") from problem
+
+
+def _checked_follower(
+    submission: Submission, queue: QueueDescription, installation: Installation
+) -> Follower:
+    allowed = {name: getattr(submission, name) for name in _FOR_FOLLOWERS}
+    if submission != Submission(**allowed):
+        raise InvalidData(
+            f"it runs when the batch is complete, and may have {', '.join(_FOR_FOLLOWERS)}, and "
+            "nothing else"
+        )
+    data = submission.data
+    if data is not None and (not isinstance(data, dict) or "batch" in data):
+        raise InvalidData(f'data={data!r}: a dict, in which "batch" is for the batch\'s counts')
+    if len(payloads.encode(data, what="data").encode()) > _LONGEST_OWN_DATA:
+        raise InvalidData(
+            f"its data is longer than {_LONGEST_OWN_DATA} bytes; put it into a file and name that"
+        )
+    return Follower.of(check(submission, queue=queue, installation=installation).record)

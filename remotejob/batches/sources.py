@@ -1,0 +1,229 @@
+"""What the children of a batch are made of: objects under a prefix, data, lines of a manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from remotejob.batches.manifests import reader_of
+from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
+from remotejob.domain.naming import check_file_name
+from remotejob.domain.record import InputFile
+from remotejob.domain.retry import Retry
+from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.ports import Area, Installation, Stored
+from remotejob.submission import Submission
+
+log = logging.getLogger(__name__)
+
+Source = str | Path | Iterable[Any]
+"""`s3://bucket/prefix/`; the path or the address of a manifest; data, or submissions."""
+
+_S3: Final = "s3://"
+_DESCRIBED_AT_A_TIME: Final = 64
+_DESCRIBERS: Final = 16
+_UNNAMED: Final = "input"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Each:
+    """What the children of a batch have in common."""
+
+    task: str
+    data: Any = None
+    retry: Retry | None = None
+    priority: int = 0
+    tenant: str | None = None
+
+    def child(self, **own: Any) -> Submission:
+        values = {"data": self.data, **own}
+        return Submission(
+            task=self.task,
+            retry=self.retry,
+            priority=self.priority,
+            tenant=self.tenant,
+            **values,
+        )
+
+    def of_data(self, data: Any) -> Submission:
+        """A child of that data, together with what all have. Raises: InvalidData."""
+        if self.data is None:
+            return self.child(data=data)
+        if not isinstance(data, Mapping):
+            raise InvalidData(f"{data!r} is no dict, and data={self.data!r} is for all of them")
+        return self.child(data={**self.data, **data})
+
+    def of_submission(self, submission: Submission) -> Submission:
+        """A child as it was asked for. Raises: InvalidData."""
+        if self != Each(task=self.task):
+            raise InvalidData(
+                "it is a Submission, which says itself what its data, retry, priority and tenant "
+                "are; leave them out of map()"
+            )
+        if submission.task != self.task:
+            raise InvalidData(f"it is of task {submission.task!r}, and the batch of {self.task!r}")
+        if submission.idempotency_key is not None:
+            raise InvalidData(
+                "it has an idempotency_key, whose job may be of another batch; leave it out"
+            )
+        if submission.repeat is not None:
+            raise InvalidData("it repeats, so its batch would never end; submit it by itself")
+        return submission
+
+
+Children = Iterator[tuple[str, Submission]]
+"""What to call each child if it is wrong, and the child."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A source that was recognised."""
+
+    read: Callable[[], Children]
+    rereadable: bool
+    """Whether it can be read twice: once to check it all before anything is made."""
+
+
+def recognised(source: Source, each: Each, installation: Installation) -> Reading:
+    """How a source is read.
+
+    Raises: InvalidInput; FileNotFoundError, when a manifest is not there.
+    """
+    if isinstance(source, str) and source.startswith(_S3):
+        return _in_s3(source, each, installation)
+    if isinstance(source, str | Path):
+        return _on_disk(Path(source), each)
+    if isinstance(source, bytes | Mapping | Submission) or not isinstance(source, Iterable):
+        raise InvalidData(
+            f"source={source!r}: give 's3://bucket/prefix/', a manifest's path, or a list of data"
+        )
+    _check_shared(each)
+    return Reading(read=lambda: _of_items(source, each), rereadable=isinstance(source, Sequence))
+
+
+def _of_items(items: Iterable[Any], each: Each) -> Children:
+    for number, item in enumerate(items):
+        label = f"item {number}"
+        try:
+            if isinstance(item, Submission):
+                yield label, each.of_submission(item)
+            else:
+                yield label, each.of_data(item)
+        except InvalidData as problem:
+            raise InvalidData(f"{label}: {problem}") from None
+
+
+def _check_shared(each: Each) -> None:
+    if each.data is not None and not isinstance(each.data, dict):
+        raise InvalidData(f"data={each.data!r}: what all children have is a dict")
+
+
+def _on_disk(path: Path, each: Each) -> Reading:
+    reader = reader_of(path.name)
+    if not path.is_file():
+        raise InvalidBody(f"source {str(path)!r}: no such file; check the path")
+    return _manifest(reader, lambda: path.open("rb"), path.name, each)
+
+
+def _manifest(
+    reader: Callable[[BinaryIO], Iterator[tuple[int, Any]]],
+    opened: Callable[[], BinaryIO],
+    name: str,
+    each: Each,
+) -> Reading:
+    _check_shared(each)
+
+    def read() -> Children:
+        with closing(opened()) as stream:
+            try:
+                for number, row in reader(stream):
+                    yield f"{name}, line {number}", _of_row(number, row, each)
+            except InvalidData as problem:
+                raise InvalidData(f"{name}, {problem}") from None
+
+    return Reading(read=read, rereadable=True)
+
+
+def _of_row(number: int, row: Any, each: Each) -> Submission:
+    try:
+        return each.of_data(row)
+    except InvalidData as problem:
+        raise InvalidData(f"line {number}: {problem}") from None
+
+
+def _in_s3(address: str, each: Each, installation: Installation) -> Reading:
+    bucket, _, key = address.removeprefix(_S3).partition("/")
+    files = installation.files
+    own = {files.bucket(area): area for area in Area}
+    if key == "" or key.endswith("/"):
+        if own.get(bucket) is not Area.INPUT:
+            raise InvalidName(
+                f"bucket {bucket!r}: workers may read {files.bucket(Area.INPUT)!r} alone; copy the "
+                f"files there, such as with: aws s3 sync {address} "
+                f"{_S3}{files.bucket(Area.INPUT)}/{INPUT_PREFIX_SUBMITTED}stored/{key}"
+            )
+        return Reading(read=lambda: _under(key, each, installation), rereadable=False)
+    reader = reader_of(key)
+    if bucket not in own:
+        raise InvalidName(
+            f"bucket {bucket!r} is none of this system's, {' and '.join(sorted(own))}; copy the "
+            "manifest to one of them, or to a file"
+        )
+
+    def opened() -> BinaryIO:
+        # at one version, however often it is read
+        return files.open(bucket, key, version=version)
+
+    version = files.describe(own[bucket], key).version
+    return _manifest(reader, opened, key, each)
+
+
+def _under(prefix: str, each: Each, installation: Installation) -> Children:
+    """A child for each object, at exactly the version that is the newest now."""
+    keys = (
+        key for key in installation.files.keys(Area.INPUT, prefix) if not _left_out(key, prefix)
+    )
+
+    def described(key: str) -> Stored | None:
+        try:
+            return installation.files.describe(Area.INPUT, key)
+        except FileNotFoundError:
+            log.info("taken away after it was listed: no child is made of it: %s", key)
+            return None
+
+    with ThreadPoolExecutor(_DESCRIBERS, thread_name_prefix="map") as pool:
+        while some := list(islice(keys, _DESCRIBED_AT_A_TIME)):
+            for key, stored in zip(some, pool.map(described, some), strict=True):
+                if stored is not None:
+                    yield f"object {key!r}", each.child(input=_input(stored))
+
+
+def _left_out(key: str, prefix: str) -> bool:
+    # what S3's console makes in the place of a folder; and files that submit keeps
+    ours = key.startswith(INPUT_PREFIX_SUBMITTED) and not prefix.startswith(INPUT_PREFIX_SUBMITTED)
+    return key.endswith("/") or ours
+
+
+def _input(stored: Stored) -> InputFile:
+    return InputFile(
+        bucket=stored.bucket,
+        key=stored.key,
+        size=stored.size,
+        name=_file_name(stored.key),
+        version=stored.version,
+        etag=stored.etag,
+        content_type=stored.content_type,
+    )
+
+
+def _file_name(key: str) -> str:
+    try:
+        return check_file_name(key.rpartition("/")[2])
+    except InvalidName:
+        return _UNNAMED

@@ -1,0 +1,170 @@
+"""The commands that change jobs, one or many at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+import typer
+
+from remotejob.cli.common import (
+    YEAR,
+    AsJson,
+    JobId,
+    JobIds,
+    Queue,
+    System,
+    err,
+    out,
+    show_job,
+    show_jobs,
+)
+from remotejob.cli.exits import Exit, explain
+from remotejob.client import RemoteJob
+from remotejob.domain.errors import InvalidData
+from remotejob.domain.retry import Retry
+from remotejob.many import Commanded
+
+app: Final = typer.Typer()
+
+Antecedents = Annotated[
+    bool, typer.Option("--antecedents", help="Also the jobs that these depend on.")
+]
+Some = Annotated[
+    list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of the jobs; default all.")
+]
+
+
+@app.command()
+def pause(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
+    """Keep jobs from starting, until they are resumed."""
+    _report(RemoteJob.connect(system).pause_jobs(jobs), as_json=as_json)
+
+
+@app.command()
+def resume(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
+    """Let paused jobs go on."""
+    _report(RemoteJob.connect(system).resume_jobs(jobs), as_json=as_json)
+
+
+@app.command()
+def ready(
+    jobs: JobIds,
+    at: Annotated[
+        datetime | None, typer.Option(help="When, by this machine's clock; default now.")
+    ] = None,
+    independent: Annotated[
+        bool, typer.Option("--independent", help="Whatever they depend on.")
+    ] = False,
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Let waiting jobs run now, or at a time."""
+    connected = RemoteJob.connect(system)
+    when = None if at is None else at.astimezone()
+    _report(connected.make_jobs_ready(jobs, at=when, independent=independent), as_json=as_json)
+
+
+@app.command()
+def cancel(
+    jobs: JobIds,
+    antecedents: Antecedents = False,
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """End jobs, and all that depend on them; what runs is stopped at its next heartbeat."""
+    connected = RemoteJob.connect(system)
+    _report(connected.cancel_jobs(jobs, antecedents=antecedents), as_json=as_json)
+
+
+@app.command()
+def restart(
+    jobs: JobIds,
+    retries: Annotated[
+        int | None, typer.Option(min=0, help="Runs after the first; default as before.")
+    ] = None,
+    retry_wait: Annotated[float, typer.Option(min=0, max=YEAR, help="Seconds between runs.")] = 300,
+    dependents: Annotated[
+        bool, typer.Option("--dependents", help="Also those that were cancelled with them.")
+    ] = False,
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Run jobs again that failed or were cancelled, after those they depend on."""
+    retry = None
+    if retries is not None:
+        retry = Retry(max_attempts=retries + 1, wait=timedelta(seconds=retry_wait))
+    connected = RemoteJob.connect(system)
+    _report(connected.restart_jobs(jobs, retry=retry, dependents=dependents), as_json=as_json)
+
+
+@app.command()
+def rerun(
+    job_id: JobId,
+    wait: Annotated[float, typer.Option(min=0, max=YEAR, help="Seconds before it may run.")] = 0,
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Make a new job like one that completed, and print its id."""
+    job = RemoteJob.connect(system).job(job_id).rerun(wait=timedelta(seconds=wait))
+    if as_json:
+        show_job(job, as_json=True)
+    else:
+        out.print(job.id, highlight=False)
+
+
+@app.command()
+def remove(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
+    """Take away jobs that have ended, with their logs and outputs."""
+    _report(RemoteJob.connect(system).remove_jobs(jobs), as_json=as_json)
+
+
+@app.command()
+def failed(queue: Queue = "default", system: System = "default", as_json: AsJson = False) -> None:
+    """List the failed jobs of a queue."""
+    show_jobs(RemoteJob.connect(system).queue(queue).failed(), as_json=as_json)
+
+
+@app.command()
+def retry_failed(
+    jobs: Some = None,
+    queue: Queue = "default",
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Restart the failed jobs of a queue, all or some."""
+    chosen = jobs or None
+    _report(RemoteJob.connect(system).queue(queue).retry_failed(chosen), as_json=as_json)
+
+
+@app.command()
+def delete_failed(
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of the jobs.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All that have failed.")] = False,
+    queue: Queue = "default",
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Remove failed jobs of a queue."""
+    if bool(jobs) is every:
+        raise InvalidData("delete-failed: name the jobs, or say --all")
+    chosen = jobs or None
+    _report(RemoteJob.connect(system).queue(queue).delete_failed(chosen), as_json=as_json)
+
+
+def _report(commanded: Commanded, *, as_json: bool) -> None:
+    """What became of a command. Exits with the code of the first job that refused it."""
+    jobs = list(commanded.done)
+    if len(jobs) == 1 and not commanded.refused:
+        show_job(jobs[0], as_json=as_json)
+    elif jobs or as_json:
+        show_jobs(jobs, as_json=as_json)
+    codes: list[Exit] = []
+    for refusal in commanded.refused.values():
+        code, line = explain(refusal)
+        codes.append(code)
+        err.print(f"remotejob: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if codes:
+        raise typer.Exit(codes[0])

@@ -1,0 +1,137 @@
+"""The commands that look at jobs of the past: what they took, and how they run again."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from remotejob.cli import shown
+from remotejob.cli.common import AsJson, JobId, System, out
+from remotejob.cli.exits import Exit
+from remotejob.client import RemoteJob
+from remotejob.domain.errors import InvalidName
+from remotejob.job import Job
+from remotejob.replaying import OnError, Replayed
+
+app: Final = typer.Typer()
+
+
+@app.command()
+def receipt(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+    """Show what a job took: calls, seconds, and about how many dollars."""
+    made = RemoteJob.connect(system).job(job_id).receipt()
+    if as_json:
+        shown.to_json(out, made.as_dict())
+    else:
+        _print(str(made))
+
+
+@app.command()
+def replay(
+    job_id: JobId,
+    queue: Annotated[str | None, typer.Option(help="Another queue; default the job's own.")] = None,
+    here: Annotated[
+        bool, typer.Option("--here", help="In this process; the system learns nothing of it.")
+    ] = False,
+    tasks: Annotated[
+        str | None, typer.Option(metavar="MODULE", help="With --here: registers the tasks.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="With --here: where the outputs go; default nowhere.")
+    ] = None,
+    on_error: Annotated[
+        OnError, typer.Option(help="With --here: keep the task's error to show it, or raise it.")
+    ] = OnError.KEEP,
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Run a job again, on the same data and the same version of its input.
+
+    With --here a breakpoint() in the task works. Exit code 1 if the task fails then.
+    """
+    if here:
+        _check_here(tasks, queue)
+    elif tasks is not None or folder is not None or on_error is not OnError.KEEP:
+        raise InvalidName("--tasks, --folder and --on-error: give --here as well")
+    job = RemoteJob.connect(system).job(job_id)
+    if here:
+        _replay_here(job, tasks, folder, on_error, as_json=as_json)
+        return
+    again = job.replay(queue)
+    if as_json:
+        shown.to_json(out, shown.as_dict(again))
+    else:
+        out.print(again.id, highlight=False)
+
+
+def _check_here(tasks: str | None, queue: str | None) -> None:
+    if tasks is None:
+        raise InvalidName("--here: name the module that registers the tasks, such as --tasks tasks")
+    if queue is not None:
+        raise InvalidName(f"--queue {queue}: with --here the job goes to no queue; leave it out")
+
+
+def _replay_here(
+    job: Job, tasks: str | None, folder: Path | None, on_error: OnError, *, as_json: bool
+) -> None:
+    assert tasks is not None
+    # as `python -m` has it: the module may lie where the user stands
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        importlib.import_module(tasks)
+    except ModuleNotFoundError as problem:
+        raise InvalidName(
+            f"--tasks {tasks}: {problem}; name a module that can be imported from here"
+        ) from None
+    replayed = job.replay_here(on_error=on_error)
+    kept = [] if folder is None else _kept(replayed, folder)
+    if as_json:
+        shown.to_json(out, _as_dict(replayed, kept))
+    else:
+        _show(replayed, kept)
+    if replayed.error is not None:
+        raise typer.Exit(Exit.JOB_FAILED)
+
+
+def _kept(replayed: Replayed, folder: Path) -> list[str]:
+    paths = []
+    for output in replayed.outputs.values():
+        path = folder / output.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        paths.append(str(output.download(path)))
+    return paths
+
+
+def _as_dict(replayed: Replayed, kept: list[str]) -> dict[str, Any]:
+    return {
+        "job": replayed.job_id,
+        "task": replayed.task,
+        "result": replayed.result,
+        "error": None if replayed.error is None else repr(replayed.error),
+        "traceback": replayed.traceback,
+        "seconds": replayed.took.total_seconds(),
+        "outputs": [{"name": out.name, "size": out.size} for out in replayed.outputs.values()],
+        "kept": kept,
+        "log": [{"level": line.level, "message": line.message} for line in replayed.logs],
+    }
+
+
+def _show(replayed: Replayed, kept: list[str]) -> None:
+    for line in replayed.logs:
+        _print(f"{line.level}: {line.message}")
+    for output in replayed.outputs.values():
+        _print(f"output {output.name}, {output.size:,} bytes")
+    for path in kept:
+        _print(f"kept {path}")
+    if replayed.traceback is None:
+        _print(f"result {replayed.result!r}")
+    else:
+        _print(replayed.traceback)
+
+
+def _print(text: str) -> None:
+    out.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,251 @@
+"""The steps of transactions on batches, and the conditions that guard them.
+
+M maps or manages, W is a worker, S the scheduler, R another manager. Time runs to the right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from remotejob.domain.batches import (
+    BATCH,
+    COUNTED,
+    THEN,
+    BatchRecord,
+    batch_key,
+    counter_key,
+    page_name,
+)
+from remotejob.domain.changes import EXISTS, OWED_BY_RUN, Change, Condition, settle
+from remotejob.domain.conditions import Absent, All, Contains, Is, Value, state_is
+from remotejob.domain.ids import shard_of
+from remotejob.domain.items import ABSENT, Check, Count, Put, Step, put_record, record_key
+from remotejob.domain.managing import RESTART
+from remotejob.domain.marks import Attention, attention_key, mark
+from remotejob.domain.record import JobRecord, dumps
+from remotejob.domain.schedule import RECHECK
+from remotejob.domain.states import Command, State, sources_of
+from remotejob.domain.times import span_ms
+from remotejob.names import SHARDS, Field
+
+OPEN: Final = Condition(
+    name="open",
+    # One that is cancelled while it is made gets no more children:
+    #     M  page 1 ✓ ── stores it ──────────── page 2 ✗, cancels page 1 again, says so
+    #     R                         stop ✓ ── cancels what is there
+    expression=All(EXISTS, Absent(Field.SEALED), Absent(Field.STOPPED)),
+)
+
+THERE: Final = Condition(name="batch_there", expression=EXISTS)
+"""A counter, unless the batch is kept no longer: adding would make another."""
+
+COUNTED_ONCE: Final = Condition(
+    name="counted_once",
+    # An end is counted in the transaction that settles it, so whoever comes second counts nothing:
+    #     W  completes (owes) ── tells ── settles and counts ✓
+    #     S                       tells ───────────────────── settles and counts ✗
+    expression=All(OWED_BY_RUN.expression, Is(Field.STATE, "ended")),
+)
+
+RESTART_COUNTED: Final = Condition(
+    name="restart_counted",
+    # What is taken off the count is the end that was read, and no later one:
+    #     R  reads (failed) ───────────────────────────── restart ✗ (cancelled, at another time)
+    #     M                  restart ✓ ── cancel, counted
+    expression=All(RESTART.expression, Is(Field.FINISHED, "finished"), Is(Field.STATE, "ended")),
+)
+
+FOLLOWS: Final = Condition(
+    name="follows",
+    # The follower of a batch has not been let go: a restart makes the batch incomplete, and it
+    # will be let go when it is complete again. One that has run gets a successor:
+    #     W  counts the last ✓ ── lets the follower go ✓
+    #     R                 restart ✗ (it has gone) ── restart ✓ with another follower
+    expression=All(EXISTS, Contains(Field.BLOCKED, "batch")),
+)
+
+FOLLOWS_WAITING: Final = Condition(
+    name="follows_waiting",
+    expression=All(FOLLOWS.expression, state_is(*sources_of(Command.UNBLOCK))),
+)
+
+SAME_COUNTS: Final = Condition(
+    name="same_counts",
+    # A batch is complete by counters read one after the other: the follower goes only if they
+    # still stand so.
+    #     W  reads (complete) ──────────── lets the follower go ✗ (one runs again)
+    #     R                    restart ✓
+    expression=All(
+        Is(Field.COMPLETED, "completed"),
+        Is(Field.FAILED, "failed"),
+        Is(Field.CANCELLED, "cancelled"),
+    ),
+)
+
+
+def begun(batch: BatchRecord, *, follower_id: str | None) -> list[Step]:
+    """The steps that begin a batch: nothing is in it yet, and it is not sealed."""
+    described = {
+        "task": batch.task,
+        "queue": batch.queue,
+        "name": batch.name,
+        "created_ms": batch.created_ms,
+        "then": None if batch.follower is None else batch.follower.values(),
+    }
+    expires: dict[str, Value] = {Field.EXPIRES: batch.expires_s}
+    nothing: dict[str, Value] = dict.fromkeys(COUNTED.values(), 0)
+    steps: list[Step] = [
+        Put(
+            key=batch_key(batch.id, BATCH),
+            content={Field.CONTENT: dumps(described), **expires},
+            condition=ABSENT,
+        ),
+        *(
+            Put(key=counter_key(batch.id, shard), content={**nothing, **expires})
+            for shard in range(SHARDS)
+        ),
+    ]
+    if follower_id is not None:
+        steps += followed(batch, follower_id, now_ms=batch.created_ms)
+    return steps
+
+
+def followed(batch: BatchRecord, job_id: str, *, now_ms: int) -> list[Step]:
+    """The steps that make the next job to follow a batch. It is blocked by the batch.
+
+    So it is the promise that somebody looks: the scheduler re-checks what is blocked.
+    """
+    assert batch.follower is not None
+    values = batch.follower.values()
+    values["data_json"] = _data(batch, {})
+    record = JobRecord(
+        id=job_id,
+        state=State.WAITING,
+        created_ms=now_ms,
+        updated_ms=now_ms,
+        due_ms=now_ms,
+        blocked=frozenset({batch.id}),
+        attention=attention_key(Attention.WAITING, job_id),
+        attention_ms=now_ms + span_ms(RECHECK),
+        **values,
+    )
+    name = f"{THEN}{len(batch.follower_ids) + 1:08}"
+    expires: dict[str, Value] = {Field.EXPIRES: batch.expires_s}
+    return [
+        Put(
+            key=batch_key(batch.id, name), content={Field.JOB: job_id, **expires}, condition=ABSENT
+        ),
+        put_record(record),
+    ]
+
+
+def page_added(batch: BatchRecord, page: int, job_ids: Sequence[str]) -> list[Step]:
+    """The steps that note the ids of children about to be stored."""
+    return [
+        Put(
+            key=batch_key(batch.id, page_name(page)),
+            content={Field.CONTENT: " ".join(job_ids), Field.EXPIRES: batch.expires_s},
+            # sent twice, for its answer was lost, it is counted once
+            condition=ABSENT,
+        ),
+        Count(key=batch_key(batch.id, BATCH), add={Field.TOTAL: len(job_ids)}, condition=OPEN),
+    ]
+
+
+def sealed(batch_id: str) -> Count:
+    """All children are made."""
+    return Count(key=batch_key(batch_id, BATCH), add={Field.SEALED: 1}, condition=OPEN)
+
+
+def stopped(batch_id: str) -> Count:
+    """No more children are to be made."""
+    return Count(key=batch_key(batch_id, BATCH), add={Field.STOPPED: 1}, condition=OPEN)
+
+
+def counted(batch_id: str, records: Sequence[JobRecord], *, retention_ms: int) -> list[Step]:
+    """The steps that settle children which ended, and count them; the counter is the last.
+
+    All under the counter of the first: counters add up, so it does not matter which, and the
+    fewer of them a transaction touches the more can be carried out at a time.
+    """
+    ends = Counter(COUNTED[record.state] for record in records)
+    return [
+        *(_settled(record, retention_ms=retention_ms) for record in records),
+        Count(key=counter_key(batch_id, shard_of(records[0].id)), add=ends, condition=THERE),
+    ]
+
+
+def _settled(record: JobRecord, *, retention_ms: int) -> Change:
+    change = settle(record, retention_ms=retention_ms)
+    return replace(change, condition=COUNTED_ONCE, values={**change.values, "ended": record.state})
+
+
+def uncounted(batch: BatchRecord, record: JobRecord) -> Count:
+    """The step beside the restart of a child that was counted."""
+    return Count(
+        key=counter_key(batch.id, shard_of(record.id)),
+        add={COUNTED[record.state]: -1},
+        condition=THERE,
+    )
+
+
+def restart_counted(change: Change, record: JobRecord) -> Change:
+    """The restart of a child, of exactly the end that is taken off the count."""
+    assert record.finished_ms is not None
+    return replace(
+        change,
+        condition=RESTART_COUNTED,
+        values={**change.values, "finished": record.finished_ms, "ended": record.state},
+    )
+
+
+def follows(batch_id: str, job_id: str) -> Check:
+    """The step beside a restart that makes sure somebody is told of the batch's next end."""
+    return Check(key=record_key(job_id), condition=FOLLOWS, values={"batch": batch_id})
+
+
+def let_go(batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool) -> list[Step]:
+    """The steps that let the follower of a complete batch run, and tell it the counts.
+
+    One that is not `waiting` (it was paused, or has ended) loses its hindrance all the same.
+    """
+    counts = {
+        "total": batch.total,
+        "completed": batch.completed,
+        "failed": batch.failed,
+        "cancelled": batch.cancelled,
+    }
+    # marked, for whoever does this does not hold its message
+    marked = mark(Attention.WAITING, job_id, now_ms) if waiting else {}
+    change = Change(
+        job_id=job_id,
+        condition=FOLLOWS_WAITING if waiting else FOLLOWS,
+        values={"batch": batch.id},
+        set={Field.DATA: _data(batch, counts), **marked},
+        discard={Field.BLOCKED: frozenset({batch.id})},
+    )
+    return [change, *_unchanged(batch)]
+
+
+def _unchanged(batch: BatchRecord) -> Iterable[Check]:
+    for name, counter in batch.counters.items():
+        yield Check(
+            key=batch_key(batch.id, name),
+            condition=SAME_COUNTS,
+            values={
+                "completed": counter[Field.COMPLETED],
+                "failed": counter[Field.FAILED],
+                "cancelled": counter[Field.CANCELLED],
+            },
+        )
+
+
+def _data(batch: BatchRecord, counts: Mapping[str, int]) -> str:
+    assert batch.follower is not None
+    own = batch.follower.data_json
+    told = {"id": batch.id, "name": batch.name, **counts}
+    return dumps({**(json.loads(own) if own else {}), "batch": told})

@@ -1,0 +1,193 @@
+"""Dependencies: edges between jobs, as items beside the job that others wait for.
+
+A is a job that D depends on; C carries out the consequences of A's end, S is the scheduler, M a
+manager. Time runs to the right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from remotejob.domain.changes import EXISTS, Change, Condition
+from remotejob.domain.conditions import (
+    All,
+    AtMost,
+    Contains,
+    Expression,
+    Is,
+    Item,
+    Value,
+    state_is,
+)
+from remotejob.domain.items import SAME_TOKEN, Check, Key, Put, record_key, text
+from remotejob.domain.managing import cancel
+from remotejob.domain.marks import Attention, mark
+from remotejob.domain.record import Failure, JobRecord, errors_to_json
+from remotejob.domain.states import TERMINAL, Command, State, sources_of
+from remotejob.names import Field
+
+EDGES: Final = "edge#"
+
+ANTECEDENTS_AT_MOST: Final = 45
+"""Two steps each, in a transaction of a hundred."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edge:
+    """One job that waits for another."""
+
+    antecedent: str
+    dependent: str
+    token: str
+    """Made anew each time the dependent is submitted or restarted."""
+    spent: bool = False
+    """Whether the antecedent's end was acted on."""
+
+    @property
+    def key(self) -> Key:
+        return Key(self.antecedent, f"{EDGES}{self.dependent}")
+
+    @classmethod
+    def of(cls, antecedent: str, item: Item) -> Edge:
+        return cls(
+            antecedent=antecedent,
+            dependent=text(item[Field.JOB]),
+            token=text(item[Field.TOKEN]),
+            spent=Field.SPENT in item,
+        )
+
+
+NOT_ENDED: Final = Condition(
+    name="not_ended",
+    # An edge put beside a job that ends at this moment would never be found:
+    #     C       A completes ── looks for edges
+    #     M  edge ✗ (A has ended) ── reads A again, and leaves it out
+    expression=All(EXISTS, state_is(*(frozenset(State) - TERMINAL))),
+)
+
+
+def _released(name: str, *guards: Expression) -> Condition:
+    # Two release the same edge, or one that died on the way is repeated:
+    #     C  takes A out of D's set ✓ ── (dies)
+    #     S                                     takes A out ✗ (it is not in it) ── sends for D
+    return Condition(
+        name=name, expression=All(EXISTS, Contains(Field.BLOCKED, "antecedent"), *guards)
+    )
+
+
+RELEASE_WAITING: Final = _released("release_waiting", state_is(*sources_of(Command.UNBLOCK)))
+RELEASE_LATER: Final = _released(
+    "release_later", state_is(*sources_of(Command.UNBLOCK)), AtMost(Field.DUE, "due")
+)
+RELEASE: Final = _released("release_edge")
+
+
+def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> list[Put | Change]:
+    """The steps beside the one that stores or restarts the dependent."""
+    steps: list[Put | Change] = []
+    for antecedent in antecedents:
+        edge = Edge(antecedent=antecedent, dependent=dependent, token=token)
+        steps.append(Put(key=edge.key, content={Field.JOB: dependent, Field.TOKEN: token}))
+        steps.append(
+            Change(
+                job_id=antecedent,
+                condition=NOT_ENDED,
+                values={},
+                set={Field.DEPENDENTS: 1},
+            )
+        )
+    return steps
+
+
+def releases(edge: Edge, *, now_ms: int, due_ms: int | None) -> list[Change]:
+    """What lets a dependent go on, to be tried in order until one is not refused.
+
+    It becomes due no earlier than `due_ms`, and no earlier than before. One that does not wait
+    (it is paused, or has ended) loses the edge all the same.
+    """
+    common = {"antecedent": edge.antecedent}
+    discard: Mapping[Field, frozenset[str]] = {Field.BLOCKED: frozenset({edge.antecedent})}
+    # marked by whoever does not hold its message, so that a crash before the send is found
+    marked: dict[str, Value] = mark(Attention.WAITING, edge.dependent, now_ms)
+    plain = Change(
+        job_id=edge.dependent,
+        condition=RELEASE_WAITING,
+        values=common,
+        set=marked,
+        discard=discard,
+    )
+    elsewhere = Change(job_id=edge.dependent, condition=RELEASE, values=common, discard=discard)
+    if due_ms is None:
+        return [plain, elsewhere]
+    later = replace(
+        plain,
+        condition=RELEASE_LATER,
+        values={**common, "due": due_ms},
+        set={**marked, Field.DUE: due_ms},
+    )
+    return [later, plain, elsewhere]
+
+
+def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
+    """Cancel a dependent whose antecedent failed or was cancelled, and say so in its errors.
+
+    C  A failed ── cancels D ✓ (the edge is spent)
+    M                           restarts A, restarts D (an edge of another token)
+    S  A failed ── (stalls) ───────────────────────────── cancels D ✗ (the edge is another)
+    """
+    change = cancel(record, now_ms=now_ms)
+    failure = Failure(
+        run_id="", attempt=record.attempt, at_ms=now_ms, kind="DependencyFailed", message=why
+    )
+    return replace(
+        change,
+        condition=CASCADE,
+        values={**change.values, "antecedent": edge.antecedent},
+        set={**change.set, Field.ERRORS: errors_to_json((*record.errors, failure))},
+    )
+
+
+CASCADE: Final = Condition(
+    name="cascade",
+    expression=All(
+        EXISTS,
+        state_is(*sources_of(Command.CANCEL)),
+        AtMost(Field.UPDATED, "stamp"),
+        Contains(Field.BLOCKED, "antecedent"),
+    ),
+)
+
+
+IN_VAIN: Final = Condition(
+    name="in_vain",
+    # Whoever carries out an end may be late, and find dependents of the run after it:
+    #     C  A failed ── (stalls) ───────────────────────────── cancels E ✗ (A is to run again)
+    #     M                       restarts A ── submits E ✓
+    expression=All(state_is(State.FAILED, State.CANCELLED), Is(Field.FINISHED, "finished")),
+)
+
+
+def check_in_vain(antecedent: JobRecord) -> Check:
+    """The end of the antecedent is still the one that was seen."""
+    return Check(
+        key=record_key(antecedent.id),
+        condition=IN_VAIN,
+        values={"finished": antecedent.finished_ms or 0},
+    )
+
+
+def spend(edge: Edge, *, expires_s: int) -> Put:
+    """Note that an edge was acted on; it stays a while, to show who depended on whom."""
+    return Put(
+        key=edge.key,
+        content={
+            Field.JOB: edge.dependent,
+            Field.TOKEN: edge.token,
+            Field.SPENT: 1,
+            Field.EXPIRES: expires_s,
+        },
+        condition=SAME_TOKEN,
+        values={"token": edge.token},
+    )

@@ -1,0 +1,285 @@
+"""Locks: one job of a resource at a time, and so many of a tenant.
+
+A lock lies in a slot beside the records, with the job and the run that hold it. It is as good as
+its holder: once that run is no longer live, whoever comes next takes the lock over. A job that
+finds every slot held is parked, and a waiter item stands for it in the order of submission.
+
+In the time lines, A and B are workers, J and K jobs of one resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from remotejob.domain.changes import (
+    EXISTS,
+    SAME_LAPSED_RUN,
+    UNHINDERED,
+    Change,
+    Condition,
+    claim,
+)
+from remotejob.domain.conditions import (
+    Absent,
+    All,
+    AtMost,
+    Either,
+    Is,
+    IsNot,
+    Item,
+    state_is,
+)
+from remotejob.domain.items import ABSENT, SAME_HOLDER, Check, Erase, Key, Put, record_key, text
+from remotejob.domain.marks import Attention, mark
+from remotejob.domain.record import JobRecord
+from remotejob.domain.states import Command, State, sources_of
+from remotejob.names import Field
+
+RESOURCE: Final = "resource#"
+"""Where the lock of a resource lies; a tenant's lies elsewhere."""
+
+SLOTS: Final = "lock#"
+WAITERS: Final = "waiter#"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many runs may hold a lock at a time."""
+
+    partition: str
+    """Where its slots and waiters lie."""
+    slots: int
+
+
+def limits_of(record: JobRecord) -> tuple[Limit, ...]:
+    """The locks a job needs to run."""
+    limits = []
+    if record.resource is not None:
+        limits.append(Limit(f"{RESOURCE}{record.resource}", 1))
+    if record.tenant is not None and record.tenant_limit is not None:
+        limits.append(Limit(f"tenant#{record.queue}#{record.tenant}", record.tenant_limit))
+    return tuple(limits)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A slot that a run holds, or held."""
+
+    key: Key
+    job_id: str
+    run_id: str
+
+    @classmethod
+    def of(cls, limit: Limit, name: str, item: Item) -> Held:
+        return cls(Key(limit.partition, name), text(item[Field.JOB]), text(item[Field.RUN]))
+
+    @property
+    def values(self) -> Item:
+        return {"job": self.job_id, "run": self.run_id}
+
+
+CLAIM_LOCKED: Final = Condition(
+    name="claim_locked",
+    # As a claim, on the record as it was read: a transaction gives back no record.
+    expression=All(
+        EXISTS,
+        Either(
+            state_is(State.READY),
+            All(state_is(State.WAITING), AtMost(Field.DUE, "now"), *UNHINDERED),
+        ),
+        Either(Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed")),
+        Is(Field.UPDATED, "seen_updated"),
+    ),
+)
+
+PARK: Final = replace(CLAIM_LOCKED, name="park")
+
+NOT_LIVE: Final = Condition(
+    name="not_live",
+    # A lock is taken over from a run that is over, and from no other:
+    #     A  runs J ── (dies)
+    #     B             K finds the lock, J's lease is live ── parks K
+    #     B                       (J's lease ends) ── K takes the lock over ✓
+    # A job cancelled while it runs keeps its lease until its holder lets go: it is live.
+    expression=Either(
+        Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed"), IsNot(Field.RUN, "holders_run")
+    ),
+)
+
+RELIEVE: Final = Condition(
+    name="relieve",
+    # A heartbeat compares the lease with the time at which it set out, and may arrive late:
+    #     A  runs J ── heartbeat ── (on its way, past the lease) ─────── ✗ (its lease is gone)
+    #     B                            K takes the lock over from J ✓ ── runs …
+    expression=All(EXISTS, Is(Field.RUN, "holders_run"), AtMost(Field.LEASE, "lapsed")),
+)
+
+_LONG_AGO: Final = 0
+"""When a lease ends that no heartbeat extends any more."""
+
+UNPARK: Final = Condition(
+    name="unpark",
+    # Two let go and find the same waiter; or it was paused or cancelled meanwhile:
+    #     A  lets go ── wakes K ✓
+    #     B              wakes K ✗ (it is not parked any more) ── wakes the next
+    expression=All(EXISTS, state_is(*sources_of(Command.UNBLOCK)), Is(Field.PARKED, "lock")),
+)
+
+NOT_PARKED: Final = Condition(
+    name="not_parked",
+    # A waiter item is cleared away only if its job is not parked there now: it may have been
+    # parked again.
+    expression=IsNot(Field.PARKED, "lock"),
+)
+
+
+def claim_locked(
+    record: JobRecord, *, run_id: str, worker: str, now_ms: int, lease_ms: int, skew_ms: int
+) -> Change:
+    """Take a runnable job, as one step of the transaction that takes its locks."""
+    taken = claim(
+        record.id,
+        run_id=run_id,
+        worker=worker,
+        now_ms=now_ms,
+        stamp_ms=max(now_ms, record.updated_ms),
+        lease_ms=lease_ms,
+        skew_ms=skew_ms,
+    )
+    return replace(
+        taken,
+        condition=CLAIM_LOCKED,
+        values=_values_of(record, now_ms=now_ms, skew_ms=skew_ms),
+    )
+
+
+def _values_of(record: JobRecord, *, now_ms: int, skew_ms: int) -> Item:
+    """What a locked claim, or what stands for it when the lock is held, compares with."""
+    lapsed = now_ms - skew_ms
+    if record.state is State.RUNNING:
+        return {"seen_run": record.run_id or "", "lapsed": lapsed}
+    return {"now": now_ms, "lapsed": lapsed, "seen_updated": record.updated_ms}
+
+
+def take(key: Key, record: JobRecord, run_id: str, *, seen: Held | None) -> Put:
+    """Take a slot that is free, or that was seen with somebody who must not hold it any more."""
+    return Put(
+        key=key,
+        content={Field.JOB: record.id, Field.RUN: run_id},
+        condition=ABSENT if seen is None else SAME_HOLDER,
+        values={} if seen is None else seen.values,
+    )
+
+
+def check_over(held: Held, *, now_ms: int, skew_ms: int) -> Check:
+    """The run that holds the slot is not live."""
+    return Check(
+        key=record_key(held.job_id),
+        condition=NOT_LIVE,
+        values={"lapsed": now_ms - skew_ms, "holders_run": held.run_id},
+    )
+
+
+def relieve(held: Held, holder: JobRecord | None, *, now_ms: int, skew_ms: int) -> Change | Check:
+    """The run that holds the slot is not live, and will not be; `holder` is its job, as read."""
+    over = check_over(held, now_ms=now_ms, skew_ms=skew_ms)
+    if holder is None or holder.run_id != held.run_id or holder.lease_ms is None:
+        return over
+    return Change(
+        job_id=held.job_id,
+        condition=RELIEVE,
+        values=over.values,
+        set={Field.LEASE: _LONG_AGO},
+    )
+
+
+def park(
+    record: JobRecord,
+    limit: Limit,
+    held: Iterable[Held],
+    *,
+    now_ms: int,
+    skew_ms: int,
+    look_ms: int,
+) -> list[Change | Put | Check]:
+    """Let a job wait for a lock, on condition that the same runs still hold it.
+
+    A  runs J ──────── lets go of the lock ── looks for waiters, finds K
+    B           parks K ✓
+    B                            parks K ✗ (the lock is free) ── claims K
+    """
+    dead = record.state is State.RUNNING
+    waits = {
+        Field.STATE: State.WAITING,
+        Field.DUE: record.due_ms or record.created_ms,
+        Field.PARKED: limit.partition,
+        Field.UPDATED: max(now_ms, record.updated_ms),
+        **mark(Attention.WAITING, record.id, look_ms),
+    }
+    parked = Change(
+        job_id=record.id,
+        condition=SAME_LAPSED_RUN if dead else PARK,
+        values=_values_of(record, now_ms=now_ms, skew_ms=skew_ms),
+        set=waits,
+        # another took its lock over when its worker fell silent
+        add={Field.CRASHES: 1} if dead else {},
+        remove=(Field.LEASE,),
+    )
+    waiter = Put(key=waiter_key(limit, record.id), content={Field.JOB: record.id})
+    checks = [Check(key=one.key, condition=SAME_HOLDER, values=one.values) for one in held]
+    return [parked, waiter, *checks]
+
+
+def unpark(job_id: str, limit: Limit, *, stamp_ms: int) -> list[Change | Erase]:
+    """Let a parked job try again."""
+    woken = Change(
+        job_id=job_id,
+        condition=UNPARK,
+        values={"lock": limit.partition},
+        set=mark(Attention.WAITING, job_id, stamp_ms),
+        remove=(Field.PARKED,),
+    )
+    return [woken, Erase(key=waiter_key(limit, job_id))]
+
+
+def clear_waiter(job_id: str, limit: Limit) -> list[Erase | Check]:
+    """Take away the waiter item of a job that does not wait any more."""
+    return [
+        Erase(key=waiter_key(limit, job_id)),
+        Check(key=record_key(job_id), condition=NOT_PARKED, values={"lock": limit.partition}),
+    ]
+
+
+def let_go(held: Held) -> Erase:
+    """Free a slot, if that run still holds it."""
+    return Erase(key=held.key, condition=SAME_HOLDER, values=held.values)
+
+
+def waiter_key(limit: Limit, job_id: str) -> Key:
+    """Waiters sort by their ids, which is the order of submission."""
+    return Key(limit.partition, f"{WAITERS}{job_id}")
+
+
+def slot_key(limit: Limit, number: int) -> Key:
+    return Key(limit.partition, f"{SLOTS}{number:03d}")
+
+
+def slots_to_take(
+    limit: Limit, held: Mapping[str, Held], record: JobRecord, over: Iterable[Held]
+) -> tuple[Key, Held | None] | None:
+    """The slot to take, and who is to be relieved of it; None when all are held.
+
+    Its own slot first (its run before died), then a free one, then one whose holder is over.
+    """
+    for one in held.values():
+        if one.job_id == record.id:
+            return one.key, one
+    for number in range(limit.slots):
+        key = slot_key(limit, number)
+        if key.name not in held:
+            return key, None
+    for one in over:
+        return one.key, one
+    return None

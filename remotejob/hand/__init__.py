@@ -1,0 +1,1 @@
+"""Jobs taken by hand, in a process that is no worker."""

@@ -1,0 +1,305 @@
+"""Holds the jobs a process has taken: claims them, keeps them alive, and ends them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+from remotejob.domain.errors import JobCancelled, LeaseLost, RunInterrupted, TimedOut
+from remotejob.domain.priority import Lane
+from remotejob.envelope import BadMessage, Pending
+from remotejob.hand.options import Taking
+from remotejob.hand.taken import TakenJob
+from remotejob.ports import Address, Channel, Installation, Received
+from remotejob.tasks import Task
+from remotejob.worker.attendant import Attendant
+from remotejob.worker.completion import Completion
+from remotejob.worker.heart import Heart
+from remotejob.worker.run import Run
+from remotejob.worker.running import RunningJob
+from remotejob.worker.runs import Runs
+from remotejob.worker.settlements import Hide, Replace, Settlement
+from remotejob.worker.settler import Settler
+
+log = logging.getLogger(__name__)
+
+_NO_WAIT: Final = timedelta(0)
+_LOOK: Final = timedelta(seconds=1)
+"""How long one lane is watched before the next: a job waits for that of the two others."""
+
+_LOOKED_AT: Final = 100
+"""Messages in one call, those of other tasks included."""
+
+_LONGEST_PASS: Final = timedelta(seconds=30)
+_RECEIVES_OF_ONE: Final = 200
+"""How often one message is received before another takes its place: SQS itself gives up one that
+was received too often."""
+
+_TICK: Final = timedelta(seconds=1)
+_BEATS_AT_A_TIME: Final = 8
+
+Start = Callable[[Callable[[], None]], None]
+
+
+def _in_a_thread(function: Callable[[], None]) -> None:
+    # a daemon: jobs that nobody ends must not keep the process from exiting
+    threading.Thread(target=function, name="hand", daemon=True).start()
+
+
+def _by_hand(job: RunningJob) -> None:
+    """No function: whoever takes a job does the work."""
+
+
+@dataclass(slots=True)
+class _Held:
+    job: TakenJob
+    until_ended: ExitStack
+    work_timeout: timedelta | None
+
+
+class Hand:
+    """The jobs that one client holds. Safe across threads."""
+
+    def __init__(self, installation: Installation, *, start: Start = _in_a_thread) -> None:
+        """`start` runs what keeps the jobs alive, beside everything else; a test calls `beat`."""
+        tasks = {name for queue in installation.queues.values() for name in queue.tasks}
+        self._installation = installation
+        self._start = start
+        self._runs = Runs()
+        self._attendant = Attendant(
+            installation,
+            {name: Task(name=name, function=_by_hand) for name in tasks},
+            worker=f"{socket.gethostname()}.{os.getpid()}",
+            runs=self._runs,
+        )
+        self._pool = ThreadPoolExecutor(_BEATS_AT_A_TIME, thread_name_prefix="hand-beat")
+        self._heart = Heart(installation, self._attendant, self._runs, each=self._each)
+        self._one_beat = threading.Lock()
+        self._changed = threading.Condition()
+        self._held: dict[str, _Held] = {}
+        self._beating = False
+
+    def take(self, queue: str, taking: Taking) -> list[TakenJob]:
+        """Take jobs: from the high lane first, up to as many as asked for, perhaps none."""
+        taken: list[TakenJob] = []
+        try:
+            self._fill(taken, queue, taking)
+        except (KeyboardInterrupt, SystemExit):
+            for job in taken:
+                self.give_back(job.run, "whoever asked for it is gone")
+            raise
+        except Exception as problem:
+            if not taken:
+                raise
+            # they must reach whoever asked: nobody else would end them
+            log.warning("fewer jobs taken than there may be: %s", problem)
+        return taken
+
+    def watch(self, job: TakenJob, work_timeout: timedelta | None) -> None:
+        """Fail the job once it has given no sign of life for so long, counted from now."""
+        job.stir()
+        with self._changed:
+            held = self._held.get(job.run.run_id)
+            if held is not None:
+                held.work_timeout = work_timeout
+
+    def complete(self, run: Run, completion: Completion) -> Settlement | None:
+        """End a run with its result. What became of its message, which is settled; None, when
+        somebody else has ended it; so the next three."""
+        return self._end(run, lambda: self._attendant.complete(run, completion))
+
+    def fail(self, run: Run, error: BaseException) -> Settlement | None:
+        return self._end(run, lambda: self._attendant.fail(run, error))
+
+    def give_back(self, run: Run, reason: str) -> Settlement | None:
+        return self._end(run, lambda: self._attendant.give_back(run, reason))
+
+    def end_run(self, run: Run, reason: RunInterrupted) -> Settlement | None:
+        return self._end(run, lambda: self._attendant.end_run(run, reason))
+
+    def confirm(self, run: Run) -> bool:
+        """Extend the lease of a run now. Whether it was extended."""
+        with self._one_beat:
+            return self._heart.beat_for(run)
+
+    def beat(self) -> None:
+        """Extend what is due, and end the runs whose time is over."""
+        with self._one_beat:
+            self._heart.beat()
+        with self._changed:
+            holding = list(self._held.values())
+        for held in holding:
+            reason = self._over(held)
+            if reason is None:
+                continue
+            try:
+                self.end_run(held.job.run, reason)
+            except Exception:
+                # one that cannot be ended holds back no other; its lease will end
+                log.exception("run not ended", extra={"job": held.job.run.job_id})
+
+    def _fill(self, taken: list[TakenJob], queue: str, taking: Taking) -> None:
+        self._look_once(taken, queue, taking)
+        left = taking.wait
+        for lane in itertools.cycle(Lane):
+            if taken or left <= _NO_WAIT:
+                break
+            # counted by what was waited for: a message of another task ends a wait early
+            with self._settling() as settler:
+                looked = self._look(
+                    taken, queue, lane, taking, wait=min(left, _LOOK), settler=settler
+                )
+            if not looked:
+                left -= _LOOK
+        if taken and taking.wait:
+            self._look_once(taken, queue, taking)
+
+    def _look_once(self, taken: list[TakenJob], queue: str, taking: Taking) -> None:
+        looked = 0
+        # settled in the end: what is passed back at once would only be received again
+        with self._settling() as settler:
+            for lane in Lane:
+                while looked < _LOOKED_AT and len(taken) < taking.max_jobs:
+                    received = self._look(
+                        taken, queue, lane, taking, wait=_NO_WAIT, settler=settler
+                    )
+                    if not received:
+                        break
+                    looked += received
+
+    @contextmanager
+    def _settling(self) -> Iterator[Settler]:
+        settler = Settler(self._installation)
+        try:
+            yield settler
+        except Exception:
+            settler.flush()
+            raise
+        settler.flush()
+
+    def _look(
+        self,
+        taken: list[TakenJob],
+        queue: str,
+        lane: Lane,
+        taking: Taking,
+        *,
+        wait: timedelta,
+        settler: Settler,
+    ) -> int:
+        """Receive from a lane and take what is wanted; how many messages there were."""
+        messages = self._installation.messages
+        room = taking.max_jobs - len(taken)
+        received = messages.receive(
+            Address(queue, Channel(lane.value)),
+            # among others' messages, the wanted ones are found sooner ten at a time
+            limit=min(room, messages.capabilities.batch)
+            if taking.all_tasks
+            else messages.capabilities.batch,
+            wait=wait,
+            hidden=self._installation.lease,
+        )
+        for number, message in enumerate(received):
+            if len(taken) == taking.max_jobs:
+                settler.add(Hide(message=message, span=_NO_WAIT))
+                continue
+            try:
+                begun = self._begin(message, taking.tasks)
+            except Exception:
+                for left in received[number:]:
+                    settler.add(Hide(message=left, span=_NO_WAIT))
+                raise
+            if isinstance(begun, Run):
+                taken.append(self._hold(begun, taking.work_timeout))
+            else:
+                settler.add(begun)
+        return len(received)
+
+    def _begin(self, message: Received, tasks: frozenset[str]) -> Run | Settlement:
+        try:
+            pending = Pending.read(message.body)
+        except BadMessage:
+            return self._attendant.begin(message)
+        if pending.task in tasks:
+            return self._attendant.begin(message)
+        return _passed_back(message, pending)
+
+    def _hold(self, run: Run, work_timeout: timedelta | None) -> TakenJob:
+        until_ended = ExitStack()
+        until_ended.enter_context(self._runs.holding(run))
+        until_ended.enter_context(run.cleaned())
+        job = TakenJob(run, self)
+        with self._changed:
+            self._held[run.run_id] = _Held(job, until_ended, work_timeout)
+            begins, self._beating = not self._beating, True
+        if begins:
+            self._start(self._beat_on)
+        return job
+
+    def _end(self, run: Run, ending: Callable[[], Settlement | None]) -> Settlement | None:
+        try:
+            settlement = ending()
+        finally:
+            self._let_go(run)
+        if settlement is not None:
+            # one of its own: what another thread flushes may not be done when this returns
+            settler = Settler(self._installation)
+            settler.add(settlement)
+            settler.flush()
+        return settlement
+
+    def _let_go(self, run: Run) -> None:
+        with self._changed:
+            held = self._held.pop(run.run_id, None)
+            self._changed.notify_all()
+        if held is not None:
+            held.until_ended.close()
+
+    def _over(self, held: _Held) -> RunInterrupted | None:
+        """Why a run is over that nobody has ended, if it is."""
+        run, clock = held.job.run, self._installation.clock
+        stopped = run.stopped
+        if isinstance(stopped, LeaseLost | JobCancelled):
+            # its holder may never call the job again, and so never learn of it
+            return stopped if clock.monotonic() >= run.lease.ends else None
+        timeout = held.work_timeout
+        if timeout is None or clock.monotonic() - held.job.stirred < timeout.total_seconds():
+            return None
+        return TimedOut(f"no sign of life from whoever took the job for {timeout} (work_timeout)")
+
+    def _beat_on(self) -> None:
+        """Beat while jobs are held."""
+        pause = min(_TICK, self._heart.interval / 2).total_seconds()
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._held, timeout=pause)
+                if not self._held:
+                    self._beating = False
+                    return
+            try:
+                self.beat()
+            except Exception:
+                log.exception("heartbeat failed; it beats again")
+
+    def _each(self, beat: Callable[[Run], bool], runs: list[Run]) -> Iterable[bool]:
+        return map(beat, runs) if len(runs) < 2 else self._pool.map(beat, runs)
+
+
+def _passed_back(message: Received, pending: Pending) -> Settlement:
+    """At once the first time, then ever later: whoever has the task is to receive it, not we."""
+    if message.receives >= _RECEIVES_OF_ONE:
+        again = replace(pending, declined=pending.declined + 1)
+        return Replace(message=message, pending=again, delay=_LONGEST_PASS)
+    if message.receives == 1:
+        return Hide(message=message, span=_NO_WAIT)
+    span = timedelta(seconds=2 ** min(message.receives - 2, 10))
+    return Hide(message=message, span=min(span, _LONGEST_PASS))

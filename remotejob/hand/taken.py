@@ -1,0 +1,246 @@
+"""A job, as whoever took it by hand sees it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from remotejob import payloads
+from remotejob.domain.errors import (
+    CommandRefused,
+    Fatal,
+    InvalidData,
+    JobCancelled,
+    JobFailed,
+    LeaseLost,
+    OutputNotFound,
+    StoreUnavailable,
+)
+from remotejob.domain.states import State
+from remotejob.hand.assets import read_assets
+from remotejob.hand.options import check_span
+from remotejob.hooks import command
+from remotejob.ports import Area
+from remotejob.worker.completion import Completion
+from remotejob.worker.run import Run
+from remotejob.worker.running import RunningJob
+from remotejob.worker.settlements import Conclude, Leave, Settlement
+
+if TYPE_CHECKING:
+    from remotejob.hand.hand import Hand
+
+log = logging.getLogger(__name__)
+
+
+class ReportedFailure(Exception):
+    """What `TakenJob.fail` was told, where that was no exception."""
+
+
+class TakenJob(RunningJob):
+    """A job taken by hand: yours until you end it with `done`, `fail` or `release`.
+
+    Its lease is kept alive meanwhile, as long as the process lives. As a context manager it is
+    done with no result when the block ends without a word, failed when an exception leaves it, and
+    given back on Ctrl-C; the exception goes on.
+
+    Source: job-collection, `getWork`, `job.done`, `job.fail`; remotejob, `Job`.
+    """
+
+    def __init__(self, run: Run, hand: Hand) -> None:
+        super().__init__(run)
+        self._hand = hand
+
+    @property
+    def _run(self) -> Run:
+        # every call of the job passes here, and each is a sign of life
+        self.stir()
+        return self.run
+
+    @_run.setter
+    def _run(self, run: Run) -> None:
+        self.run = run
+        self.stir()
+
+    def stir(self) -> None:
+        """Give a sign of life, as every other call does: for work that calls nothing else."""
+        self.stirred = self.run.installation.clock.monotonic()
+
+    @property
+    def ended(self) -> bool:
+        """Whether this run is over: done, failed, given back, or ended from outside."""
+        return self.run.ended
+
+    @command
+    def done(self, result: Any = None, *, delay_dependents: timedelta = timedelta(0)) -> str | None:
+        """Complete the job. Once this returns that is durable; the id of the job that repeats it.
+
+        `delay_dependents`: how long after it the jobs that depend on this one become due, at the
+        earliest.
+
+        Raises: InvalidData, for a result JSON cannot write, or a delay that is none: the job is
+        still yours;
+        RunInterrupted, when it was no longer; JobFailed, when the result could not be kept;
+        CommandRefused, when you had ended it before.
+        Source: job-collection, `job.done`, with `delayDeps` and `repeatId`.
+        """
+        if result is not None:
+            payloads.encode(result, what="the result")
+        check_span("delay_dependents", delay_dependents)
+        self._check_held("complete")
+        completion = Completion(result=result, delay_dependents=delay_dependents)
+        settlement = self._hand.complete(self.run, completion)
+        self._raise_if_stopped()
+        self._check_taken("complete", settlement)
+        if not (isinstance(settlement, Conclude) and settlement.record.state is State.COMPLETED):
+            raise JobFailed(f"job {self.id}: the result could not be kept, so this run has failed")
+        return settlement.record.next_id
+
+    @command
+    def fail(self, error: str | BaseException | Mapping[str, Any], *, fatal: bool = False) -> None:
+        """Fail this run: the job runs again as its retry policy says, or has failed.
+
+        `fatal`: no more runs, whatever the policy. Without a policy of the job's own, there is
+        none.
+
+        Raises: InvalidData, when the error is none of the three, or JSON cannot write it;
+        RunInterrupted, when the job was no longer yours; CommandRefused, when you had ended it.
+        Source: job-collection, `job.fail`.
+        """
+        raised = _as_exception(error)
+        if fatal and not isinstance(raised, Fatal):
+            said = Fatal(f"{type(raised).__name__}: {raised}" if raised is error else str(raised))
+            said.__cause__ = raised
+            raised = said
+        self._check_held("fail")
+        settlement = self._hand.fail(self.run, raised)
+        self._raise_if_stopped()
+        self._check_taken("fail", settlement)
+
+    @command
+    def release(self) -> None:
+        """Give the job back: another run takes it up at once, and this one does not count.
+
+        Raises: RunInterrupted, when it was no longer yours; CommandRefused, when you had ended it.
+        """
+        self._check_held("release")
+        settlement = self._hand.give_back(self.run, f"job {self.id} was given back")
+        self._check_taken("release", settlement)
+
+    def acknowledge(self) -> None:
+        """Make sure that the job is yours, for a whole lease from now.
+
+        Where remotejob removes the job's message before the work, and loses the job when the
+        worker dies, the message here is deleted once there is an outcome. What is left of
+        acknowledging is one heartbeat.
+
+        Raises: RunInterrupted, when it is not; StoreUnavailable, when that cannot be found out.
+        """
+        run = self._run
+        run.check()
+        if not self._hand.confirm(run):
+            run.check()
+            raise StoreUnavailable(
+                f"job {self.id}: its lease could not be extended just now; try again"
+            )
+
+    def open(self, name: str | None = None) -> BinaryIO:
+        """A stream of the input, or of a file this run has put out; close it.
+
+        Raises: OutputNotFound, naming what there is; InvalidBody, when the job has no input;
+        FileNotFoundError, when it is gone.
+        """
+        run = self._run
+        outputs = {output.name: output for output in run.outputs}
+        if name is None or (name not in outputs and name == self.filename):
+            return super().open()
+        run.check()
+        if name not in outputs:
+            known = ", ".join([*outputs, *([self.filename] if self.filename else [])]) or "none"
+            raise OutputNotFound(f"job {self.id} has no file {name!r} so far; it has {known}")
+        files = self._installation.files
+        return files.open(files.bucket(Area.OUTPUT), outputs[name].key)
+
+    def create_read_stream(self, name: str | None = None) -> BinaryIO:
+        """`open`. Source: remotejob, `Job#createReadStream`."""
+        return self.open(name)
+
+    def complete(
+        self,
+        error: str | BaseException | Mapping[str, Any] | None,
+        assets: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Fail the job where there is an error, else keep the assets as its outputs: it is done.
+
+        An asset says `body` (bytes, a path, or a file open for reading in binary) and `filename`,
+        under which it is kept, or else its `key` or `name`, or else `output`.
+
+        Raises: InvalidInput, before anything is stored; else as `done` and `fail`.
+        Source: remotejob, `Job#complete`, which takes no notice of the error.
+        """
+        if error is not None:
+            self.fail(error)
+            return
+        for asset in read_assets(assets):
+            self.output(asset.name, asset.body)
+        self.done()
+
+    def __enter__(self) -> TakenJob:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            if not self.ended:
+                self.done()
+            return
+        try:
+            if isinstance(error, Exception):
+                self._hand.fail(self.run, error)
+            else:
+                self._hand.give_back(self.run, f"{type(error).__name__} in whoever took it")
+        except Exception:
+            # what left the block matters more, and goes on; the lease will end by itself
+            log.exception("run not ended", extra={"job": self.id, "run": self.run.run_id})
+
+    def _check_held(self, command: str) -> None:
+        """Raises: RunInterrupted, CommandRefused; when the run has been ended."""
+        if self.ended:
+            self._raise_if_stopped()
+            raise CommandRefused(
+                command, job_id=self.id, state="no longer held here", allowed=[State.RUNNING]
+            )
+
+    def _raise_if_stopped(self) -> None:
+        stopped = self.run.stopped
+        if stopped is not None:
+            raise stopped
+
+    def _check_taken(self, command: str, settlement: Settlement | None) -> None:
+        """Raises: RunInterrupted, CommandRefused; when an ending did not count."""
+        if settlement is None:
+            self._check_held(command)
+        if isinstance(settlement, Leave):
+            raise LeaseLost(f"job {self.id} belongs to another run: this outcome came too late")
+        if isinstance(settlement, Conclude) and settlement.record.state is State.CANCELLED:
+            raise JobCancelled(f"job {self.id} was cancelled")
+
+    def __repr__(self) -> str:
+        return f"<TakenJob {self.id} {self.task} attempt {self.attempt}>"
+
+
+def _as_exception(error: object) -> BaseException:
+    match error:
+        case BaseException():
+            return error
+        case str():
+            return ReportedFailure(error)
+        case Mapping():
+            return ReportedFailure(payloads.encode(dict(error), what="the error"))
+    raise InvalidData(f"fail({error!r}): say why, as text, an exception, or a dict")

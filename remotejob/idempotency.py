@@ -1,0 +1,67 @@
+"""Idempotency keys: a submit repeated under the same key gives the job it made before.
+
+The key lies beside the records and is put in one transaction with the job, so that of many who
+submit under one key at a time exactly one makes a job.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from typing import Final
+
+from remotejob.domain.changes import Condition
+from remotejob.domain.conditions import Absent, AtMost, Either, Is
+from remotejob.domain.errors import InvalidData
+from remotejob.domain.items import Key, Put, number, text
+from remotejob.domain.record import JobRecord
+from remotejob.domain.times import span_ms
+from remotejob.names import Field
+from remotejob.ports import Installation
+
+_LONGEST_KEY: Final = 256
+_LONGEST_WINDOW: Final = timedelta(days=365)
+
+FREE: Final = Condition(
+    name="key_free",
+    # A key past its window may still lie there: DynamoDB removes what expired days later. One
+    # whose job was removed names a job that is not there.
+    expression=Either(Absent(Field.PK), AtMost(Field.EXPIRES, "now_s"), Is(Field.JOB, "gone")),
+)
+
+
+def check_idempotency(key: str, window: timedelta) -> None:
+    """Raises: InvalidData."""
+    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
+        raise InvalidData(f"idempotency_key={key!r}: a text of 1 to {_LONGEST_KEY} letters")
+    if not timedelta(seconds=1) <= window <= _LONGEST_WINDOW:
+        raise InvalidData(
+            f"idempotency_window={window!r}: between a second and {_LONGEST_WINDOW.days} days"
+        )
+
+
+def job_under(key: str, queue: str, installation: Installation) -> tuple[JobRecord | None, str]:
+    """The job that has the key, if it has one now; and the id that the key names."""
+    item = installation.store.item(_key(key, queue))
+    if item is None or number(item[Field.EXPIRES]) * 1000 <= installation.clock.now_ms():
+        return None, ""
+    named = text(item[Field.JOB])
+    return installation.store.get(named), named
+
+
+def take_key(
+    key: str, queue: str, job_id: str, *, window: timedelta, gone: str, now_ms: int
+) -> Put:
+    """The step that takes a key for a job. `gone` is the id of a removed job that had it."""
+    return Put(
+        key=_key(key, queue),
+        content={Field.JOB: job_id, Field.EXPIRES: (now_ms + span_ms(window)) // 1000},
+        condition=FREE,
+        values={"now_s": now_ms // 1000, "gone": gone},
+    )
+
+
+def _key(key: str, queue: str) -> Key:
+    # hashed: a partition key has an end, and takes no half surrogate pairs
+    digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return Key(f"key#{queue}#{digest[:32]}", "key")

@@ -1,0 +1,90 @@
+"""What the creator of a job and the task that runs it both see."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from remotejob import payloads
+from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.repeat import Repeat
+from remotejob.domain.times import from_ms
+from remotejob.ports import Area, Installation
+
+
+class JobView:
+    """What the creator of a job and the task that runs it both see."""
+
+    def __init__(self, record: JobRecord, installation: Installation) -> None:
+        self._record = record
+        self._installation = installation
+
+    @property
+    def id(self) -> str:
+        return self._record.id
+
+    @property
+    def task(self) -> str:
+        return self._record.task
+
+    @property
+    def queue(self) -> str:
+        return self._record.queue
+
+    @property
+    def priority(self) -> int:
+        return self._record.priority
+
+    @property
+    def resource(self) -> str | None:
+        """What it has to itself while it runs."""
+        return self._record.resource
+
+    @property
+    def tenant(self) -> str | None:
+        """For whom it is."""
+        return self._record.tenant
+
+    @property
+    def repeat(self) -> Repeat | None:
+        """How it is repeated; `times` is what is left."""
+        text = self._record.repeat_json
+        return None if text is None else Repeat.from_json(text)
+
+    @property
+    def origin_id(self) -> str | None:
+        """The job that it repeats, reruns or replays."""
+        return self._record.origin_id
+
+    @property
+    def attempt(self) -> int:
+        """Number of the current or last run, from 1; 0 before the first."""
+        return self._record.attempt
+
+    @property
+    def created_at(self) -> datetime:
+        return from_ms(self._record.created_ms)
+
+    @property
+    def input(self) -> InputFile | None:
+        """The file to work on, if the job has one."""
+        return self._record.input
+
+    @property
+    def filename(self) -> str | None:
+        """Name of the input file, without folders."""
+        file = self._record.input
+        return None if file is None else file.name
+
+    @property
+    def data(self) -> Any:
+        """What was given at submit, decoded anew at each call; None if nothing was.
+
+        Raises: FileNotFoundError, when it was too long for the record and is kept no longer.
+        """
+        record = self._record
+        text = payloads.load_text(
+            self._installation.files, Area.INPUT, record.data_json, record.data_ref
+        )
+        return None if text is None else json.loads(text)

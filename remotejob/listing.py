@@ -1,0 +1,70 @@
+"""Lists jobs, the newest first."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+from remotejob.domain.errors import InvalidData, InvalidName
+from remotejob.domain.ids import first_id_at, partition
+from remotejob.domain.record import JobRecord
+from remotejob.domain.states import State
+from remotejob.domain.times import from_ms, span_ms
+from remotejob.job import Job
+from remotejob.names import SHARDS
+from remotejob.ports import Installation
+
+
+def listed(
+    installation: Installation,
+    *,
+    queue: str | None,
+    state: State | str | None,
+    limit: int,
+    since: datetime | None,
+) -> list[Job]:
+    wanted = None if state is None else _state(state)
+    now = from_ms(installation.clock.now_ms())
+    if since is None:
+        since = now - installation.retention
+    elif since.tzinfo is None:
+        raise InvalidData(f"since={since!r}: give it a time zone")
+    since = since.astimezone(UTC)
+    found = (
+        Job(record, installation)
+        for record in _newest_first(installation, since=since, now=now)
+        if (queue is None or record.queue == queue) and (wanted is None or record.state is wanted)
+    )
+    return list(itertools.islice(found, limit))
+
+
+def _newest_first(
+    installation: Installation, *, since: datetime, now: datetime
+) -> Iterator[JobRecord]:
+    """Day by day, the shards of a day merged: they sort by id, and an id begins with time."""
+    # a creator's clock may run a little ahead of ours
+    day = (now + timedelta(minutes=5)).date()
+    oldest = first_id_at(max(0, span_ms(since - from_ms(0))))
+    with ThreadPoolExecutor(SHARDS) as pool:
+        while day >= since.date():
+            # the first page of each shard at the same time: most days are empty, or one page
+            shards = [installation.store.listing(partition(day, shard)) for shard in range(SHARDS)]
+            heads = pool.map(lambda records: list(itertools.islice(records, 1)), shards)
+            streams = [
+                itertools.chain(head, rest) for head, rest in zip(heads, shards, strict=True)
+            ]
+            for record in heapq.merge(*streams, key=lambda record: record.id, reverse=True):
+                if record.id < oldest:
+                    return
+                yield record
+            day -= timedelta(days=1)
+
+
+def _state(state: State | str) -> State:
+    try:
+        return State(state)
+    except ValueError:
+        raise InvalidName(f"state {state!r}: use one of {', '.join(State)}") from None

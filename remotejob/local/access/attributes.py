@@ -1,0 +1,47 @@
+"""Which attributes a request to DynamoDB names, for policies that speak of them.
+
+Source: Amazon DynamoDB Developer Guide, "Using IAM policy conditions for fine-grained access
+control" (`dynamodb:Attributes`: the top-level attributes a request accesses, keys included) and
+"Using IAM with DynamoDB transactions" (`dynamodb:EnclosingOperation`).
+
+Limits: `dynamodb:LeadingKeys`, `dynamodb:Select` and `dynamodb:ReturnValues` are not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+_EXPRESSIONS: Final = (
+    "ConditionExpression",
+    "FilterExpression",
+    "KeyConditionExpression",
+    "ProjectionExpression",
+    "UpdateExpression",
+)
+_WORD: Final = re.compile(r"(?<![\w:#.])#?[A-Za-z_][\w-]*(?!\w*\s*\()")
+_KEYWORDS: Final = frozenset(
+    {"ADD", "AND", "BETWEEN", "DELETE", "IN", "NOT", "OR", "REMOVE", "SET"}
+)
+
+
+def named(request: Mapping[str, Any]) -> list[str]:
+    """The attributes named by a request, or by one part of a transaction."""
+    found = {*request.get("Item", ()), *request.get("Key", ()), *request.get("AttributesToGet", ())}
+    names = request.get("ExpressionAttributeNames") or {}
+    for expression in _EXPRESSIONS:
+        found |= {names.get(word, word) for word in _words(request.get(expression) or "")}
+    return sorted(found)
+
+
+def named_in_batch(requests: list[Mapping[str, Any]]) -> list[str]:
+    """The attributes named by the writes of a batch to one table."""
+    parts = [part for request in requests for part in request.values()]
+    return sorted({name for part in parts for name in named(part)})
+
+
+def _words(expression: str) -> Iterator[str]:
+    for word in _WORD.findall(expression):
+        if word.upper() not in _KEYWORDS:
+            yield word

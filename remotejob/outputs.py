@@ -1,0 +1,71 @@
+"""The files a job made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from remotejob.domain.errors import OutputNotFound
+from remotejob.domain.record import OutputFile
+from remotejob.domain.states import State
+from remotejob.ports import Area, Installation
+
+
+class Output:
+    """A file a job made."""
+
+    def __init__(self, file: OutputFile, installation: Installation) -> None:
+        self.name: Final = file.name
+        self.size: Final = file.size
+        """Bytes."""
+        self.etag: Final = file.etag
+        self.content_type: Final = file.content_type
+        self.key: Final = file.key
+        """Where it is in the output bucket."""
+        self._files: Final = installation.files
+
+    def open(self) -> BinaryIO:
+        """A stream of its bytes; close it."""
+        return self._files.open(self._files.bucket(Area.OUTPUT), self.key)
+
+    def download(self, path: Path | str) -> Path:
+        """Copy it to a file, or into a folder under its own name. Returns the file's path.
+
+        Nothing is there until all of it is.
+        """
+        path = Path(path)
+        if path.is_dir():
+            path = path / Path(self.name).name
+        self._files.download(self._files.bucket(Area.OUTPUT), self.key, path)
+        return path
+
+    def __repr__(self) -> str:
+        return f"<Output {self.name} of {self.size} bytes>"
+
+
+class Outputs(Mapping[str, Output]):
+    """The files of the run that completed the job, by name."""
+
+    def __init__(self, outputs: tuple[Output, ...], *, job_id: str, state: State) -> None:
+        self._outputs = {output.name: output for output in outputs}
+        self._job_id = job_id
+        self._state = state
+
+    def __getitem__(self, name: str) -> Output:
+        try:
+            return self._outputs[name]
+        except KeyError:
+            known = ", ".join(self._outputs) or "none"
+            raise OutputNotFound(
+                f"job {self._job_id} is {self._state} and has no output {name!r}; it has {known}"
+            ) from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._outputs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)

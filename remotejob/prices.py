@@ -1,0 +1,79 @@
+"""What AWS asks for what a job uses. The figures stand in `prices.toml`, with their date."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Any, Final
+
+from remotejob.domain.errors import SettingsError
+
+_FILE: Final = "prices.toml"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prices:
+    """List prices in US dollars. Names begin with the service, and say for how many."""
+
+    region: str
+    as_of: date
+    pages: Mapping[str, str]
+    """By service, where AWS says it."""
+    dynamodb_million_write_units: float
+    dynamodb_million_read_units: float
+    sqs_million_requests: float
+    sqs_million_fair_requests: float
+    """On top, for a message sent with a group."""
+    s3_thousand_puts: float
+    s3_thousand_gets: float
+    fargate_vcpu_hour: float
+    fargate_gb_hour: float
+    lambda_million_requests: float
+
+    @classmethod
+    def parse(cls, text: str) -> Prices:
+        """Raises: SettingsError, naming what is missing, unknown, or no price."""
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as problem:
+            raise SettingsError(f"{_FILE}: not TOML: {problem}") from None
+        values: dict[str, Any] = {}
+        pages: dict[str, str] = {}
+        for name, value in document.items():
+            if not isinstance(value, dict):
+                values[name] = value
+                continue
+            pages[name] = value.pop("page", "")
+            if not pages[name].startswith("https://"):
+                raise SettingsError(f"{_FILE}: [{name}]: give the `page` where AWS says it")
+            values |= {f"{name}_{key}": _price(name, key, price) for key, price in value.items()}
+        _check_complete({*values, "pages"})
+        if type(values["as_of"]) is not date or not isinstance(values["region"], str):
+            raise SettingsError(f"{_FILE}: `as_of` is a date such as 2026-01-31, `region` a text")
+        return cls(pages=MappingProxyType(pages), **values)
+
+
+@cache
+def list_prices() -> Prices:
+    """The prices this version of the library knows."""
+    return Prices.parse(files("remotejob").joinpath(_FILE).read_text(encoding="utf-8"))
+
+
+def _price(service: str, key: str, price: object) -> float:
+    number = isinstance(price, int | float) and not isinstance(price, bool)
+    if not number or not 0 < float(str(price)) < float("inf"):
+        raise SettingsError(f"{_FILE}: [{service}] {key} = {price!r}: a price is a number above 0")
+    return float(str(price))
+
+
+def _check_complete(found: set[str]) -> None:
+    known = {field.name for field in fields(Prices)}
+    for missing in sorted(known - found):
+        raise SettingsError(f"{_FILE}: {missing.replace('_', '.', 1)} is missing; add it")
+    for unknown in sorted(found - known):
+        raise SettingsError(f"{_FILE}: {unknown.replace('_', '.', 1)} is unknown; take it out")

@@ -1,0 +1,320 @@
+"""What a job took: calls, seconds, and about how many dollars.
+
+Nothing is asked for but the record. What every job needs follows from what it is; what its runs
+did besides they counted, and the record keeps it (see `domain.usage`). How far it is an estimate
+stands in docs/receipts.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from remotejob.domain.changes import WORKER_DIED
+from remotejob.domain.locks import limits_of
+from remotejob.domain.record import JobRecord
+from remotejob.domain.states import State
+from remotejob.domain.usage import READ_UNIT_BYTES, Call, Usage, item_bytes, put_calls, units
+from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.ports import WorkerSize
+from remotejob.prices import Prices
+
+_MILLION: Final = 1_000_000
+_THOUSAND: Final = 1_000
+_PUTS: Final = frozenset(
+    {Call.PUT_OBJECT, Call.CREATE_UPLOAD, Call.UPLOAD_PART, Call.COMPLETE_UPLOAD}
+)
+_IN_TRANSACTION: Final = 2
+"""Write units cost twice as much there. Source: as `domain.usage.WRITE_UNIT_BYTES`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """The calls of one operation."""
+
+    service: str
+    operation: str
+    """Its name at AWS. One message and a batch of them count as one operation."""
+    calls: float
+    """Of a call that was shared with other jobs, the share."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compute:
+    """What a job had of its workers, as if they were busy with as many jobs as they take."""
+
+    vcpu_seconds: float
+    gb_seconds: float
+    dollars: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What a job took so far, estimated. `str(receipt)` is for people, `as_dict` for programs."""
+
+    job_id: str
+    state: State
+    runs: int
+    lines: tuple[Line, ...]
+    write_units: int
+    """Of DynamoDB."""
+    read_units: float
+    waited: timedelta
+    """From submit until now or its end, without the running: delays and retries' waits too."""
+    running: timedelta
+    """In all runs; of a run whose worker died it is not known."""
+    dollars_by_service: Mapping[str, float]
+    """Requests alone."""
+    compute: Compute | None
+    """None where the size of the workers is not known."""
+    prices: Prices
+
+    @property
+    def dollars(self) -> float:
+        """All of it; without compute where that is not known."""
+        requests = sum(self.dollars_by_service.values())
+        return requests + (self.compute.dollars if self.compute is not None else 0)
+
+    def calls(self, operation: str) -> float:
+        """Calls of an operation, by its name at AWS."""
+        return sum(line.calls for line in self.lines if line.operation == operation)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it: times in seconds."""
+        compute = self.compute
+        return {
+            "job": self.job_id,
+            "state": self.state,
+            "runs": self.runs,
+            "calls": [
+                {"service": line.service, "operation": line.operation, "calls": line.calls}
+                for line in self.lines
+            ],
+            "dynamodb": {"write_units": self.write_units, "read_units": self.read_units},
+            "seconds": {
+                "waited": self.waited.total_seconds(),
+                "running": self.running.total_seconds(),
+                "vcpu": None if compute is None else compute.vcpu_seconds,
+                "gb": None if compute is None else compute.gb_seconds,
+            },
+            "dollars": {
+                **self.dollars_by_service,
+                "Fargate": None if compute is None else compute.dollars,
+                "total": self.dollars,
+            },
+            "prices": {"region": self.prices.region, "as_of": self.prices.as_of.isoformat()},
+        }
+
+    def __str__(self) -> str:
+        rows = [(f"{line.service} {line.operation}", f"{line.calls:,.6g}") for line in self.lines]
+        rows += [
+            ("DynamoDB write units", f"{self.write_units:,}"),
+            ("DynamoDB read units", f"{self.read_units:,.6g}"),
+            ("seconds waited", f"{self.waited.total_seconds():,.3f}"),
+            ("seconds running", f"{self.running.total_seconds():,.3f}"),
+        ]
+        if self.compute is not None:
+            rows += [
+                ("vCPU seconds", f"{self.compute.vcpu_seconds:,.3f}"),
+                ("GB seconds", f"{self.compute.gb_seconds:,.3f}"),
+            ]
+        rows += [(f"$ {name}", _dollars(cost)) for name, cost in self.dollars_by_service.items()]
+        known = "not known here" if self.compute is None else _dollars(self.compute.dollars)
+        rows += [("$ Fargate", known), ("$ in all, about", _dollars(self.dollars))]
+        wide, deep = (max(len(row[part]) for row in rows) for part in (0, 1))
+        runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
+        return "\n".join(
+            [
+                f"job {self.job_id}, {self.state}, {runs}",
+                *(f"  {name:<{wide}}  {value:>{deep}}" for name, value in rows),
+                f"list prices of {self.prices.as_of}, {self.prices.region}, on demand",
+            ]
+        )
+
+
+def receipt(record: JobRecord, *, now_ms: int, size: WorkerSize | None, prices: Prices) -> Receipt:
+    """What a job took so far, by its record."""
+    usage = Usage.from_json(record.calls_json)
+    tally = _Tally(record)
+    tally.submitted()
+    tally.run(usage)
+    if record.terminal:
+        tally.ended(usage)
+    running_ms = _running_ms(record, usage, now_ms)
+    until = record.finished_ms if record.finished_ms is not None else now_ms
+    return Receipt(
+        job_id=record.id,
+        state=record.state,
+        runs=_claims(record, usage),
+        lines=tally.lines(),
+        write_units=tally.write_units,
+        read_units=tally.read_units,
+        waited=timedelta(milliseconds=max(0, until - record.created_ms - running_ms)),
+        running=timedelta(milliseconds=running_ms),
+        dollars_by_service=tally.dollars(prices),
+        compute=None if size is None else _compute(running_ms / 1000, size, prices),
+        prices=prices,
+    )
+
+
+class _Tally:
+    """Calls and units, as they come together."""
+
+    def __init__(self, record: JobRecord) -> None:
+        self._record: Final = record
+        self._calls: dict[Call, float] = {}
+        # as it is now: it was smaller when it was new
+        size = item_bytes(record.to_item())
+        self._size: Final = units(size)
+        self._read: Final = units(size, of=READ_UNIT_BYTES)
+        self.write_units = 0
+        self.read_units = 0.0
+
+    def submitted(self) -> None:
+        record = self._record
+        own = f"{INPUT_PREFIX_SUBMITTED}{record.id}/"
+        file = record.input
+        if file is not None and file.key.startswith(own):
+            self._add(put_calls(file.size, told=True))
+        if record.data_ref is not None and record.data_ref.startswith(own):
+            self._add({Call.PUT_OBJECT: 1})
+        if file is not None and not file.key.startswith(INPUT_PREFIX_SUBMITTED):
+            # an upload: its event comes by a queue to a function, which makes the job
+            self._add({Call.RECEIVE: 1, Call.DELETE: 1, Call.INVOKE: 1})
+        antecedents = len(record.depends)
+        if antecedents:
+            # stored with an edge and a flag for each; each one's end frees the job of its edge
+            self._add({Call.BATCH_GET: 1, Call.TRANSACT: 1 + antecedents})
+            self.read_units += antecedents
+            self.write_units += _IN_TRANSACTION * (self._size + 3 * antecedents)
+            self._update(antecedents + 1)
+        else:
+            self._add({Call.PUT_ITEM: 1})
+            self.write_units += self._size
+        self._add({Call.SEND: 1})
+        if record.due_ms is not None and not record.failures:
+            # put into the index, and taken out of it by the claim
+            self.write_units += 2
+
+    def run(self, usage: Usage) -> None:
+        """The runs: what each does, and what was counted besides."""
+        record = self._record
+        claims = _claims(record, usage)
+        uncounted = claims - usage.runs
+        self._add(usage.calls)
+        self.write_units += usage.note_units + usage.index_units
+        self.write_units += self._size * int(usage.calls.get(Call.UPDATE_ITEM, 0))
+        self._update(claims)
+        self._add({Call.RECEIVE: uncounted})
+        commits = usage.runs
+        if uncounted and record.state is State.COMPLETED:
+            commits += 1
+        if record.next_id is not None:
+            # its end and the job that repeats it, both or neither; then both are read
+            commits -= 1
+            self._add({Call.TRANSACT: 1, Call.GET_ITEM: 2})
+            self.write_units += _IN_TRANSACTION * self._size
+            self.read_units += 2 * self._read
+        self._update(commits)
+        locks = len(limits_of(record))
+        if locks and claims:
+            # a claim that was refused, for it needs locks, then one with them; then let go
+            self._add({Call.QUERY: 4 * locks * claims, Call.TRANSACT: (1 + locks) * claims})
+            self.read_units += 4 * locks * claims
+            self.write_units += _IN_TRANSACTION * (self._size + 2 * locks) * claims
+
+    def ended(self, usage: Usage) -> None:
+        """What follows from the end: the status message goes out, the job's own is deleted."""
+        record = self._record
+        share = usage.calls.get(Call.RECEIVE, 0) / usage.runs if usage.runs else 1
+        self._add({Call.SEND: share, Call.DELETE: share})
+        if record.dependents:
+            self._add({Call.QUERY: 1})
+            self.read_units += 1
+        if record.state is State.FAILED and _died(record):
+            self._update(1)
+        if record.state is State.CANCELLED:
+            # the command; and the run, if one was under way, lets go
+            self._update(1 + (_claims(record, usage) > usage.runs))
+        if record.state is not State.COMPLETED or record.batch is not None:
+            # what it owes stands in the index until it is done
+            self._update(1)
+            self.write_units += 3 if record.state is State.FAILED else 2
+
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(
+            Line(service=call.service, operation=call.operation, calls=round(count, 3))
+            for call in Call
+            if (count := self._calls.get(call, 0))
+        )
+
+    def dollars(self, prices: Prices) -> dict[str, float]:
+        """What the requests cost, by service."""
+        count = self._calls
+        sqs = sum(count.get(call, 0) for call in Call if call.service == "SQS")
+        fair = 0.0 if self._record.tenant is None else count.get(Call.SEND, 0)
+        gets = sum(count.get(call, 0) for call in (Call.GET_OBJECT, Call.HEAD_OBJECT))
+        return {
+            "DynamoDB": self.write_units / _MILLION * prices.dynamodb_million_write_units
+            + self.read_units / _MILLION * prices.dynamodb_million_read_units,
+            "SQS": sqs / _MILLION * prices.sqs_million_requests
+            + fair / _MILLION * prices.sqs_million_fair_requests,
+            "S3": sum(count.get(call, 0) for call in _PUTS) / _THOUSAND * prices.s3_thousand_puts
+            + gets / _THOUSAND * prices.s3_thousand_gets,
+            "Lambda": count.get(Call.INVOKE, 0) / _MILLION * prices.lambda_million_requests,
+        }
+
+    def _update(self, times: int) -> None:
+        self._add({Call.UPDATE_ITEM: times})
+        self.write_units += times * self._size
+
+    def _add(self, calls: Mapping[Call, float]) -> None:
+        for call, count in calls.items():
+            self._calls[call] = self._calls.get(call, 0) + count
+
+
+def _claims(record: JobRecord, usage: Usage) -> int:
+    # a release takes its attempt off the count; a restart forgets the releases
+    return max(usage.runs, record.attempt + record.releases)
+
+
+def _running_ms(record: JobRecord, usage: Usage, now_ms: int) -> int:
+    """All runs that are known of: those that were counted, and the last one."""
+    counted = usage.running_ms or 0
+    if record.started_ms is None:
+        return counted
+    if record.state is State.RUNNING:
+        return counted + max(0, now_ms - record.started_ms)
+    # one that was put off or given back is counted, as is each that ended by itself after that
+    if not record.terminal or (usage.running_ms is not None and not _cut_off(record, usage)):
+        return counted
+    return counted + max(0, (record.finished_ms or now_ms) - record.started_ms)
+
+
+def _cut_off(record: JobRecord, usage: Usage) -> bool:
+    """Whether the last run did not end by itself, and so counted nothing."""
+    if record.state is State.CANCELLED:
+        return _claims(record, usage) > usage.runs
+    return record.state is State.FAILED and _died(record)
+
+
+def _died(record: JobRecord) -> bool:
+    return bool(record.errors) and record.errors[-1].kind == WORKER_DIED
+
+
+def _compute(seconds: float, size: WorkerSize, prices: Prices) -> Compute:
+    vcpu_seconds = seconds * size.cpu / 1024 / size.jobs
+    gb_seconds = seconds * size.memory_mib / 1024 / size.jobs
+    hours = 3600
+    return Compute(
+        vcpu_seconds=vcpu_seconds,
+        gb_seconds=gb_seconds,
+        dollars=vcpu_seconds / hours * prices.fargate_vcpu_hour
+        + gb_seconds / hours * prices.fargate_gb_hour,
+    )
+
+
+def _dollars(amount: float) -> str:
+    return f"{amount:.9f}"

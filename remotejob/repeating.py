@@ -1,0 +1,111 @@
+"""Jobs made from others: the successor of one that repeats, and one run again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from remotejob import payloads, schedules
+from remotejob.domain.errors import InvalidData, JobNotFound
+from remotejob.domain.ids import new_job_id
+from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.record import JobRecord
+from remotejob.domain.repeat import Repeat
+from remotejob.domain.schedule import first_look
+from remotejob.domain.states import Command, State, check
+from remotejob.domain.times import from_ms, to_ms
+from remotejob.hooks import Event
+from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.ports import Area, Installation
+from remotejob.sending import send_for
+
+
+def successor(record: JobRecord, installation: Installation) -> JobRecord | None:
+    """The job that repeats one completing now, or None when it was the last."""
+    if record.repeat_json is None:
+        return None
+    repeat = Repeat.from_json(record.repeat_json)
+    due = schedules.next_due(repeat, after=from_ms(installation.clock.now_ms()))
+    if due is None:
+        return None
+    return _again(record, schedules.after_run(repeat), due, installation)
+
+
+def rerun(
+    job_id: str,
+    installation: Installation,
+    *,
+    repeat: Repeat | None = None,
+    wait: timedelta = timedelta(0),
+) -> JobRecord:
+    """Make a new job like one that completed; it repeats only as asked for here.
+
+    Raises: JobNotFound; CommandRefused, unless it is completed; InvalidData; FileNotFoundError,
+    when its data was too long for the record and is kept no longer.
+    Source: job-collection, `job.rerun`.
+    """
+    record = installation.store.get(job_id)
+    if record is None:
+        raise JobNotFound(job_id)
+    check(Command.RERUN, job_id=job_id, state=record.state)
+    if not timedelta(0) <= wait <= timedelta(days=365):
+        raise InvalidData(f"wait={wait!r}: between nothing and 365 days")
+    if repeat is not None:
+        schedules.check(repeat)
+    due = from_ms(installation.clock.now_ms()) + wait
+    again = _with_data(_again(record, repeat, due, installation), installation)
+    installation.store.put_new(again)
+    installation.hooks.tell(Event.CREATED, again, installation)
+    send_for([again], installation)
+    return again
+
+
+def _with_data(again: JobRecord, installation: Installation) -> JobRecord:
+    """With a copy of long data of its own: that of the other job goes when that is removed."""
+    if again.data_ref is None:
+        return again
+    files = installation.files
+    text = payloads.load_text(files, Area.INPUT, None, again.data_ref)
+    key = f"{INPUT_PREFIX_SUBMITTED}{again.id}/-/data.json"
+    return replace(again, data_ref=payloads.store_text(files, Area.INPUT, key, text or ""))
+
+
+def _again(
+    record: JobRecord, repeat: Repeat | None, due: datetime, installation: Installation
+) -> JobRecord:
+    now = installation.clock.now_ms()
+    job_id, due_ms = new_job_id(now, installation.entropy), to_ms(due)
+    # its message is on its way, or the scheduler's to send, as of any job that is submitted
+    look = first_look(due_ms, now_ms=now, max_delay=installation.messages.capabilities.max_delay)
+    return JobRecord(
+        id=job_id,
+        state=State.WAITING,
+        task=record.task,
+        queue=record.queue,
+        priority=record.priority,
+        created_ms=now,
+        updated_ms=now,
+        due_ms=due_ms,
+        attention=attention_key(Attention.WAITING, job_id),
+        attention_ms=look,
+        retry_json=_retry_again(record, repeat),
+        data_json=record.data_json,
+        data_ref=record.data_ref,
+        input_json=record.input_json,
+        resource=record.resource,
+        tenant=record.tenant,
+        tenant_limit=record.tenant_limit,
+        repeat_json=None if repeat is None else repeat.to_json(),
+        origin_id=record.id,
+    )
+
+
+def _retry_again(record: JobRecord, repeat: Repeat | None) -> str | None:
+    """The policy, with the repeat's last date: that of the first run would leave others no retries.
+
+    Source: job-collection, `until` of `job.retry`.
+    """
+    retry = record.retry
+    if retry is None or retry.until is None:
+        return record.retry_json
+    return replace(retry, until=None if repeat is None else repeat.until).to_json()

@@ -1,0 +1,148 @@
+"""When a job that repeats is due again: schedules read by cronsim, clocks by zoneinfo.
+
+Both are loaded when a schedule is read, not before: most programs never read one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, tzinfo
+from types import MappingProxyType
+from typing import Final, NoReturn
+
+from remotejob.domain.errors import InvalidData
+from remotejob.domain.repeat import Repeat
+
+_CRON_FIELDS: Final = 5
+
+_EVERY: Final = re.compile(r"every\b", re.IGNORECASE)
+_EVERY_SPAN: Final = re.compile(r"every (?:([0-9]{1,4}) )?(minute|hour)s?", re.IGNORECASE)
+_EVERY_DAY: Final = re.compile(
+    r"every (day|weekday|monday|tuesday|wednesday|thursday|friday|saturday|sunday)"
+    r"(?: at ([01]?[0-9]|2[0-3]):([0-5][0-9]))?",
+    re.IGNORECASE,
+)
+_DAYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "day": "*",
+        "weekday": "1-5",
+        "monday": "1",
+        "tuesday": "2",
+        "wednesday": "3",
+        "thursday": "4",
+        "friday": "5",
+        "saturday": "6",
+        "sunday": "0",
+    }
+)
+_SPANS: Final[Mapping[str, tuple[int, str, str]]] = MappingProxyType(
+    {
+        "minute": (60, "*/{} * * * *", "an hour"),
+        "hour": (24, "0 */{} * * *", "a day"),
+    }
+)
+"""What a span must divide, so that it is the same at each turn; its cron expression."""
+
+
+def next_due(repeat: Repeat, *, after: datetime) -> datetime | None:
+    """The first time after `after` at which the job is due again, or None when it is over.
+
+    Raises: InvalidData, when the schedule or its time zone cannot be read.
+    Source: Debian's cron(8), as cronsim has it: where clocks are put forward, what was due in the
+    hour that is skipped is due right after it; where they are put back, it is due once. Schedules
+    of every minute or hour go by real time.
+    """
+    if after.tzinfo is None:
+        raise InvalidData(f"after={after!r}: give it a time zone")
+    if repeat.times == 0:
+        return None
+    if repeat.schedule is None:
+        due = after + repeat.wait
+    else:
+        due = _next_scheduled(repeat.schedule, repeat.time_zone, after)
+    return None if repeat.until is not None and due > repeat.until else due
+
+
+def check(repeat: Repeat) -> None:
+    """Refuse a schedule that cannot be read or never comes, and a time zone nobody knows.
+
+    Raises: InvalidData, naming it and the remedy.
+    """
+    if repeat.schedule is not None:
+        # from any day: cronsim looks fifty years ahead, and leap days fall on each weekday in forty
+        _next_scheduled(repeat.schedule, repeat.time_zone, datetime(2000, 1, 1, tzinfo=UTC))
+
+
+def after_run(repeat: Repeat) -> Repeat:
+    """What is left of it when one of the repeats was begun.
+
+    Raises: InvalidData, when none was left.
+    """
+    return repeat if repeat.times is None else replace(repeat, times=repeat.times - 1)
+
+
+def _next_scheduled(schedule: str, time_zone: str, after: datetime) -> datetime:
+    cron = _as_cron(schedule)
+    if len(cron.split()) != _CRON_FIELDS:
+        _refuse(schedule, "it does not have five fields")
+    moments = _moments(cron, after.astimezone(_zone(time_zone)), schedule)
+    # of an hour that comes twice cronsim gives the first, which may be past
+    found = next((moment for moment in moments if moment > after), None)
+    return found or _refuse(schedule, "no such date comes")
+
+
+def _moments(cron: str, local: datetime, schedule: str) -> Iterator[datetime]:
+    """The times of a cron expression after a local time, in UTC."""
+    from cronsim import CronSim, CronSimError
+
+    try:
+        dues = CronSim(cron, local)
+    except CronSimError as problem:
+        _refuse(schedule, str(problem).lower())
+    for due in dues:
+        moment = due.astimezone(UTC)
+        if moment.astimezone(local.tzinfo) != due:
+            # a day that does not begin at midnight, for the clocks were put forward then: cronsim
+            # goes to its midnight all the same, but reads the clock right from the second before
+            before = moment - timedelta(seconds=1)
+            yield from _moments(cron, before.astimezone(local.tzinfo), schedule)
+            return
+        yield moment
+
+
+def _as_cron(schedule: str) -> str:
+    text = " ".join(schedule.split())
+    if not _EVERY.match(text):
+        return text
+    if found := _EVERY_SPAN.fullmatch(text):
+        number = int(found[1] or 1)
+        whole, cron, name = _SPANS[found[2].lower()]
+        if number == 0 or whole % number:
+            _refuse(schedule, f"{number} {found[2]}s do not divide {name}; use `wait` for this")
+        return cron.format(number)
+    if found := _EVERY_DAY.fullmatch(text):
+        return f"{int(found[3] or 0)} {int(found[2] or 0)} * * {_DAYS[found[1].lower()]}"
+    return _refuse(schedule, "every what is not understood")
+
+
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    # a name can be a folder's or another file's among those of the zones
+    except (KeyError, ValueError, OSError):
+        raise InvalidData(
+            f"time_zone={name!r}: there is none of that name;"
+            " use an IANA name such as 'Europe/Berlin' or 'UTC'"
+        ) from None
+
+
+def _refuse(schedule: str, reason: str) -> NoReturn:
+    raise InvalidData(
+        f"schedule={schedule!r}: {reason}; write it as cron does, minute, hour, day, month and"
+        " weekday ('30 9 * * 1-5'), or as 'every 15 minutes', 'every 2 hours', 'every day at 09:30'"
+        " or 'every monday at 09:30'"
+    )

@@ -1,0 +1,234 @@
+"""Files kept in the system's buckets by themselves, and jobs made of them later.
+
+Source: remotejob, `store`, `trigger`, `retrieve`, `remove`, `download`.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from remotejob import payloads
+from remotejob.domain.errors import (
+    InvalidBody,
+    InvalidData,
+    InvalidName,
+    QueueUnavailable,
+    UnknownTask,
+)
+from remotejob.domain.ids import new_job_id
+from remotejob.domain.metadata import check_metadata
+from remotejob.domain.naming import check_file_name, check_output_name
+from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.states import State
+from remotejob.hooks import Event
+from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.ports import Area, Installation, QueueDescription, Stored
+from remotejob.sending import send_for
+from remotejob.submission import Body, is_binary
+
+STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
+"""Where `store` puts files: under the prefix that fires no trigger and is tidied by itself."""
+
+_PENDING: Final = "pending"
+_FILENAME: Final = "filename"
+_NOT_METADATA: Final = ("key", "body")
+_UNNAMED: Final = "input"
+_LONGEST_KEY: Final = 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredFile:
+    """A file in one of the buckets, and what is noted of it."""
+
+    area: Area
+    key: str
+    size: int
+    etag: str
+    content_type: str | None
+    metadata: Mapping[str, str]
+    installation: Installation
+
+    def open(self) -> BinaryIO:
+        """A stream of its bytes; close it. Raises: FileNotFoundError, when it is gone."""
+        files = self.installation.files
+        return files.open(files.bucket(self.area), self.key)
+
+    def download(self, path: Path | str) -> Path:
+        """Copy it to a file, or into a folder under its own name. Returns the file's path."""
+        path = Path(path)
+        if path.is_dir():
+            path = path / _file_name(self.metadata, self.key)
+        files = self.installation.files
+        files.download(files.bucket(self.area), self.key, path)
+        return path
+
+
+def area_of(direction: Area | str) -> Area:
+    """Raises: InvalidName, naming the two there are."""
+    try:
+        return Area(direction)
+    except ValueError:
+        raise InvalidName(f"direction {direction!r}: use one of {', '.join(Area)}") from None
+
+
+def store(data: Mapping[str, Any], installation: Installation) -> str:
+    """Keep a file and what is said of it, and make no job of it; return its key.
+
+    Raises: InvalidInput, before anything is stored.
+    """
+    if not isinstance(data, Mapping):
+        raise InvalidData(f"store({data!r}): give a dict, such as {{'name': …, 'body': …}}")
+    metadata = {name: value for name, value in data.items() if name not in _NOT_METADATA}
+    key = data.get("key")
+    if key is None:
+        key = new_job_id(installation.clock.now_ms(), installation.entropy)
+    elif not isinstance(key, str):
+        raise InvalidName(f"key {key!r}: a key is text")
+    key = STORED_PREFIX + check_output_name(key.removeprefix(STORED_PREFIX))
+    if metadata.get(_FILENAME) is not None:
+        check_file_name(str(metadata[_FILENAME]))
+    body = data.get("body")
+    if isinstance(body, str | Path):
+        metadata.setdefault(_FILENAME, check_file_name(Path(body).name))
+    return store_raw(key, metadata, b"" if body is None else body, installation)
+
+
+def store_raw(key: str, metadata: Mapping[str, str], body: Body, installation: Installation) -> str:
+    """Put a file under exactly that key of the input bucket; return the key.
+
+    Raises: InvalidInput, before anything is stored.
+    """
+    _check_key(key)
+    checked = check_metadata(metadata)
+    content_type = mimetypes.guess_type(checked.get(_FILENAME, key))[0]
+    with _opened(body) as content:
+        stored = installation.files.put(
+            Area.INPUT, key, content, content_type=content_type, metadata=checked
+        )
+    return stored.key
+
+
+def trigger(
+    queue_name: str,
+    key: str,
+    *,
+    task: str | None,
+    queue: QueueDescription,
+    installation: Installation,
+) -> JobRecord:
+    """Make a job of a stored file, a new one each time.
+
+    Raises: InvalidName; UnknownTask; FileNotFoundError, when there is no such file;
+    QueueUnavailable, when the record is stored but the message was not taken.
+    """
+    if queue_name != _PENDING:
+        raise InvalidName(f"queue name {queue_name!r}: jobs are put into {_PENDING!r}")
+    task = _task(task, queue)
+    stored = installation.files.describe(Area.INPUT, key)
+    data = {name: value for name, value in stored.metadata.items() if name != _FILENAME}
+    now = installation.clock.now_ms()
+    record = JobRecord(
+        id=new_job_id(now, installation.entropy),
+        state=State.READY,
+        task=task,
+        queue=queue.name,
+        created_ms=now,
+        updated_ms=now,
+        data_json=payloads.encode(data, what="metadata") if data else None,
+        input_json=_input(stored).to_json() if stored.size else None,
+    )
+    # a fresh id: a refusal is our own record, met by a request that was sent twice
+    installation.store.put_new(record)
+    installation.hooks.tell(Event.CREATED, record, installation)
+    try:
+        send_for([record], installation)
+    except Exception as problem:
+        raise QueueUnavailable(
+            f"job {record.id} is stored and its message was not taken ({problem}); do not trigger "
+            "it again: the sweep will send for it within hours"
+        ) from problem
+    return record
+
+
+def retrieve(direction: Area | str, key: str, installation: Installation) -> StoredFile:
+    """What is known of a file. Raises: InvalidName; FileNotFoundError."""
+    area = area_of(direction)
+    stored = installation.files.describe(area, key)
+    return StoredFile(
+        area=area,
+        key=stored.key,
+        size=stored.size,
+        etag=stored.etag,
+        content_type=stored.content_type,
+        metadata=stored.metadata,
+        installation=installation,
+    )
+
+
+def _check_key(key: str) -> None:
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise InvalidName(f"key {key[:40]!r}: this is no text; encode it") from None
+    if not 0 < size <= _LONGEST_KEY:
+        raise InvalidName(f"key {key[:40]!r}: from 1 to {_LONGEST_KEY} bytes")
+
+
+def _task(task: str | None, queue: QueueDescription) -> str:
+    if task is None:
+        if len(queue.tasks) != 1:
+            raise InvalidName(
+                f"no task: queue {queue.name!r} runs {', '.join(sorted(queue.tasks))}; "
+                "say which with task="
+            )
+        (task,) = queue.tasks
+    if task not in queue.tasks:
+        raise UnknownTask(task, known=queue.tasks, queue=queue.name)
+    return task
+
+
+def _input(stored: Stored) -> InputFile:
+    return InputFile(
+        bucket=stored.bucket,
+        key=stored.key,
+        size=stored.size,
+        name=_file_name(stored.metadata, stored.key),
+        version=stored.version,
+        etag=stored.etag,
+        content_type=stored.content_type,
+    )
+
+
+def _file_name(metadata: Mapping[str, str], key: str) -> str:
+    # others may have stored it: a file name is opened on a worker's disk
+    for name in (metadata.get(_FILENAME, ""), key.rpartition("/")[2]):
+        try:
+            return check_file_name(name)
+        except InvalidName:
+            continue
+    return _UNNAMED
+
+
+@contextmanager
+def _opened(body: object) -> Iterator[bytes | BinaryIO]:
+    """Raises: InvalidBody, when it is no body, or there is no such file."""
+    if isinstance(body, str | Path):
+        path = Path(body)
+        if not path.is_file():
+            raise InvalidBody(
+                f"body {str(body)[:80]!r} is not a file; give the path of one, or the content as "
+                "bytes"
+            )
+        with path.open("rb") as file:
+            yield file
+    elif isinstance(body, bytes):
+        yield body
+    elif is_binary(body):
+        yield body  # type: ignore[misc]
+    else:
+        raise InvalidBody(f"body={body!r}: give a path, bytes, or a file opened with mode 'rb'")

@@ -1,0 +1,269 @@
+"""What a creator asks for, and everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from remotejob import payloads
+from remotejob.depending import check_antecedents
+from remotejob.domain.errors import InvalidBody, InvalidData, UnknownTask
+from remotejob.domain.ids import new_job_id
+from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.naming import check_file_name, check_resource, check_tenant
+from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.repeat import Repeat
+from remotejob.domain.retry import Retry
+from remotejob.domain.schedule import first_look
+from remotejob.domain.states import State
+from remotejob.domain.times import from_ms, span_ms, to_ms
+from remotejob.idempotency import check_idempotency
+from remotejob.job_view import JobView
+from remotejob.ports import Installation, QueueDescription
+from remotejob.schedules import check as check_repeat
+from remotejob.schedules import next_due
+
+Body = Path | str | bytes | BinaryIO
+"""The input of a job: a path, its content, or a file open for reading."""
+
+_LARGEST_BODY: Final = 5 * 1024**4
+"""Source: Amazon S3, "Uploading objects": 5 TiB at most."""
+
+_LARGEST_PRIORITY: Final = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """One job to be made."""
+
+    task: str
+    data: Any = None
+    """Anything JSON can write."""
+    body: Body | None = None
+    filename: str | None = None
+    """Of the input; default the path's own name, or `input`."""
+    content_type: str | None = None
+    """Of the input; default guessed from the name."""
+    retry: Retry | None = None
+    """Default: the task's own policy."""
+    priority: int = 0
+    delay: timedelta | None = None
+    after: datetime | None = None
+    """Not before this time. Not together with `delay`."""
+    depends: Sequence[str | JobView] = ()
+    """Jobs that must complete first; when one fails or is cancelled, this one is cancelled."""
+    resource: str | None = None
+    """Of the jobs of one resource, in all queues, one runs at a time."""
+    tenant: str | None = None
+    """For whom it is: tenants get their turns fairly, and may have a cap (`tenant_limit`)."""
+    repeat: Repeat | None = None
+    """Run again each time it completes."""
+    idempotency_key: str | None = None
+    """The same key again, within the window, gives the job that has it and makes none."""
+    idempotency_window: timedelta = timedelta(days=1)
+    batch: str | None = None
+    """Set by `map`."""
+    origin: str | None = None
+    """The job this one was made from, by `rerun` or `replay`."""
+    input: InputFile | None = None
+    """In the place of a body: a file that is in a bucket of the system already."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """A submission nothing is wrong with."""
+
+    submission: Submission
+    record: JobRecord
+    depends: tuple[str, ...]
+    data_text: str | None
+    """Data too long for the record."""
+    body: Body | None
+    filename: str
+    content_type: str | None
+
+
+def check(
+    submission: Submission, *, queue: QueueDescription, installation: Installation
+) -> Checked:
+    """Everything that can be found wrong before a request.
+
+    Raises: InvalidInput.
+    """
+    if submission.task not in queue.tasks:
+        raise UnknownTask(submission.task, known=queue.tasks, queue=queue.name)
+    _check_types(submission)
+    _check_names(submission)
+    data = submission.data
+    text = None if data is None else payloads.encode(data, what="data")
+    inline = text is None or payloads.fits_inline(text)
+    filename = _filename(submission)
+    _check_body(submission.body)
+    now = installation.clock.now_ms()
+    record = JobRecord(
+        id=new_job_id(now, installation.entropy),
+        state=State.READY,
+        task=submission.task,
+        queue=queue.name,
+        priority=submission.priority,
+        created_ms=now,
+        updated_ms=now,
+        retry_json=None if submission.retry is None else submission.retry.to_json(),
+        data_json=text if inline else None,
+        input_json=None if submission.input is None else submission.input.to_json(),
+        resource=submission.resource,
+        tenant=submission.tenant,
+        tenant_limit=None if submission.tenant is None else queue.tenant_limit,
+        repeat_json=None if submission.repeat is None else submission.repeat.to_json(),
+        batch=submission.batch,
+        origin_id=submission.origin,
+    )
+    record = _delayed(record, submission, installation)
+    if submission.body is not None or submission.input is not None or not inline:
+        _check_kept(record, submission.repeat, installation)
+    return Checked(
+        submission=submission,
+        record=record,
+        depends=check_antecedents(
+            [one if isinstance(one, str) else one.id for one in submission.depends]
+        ),
+        data_text=None if inline else text,
+        body=submission.body,
+        filename=filename,
+        content_type=submission.content_type or mimetypes.guess_type(filename)[0],
+    )
+
+
+def _check_types(submission: Submission) -> None:
+    """What Python does not check, and a store would find out too late."""
+    priority, delay, after = submission.priority, submission.delay, submission.after
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise InvalidData(f"priority={priority!r}: use a Priority, or a whole number")
+    if abs(priority) > _LARGEST_PRIORITY:
+        raise InvalidData(f"priority={priority!r}: between -{_LARGEST_PRIORITY} and as much")
+    if delay is not None and not isinstance(delay, timedelta):
+        raise InvalidData(f"delay={delay!r}: use a timedelta, such as timedelta(seconds=5)")
+    if after is not None and not isinstance(after, datetime):
+        raise InvalidData(f"after={after!r}: use a datetime with a time zone")
+    if submission.retry is not None and not isinstance(submission.retry, Retry):
+        raise InvalidData(f"retry={submission.retry!r}: use Retry, such as Retry(max_attempts=3)")
+    if isinstance(submission.depends, str | JobView):
+        raise InvalidData(f"depends={submission.depends!r}: give a list of jobs")
+    if submission.body is not None and submission.input is not None:
+        raise InvalidData("body and input are both given; give the one you mean")
+
+
+def _check_names(submission: Submission) -> None:
+    if submission.resource is not None:
+        check_resource(submission.resource)
+    if submission.tenant is not None:
+        check_tenant(submission.tenant)
+    if submission.repeat is not None:
+        check_repeat(submission.repeat)
+    if submission.idempotency_key is not None:
+        check_idempotency(submission.idempotency_key, submission.idempotency_window)
+
+
+def _delayed(record: JobRecord, submission: Submission, installation: Installation) -> JobRecord:
+    if submission.delay is not None and submission.after is not None:
+        raise InvalidData("delay and after are both given; give the one you mean")
+    now = record.created_ms
+    if submission.after is not None:
+        if submission.after.tzinfo is None:
+            raise InvalidData(f"after={submission.after!r}: give it a time zone")
+        due = to_ms(submission.after)
+    else:
+        due = now + span_ms(submission.delay or timedelta(0))
+    if due < now and submission.delay is not None:
+        raise InvalidData(f"delay={submission.delay!r} lies in the past")
+    if submission.repeat is not None and submission.repeat.schedule is not None:
+        # by its schedule from the first run on. Source: job-collection, `job.save`
+        due = _first_scheduled(submission.repeat, max(due, now))
+    if due <= now:
+        return record
+    max_delay = installation.messages.capabilities.max_delay
+    return replace(
+        record,
+        state=State.WAITING,
+        due_ms=due,
+        attention=attention_key(Attention.WAITING, record.id),
+        attention_ms=first_look(due, now_ms=now, max_delay=max_delay),
+    )
+
+
+def _check_kept(record: JobRecord, repeat: Repeat | None, installation: Installation) -> None:
+    """A job that has something in S3 must become due, for the last time, while it is kept."""
+    latest_ms = installation.clock.now_ms() + span_ms(installation.retention)
+    kept = f"inputs are kept for {installation.retention.days} days"
+    if record.due_ms is not None and record.due_ms > latest_ms:
+        raise InvalidData(
+            f"due on {from_ms(record.due_ms):%Y-%m-%d}: {kept}; submit it later, or raise "
+            "retention_days in remotejob.toml and deploy"
+        )
+    if repeat is not None and (repeat.until is None or to_ms(repeat.until) > latest_ms):
+        raise InvalidData(
+            f"repeat={repeat!r} of a job with a file: {kept}; give the repeat an `until` before "
+            "that, or keep the file elsewhere and name it in data"
+        )
+
+
+def _first_scheduled(repeat: Repeat, from_ms_: int) -> int:
+    first = next_due(replace(repeat, times=None), after=from_ms(from_ms_))
+    if first is None:
+        raise InvalidData(f"repeat={repeat!r}: its schedule has no time before `until`")
+    return to_ms(first)
+
+
+def _filename(submission: Submission) -> str:
+    if submission.filename is not None:
+        return check_file_name(submission.filename)
+    if isinstance(submission.body, str | Path):
+        return check_file_name(Path(submission.body).name)
+    return "input"
+
+
+def _check_body(body: Body | None) -> None:
+    if body is None:
+        return
+    if isinstance(body, bytes):
+        size: int | None = len(body)
+        which = "body"
+    elif isinstance(body, str | Path):
+        which = f"body {str(body)!r}"
+        path = Path(body)
+        if not path.exists():
+            raise InvalidBody(f"{which}: no such file; check the path")
+        if not path.is_file():
+            raise InvalidBody(f"{which} is not a file; submit the files in it one by one")
+        if not os.access(path, os.R_OK):
+            raise InvalidBody(f"{which} cannot be read; check its permissions")
+        size = path.stat().st_size
+    else:
+        which = "body"
+        if not is_binary(body):
+            raise InvalidBody(f"body={body!r}: give a path, bytes, or a file opened with mode 'rb'")
+        size = _size_left(body)
+    if size == 0:
+        raise InvalidBody(f"{which} is empty; there is nothing to work on")
+    if size is not None and size > _LARGEST_BODY:
+        raise InvalidBody(f"{which} is {size} bytes; S3 takes 5 TiB at most")
+
+
+def is_binary(body: object) -> bool:
+    """Whether it is a file that gives bytes."""
+    return hasattr(body, "read") and not isinstance(body, io.TextIOBase)
+
+
+def _size_left(stream: BinaryIO) -> int | None:
+    if not stream.seekable():
+        return None
+    here = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(here)
+    return end - here

@@ -1,0 +1,135 @@
+"""Every change there is, each with a record it is made from."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from remotejob.domain import changes, edges, locks, managing
+from remotejob.domain.changes import Change
+from remotejob.domain.edges import Edge
+from remotejob.domain.items import Key
+from remotejob.domain.locks import Held, Limit
+from remotejob.domain.record import JobRecord
+from remotejob.domain.retry import Retry
+from remotejob.domain.states import State
+from remotejob.testing.conformance import samples
+from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SKEW, TOKEN
+
+ANTECEDENT: Final = samples.job_id(31)
+EDGE: Final = Edge(antecedent=ANTECEDENT, dependent=samples.job_id(), token=TOKEN)
+LIMIT: Final = Limit("resource#scanner", 1)
+SLOT: Final = Key(LIMIT.partition, "lock#000")
+HELD: Final = Held(SLOT, samples.job_id(30), RUN)
+
+_READY, _RUNNING, _SILENT = samples.ready(), samples.running(), samples.silent()
+_WAITING, _FAILED = samples.waiting(), samples.failed()
+_PAUSED = samples.in_state(State.PAUSED, due_ms=NOW)
+_CANCELLED = samples.in_state(State.CANCELLED, lease_ms=NOW + LEASE)
+_ENDED = samples.failed(owed=None, crashes=1, expires_s=NOW // 1000)
+_BLOCKED = samples.waiting(blocked=frozenset({ANTECEDENT, "another"}))
+_LOCKED = samples.ready(resource="scanner")
+_LOCKED_SILENT = samples.silent(resource="scanner")
+_PARKED = samples.waiting(resource="scanner", parked=LIMIT.partition)
+
+
+def claim(record: JobRecord = _READY, *, run_id: str = OTHER_RUN, stamp_ms: int = NOW) -> Change:
+    return changes.claim(
+        record.id,
+        run_id=run_id,
+        worker="w2",
+        now_ms=NOW,
+        stamp_ms=stamp_ms,
+        lease_ms=LEASE,
+        skew_ms=SKEW,
+    )
+
+
+def reclaim(record: JobRecord) -> Change:
+    return changes.reclaim(
+        record, run_id=OTHER_RUN, worker="w2", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
+    )
+
+
+def claim_locked(record: JobRecord, *, run_id: str = OTHER_RUN) -> Change:
+    return locks.claim_locked(
+        record, run_id=run_id, worker="w2", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
+    )
+
+
+def parked(record: JobRecord) -> Change:
+    """The step of a parking that changes the record."""
+    change, *_ = locks.park(
+        record, LIMIT, [HELD], now_ms=NOW, skew_ms=SKEW, look_ms=NOW + 10 * LEASE
+    )
+    assert isinstance(change, Change)
+    return change
+
+
+def woken(record: JobRecord) -> Change:
+    """The step of a waking that changes the record."""
+    change, _ = locks.unpark(record.id, LIMIT, stamp_ms=NOW)
+    assert isinstance(change, Change)
+    return change
+
+
+def flagged(antecedent: JobRecord) -> Change:
+    """The step of a submission that flags a job which the submitted one depends on."""
+    _, change = edges.edges_to_put("dependent", [antecedent.id], token=TOKEN)
+    assert isinstance(change, Change)
+    return change
+
+
+_LATER, _PLAIN, _ELSEWHERE = edges.releases(EDGE, now_ms=NOW, due_ms=NOW + LEASE)
+
+EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
+    "claim": (_READY, claim()),
+    "claim, marked": (_WAITING, claim()),
+    "claim, locked": (_LOCKED, claim_locked(_LOCKED)),
+    "reclaim": (_SILENT, reclaim(_SILENT)),
+    "expire": (_SILENT, changes.expire(_SILENT, now_ms=NOW, skew_ms=SKEW)),
+    "park": (_LOCKED, parked(_LOCKED)),
+    "park, silent": (_LOCKED_SILENT, parked(_LOCKED_SILENT)),
+    "unpark": (_PARKED, woken(_PARKED)),
+    "heartbeat": (
+        _RUNNING,
+        changes.heartbeat(_RUNNING, now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=NOW),
+    ),
+    "complete": (
+        _RUNNING,
+        changes.complete(_RUNNING, now_ms=NOW, retention_ms=LEASE, report={}),
+    ),
+    "fail for good": (
+        _RUNNING,
+        changes.fail_for_good(_RUNNING, samples.failure(), now_ms=NOW, report={}),
+    ),
+    "fail and wait": (
+        _RUNNING,
+        changes.fail_and_wait(
+            _RUNNING, samples.failure(), now_ms=NOW, due_ms=NOW, mark_ms=NOW, report={}
+        ),
+    ),
+    "release": (_RUNNING, changes.release(_RUNNING, now_ms=NOW, report={})),
+    "let go of cancelled": (_CANCELLED, changes.let_go_of_cancelled(_CANCELLED, run_id=RUN)),
+    "move mark": (_WAITING, changes.move_mark(_WAITING, to_ms=NOW + LEASE)),
+    "settle": (_FAILED, changes.settle(_FAILED, retention_ms=LEASE)),
+    "swept": (_READY, changes.swept(_READY, now_ms=NOW)),
+    "pause": (_WAITING, managing.pause(_WAITING, now_ms=NOW)),
+    "resume": (_PAUSED, managing.resume(_PAUSED, now_ms=NOW)),
+    "make ready": (_WAITING, managing.make_ready(_WAITING, due_ms=NOW + LEASE, now_ms=NOW)),
+    "make ready, independent": (
+        _BLOCKED,
+        managing.make_ready(_BLOCKED, due_ms=NOW, now_ms=NOW, independent=True),
+    ),
+    "cancel": (_RUNNING, managing.cancel(_RUNNING, now_ms=NOW)),
+    "restart": (
+        _ENDED,
+        managing.restart(
+            _ENDED, now_ms=NOW, retry=Retry(max_attempts=2), blocked=frozenset({ANTECEDENT})
+        ),
+    ),
+    "flag an antecedent": (_RUNNING, flagged(_RUNNING)),
+    "release a dependent": (_BLOCKED, _PLAIN),
+    "release a dependent, due later": (_BLOCKED, _LATER),
+    "release a dependent that does not wait": (_BLOCKED, _ELSEWHERE),
+    "cascade": (_BLOCKED, edges.cascade(EDGE, _BLOCKED, why="it failed", now_ms=NOW)),
+}

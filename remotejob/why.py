@@ -1,0 +1,285 @@
+"""Why a job does not run: what it waits for, as far as that can be seen from outside.
+
+Everybody who runs jobs elsewhere asks this, and the record alone does not say: that a lock is
+held, a queue is long, or that nobody lives who could run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from remotejob.domain import locks
+from remotejob.domain.batches import is_batch_id
+from remotejob.domain.decisions import CLOCK_SKEW
+from remotejob.domain.locks import Limit, limits_of
+from remotejob.domain.record import Failure, JobRecord, cut
+from remotejob.domain.states import State
+from remotejob.domain.times import from_ms, span_ms
+from remotejob.envelope import pending_address
+from remotejob.locking import holders
+from remotejob.ports import Installation
+from remotejob.worker.presence import KEPT, WorkerStatus, workers
+
+_SKEW_MS: Final = span_ms(CLOCK_SKEW)
+
+
+class Why(StrEnum):
+    """What a job waits for, or why it waits for nothing."""
+
+    ENDED = "ended"
+    OWED = "owed"
+    """It has ended, and what follows from that is still being carried out."""
+    RUNNING = "running"
+    WORKER_SILENT = "worker_silent"
+    """Its worker's lease is over: the next worker takes it, or fails it."""
+    WINDING_DOWN = "winding_down"
+    """A run that was cancelled has not let go of it."""
+    PAUSED = "paused"
+    DEPENDS = "depends"
+    """On other jobs, which have not completed."""
+    BATCH = "batch"
+    """On a batch, whose jobs have not all ended."""
+    RESOURCE = "resource"
+    """Another job has its resource."""
+    TENANT = "tenant"
+    """As many jobs of its tenant run as may."""
+    RETRY = "retry"
+    """A run of it failed, and the next one is not due."""
+    DUE = "due"
+    """Its time has not come."""
+    NO_QUEUE = "no_queue"
+    """Its queue is not deployed."""
+    NO_WORKER = "no_worker"
+    """No worker that can run it is alive."""
+    QUEUED = "queued"
+    """Nothing but its turn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """Why a job does not run."""
+
+    code: Why
+    text: str
+    """A sentence for people."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What the sentence says, as JSON has it: ids, counts, times in ISO 8601."""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def why(record: JobRecord, installation: Installation) -> Reason:
+    """Why a job does not run, or that it does: the first thing that is in its way.
+
+    Raises: what AWS raises, when it cannot be asked.
+    """
+    now_ms = installation.clock.now_ms()
+    if record.terminal:
+        return _ended(record, now_ms)
+    if record.state is State.RUNNING:
+        return _running(record, now_ms)
+    if record.state is State.PAUSED:
+        since = _iso(record.updated_ms)
+        return Reason(
+            code=Why.PAUSED,
+            text=f"it is paused, unchanged since {since}; resume it",
+            details={"since": since},
+        )
+    if record.blocked:
+        return _depends(record.blocked, installation)
+    if record.run_id is not None and record.live(record.run_id, now_ms, skew_ms=_SKEW_MS):
+        return _winding_down(record)
+    if not (record.parked or record.runnable(now_ms)):
+        return _not_due(record)
+    for limit in limits_of(record):
+        reason = _locked(record, limit, now_ms, installation)
+        if reason is not None:
+            return reason
+    return _turn(record, installation)
+
+
+def unable(records: Iterable[JobRecord], installation: Installation) -> list[JobRecord]:
+    """Those of the jobs that have neither ended nor run, and that no living worker can do."""
+    waiting = [one for one in records if not one.terminal and one.state is not State.RUNNING]
+    doable = {
+        (name, task)
+        for name in {record.queue for record in waiting} & set(installation.queues)
+        for status in workers(installation, name)
+        if status.alive
+        for task in status.abilities
+    }
+    return [record for record in waiting if (record.queue, record.task) not in doable]
+
+
+def _ended(record: JobRecord, now_ms: int) -> Reason:
+    if record.run_id is not None and record.live(record.run_id, now_ms, skew_ms=_SKEW_MS):
+        return _winding_down(record)
+    at = None if record.finished_ms is None else _iso(record.finished_ms)
+    details: dict[str, Any] = {"state": record.state, "at": at}
+    said = f"it {'has' if record.state is not State.CANCELLED else 'was'} {record.state}, at {at}"
+    if record.errors and record.state is not State.COMPLETED:
+        details["error"] = _error(record.errors[-1])
+        said += f": {details['error']}"
+    if record.owed is None:
+        return Reason(code=Why.ENDED, text=said, details=details)
+    return Reason(
+        code=Why.OWED,
+        text=f"{said}; what follows from that is still being carried out",
+        details=details,
+    )
+
+
+def _running(record: JobRecord, now_ms: int) -> Reason:
+    details: dict[str, Any] = {
+        "worker": record.worker,
+        "attempt": record.attempt,
+        "since": None if record.started_ms is None else _iso(record.started_ms),
+    }
+    if record.lease_ms is not None and record.lease_ms + _SKEW_MS > now_ms:
+        return Reason(
+            code=Why.RUNNING,
+            text=f"it runs, attempt {record.attempt} since {details['since']}, on worker "
+            f"{record.worker}",
+            details=details,
+        )
+    details["lease_until"] = None if record.lease_ms is None else _iso(record.lease_ms)
+    return Reason(
+        code=Why.WORKER_SILENT,
+        text=f"its worker {record.worker} fell silent: its lease ended at "
+        f"{details['lease_until']}; the next worker takes the job over",
+        details=details,
+    )
+
+
+def _winding_down(record: JobRecord) -> Reason:
+    assert record.lease_ms is not None
+    until = _iso(record.lease_ms)
+    return Reason(
+        code=Why.WINDING_DOWN,
+        text=f"it was cancelled while it ran, and worker {record.worker} has not let go of it; "
+        f"it has until {until}",
+        details={"worker": record.worker, "until": until},
+    )
+
+
+def _depends(blocked: Iterable[str], installation: Installation) -> Reason:
+    batches = sorted(one for one in blocked if is_batch_id(one))
+    if batches:
+        return Reason(
+            code=Why.BATCH,
+            text=f"it runs once batch {', '.join(batches)} is done",
+            details={"batches": batches},
+        )
+    found = {one.id: one.state for one in installation.store.get_many(sorted(blocked))}
+    states = {job_id: found.get(job_id) for job_id in sorted(blocked)}
+    named = ", ".join(f"{job_id} ({state or 'removed'})" for job_id, state in states.items())
+    return Reason(
+        code=Why.DEPENDS,
+        text=f"it waits for {_count(len(states), 'other job')}: {named}",
+        details={"jobs": states},
+    )
+
+
+def _not_due(record: JobRecord) -> Reason:
+    due = None if record.due_ms is None else _iso(record.due_ms)
+    if record.failures and record.errors:
+        error = _error(record.errors[-1])
+        return Reason(
+            code=Why.RETRY,
+            text=f"its run failed ({error}); it runs again at {due}",
+            details={"due": due, "failures": record.failures, "error": error},
+        )
+    return Reason(code=Why.DUE, text=f"it is due at {due}", details={"due": due})
+
+
+def _locked(
+    record: JobRecord, limit: Limit, now_ms: int, installation: Installation
+) -> Reason | None:
+    """Who holds a lock the job needs, if it has no free slot."""
+    held = {one.job_id: one.run_id for one in holders(limit, installation)}
+    live = [
+        one
+        for one in installation.store.get_many(sorted(held))
+        if one.live(held[one.id], now_ms, skew_ms=_SKEW_MS)
+    ]
+    if len(live) < limit.slots:
+        return None
+    waiters = installation.store.items(limit.partition, locks.WAITERS)
+    own = locks.waiter_key(limit, record.id).name
+    ahead = sum(name < own for name, _ in waiters)
+    begun = {one.id: None if one.started_ms is None else _iso(one.started_ms) for one in live}
+    named = ", ".join(f"job {job_id} since {at}" for job_id, at in begun.items())
+    if limit.partition.startswith(locks.RESOURCE):
+        code, what = Why.RESOURCE, f"resource {record.resource!r}"
+    else:
+        code = Why.TENANT
+        what = f"{_count(limit.slots, 'place')} of tenant {record.tenant!r}"
+    return Reason(
+        code=code,
+        text=f"it waits for the {what}, held by {named}; {_count(ahead, 'job')} before it",
+        details={"holders": begun, "ahead": ahead},
+    )
+
+
+def _turn(record: JobRecord, installation: Installation) -> Reason:
+    if record.queue not in installation.queues:
+        return Reason(
+            code=Why.NO_QUEUE,
+            text=f"its queue {record.queue!r} is not deployed; deploy it, or cancel the job",
+            details={"queue": record.queue},
+        )
+    seen = workers(installation, record.queue)
+    able = [status for status in seen if record.task in status.abilities]
+    alive = [status for status in able if status.alive]
+    if not alive:
+        return _no_worker(record, able, others=sum(status.alive for status in seen))
+    address = pending_address(record, installation.queues)
+    depth = installation.messages.depth(address)
+    places = sum(status.concurrency for status in alive)
+    return Reason(
+        code=Why.QUEUED,
+        text=f"it waits for its turn: about {_count(depth.visible, 'message')} in lane "
+        f"{address.channel}, and {_count(len(alive), 'worker')} with {_count(places, 'place')}",
+        details={
+            "lane": address.channel,
+            "visible": depth.visible,
+            "hidden": depth.hidden,
+            "delayed": depth.delayed,
+            "workers": [status.name for status in alive],
+            "places": places,
+        },
+    )
+
+
+def _no_worker(record: JobRecord, able: list[WorkerStatus], *, others: int) -> Reason:
+    details: dict[str, Any] = {"task": record.task, "last_seen": None, "worker": None}
+    text = f"no worker is alive that runs task {record.task!r}"
+    if others:
+        text += f", though {_count(others, 'other')} of queue {record.queue!r} live"
+    if able:
+        last = able[0]
+        details |= {"last_seen": last.seen_at.isoformat(), "worker": last.name}
+        text += f"; the last one, {last.name}, was seen at {details['last_seen']}"
+    else:
+        text += f"; none was seen in {KEPT.days} days"
+    return Reason(
+        code=Why.NO_WORKER,
+        text=f"{text}. Where workers are scaled to none, one takes minutes to start",
+        details=details,
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _error(failure: Failure) -> str:
+    return f"{failure.kind}: {cut(failure.message, 200)}"
+
+
+def _iso(at_ms: int) -> str:
+    return from_ms(at_ms).isoformat()

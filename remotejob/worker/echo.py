@@ -1,0 +1,43 @@
+"""What jobs log and report, in the log of their worker too. Silent until its level is set:
+
+    logging.getLogger("remotejob.job").setLevel("WARNING")
+
+Source: job-collection, `echo` of `job.log` and `job.progress`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from remotejob.domain.record import JobRecord, Level
+
+_LEVELS: Final[Mapping[Level, int]] = MappingProxyType(
+    {
+        "info": logging.INFO,
+        "success": logging.INFO,
+        "warning": logging.WARNING,
+        "danger": logging.ERROR,
+    }
+)
+
+_log: Final = logging.getLogger("remotejob.job")
+if _log.level == logging.NOTSET:
+    # a worker logs from INFO on, and a job's lines are kept with the job
+    _log.setLevel(logging.CRITICAL + 1)
+
+
+def echo_line(record: JobRecord, level: Level, message: str, data: Any) -> None:
+    """A line a job logged."""
+    _log.log(_LEVELS[level], "%s", message, extra={**_about(record), "data": data})
+
+
+def echo_progress(record: JobRecord, done: float, total: float) -> None:
+    """How far a job said it is; as a line of level `info`."""
+    _log.info("%g of %g done", done, total, extra=_about(record))
+
+
+def _about(record: JobRecord) -> dict[str, Any]:
+    return {"job": record.id, "task": record.task, "attempt": record.attempt}

@@ -1,0 +1,39 @@
+"""Tells hooks of what a run comes to, where that has no consequences: those tell of a job's end."""
+
+from __future__ import annotations
+
+from remotejob.domain.changes import WORKER_DIED
+from remotejob.domain.record import Failure, JobRecord
+from remotejob.domain.states import State
+from remotejob.hooks import Event
+from remotejob.ports import Installation
+
+
+def tell_of_end(record: JobRecord, run_id: str, installation: Installation) -> None:
+    """A run has ended and left this record: of the job that repeats it, or of its failure."""
+    hooks, last = installation.hooks, record.errors[-1] if record.errors else None
+    if record.next_id is not None and hooks.any_of(Event.CREATED):
+        following = installation.store.get(record.next_id)
+        if following is not None:
+            hooks.tell(Event.CREATED, following, installation)
+    if record.state is State.WAITING and last is not None and last.run_id == run_id:
+        hooks.tell(Event.COUNT_FAILED, record, installation, failure=last)
+
+
+def tell_of_death(
+    seen: JobRecord, claimed: JobRecord | None, run_id: str, installation: Installation
+) -> None:
+    """A job that was seen to run was claimed by `run_id`, or was not: its worker is dead.
+
+    Whoever claims it tells, for the dead one cannot.
+    """
+    if claimed is None or claimed.state is not State.RUNNING or claimed.run_id != run_id:
+        return
+    failure = Failure(
+        run_id=seen.run_id or "",
+        attempt=seen.attempt,
+        at_ms=installation.clock.now_ms(),
+        kind=WORKER_DIED,
+        message="the worker died while it ran this job",
+    )
+    installation.hooks.tell(Event.COUNT_FAILED, claimed, installation, failure=failure)

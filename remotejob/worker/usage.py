@@ -1,0 +1,148 @@
+"""Counts what a run does besides claim and commit, while it does it. Counting makes no request."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import BinaryIO, Final
+
+from remotejob.domain.record import JobRecord
+from remotejob.domain.usage import Call, Usage, put_calls, units
+from remotejob.ports import Area, ObjectStore, Received, Stored
+
+
+class Ending(Enum):
+    """How a run ends, and so what becomes of its message."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """For good. Of both, the record's state says what follows."""
+    SENT_AGAIN = "sent again"
+    """Tried again later: a message with a delay takes its place."""
+    PUT_OFF = "put off"
+    """Tried again after longer than a message can be delayed: the scheduler sends."""
+    AT_ONCE = "at once"
+    """Given back, or tried again now: its message is made visible."""
+
+
+_SETTLING: Final[Mapping[Ending, Mapping[Call, int]]] = MappingProxyType(
+    {
+        Ending.COMPLETED: {},
+        Ending.FAILED: {},
+        Ending.SENT_AGAIN: {Call.SEND: 1, Call.DELETE: 1},
+        Ending.PUT_OFF: {Call.DELETE: 1, Call.SEND: 1, Call.UPDATE_ITEM: 1},
+        Ending.AT_ONCE: {Call.HIDE: 1},
+    }
+)
+_MARKS: Final[Mapping[Ending, int]] = MappingProxyType(
+    # put into the index, moved there (which writes it twice), taken out by the next claim
+    {Ending.SENT_AGAIN: 2, Ending.PUT_OFF: 4}
+)
+
+
+class RunUsage:
+    """What one run did so far. Safe across threads."""
+
+    def __init__(self, record: JobRecord, message: Received) -> None:
+        self._lock = threading.Lock()
+        self._earlier: Final = Usage.from_json(record.calls_json)
+        self._started_ms: Final = record.started_ms or 0
+        self._received: Final = 1 / message.together
+        self._calls: Counter[Call] = Counter()
+        self._shares: dict[Call, float] = {}
+        self._note_units = 0
+        self._index_units = 0
+
+    def count(self, calls: Mapping[Call, int]) -> None:
+        with self._lock:
+            self._calls.update(calls)
+
+    def share(self, call: Call, part: float) -> None:
+        """A part of a request that was made for several jobs."""
+        with self._lock:
+            self._shares[call] = self._shares.get(call, 0) + part
+
+    def noted(self, content: str) -> None:
+        """A note was put beside the record."""
+        with self._lock:
+            self._calls[Call.PUT_ITEM] += 1
+            self._note_units += units(len(content.encode(errors="replace")))
+
+    def marked(self) -> None:
+        """The record was put into the index, which its end takes back."""
+        with self._lock:
+            self._index_units += 2
+
+    def at_end(self, ending: Ending, *, now_ms: int) -> str | None:
+        """What the record is to keep with the end of the run; None when there is nothing to say."""
+        with self._lock:
+            earlier, completes = self._earlier, ending is Ending.COMPLETED
+            if completes and not (self._calls or self._shares or earlier.runs):
+                return None
+            calls = Counter[Call]({})
+            shares = dict(earlier.calls)
+            calls.update(self._calls)
+            calls.update(_SETTLING[ending])
+            for counted in (calls, self._shares, {Call.RECEIVE: self._received}):
+                for call, count in counted.items():
+                    shares[call] = shares.get(call, 0) + count
+            ran_ms = max(0, now_ms - self._started_ms)
+            return Usage(
+                runs=earlier.runs + 1,
+                calls=shares,
+                running_ms=None
+                if completes and earlier.running_ms is None
+                else (earlier.running_ms or 0) + ran_ms,
+                note_units=earlier.note_units + self._note_units,
+                index_units=earlier.index_units + self._index_units + _MARKS.get(ending, 0),
+            ).to_json()
+
+
+class CountedFiles:
+    """An `ObjectStore` that counts for one run the requests S3 would get.
+
+    A download that breaks off and is begun anew counts once.
+    """
+
+    def __init__(self, files: ObjectStore, usage: RunUsage) -> None:
+        self._files = files
+        self._usage = usage
+
+    def put(
+        self,
+        area: Area,
+        key: str,
+        body: bytes | BinaryIO,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Stored:
+        told = isinstance(body, bytes) or body.seekable()
+        stored = self._files.put(area, key, body, content_type=content_type, metadata=metadata)
+        self._usage.count(put_calls(stored.size, told=told))
+        return stored
+
+    def describe(self, area: Area, key: str) -> Stored:
+        self._usage.count({Call.HEAD_OBJECT: 1})
+        return self._files.describe(area, key)
+
+    def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
+        self._usage.count({Call.GET_OBJECT: 1})
+        return self._files.open(bucket, key, version=version)
+
+    def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
+        self._usage.count({Call.GET_OBJECT: 1})
+        self._files.download(bucket, key, to, version=version)
+
+    def bucket(self, area: Area) -> str:
+        return self._files.bucket(area)
+
+    def keys(self, area: Area, prefix: str) -> Iterator[str]:
+        return self._files.keys(area, prefix)
+
+    def delete(self, area: Area, keys: Iterable[str]) -> None:
+        self._files.delete(area, keys)

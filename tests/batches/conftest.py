@@ -1,0 +1,42 @@
+"""A system on each backend, a worker, and a task that follows a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from remotejob import Queue, RemoteJob
+from remotejob.ports import Installation
+from remotejob.testing import FakeClock, Simulation, memory_installation
+from tests.aws import aws_installation
+from tests.batches.working import QUEUES, worker_of
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "aws"])
+def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
+    if request.param == "memory":
+        yield memory_installation(clock, queues=QUEUES)
+    else:
+        with aws_installation(clock, queues=QUEUES) as made:
+            yield made
+
+
+@pytest.fixture
+def remote(installation: Installation) -> RemoteJob:
+    return RemoteJob(installation)
+
+
+@pytest.fixture
+def queue(remote: RemoteJob) -> Queue:
+    return remote.queue()
+
+
+@pytest.fixture
+def worker(installation: Installation) -> Simulation:
+    return worker_of(installation)

@@ -1,0 +1,53 @@
+"""A system on each backend, and a hand that beats when the test tells it to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from remotejob import Queue, RemoteJob
+from remotejob.hand.hand import Hand
+from remotejob.ports import Installation
+from remotejob.testing import FakeClock, Simulation, memory_installation
+from tests.aws import aws_installation
+
+QUEUES = {"default": ("work", "other"), "single": ("work",)}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "aws"])
+def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
+    if request.param == "memory":
+        yield memory_installation(clock, queues=QUEUES)
+    else:
+        with aws_installation(clock, queues=QUEUES) as made:
+            yield made
+
+
+@pytest.fixture
+def hand(installation: Installation) -> Hand:
+    return Hand(installation, start=lambda beat: None)
+
+
+@pytest.fixture
+def system(installation: Installation, hand: Hand) -> RemoteJob:
+    return RemoteJob(installation, hand=hand)
+
+
+@pytest.fixture
+def queue(system: RemoteJob) -> Queue:
+    return system.queue()
+
+
+@pytest.fixture
+def worker(installation: Installation) -> Simulation:
+    """Another process, a worker, that has every task."""
+    simulation = Simulation(installation=installation)
+    for name in ("work", "other"):
+        simulation.tasks.task(name)(lambda job: "by the worker")
+    return simulation

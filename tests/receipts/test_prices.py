@@ -1,0 +1,50 @@
+"""The price list: complete, dated, and refused where it is not."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from importlib.resources import files
+
+import pytest
+
+from remotejob.domain.errors import SettingsError
+from remotejob.prices import Prices, list_prices
+
+TEXT = files("remotejob").joinpath("prices.toml").read_text(encoding="utf-8")
+
+
+def test_the_list_has_a_date_a_region_and_a_page_for_each_service() -> None:
+    prices = list_prices()
+    assert prices.region == "us-east-1"
+    assert prices.as_of >= date(2026, 11, 22)
+    assert set(prices.pages) == {"dynamodb", "sqs", "s3", "fargate", "lambda"}
+    assert all(page.startswith("https://aws.amazon.com/") for page in prices.pages.values())
+
+
+def test_no_price_stands_anywhere_else() -> None:
+    figures = set(re.findall(r"= (0\.\d+)", TEXT))
+    assert len(figures) == 9
+    source = files("remotejob").joinpath("receipts.py").read_text(encoding="utf-8")
+    assert not [figure for figure in figures if figure in source]
+
+
+@pytest.mark.parametrize(
+    ("found", "instead", "told"),
+    [
+        ("thousand_puts = 0.005", "", "s3.thousand_puts is missing; add it"),
+        ("thousand_puts", "thousand_posts = 1\nthousand_puts", "s3.thousand_posts is unknown"),
+        ("vcpu_hour = 0.04048", "vcpu_hour = 0", "[fargate] vcpu_hour = 0: a price is a number"),
+        ("vcpu_hour = 0.04048", "vcpu_hour = nan", "a price is a number above 0"),
+        ("vcpu_hour = 0.04048", 'vcpu_hour = "4"', "[fargate] vcpu_hour = '4': a price"),
+        ("vcpu_hour = 0.04048", "vcpu_hour = true", "a price is a number above 0"),
+        ("as_of = 2026-11-22", "", "as.of is missing"),
+        ("as_of = 2026-11-22", "as_of = 2026-11-22T00:00:00", "`as_of` is a date"),
+        ('page = "https://aws.amazon.com/s3/pricing/"', "", "[s3]: give the `page`"),
+        ("[s3]", "[s3", "prices.toml: not TOML"),
+    ],
+)
+def test_a_list_that_is_not_whole_is_refused(found: str, instead: str, told: str) -> None:
+    assert found in TEXT
+    with pytest.raises(SettingsError, match=re.escape(told)):
+        Prices.parse(TEXT.replace(found, instead, 1))

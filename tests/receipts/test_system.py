@@ -1,0 +1,52 @@
+"""What a receipt needs of a deployed system comes with its description and its messages."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from remotejob.names import SYSTEM_VERSION
+from remotejob.ports import Address, Channel, Installation, Outgoing, WorkerSize
+from remotejob.system import SystemDescription
+from remotejob.testing import memory_installation
+from tests.aws import aws_installation
+
+
+def described(**options: Any) -> SystemDescription:
+    queue = {channel.value: f"https://sqs/{channel}" for channel in Channel}
+    document = {
+        "version": SYSTEM_VERSION,
+        "name": "test",
+        "table": "t",
+        "input_bucket": "i",
+        "output_bucket": "o",
+        "lease_seconds": 60,
+        "retention_days": 30,
+        "queues": {"default": {**queue, "tasks": ["work"], **options}},
+    }
+    return SystemDescription.from_json(json.dumps(document), origin="the parameter")
+
+
+def test_a_description_tells_the_size_of_the_workers() -> None:
+    size = described(size=[1024, 2048, 8]).queues["default"].size
+    assert size == WorkerSize(cpu=1024, memory_mib=2048, jobs=8)
+
+
+def test_a_description_of_before_does_not_know_it() -> None:
+    assert described().queues["default"].size is None
+
+
+def received_together(installation: Installation) -> set[int]:
+    address = Address("default", Channel.NORMAL)
+    installation.messages.send(address, [Outgoing(body=str(number)) for number in range(3)])
+    received = installation.messages.receive(
+        address, limit=10, wait=timedelta(0), hidden=timedelta(seconds=60)
+    )
+    return {message.together for message in received}
+
+
+def test_a_message_knows_how_many_came_with_it() -> None:
+    assert received_together(memory_installation()) == {3}
+    with aws_installation() as aws:
+        assert received_together(aws) == {3}

@@ -1,0 +1,58 @@
+"""A system on either backend, with a worker that goes one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from remotejob import Queue, RemoteJob, RunningJob
+from remotejob.ports import Installation
+from remotejob.testing import FakeClock, Simulation, memory_installation
+from tests.aws import aws_installation
+from tests.together.work import Work
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "aws"])
+def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
+    if request.param == "memory":
+        yield memory_installation(clock)
+    else:
+        with aws_installation(clock) as made:
+            yield made
+
+
+@pytest.fixture
+def capped(installation: Installation) -> Installation:
+    """The same system, with a cap of two running jobs for each tenant."""
+    queue = replace(installation.queues["default"], tenant_limit=2)
+    return replace(installation, queues={**installation.queues, "default": queue})
+
+
+@pytest.fixture
+def remote(installation: Installation) -> RemoteJob:
+    return RemoteJob(installation)
+
+
+@pytest.fixture
+def queue(remote: RemoteJob) -> Queue:
+    return remote.queue()
+
+
+@pytest.fixture
+def work(installation: Installation) -> Work:
+    """A worker whose task does as the job's data says, and notes who ran."""
+    worker = Simulation(installation=installation)
+    made = Work(worker)
+
+    @worker.tasks.task("work")
+    def function(job: RunningJob) -> object:
+        return made.does(job)
+
+    return made
