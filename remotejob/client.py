@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from remotejob import submitting
 from remotejob.batches.batch import Batch
@@ -33,6 +34,9 @@ from remotejob.worker.presence import WorkerStatus, workers
 if TYPE_CHECKING:
     import boto3
 
+NAME_VARIABLE: Final = "REMOTEJOB_NAME"
+"""Environment variable with the name of the system to connect to."""
+
 
 class RemoteJob(ManyCommands):
     """One deployed system."""
@@ -43,14 +47,19 @@ class RemoteJob(ManyCommands):
         self._hand = hand or Hand(installation)
 
     @classmethod
-    def connect(cls, system: str = "default", *, session: boto3.Session | None = None) -> RemoteJob:
+    def connect(
+        cls, system: str | None = None, *, session: boto3.Session | None = None
+    ) -> RemoteJob:
         """The system deployed under that name, in the session's account and region.
+
+        Without a name it is $REMOTEJOB_NAME, or else "default".
 
         Raises: SystemNotFound; AccessProblem, when AWS cannot be asked.
         """
         from remotejob.backends.aws import connect
 
-        return cls(connect(system, session=session))
+        name = system or os.environ.get(NAME_VARIABLE) or "default"
+        return cls(connect(name, session=session))
 
     @property
     def name(self) -> str:
@@ -77,6 +86,9 @@ class RemoteJob(ManyCommands):
         if description is None:
             raise UnknownQueue(name, known=self._installation.queues)
         return Queue(description, self._installation, self._hand)
+
+    def __repr__(self) -> str:
+        return f"<RemoteJob {self.name} with queues {', '.join(self.queues)}>"
 
     def job(self, job_id: str) -> Job:
         """Raises: InvalidName, when that is no id; JobNotFound."""
@@ -141,6 +153,9 @@ class Queue(QueueByHand):
         """Names of the tasks its workers run."""
         return self._description.tasks
 
+    def __repr__(self) -> str:
+        return f"<Queue {self.name} of {self._installation.name} runs {', '.join(self.tasks)}>"
+
     @command
     def submit(
         self,
@@ -191,7 +206,7 @@ class Queue(QueueByHand):
             idempotency_key=idempotency_key,
             idempotency_window=idempotency_window,
         )
-        for_ever = repeat is not None and repeat.times is None
+        for_ever = isinstance(repeat, Repeat) and repeat.times is None
         if cancel_repeats and not for_ever:
             raise InvalidData("cancel_repeats is for a job that repeats for ever; give it a repeat")
         record = submitting.submit(

@@ -65,9 +65,13 @@ def _told(
 ) -> set[str]:
     """Send the status messages; the ids of the jobs whose message was taken."""
     by_address: defaultdict[Address, list[JobRecord]] = defaultdict(list)
-    for record in records:
-        by_address[status_address(record)].append(record)
     told: set[str] = set()
+    for record in records:
+        if record.queue in installation.queues:
+            by_address[status_address(record)].append(record)
+        else:
+            # its queue is no longer deployed: there is nobody to be told
+            told.add(record.id)
     for address, ended in by_address.items():
         messages = [Outgoing(body=status_body(job)) for job in ended]
         told |= {record.id for record in sent(address, ended, messages, installation, denied)}
@@ -98,8 +102,9 @@ def _done(step: Callable[[], bool], record: JobRecord) -> bool:
 
 
 def _released(record: JobRecord, cancelled: list[JobRecord], installation: Installation) -> bool:
-    cancelled += follow_edges(record, installation)
-    return True
+    followed = follow_edges(record, installation)
+    cancelled += followed.cancelled
+    return followed.all
 
 
 def _sent_next(record: JobRecord, installation: Installation) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from remotejob.batches.counting import recheck_batch
@@ -21,11 +21,15 @@ from remotejob.domain.schedule import RECHECK
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.ports import Installation, Updated
-from remotejob.sending import send_if_free
+from remotejob.sending import send_and_look_at_all
 
 log = logging.getLogger(__name__)
 
 _TRIES: Final = 5
+
+_EDGES_AT_A_TIME: Final = 500
+"""As many as are seen to well within a message's visibility; the message, or the mark of what is
+owed, brings back whoever sees to the rest."""
 
 Storing = Callable[[JobRecord], Put | Change]
 """The step that stores a dependent, or restarts it, as the record given says."""
@@ -76,7 +80,7 @@ def store_dependent(
     token = new_run_id(installation.entropy)
     named = replace(record, depends_json=dumps(list(antecedents)) if antecedents else None)
     for _ in range(_TRIES):
-        open_ones = _open(antecedents, installation)
+        open_ones = not_ended(antecedents, installation)
         now = installation.clock.now_ms()
         # one restarted may still name those that it waited for when it was cancelled
         free = replace(named, blocked=None)
@@ -91,7 +95,8 @@ def store_dependent(
     raise StoreUnavailable(f"the jobs {record.id} depends on changed each time; submit it again")
 
 
-def _open(antecedents: Sequence[str], installation: Installation) -> list[str]:
+def not_ended(antecedents: Sequence[str], installation: Installation) -> list[str]:
+    """Those of the jobs that have not ended. Raises: DependencyEnded."""
     found = {record.id: record for record in installation.store.get_many(antecedents)}
     for job_id in antecedents:
         record = found.get(job_id)
@@ -108,28 +113,66 @@ def edges_of(job_id: str, installation: Installation) -> list[Edge]:
     return [Edge.of(job_id, item) for _name, item in items]
 
 
-def follow_edges(record: JobRecord, installation: Installation) -> list[JobRecord]:
-    """Let the dependents of a job that ended go on, or cancel them; those that were cancelled.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Followed:
+    """What the end of a job did to those that depend on it."""
+
+    cancelled: Sequence[JobRecord]
+    """Those that it ended in turn."""
+    all: bool
+    """Whether there are no more to be seen to."""
+
+
+def follow_edges(record: JobRecord, installation: Installation) -> Followed:
+    """Let the dependents of a job that ended go on, or cancel them, so many at a time.
 
     What is refused for one of them does not hold back the others.
     """
-    cancelled: list[JobRecord] = []
-    problem: Exception | None = None
-    for edge in edges_of(record.id, installation):
-        if edge.spent:
-            continue
+    unspent = [edge for edge in edges_of(record.id, installation) if not edge.spent]
+    now = unspent[:_EDGES_AT_A_TIME]
+    if record.state is State.COMPLETED:
+        released = _release_all(now, record, installation)
+        return Followed(cancelled=(), all=released and len(now) == len(unspent))
+    followed, cancelled = _cancel_all(now, record, installation)
+    return Followed(cancelled=cancelled, all=followed and len(now) == len(unspent))
+
+
+def _release_all(
+    edges_now: Sequence[Edge], antecedent: JobRecord, installation: Installation
+) -> bool:
+    """Release dependents, send for those that are free together, and spend the edges."""
+    released: list[tuple[Edge, JobRecord | None]] = []
+    for edge in edges_now:
         try:
-            ended = follow(edge, record, installation)
-        except Exception as one:
-            log.exception("edge not followed; it will be tried again", extra={"job": record.id})
-            problem = problem or one
+            released.append((edge, _release(edge, antecedent, installation)))
+        except Exception:
+            log.exception("edge not followed; it will be tried again", extra={"job": edge.key})
+    free = [one for _, one in released if one is not None and _waits_for_its_turn(one)]
+    # also those that were released before: whoever did may have died before sending
+    send_and_look_at_all(free, installation)
+    for edge, _ in released:
+        installation.store.transact([_spent(edge, installation)])
+    return len(released) == len(edges_now)
+
+
+def _cancel_all(
+    edges_now: Sequence[Edge], antecedent: JobRecord, installation: Installation
+) -> tuple[bool, list[JobRecord]]:
+    done, cancelled = True, []
+    for edge in edges_now:
+        try:
+            ended = _cancel(edge, antecedent, installation)
+        except Exception:
+            log.exception("edge not followed; it will be tried again", extra={"job": edge.key})
+            done = False
             continue
         if ended is not None:
             cancelled.append(ended)
-    if problem is not None:
-        # after the others, so that what was cancelled is not lost: its own mark brings it back
-        raise problem
-    return cancelled
+    return done, cancelled
+
+
+def _waits_for_its_turn(record: JobRecord) -> bool:
+    return record.state is State.WAITING and not (record.blocked or record.parked)
 
 
 def follow(
@@ -137,24 +180,24 @@ def follow(
 ) -> JobRecord | None:
     """Do what the end of a job means for one that depends on it; the record, if it ended it."""
     if antecedent is not None and antecedent.state is State.COMPLETED:
-        _release(edge, antecedent, installation)
+        _release_all([edge], antecedent, installation)
         return None
     return _cancel(edge, antecedent, installation)
 
 
-def _release(edge: Edge, antecedent: JobRecord, installation: Installation) -> None:
-    due = None
-    if antecedent.delay_dependents_ms is not None:
-        due = (antecedent.finished_ms or 0) + antecedent.delay_dependents_ms
+def _release(edge: Edge, antecedent: JobRecord, installation: Installation) -> JobRecord | None:
+    """Take the edge out of what blocks the dependent; the dependent as it then stands."""
+    now = installation.clock.now_ms()
+    due = max(now, (antecedent.finished_ms or now) + (antecedent.delay_dependents_ms or 0))
     met: JobRecord | None = None
-    for change in edges.releases(edge, now_ms=installation.clock.now_ms(), due_ms=due):
+    for change in edges.releases(edge, now_ms=now, due_ms=due):
         outcome = installation.store.update(change)
         met = outcome.record
         if isinstance(outcome, Updated) or met is None:
             break
-    # also when it was released before: whoever did may have died before sending
-    send_if_free(met, installation)
-    installation.store.transact([_spent(edge, installation)])
+        if edge.antecedent not in (met.blocked or ()):
+            break
+    return met
 
 
 def _cancel(

@@ -15,7 +15,7 @@ from remotejob.domain.conditions import Absent, AtMost, Either, Is
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.items import Key, Put, number, text
 from remotejob.domain.record import JobRecord
-from remotejob.domain.times import span_ms
+from remotejob.domain.times import check_timedelta, span_ms
 from remotejob.names import Field
 from remotejob.ports import Installation
 
@@ -30,13 +30,20 @@ FREE: Final = Condition(
 )
 
 
-def check_idempotency(key: str, window: timedelta) -> None:
+def check_idempotency(key: str, window: timedelta, *, retention: timedelta) -> None:
     """Raises: InvalidData."""
     if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
         raise InvalidData(f"idempotency_key={key!r}: a text of 1 to {_LONGEST_KEY} letters")
+    check_timedelta("idempotency_window", window)
     if not timedelta(seconds=1) <= window <= _LONGEST_WINDOW:
         raise InvalidData(
             f"idempotency_window={window!r}: between a second and {_LONGEST_WINDOW.days} days"
+        )
+    if window > retention:
+        raise InvalidData(
+            f"idempotency_window={window!r}: the job that has the key goes {retention.days} days "
+            "after its end; give a shorter window, or raise retention_days in remotejob.toml and "
+            "deploy"
         )
 
 

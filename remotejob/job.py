@@ -202,7 +202,7 @@ class Job(JobView):
         """Let a waiting job run now, or at `at`, whatever its time was.
 
         `independent`: it does not wait for the jobs it depends on either, for it depends on them
-        no more.
+        no more. One that follows a batch still waits for that.
 
         Raises: CommandRefused, unless it is waiting; JobNotFound.
         Source: job-collection, `job.ready`, with `time` and `force`.
@@ -233,7 +233,7 @@ class Job(JobView):
     ) -> Job:
         """Run the job again after it failed or was cancelled; its failures count from nothing.
 
-        `retry` replaces its policy. `antecedents`: jobs it depends on that failed or were
+        `retry` replaces its policy. `antecedents`: jobs it still waits for that failed or were
         cancelled are restarted as well. `dependents`: those that were cancelled with it, too.
 
         Raises: CommandRefused; JobNotFound; DependencyEnded; StillRunning.
@@ -273,7 +273,6 @@ class Job(JobView):
             prices=list_prices(),
         )
 
-    @command
     @command
     def replay(self, queue: str | None = None) -> Job:
         """Run a job that has ended again, as a new job with the same data and the same version of

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _SKEW_MS: Final = span_ms(CLOCK_SKEW)
 _TRIES: Final = 5
+_WAITERS_READ: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,43 +60,55 @@ def claim_with_locks(
     record: JobRecord, change: Change, *, run_id: str, installation: Installation
 ) -> Outcome:
     """Carry out a claim together with the locks it needs, or park the job at one that is held."""
-    store, clock = installation.store, installation.clock
     for _ in range(_TRIES):
-        now = clock.now_ms()
+        now = installation.clock.now_ms()
         steps: list[Step] = []
-        held_by_others: tuple[Limit, list[Held]] | None = None
+        held_by_others: Limit | None = None
         for limit in limits_of(record):
-            held = holders(limit, installation)
-            over = _over(held, record, installation, now_ms=now)
-            found = locks.slots_to_take(limit, {one.key.name: one for one in held}, record, over)
-            if found is None:
-                held_by_others = limit, held
+            taking = _taking(limit, record, run_id, installation, now_ms=now)
+            if taking is None:
+                held_by_others = limit
                 break
-            key, seen = found
-            steps.append(locks.take(key, record, run_id, seen=seen))
-            if seen is not None and seen.job_id != record.id:
-                steps.append(locks.relieve(seen, over[seen], now_ms=now, skew_ms=_SKEW_MS))
-        if held_by_others is None:
-            conflict = store.transact([change, *_once_each(steps)])
-            if conflict is None:
-                return Taken(_after(change, record))
-        else:
-            limit, held = held_by_others
-            conflict = store.transact(
-                locks.park(
-                    record,
-                    limit,
-                    held,
-                    now_ms=now,
-                    skew_ms=_SKEW_MS,
-                    look_ms=now + span_ms(RECHECK),
-                )
-            )
-            if conflict is None:
-                return Parked()
+            steps += taking
+        if held_by_others is not None:
+            return _park(record, held_by_others, installation, now_ms=now)
+        conflict = installation.store.transact([change, *_once_each(steps)])
+        if conflict is None:
+            return Taken(_after(change, record))
         if conflict.step == 0:
             return Met(conflict.record)
     return Contended()
+
+
+def _taking(
+    limit: Limit, record: JobRecord, run_id: str, installation: Installation, *, now_ms: int
+) -> list[Step] | None:
+    """The steps that take a lock, or None when live runs have it."""
+    held = holders(limit, installation)
+    found = locks.slot_to_take(limit, {one.key.name: one for one in held}, record)
+    if found is not None:
+        key, seen = found
+        return [locks.take(key, record, run_id, seen=seen)]
+    for one, holder in _over(held, installation, now_ms=now_ms).items():
+        relieved = locks.relieve(one, holder, now_ms=now_ms, skew_ms=_SKEW_MS)
+        return [locks.take(one.key, record, run_id, seen=one), relieved]
+    return None
+
+
+def _park(
+    record: JobRecord, limit: Limit, installation: Installation, *, now_ms: int
+) -> Parked | Met:
+    steps = locks.park(
+        record, limit, now_ms=now_ms, skew_ms=_SKEW_MS, look_ms=now_ms + span_ms(RECHECK)
+    )
+    conflict = installation.store.transact(steps)
+    if conflict is not None:
+        return Met(conflict.record)
+    # the lock may have become free just before; and whoever let go of another of its locks may
+    # have woken this job, which cannot use it now
+    for one in limits_of(record):
+        wake_and_send(one, installation)
+    return Parked()
 
 
 def let_go(record: JobRecord, installation: Installation) -> bool:
@@ -118,24 +131,26 @@ def let_go(record: JobRecord, installation: Installation) -> bool:
 
 def wake_and_send(limit: Limit, installation: Installation) -> None:
     """Let the first job parked at a lock try again, if a slot is free for it."""
-    woken = _wake(limit, installation)
-    if woken is not None:
-        send_if_free(installation.store.get(woken), installation)
-
-
-def _wake(limit: Limit, installation: Installation) -> str | None:
     store, now = installation.store, installation.clock.now_ms()
     held = holders(limit, installation)
-    if len(held) - len(_over(held, None, installation, now_ms=now)) >= limit.slots:
-        return None
-    for name, _item in store.items(limit.partition, locks.WAITERS):
+    if len(held) >= limit.slots and not _over(held, installation, now_ms=now):
+        return
+    for name, _item in store.items(limit.partition, locks.WAITERS, at_a_time=_WAITERS_READ):
         job_id = name.removeprefix(locks.WAITERS)
-        if store.transact(locks.unpark(job_id, limit, stamp_ms=now)) is None:
-            log.info("job woken: its lock is free", extra={"job": job_id})
-            return job_id
-        # paused, cancelled or removed while it waited; what is parked again keeps its item
-        store.transact(locks.clear_waiter(job_id, limit))
-    return None
+        record = store.get(job_id)
+        if record is None or record.parked != limit.partition or record.terminal:
+            # paused, cancelled or removed while it waited; what is parked again keeps its item
+            store.transact(locks.clear_waiter(job_id, limit))
+            continue
+        if store.transact(locks.unpark(record, limit, now_ms=now)) is not None:
+            # somebody else was first; whoever that is sends
+            continue
+        log.info("job woken: its lock is free", extra={"job": job_id})
+        woken = store.get(job_id)
+        send_if_free(woken, installation)
+        if woken is not None and woken.runnable(now):
+            return
+        # one that is not due yet leaves the lock to the next
 
 
 def holders(limit: Limit, installation: Installation) -> list[Held]:
@@ -145,18 +160,14 @@ def holders(limit: Limit, installation: Installation) -> list[Held]:
 
 
 def _over(
-    held: Iterable[Held], record: JobRecord | None, installation: Installation, *, now_ms: int
+    held: Iterable[Held], installation: Installation, *, now_ms: int
 ) -> dict[Held, JobRecord | None]:
     """Those of the holders whose runs are not live any more, with their jobs."""
-    others = [one for one in held if record is None or one.job_id != record.id]
-    if not others:
-        return {}
-    records = {
-        holder.id: holder for holder in installation.store.get_many([one.job_id for one in others])
-    }
+    found = installation.store.get_many([one.job_id for one in held])
+    records = {holder.id: holder for holder in found}
     return {
         one: records.get(one.job_id)
-        for one in others
+        for one in held
         if one.job_id not in records
         or not records[one.job_id].live(one.run_id, now_ms, skew_ms=_SKEW_MS)
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
+from graphlib import TopologicalSorter
 from typing import Final
 
 from remotejob.batches.counting import uncount
@@ -13,18 +15,24 @@ from remotejob.consequences import carry_out
 from remotejob.depending import edges_of, store_dependent
 from remotejob.domain import managing
 from remotejob.domain.batch_steps import restart_counted
+from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
+from remotejob.domain.decisions import CLOCK_SKEW
+from remotejob.domain.edges import cancelled_with
 from remotejob.domain.errors import (
     AccessProblem,
-    InvalidData,
+    CommandRefused,
     JobNotFound,
+    RemoteJobError,
     StillRunning,
     StoreUnavailable,
 )
+from remotejob.domain.locks import limits_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, check
-from remotejob.domain.times import span_ms, to_ms
+from remotejob.domain.times import check_moment, span_ms, to_ms
+from remotejob.locking import holders
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, Updated
 from remotejob.sending import send_and_look
@@ -32,6 +40,9 @@ from remotejob.sending import send_and_look
 log = logging.getLogger(__name__)
 
 _TRIES: Final = 5
+
+_ON_ITS_WAY: Final = timedelta(hours=1)
+"""How long the message of a job that completed may take to tell of it."""
 
 
 def pause(job_id: str, installation: Installation) -> JobRecord:
@@ -60,12 +71,12 @@ def make_ready(
 ) -> JobRecord:
     """Let a waiting job run now, or at `at`, whatever its time was.
 
-    With `independent` it depends on no other job any more.
+    With `independent` it depends on no other job any more. One that follows a batch still does.
 
     Raises: JobNotFound; CommandRefused; InvalidData, when `at` has no time zone.
     """
-    if at is not None and at.tzinfo is None:
-        raise InvalidData(f"at={at!r}: give it a time zone")
+    if at is not None:
+        check_moment("at", at)
 
     def build(record: JobRecord, *, now_ms: int) -> Change:
         due_ms = now_ms if at is None else to_ms(at)
@@ -85,24 +96,21 @@ def restart(
 ) -> JobRecord:
     """Run a job again that failed or was cancelled; its failures count from nothing.
 
-    `antecedents`: jobs it depends on that failed or were cancelled are restarted first.
-    `dependents`: those that depend on it and were cancelled are restarted after it.
+    `antecedents`: jobs it still waits for that failed or were cancelled are restarted first, and
+    those that they wait for before them. `dependents`: those that were cancelled with it are
+    restarted after it, and what they wait for, if antecedents are to be.
 
-    Raises: JobNotFound; CommandRefused; DependencyEnded, when a job it depends on is not restarted.
+    Raises: JobNotFound; CommandRefused; DependencyEnded, when a job it waits for is not restarted;
+    StillRunning; what kept a dependent from being restarted, after the others.
     """
     record = _found(job_id, installation)
     check(Command.RESTART, job_id=job_id, state=record.state)
     if antecedents:
-        for one in installation.store.get_many(record.depends):
-            if one.state in (State.FAILED, State.CANCELLED):
-                restart(one.id, installation)
+        for one in _in_order(_antecedents([record], _to_restart, installation)):
+            _restart_another(one, installation)
     restarted = _restarted(job_id, retry, installation)
-    if not restarted.blocked:
-        restarted = send_and_look(restarted, installation)
     if dependents:
-        for one in _dependents(job_id, installation):
-            if one.state is State.CANCELLED:
-                restart(one.id, installation, dependents=True)
+        _restart_dependents(record, installation, antecedents=antecedents)
     return restarted
 
 
@@ -118,9 +126,10 @@ def cancel(job_id: str, installation: Installation, *, antecedents: bool = False
     # what is not carried out here is owed, and the scheduler carries it out
     carry_out([record], installation)
     if antecedents:
-        for one in installation.store.get_many(record.depends):
-            if not one.terminal:
-                cancel(one.id, installation, antecedents=True)
+        # all of them are looked up first: the end of one cancels others on the way
+        for one in _antecedents([record], _to_cancel, installation):
+            with suppress(CommandRefused, JobNotFound):
+                cancel(one, installation)
     return installation.store.get(job_id) or record
 
 
@@ -136,10 +145,10 @@ def remove(job_id: str, installation: Installation) -> JobRecord:
     record = _found(job_id, installation)
     for _ in range(_TRIES):
         check(Command.REMOVE, job_id=job_id, state=record.state)
+        if _winds_down(record, installation):
+            raise StillRunning(job_id)
         record = _owing_nothing(record, installation)
-        # what a completed job's end means to others is promised by its message alone, which
-        # would find nothing left to tell of
-        if record.state is State.COMPLETED and not _carried_out(record, installation):
+        if _promised(record, installation) and not _carried_out(record, installation):
             raise StillRunning(job_id)
         now = installation.clock.now_ms()
         step = managing.remove(record, now_ms=now, kept_ms=2 * span_ms(installation.retention))
@@ -167,14 +176,101 @@ NOTES: Final = ("failure#", "log#")
 """What is kept beside a record for its readers."""
 
 
+def _to_restart(record: JobRecord) -> bool:
+    return record.state in (State.FAILED, State.CANCELLED)
+
+
+def _to_cancel(record: JobRecord) -> bool:
+    return not record.terminal
+
+
+def _waits_for(record: JobRecord) -> list[str]:
+    """The jobs among what blocks a record. One leaves it by completing, and then may go."""
+    return sorted(one for one in record.blocked or () if not is_batch_id(one))
+
+
+def _batches_of(record: JobRecord) -> frozenset[str]:
+    return frozenset(filter(is_batch_id, record.blocked or ()))
+
+
+def _antecedents(
+    records: Iterable[JobRecord], wanted: Callable[[JobRecord], bool], installation: Installation
+) -> dict[str, JobRecord]:
+    """What jobs wait for, and what that waits for, as far as it is wanted; the nearest first."""
+    frontier = list(records)
+    seen = {record.id for record in frontier}
+    found: dict[str, JobRecord] = {}
+    while frontier:
+        ids = {one for record in frontier for one in _waits_for(record)} - seen
+        seen |= ids
+        frontier = [one for one in installation.store.get_many(sorted(ids)) if wanted(one)]
+        found.update((record.id, record) for record in frontier)
+    return found
+
+
+def _cancelled_dependents(record: JobRecord, installation: Installation) -> dict[str, JobRecord]:
+    """The jobs that were cancelled with one, and with those again."""
+    frontier = [record]
+    found: dict[str, JobRecord] = {}
+    while frontier:
+        antecedent = frontier.pop()
+        ids = [edge.dependent for edge in edges_of(antecedent.id, installation)]
+        for one in installation.store.get_many([one for one in ids if one not in found]):
+            if cancelled_with(one, antecedent.id):
+                found[one.id] = one
+                frontier.append(one)
+    return found
+
+
+def _in_order(records: Mapping[str, JobRecord]) -> Iterable[str]:
+    """Their ids, each after those that it waits for."""
+    return TopologicalSorter(
+        {
+            record.id: [one for one in _waits_for(record) if one in records]
+            for record in records.values()
+        }
+    ).static_order()
+
+
+def _restart_dependents(
+    record: JobRecord, installation: Installation, *, antecedents: bool
+) -> None:
+    found = _cancelled_dependents(record, installation)
+    if antecedents:
+        others = _antecedents([record, *found.values()], _to_restart, installation)
+        found = {**others, **found}
+    problem: RemoteJobError | None = None
+    for one in _in_order(found):
+        try:
+            _restart_another(one, installation)
+        except AccessProblem:
+            raise
+        except RemoteJobError as refusal:
+            problem = problem or refusal
+    if problem is not None:
+        raise problem
+
+
+def _restart_another(job_id: str, installation: Installation) -> None:
+    """Restart a job that was found to need it, unless somebody has, or took it away."""
+    with suppress(CommandRefused, JobNotFound):
+        _restarted(job_id, None, installation)
+
+
 def _restarted(job_id: str, retry: Retry | None, installation: Installation) -> JobRecord:
+    restarted = _stored_again(job_id, retry, installation)
+    return restarted if restarted.blocked else send_and_look(restarted, installation)
+
+
+def _stored_again(job_id: str, retry: Retry | None, installation: Installation) -> JobRecord:
     for _ in range(_TRIES):
         record = _found(job_id, installation)
         check(Command.RESTART, job_id=job_id, state=record.state)
         record = _owing_nothing(record, installation)
         now = installation.clock.now_ms()
-        if not record.depends and record.batch is None:
-            change = managing.restart(record, now_ms=now, retry=retry)
+        waits_for = _waits_for(record)
+        if not waits_for and record.batch is None:
+            change = managing.restart(record, now_ms=now, retry=retry, blocked=_batches_of(record))
             outcome = installation.store.update(change)
             if isinstance(outcome, Updated):
                 return outcome.record
@@ -184,7 +280,7 @@ def _restarted(job_id: str, retry: Retry | None, installation: Installation) -> 
             continue
         stored = store_dependent(
             record,
-            record.depends,
+            waits_for,
             installation,
             storing=partial(_restarting, record, now, retry),
             # a child of a batch is counted no more
@@ -196,13 +292,9 @@ def _restarted(job_id: str, retry: Retry | None, installation: Installation) -> 
 
 
 def _restarting(record: JobRecord, now_ms: int, retry: Retry | None, blocked: JobRecord) -> Change:
-    change = managing.restart(record, now_ms=now_ms, retry=retry, blocked=blocked.blocked)
+    again = _batches_of(record).union(blocked.blocked or ())
+    change = managing.restart(record, now_ms=now_ms, retry=retry, blocked=again)
     return change if record.batch is None else restart_counted(change, record)
-
-
-def _dependents(job_id: str, installation: Installation) -> Iterable[JobRecord]:
-    ids = [edge.dependent for edge in edges_of(job_id, installation)]
-    return installation.store.get_many(ids)
 
 
 def _made(
@@ -242,11 +334,40 @@ def _owing_nothing(record: JobRecord, installation: Installation) -> JobRecord:
     """
     if record.owed is None:
         return record
+    if record.locked and _winds_down(record, installation):
+        # its lock cannot be let go of yet; it would be told of at each try
+        raise StillRunning(record.id)
     _carried_out(record, installation)
     record = _found(record.id, installation)
     if record.owed is not None:
         raise StillRunning(record.id)
     return record
+
+
+def _winds_down(record: JobRecord, installation: Installation) -> bool:
+    """Whether a run of a job that was cancelled may still be at work."""
+    now = installation.clock.now_ms()
+    return record.run_id is not None and record.live(
+        record.run_id, now, skew_ms=span_ms(CLOCK_SKEW)
+    )
+
+
+def _promised(record: JobRecord, installation: Installation) -> bool:
+    """Whether what a completed job's end means to others is promised by its message alone.
+
+    Removed, the job would leave the message nothing to tell of. The job that repeats it is
+    looked after by the scheduler.
+    """
+    if record.state is not State.COMPLETED or record.batch is not None:
+        # what any other end owes is noted in the record
+        return False
+    finished = record.finished_ms or 0
+    if finished + span_ms(_ON_ITS_WAY) > installation.clock.now_ms():
+        return True
+    if record.dependents and not all(edge.spent for edge in edges_of(record.id, installation)):
+        return True
+    held = (one for limit in limits_of(record) for one in holders(limit, installation))
+    return any(one.job_id == record.id for one in held)
 
 
 def _carried_out(record: JobRecord, installation: Installation) -> bool:

@@ -10,12 +10,17 @@ from functools import partial
 from typing import Final
 
 from remotejob import managing
-from remotejob.domain.errors import AccessProblem, InvalidName, RemoteJobError
+from remotejob.domain.errors import (
+    AccessProblem,
+    CommandRefused,
+    InvalidName,
+    RemoteJobError,
+)
 from remotejob.domain.ids import is_job_id
 from remotejob.domain.marks import Attention
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
-from remotejob.domain.states import State
+from remotejob.domain.states import Command, State, allows
 from remotejob.domain.times import span_ms
 from remotejob.hooks import command
 from remotejob.job import Job
@@ -32,7 +37,8 @@ class Commanded:
     """What became of a command to many jobs."""
 
     done: tuple[Job, ...]
-    """As they stand after it; those that were removed, as they stood before."""
+    """As they stand after it; those that were removed, as they stood before. Also those that the
+    command to another of them brought along, such as one that was cancelled with it."""
     refused: Mapping[str, RemoteJobError]
     """By the jobs' ids: their state did not allow it, or they are not there."""
 
@@ -81,7 +87,7 @@ class ManyCommands:
     def cancel_jobs(self, jobs: Iterable[str | Job], *, antecedents: bool = False) -> Commanded:
         """End them, and all that depend on them."""
         command = partial(managing.cancel, antecedents=antecedents)
-        return _commanded(jobs, command, self._installation)
+        return self._bringing_along(Command.CANCEL, jobs, command, frozenset({State.CANCELLED}))
 
     @command
     def restart_jobs(
@@ -96,12 +102,36 @@ class ManyCommands:
         command = partial(
             managing.restart, retry=retry, antecedents=antecedents, dependents=dependents
         )
-        return _commanded(jobs, command, self._installation)
+        # restarted, it goes on at once, to wherever a job can be
+        return self._bringing_along(Command.RESTART, jobs, command, frozenset(State))
 
     @command
     def remove_jobs(self, jobs: Iterable[str | Job]) -> Commanded:
         """Take them away; see `Job.remove`."""
         return _commanded(jobs, managing.remove, self._installation)
+
+    def _bringing_along(
+        self,
+        given: Command,
+        jobs: Iterable[str | Job],
+        command: Callable[[str, Installation], JobRecord],
+        reached: frozenset[State],
+    ) -> Commanded:
+        """Where the command to one job does the same to others that are among them as well."""
+        store, ids = self._installation.store, _ids(jobs)
+        # one that stood where it is allowed, and is now refused, was brought along
+        before = {one.id for one in store.get_many(ids) if allows(given, one.state)}
+
+        def or_brought_along(job_id: str, installation: Installation) -> JobRecord:
+            try:
+                return command(job_id, installation)
+            except CommandRefused:
+                record = installation.store.get(job_id) if job_id in before else None
+                if record is None or record.state not in reached:
+                    raise
+                return record
+
+        return _commanded(ids, or_brought_along, self._installation)
 
     @command
     def flush_stale(self) -> int:

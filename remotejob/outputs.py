@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from remotejob.destinations import destination
 from remotejob.domain.errors import OutputNotFound
 from remotejob.domain.record import OutputFile
 from remotejob.domain.states import State
@@ -32,11 +33,11 @@ class Output:
     def download(self, path: Path | str) -> Path:
         """Copy it to a file, or into a folder under its own name. Returns the file's path.
 
-        Nothing is there until all of it is.
+        A folder is one that is there, or text that ends in a slash: `"results/"`, which is made if
+        it is not. Slashes in the output's name make folders in it, so that no output overwrites
+        another. Nothing is there until all of it is.
         """
-        path = Path(path)
-        if path.is_dir():
-            path = path / Path(self.name).name
+        path = destination(path, self.name)
         self._files.download(self._files.bucket(Area.OUTPUT), self.key, path)
         return path
 
@@ -69,3 +70,6 @@ class Outputs(Mapping[str, Output]):
 
     def __len__(self) -> int:
         return len(self._outputs)
+
+    def __repr__(self) -> str:
+        return f"<Outputs of job {self._job_id}: {', '.join(self._outputs) or 'none'}>"

@@ -84,8 +84,14 @@ class JobStore(Protocol):
         """An item beside the records, strongly consistent."""
         ...
 
-    def items(self, partition: str, prefix: str) -> Iterator[tuple[str, Item]]:
-        """Names and items of a partition, in order of name, strongly consistent."""
+    def items(
+        self, partition: str, prefix: str, *, at_a_time: int | None = None
+    ) -> Iterator[tuple[str, Item]]:
+        """Names and items of a partition, in order of name, strongly consistent.
+
+        `at_a_time` is how many are read in one request; default as many as there are. It is for
+        who needs only the first of many.
+        """
         ...
 
     def attention(self, kind: str, shard: int, *, until_ms: int) -> Iterator[Mark]:

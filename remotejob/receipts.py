@@ -186,9 +186,9 @@ class _Tally:
         antecedents = len(record.depends)
         if antecedents:
             # stored with an edge and a flag for each; each one's end frees the job of its edge
-            self._add({Call.BATCH_GET: 1, Call.TRANSACT: 1 + antecedents})
+            self._add({Call.BATCH_GET: 1, Call.TRANSACT: 1, Call.PUT_ITEM: antecedents})
             self.read_units += antecedents
-            self.write_units += _IN_TRANSACTION * (self._size + 3 * antecedents)
+            self.write_units += _IN_TRANSACTION * (self._size + 2 * antecedents) + antecedents
             self._update(antecedents + 1)
         else:
             self._add({Call.PUT_ITEM: 1})
@@ -221,9 +221,10 @@ class _Tally:
         locks = len(limits_of(record))
         if locks and claims:
             # a claim that was refused, for it needs locks, then one with them; then let go
-            self._add({Call.QUERY: 4 * locks * claims, Call.TRANSACT: (1 + locks) * claims})
+            self._add({Call.QUERY: 4 * locks * claims, Call.TRANSACT: claims})
+            self._add({Call.DELETE_ITEM: locks * claims})
             self.read_units += 4 * locks * claims
-            self.write_units += _IN_TRANSACTION * (self._size + 2 * locks) * claims
+            self.write_units += (_IN_TRANSACTION * (self._size + locks) + locks) * claims
 
     def ended(self, usage: Usage) -> None:
         """What follows from the end: the status message goes out, the job's own is deleted."""

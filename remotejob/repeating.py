@@ -18,6 +18,7 @@ from remotejob.hooks import Event
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation
 from remotejob.sending import send_for
+from remotejob.submission import check_kept
 
 
 def successor(record: JobRecord, installation: Installation) -> JobRecord | None:
@@ -40,8 +41,9 @@ def rerun(
 ) -> JobRecord:
     """Make a new job like one that completed; it repeats only as asked for here.
 
-    Raises: JobNotFound; CommandRefused, unless it is completed; InvalidData; FileNotFoundError,
-    when its data was too long for the record and is kept no longer.
+    Raises: JobNotFound; CommandRefused, unless it is completed; InvalidData, also when it has a
+    file that is kept no longer than `wait`; FileNotFoundError, when its data was too long for the
+    record and is kept no longer.
     Source: job-collection, `job.rerun`.
     """
     record = installation.store.get(job_id)
@@ -53,7 +55,10 @@ def rerun(
     if repeat is not None:
         schedules.check(repeat)
     due = from_ms(installation.clock.now_ms()) + wait
-    again = _with_data(_again(record, repeat, due, installation), installation)
+    again = _again(record, repeat, due, installation)
+    if again.input_json is not None or again.data_ref is not None:
+        check_kept(again, repeat, installation)
+    again = _with_data(again, installation)
     installation.store.put_new(again)
     installation.hooks.tell(Event.CREATED, again, installation)
     send_for([again], installation)

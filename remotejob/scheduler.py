@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 PERIOD: Final = timedelta(minutes=1)
 
 _RAREST_LOOK: Final = timedelta(hours=6)
+_RAREST_RECHECK: Final = timedelta(hours=1)
 
 _READ_AT_A_TIME: Final = 100
 """Source: Amazon DynamoDB, BatchGetItem."""
@@ -54,11 +55,12 @@ def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter
     moved are still due.
     """
     now = installation.clock.now_ms()
+    # those that wait last: there may be very many of them, and the time may not be enough
     work = [
-        (Attention.WAITING, now + span_ms(PERIOD), _send_waiting),
-        (Attention.RUNNING, now, _rescue_running),
         # whoever ended the job is carrying out what it owes at this moment
         (Attention.OWED, now - span_ms(GRACE), _pay_owed),
+        (Attention.RUNNING, now, _rescue_running),
+        (Attention.WAITING, now + span_ms(PERIOD), _send_waiting),
     ]
     counts: Counter[str] = Counter()
     with ThreadPoolExecutor(SHARDS, thread_name_prefix="scheduler") as pool:
@@ -136,8 +138,10 @@ def _send_waiting(records: list[JobRecord], installation: Installation) -> Count
 
 def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
     """Look at what a job waits for besides its time: whoever should have told it may have died."""
-    # moved first: what is found below marks the job anew
-    _move_mark(record, now + span_ms(RECHECK), installation)
+    # moved first: what is found below marks the job anew; and ever more rarely, for who waits an
+    # hour for a long job costs an index write each time
+    waited = min(max(now - record.updated_ms, span_ms(RECHECK)), span_ms(_RAREST_RECHECK))
+    _move_mark(record, now + waited, installation)
     try:
         if record.blocked:
             carry_out(recheck(record, installation), installation)

@@ -24,6 +24,7 @@ _EVERY_DAY: Final = re.compile(
     r"(?: at ([01]?[0-9]|2[0-3]):([0-5][0-9]))?",
     re.IGNORECASE,
 )
+_WRONG_TIME: Final = re.compile(r"(every \w+) at ([0-9]+:[0-9]+)", re.IGNORECASE)
 _DAYS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "day": "*",
@@ -124,6 +125,11 @@ def _as_cron(schedule: str) -> str:
         return cron.format(number)
     if found := _EVERY_DAY.fullmatch(text):
         return f"{int(found[3] or 0)} {int(found[2] or 0)} * * {_DAYS[found[1].lower()]}"
+    if (found := _WRONG_TIME.fullmatch(text)) and _EVERY_DAY.fullmatch(found[1]):
+        return _refuse(
+            schedule,
+            f"{found[2]} is no time of a day: hours go from 0 to 23, minutes from 00 to 59",
+        )
     return _refuse(schedule, "every what is not understood")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
@@ -13,6 +14,8 @@ from remotejob.domain.states import State
 from remotejob.envelope import Pending, pending_address
 from remotejob.hooks import Event
 from remotejob.ports import Address, Installation, Outgoing
+
+log = logging.getLogger(__name__)
 
 
 def send_for(records: Sequence[JobRecord], installation: Installation) -> None:
@@ -28,6 +31,11 @@ def send_for(records: Sequence[JobRecord], installation: Installation) -> None:
     for record in records:
         if record.blocked or record.parked:
             # whoever lets it go on sends for it
+            continue
+        if record.queue not in installation.queues:
+            # a job that others let go on may be of a queue that is no longer deployed: the
+            # scheduler sends for it once that is back
+            log.warning("queue %r is not deployed", record.queue, extra={"job": record.id})
             continue
         delay = timedelta(milliseconds=max(0, (record.due_ms or 0) - now))
         if delay <= installation.messages.capabilities.max_delay:
@@ -46,17 +54,29 @@ def send_and_look(record: JobRecord, installation: Installation) -> JobRecord:
 
     Raises: QueueUnavailable; the mark stays, and the scheduler sends.
     """
-    send_for([record], installation)
-    if record.attention is None:
-        return record
+    (looked_at,) = send_and_look_at_all([record], installation)
+    return looked_at
+
+
+def send_and_look_at_all(
+    records: Sequence[JobRecord], installation: Installation
+) -> list[JobRecord]:
+    """Send for jobs in as few requests as they fit, and then move their marks.
+
+    Raises: QueueUnavailable; the marks stay, and the scheduler sends.
+    """
+    send_for(records, installation)
     now = installation.clock.now_ms()
-    look = first_look(
-        record.due_ms or now,
-        now_ms=now,
-        max_delay=installation.messages.capabilities.max_delay,
-    )
-    outcome = installation.store.update(changes.move_mark(record, to_ms=look))
-    return outcome.record or record
+    max_delay = installation.messages.capabilities.max_delay
+    looked_at: list[JobRecord] = []
+    for record in records:
+        if record.attention is None or record.queue not in installation.queues:
+            looked_at.append(record)
+            continue
+        look = first_look(record.due_ms or now, now_ms=now, max_delay=max_delay)
+        outcome = installation.store.update(changes.move_mark(record, to_ms=look))
+        looked_at.append(outcome.record or record)
+    return looked_at
 
 
 def send_if_free(record: JobRecord | None, installation: Installation) -> None:

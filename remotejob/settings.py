@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -133,45 +133,60 @@ def load(path: Path | str = DEFAULT_FILE) -> Settings:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise SettingsError(f"{path}: no such file; name it, or start in its folder") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise SettingsError(f"{path}: not TOML: {problem}") from None
     try:
-        return parse(document)
+        return parse(_document(content))
     except SettingsError as problem:
         raise SettingsError(f"{path}: {problem}") from None
 
 
+def _document(content: bytes) -> dict[str, Any]:
+    """Raises: SettingsError, with the line and the column."""
+    try:
+        return tomllib.loads(content.decode())
+    except UnicodeDecodeError as problem:
+        where = _place(content[: problem.start])
+        raise SettingsError(f"not UTF-8 ({where}); save it so") from None
+    except tomllib.TOMLDecodeError as problem:
+        # the parser says both, but where the file breaks off
+        said = str(problem).replace("at end of document", f"{_place(content)}, where it ends")
+        raise SettingsError(f"not TOML: {said}") from None
+
+
+def _place(before: bytes) -> str:
+    line = before.rpartition(b"\n")[2]
+    return f"at line {before.count(10) + 1}, column {len(line.decode()) + 1}"
+
+
 def parse(document: Mapping[str, Any]) -> Settings:
     """Settings from a parsed document. Raises: SettingsError."""
-    top = _Table(document, where="the file")
-    system = _system(top.table("system", default={}))
+    top = _Table(document, where="the file", of=Settings)
+    system = _system(
+        _Table(top.value("system", dict, default={}), where="[system]", of=SystemSettings)
+    )
     queues = {
-        name: _queue(name, _Table(value, where=f"[queues.{name}]"))
+        name: _queue(name, _Table(value, where=f"[queues.{name}]", of=QueueSettings))
         for name, value in top.value("queues", dict, default={}).items()
     }
     if not queues:
         raise SettingsError("there is no queue; add a table such as [queues.default] with `tasks`")
     routes = tuple(
-        _route(_Table(value, where=f"[[routes]] number {number}"), queues)
+        _route(_Table(value, where=f"[[routes]] number {number}", of=Route), queues)
         for number, value in enumerate(top.value("routes", list, default=[]), start=1)
     )
-    top.refuse_unknown()
     return Settings(system=system, queues=MappingProxyType(queues), routes=routes)
 
 
 def _system(table: _Table) -> SystemSettings:
     default = SystemSettings()
-    settings = SystemSettings(
+    return SystemSettings(
         name=table.name("name", NAME, default=default.name),
         stage=Stage(table.choice("stage", [*Stage], default=default.stage)),
         lease_seconds=table.whole("lease_seconds", 3, 3600, default=default.lease_seconds),
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
     )
-    table.refuse_unknown()
-    return settings
 
 
 def _queue(name: str, table: _Table) -> QueueSettings:
@@ -192,7 +207,7 @@ def _queue(name: str, table: _Table) -> QueueSettings:
     if memory not in FARGATE_MEMORY_MIB[cpu]:
         offered = ", ".join(map(str, FARGATE_MEMORY_MIB[cpu]))
         table.fail("memory_mib", memory, f"with cpu = {cpu} Fargate offers {offered}")
-    settings = QueueSettings(
+    return QueueSettings(
         tasks=tasks,
         concurrency=table.whole("concurrency", 1, 1000, default=4),
         processes=table.whole("processes", 0, 100, default=0),
@@ -204,8 +219,6 @@ def _queue(name: str, table: _Table) -> QueueSettings:
         order=Order(table.choice("order", [*Order], default=Order.WEIGHTED)),
         tenant_limit=table.whole_or_none("tenant_limit", 1, 50),
     )
-    table.refuse_unknown()
-    return settings
 
 
 def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
@@ -224,7 +237,7 @@ def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
     suffixes = tuple(table.strings("suffixes", default=[]))
     if "" in suffixes:
         table.fail("suffixes", list(suffixes), "leave the key out to take any suffix")
-    route = Route(
+    return Route(
         task=task,
         queue=queue,
         prefix=prefix,
@@ -232,8 +245,6 @@ def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
         priority=_priority(table),
         data=MappingProxyType(_route_data(table)),
     )
-    table.refuse_unknown()
-    return route
 
 
 def _route_data(table: _Table) -> dict[str, Any]:
@@ -259,20 +270,20 @@ def _priority(table: _Table) -> int:
 
 
 class _Table:
-    """One TOML table being read: each getter takes a key, what is left over is refused."""
+    """One TOML table being read: its keys are the fields of what it is read into."""
 
-    def __init__(self, values: Any, *, where: str) -> None:
+    def __init__(self, values: Any, *, where: str, of: type) -> None:
         if not isinstance(values, Mapping):
             raise SettingsError(f"{where} is {values!r}: it must be a table")
         self._values = values
         self._where = where
-        self._asked: set[str] = set()
+        # before any key is missed: a mistyped key is the reason why another one is missing
+        self._refuse_unknown(sorted(one.name for one in fields(of)))
 
     def fail(self, key: str, value: object, remedy: str) -> NoReturn:
         raise SettingsError(f"{self._where}: {key} = {value!r}: {remedy}")
 
     def value(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        self._asked.add(key)
         if key not in self._values:
             if default is None:
                 raise SettingsError(f"{self._where}: {key} is missing; add it")
@@ -282,9 +293,6 @@ class _Table:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             self.fail(key, value, f"it must be {' or '.join(_KIND[k] for k in kinds)}")
         return value
-
-    def table(self, key: str, default: Any) -> _Table:
-        return _Table(self.value(key, dict, default=default), where=f"[{key}]")
 
     def strings(self, key: str, default: list[str] | None = None) -> list[str]:
         values: list[str] = self.value(key, list, default=default)
@@ -313,16 +321,16 @@ class _Table:
 
     def whole_or_none(self, key: str, least: int, most: int) -> int | None:
         """None where the key is left out."""
-        self._asked.add(key)
         return self.whole(key, least, most, default=least) if key in self._values else None
 
-    def refuse_unknown(self) -> None:
+    def _refuse_unknown(self, known: Sequence[str]) -> None:
         for key in self._values:
-            if key not in self._asked:
-                close = difflib.get_close_matches(key, self._asked, n=1)
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
-                known = ", ".join(sorted(self._asked))
-                raise SettingsError(f"{self._where}: unknown key {key!r}{hint} (known: {known})")
+                raise SettingsError(
+                    f"{self._where}: unknown key {key!r}{hint} (known: {', '.join(known)})"
+                )
 
 
 _KIND = {str: "a string", int: "a whole number", dict: "a table", list: "a list"}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remotejob import payloads
+from remotejob.destinations import destination
 from remotejob.domain.errors import (
     InvalidBody,
     InvalidData,
@@ -59,10 +60,11 @@ class StoredFile:
         return files.open(files.bucket(self.area), self.key)
 
     def download(self, path: Path | str) -> Path:
-        """Copy it to a file, or into a folder under its own name. Returns the file's path."""
-        path = Path(path)
-        if path.is_dir():
-            path = path / _file_name(self.metadata, self.key)
+        """Copy it to a file, or into a folder under its own name. Returns the file's path.
+
+        A folder is one that is there, or text that ends in a slash, which is made if it is not.
+        """
+        path = destination(path, _file_name(self.metadata, self.key))
         files = self.installation.files
         files.download(files.bucket(self.area), self.key, path)
         return path
@@ -129,6 +131,7 @@ def trigger(
     if queue_name != _PENDING:
         raise InvalidName(f"queue name {queue_name!r}: jobs are put into {_PENDING!r}")
     task = _task(task, queue)
+    _check_key(key)
     stored = installation.files.describe(Area.INPUT, key)
     data = {name: value for name, value in stored.metadata.items() if name != _FILENAME}
     now = installation.clock.now_ms()
@@ -158,6 +161,7 @@ def trigger(
 def retrieve(direction: Area | str, key: str, installation: Installation) -> StoredFile:
     """What is known of a file. Raises: InvalidName; FileNotFoundError."""
     area = area_of(direction)
+    _check_key(key)
     stored = installation.files.describe(area, key)
     return StoredFile(
         area=area,
@@ -170,7 +174,23 @@ def retrieve(direction: Area | str, key: str, installation: Installation) -> Sto
     )
 
 
+def open_stored(direction: Area | str, key: str, installation: Installation) -> BinaryIO:
+    """A stream of a file. Raises: InvalidName; FileNotFoundError."""
+    area = area_of(direction)
+    _check_key(key)
+    return installation.files.open(installation.files.bucket(area), key)
+
+
+def remove(direction: Area | str, key: str, installation: Installation) -> None:
+    """Remove a file. Raises: InvalidName."""
+    area = area_of(direction)
+    _check_key(key)
+    installation.files.delete(area, [key])
+
+
 def _check_key(key: str) -> None:
+    if not isinstance(key, str):
+        raise InvalidName(f"key {key!r}: a key is text, such as `store` returns")
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
@@ -221,8 +241,7 @@ def _opened(body: object) -> Iterator[bytes | BinaryIO]:
         path = Path(body)
         if not path.is_file():
             raise InvalidBody(
-                f"body {str(body)[:80]!r} is not a file; give the path of one, or the content as "
-                "bytes"
+                f"body {str(body)!r} is not a file; give the path of one, or the content as bytes"
             )
         with path.open("rb") as file:
             yield file

@@ -6,7 +6,7 @@ import io
 import mimetypes
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -17,12 +17,13 @@ from remotejob.domain.errors import InvalidBody, InvalidData, UnknownTask
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.naming import check_file_name, check_resource, check_tenant
+from remotejob.domain.priority import Priority
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
-from remotejob.domain.times import from_ms, span_ms, to_ms
+from remotejob.domain.times import check_moment, check_timedelta, from_ms, span_ms, to_ms
 from remotejob.idempotency import check_idempotency
 from remotejob.job_view import JobView
 from remotejob.ports import Installation, QueueDescription
@@ -38,11 +39,12 @@ _LARGEST_BODY: Final = 5 * 1024**4
 _LARGEST_PRIORITY: Final = 1_000_000
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Submission:
-    """One job to be made."""
+    """One job to be made: `Submission("thumbnail", body="cat.jpg")`."""
 
     task: str
+    _: KW_ONLY
     data: Any = None
     """Anything JSON can write."""
     body: Body | None = None
@@ -53,6 +55,7 @@ class Submission:
     retry: Retry | None = None
     """Default: the task's own policy."""
     priority: int = 0
+    """A `Priority`, or any whole number; smaller is sooner."""
     delay: timedelta | None = None
     after: datetime | None = None
     """Not before this time. Not together with `delay`."""
@@ -96,10 +99,14 @@ def check(
 
     Raises: InvalidInput.
     """
+    if not isinstance(submission, Submission):
+        raise InvalidData(
+            f"{submission!r} is no Submission; write Submission({queue.tasks[0]!r}, data=...)"
+        )
     if submission.task not in queue.tasks:
         raise UnknownTask(submission.task, known=queue.tasks, queue=queue.name)
     _check_types(submission)
-    _check_names(submission)
+    _check_names(submission, installation)
     data = submission.data
     text = None if data is None else payloads.encode(data, what="data")
     inline = text is None or payloads.fits_inline(text)
@@ -126,7 +133,7 @@ def check(
     )
     record = _delayed(record, submission, installation)
     if submission.body is not None or submission.input is not None or not inline:
-        _check_kept(record, submission.repeat, installation)
+        check_kept(record, submission.repeat, installation)
     return Checked(
         submission=submission,
         record=record,
@@ -144,22 +151,37 @@ def _check_types(submission: Submission) -> None:
     """What Python does not check, and a store would find out too late."""
     priority, delay, after = submission.priority, submission.delay, submission.after
     if not isinstance(priority, int) or isinstance(priority, bool):
-        raise InvalidData(f"priority={priority!r}: use a Priority, or a whole number")
+        named = ", ".join(f"Priority.{one.name}" for one in Priority)
+        raise InvalidData(f"priority={priority!r}: use one of {named}, or a whole number")
     if abs(priority) > _LARGEST_PRIORITY:
         raise InvalidData(f"priority={priority!r}: between -{_LARGEST_PRIORITY} and as much")
-    if delay is not None and not isinstance(delay, timedelta):
-        raise InvalidData(f"delay={delay!r}: use a timedelta, such as timedelta(seconds=5)")
-    if after is not None and not isinstance(after, datetime):
-        raise InvalidData(f"after={after!r}: use a datetime with a time zone")
+    if delay is not None:
+        check_timedelta("delay", delay)
+    if after is not None:
+        check_moment("after", after)
     if submission.retry is not None and not isinstance(submission.retry, Retry):
         raise InvalidData(f"retry={submission.retry!r}: use Retry, such as Retry(max_attempts=3)")
-    if isinstance(submission.depends, str | JobView):
-        raise InvalidData(f"depends={submission.depends!r}: give a list of jobs")
+    if submission.repeat is not None and not isinstance(submission.repeat, Repeat):
+        raise InvalidData(
+            f"repeat={submission.repeat!r}: use Repeat, such as "
+            "Repeat(schedule='every day at 09:30')"
+        )
+    _check_depends(submission.depends)
     if submission.body is not None and submission.input is not None:
         raise InvalidData("body and input are both given; give the one you mean")
 
 
-def _check_names(submission: Submission) -> None:
+def _check_depends(depends: object) -> None:
+    if isinstance(depends, str | JobView):
+        raise InvalidData(f"depends={depends!r}: give a list, [job]")
+    if not isinstance(depends, Sequence):
+        raise InvalidData(f"depends={depends!r}: give a list of jobs, or of their ids")
+    for one in depends:
+        if not isinstance(one, str | JobView):
+            raise InvalidData(f"depends has {one!r} in it: give jobs, or their ids")
+
+
+def _check_names(submission: Submission, installation: Installation) -> None:
     if submission.resource is not None:
         check_resource(submission.resource)
     if submission.tenant is not None:
@@ -167,7 +189,11 @@ def _check_names(submission: Submission) -> None:
     if submission.repeat is not None:
         check_repeat(submission.repeat)
     if submission.idempotency_key is not None:
-        check_idempotency(submission.idempotency_key, submission.idempotency_window)
+        check_idempotency(
+            submission.idempotency_key,
+            submission.idempotency_window,
+            retention=installation.retention,
+        )
 
 
 def _delayed(record: JobRecord, submission: Submission, installation: Installation) -> JobRecord:
@@ -175,8 +201,6 @@ def _delayed(record: JobRecord, submission: Submission, installation: Installati
         raise InvalidData("delay and after are both given; give the one you mean")
     now = record.created_ms
     if submission.after is not None:
-        if submission.after.tzinfo is None:
-            raise InvalidData(f"after={submission.after!r}: give it a time zone")
         due = to_ms(submission.after)
     else:
         due = now + span_ms(submission.delay or timedelta(0))
@@ -197,8 +221,11 @@ def _delayed(record: JobRecord, submission: Submission, installation: Installati
     )
 
 
-def _check_kept(record: JobRecord, repeat: Repeat | None, installation: Installation) -> None:
-    """A job that has something in S3 must become due, for the last time, while it is kept."""
+def check_kept(record: JobRecord, repeat: Repeat | None, installation: Installation) -> None:
+    """A job that has something in S3 must become due, for the last time, while it is kept.
+
+    Raises: InvalidData.
+    """
     latest_ms = installation.clock.now_ms() + span_ms(installation.retention)
     kept = f"inputs are kept for {installation.retention.days} days"
     if record.due_ms is not None and record.due_ms > latest_ms:

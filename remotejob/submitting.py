@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from remotejob import payloads
-from remotejob.depending import store_dependent
+from remotejob.depending import not_ended, store_dependent
 from remotejob.domain.errors import (
     AccessProblem,
     InvalidBody,
@@ -24,6 +24,7 @@ from remotejob.domain.errors import (
 )
 from remotejob.domain.items import put_record
 from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.states import State
 from remotejob.hooks import Event
 from remotejob.idempotency import job_under, take_key
 from remotejob.names import INPUT_PREFIX_SUBMITTED
@@ -55,7 +56,7 @@ def submit(
         # else it was there before, under the same key
         installation.hooks.tell(Event.CREATED, record, installation)
     try:
-        send_for([record], installation)
+        send_for(_unclaimed([record]), installation)
     except Exception as problem:
         raise QueueUnavailable(
             f"job {record.id} is stored and its message was not taken ({problem}); do not submit "
@@ -113,7 +114,7 @@ def submit_page(
         if made[number].id == page[number].record.id:
             installation.hooks.tell(Event.CREATED, made[number], installation)
     try:
-        send_for(fresh, installation)
+        send_for(_unclaimed(fresh), installation)
     except Exception as problem:  # noqa: BLE001 (they are stored: the sweep will send for them)
         cause = cause or problem
     return made, cause
@@ -138,7 +139,18 @@ def _store_page(
         found = {number: one for number, one in records.items() if one.id in there}
         return {**made, **found}, problem
     kept = {number: one for number, one in records.items() if one.id not in unstored}
-    return {**made, **kept}, None
+    cause = None
+    if unstored:
+        cause = StoreUnavailable(
+            f"the table left out {len(unstored)} of {len(records)} records each time it was asked; "
+            "try again later"
+        )
+    return {**made, **kept}, cause
+
+
+def _unclaimed(records: Sequence[JobRecord]) -> list[JobRecord]:
+    """Without those that were there before, under the same key, and have begun or ended."""
+    return [record for record in records if record.state in (State.READY, State.WAITING)]
 
 
 def _by_itself(checked: Checked) -> bool:
@@ -160,6 +172,9 @@ def _store_by_itself(checked: Checked, installation: Installation) -> JobRecord:
             if there is not None:
                 return there
         if record is None:
+            if checked.body is not None or checked.data_text is not None:
+                # before a file is sent that nobody would work on
+                not_ended(checked.depends, installation)
             record = _store_files(checked, installation)
         if key is not None:
             step = take_key(

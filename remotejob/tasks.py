@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from remotejob.domain.errors import InvalidName, SettingsError
 from remotejob.domain.retry import NO_RETRY, Retry
+from remotejob.domain.times import check_timedelta
 from remotejob.settings import TASK_NAME
 
 if TYPE_CHECKING:
@@ -53,14 +54,19 @@ class Registry(Mapping[str, Task]):
     ) -> Callable[[Function], Function]:
         """Register the decorated function, which takes a `RunningJob` and returns the result.
 
-        Raises: InvalidName, when the name is taken or cannot be one.
+        Raises: InvalidName, when the name is taken or cannot be one; InvalidData, when a span is
+        none.
         """
+        if not isinstance(name, str):
+            raise InvalidName(f'task {name!r} has no name; write @task("{_name_for(name)}")')
         if not TASK_NAME.fullmatch(name):
             raise InvalidName(
                 f"task name {name!r}: use letters, digits, dots, dashes and underscores, to 64"
             )
-        if timeout is not None and timeout <= timedelta(0):
+        if timeout is not None and check_timedelta("timeout", timeout) <= timedelta(0):
             raise InvalidName(f"task {name!r}: timeout={timeout!r} leaves it no time")
+        if lease is not None:
+            check_timedelta("lease", lease)
         if lease is not None and not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
             raise InvalidName(
                 f"task {name!r}: lease={lease!r}: between {_SHORTEST_LEASE.seconds} seconds and "
@@ -101,6 +107,11 @@ class Registry(Mapping[str, Task]):
 
     def __len__(self) -> int:
         return len(self._tasks)
+
+
+def _name_for(given: object) -> str:
+    """What a function that was decorated without brackets might be called."""
+    return getattr(given, "__name__", "").strip("_<>") or "name"
 
 
 registry: Final = Registry()

@@ -218,9 +218,10 @@ def _locked(
     else:
         code = Why.TENANT
         what = f"{_count(limit.slots, 'place')} of tenant {record.tenant!r}"
+    before = _count(ahead, "job") if ahead else "nothing"
     return Reason(
         code=code,
-        text=f"it waits for the {what}, held by {named}; {_count(ahead, 'job')} before it",
+        text=f"it waits for the {what}, held by {named}; {before} before it",
         details={"holders": begun, "ahead": ahead},
     )
 

@@ -145,8 +145,9 @@ class Batch:
 
         When all have ended again, `on_complete` runs again: another job, if it ran before.
 
-        Raises: BatchUnfinished, unless all its jobs were made; StillRunning, when a cancelled run
-        winds down, after the others were restarted; BatchNotFound.
+        Raises: BatchUnfinished, unless all its jobs were made; BatchNotFound; after the others were
+        restarted, StillRunning, when a cancelled run winds down, and StoreUnavailable, saying how
+        many were not restarted.
         """
         retry_batch(self.id, self._installation, retry=retry)
         return self.refresh()

@@ -20,6 +20,7 @@ from remotejob.domain.errors import (
     CommandRefused,
     JobNotFound,
     RemoteJobError,
+    StoreUnavailable,
 )
 from remotejob.domain.items import text
 from remotejob.domain.record import JobRecord
@@ -105,26 +106,44 @@ def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
 def retry_batch(batch_id: str, installation: Installation, *, retry: Retry | None = None) -> int:
     """Restart the children that failed or were cancelled; how many.
 
-    Raises: BatchNotFound; BatchUnfinished, when not all its children were made; StillRunning, or
-    whatever else kept some from being restarted, after the others.
+    Raises: BatchNotFound; BatchUnfinished, when not all its children were made; StoreUnavailable,
+    naming how many were not restarted; StillRunning, or whatever else kept some from being
+    restarted, after the others.
+    Source: Amazon DynamoDB, TransactWriteItems, on transactions that conflict.
     """
     batch = found_batch(batch_id, installation)
     if not batch.sealed:
         raise BatchUnfinished(batch_id, made=batch.total, why="it cannot be retried so")
 
-    def restart(record: JobRecord) -> None:
+    def restart(job_id: str) -> None:
         try:
-            managing.restart(record.id, installation, retry=retry)
+            managing.restart(job_id, installation, retry=retry)
         except (CommandRefused, JobNotFound):
             # somebody else restarted it, or took it away
             return
-        restarted.append(record.id)
+        except StoreUnavailable as problem:
+            crowded_out[job_id] = problem
+            return
+        restarted.append(job_id)
 
     restarted: list[str] = []
-    ended = children(batch_id, installation, states=frozenset({State.FAILED, State.CANCELLED}))
+    crowded_out: dict[str, StoreUnavailable] = {}
+    states = frozenset({State.FAILED, State.CANCELLED})
+    ended = (record.id for record in children(batch_id, installation, states=states))
     # the first by itself: if the batch needs another follower, it is made once, and not tried for
     # by many at a time
     problems = _each(islice(ended, 1), restart) + _each(ended, restart)
+    # all restarts touch the batch's follower and its counters, where those made at a time get into
+    # each other's way: now there is nobody else
+    again, crowded_out = crowded_out, {}
+    for job_id in again:
+        problems += _each([job_id], restart)
+    if crowded_out:
+        last = list(crowded_out.values())[-1]
+        raise StoreUnavailable(
+            f"{len(crowded_out) + len(problems)} jobs of batch {batch_id} were not restarted, and "
+            f"{len(restarted)} were: {last}; retry the batch again"
+        ) from last
     _raise_first(problems)
     return len(restarted)
 

@@ -28,7 +28,8 @@ def reader_of(name: str) -> Callable[[BinaryIO], Rows]:
     if reader is None:
         raise InvalidData(
             f"source {name!r}: a manifest's name ends in {', '.join(_READERS)}; to make a job of "
-            "each object under a prefix, end it with a slash: 's3://bucket/prefix/'"
+            "each object under a prefix of the input bucket, give 's3://bucket/prefix/', with the "
+            "slash"
         )
     return reader
 
@@ -80,6 +81,12 @@ def csv_rows(stream: BinaryIO) -> Rows:
 
 
 def _header(row: Sequence[str], number: int) -> Sequence[str]:
+    mark = next((mark for mark in (";", "\t") if mark in row[0]), None) if len(row) == 1 else None
+    if mark is not None:
+        raise InvalidData(
+            f"line {number}: the first row has one field, {row[0]!r}, with {mark!r} in it; fields "
+            "are parted by commas: save the file so"
+        )
     if "" in row or len(set(row)) != len(row):
         raise InvalidData(
             f"line {number}: the first row names the fields, each once, and not {', '.join(row)!r}"

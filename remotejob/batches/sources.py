@@ -98,7 +98,7 @@ def recognised(source: Source, each: Each, installation: Installation) -> Readin
     if isinstance(source, str) and source.startswith(_S3):
         return _in_s3(source, each, installation)
     if isinstance(source, str | Path):
-        return _on_disk(Path(source), each)
+        return _on_disk(Path(source), each, installation)
     if isinstance(source, bytes | Mapping | Submission) or not isinstance(source, Iterable):
         raise InvalidData(
             f"source={source!r}: give 's3://bucket/prefix/', a manifest's path, or a list of data"
@@ -124,8 +124,13 @@ def _check_shared(each: Each) -> None:
         raise InvalidData(f"data={each.data!r}: what all children have is a dict")
 
 
-def _on_disk(path: Path, each: Each) -> Reading:
-    reader = reader_of(path.name)
+def _on_disk(path: Path, each: Each, installation: Installation) -> Reading:
+    if path.is_dir():
+        raise InvalidBody(
+            f"source {str(path)!r} is a folder of this machine, which workers cannot read; copy it "
+            f"to the bucket, and map it there: {_copying(str(path), installation, path.name)}"
+        )
+    reader = reader_of(str(path))
     if not path.is_file():
         raise InvalidBody(f"source {str(path)!r}: no such file; check the path")
     return _manifest(reader, lambda: path.open("rb"), path.name, each)
@@ -165,11 +170,10 @@ def _in_s3(address: str, each: Each, installation: Installation) -> Reading:
         if own.get(bucket) is not Area.INPUT:
             raise InvalidName(
                 f"bucket {bucket!r}: workers may read {files.bucket(Area.INPUT)!r} alone; copy the "
-                f"files there, such as with: aws s3 sync {address} "
-                f"{_S3}{files.bucket(Area.INPUT)}/{INPUT_PREFIX_SUBMITTED}stored/{key}"
+                f"files there, such as with: {_copying(address, installation, key)}"
             )
         return Reading(read=lambda: _under(key, each, installation), rereadable=False)
-    reader = reader_of(key)
+    reader = reader_of(address)
     if bucket not in own:
         raise InvalidName(
             f"bucket {bucket!r} is none of this system's, {' and '.join(sorted(own))}; copy the "
@@ -227,3 +231,10 @@ def _file_name(key: str) -> str:
         return check_file_name(key.rpartition("/")[2])
     except InvalidName:
         return _UNNAMED
+
+
+def _copying(source: str, installation: Installation, key: str) -> str:
+    """How to bring a folder to where `map` can read it, and no upload makes jobs of it."""
+    bucket = installation.files.bucket(Area.INPUT)
+    prefix = f"{INPUT_PREFIX_SUBMITTED}stored/{key.strip('/')}"
+    return f"aws s3 sync {source} {_S3}{bucket}/{prefix.rstrip('/')}/"

@@ -14,21 +14,24 @@ from remotejob.cli.common import (
     YEAR,
     AsJson,
     JobId,
+    RetryWait,
     System,
     Timeout,
     err,
+    note,
     out,
+    retry_of,
     show_job,
     show_jobs,
 )
 from remotejob.cli.exits import Exit, explain
 from remotejob.cli.local import local
 from remotejob.cli.values import data_of
+from remotejob.cli.waiting import wait_for_job
 from remotejob.client import RemoteJob
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.priority import Priority, priority_named
 from remotejob.domain.repeat import Repeat
-from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.job import Job
 from remotejob.submission import Body
@@ -59,7 +62,7 @@ def submit(
     retries: Annotated[
         int | None, typer.Option(min=0, help="Runs after the first; default the task's own.")
     ] = None,
-    retry_wait: Annotated[float, typer.Option(min=0, max=YEAR, help="Seconds between runs.")] = 300,
+    retry_wait: RetryWait = None,
     priority: Annotated[
         str, typer.Option(help="low, normal, medium, high, critical, or a whole number.")
     ] = "normal",
@@ -81,7 +84,9 @@ def submit(
     repeats: Annotated[
         int | None, typer.Option(min=0, help="Repeats after the first run; default for ever.")
     ] = None,
-    time_zone: Annotated[str, typer.Option(help="Of --repeat, such as Europe/Berlin.")] = "UTC",
+    time_zone: Annotated[
+        str | None, typer.Option(help="Of --repeat, such as Europe/Berlin; default UTC.")
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: within a day it makes one job.")
     ] = None,
@@ -90,9 +95,8 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Make a job, and print its id."""
-    retry = None
-    if retries is not None:
-        retry = Retry(max_attempts=retries + 1, wait=timedelta(seconds=retry_wait))
+    retry = retry_of(retries, retry_wait)
+    repetition = _repeat(repeat, repeats, time_zone)
     parsed = data_of(data)
     job = (
         RemoteJob.connect(system)
@@ -108,12 +112,13 @@ def submit(
             depends=depends or (),
             resource=resource,
             tenant=tenant,
-            repeat=_repeat(repeat, repeats, time_zone),
+            repeat=repetition,
             idempotency_key=key,
         )
     )
     if wait:
-        _finish(job.wait(), as_json=as_json)
+        note(job.id)
+        _finish(wait_for_job(job, None), as_json=as_json)
     elif as_json:
         shown.to_json(out, shown.as_dict(job))
     else:
@@ -121,9 +126,20 @@ def submit(
 
 
 @app.command()
-def show(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+def show(
+    job_id: JobId,
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Only where its last failed run went wrong.")
+    ] = False,
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
     """Show everything about a job."""
-    show_job(RemoteJob.connect(system).job(job_id), as_json=as_json)
+    job = RemoteJob.connect(system).job(job_id)
+    if traceback:
+        _show_traceback(job, as_json=as_json)
+    else:
+        show_job(job, as_json=as_json)
 
 
 @app.command()
@@ -163,7 +179,7 @@ def wait(
 ) -> None:
     """Wait until a job has ended, and show it. Exit code 1 if it failed or was cancelled."""
     job = RemoteJob.connect(system).job(job_id)
-    _finish(job.wait(timeout), as_json=as_json)
+    _finish(wait_for_job(job, timeout), as_json=as_json)
 
 
 @app.command()
@@ -217,12 +233,24 @@ def _finish(job: Job, *, as_json: bool) -> None:
         raise typer.Exit(Exit.JOB_FAILED)
 
 
-def _repeat(schedule: str | None, times: int | None, time_zone: str) -> Repeat | None:
+def _show_traceback(job: Job, *, as_json: bool) -> None:
+    """The traceback of the run that failed last; nothing of a run whose worker died."""
+    last = next(reversed(job.tracebacks()), None)
+    if as_json:
+        shown.to_json(out, {"id": job.id, "traceback": last})
+    elif last is None:
+        note(f"job {job.id} has no traceback: none of its runs ended with an error of its task")
+    else:
+        out.print(last.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
+
+
+def _repeat(schedule: str | None, times: int | None, time_zone: str | None) -> Repeat | None:
     if schedule is None:
-        if times is not None:
-            raise InvalidData("--repeats: say when, such as --repeat 'every 15 minutes'")
+        for option, value in (("--repeats", times), ("--time-zone", time_zone)):
+            if value is not None:
+                raise InvalidData(f"{option}: say when, such as --repeat 'every 15 minutes'")
         return None
-    return Repeat(schedule=schedule, times=times, time_zone=time_zone)
+    return Repeat(schedule=schedule, times=times, time_zone=time_zone or "UTC")
 
 
 def _body(file: str | None) -> Body | None:

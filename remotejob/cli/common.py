@@ -2,40 +2,94 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions, RenderableType
 
 from remotejob.cli import shown
+from remotejob.client import NAME_VARIABLE
+from remotejob.domain.errors import InvalidData
+from remotejob.domain.retry import Retry
 from remotejob.job import Job
 
-out: Final = Console()
-err: Final = Console(stderr=True)
+_WIDE: Final = 10_000_000
+
+
+class _Console(Console):
+    """A console as wide as need be where nobody looks: a program's values are not broken."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        size = super().size
+        return size if on_terminal(self) else ConsoleDimensions(_WIDE, size.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+
+def on_terminal(console: Console) -> bool:
+    """Whether people see it; colours asked for by the environment do not make it so."""
+    return console.file.isatty()
+
+
+out: Final = _Console()
+err: Final = _Console(stderr=True)
 
 YEAR: Final = 366 * 24 * 3600
 
 System = Annotated[
-    str, typer.Option("--system", envvar="REMOTEJOB_NAME", help="Name of the deployed system.")
+    str, typer.Option("--system", envvar=NAME_VARIABLE, help="Name of the deployed system.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of the jobs.")]
 Queue = Annotated[str, typer.Option(help="Name of the queue.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait; default for ever.")]
+RetryWait = Annotated[
+    float | None,
+    typer.Option(min=0, max=YEAR, help="With --retries: seconds between runs; default 300."),
+]
+
+
+def retry_of(retries: int | None, wait: float | None) -> Retry | None:
+    """The retry policy of `--retries` and `--retry-wait`. Raises: InvalidData."""
+    if retries is None:
+        if wait is not None:
+            raise InvalidData("--retry-wait: say how often, such as --retries 2")
+        return None
+    return Retry(max_attempts=retries + 1, wait=timedelta(seconds=300 if wait is None else wait))
+
+
+def put(renderable: RenderableType, console: Console = out) -> None:
+    """Print a table or the like; without the blanks that fill its lines, where nobody looks."""
+    if on_terminal(console):
+        console.print(renderable)
+        return
+    with console.capture() as captured:
+        console.print(renderable)
+    console.file.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
+
+
+def note(text: str) -> None:
+    """Say something beside the result: one line on standard error."""
+    err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_job(job: Job, *, as_json: bool) -> None:
     if as_json:
         shown.to_json(out, shown.in_full(job))
     else:
-        out.print(shown.details(job))
+        put(shown.details(job))
 
 
-def show_jobs(jobs: list[Job], *, as_json: bool) -> None:
+def show_jobs(jobs: list[Job], *, as_json: bool, errors: bool = False) -> None:
+    """With `errors`, the last error of a job in the place of its progress."""
     if as_json:
         shown.to_json(out, [shown.as_dict(job) for job in jobs])
     elif jobs:
-        out.print(shown.table(jobs))
+        put(shown.table(jobs, width=out.width, errors=errors))
     else:
         err.print("no jobs")

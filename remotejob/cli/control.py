@@ -13,16 +13,17 @@ from remotejob.cli.common import (
     JobId,
     JobIds,
     Queue,
+    RetryWait,
     System,
     err,
     out,
+    retry_of,
     show_job,
     show_jobs,
 )
 from remotejob.cli.exits import Exit, explain
 from remotejob.client import RemoteJob
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.retry import Retry
 from remotejob.many import Commanded
 
 app: Final = typer.Typer()
@@ -83,7 +84,7 @@ def restart(
     retries: Annotated[
         int | None, typer.Option(min=0, help="Runs after the first; default as before.")
     ] = None,
-    retry_wait: Annotated[float, typer.Option(min=0, max=YEAR, help="Seconds between runs.")] = 300,
+    retry_wait: RetryWait = None,
     dependents: Annotated[
         bool, typer.Option("--dependents", help="Also those that were cancelled with them.")
     ] = False,
@@ -91,9 +92,7 @@ def restart(
     as_json: AsJson = False,
 ) -> None:
     """Run jobs again that failed or were cancelled, after those they depend on."""
-    retry = None
-    if retries is not None:
-        retry = Retry(max_attempts=retries + 1, wait=timedelta(seconds=retry_wait))
+    retry = retry_of(retries, retry_wait)
     connected = RemoteJob.connect(system)
     _report(connected.restart_jobs(jobs, retry=retry, dependents=dependents), as_json=as_json)
 
@@ -116,13 +115,13 @@ def rerun(
 @app.command()
 def remove(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
     """Take away jobs that have ended, with their logs and outputs."""
-    _report(RemoteJob.connect(system).remove_jobs(jobs), as_json=as_json)
+    _report_removed(RemoteJob.connect(system).remove_jobs(jobs), as_json=as_json)
 
 
 @app.command()
 def failed(queue: Queue = "default", system: System = "default", as_json: AsJson = False) -> None:
     """List the failed jobs of a queue."""
-    show_jobs(RemoteJob.connect(system).queue(queue).failed(), as_json=as_json)
+    show_jobs(RemoteJob.connect(system).queue(queue).failed(), as_json=as_json, errors=True)
 
 
 @app.command()
@@ -151,7 +150,7 @@ def delete_failed(
     if bool(jobs) is every:
         raise InvalidData("delete-failed: name the jobs, or say --all")
     chosen = jobs or None
-    _report(RemoteJob.connect(system).queue(queue).delete_failed(chosen), as_json=as_json)
+    _report_removed(RemoteJob.connect(system).queue(queue).delete_failed(chosen), as_json=as_json)
 
 
 def _report(commanded: Commanded, *, as_json: bool) -> None:
@@ -161,6 +160,20 @@ def _report(commanded: Commanded, *, as_json: bool) -> None:
         show_job(jobs[0], as_json=as_json)
     elif jobs or as_json:
         show_jobs(jobs, as_json=as_json)
+    _refuse(commanded)
+
+
+def _report_removed(commanded: Commanded, *, as_json: bool) -> None:
+    """A line for each that is gone: its record would look as if it were still there."""
+    if as_json:
+        _report(commanded, as_json=True)
+        return
+    for job in commanded.done:
+        out.print(f"removed {job.id}", highlight=False)
+    _refuse(commanded)
+
+
+def _refuse(commanded: Commanded) -> None:
     codes: list[Exit] = []
     for refusal in commanded.refused.values():
         code, line = explain(refusal)

@@ -13,12 +13,14 @@ from botocore.exceptions import (
 
 from remotejob.domain.errors import (
     AccessProblem,
+    BatchNotFound,
     CommandRefused,
     InvalidInput,
     JobFailed,
     JobNotFound,
     OutputNotFound,
     RemoteJobError,
+    SettingsError,
     SystemNotFound,
     WaitTimeout,
 )
@@ -31,9 +33,10 @@ class Exit(IntEnum):
     JOB_FAILED = 1
     """A job that was waited for failed or was cancelled."""
     INVALID = 2
-    """The command line, a value on it, or the command in the job's state was refused."""
+    """The command line, a value on it, the settings, or the command in the job's state was
+    refused."""
     NOT_FOUND = 3
-    """No such job, output, or deployed system."""
+    """No such job, batch, output, or deployed system."""
     ACCESS = 4
     """AWS could not be reached, or did not allow it."""
     TIMEOUT = 5
@@ -50,9 +53,15 @@ def explain(error: Exception) -> tuple[Exit, str]:
     Raises: the error itself, when it is none of ours or boto's: a bug is worth its traceback.
     """
     match error:
-        case InvalidInput() | CommandRefused():
+        case InvalidInput() | CommandRefused() | SettingsError():
             return Exit.INVALID, str(error)
-        case JobNotFound() | SystemNotFound() | OutputNotFound() | FileNotFoundError():
+        case (
+            JobNotFound()
+            | BatchNotFound()
+            | SystemNotFound()
+            | OutputNotFound()
+            | FileNotFoundError()
+        ):
             return Exit.NOT_FOUND, str(error)
         case AccessProblem():
             return Exit.ACCESS, str(error)

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import boto3
 import typer
@@ -24,20 +26,28 @@ from rich.text import Text
 
 from remotejob import settings
 from remotejob.cli import shown
+from remotejob.cli.alone import alone_in
+from remotejob.cli.common import err, on_terminal, out, put
 from remotejob.cli.exits import Exit
-from remotejob.client import RemoteJob
+from remotejob.cli.tending import Tended, give_up_on
+from remotejob.client import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import InvalidBody, SettingsError, WaitTimeout
 from remotejob.domain.states import State
 from remotejob.job import Job
+from remotejob.local.errors import ServerFailed
+from remotejob.names import Env
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
 
 _LOOK: Final = 0.2
+_LOOK_AT_WORKERS: Final = 0.5
 _PATIENCE: Final = 120.0
-_LOGS: Final = Path("build/local/logs")
-_ASSEMBLY: Final = Path("build/local/cdk.out")
-_CACHE: Final = Path("build/local/assets")
+_STATE: Final = Path("build/local")
+_LOGS: Final = _STATE / "logs"
+_FUNCTIONS: Final = _STATE / "functions"
+_ASSEMBLY: Final = _STATE / "cdk.out"
+_CACHE: Final = _STATE / "assets"
 
 
 def local(
@@ -58,22 +68,29 @@ def local(
 
     It needs no AWS account, no Docker and no network, and it takes everything down at its end.
     """
-    console = Console(stderr=as_json)
+    console = err if as_json else out
     loaded = settings.load(settings_file)
     files = [] if process is None else _files_in(process)
-    with _interruptible(), _deployed(settings_file, loaded, workers, console) as aws:
+    with (
+        _interruptible(),
+        alone_in(_STATE),
+        _deployed(settings_file, loaded, workers, console) as (aws, tended),
+    ):
+        exported = {**aws.environment(), NAME_VARIABLE: loaded.system.name}
         if process is None:
-            _stay(aws, console, as_json=as_json)
-            return
-        system = _connect(aws, loaded)
-        jobs = _process(aws, system, loaded, files, console)
+            _tell(exported, console, as_json=as_json)
+            _stay(tended)
+        system = _connect(exported)
+        keys = _upload(aws, system.input_bucket, loaded, files)
+        console.print(f"uploaded {len(files)} files to s3://{system.input_bucket}/")
+        jobs = _watch(system, tended, keys, console)
         found = _fetch(jobs, results)
         records = [shown.in_full(job) for job in jobs]
         # the system goes with this command; what its records said stays
         kept = results / "jobs.json"
         kept.write_text(json.dumps(records, indent=2, ensure_ascii=False), encoding="utf-8")
         if as_json:
-            shown.to_json(Console(), records)
+            shown.to_json(out, records)
         else:
             _report(jobs, found, system, kept, console)
 
@@ -81,9 +98,10 @@ def local(
 @contextmanager
 def _deployed(
     settings_file: Path, loaded: settings.Settings, workers: int, console: Console
-) -> Iterator[EmbeddedAws]:
+) -> Iterator[tuple[EmbeddedAws, Tended]]:
     try:
         from remotejob.local.embedded import EmbeddedAws
+        from remotejob.local.workers import tasks
     except ModuleNotFoundError as missing:
         raise SettingsError(
             f"the embedded AWS needs {missing.name}; "
@@ -92,24 +110,36 @@ def _deployed(
     began = time.monotonic()
 
     def say(what: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {what}")
+        console.print(
+            f"[dim]{time.monotonic() - began:5.1f} s[/]  {escape(what)}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
+    say("synthesizing the CDK app; the first time takes longest")
     assembly = synthesize(settings_file, _ASSEMBLY)
-    say("synthesized the CDK app")
-    with EmbeddedAws.for_assembly(assembly, cache=_CACHE) as aws:
-        say(f"started the embedded AWS at {aws.endpoint_url}")
+    for left in (_LOGS, _FUNCTIONS):
+        shutil.rmtree(left, ignore_errors=True)
+    say("starting the embedded AWS")
+    with EmbeddedAws.for_assembly(assembly, state=_STATE, cache=_CACHE) as aws:
+        say(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
         stacks = {resource.stack for resource in deployed.resources}
         say(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         services = [service.physical_id for service in deployed.all("AWS::ECS::Service")]
-        for service in services:
+        found = tasks(deployed, aws.client)
+        say(f"starting {workers * len(found)} worker(s), for {', '.join(loaded.queues)}")
+        tended = Tended(say)
+        for service, task in zip(services, found, strict=True):
             for _ in range(workers):
-                aws.start_worker(service)
-        say(f"started {workers * len(services)} worker(s), for {', '.join(loaded.queues)}")
+                tended.start(task.environment[Env.QUEUE], partial(aws.start_worker, service))
         try:
-            yield aws
+            yield aws, tended
+        except urllib.error.URLError as problem:
+            raise ServerFailed(
+                f"the embedded AWS has ended ({problem.reason}); see {_LOGS}/server.log"
+            ) from None
         finally:
-            _keep_logs(aws)
             say("taking everything down")
 
 
@@ -150,22 +180,30 @@ def _files_in(folder: Path) -> list[Path]:
     return files
 
 
-def _process(
-    aws: EmbeddedAws,
-    system: RemoteJob,
-    loaded: settings.Settings,
-    files: list[Path],
-    console: Console,
-) -> list[Job]:
-    """Upload files as a user would, and watch their jobs to the end."""
-    bucket = system.input_bucket
+def _upload(
+    aws: EmbeddedAws, bucket: str, loaded: settings.Settings, files: list[Path]
+) -> list[str]:
+    """Upload files as a user would; their keys."""
     keys = {_key_for(file, loaded): file for file in files}
     s3 = aws.client("s3")
     for key, file in keys.items():
         s3.upload_file(str(file), bucket, key)
-    console.print(f"uploaded {len(files)} files to s3://{bucket}/", highlight=False)
+    return list(keys)
+
+
+def _watch(system: RemoteJob, tended: Tended, keys: list[str], console: Console) -> list[Job]:
+    """Watch the jobs of uploads to their end.
+
+    Raises: WaitTimeout; SettingsError or LocalError, when workers end and will go on to do so.
+    """
     jobs: dict[str, Job] = {}
-    with Live(console=console, refresh_per_second=8) as live:
+
+    def table() -> Table:
+        known = [jobs[key] for key in keys if key in jobs]
+        return shown.table(known, width=console.width)
+
+    watching = on_terminal(console)
+    with Live(console=console, refresh_per_second=8) if watching else nullcontext() as live:
         patience = time.monotonic() + _PATIENCE
         while len(jobs) < len(keys) or not all(job.ended for job in jobs.values()):
             if len(jobs) < len(keys) and time.monotonic() > patience:
@@ -173,11 +211,15 @@ def _process(
                     f"{len(keys) - len(jobs)} of {len(keys)} uploads made no job in "
                     f"{_PATIENCE:.0f} s; see the functions' logs in {_LOGS}"
                 )
+            tended.look(on_ended=give_up_on)
             for job in system.jobs(limit=len(keys)):
                 if job.input is not None and job.input.key in keys:
                     jobs[job.input.key] = job
-            live.update(shown.table(jobs[key] for key in keys if key in jobs))
+            if live is not None:
+                live.update(table())
             time.sleep(_LOOK)
+    if not watching:
+        put(table(), console)
     return [jobs[key] for key in keys]
 
 
@@ -229,39 +271,38 @@ def _report(
         for error in job.errors:
             facts.add_row("error", escape(f"{error.kind}: {error.message}"))
         facts.add_row("job", job.id)
-        console.print(facts)
+        put(facts, console)
     completed = sum(job.state is State.COMPLETED for job in jobs)
     console.print(f"\n{completed} of {len(jobs)} jobs completed; their records are in {records}")
 
 
-def _stay(aws: EmbeddedAws, console: Console, *, as_json: bool) -> None:
-    """Print how to reach the system, and wait for Ctrl-C."""
-    exported = aws.environment()
+def _tell(exported: dict[str, str], console: Console, *, as_json: bool) -> None:
+    """Print how to reach the system."""
     if as_json:
-        shown.to_json(Console(), exported)
+        shown.to_json(out, exported)
     else:
         console.print("\nTo reach it from another shell:\n")
         for name, value in exported.items():
             console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
         console.print("\nthen, for example: remotejob ls\nCtrl-C takes everything down.")
+        console.print(f"Logs of workers and functions: {_LOGS}/", highlight=False)
+
+
+def _stay(tended: Tended) -> NoReturn:
+    """Keep the workers up until Ctrl-C."""
     while True:
-        time.sleep(3600)
+        tended.look()
+        time.sleep(_LOOK_AT_WORKERS)
 
 
-def _connect(aws: EmbeddedAws, loaded: settings.Settings) -> RemoteJob:
-    exported = aws.environment()
+def _connect(exported: dict[str, str]) -> RemoteJob:
     session = boto3.Session(
         aws_access_key_id=exported["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=exported["AWS_SECRET_ACCESS_KEY"],
         region_name=exported["AWS_REGION"],
     )
-    os.environ["AWS_ENDPOINT_URL"] = aws.endpoint_url
-    return RemoteJob.connect(loaded.system.name, session=session)
-
-
-def _keep_logs(aws: EmbeddedAws) -> None:
-    shutil.rmtree(_LOGS, ignore_errors=True)
-    shutil.copytree(aws.logs, _LOGS)
+    os.environ["AWS_ENDPOINT_URL"] = exported["AWS_ENDPOINT_URL"]
+    return RemoteJob.connect(exported[NAME_VARIABLE], session=session)
 
 
 @contextmanager

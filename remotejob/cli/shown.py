@@ -26,6 +26,8 @@ COLOURS: Final = {
 }
 
 _BAR: Final = 10
+_NARROW: Final = 100
+"""Columns of a terminal; under these a bar would cost the task its name."""
 
 
 def as_dict(job: Job) -> dict[str, Any]:
@@ -99,19 +101,40 @@ def in_full(job: Job) -> dict[str, Any]:
     }
 
 
-def table(jobs: Iterable[Job]) -> Table:
-    """A table of jobs, a row each."""
+def table(jobs: Iterable[Job], *, width: int, errors: bool = False) -> Table:
+    """A table of jobs, a row each, for a console of so many columns.
+
+    With `errors`, the last error of a job in the place of its progress.
+    """
+    listed = list(jobs)
+    cells = [_failure(job) if errors else None for job in listed]
     rows = Table(box=None, pad_edge=False, header_style="bold")
     rows.add_column("job", no_wrap=True, min_width=26)
     rows.add_column("state", no_wrap=True, min_width=9)
-    rows.add_column("progress", no_wrap=True, min_width=_BAR + 5)
-    rows.add_column("input", overflow="ellipsis", no_wrap=True)
-    rows.add_column("task", overflow="ellipsis", no_wrap=True)
-    for job in jobs:
+    # these two are cut before the task, the wider one first
+    rows.add_column("error" if listed and all(cells) else "done", no_wrap=not errors)
+    rows.add_column("input")
+    rows.add_column("task", no_wrap=True, max_width=width // 3)
+    for job, failure in zip(listed, cells, strict=True):
+        done = part(job) if width < _NARROW else bar(job)
         rows.add_row(
-            job.id, state_text(job), bar(job), escape(job.filename or ""), escape(job.task)
+            job.id, state_text(job), failure or done, _cut(job.filename or ""), _cut(job.task)
         )
     return rows
+
+
+def _failure(job: Job) -> Text | None:
+    """The first line of the last error, of a job that does not run."""
+    if not job.errors or job.state in (State.RUNNING, State.COMPLETED):
+        return None
+    last = job.errors[-1]
+    line = next(iter(last.message.splitlines()), "")
+    return _cut(f"{last.kind}: {line}", style="red")
+
+
+def _cut(text: str, style: str = "") -> Text:
+    """Text that keeps to one line, and ends with an ellipsis where that is too short."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def state_text(job: Job) -> Text:
@@ -120,13 +143,20 @@ def state_text(job: Job) -> Text:
 
 def bar(job: Job) -> Text:
     """Progress as a bar; a job that is completed is all done, whatever it reported."""
-    done, total = job.progress
-    part = 1.0 if job.state is State.COMPLETED else done / total
-    full = round(part * _BAR)
+    full = round(_part(job) * _BAR)
     text = Text("━" * full, style=COLOURS[job.state])
     text.append("━" * (_BAR - full), style="grey30")
-    text.append(f" {part:4.0%}")
-    return text
+    return text.append(f" {_part(job):4.0%}")
+
+
+def part(job: Job) -> Text:
+    """Progress as a bar has it, without the bar."""
+    return Text(f"{_part(job):4.0%}", style=COLOURS[job.state])
+
+
+def _part(job: Job) -> float:
+    done, total = job.progress
+    return 1.0 if job.state is State.COMPLETED else done / total
 
 
 def details(job: Job) -> Group:
@@ -149,9 +179,11 @@ def details(job: Job) -> Group:
             facts.add_row(name, escape(said))
     for name in ("data", "result"):
         if full[name] is not None:
-            facts.add_row(name, escape(repr(full[name])))
+            facts.add_row(name, escape(json.dumps(full[name], ensure_ascii=False)))
     for name, text in _came_of_it(full):
         facts.add_row(name, text)
+    if job.errors and job.tracebacks():
+        facts.add_row("traceback", f"remotejob show {job.id} --traceback")
     return Group(facts)
 
 

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from remotejob.batches.batch import Batch
 from remotejob.cli import shown
-from remotejob.cli.common import AsJson, Queue, System, Timeout, err, out, show_jobs
+from remotejob.cli.common import AsJson, Queue, System, Timeout, err, note, out, put, show_jobs
 from remotejob.cli.exits import Exit
 from remotejob.cli.values import data_of
+from remotejob.cli.waiting import wait_for_batch
 from remotejob.client import RemoteJob
 from remotejob.domain.states import State
 from remotejob.worker.presence import WorkerStatus
@@ -48,6 +49,10 @@ def map_source(
         task, source, on_complete=on_complete, data=data_of(data), name=name, tenant=tenant
     )
     if wait:
+        note(made.id)
+    count = made.counts.total
+    note(f"made {count} jobs" if count else f"made 0 jobs: nothing under {source}")
+    if wait:
         _finish(made, None, as_json=as_json)
     elif as_json:
         shown.to_json(out, _batch(made))
@@ -80,7 +85,7 @@ def batch_jobs(
 ) -> None:
     """List the jobs of a batch."""
     found = RemoteJob.connect(system).batch(batch_id)
-    show_jobs(list(found.children(state)), as_json=as_json)
+    show_jobs(list(found.children(state)), as_json=as_json, errors=True)
 
 
 @app.command()
@@ -110,13 +115,13 @@ def workers(
     if as_json:
         shown.to_json(out, [_worker(one) for one in found])
     elif found:
-        out.print(_workers(found))
+        put(_workers(found))
     else:
         err.print("no workers")
 
 
 def _finish(batch: Batch, timeout: float | None, *, as_json: bool) -> None:
-    _show(batch.wait(timeout), as_json=as_json)
+    _show(wait_for_batch(batch, timeout), as_json=as_json)
     if batch.counts.completed < batch.counts.total:
         raise typer.Exit(Exit.JOB_FAILED)
 
@@ -132,7 +137,7 @@ def _show(batch: Batch, *, as_json: bool) -> None:
     for name, value in told.items():
         if value is not None:
             facts.add_row(name.replace("_", " "), escape(str(value)))
-    out.print(facts)
+    put(facts)
 
 
 def _batch(batch: Batch) -> dict[str, Any]:

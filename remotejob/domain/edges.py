@@ -6,7 +6,7 @@ manager. Time runs to the right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,6 +29,9 @@ from remotejob.domain.states import TERMINAL, Command, State, sources_of
 from remotejob.names import Field
 
 EDGES: Final = "edge#"
+
+DEPENDENCY_FAILED: Final = "DependencyFailed"
+"""Kind of the failure that says why a dependent was cancelled."""
 
 ANTECEDENTS_AT_MOST: Final = 45
 """Two steps each, in a transaction of a hundred."""
@@ -81,6 +84,9 @@ RELEASE_WAITING: Final = _released("release_waiting", state_is(*sources_of(Comma
 RELEASE_LATER: Final = _released(
     "release_later", state_is(*sources_of(Command.UNBLOCK)), AtMost(Field.DUE, "due")
 )
+RELEASE_PAUSED: Final = _released(
+    "release_paused", state_is(State.PAUSED), AtMost(Field.DUE, "due")
+)
 RELEASE: Final = _released("release_edge")
 
 
@@ -101,33 +107,32 @@ def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> l
     return steps
 
 
-def releases(edge: Edge, *, now_ms: int, due_ms: int | None) -> list[Change]:
+def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
     """What lets a dependent go on, to be tried in order until one is not refused.
 
     It becomes due no earlier than `due_ms`, and no earlier than before. One that does not wait
     (it is paused, or has ended) loses the edge all the same.
     """
-    common = {"antecedent": edge.antecedent}
-    discard: Mapping[Field, frozenset[str]] = {Field.BLOCKED: frozenset({edge.antecedent})}
+    values: dict[str, Value] = {"antecedent": edge.antecedent}
     # marked by whoever does not hold its message, so that a crash before the send is found
     marked: dict[str, Value] = mark(Attention.WAITING, edge.dependent, now_ms)
-    plain = Change(
-        job_id=edge.dependent,
-        condition=RELEASE_WAITING,
-        values=common,
-        set=marked,
-        discard=discard,
-    )
-    elsewhere = Change(job_id=edge.dependent, condition=RELEASE, values=common, discard=discard)
-    if due_ms is None:
-        return [plain, elsewhere]
-    later = replace(
-        plain,
-        condition=RELEASE_LATER,
-        values={**common, "due": due_ms},
-        set={**marked, Field.DUE: due_ms},
-    )
-    return [later, plain, elsewhere]
+    later: dict[str, Value] = {Field.DUE: due_ms}
+    tries: list[tuple[Condition, dict[str, Value]]] = [
+        (RELEASE_LATER, {**marked, **later}),
+        (RELEASE_WAITING, marked),
+        (RELEASE_PAUSED, later),
+        (RELEASE, {}),
+    ]
+    return [
+        Change(
+            job_id=edge.dependent,
+            condition=condition,
+            values={**values, "due": due_ms} if Field.DUE in to_set else values,
+            set=to_set,
+            discard={Field.BLOCKED: frozenset({edge.antecedent})},
+        )
+        for condition, to_set in tries
+    ]
 
 
 def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
@@ -139,7 +144,11 @@ def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
     """
     change = cancel(record, now_ms=now_ms)
     failure = Failure(
-        run_id="", attempt=record.attempt, at_ms=now_ms, kind="DependencyFailed", message=why
+        run_id="",
+        attempt=record.attempt,
+        at_ms=max(now_ms, record.updated_ms),
+        kind=DEPENDENCY_FAILED,
+        message=why,
     )
     return replace(
         change,
@@ -147,6 +156,17 @@ def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
         values={**change.values, "antecedent": edge.antecedent},
         set={**change.set, Field.ERRORS: errors_to_json((*record.errors, failure))},
     )
+
+
+def cancelled_with(record: JobRecord, antecedent: str) -> bool:
+    """Whether a job that waits for another was cancelled for that, or its like, will not complete.
+
+    The failure may be of an earlier end: it was restarted, and somebody cancelled it by hand.
+    """
+    if record.state is not State.CANCELLED or antecedent not in (record.blocked or ()):
+        return False
+    last = record.errors[-1] if record.errors else None
+    return last is not None and last.kind == DEPENDENCY_FAILED and last.at_ms == record.finished_ms
 
 
 CASCADE: Final = Condition(

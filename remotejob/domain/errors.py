@@ -4,6 +4,7 @@
     ├── InvalidInput            refused before any AWS call
     │   ├── InvalidName         a queue, task, file or output name
     │   ├── InvalidBody         a missing, empty or oversized file
+    │   │   └── NoInput         a task asked for the input of a job that has none; also a Fatal
     │   ├── InvalidData         data, result or options that cannot be stored
     │   ├── DependencyEnded     a job to depend on failed, was cancelled, or is not there
     │   ├── UnknownQueue
@@ -62,10 +63,11 @@ class DependencyEnded(InvalidInput):
     """A job to depend on will never complete."""
 
     def __init__(self, job_id: str, *, state: str | None) -> None:
-        stands = "there is no such job" if state is None else f"it is {state}"
-        super().__init__(
-            f"cannot depend on job {job_id}: {stands}; restart it first, or depend on another"
-        )
+        if state is None:
+            why = "there is no such job; it may have been removed, so look at the id"
+        else:
+            why = f"it is {state}; restart it first, or depend on another"
+        super().__init__(f"cannot depend on job {job_id}: {why}")
 
 
 class UnknownQueue(InvalidInput):
@@ -136,7 +138,7 @@ class CommandRefused(RemoteJobError):
     def __init__(self, command: str, *, job_id: str, state: str, allowed: Collection[str]) -> None:
         super().__init__(
             f"cannot {command} job {job_id}: it is {state}; "
-            f"{command} is allowed when it is {_listed(allowed)}"
+            f"{command} is allowed when it is {_any_of(allowed)}"
         )
 
 
@@ -220,5 +222,23 @@ class Fatal(Exception):
     """
 
 
+class NoInput(InvalidBody, Fatal):
+    """A task asked for the input of a job that was submitted without one."""
+
+    def __init__(self, job_id: str, *, task: str) -> None:
+        # both may read it: whoever submitted the job, and who wrote the task
+        super().__init__(
+            f"job {job_id} has no input; submit it with a file: "
+            f"queue.submit({task!r}, body=...), or let the task look at job.input first"
+        )
+
+
 def _listed(names: Collection[str]) -> str:
     return ", ".join(sorted(names)) if names else "none"
+
+
+def _any_of(names: Collection[str]) -> str:
+    if not names:
+        return "none"
+    *others, last = sorted(names)
+    return f"{', '.join(others)} or {last}" if others else last

@@ -9,7 +9,8 @@ In the time lines, A and B are workers, J and K jobs of one resource.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -124,7 +125,12 @@ UNPARK: Final = Condition(
     # Two let go and find the same waiter; or it was paused or cancelled meanwhile:
     #     A  lets go ── wakes K ✓
     #     B              wakes K ✗ (it is not parked any more) ── wakes the next
-    expression=All(EXISTS, state_is(*sources_of(Command.UNBLOCK)), Is(Field.PARKED, "lock")),
+    expression=All(
+        EXISTS,
+        state_is(*sources_of(Command.UNBLOCK)),
+        Is(Field.PARKED, "lock"),
+        AtMost(Field.DUE, "due"),
+    ),
 )
 
 NOT_PARKED: Final = Condition(
@@ -196,19 +202,14 @@ def relieve(held: Held, holder: JobRecord | None, *, now_ms: int, skew_ms: int) 
 
 
 def park(
-    record: JobRecord,
-    limit: Limit,
-    held: Iterable[Held],
-    *,
-    now_ms: int,
-    skew_ms: int,
-    look_ms: int,
-) -> list[Change | Put | Check]:
-    """Let a job wait for a lock, on condition that the same runs still hold it.
+    record: JobRecord, limit: Limit, *, now_ms: int, skew_ms: int, look_ms: int
+) -> list[Change | Put]:
+    """Let a job wait for a lock. Whoever parks it looks at the lock once more after that.
 
-    A  runs J ──────── lets go of the lock ── looks for waiters, finds K
-    B           parks K ✓
-    B                            parks K ✗ (the lock is free) ── claims K
+    A  runs J ─── lets go of the lock ── looks for waiters, finds K, wakes it
+    B           parks K ── looks at the lock: held
+    A  runs J ─── lets go of the lock ── looks for waiters, finds none
+    B                                      parks K ── looks at the lock: free ── wakes K
     """
     dead = record.state is State.RUNNING
     waits = {
@@ -228,20 +229,20 @@ def park(
         remove=(Field.LEASE,),
     )
     waiter = Put(key=waiter_key(limit, record.id), content={Field.JOB: record.id})
-    checks = [Check(key=one.key, condition=SAME_HOLDER, values=one.values) for one in held]
-    return [parked, waiter, *checks]
+    return [parked, waiter]
 
 
-def unpark(job_id: str, limit: Limit, *, stamp_ms: int) -> list[Change | Erase]:
-    """Let a parked job try again."""
+def unpark(record: JobRecord, limit: Limit, *, now_ms: int) -> list[Change | Erase]:
+    """Let a parked job try again: it is due from now on, unless it is later."""
+    due_ms = max(now_ms, record.due_ms or now_ms)
     woken = Change(
-        job_id=job_id,
+        job_id=record.id,
         condition=UNPARK,
-        values={"lock": limit.partition},
-        set=mark(Attention.WAITING, job_id, stamp_ms),
+        values={"lock": limit.partition, "due": due_ms},
+        set={Field.DUE: due_ms, **mark(Attention.WAITING, record.id, now_ms)},
         remove=(Field.PARKED,),
     )
-    return [woken, Erase(key=waiter_key(limit, job_id))]
+    return [woken, Erase(key=waiter_key(limit, record.id))]
 
 
 def clear_waiter(job_id: str, limit: Limit) -> list[Erase | Check]:
@@ -266,20 +267,20 @@ def slot_key(limit: Limit, number: int) -> Key:
     return Key(limit.partition, f"{SLOTS}{number:03d}")
 
 
-def slots_to_take(
-    limit: Limit, held: Mapping[str, Held], record: JobRecord, over: Iterable[Held]
+def slot_to_take(
+    limit: Limit, held: Mapping[str, Held], record: JobRecord
 ) -> tuple[Key, Held | None] | None:
-    """The slot to take, and who is to be relieved of it; None when all are held.
+    """The slot to take, and what it held of ours; None when others have them all.
 
-    Its own slot first (its run before died), then a free one, then one whose holder is over.
+    Its own slot first (its run before died), then a free one.
     """
     for one in held.values():
         if one.job_id == record.id:
             return one.key, one
+    # each begins somewhere else: many who come at a time do not all want the same slot
+    first = zlib.crc32(record.id.encode())
     for number in range(limit.slots):
-        key = slot_key(limit, number)
+        key = slot_key(limit, (first + number) % limit.slots)
         if key.name not in held:
             return key, None
-    for one in over:
-        return one.key, one
     return None

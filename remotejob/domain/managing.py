@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import OWED_STATUS, Change, Condition
 from remotejob.domain.conditions import (
     Absent,
@@ -102,13 +103,19 @@ def resume(record: JobRecord, *, now_ms: int) -> Change:
 
 
 def make_ready(record: JobRecord, *, due_ms: int, now_ms: int, independent: bool = False) -> Change:
-    """Give a waiting job another due time; independent, it waits for no other job either."""
+    """Give a waiting job another due time; independent, it waits for no other job either.
+
+    What follows a batch still waits for that.
+    """
+    blocked = record.blocked or frozenset()
+    jobs = frozenset(one for one in blocked if not is_batch_id(one))
     return Change(
         job_id=record.id,
         condition=MAKE_READY,
         values={"stamp": max(now_ms, record.updated_ms)},
         set=_waits(record, due_ms=due_ms, now_ms=now_ms),
-        remove=(Field.BLOCKED, Field.DEPENDS) if independent else (),
+        discard={Field.BLOCKED: jobs} if independent and jobs else {},
+        remove=(Field.DEPENDS,) if independent else (),
     )
 
 
@@ -121,7 +128,7 @@ def restart(
 ) -> Change:
     """Run a job again that failed or was cancelled, its retry policy and crash budget anew.
 
-    `retry` replaces the policy; `blocked` are the jobs it waits for again.
+    `retry` replaces the policy; `blocked` is what it waits for again.
     """
     anew: dict[str, Value] = {}
     if retry is not None:

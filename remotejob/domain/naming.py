@@ -17,6 +17,7 @@ def check_file_name(name: str) -> str:
 
     Raises: InvalidName.
     """
+    _check_text(name, what="file name")
     if "/" in name or "\\" in name:
         raise InvalidName(f"file name {name!r}: no slashes; give the name without its folders")
     return _check(name, what="file name")
@@ -27,6 +28,7 @@ def check_output_name(name: str) -> str:
 
     Raises: InvalidName.
     """
+    _check_text(name, what="output name")
     if name.startswith(RESERVED_OUTPUT_PREFIX):
         raise InvalidName(f"output name {name!r}: the folder '-' is kept for remotejob itself")
     return _check(name, what="output name")
@@ -46,6 +48,7 @@ def check_tenant(name: str) -> str:
     Raises: InvalidName.
     Source: Amazon SQS API Reference, SendMessage, MessageGroupId.
     """
+    _check_text(name, what="tenant")
     if not name:
         raise InvalidName("tenant is empty; name whom the job is for, or leave the tenant out")
     if len(name) > _LONGEST_TENANT:
@@ -61,7 +64,13 @@ def check_tenant(name: str) -> str:
     return name
 
 
+def _check_text(name: object, *, what: str) -> None:
+    if not isinstance(name, str):
+        raise InvalidName(f"{what} {name!r}: a name is text")
+
+
 def _check(name: str, *, what: str) -> str:
+    _check_text(name, what=what)
     if not name:
         raise InvalidName(f"{what} is empty; give the file a name")
     if len(name.encode(errors="surrogatepass")) > _LONGEST:

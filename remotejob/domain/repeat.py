@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.times import from_ms, to_ms
+from remotejob.domain.times import check_moment, check_timedelta, from_ms, to_ms
 
 FOREVER: Final = None
 """For `times`, and for `max_attempts` of `Retry`: no count ends it.
@@ -47,10 +47,9 @@ class Repeat:
     """By whose clock the schedule is read, as IANA names it: "Europe/Berlin"."""
 
     def __post_init__(self) -> None:
+        _check_types(self)
         if self.times is not None and self.times < 0:
             raise InvalidData(f"times={self.times!r}: at least 0, or None for ever")
-        if self.until is not None and self.until.tzinfo is None:
-            raise InvalidData(f"until={self.until!r}: give it a time zone")
         if not _SHORTEST_WAIT <= self.wait <= _LONGEST_WAIT:
             raise InvalidData(f"wait={self.wait!r}: between a second and {_LONGEST_WAIT.days} days")
         if self.schedule is None:
@@ -100,4 +99,22 @@ class Repeat:
             wait=timedelta(milliseconds=stored["w"]) if "w" in stored else _WAIT,
             schedule=stored.get("s"),
             time_zone=stored.get("z", _UTC),
+        )
+
+
+def _check_types(repeat: Repeat) -> None:
+    times: object = repeat.times
+    if times is not None and (not isinstance(times, int) or isinstance(times, bool)):
+        raise InvalidData(f"times={times!r}: use a whole number, or None for ever")
+    if repeat.until is not None:
+        check_moment("until", repeat.until)
+    check_timedelta("wait", repeat.wait)
+    if repeat.schedule is not None and not isinstance(repeat.schedule, str):
+        raise InvalidData(
+            f"schedule={repeat.schedule!r}: write 'every 15 minutes', 'every day at 09:30', or what"
+            " cron takes, '30 9 * * 1-5'"
+        )
+    if not isinstance(repeat.time_zone, str):
+        raise InvalidData(
+            f"time_zone={repeat.time_zone!r}: use its IANA name, such as 'Europe/Berlin' or 'UTC'"
         )

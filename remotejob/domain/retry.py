@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.times import from_ms, to_ms
+from remotejob.domain.times import check_moment, check_timedelta, from_ms, to_ms
 
 
 class Backoff(StrEnum):
@@ -42,14 +42,14 @@ class Retry:
     """No run begins after this time."""
 
     def __post_init__(self) -> None:
-        if self.max_attempts is not None and self.max_attempts < 1:
-            raise InvalidData(
-                f"max_attempts={self.max_attempts!r}: at least 1, the first run; or None for ever"
-            )
+        most = self.max_attempts
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            raise InvalidData(f"max_attempts={most!r}: at least 1, the first run; or None for ever")
+        check_timedelta("wait", self.wait)
         if not timedelta(0) <= self.wait <= _LONGEST_WAIT:
             raise InvalidData(f"wait={self.wait!r}: between nothing and {_LONGEST_WAIT.days} days")
-        if self.until is not None and self.until.tzinfo is None:
-            raise InvalidData(f"until={self.until!r}: give it a time zone")
+        if self.until is not None:
+            check_moment("until", self.until)
 
     def next_run(self, *, failures: int, now: datetime) -> datetime | None:
         """When to run again after that many failures, or None when it is over."""

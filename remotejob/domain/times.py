@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from remotejob.domain.errors import InvalidData
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -13,6 +15,25 @@ def to_ms(moment: datetime) -> int:
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone; give it one")
     return (moment - _EPOCH) // _MILLISECOND
+
+
+def check_moment(name: str, value: object) -> datetime:
+    """Raises: InvalidData, unless it is a datetime that has a time zone."""
+    if not isinstance(value, datetime):
+        raise InvalidData(
+            f"{name}={value!r}: use a datetime with a time zone, such as datetime(2026, 1, 31, 9,"
+            " tzinfo=UTC)"
+        )
+    if value.tzinfo is None:
+        raise InvalidData(f"{name}={value!r}: give it a time zone")
+    return value
+
+
+def check_timedelta(name: str, value: object) -> timedelta:
+    """Raises: InvalidData, unless it is a timedelta."""
+    if not isinstance(value, timedelta):
+        raise InvalidData(f"{name}={value!r}: use a timedelta, such as timedelta(seconds=5)")
+    return value
 
 
 def from_ms(milliseconds: int) -> datetime:

@@ -36,6 +36,7 @@ class Call(StrEnum):
     BATCH_GET = "b"
     QUERY = "q"
     TRANSACT = "t"
+    DELETE_ITEM = "e"
     SEND = "s"
     RECEIVE = "r"
     DELETE = "d"
@@ -65,6 +66,7 @@ _NAMES: Final[Mapping[Call, tuple[str, str]]] = {
     Call.BATCH_GET: ("DynamoDB", "BatchGetItem"),
     Call.QUERY: ("DynamoDB", "Query"),
     Call.TRANSACT: ("DynamoDB", "TransactWriteItems"),
+    Call.DELETE_ITEM: ("DynamoDB", "DeleteItem"),
     Call.SEND: ("SQS", "SendMessage"),
     Call.RECEIVE: ("SQS", "ReceiveMessage"),
     Call.DELETE: ("SQS", "DeleteMessageBatch"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from remotejob.domain.errors import InvalidData
+from remotejob.domain.errors import AccessProblem, InvalidData
 from remotejob.hand.hand import Hand
 from remotejob.hand.options import Processing, Taking, Urgency
 from remotejob.hand.taken import TakenJob
@@ -26,6 +26,10 @@ class Processor:
 
     What the function returns is the result of the jobs it has not ended itself; what it raises
     fails them. It begins at once; as a context manager it is shut down when the block ends.
+
+    When jobs cannot be taken, it logs so and tries again, with one exception: what these
+    credentials may not do they may not do later. Then it shuts itself down, as `problem` says, and
+    `shutdown`, or the end of the block, raises that.
 
     Source: meteor-job, `JobQueue`. There too a new one runs, whatever its README says.
     """
@@ -53,6 +57,7 @@ class Processor:
         self._asked = True
         self._taken_all = False
         self._urgency: Urgency | None = None
+        self._problem: AccessProblem | None = None
         self._getter = self._thread("get", self._get)
         self._callers = [
             self._thread(f"call-{number}", self._call) for number in range(processing.concurrency)
@@ -101,17 +106,31 @@ class Processor:
         with self._changed:
             return not self._waiting and not self._running
 
+    @property
+    def problem(self) -> AccessProblem | None:
+        """Why it shut itself down, if it did."""
+        with self._changed:
+            return self._problem
+
     def shutdown(self, urgency: Urgency = Urgency.NORMAL) -> None:
         """Take no more jobs, see to those it has, and return when that is done.
 
         HARD waits for no call: the jobs are given back, and whoever still works on one learns it
-        at the next call of the job. From within the function, nothing is waited for. A second,
-        more urgent shutdown hurries the first.
+        at the next call of the job. From within the function, nothing is waited for, and nothing
+        raised. A second, more urgent shutdown hurries the first.
+
+        Raises: AccessProblem, when it had shut itself down for that, after everything else.
         """
+        self._shut_down(urgency)
+        problem = self.problem
+        if problem is not None and not self._inside():
+            raise problem
+
+    def _shut_down(self, urgency: Urgency) -> None:
         with self._changed:
             self._urgency = max(self._urgency or urgency, urgency, key=list(Urgency).index)
             self._changed.notify_all()
-        inside = threading.current_thread() in (self._getter, *self._callers)
+        inside = self._inside()
         if not inside:
             self._getter.join()
         if urgency is not Urgency.SOFT:
@@ -124,6 +143,9 @@ class Processor:
             for thread in self._callers:
                 thread.join()
 
+    def _inside(self) -> bool:
+        return threading.current_thread() in (self._getter, *self._callers)
+
     def __enter__(self) -> Processor:
         return self
 
@@ -133,13 +155,33 @@ class Processor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.shutdown()
+        self._shut_down(Urgency.NORMAL)
+        problem = self.problem
+        if problem is None or error is problem:
+            return
+        if error is None:
+            raise problem
+        # the block's own error is what its caller asks for
+        error.add_note(f"the processor had shut itself down: {problem}")
+
+    def __repr__(self) -> str:
+        with self._changed:
+            begun, waiting = len(self._running), len(self._waiting)
+            how = "shut down" if self._urgency else "paused" if self._paused else "working"
+        return f"<Processor of queue {self._queue}, {how}: {begun} running, {waiting} waiting>"
 
     def _get(self) -> None:
         """Take jobs while there is room: when asked, when a call has returned, and in between."""
         while (room := self._room()) is not None:
             try:
                 taken = self._hand.take(self._queue, self._taking.of(room))
+            except AccessProblem as problem:
+                log.error("no more jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
+                with self._changed:
+                    self._problem = problem
+                    self._urgency = self._urgency or Urgency.NORMAL
+                    self._changed.notify_all()
+                break
             except Exception as problem:  # noqa: BLE001 (whatever it is, try again later)
                 log.error("cannot take jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 taken = []

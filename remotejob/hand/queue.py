@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Final, Literal, overload
 
 from remotejob import storing
 from remotejob.hand.hand import Hand
-from remotejob.hand.options import Processing, Taking, wanted_tasks
+from remotejob.hand.options import Processing, Taking, check_span, wanted_tasks
 from remotejob.hand.processor import Processor
 from remotejob.hand.taken import TakenJob
 from remotejob.hooks import command
@@ -102,7 +102,8 @@ class QueueByHand:
         fails the job. With `payload` beyond one it is given a list, and what it returns is the
         result of each.
 
-        Raises: UnknownTask, InvalidData; before anything is asked for.
+        Raises: UnknownTask, InvalidData; before anything is asked for. What these credentials may
+        not do is raised by the processor's `shutdown`.
         Source: meteor-job, `Job.processJobs`.
         """
         wanted, whole = wanted_tasks(tasks, self._description)
@@ -135,10 +136,12 @@ class QueueByHand:
 
         Waits for ever, or up to `wait`; then None.
 
-        Raises: InvalidName, naming the statuses there are.
+        Raises: InvalidName, naming the statuses there are; InvalidData, when `wait` is no span.
         Source: remotejob, `next`.
         """
         check_status(status)
+        if wait is not None:
+            check_span("wait", wait)
         while True:
             span = _A_WHILE if wait is None else wait
             found: TakenJob | Notice | None
@@ -206,8 +209,7 @@ class QueueByHand:
         Raises: InvalidName; FileNotFoundError.
         Source: remotejob, `download`.
         """
-        files = self._installation.files
-        return files.open(files.bucket(storing.area_of(direction)), key)
+        return storing.open_stored(direction, key, self._installation)
 
     def remove(self, direction: Area | str, key: str) -> None:
         """Remove a file of the `input` or the `output` bucket. One that is gone is no error.
@@ -215,4 +217,4 @@ class QueueByHand:
         Raises: InvalidName.
         Source: remotejob, `remove`.
         """
-        self._installation.files.delete(storing.area_of(direction), [key])
+        storing.remove(direction, key, self._installation)

@@ -89,11 +89,11 @@ class TakenJob(RunningJob):
         if result is not None:
             payloads.encode(result, what="the result")
         check_span("delay_dependents", delay_dependents)
-        self._check_held("complete")
+        self._check_held()
         completion = Completion(result=result, delay_dependents=delay_dependents)
         settlement = self._hand.complete(self.run, completion)
         self._raise_if_stopped()
-        self._check_taken("complete", settlement)
+        self._check_taken(settlement)
         if not (isinstance(settlement, Conclude) and settlement.record.state is State.COMPLETED):
             raise JobFailed(f"job {self.id}: the result could not be kept, so this run has failed")
         return settlement.record.next_id
@@ -114,10 +114,10 @@ class TakenJob(RunningJob):
             said = Fatal(f"{type(raised).__name__}: {raised}" if raised is error else str(raised))
             said.__cause__ = raised
             raised = said
-        self._check_held("fail")
+        self._check_held()
         settlement = self._hand.fail(self.run, raised)
         self._raise_if_stopped()
-        self._check_taken("fail", settlement)
+        self._check_taken(settlement)
 
     @command
     def release(self) -> None:
@@ -125,9 +125,9 @@ class TakenJob(RunningJob):
 
         Raises: RunInterrupted, when it was no longer yours; CommandRefused, when you had ended it.
         """
-        self._check_held("release")
+        self._check_held()
         settlement = self._hand.give_back(self.run, f"job {self.id} was given back")
-        self._check_taken("release", settlement)
+        self._check_taken(settlement)
 
     def acknowledge(self) -> None:
         """Make sure that the job is yours, for a whole lease from now.
@@ -149,7 +149,7 @@ class TakenJob(RunningJob):
     def open(self, name: str | None = None) -> BinaryIO:
         """A stream of the input, or of a file this run has put out; close it.
 
-        Raises: OutputNotFound, naming what there is; InvalidBody, when the job has no input;
+        Raises: OutputNotFound, naming what there is; NoInput, when the job has none;
         FileNotFoundError, when it is gone.
         """
         run = self._run
@@ -209,12 +209,15 @@ class TakenJob(RunningJob):
             # what left the block matters more, and goes on; the lease will end by itself
             log.exception("run not ended", extra={"job": self.id, "run": self.run.run_id})
 
-    def _check_held(self, command: str) -> None:
+    def _check_held(self) -> None:
         """Raises: RunInterrupted, CommandRefused; when the run has been ended."""
         if self.ended:
             self._raise_if_stopped()
             raise CommandRefused(
-                command, job_id=self.id, state="no longer held here", allowed=[State.RUNNING]
+                "end",
+                job_id=self.id,
+                state="ended here already, by done, fail or release",
+                allowed=[State.RUNNING],
             )
 
     def _raise_if_stopped(self) -> None:
@@ -222,10 +225,10 @@ class TakenJob(RunningJob):
         if stopped is not None:
             raise stopped
 
-    def _check_taken(self, command: str, settlement: Settlement | None) -> None:
+    def _check_taken(self, settlement: Settlement | None) -> None:
         """Raises: RunInterrupted, CommandRefused; when an ending did not count."""
         if settlement is None:
-            self._check_held(command)
+            self._check_held()
         if isinstance(settlement, Leave):
             raise LeaseLost(f"job {self.id} belongs to another run: this outcome came too late")
         if isinstance(settlement, Conclude) and settlement.record.state is State.CANCELLED:

@@ -83,11 +83,13 @@ class _Store:
     def item(self, key: Key) -> Item | None:
         return self._to.request("store.item", (key,), lambda: self._inner.item(key))
 
-    def items(self, partition: str, prefix: str) -> Iterator[tuple[str, Item]]:
+    def items(
+        self, partition: str, prefix: str, *, at_a_time: int | None = None
+    ) -> Iterator[tuple[str, Item]]:
         return self._to.request(
             "store.items",
             (partition, prefix),
-            lambda: iter(list(self._inner.items(partition, prefix))),
+            lambda: iter(list(self._inner.items(partition, prefix, at_a_time=at_a_time))),
         )
 
     def attention(self, kind: str, shard: int, *, until_ms: int) -> Iterator[Mark]:

@@ -330,15 +330,17 @@ class Attendant:
     def _commit(
         self, run: Run, change: changes.Change, following: JobRecord | None = None
     ) -> Settlement:
-        record = self._committed(run, change, following).record
-        ours = record is not None and record.run_id == run.run_id
-        if record is None or not ours or record.state is State.RUNNING:
-            log.warning("the outcome came too late: another run has the job", extra=_about(run))
-            return Leave(message=run.message)
-        if record.state is State.CANCELLED and record.lease_ms is not None:
-            return self._cancelled(run)
+        outcome = self._committed(run, change, following)
+        record = outcome.record
         # refused by our own write, whose answer was lost, it is as good as made
-        return self._after_commit(run, record)
+        if record is not None and (isinstance(outcome, Updated) or _made_before(change, record)):
+            return self._after_commit(run, record)
+        ours = record is not None and record.run_id == run.run_id
+        if ours and record is not None and record.state is not State.RUNNING:
+            # cancelled under this run, and perhaps restarted since
+            return self._cancelled(run)
+        log.warning("the outcome came too late: another run has the job", extra=_about(run))
+        return Leave(message=run.message)
 
     def _committed(
         self, run: Run, change: changes.Change, following: JobRecord | None
@@ -352,6 +354,7 @@ class Attendant:
             try:
                 return self._made(change, following)
             except Exception as problem:
+                # also where it is not allowed: credentials are renewed, and policies spread
                 if clock.monotonic() + pause.total_seconds() >= run.lease.ends:
                     raise
                 log.warning("outcome not taken, tried again: %s", problem, extra=_about(run))
@@ -379,13 +382,15 @@ class Attendant:
         if record.state is State.WAITING and record.due_ms is not None and record.due_ms > now:
             verdict = decisions.Wait(record.due_ms)
             return unclaimed(
-                message,
-                Pending.of(record),
-                verdict,
-                installation=self._installation,
-                now_ms=now,
+                message, Pending.of(record), verdict, installation=self._installation, now_ms=now
             )
         return Hide(message=message, span=timedelta(0))
+
+
+def _made_before(change: changes.Change, record: JobRecord) -> bool:
+    """Whether a change that was refused has left this record, in an attempt not answered."""
+    item = record.to_item()
+    return all(item.get(name) == value for name, value in change.set.items())
 
 
 def _said_by(error: BaseException) -> str:

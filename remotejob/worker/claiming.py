@@ -9,6 +9,7 @@ from typing import Final
 
 from remotejob.domain import changes, decisions, locks
 from remotejob.domain.decisions import CLOCK_SKEW, after_refused_claim
+from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
@@ -108,7 +109,13 @@ class Claims:
     def _with_locks(
         self, message: Received, seen: JobRecord, change: changes.Change, run_id: str
     ) -> Updated | Refused | Settlement:
-        outcome = claim_with_locks(seen, change, run_id=run_id, installation=self._installation)
+        outcome: Taken | Met | Parked | Contended
+        try:
+            outcome = claim_with_locks(seen, change, run_id=run_id, installation=self._installation)
+        except StoreUnavailable as problem:
+            # many want the lock at this moment: no reason to stop serving other jobs
+            log.info("lock not taken: %s", problem, extra={"job": seen.id})
+            outcome = Contended()
         match outcome:
             case Taken(record):
                 return Updated(record)
@@ -118,7 +125,8 @@ class Claims:
                 log.info("job parked: its lock is held", extra={"job": seen.id})
                 return Delete(message=message)
             case Contended():
-                return Hide(message=message, span=_CONTENDED)
+                # not all of them again at the same time
+                return Hide(message=message, span=_CONTENDED * (1 + int(run_id[:2], 16) / 255))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

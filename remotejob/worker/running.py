@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from remotejob import payloads
-from remotejob.domain.errors import InvalidBody, InvalidData, RunInterrupted
+from remotejob.destinations import destination
+from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
 from remotejob.domain.naming import check_output_name
 from remotejob.domain.record import INLINE_LIMIT, LOG_LEVELS, InputFile, Level, OutputFile, dumps
 from remotejob.domain.times import from_ms
@@ -57,7 +58,8 @@ class RunningJob(JobView):
     def open(self) -> BinaryIO:
         """A stream of the input, which cannot seek; close it.
 
-        Raises: InvalidBody, when the job has no input; FileNotFoundError, when it is gone.
+        Raises: NoInput, when the job has none: it fails for good, for no other run would find one;
+        FileNotFoundError, when it is gone.
         """
         self._run.check()
         file = self._file()
@@ -66,13 +68,13 @@ class RunningJob(JobView):
     def download(self, path: Path | str | None = None) -> Path:
         """Copy the input to the disk; default into a folder that goes when the run ends.
 
+        `path` is a file's, or a folder's: one that is there, or text that ends in a slash.
+
         Raises: as `open`.
         """
         self._run.check()
         file = self._file()
-        to = self._run.folder() / file.name if path is None else Path(path)
-        if to.is_dir():
-            to = to / file.name
+        to = destination(self._run.folder() if path is None else path, file.name)
         self._installation.files.download(file.bucket, file.key, to, version=file.version)
         return to
 
@@ -137,7 +139,7 @@ class RunningJob(JobView):
                     stored = self._put(key, file, content_type)
             except (FileNotFoundError, IsADirectoryError):
                 raise InvalidBody(
-                    f"output {name!r}: {str(body)[:80]!r} is not a file; "
+                    f"output {name!r}: {str(body)!r} is not a file; "
                     "give the path of one, or the content as bytes"
                 ) from None
         elif not isinstance(body, bytes) and not is_binary(body):
@@ -161,7 +163,7 @@ class RunningJob(JobView):
     def _file(self) -> InputFile:
         file = self.input
         if file is None:
-            raise InvalidBody(f"job {self.id} was submitted without a body; read job.data instead")
+            raise NoInput(self.id, task=self.task)
         return file
 
     def time_left(self) -> timedelta | None:

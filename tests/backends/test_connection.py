@@ -69,6 +69,30 @@ def test_a_deployed_system_is_found_by_its_name(session: boto3.Session) -> None:
     assert system.queue().tasks == ("thumbnail",)
 
 
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"REMOTEJOB_NAME": "photos"}, "photos"),
+        ({"REMOTEJOB_NAME": ""}, "default"),
+        ({}, "default"),
+    ],
+)
+def test_without_a_name_it_is_that_of_the_environment_or_the_default_one(
+    session: boto3.Session,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    name: str,
+) -> None:
+    for deployed in ("photos", "default"):
+        _deploy(session, json.dumps({**DESCRIPTION, "name": deployed}), name=deployed)
+    monkeypatch.delenv("REMOTEJOB_NAME", raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+
+    assert RemoteJob.connect(session=session).name == name
+    assert RemoteJob.connect("default", session=session).name == "default"
+
+
 def test_a_system_that_is_not_deployed_says_so_and_what_to_do(session: boto3.Session) -> None:
     with pytest.raises(SystemNotFound) as problem:
         RemoteJob.connect("photos", session=session)

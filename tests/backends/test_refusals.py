@@ -82,6 +82,11 @@ def system(json_body: bytes = JSON) -> Installation:
         (
             "dynamodb:TransactWriteItems",
             "",
+            lambda it, _: it.store.transact([erase_note(JOB, "n"), erase_note(JOB, "m")]),
+        ),
+        (
+            "dynamodb:DeleteItem",
+            "the-table",
             lambda it, _: it.store.transact([erase_note(JOB, "n")]),
         ),
         (

@@ -136,12 +136,16 @@ class PutsWhereAJobWasRemoved(MemoryStore):
 
 
 class ItemsInNoOrder(MemoryStore):
-    def items(self, partition: str, prefix: str) -> Iterator[tuple[str, Item]]:
+    def items(
+        self, partition: str, prefix: str, *, at_a_time: int | None = None
+    ) -> Iterator[tuple[str, Item]]:
         return reversed(list(super().items(partition, prefix)))
 
 
 class ItemsOfAllPrefixes(MemoryStore):
-    def items(self, partition: str, prefix: str) -> Iterator[tuple[str, Item]]:
+    def items(
+        self, partition: str, prefix: str, *, at_a_time: int | None = None
+    ) -> Iterator[tuple[str, Item]]:
         return super().items(partition, "")
 
 

@@ -166,7 +166,9 @@ class SqliteStore:
         )
         return _decoded(rows[0][0]) if rows else None
 
-    def items(self, partition: str, prefix: str) -> Iterator[tuple[str, Item]]:
+    def items(
+        self, partition: str, prefix: str, *, at_a_time: int | None = None
+    ) -> Iterator[tuple[str, Item]]:
         rows = self._database.rows(
             "SELECT name, content FROM items"
             " WHERE place = ?1 AND substr(name, 1, length(?2)) = ?2 ORDER BY name",

@@ -376,7 +376,7 @@ def erase_batch(batch: Batch, installation: Installation) -> None:
         ({"source": [{"a": 1}], "data": "x"}, "what all children have is a dict"),
         ({"source": [{"a": 1}, {"a": float("nan")}]}, "item 1: data cannot be written as JSON"),
         ({"source": [], "name": ""}, "a text of 1 to 255"),
-        ({"source": [], "priority": "high"}, "use a Priority"),
+        ({"source": [], "priority": "high"}, "priority='high'"),
         ({"source": [Submission(task="summary")]}, "item 0: it is of task 'summary'"),
         ({"source": [Submission(task="work", idempotency_key="k")]}, "leave it out"),
         ({"source": [Submission(task="work")], "priority": 3}, "leave them out of map"),

@@ -64,8 +64,12 @@ def test_what_a_batch_costs_beside_its_jobs(follower: str | None) -> None:
 
     # begun, a page, sealed; read to see whether it is complete already, and for what is returned
     assert making == {
-        "TransactWriteItems": 3, "BatchWriteItem": 1, "SendMessageBatch": 2, "Query": 2
-    }  # fmt: skip
+        "TransactWriteItems": 2,
+        "BatchWriteItem": 1,
+        "SendMessageBatch": 2,
+        "UpdateItem": 1,
+        "Query": 2,
+    }
     # ten jobs that end together are counted in one transaction
     assert batch.counts.done == 10
     assert working["TransactWriteItems"] == 1

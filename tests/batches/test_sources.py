@@ -180,7 +180,7 @@ def test_manifest_is_not_read_into_memory() -> None:
     ("source", "error", "message"),
     [
         ("rows.txt", InvalidData, "ends in .jsonl, .ndjson, .csv"),
-        ("rows", InvalidData, "end it with a slash"),
+        ("rows", InvalidData, "give 's3://bucket/prefix/', with the slash"),
         ("missing.csv", InvalidBody, "no such file"),
     ],
 )
@@ -189,6 +189,36 @@ def test_what_is_no_manifest_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         queue.map("work", source)
+
+
+@pytest.mark.parametrize("as_path", [Path, str])
+def test_folder_of_this_machine_is_refused_with_how_to_copy_it(
+    queue: Queue, remote: RemoteJob, tmp_path: Path, as_path: type[Path | str]
+) -> None:
+    folder = tmp_path / ("long" * 40) / "photos.2026"
+    folder.mkdir(parents=True)
+
+    with pytest.raises(InvalidBody) as refusal:
+        queue.map("work", as_path(folder))
+
+    told = str(refusal.value)
+    assert f"source {str(folder)!r} is a folder of this machine" in told
+    assert f"aws s3 sync {folder} s3://{remote.input_bucket}/jobs/stored/photos.2026/" in told
+    assert "slash" not in told
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_csv_that_is_parted_by_something_else_is_refused(
+    queue: Queue, write: Write, mark: str
+) -> None:
+    path = write("rows.csv", f"name{mark}size\ncat{mark}3\n")
+
+    with pytest.raises(InvalidData, match=r"rows\.csv, line 1.* fields are parted by commas"):
+        queue.map("work", str(path))
+
+
+def test_csv_of_one_field_is_read(queue: Queue, write: Write) -> None:
+    assert data_of(queue, write("rows.csv", "name\na;b\n")) == [{"name": "a;b"}]
 
 
 def test_manifest_that_is_not_in_the_bucket_says_so(queue: Queue, remote: RemoteJob) -> None:

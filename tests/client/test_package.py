@@ -20,7 +20,7 @@ DOCUMENTED = {
     "Order", "FOREVER", "FOREVER_DATE", "Repeat", "Completion", "Commanded", "StepFailed",
     "StepFailedForGood", "compose", "progress", "TakenJob", "Processor", "Urgency", "Notice",
     "StoredFile", "JobDraft", "Batch", "BatchCounts", "BatchState", "BatchNotFound",
-    "BatchUnfinished", "Receipt", "Replayed", "OnError", "Reason", "Why", "WorkerStatus",
+    "BatchUnfinished", "NoInput", "Receipt", "Replayed", "OnError", "Reason", "Why", "WorkerStatus",
 }  # fmt: skip
 
 HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")

@@ -18,6 +18,8 @@ from remotejob import (
     JobNotFound,
     Queue,
     RemoteJob,
+    Repeat,
+    Retry,
     Submission,
     UnknownQueue,
     UnknownTask,
@@ -41,12 +43,25 @@ REFUSED: dict[str, tuple[dict[str, Any], type[InvalidInput], str, str]] = {
     "data: too deep": ({"data": DEEP}, InvalidData, "recursion", "use dicts"),
     "data: half a letter": ({"data": "\ud800"}, InvalidData, "ud800", "use dicts"),
     "data: a number for a key": ({"data": [{1: 2}]}, InvalidData, "key 1", "text keys"),
-    "priority: a name": ({"priority": "high"}, InvalidData, "'high'", "use a Priority"),
+    "priority: a name": ({"priority": "high"}, InvalidData, "'high'", "Priority.LOW, Pri"),
     "priority: yes": ({"priority": True}, InvalidData, "True", "whole number"),
     "priority: huge": ({"priority": 10**40}, InvalidData, "priority=1000", "between"),
     "delay: seconds": ({"delay": 5}, InvalidData, "delay=5", "timedelta(seconds=5)"),
     "after: text": ({"after": "tomorrow"}, InvalidData, "'tomorrow'", "datetime"),
     "retry: a number": ({"retry": 3}, InvalidData, "retry=3", "Retry(max_attempts=3)"),
+    "repeat: text": ({"repeat": "every day"}, InvalidData, "'every day'", "use Repeat, such as"),
+    "depends: an id": ({"depends": "ID"}, InvalidData, "'ID'", "give a list, [job]"),
+    "depends: a number": ({"depends": 5}, InvalidData, "depends=5", "give a list of jobs"),
+    "depends: of none": ({"depends": [None]}, InvalidData, "None", "give jobs, or their ids"),
+    "name: a number": ({"body": b"x", "filename": 5}, InvalidName, "5", "text"),
+    "resource: a number": ({"resource": 5}, InvalidName, "resource 5", "text"),
+    "tenant: a number": ({"tenant": 5}, InvalidName, "tenant 5", "text"),
+    "window: hours": (
+        {"idempotency_key": "k", "idempotency_window": 24},
+        InvalidData,
+        "idempotency_window=24",
+        "use a timedelta",
+    ),
     "name: dots": ({"body": b"x", "filename": ".."}, InvalidName, "'..'", "name the file"),
     "name: a folder": ({"body": b"x", "filename": "a/b"}, InvalidName, "'a/b'", "without its"),
     "name: empty": ({"body": b"x", "filename": ""}, InvalidName, "empty", "give the file a name"),
@@ -98,6 +113,51 @@ def test_one_bad_submission_of_many_refuses_all_before_any_request(
     with pytest.raises(error) as refusal:
         untouched.submit_many([good, bad, good])
     _one_line(refusal.value, value, remedy)
+
+
+def test_what_is_no_submission_is_refused_with_how_to_write_one(untouched: Queue) -> None:
+    many: list[Any] = [Submission("work"), "work"]
+    with pytest.raises(InvalidData) as refusal:
+        untouched.submit_many(many)
+    _one_line(refusal.value, "'work'", "write Submission('work', data=...)")
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [
+        ({"wait": 5}, "wait=5: use a timedelta"),
+        ({"until": "2026-01-01"}, "until='2026-01-01': use a datetime"),
+        ({"times": "3"}, "times='3': use a whole number"),
+        ({"schedule": 15}, "schedule=15: write 'every 15 minutes'"),
+        ({"schedule": "every day", "time_zone": UTC}, "use its IANA name"),
+    ],
+)
+def test_a_repeat_of_wrong_types_is_refused(options: dict[str, Any], value: str) -> None:
+    with pytest.raises(InvalidData) as refusal:
+        Repeat(**options)
+    assert value in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [
+        ({"wait": 5}, "wait=5: use a timedelta"),
+        ({"until": "2026-01-01"}, "until='2026-01-01': use a datetime"),
+        ({"max_attempts": "3"}, "max_attempts='3': at least 1"),
+    ],
+)
+def test_a_retry_of_wrong_types_is_refused(options: dict[str, Any], value: str) -> None:
+    with pytest.raises(InvalidData) as refusal:
+        Retry(**options)
+    assert value in str(refusal.value)
+
+
+def test_a_submission_names_its_task_without_a_keyword(queue: Queue) -> None:
+    assert Submission("work", data=1) == Submission(task="work", data=1)
+    jobs = queue.submit_many([Submission("work", data=1), Submission("other")])
+    assert [(job.task, job.data) for job in jobs] == [("work", 1), ("other", None)]
+    with pytest.raises(TypeError, match="positional"):
+        Submission("work", 1)  # type: ignore[call-arg]
 
 
 def test_an_empty_file_is_refused(untouched: Queue, tmp_path: Path) -> None:

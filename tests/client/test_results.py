@@ -188,8 +188,42 @@ def test_an_output_tells_size_type_etag_and_place(finished: Any) -> None:
 def test_an_output_downloads_to_a_file_or_into_a_folder(finished: Any, tmp_path: Path) -> None:
     output = finished.outputs["pages/1.txt"]
     assert output.download(tmp_path / "mine.txt") == tmp_path / "mine.txt"
-    assert output.download(str(tmp_path)) == tmp_path / "1.txt"
-    assert (tmp_path / "mine.txt").read_bytes() == (tmp_path / "1.txt").read_bytes() == b"page one"
+    assert output.download(str(tmp_path)) == tmp_path / "pages" / "1.txt"
+    assert (tmp_path / "mine.txt").read_bytes() == b"page one"
+    assert (tmp_path / "pages" / "1.txt").read_bytes() == b"page one"
+
+
+def test_text_that_ends_in_a_slash_is_a_folder_which_is_made(finished: Any, tmp_path: Path) -> None:
+    output = finished.outputs["small.png"]
+
+    assert output.download(f"{tmp_path}/new/er/") == tmp_path / "new" / "er" / "small.png"
+    assert output.download(f"{tmp_path}/file") == tmp_path / "file"
+    assert (tmp_path / "new" / "er" / "small.png").read_bytes() == b"small"
+
+
+def test_outputs_of_one_name_in_two_folders_do_not_overwrite_each_other(
+    queue: Queue, worker: Simulation, tasks: Registry, tmp_path: Path
+) -> None:
+    @tasks.task("work")
+    def work(job: RunningJob) -> None:
+        for folder in ("a", "b"):
+            job.output(f"{folder}/x", folder.encode())
+
+    job = queue.submit("work")
+    worker.step()
+    paths = [output.download(tmp_path) for output in job.refresh().outputs.values()]
+
+    assert {path.relative_to(tmp_path).as_posix() for path in paths} == {"a/x", "b/x"}
+    assert [path.read_bytes() for path in paths] == [b"a", b"b"]
+
+
+def test_what_is_printed_of_a_system_says_what_it_is(
+    queue: Queue, installation: Installation, finished: Any
+) -> None:
+    assert repr(finished.outputs) == f"<Outputs of job {finished.id}: small.png, pages/1.txt>"
+    assert repr(queue.submit("work").outputs).endswith(": none>")
+    assert repr(RemoteJob(installation)) == "<RemoteJob memory with queues default>"
+    assert repr(queue) == "<Queue default of memory runs work>"
 
 
 def test_a_missing_output_names_those_there_are(finished: Any) -> None:

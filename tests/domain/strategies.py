@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from remotejob.domain.batches import COUNTED
 from remotejob.domain.conditions import Value
 from remotejob.domain.items import Key
 from remotejob.domain.marks import Attention, attention_key
@@ -81,14 +82,23 @@ def records(draw: st.DrawFn) -> JobRecord:
 
 @st.composite
 def items(draw: st.DrawFn, key: Key) -> dict[str, Value] | None:
-    """What may lie in a place: nothing, a record, a lock or an edge, or what a removed job left."""
+    """What may lie in a place: nothing, a record, what lies beside it, or a removed job's rest."""
     place: dict[str, Value] = {Field.PK: key.partition, Field.SK: key.name}
     beside: dict[str, st.SearchStrategy[Value]] = {
+        Field.EXPIRES: st.sampled_from([NOW // 1000 - 1, NOW // 1000, NOW // 1000 + 1]),
         Field.JOB: st.sampled_from([HELD.job_id, "another"]),
         Field.RUN: st.sampled_from([RUN, OTHER_RUN]),
         Field.TOKEN: st.sampled_from([TOKEN, OTHER_TOKEN]),
     }
-    kind = draw(st.sampled_from(["nothing", "record", "record", "record", "beside", "removed"]))
+    batch: dict[str, st.SearchStrategy[Value]] = {
+        Field.SEALED: st.just(1),
+        Field.STOPPED: st.just(1),
+    }
+    counts: dict[str, st.SearchStrategy[Value]] = {
+        field: st.sampled_from([0, 1, 1, 1]) for field in COUNTED.values()
+    }
+    kinds = ["nothing", "record", "record", "record", "beside", "batch", "counter", "removed"]
+    kind = draw(st.sampled_from(kinds))
     match kind:
         case "nothing":
             return None
@@ -96,5 +106,9 @@ def items(draw: st.DrawFn, key: Key) -> dict[str, Value] | None:
             return {**draw(records()).to_item(), **place}
         case "beside":
             return {**place, **draw(st.fixed_dictionaries({}, optional=beside))}
+        case "batch":
+            return {**place, **draw(st.fixed_dictionaries({}, optional=batch))}
+        case "counter":
+            return {**place, **draw(st.fixed_dictionaries(counts))}
         case _:
             return {**place, Field.REMOVED: NOW}

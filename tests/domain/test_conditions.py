@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from remotejob import idempotency
 from remotejob.backends.memory import MemoryStore
-from remotejob.domain import changes, edges, items, locks, managing
+from remotejob.domain import batch_steps, changes, edges, items, locks, managing
+from remotejob.domain.batches import COUNTED, COUNTS, BatchRecord, Follower
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import AtMost, Contains, IsNot, Value
 from remotejob.domain.items import Check, Conflict, Erase, Put, Step, put_record, record_key
@@ -18,7 +21,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.names import Field
 from remotejob.ports import Installation, Updated
 from remotejob.testing.conformance import samples
-from remotejob.testing.conformance.catalogue import EDGE, EXAMPLES, HELD, LIMIT
+from remotejob.testing.conformance.catalogue import ANTECEDENT, EDGE, EXAMPLES, HELD, LIMIT
 from remotejob.testing.conformance.samples import NOW, SKEW
 from tests.aws import aws_installation
 from tests.domain.strategies import items as stored
@@ -70,6 +73,10 @@ TEXTS: Final = {
         attribute_exists(pk) AND contains(j_blocked, :antecedent) AND j_state = :waiting
         AND j_due <= :due
         """,
+    "release_paused": """
+        attribute_exists(pk) AND contains(j_blocked, :antecedent)
+        AND j_state = :paused AND j_due <= :due
+        """,
     "release_edge": "attribute_exists(pk) AND contains(j_blocked, :antecedent)",
     "cascade": """
         attribute_exists(pk) AND j_state IN (:paused, :ready, :running, :waiting)
@@ -92,19 +99,42 @@ TEXTS: Final = {
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
         AND j_updated = :seen_updated
         """,
-    "unpark": "attribute_exists(pk) AND j_state = :waiting AND j_parked = :lock",
+    "unpark": """
+        attribute_exists(pk) AND j_state = :waiting AND j_parked = :lock AND j_due <= :due
+        """,
     "absent": "attribute_not_exists(pk)",
     "same_holder": "j_job = :job AND j_run = :run",
     "same_token": "j_token = :token",
     "not_live": """
         ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed) OR (j_run <> :holders_run))
         """,
+    "relieve": "attribute_exists(pk) AND j_run = :holders_run AND j_lease <= :lapsed",
     "not_parked": "j_parked <> :lock",
+    "open": """
+        attribute_exists(pk) AND attribute_not_exists(j_sealed) AND attribute_not_exists(j_stopped)
+        """,
+    "batch_there": "attribute_exists(pk)",
+    "counted_once": """
+        attribute_exists(pk) AND j_owed = :owed AND j_finished = :finished AND j_state = :ended
+        """,
+    "restart_counted": """
+        attribute_exists(pk) AND j_state IN (:cancelled, :failed) AND j_updated <= :stamp
+        AND attribute_not_exists(j_owed)
+        AND j_finished = :finished AND j_state = :ended
+        """,
+    "follows": "attribute_exists(pk) AND contains(j_blocked, :batch)",
+    "follows_waiting": """
+        attribute_exists(pk) AND contains(j_blocked, :batch) AND j_state = :waiting
+        """,
+    "same_counts": """
+        j_n_completed = :completed AND j_n_failed = :failed AND j_n_cancelled = :cancelled
+        """,
+    "key_free": "((attribute_not_exists(pk)) OR (j_expires <= :now_s) OR (j_job = :gone))",
 }
-HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked"}
+HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free"}
 """Conditions that hold where there is no item: every other one requires it to exist."""
 
-MODULES: Final = (changes, managing, edges, locks, items)
+MODULES: Final = (changes, managing, edges, locks, items, batch_steps, idempotency)
 CONDITIONS: Final[dict[str, Condition]] = {
     condition.name: condition
     for module in MODULES
@@ -113,15 +143,36 @@ CONDITIONS: Final[dict[str, Condition]] = {
 }
 
 RECORD: Final = samples.failed(owed=None)
+BATCH: Final = BatchRecord(
+    id=ANTECEDENT,
+    task="work",
+    queue="default",
+    name=None,
+    created_ms=NOW,
+    expires_s=NOW,
+    follower=Follower(task="summary", queue="default"),
+    counters={f"{COUNTS}0": dict.fromkeys(COUNTED.values(), 1)},
+    follower_ids=(RECORD.id,),
+)
+"""A batch that blocks what the records drawn below may be blocked by."""
 GUARDED: Final[tuple[Step, ...]] = (
     *(change for _, change in EXAMPLES.values()),
     managing.remove(RECORD, now_ms=NOW, kept_ms=0),
     put_record(RECORD),
     locks.let_go(HELD),
     locks.check_over(HELD, now_ms=NOW, skew_ms=SKEW),
+    locks.relieve(HELD, samples.silent(id=HELD.job_id), now_ms=NOW, skew_ms=SKEW),
     *locks.clear_waiter(RECORD.id, LIMIT),
     edges.spend(EDGE, expires_s=0),
     edges.check_in_vain(RECORD),
+    batch_steps.sealed(BATCH.id),
+    *batch_steps.counted(BATCH.id, [samples.failed()], retention_ms=0),
+    batch_steps.restart_counted(managing.restart(RECORD, now_ms=NOW), RECORD),
+    batch_steps.follows(BATCH.id, RECORD.id),
+    *batch_steps.let_go(BATCH, RECORD.id, now_ms=NOW, waiting=True),
+    idempotency.take_key(
+        "key", "default", "mine", window=timedelta(days=1), gone=HELD.job_id, now_ms=NOW
+    ),
 )
 STEPS: Final[dict[str, Step]] = {
     step.condition.name: step for step in GUARDED if step.condition is not None

@@ -114,13 +114,11 @@ def test_as_many_edges_as_may_be_fit_a_transaction_with_their_dependent() -> Non
     assert len(steps) + 2 <= STEPS_AT_MOST
 
 
-@pytest.mark.parametrize("due_ms", [None, NOW + 1])
-def test_the_last_way_to_release_an_edge_changes_nothing_but_what_blocks(
-    due_ms: int | None,
-) -> None:
-    *marking, last = edges.releases(EDGE, now_ms=NOW, due_ms=due_ms)
+def test_the_last_way_to_release_an_edge_changes_nothing_but_what_blocks() -> None:
+    *marking, paused, last = edges.releases(EDGE, now_ms=NOW, due_ms=NOW + 1)
     assert [Field.ATTENTION in change.set for change in marking] == [True] * len(marking)
+    assert paused.set == {Field.DUE: NOW + 1}
     assert (last.set, last.add, last.remove) == ({}, {}, ())
-    assert {tuple(change.discard.items()) for change in (*marking, last)} == {
+    assert {tuple(change.discard.items()) for change in (*marking, paused, last)} == {
         ((Field.BLOCKED, frozenset({EDGE.antecedent})),)
     }

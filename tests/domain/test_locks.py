@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from remotejob.domain.items import Key
-from remotejob.domain.locks import Held, Limit, limits_of, slot_key, slots_to_take, waiter_key
+from remotejob.domain.locks import Held, Limit, limits_of, slot_key, slot_to_take, waiter_key
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SKEW
 
@@ -51,34 +51,36 @@ def test_a_tenants_limit_is_that_of_one_queue() -> None:
     assert here.partition != there.partition
 
 
-def test_a_free_lock_is_taken_in_its_first_slot() -> None:
-    assert slots_to_take(LIMIT, {}, RECORD, []) == (Key(LIMIT.partition, "lock#000"), None)
+def test_a_free_lock_is_taken() -> None:
+    taken = slot_to_take(Limit(LIMIT.partition, 1), {}, RECORD)
+    assert taken == (Key(LIMIT.partition, "lock#000"), None)
 
 
-def test_the_first_free_slot_is_taken_before_one_whose_holder_is_over() -> None:
+def test_the_free_slot_is_taken() -> None:
     held = [_held(0, 1), _held(2, 2)]
-    assert slots_to_take(LIMIT, _named(*held), RECORD, held) == (slot_key(LIMIT, 1), None)
+    assert slot_to_take(LIMIT, _named(*held), RECORD) == (slot_key(LIMIT, 1), None)
+
+
+def test_jobs_do_not_all_begin_at_the_same_slot() -> None:
+    wide = Limit(LIMIT.partition, 50)
+    taken = {slot_to_take(wide, {}, samples.ready(number)) for number in range(20)}
+    assert len(taken) > 10
 
 
 def test_its_own_slot_is_taken_before_a_free_one() -> None:
     own = _held(2, 0)
-    assert slots_to_take(LIMIT, _named(_held(0, 1), own), RECORD, []) == (own.key, own)
+    assert slot_to_take(LIMIT, _named(_held(0, 1), own), RECORD) == (own.key, own)
 
 
-def test_of_slots_all_held_one_is_taken_whose_holder_is_over() -> None:
+def test_of_slots_all_held_none_is_taken() -> None:
     held = [_held(number, number + 1) for number in range(3)]
-    assert slots_to_take(LIMIT, _named(*held), RECORD, held[1:]) == (held[1].key, held[1])
-
-
-def test_of_slots_all_held_by_live_runs_none_is_taken() -> None:
-    held = [_held(number, number + 1) for number in range(3)]
-    assert slots_to_take(LIMIT, _named(*held), RECORD, []) is None
+    assert slot_to_take(LIMIT, _named(*held), RECORD) is None
 
 
 def test_a_slot_beyond_a_limit_that_was_lowered_is_not_taken() -> None:
     lowered = Limit(LIMIT.partition, 1)
     held = _named(_held(0, 1), _held(2, 2))
-    assert slots_to_take(lowered, held, RECORD, []) is None
+    assert slot_to_take(lowered, held, RECORD) is None
 
 
 def test_a_lock_is_read_back_as_it_was_taken() -> None:

@@ -81,7 +81,8 @@ def test_check_refuses_what_the_table_does_not_allow(command: Command, state: St
         check(command, job_id="J", state=state)
     message = str(refusal.value)
     assert message.startswith(f"cannot {command} job J: it is {state}; ")
-    named = ", ".join(sorted(str(one) for one in allowed)) or "none"
+    *others, last = sorted(str(one) for one in allowed) or ["none"]
+    named = f"{', '.join(others)} or {last}" if others else last
     assert message.endswith(f"{command} is allowed when it is {named}")
 
 

@@ -90,6 +90,8 @@ def test_wait_that_times_out_exits_with_5(aws: EmbeddedAws) -> None:
         (("show", "nonsense"), Exit.INVALID, "an id has 26 letters and digits"),
         (("show", NO_JOB), Exit.NOT_FOUND, "no job"),
         (("ls", "--system", "other"), Exit.NOT_FOUND, "deploy it with `make deploy`"),
+        (("batch", f"b-{NO_JOB}"), Exit.NOT_FOUND, "no batch"),
+        (("local", "--settings", "no.toml"), Exit.INVALID, "no.toml"),
         (("local", "--process", "nowhere"), Exit.INVALID, "no such folder"),
     ],
     ids=lambda value: "-".join(value)[:40].replace("\n", "") if isinstance(value, tuple) else None,

@@ -1,4 +1,4 @@
-"""`remotejob local` stays up until Ctrl-C, and leaves nothing behind."""
+"""`remotejob local` stays up until Ctrl-C, with its workers, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,16 +14,41 @@ import pytest
 from tests.end_to_end.waiting import until
 
 COMMAND = Path(sys.executable).parent / "remotejob"
+LOGS = Path("build/local/logs")
+SETTINGS = """
+[system]
+name = "other"
+[queues.default]
+tasks = ["thumbnail"]
+tasks_module = "{module}"
+[[routes]]
+prefix = "photos/"
+suffixes = [".jpg", ".png"]
+task = "thumbnail"
+"""
 Local = subprocess.Popen[str]
 
 
+def bare_environment() -> dict[str, str]:
+    unwanted = ("AWS_", "REMOTEJOB_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+
+
+def settings(folder: Path, *, module: str) -> Path:
+    path = folder / "remotejob.toml"
+    path.write_text(SETTINGS.format(module=module))
+    return path
+
+
 @pytest.fixture
-def local() -> Iterator[Local]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+def local(tmp_path: Path) -> Iterator[Local]:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    (LOGS / "of-the-run-before.log").touch()
+    path = settings(tmp_path, module="worker_container.tasks")
     with subprocess.Popen(
         # as a shell starts what runs in the background: with Ctrl-C ignored
-        ["sh", "-c", 'trap "" INT; exec "$0" local', str(COMMAND)],
-        env={**environment, "PYTHONUNBUFFERED": "1"},
+        ["sh", "-c", 'trap "" INT; exec "$0" local --settings "$1"', str(COMMAND), str(path)],
+        env={**bare_environment(), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -42,22 +67,70 @@ def test_local_prints_how_to_reach_it_and_ctrl_c_takes_everything_down(local: Lo
         if line.startswith("export "):
             name, _, value = line.removeprefix("export ").strip().partition("=")
             exported[name] = value
-        if "Ctrl-C takes everything down" in line:
+        if "Logs of workers and functions" in line:
             break
     assert exported, "".join(told)
-    listed = subprocess.run(
-        [COMMAND, "ls"], env={**os.environ, **exported}, capture_output=True, text=True, check=False
-    )
+    # the name of the system too: it is not the default one
+    listed = remotejob("ls", **exported)
+    second = remotejob("local")
+    logs = {path.name for path in LOGS.iterdir()}
     started = _descendants(local.pid)
+    (worker,) = (pid for pid in started if "worker_container" in _command(pid))
+    os.kill(worker, signal.SIGKILL)
+    ended, again, starting = (local.stdout.readline() for _ in range(3))
 
     local.send_signal(signal.SIGINT)
     code = local.wait()
 
     assert listed.returncode == 0
     assert listed.stderr == "no jobs\n"
+    assert second.returncode == 6
+    (refusal,) = second.stderr.splitlines()
+    assert f"as process {local.pid};" in refusal
+    assert {"server.log", "worker-1.log"} <= logs
+    assert "of-the-run-before.log" not in logs
+    assert str(LOGS) in told[-1]
+    assert "worker for queue default ended with -9: " in ended
+    assert f"see {LOGS}/worker-1.log" in ended
+    assert "another worker for queue default starts in 1 s" in again
+    assert "starting another worker for queue default" in starting
     assert len(started) >= 2, "the server and a worker"
     assert code == 130
     until(lambda: not started & set(_parents()), what="the end of every process it started")
+
+
+def test_files_to_process_are_given_up_when_the_worker_cannot_start(tmp_path: Path) -> None:
+    path = settings(tmp_path, module="no_such_tasks")
+
+    done = remotejob(
+        "local",
+        *("--process", "examples/photos", "--settings", str(path)),
+        *("--results", str(tmp_path / "results")),
+    )
+
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("remotejob: worker for queue default ended with 2: the worker cannot")
+    assert "'no_such_tasks' cannot be imported" in line
+    assert line.endswith(f"see {LOGS}/worker-1.log")
+
+
+def remotejob(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env={**bare_environment(), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def _command(pid: int) -> str:
+    listed = subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return listed.stdout
 
 
 def _parents() -> dict[int, int]:

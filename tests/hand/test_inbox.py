@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from remotejob import InvalidName, JobNotFound, OutputNotFound, Queue, State
+from remotejob import InvalidData, InvalidName, JobNotFound, OutputNotFound, Queue, State
 from remotejob.domain.errors import InvalidBody
 from remotejob.inbox import Notice
 from remotejob.ports import Address, Channel, Installation, Outgoing
@@ -20,6 +21,13 @@ def told(queue: Queue, status: str) -> Notice | None:
     found = queue.next(status, wait=NO_WAIT)  # type: ignore[call-overload]
     assert found is None or isinstance(found, Notice)
     return found
+
+
+@pytest.mark.parametrize("status", ["pending", "completed", "failed"])
+def test_a_wait_in_seconds_is_refused(queue: Queue, status: str) -> None:
+    ask: Any = queue.next
+    with pytest.raises(InvalidData, match="wait=1: use a timedelta"):
+        ask(status, wait=1)
 
 
 def test_a_completed_job_is_told_of_with_its_outputs(queue: Queue) -> None:

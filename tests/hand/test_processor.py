@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from remotejob import InvalidData, Queue, RemoteJob, Retry, State, Submission, UnknownTask
+from remotejob import (
+    AccessProblem,
+    InvalidData,
+    Queue,
+    RemoteJob,
+    Retry,
+    State,
+    Submission,
+    UnknownTask,
+)
 from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.priority import Lane
@@ -28,13 +37,18 @@ NEVER = timedelta(days=1)
 
 
 class Watched(MemoryMessages):
-    """Tells how often somebody looked for messages."""
+    """Tells how often somebody looked for messages, who may be denied it."""
 
     looks = 0
+    denied = 0
+    denying = False
 
     def receive(
         self, address: Address, *, limit: int, wait: timedelta, hidden: timedelta
     ) -> list[Received]:
+        if self.denying:
+            self.denied += 1
+            raise AccessProblem("not allowed sqs:ReceiveMessage")
         received = super().receive(address, limit=limit, wait=wait, hidden=hidden)
         self.looks += 1
         return received
@@ -239,6 +253,7 @@ def test_paused_it_takes_and_begins_nothing_until_it_is_resumed(
     with queue.process_jobs("other", lambda job: None, poll_interval=SOON):
         has_looked(installation, times=30)
     assert processor.idle()
+    assert repr(processor) == "<Processor of queue default, paused: 0 running, 0 waiting>"
     assert job.refresh().state is State.READY
 
     assert processor.resume() is processor
@@ -418,6 +433,100 @@ def test_as_a_context_manager_it_is_shut_down_in_the_end(queue: Queue, gate: Gat
     (late,) = submitted(queue, 1)
     processor.trigger()
     assert late.refresh().state is State.READY
+
+
+def deny(installation: Installation) -> Watched:
+    messages = installation.messages
+    assert isinstance(messages, Watched)
+    messages.denying = True
+    return messages
+
+
+def shut_itself_down(processor: Processor) -> None:
+    until(lambda: processor.problem is not None, what="its end")
+
+
+def test_denied_jobs_it_shuts_itself_down_and_says_so_to_whoever_shuts_it_down(
+    queue: Queue, installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = deny(installation)
+    processor = queue.process_jobs("work", lambda job: "done", poll_interval=SOON)
+    shut_itself_down(processor)
+
+    for urgency in Urgency:
+        with pytest.raises(AccessProblem, match="ReceiveMessage"):
+            processor.shutdown(urgency)
+
+    assert messages.denied == 1, "it does not look again"
+    assert "ReceiveMessage" in caplog.text
+
+
+def test_denied_jobs_it_finishes_what_has_begun_and_gives_back_the_rest(
+    queue: Queue, installation: Installation, gate: Gate
+) -> None:
+    processor = queue.process_jobs("work", gate, poll_interval=SOON, prefetch=2)
+    jobs = submitted(queue, 2)
+    until(lambda: processor.length() == 1 and processor.running() == 1, what="one ahead")
+
+    deny(installation)
+    shut_itself_down(processor)
+    until(lambda: processor.length() == 0, what="the one ahead given back")
+    assert processor.running() == 1
+    gate.opened.set()
+    with pytest.raises(AccessProblem):
+        processor.shutdown()
+
+    states = sorted(job.refresh().state for job in jobs)
+    assert states == [State.COMPLETED, State.READY]
+
+
+def test_block_in_which_it_shut_itself_down_raises_why(
+    queue: Queue, installation: Installation
+) -> None:
+    deny(installation)
+
+    with (
+        pytest.raises(AccessProblem, match="ReceiveMessage"),
+        queue.process_jobs("work", lambda job: "done") as processor,
+    ):
+        shut_itself_down(processor)
+
+
+def test_block_that_raises_an_error_of_its_own_keeps_it(
+    queue: Queue, installation: Installation
+) -> None:
+    deny(installation)
+
+    def block() -> None:
+        with queue.process_jobs("work", lambda job: "done") as processor:
+            shut_itself_down(processor)
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as raised:
+        block()
+
+    (note,) = raised.value.__notes__
+    assert "ReceiveMessage" in note
+
+
+def test_function_that_shuts_it_down_is_not_failed_for_what_it_may_not_do(
+    queue: Queue, installation: Installation
+) -> None:
+    made: list[Processor] = []
+
+    def work(job: TakenJob) -> str:
+        deny(installation)
+        shut_itself_down(made[0])
+        made[0].shutdown()
+        return "done"
+
+    made.append(queue.process_jobs("work", work, poll_interval=SOON, prefetch=1).pause())
+    (job,) = submitted(queue, 1)
+    made[0].resume()
+
+    assert job.wait(30).result == "done"
+    with pytest.raises(AccessProblem):
+        made[0].shutdown()
 
 
 def test_work_timeout_counts_from_when_the_function_is_called(

@@ -89,6 +89,7 @@ def test_a_retrieved_file_is_downloaded_under_its_own_name(queue: Queue, tmp_pat
     stored = queue.retrieve("input", queue.store(CAT))
 
     assert stored.download(tmp_path) == tmp_path / "cat.jpg"
+    assert stored.download(f"{tmp_path}/new/") == tmp_path / "new" / "cat.jpg"
     assert stored.download(tmp_path / "mine") == tmp_path / "mine"
     assert (tmp_path / "cat.jpg").read_bytes() == (tmp_path / "mine").read_bytes() == b"a cat"
 
@@ -189,6 +190,20 @@ def test_outputs_are_retrieved_and_removed_by_their_keys(queue: Queue) -> None:
     queue.remove("output", key)
     with pytest.raises(FileNotFoundError):
         queue.retrieve("output", key)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda queue: queue.retrieve("input", None),
+        lambda queue: queue.download("input", None),
+        lambda queue: queue.remove("output", None),
+        lambda queue: queue.trigger("pending", None, task="work"),
+    ],
+)
+def test_a_key_that_is_no_text_is_refused(queue: Queue, call: Callable[[Queue], Any]) -> None:
+    with pytest.raises(InvalidName, match="key None: a key is text, such as `store` returns"):
+        call(queue)
 
 
 @pytest.mark.parametrize(

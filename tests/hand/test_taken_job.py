@@ -251,6 +251,9 @@ def test_progress_and_log_reach_the_record(queue: Queue, hand: Hand, clock: Fake
 
     job.log("all")
     job.done()
+    with pytest.raises(CommandRefused, match="ended here already, by done, fail or release") as no:
+        job.done()
+    assert "complete" not in str(no.value)
     assert [line.message for line in submitted.refresh().logs()] == ["half", "all"]
 
 

@@ -10,7 +10,16 @@ from typing import Any
 
 import pytest
 
-from remotejob import CommandRefused, Job, JobNotFound, Queue, RemoteJob, RunningJob, State
+from remotejob import (
+    CommandRefused,
+    InvalidData,
+    Job,
+    JobNotFound,
+    Queue,
+    RemoteJob,
+    RunningJob,
+    State,
+)
 from remotejob.domain import managing
 from remotejob.domain.changes import Change
 from remotejob.domain.ids import new_job_id
@@ -98,6 +107,15 @@ def test_cancelled_job_does_not_start_and_its_end_is_told(queue: Queue, worker: 
     assert job.record.owed is None
     assert job.record.attention is None
     assert job.record.expires_s is not None
+
+
+def test_time_that_is_no_datetime_is_refused(queue: Queue) -> None:
+    job = queue.submit("work", delay=MINUTE)
+    make_ready: Any = job.make_ready
+
+    with pytest.raises(InvalidData, match="at='tomorrow': use a datetime with a time zone"):
+        make_ready(at="tomorrow")
+    assert job.refresh().state is State.WAITING
 
 
 def test_running_job_that_is_cancelled_stops_at_its_next_heartbeat(

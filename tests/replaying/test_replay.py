@@ -21,6 +21,7 @@ from remotejob import (
     UnknownTask,
 )
 from remotejob.backends.aws import S3Files
+from remotejob.backends.memory import MemoryFiles
 from remotejob.domain.record import InputFile
 from remotejob.ports import Area, Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
@@ -140,7 +141,7 @@ def test_replay_goes_to_another_queue(
 
 def test_replay_is_refused_where_it_cannot_run(queue: Queue, worker: Simulation) -> None:
     job = queue.submit("work", body=b"x")
-    with pytest.raises(CommandRefused, match="replay is allowed when it is cancelled, completed"):
+    with pytest.raises(CommandRefused, match="allowed when it is cancelled, completed or failed"):
         job.replay()
     worker.step()
     with pytest.raises(UnknownQueue, match="unknown queue 'fourth'"):
@@ -157,7 +158,8 @@ def expire(job: Job, installation: Installation) -> None:
         assert file.version is not None
         clients().s3.delete_object(Bucket=file.bucket, Key=file.key, VersionId=file.version)
     else:
-        installation.files.delete(Area.INPUT, [file.key])
+        assert isinstance(installation.files, MemoryFiles)
+        installation.files.expire(Area.INPUT, file.key)
 
 
 def test_replay_of_an_input_that_is_gone_says_how_long_it_is_kept(

@@ -97,6 +97,9 @@ def test_the_first_route_that_matches_counts() -> None:
         ("[queues.default]\ntasks = [1]\n", "it must be a list of strings"),
         ('[queues.Default]\ntasks = ["a"]\n', "queue name 'Default': use lower-case"),
         (QUEUE + "concurency = 2\n", "unknown key 'concurency'; did you mean concurrency?"),
+        ('[queues.default]\ntask = ["a"]\n', "unknown key 'task'; did you mean tasks?"),
+        ('[queue.default]\ntasks = ["a"]\n', "unknown key 'queue'; did you mean queues?"),
+        (QUEUE + '[[routes]]\ntasks = "work"\n', "unknown key 'tasks'; did you mean task?"),
         (QUEUE + "concurrency = 0\n", "concurrency = 0: it must be between 1 and 1000"),
         (QUEUE + "processes = -1\n", "processes = -1: it must be between 0 and 100"),
         (QUEUE + "concurrency = true\n", "concurrency = True: it must be a whole number"),
@@ -144,6 +147,14 @@ def test_a_refusal_names_the_file(tmp_path: Path) -> None:
     file.write_text("a = ")
     with pytest.raises(SettingsError, match=r"mine\.toml: not TOML"):
         load(file)
+    for content, place in (
+        (b"a = 1\nb = = 2\n", "at line 2, column 5"),
+        (b"a = 1\nb = [1,", r"at line 2, column 8, where it ends"),
+        (b"a = 1\n# \xff", "at line 2, column 3"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(SettingsError, match=rf"mine\.toml: not (TOML|UTF-8).*{place}"):
+            load(file)
     file.write_text("")
     with pytest.raises(SettingsError, match=r"mine\.toml: there is no queue"):
         load(file)

@@ -54,8 +54,6 @@ def between_jobs(world: World) -> Iterator[str]:
 
 
 def _in_the_end(world: World, replay: _Replay, made: list[JobRecord]) -> Iterator[str]:
-    for job_id in world.trace.parked_in_vain:
-        yield f"1: {job_id} was parked at a lock that was free"
     for record in replay.jobs.values():
         yield from _nothing_made_of_it(record, made)
         if record.id not in world.trace.removed:
@@ -93,6 +91,8 @@ def _waits_for_what_ended(step: Step, replay: _Replay) -> Iterator[str]:
 
 def _rightly_cancelled(step: Step, replay: _Replay) -> Iterator[str]:
     antecedent = replay.jobs[str(step.values["antecedent"])]
+    if step.before is None or antecedent.id not in (step.before.blocked or ()):
+        yield f"6: {step.after.id} is cancelled for {antecedent.id}, which it does not wait for"
     if antecedent.state not in _IN_VAIN:
         yield f"6: {step.after.id} is cancelled, for {antecedent.id} is {antecedent.state}"
 

@@ -9,6 +9,7 @@ from remotejob import managing
 from remotejob.domain.errors import Fatal, JobCancelled
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
+from remotejob.envelope import Pending
 from remotejob.testing.crashes import Crash
 from remotejob.worker.completion import Completion
 from remotejob.worker.running import RunningJob
@@ -21,7 +22,7 @@ from tests.simulation.scripting import (
     scenario,
     works,
 )
-from tests.simulation.world import PAST_THE_LEASE, World
+from tests.simulation.world import LANES, PAST_THE_LEASE, World
 
 COMPLETED, FAILED, CANCELLED = State.COMPLETED, State.FAILED, State.CANCELLED
 
@@ -315,5 +316,18 @@ def nobody_tells_of_the_end_of_the_antecedent(world: World) -> None:
     world.lose_messages()
     world.advance(timedelta(minutes=11))
     world.tick()
+    world.step()
+    must_be_over(world)
+
+
+@scenario(COMPLETED, COMPLETED)
+def message_of_a_job_that_still_waits(world: World) -> None:
+    by_name(world)
+    first = make(world, "first", delay=timedelta(minutes=1))
+    for job_id in make(world, "second", depends=first):
+        world.deliver(LANES[0], Pending(job_id=job_id, task="work").body())
+    world.step()
+    world.advance(timedelta(minutes=1))
+    world.step()
     world.step()
     must_be_over(world)

@@ -118,6 +118,8 @@ def _one_step(
     # by the time it was asked for: one that is long on its way finds out whether it is too late
     if step.change == "own_live_run" and (before.lease_ms or 0) < number(step.values["now"]):
         yield f"4: {step} revived a lease that had ended"
+    if step.removed and (before.lease_ms or 0) + skew_ms > step.at_ms:
+        yield f"4: {step} while a run of it was live"
     if command is Command.CLAIM:
         yield from _claim(step, before, skew_ms)
     if command in (Command.FAIL, Command.EXPIRE):

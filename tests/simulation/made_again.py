@@ -192,3 +192,19 @@ def cancelled_run_is_removed_when_it_has_wound_down(world: World) -> None:
     world.step()
     world.command_if_allowed(managing.remove, *first)
     must_be_over(world)
+
+
+@scenario(ends=COMPLETED, or_else=CANCELLED)
+def cancelled_run_is_not_removed_under_its_lease(world: World) -> None:
+    @once
+    def runs(job: RunningJob) -> Any:
+        world.command(managing.cancel, job.id)
+        world.command_if_allowed(managing.remove, job.id)
+        return works(job)
+
+    by_name(world, first=runs)
+    make(world, "another")
+    first = make(world, "first")
+    world.step()
+    world.command_if_allowed(managing.remove, *first)
+    must_be_over(world)

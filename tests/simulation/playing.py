@@ -12,9 +12,10 @@ from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.states import State
 from remotejob.testing import FakeClock, memory_installation
 from remotejob.testing.crashes import Fault, Faults
+from tests.simulation.backstage import MemoryBackstage
 from tests.simulation.invariants import check_invariants
 from tests.simulation.scenarios import Scenario
-from tests.simulation.world import QUEUES, FaultInjector, MemoryBackstage, World
+from tests.simulation.world import QUEUES, FaultInjector, World
 
 RETENTION: Final = timedelta(days=3)
 """Short, because the first sweep walks as many days."""

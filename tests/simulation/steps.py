@@ -16,6 +16,7 @@ _STEADY: Final = frozenset(
         "unchanged",
         "not_ended",
         "release_edge",
+        "release_paused",
         "relieve",
     }
 )

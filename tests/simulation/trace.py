@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item
 from remotejob.domain.items import Put
-from remotejob.domain.locks import SLOTS, limits_of
 from remotejob.domain.managing import REMOVE
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
@@ -59,8 +58,6 @@ class Trace:
         """Keys of outputs that were put."""
         self.removed: set[str] = set()
         """Jobs that are not there any more."""
-        self.parked_in_vain: list[str] = []
-        """Jobs parked at a lock that was free at that moment: who would wake them?"""
 
     def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
         match name, arguments:
@@ -109,15 +106,7 @@ class Trace:
             self.removed.add(job_id)
         elif after is not None and after != seen:
             self.removed.discard(job_id)
-            if after.parked and (seen is None or not seen.parked):
-                self._look_at_lock(after)
             self.steps.append(Step(self._clock.now_ms(), change, values, seen, after))
-
-    def _look_at_lock(self, parked: JobRecord) -> None:
-        (slots,) = (one.slots for one in limits_of(parked) if one.partition == parked.parked)
-        held = list(self._store.items(str(parked.parked), SLOTS))
-        if len(held) < slots:
-            self.parked_in_vain.append(parked.id)
 
     @property
     def records(self) -> dict[str, JobRecord]:

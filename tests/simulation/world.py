@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from remotejob.backends.memory import MemoryMessages
 from remotejob.consequences import carry_out
 from remotejob.domain.changes import Change
 from remotejob.domain.errors import (
@@ -54,6 +53,7 @@ from remotejob.worker.completion import Completion
 from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
 from remotejob.worker.settlements import Settlement
+from tests.simulation.backstage import Backstage
 from tests.simulation.trace import Trace
 
 QUEUE = "default"
@@ -92,29 +92,6 @@ class FaultInjector(Protocol):
     def process(self, installation: Installation, name: str) -> Installation: ...
     def disarm(self) -> None: ...
     def report(self) -> str: ...
-
-
-class Backstage(Protocol):
-    """What only a test may see of the queues."""
-
-    def bodies(self, address: Address) -> list[str]: ...
-    def lose(self, address: Address, which: int) -> str:
-        """Take a message away; return what it said."""
-        ...
-
-
-class MemoryBackstage:
-    """Of the queues in memory."""
-
-    def __init__(self, messages: MemoryMessages) -> None:
-        self._messages = messages
-
-    def bodies(self, address: Address) -> list[str]:
-        return self._messages.bodies(address)
-
-    def lose(self, address: Address, which: int) -> str:
-        queue = self._messages._queues[address]
-        return queue.pop(sorted(queue)[which]).body
 
 
 class World:

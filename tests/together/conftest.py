@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from remotejob import Queue, RemoteJob, RunningJob
+from remotejob.hooks import Hooks
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.aws import aws_installation
@@ -22,10 +23,10 @@ def clock() -> FakeClock:
 @pytest.fixture(params=["memory", "aws"])
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
     if request.param == "memory":
-        yield memory_installation(clock)
+        yield replace(memory_installation(clock), hooks=Hooks())
     else:
         with aws_installation(clock) as made:
-            yield made
+            yield replace(made, hooks=Hooks())
 
 
 @pytest.fixture

@@ -119,8 +119,10 @@ def test_job_cannot_depend_on_one_that_is_not_there(
     queue: Queue, installation: Installation
 ) -> None:
     unknown = new_job_id(installation.clock.now_ms(), installation.entropy)
-    with pytest.raises(DependencyEnded, match="there is no such job"):
+    with pytest.raises(DependencyEnded, match="there is no such job") as refusal:
         queue.submit("work", depends=[unknown])
+    # there is nothing to restart
+    assert "restart" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("wrong", [["no id"], "01KF0RDQG0F3FM7S0K2SXEHTSQ"])

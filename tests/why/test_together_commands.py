@@ -23,7 +23,7 @@ def connected(remote: RemoteJob, monkeypatch: pytest.MonkeyPatch) -> None:
 def run(*arguments: str, code: int = 0) -> str:
     done = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert done.exit_code == code, done.output
-    return done.output
+    return done.stdout
 
 
 @pytest.fixture

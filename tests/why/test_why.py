@@ -101,6 +101,7 @@ def test_job_whose_resource_is_held_says_by_which_job_and_since_when(
 
     assert parked.refresh().record.parked == "resource#scanner"
     reason = told(parked.why(), Why.RESOURCE, "'scanner'", f"job {first.id} since {since}")
+    assert str(reason).endswith("; nothing before it")
     assert reason.details == {"holders": {first.id: since}, "ahead": 0}
     # before a worker has met it, too
     assert told(fresh.why(), Why.RESOURCE, "1 job before it").details["ahead"] == 1

@@ -11,7 +11,16 @@ from typing import Any, TypeVar
 
 import pytest
 
-from remotejob import Job, JobCancelled, RemoteJob, Retry, RunningJob, State, WorkerStopping
+from remotejob import (
+    AccessProblem,
+    Job,
+    JobCancelled,
+    RemoteJob,
+    Retry,
+    RunningJob,
+    State,
+    WorkerStopping,
+)
 from remotejob.domain.decisions import CRASH_BUDGET
 from remotejob.ports import Installation
 from remotejob.sending import send_for
@@ -26,8 +35,16 @@ T = TypeVar("T")
 class Fails:
     """A network that fails some calls of a port, a number of times."""
 
-    def __init__(self, name: str, *, times: int, condition: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        times: int,
+        condition: str | None = None,
+        error: Exception | None = None,
+    ) -> None:
         self._name, self._left, self._condition = name, times, condition
+        self._error = error or ConnectionError("the network is gone")
 
     def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
         meant = name == self._name and (
@@ -35,7 +52,7 @@ class Fails:
         )
         if meant and self._left:
             self._left -= 1
-            raise ConnectionError("the network is gone")
+            raise self._error
         return function()
 
 
@@ -100,6 +117,17 @@ def test_an_outcome_that_was_not_taken_is_tried_again(installation: Installation
 
     assert job.result == "done"
     assert len(runs) == 1
+
+
+def test_an_outcome_that_is_denied_is_tried_again_while_the_run_is_ours(
+    installation: Installation,
+) -> None:
+    """Credentials are renewed, and policies take a while to hold."""
+    network = Fails("store.update", times=3, condition="own_run", error=AccessProblem("denied"))
+
+    job = ran(intercepted(installation, network), lambda job: "done")
+
+    assert (job.result, job.attempt) == ("done", 1)
 
 
 def test_a_run_fails_though_its_traceback_cannot_be_kept(installation: Installation) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from remotejob import InvalidName, Retry, SettingsError, UnknownQueue
+from remotejob import InvalidData, InvalidName, Retry, SettingsError, UnknownQueue
 from remotejob.tasks import Registry
 from remotejob.testing import memory_installation
 from remotejob.worker.running import RunningJob
@@ -34,6 +35,19 @@ def test_a_name_that_cannot_be_one_is_refused(name: str) -> None:
         Registry().task(name)
     assert repr(name) in str(refusal.value)
     assert "use letters" in str(refusal.value)
+
+
+def test_a_task_without_brackets_says_how_to_write_it() -> None:
+    bare: Any = Registry().task
+    with pytest.raises(InvalidName, match=r'has no name; write @task\("work"\)'):
+        bare(work)
+
+
+@pytest.mark.parametrize("option", ["timeout", "lease"])
+def test_a_span_in_seconds_is_refused(option: str) -> None:
+    options: Any = {option: 60}
+    with pytest.raises(InvalidData, match=f"{option}=60: use a timedelta"):
+        Registry().task("work", **options)
 
 
 @pytest.mark.parametrize("name", ["a", "Thumb.nail-2_x", "x" * 64])

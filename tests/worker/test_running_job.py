@@ -15,6 +15,7 @@ from remotejob import (
     InvalidData,
     InvalidName,
     LeaseLost,
+    NoInput,
     Queue,
     Retry,
     State,
@@ -230,12 +231,38 @@ def test_a_job_without_a_body_says_so(queue: Queue, worker: Simulation, tasks: R
     @tasks.task("work")
     def work(job: RunningJob) -> None:
         for read in (job.open, job.download):
-            with pytest.raises(InvalidBody, match=r"without a body; read job\.data"):
+            with pytest.raises(InvalidBody, match=f"job {job.id} has no input; submit it with a"):
                 read()
 
     job = queue.submit("work")
     worker.step()
     assert job.refresh().state is State.COMPLETED
+
+
+def test_a_job_without_the_file_its_task_needs_is_not_tried_again(
+    queue: Queue, worker: Simulation, tasks: Registry
+) -> None:
+    @tasks.task("work", retry=Retry(max_attempts=5, wait=timedelta(0)))
+    def work(job: RunningJob) -> None:
+        job.download()
+
+    job = queue.submit("work")
+    worker.step()
+
+    assert job.refresh().state is State.FAILED
+    (failure,) = job.errors
+    assert failure.kind == "NoInput"
+    assert f"job {job.id} has no input; submit it with a file" in failure.message
+    assert "let the task look at job.input first" in failure.message
+    assert issubclass(NoInput, InvalidBody)
+
+
+def test_an_input_downloads_into_a_folder_that_is_made(run: Run, tmp_path: Path) -> None:
+    def work(job: RunningJob) -> None:
+        assert job.download(f"{tmp_path}/new/") == tmp_path / "new" / "in.txt"
+
+    assert run(work).state is State.COMPLETED
+    assert (tmp_path / "new" / "in.txt").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("ends", ["well", "badly"])

@@ -88,6 +88,12 @@ class MemoryFiles:
                 elif where in self._versions:
                     self._deleted.add(where)
 
+    def expire(self, area: Area, key: str) -> None:
+        """Let go of every version of a file, as the lifecycle of a bucket does in time."""
+        with self._lock:
+            self._versions.pop((self.bucket(area), key), None)
+            self._deleted.discard((self.bucket(area), key))
+
     def _file(self, bucket: str, key: str, version: str | None) -> _File:
         with self._lock:
             versions = self._versions.get((bucket, key), [])

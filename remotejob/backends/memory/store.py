@@ -107,7 +107,13 @@ class MemoryStore:
         with self._lock:
             return self._items.get(key)
 
-    def items(self, partition: str, prefix: str) -> Iterator[tuple[str, Item]]:
+    def items(
+        self,
+        partition: str,
+        prefix: str,
+        *,
+        at_a_time: int | None = None,  # noqa: ARG002 (there are no requests to save)
+    ) -> Iterator[tuple[str, Item]]:
         with self._lock:
             names = self._partitions[partition]
             first = bisect_left(names, prefix)

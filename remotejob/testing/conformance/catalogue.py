@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from remotejob.domain import changes, edges, locks, managing
@@ -58,16 +59,14 @@ def claim_locked(record: JobRecord, *, run_id: str = OTHER_RUN) -> Change:
 
 def parked(record: JobRecord) -> Change:
     """The step of a parking that changes the record."""
-    change, *_ = locks.park(
-        record, LIMIT, [HELD], now_ms=NOW, skew_ms=SKEW, look_ms=NOW + 10 * LEASE
-    )
+    change, *_ = locks.park(record, LIMIT, now_ms=NOW, skew_ms=SKEW, look_ms=NOW + 10 * LEASE)
     assert isinstance(change, Change)
     return change
 
 
 def woken(record: JobRecord) -> Change:
     """The step of a waking that changes the record."""
-    change, _ = locks.unpark(record.id, LIMIT, stamp_ms=NOW)
+    change, _ = locks.unpark(record, LIMIT, now_ms=NOW)
     assert isinstance(change, Change)
     return change
 
@@ -79,7 +78,7 @@ def flagged(antecedent: JobRecord) -> Change:
     return change
 
 
-_LATER, _PLAIN, _ELSEWHERE = edges.releases(EDGE, now_ms=NOW, due_ms=NOW + LEASE)
+_LATER, _PLAIN, _THOUGH_PAUSED, _ELSEWHERE = edges.releases(EDGE, now_ms=NOW, due_ms=NOW + LEASE)
 
 EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
     "claim": (_READY, claim()),
@@ -130,6 +129,10 @@ EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
     "flag an antecedent": (_RUNNING, flagged(_RUNNING)),
     "release a dependent": (_BLOCKED, _PLAIN),
     "release a dependent, due later": (_BLOCKED, _LATER),
+    "release a dependent that is paused": (
+        replace(_BLOCKED, state=State.PAUSED),
+        _THOUGH_PAUSED,
+    ),
     "release a dependent that does not wait": (_BLOCKED, _ELSEWHERE),
     "cascade": (_BLOCKED, edges.cascade(EDGE, _BLOCKED, why="it failed", now_ms=NOW)),
 }

@@ -270,6 +270,27 @@ class FilesConformance:
         with pytest.raises(FileNotFoundError):
             files.open(files.bucket(Area.OUTPUT), keys[0])
 
+    def test_a_version_outlives_a_delete_of_its_key(
+        self, files: ObjectStore, tmp_path: Path
+    ) -> None:
+        first = files.put(Area.INPUT, _KEY, b"first")
+        second = files.put(Area.INPUT, _KEY, b"second")
+
+        files.delete(Area.INPUT, [_KEY])
+
+        assert list(files.keys(Area.INPUT, "conformance/")) == []
+        with pytest.raises(FileNotFoundError):
+            files.open(first.bucket, _KEY)
+        with pytest.raises(FileNotFoundError):
+            files.describe(Area.INPUT, _KEY)
+        assert _content(files, first) == b"first"
+        files.download(second.bucket, _KEY, tmp_path / "file", version=second.version)
+        assert (tmp_path / "file").read_bytes() == b"second"
+        # a later one is another
+        third = files.put(Area.INPUT, _KEY, b"third")
+        assert third.version not in {first.version, second.version}
+        assert [_content(files, one) for one in (first, third)] == [b"first", b"third"]
+
     def test_deleting_what_is_not_there_is_no_error(self, files: ObjectStore) -> None:
         files.put(Area.OUTPUT, _KEY, b"x")
         files.delete(Area.OUTPUT, [])

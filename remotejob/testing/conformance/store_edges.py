@@ -53,7 +53,7 @@ def _marked(record: JobRecord, **fields: Any) -> JobRecord:
     return replace(record, attention=key, attention_ms=_LATER, **fields)
 
 
-def _release(store: JobStore, *, due_ms: int | None = None) -> tuple[int, JobRecord | None]:
+def _release(store: JobStore, *, due_ms: int = 0) -> tuple[int, JobRecord | None]:
     """Try what releases the dependent: the number of the first that is made, and the record."""
     tried = edges.releases(EDGE, now_ms=_LATER, due_ms=due_ms)
     for number, change in enumerate(tried):
@@ -134,7 +134,7 @@ class EdgesConformance:
         store.put_new(before)
 
         after = _marked(before, blocked=frozenset({_OTHER}))
-        assert _release(store) == (0, after)
+        assert _release(store) == (1, after)
         assert store.get(before.id) == after
 
     def test_a_dependent_released_by_all_can_be_claimed(self, store: JobStore) -> None:
@@ -164,17 +164,23 @@ class EdgesConformance:
         after = _marked(before, blocked=frozenset({_OTHER}))
         assert _release(store, due_ms=_LATE) == (1, after)
 
-    @pytest.mark.parametrize("due_ms", [None, _LATE], ids=["at once", "with a delay"])
+    def test_a_paused_dependent_loses_the_edge_and_takes_the_delay(self, store: JobStore) -> None:
+        before = samples.in_state(State.PAUSED, blocked=_BOTH, due_ms=NOW)
+        store.put_new(before)
+
+        after = replace(before, blocked=frozenset({_OTHER}), due_ms=_LATE)
+        assert _release(store, due_ms=_LATE) == (2, after)
+
     @pytest.mark.parametrize("state", sorted(set(State) - {State.WAITING}))
     def test_a_dependent_that_does_not_wait_loses_the_edge_and_nothing_else(
-        self, store: JobStore, state: State, due_ms: int | None
+        self, store: JobStore, state: State
     ) -> None:
         before = samples.in_state(state, blocked=_BOTH)
         store.put_new(before)
 
-        number, after = _release(store, due_ms=due_ms)
+        number, after = _release(store, due_ms=_LATE)
 
-        assert number == len(edges.releases(EDGE, now_ms=NOW, due_ms=due_ms)) - 1
+        assert number == len(edges.releases(EDGE, now_ms=NOW, due_ms=_LATE)) - 1
         assert after == replace(before, blocked=frozenset({_OTHER})) == store.get(before.id)
 
     @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def _claimed(before: JobRecord) -> JobRecord:
 
 
 def _parking(record: JobRecord) -> list[Step]:
-    return [*locks.park(record, LIMIT, [HELD], now_ms=NOW, skew_ms=SKEW, look_ms=_LOOK)]
+    return [*locks.park(record, LIMIT, now_ms=NOW, skew_ms=SKEW, look_ms=_LOOK)]
 
 
 def _parked(before: JobRecord, **fields: Any) -> JobRecord:
@@ -314,18 +314,6 @@ class LocksConformance:
         assert store.transact(_parking(samples.silent())) == Conflict(0, before.to_item())
         assert _waiters(store) == []
 
-    @pytest.mark.parametrize("held", [None, replace(HELD, run_id=OTHER_RUN)], ids=["free", "other"])
-    def test_no_job_is_parked_at_a_lock_that_changed_hands(
-        self, store: JobStore, held: Held | None
-    ) -> None:
-        before = samples.ready(resource="scanner")
-        store.put_new(before)
-        lock = None if held is None else _holds(store, held)
-
-        assert store.transact(_parking(before)) == Conflict(2, lock)
-        assert store.get(before.id) == before
-        assert _waiters(store) == []
-
     def test_those_who_wait_stand_in_the_order_they_were_submitted_in(
         self, store: JobStore
     ) -> None:
@@ -343,11 +331,11 @@ class LocksConformance:
         store.put_new(before)
         _holds(store)
         store.transact(_parking(before))
-        wake = locks.unpark(before.id, LIMIT, stamp_ms=NOW + SECOND)
+        wake = locks.unpark(_parked(before), LIMIT, now_ms=NOW)
 
         assert store.transact(wake) is None
 
-        after = replace(_parked(before), parked=None, attention_ms=NOW + SECOND)
+        after = replace(_parked(before), parked=None, attention_ms=NOW)
         assert store.get(before.id) == after
         assert _waiters(store) == []
         assert store.transact(wake) == Conflict(0, after.to_item())
@@ -369,13 +357,38 @@ class LocksConformance:
         store.put_new(before)
         _stands(store, before.id)
 
-        wake = store.transact(locks.unpark(before.id, LIMIT, stamp_ms=NOW))
+        wake = store.transact(locks.unpark(before, LIMIT, now_ms=NOW))
         assert wake == Conflict(0, before.to_item())
         assert _waiters(store) == [before.id]
 
         assert store.transact(locks.clear_waiter(before.id, LIMIT)) is None
         assert _waiters(store) == []
         assert store.get(before.id) == before
+
+    @pytest.mark.parametrize("due_ms", [NOW - LEASE, NOW + LEASE], ids=["long due", "not yet due"])
+    def test_a_woken_job_is_due_from_then_on_unless_it_is_later(
+        self, store: JobStore, due_ms: int
+    ) -> None:
+        before = samples.waiting(parked=LIMIT.partition, due_ms=due_ms)
+        store.put_new(before)
+        _stands(store, before.id)
+
+        assert store.transact(locks.unpark(before, LIMIT, now_ms=NOW)) is None
+
+        woken = store.get(before.id)
+        assert woken is not None
+        assert woken.due_ms == max(NOW, due_ms)
+
+    def test_a_job_that_was_made_due_later_meanwhile_is_not_woken_for_earlier(
+        self, store: JobStore
+    ) -> None:
+        before = samples.waiting(parked=LIMIT.partition, due_ms=NOW + LEASE)
+        store.put_new(before)
+        _stands(store, before.id)
+
+        wake = locks.unpark(replace(before, due_ms=NOW), LIMIT, now_ms=NOW)
+
+        assert store.transact(wake) == Conflict(0, before.to_item())
 
     def test_a_waiter_whose_job_is_gone_is_cleared_away(self, store: JobStore) -> None:
         _stands(store, samples.job_id())

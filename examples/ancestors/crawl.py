@@ -1,0 +1,72 @@
+"""A crawl: each page's job, once it completed, makes a job of every link; forerunner's example.
+
+    python examples/ancestors/crawl.py https://example.com/
+
+runs it here, in memory, over at most 20 pages of that site. A page is crawled once however often it
+is linked to: its address is the key of its job.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from urllib.parse import urldefrag, urlsplit
+
+from remotejob import Job, Queue, RemoteJob, builtin
+from remotejob.composing import compose
+from remotejob.hooks import JobEvent, off, on
+from remotejob.tasks import Registry, registry
+from remotejob.testing import Simulation, memory_installation
+
+TASK = "link_scrape"
+MOST_PAGES = 20
+
+
+def register(tasks: Registry = registry, *, fetch: builtin.Fetch | None = None) -> None:
+    """The worker: fetch a page, and find its links."""
+    builtin.register(tasks, fetch or builtin.Fetch(), names=("fetch", "get_hrefs"))
+    tasks.task(TASK)(compose(["fetch", "get_hrefs"], registry=tasks))
+
+
+def crawl(queue: Queue, url: str) -> Callable[[JobEvent], None]:
+    """The manager: assign the first page, and whatever the pages lead to."""
+    site, seen = urlsplit(url).netloc, set[str]()
+
+    def scraped(event: JobEvent) -> None:
+        for link in event.job.result["links"]:
+            assign(link)
+
+    def assign(link: str) -> None:
+        page = urldefrag(link).url
+        if urlsplit(page).netloc != site or page in seen or len(seen) == MOST_PAGES:
+            return
+        seen.add(page)
+        # another manager, or this one begun anew, makes no second job of it
+        queue.submit(TASK, data={"origin": page}, idempotency_key=page)
+
+    on("completed", scraped, task=TASK)
+    assign(url)
+    return scraped
+
+
+def run_here(url: str, *, fetch: builtin.Fetch | None = None) -> list[Job]:
+    """Crawl with one worker; the jobs, newest first."""
+    tasks = Registry()
+    register(tasks, fetch=fetch)
+    installation = memory_installation(queues={"default": (TASK,)})
+    queue = RemoteJob(installation).queue()
+    worker = Simulation(installation=installation, tasks=tasks)
+    scraped = crawl(queue, url)
+    try:
+        while worker.step():
+            pass
+    finally:
+        off("completed", scraped)
+    return queue.jobs()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("name the URL to begin with")
+    for job in reversed(run_here(sys.argv[1])):
+        print(job.state, job.data["origin"])

@@ -1,0 +1,57 @@
+"""One task, one resource, one job: the synopsis of redis-dist-job-queue's README.
+
+    python examples/ancestors/synopsis.py
+
+runs it here, in memory. On a deployed system the task and its registration go into the workers'
+tasks module, which is this one's part above `submit`.
+"""
+
+from __future__ import annotations
+
+from remotejob import Job, Queue, RemoteJob, RunningJob
+from remotejob.hooks import JobEvent, off, on
+from remotejob.tasks import Registry, registry
+from remotejob.testing import Simulation, memory_installation
+
+TASK = "this-is-my-task"
+
+
+def perform(job: RunningJob) -> str:
+    """What the README's `foo_node_module` does; while it runs, the resource is its own."""
+    shouted: str = job.data["the_string"].upper()
+    print(shouted)
+    return shouted
+
+
+def register(tasks: Registry = registry) -> None:
+    tasks.task(TASK)(perform)
+
+
+def tell(event: JobEvent) -> None:
+    """Where the README listens for `error`: here each job's failure says which one it was."""
+    print(f"job {event.job.id} failed: {event.failure}")
+
+
+def submit(queue: Queue, text: str | None = "derp") -> Job:
+    job = queue.submit(TASK, resource="resource_id", data={"the_string": text})
+    print("job submitted")
+    return job
+
+
+def run_here(text: str | None = "derp") -> Job:
+    """Submit a job to a system in memory, and run it."""
+    tasks = Registry()
+    register(tasks)
+    installation = memory_installation(queues={"default": (TASK,)})
+    job = submit(RemoteJob(installation).queue(), text)
+    on("failed", tell, task=TASK)
+    try:
+        # a deployed worker starts by itself when there is work
+        Simulation(installation=installation, tasks=tasks).step()
+    finally:
+        off("failed", tell)
+    return job.refresh()
+
+
+if __name__ == "__main__":
+    print(f"result: {run_here().result}")

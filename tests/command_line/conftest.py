@@ -1,0 +1,56 @@
+"""A system in memory whose clock moves when it is told to, and the commands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from remotejob import Queue, RemoteJob, Retry, RunningJob
+from remotejob.cli.app import app
+from remotejob.ports import Installation
+from remotejob.testing import FakeClock, Simulation, memory_installation
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def installation(clock: FakeClock) -> Installation:
+    return memory_installation(clock, queues={"default": ("work", "a-task-with-a-longer-name")})
+
+
+@pytest.fixture
+def queue(installation: Installation) -> Queue:
+    return RemoteJob(installation).queue()
+
+
+@pytest.fixture
+def worker(installation: Installation) -> Simulation:
+    simulation = Simulation(installation=installation, worker="w1")
+
+    @simulation.tasks.task("work", retry=Retry(max_attempts=1))
+    def work(job: RunningJob) -> object:
+        if job.data == "fail":
+            raise ValueError("no such size\nnor any other")
+        return {"größe": True, "of": None}
+
+    return simulation
+
+
+@pytest.fixture
+def run(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command, which must end with `code`."""
+    monkeypatch.setattr(RemoteJob, "connect", lambda *_, **__: RemoteJob(installation))
+
+    def run(*arguments: str, code: int = 0) -> Result:
+        done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert done.exit_code == code, done.output
+        return done
+
+    return run

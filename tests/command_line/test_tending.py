@@ -1,0 +1,195 @@
+"""Workers of `remotejob local` that end are named, and started again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from remotejob import RemoteJobError
+from remotejob.cli.exits import Exit, explain
+from remotejob.cli.tending import Ended, Tended, give_up_on
+from remotejob.testing import FakeClock
+
+
+@dataclass(kw_only=True)
+class Worker:
+    log: Path
+    code: int | None = None
+
+    def poll(self) -> int | None:
+        return self.code
+
+
+class Place:
+    """Starts workers of one queue, and knows them."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self.workers: list[Worker] = []
+
+    def start(self) -> Worker:
+        self.workers.append(Worker(log=self.log))
+        return self.workers[-1]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.chdir(tmp_path)
+    return Place(tmp_path / "worker-1.log")
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def tended(place: Place, said: list[str], clock: FakeClock) -> Tended:
+    made = Tended(said.append, clock=clock.monotonic)
+    made.start("thumbs", place.start)
+    return made
+
+
+def waits(tended: Tended, place: Place, clock: FakeClock) -> int:
+    """How many seconds after its end the next worker starts."""
+    begun = len(place.workers)
+    place.workers[-1].code = 1
+    tended.look()
+    seconds = 0
+    while len(place.workers) == begun:
+        clock.advance(timedelta(seconds=1))
+        seconds += 1
+        tended.look()
+    return seconds
+
+
+def entry(level: str, message: str) -> str:
+    return json.dumps({"level": level, "message": message}) + "\n"
+
+
+def test_worker_that_lives_is_left_alone(
+    tended: Tended, place: Place, said: list[str], clock: FakeClock
+) -> None:
+    clock.advance(timedelta(hours=1))
+    tended.look()
+
+    assert (len(place.workers), said) == (1, [])
+
+
+def test_end_of_a_worker_is_told_once_with_its_last_critical_line(
+    tended: Tended, place: Place, said: list[str]
+) -> None:
+    place.log.write_text(
+        entry("CRITICAL", "an older one")
+        + entry("CRITICAL", "cannot start:\nno module")
+        + entry("INFO", "bye")
+        + "[1]\n"
+    )
+    place.workers[0].code = 2
+
+    tended.look()
+    tended.look()
+
+    assert said == [
+        "worker for queue thumbs ended with 2: cannot start: no module; see worker-1.log",
+        "another worker for queue thumbs starts in 1 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("Traceback:\nMemoryError: full\n\n", "MemoryError: full"),
+        ("", "it said nothing"),
+        (None, "it said nothing"),
+    ],
+)
+def test_worker_without_a_critical_line_is_quoted_with_its_last(
+    tended: Tended, place: Place, said: list[str], log: str | None, told: str
+) -> None:
+    if log is not None:
+        place.log.write_text(log)
+    place.workers[0].code = -9
+
+    tended.look()
+
+    assert said[0] == f"worker for queue thumbs ended with -9: {told}; see worker-1.log"
+
+
+def test_waits_grow_to_half_a_minute(tended: Tended, place: Place, clock: FakeClock) -> None:
+    seen = [waits(tended, place, clock) for _ in range(8)]
+
+    assert seen == [1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_worker_that_lived_for_long_is_replaced_soon(
+    tended: Tended, place: Place, clock: FakeClock
+) -> None:
+    assert [waits(tended, place, clock) for _ in range(3)] == [1, 2, 4]
+    clock.advance(timedelta(minutes=1))
+
+    assert waits(tended, place, clock) == 1
+
+
+def test_other_places_go_on(tended: Tended, place: Place, clock: FakeClock, tmp_path: Path) -> None:
+    other = Place(tmp_path / "other.log")
+    tended.start("other", other.start)
+
+    waits(tended, place, clock)
+
+    assert (len(place.workers), len(other.workers)) == (2, 1)
+
+
+@pytest.mark.parametrize(("code", "hopeless"), [(2, [True]), (1, [False, False, True])])
+def test_worker_is_given_up_at_once_when_it_cannot_start_and_else_the_third_time(
+    tended: Tended, place: Place, clock: FakeClock, code: int, hopeless: list[bool]
+) -> None:
+    seen: list[Ended] = []
+    for _ in hopeless:
+        place.workers[-1].code = code
+        tended.look(on_ended=seen.append)
+        clock.advance(timedelta(seconds=30))
+        tended.look()
+
+    assert [ended.hopeless for ended in seen] == hopeless
+
+
+def test_what_is_given_up_is_not_started_again(
+    tended: Tended, place: Place, said: list[str]
+) -> None:
+    def give_up(ended: Ended) -> None:
+        raise RuntimeError(str(ended))
+
+    place.workers[-1].code = 1
+    with pytest.raises(RuntimeError, match="ended with 1"):
+        tended.look(on_ended=give_up)
+
+    assert (len(place.workers), said) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "in_a_row", "exit_code"), [(2, 1, Exit.INVALID), (1, 3, Exit.TROUBLE)]
+)
+def test_giving_up_is_one_line_that_quotes_the_worker(
+    place: Place, code: int, in_a_row: int, exit_code: Exit
+) -> None:
+    ended = Ended(queue="thumbs", code=code, log=place.log, in_a_row=in_a_row)
+
+    with pytest.raises(RemoteJobError) as given_up:
+        give_up_on(ended)
+
+    assert explain(given_up.value)[0] == exit_code
+    assert str(given_up.value).startswith(str(ended))
+    assert "\n" not in str(given_up.value)
+
+
+def test_worker_that_ended_once_is_not_given_up(place: Place) -> None:
+    ended = Ended(queue="thumbs", code=-9, log=place.log, in_a_row=2)
+
+    give_up_on(ended)
+
+    assert not ended.hopeless

@@ -1,0 +1,52 @@
+"""A system on either backend, and a worker that goes one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from remotejob import Queue, RemoteJob
+from remotejob.hand.hand import Hand
+from remotejob.ports import Installation
+from remotejob.testing import FakeClock, Simulation, memory_installation
+from tests.aws import aws_installation
+
+QUEUES = {"default": ("work", "other")}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture(params=["memory", "aws"])
+def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
+    if request.param == "memory":
+        yield memory_installation(clock, queues=QUEUES)
+    else:
+        with aws_installation(clock, queues=QUEUES) as made:
+            yield made
+
+
+@pytest.fixture
+def remote(installation: Installation) -> RemoteJob:
+    # nothing beats by itself in the test's time
+    return RemoteJob(installation, hand=Hand(installation, start=lambda beat: None))
+
+
+@pytest.fixture
+def queue(remote: RemoteJob) -> Queue:
+    return remote.queue()
+
+
+@pytest.fixture
+def worker(installation: Installation) -> Simulation:
+    """Without tasks: a test registers what it needs."""
+    return Simulation(installation=installation)
+
+
+def work_off(worker: Simulation) -> None:
+    """Work until nothing is left that can be done now."""
+    while worker.step():
+        pass
