@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 from remotejob import hooks
-
-NOTED = "REMOTEJOB_TEST_NOTED"
+from tests.end_to_end.waiting import NOTED
 
 
 @hooks.on("child_restarted")

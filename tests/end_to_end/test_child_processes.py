@@ -14,8 +14,7 @@ from remotejob import Job, Queue, State
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
 from remotejob.names import Env
-from tests.end_to_end.noting import NOTED
-from tests.end_to_end.waiting import PATIENCE, until
+from tests.end_to_end.waiting import NOTED, PATIENCE, until
 
 DECLINED = "task 'crash_once' is not registered in this worker; passing the job on in 5 s"
 

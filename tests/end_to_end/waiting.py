@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Found = TypeVar("Found")
+
+NOTED: Final = "REMOTEJOB_TEST_NOTED"
+"""Where `tests.end_to_end.noting`, imported by a worker, notes what its hooks were told."""
 
 PATIENCE = 60.0
 """Seconds after which something is broken, on the slowest machine."""

@@ -459,7 +459,12 @@ def test_it_is_full_while_as_many_calls_run_as_may() -> None:
     assert not processor.full()
 
 
-def test_shutdown_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_shutdown_says_nothing(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is logged goes where the program sends it: here nowhere."""
+    for name in (None, *logging.root.manager.loggerDict):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [logging.NullHandler()])
     queue = real_time()
     queue.submit("work")
     for urgency in Urgency:
