@@ -57,6 +57,16 @@ def test_each_run_names_the_one_that_repeats_it(
     assert second.next_id is None
 
 
+def test_next_run_is_on_time_without_the_scheduler(
+    queue: Queue, work: Work, clock: FakeClock
+) -> None:
+    queue.submit("work", data=1, repeat=Repeat(times=1, wait=MINUTE))
+    work.off()
+    clock.advance(MINUTE)
+    work.off()
+    assert work.began == [1, 1]
+
+
 def test_repeats_end_at_the_date_given(
     queue: Queue, work: Work, clock: FakeClock, installation: Installation
 ) -> None:
