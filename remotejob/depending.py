@@ -31,6 +31,8 @@ _EDGES_AT_A_TIME: Final = 500
 """As many as are seen to well within a message's visibility; the message, or the mark of what is
 owed, brings back whoever sees to the rest."""
 
+_NOT_FOLLOWED: Final = "the end of job %s not followed; it will be tried again"
+
 Storing = Callable[[JobRecord], Put | Change]
 """The step that stores a dependent, or restarts it, as the record given says."""
 
@@ -146,7 +148,7 @@ def _release_all(
         try:
             released.append((edge, _release(edge, antecedent, installation)))
         except Exception:
-            log.exception("edge not followed; it will be tried again", extra={"job": edge.key})
+            log.exception(_NOT_FOLLOWED, edge.antecedent, extra={"job": edge.dependent})
     free = [one for _, one in released if one is not None and _waits_for_its_turn(one)]
     # also those that were released before: whoever did may have died before sending
     send_and_look_at_all(free, installation)
@@ -163,7 +165,7 @@ def _cancel_all(
         try:
             ended = _cancel(edge, antecedent, installation)
         except Exception:
-            log.exception("edge not followed; it will be tried again", extra={"job": edge.key})
+            log.exception(_NOT_FOLLOWED, edge.antecedent, extra={"job": edge.dependent})
             done = False
             continue
         if ended is not None:

@@ -14,7 +14,7 @@ from remotejob import Job, Queue, RemoteJob, RunningJob
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from tests.aws import aws_installation
+from tests.systems import BACKENDS, installation_on
 
 Run = Callable[..., Job]
 
@@ -29,13 +29,10 @@ def installation(clock: FakeClock) -> Installation:
     return memory_installation(clock)
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def each_installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield memory_installation(clock)
-    else:
-        with aws_installation(clock) as made:
-            yield made
+    with installation_on(request.param, clock) as made:
+        yield made
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from remotejob import RemoteJob, Submission
 from remotejob.domain.priority import Lane, Order, Priority
 from remotejob.ports import Address, Channel, Installation, QueueDescription
 from remotejob.scheduler import tick
-from remotejob.testing import FakeClock, memory_installation
-from tests.aws import aws_installation
+from remotejob.testing import FakeClock
+from tests.systems import BACKENDS, installation_on
 
 PRIORITIES = (Priority.CRITICAL, Priority.NORMAL, Priority.LOW)
 
@@ -23,13 +23,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield memory_installation(clock)
-    else:
-        with aws_installation(clock) as installation:
-            yield installation
+    with installation_on(request.param, clock) as made:
+        yield made
 
 
 def ordered(installation: Installation, order: Order) -> Installation:

@@ -36,8 +36,9 @@ def queue(installation: Installation) -> Queue:
     return RemoteJob(installation).queue()
 
 
-def hands() -> set[int | None]:
-    return {thread.ident for thread in threading.enumerate() if thread.name == "hand"}
+def hands() -> set[threading.Thread]:
+    # not by number: a thread that ends leaves its own to the next
+    return {thread for thread in threading.enumerate() if thread.name == "hand"}
 
 
 def test_one_thread_keeps_all_jobs_alive_and_ends_with_the_last_of_them(

@@ -9,8 +9,8 @@ import pytest
 from remotejob import Queue, RemoteJob
 from remotejob.hand.hand import Hand
 from remotejob.ports import Installation
-from remotejob.testing import FakeClock, Simulation, memory_installation
-from tests.aws import aws_installation
+from remotejob.testing import FakeClock, Simulation
+from tests.systems import BACKENDS, installation_on
 
 QUEUES = {"default": ("work", "other")}
 
@@ -20,13 +20,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield memory_installation(clock, queues=QUEUES)
-    else:
-        with aws_installation(clock, queues=QUEUES) as made:
-            yield made
+    with installation_on(request.param, clock, queues=QUEUES) as made:
+        yield made
 
 
 @pytest.fixture

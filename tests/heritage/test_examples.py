@@ -17,10 +17,10 @@ from remotejob.builtin import Fetch
 from remotejob.hand.options import Urgency
 from remotejob.ports import Installation
 from remotejob.scheduler import tick
-from remotejob.testing import FakeClock, memory_installation
-from tests.aws import aws_installation
+from remotejob.testing import FakeClock
 from tests.builtin.conftest import Page, Site, site  # noqa: F401  (a fixture)
 from tests.heritage.test_job_collection import now, real_time
+from tests.systems import BACKENDS, installation_on
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "ancestors"
 
@@ -41,14 +41,11 @@ def test_it_runs_as_its_first_lines_say(name: str, capsys: pytest.CaptureFixture
     }[name] in said
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def emails(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
     queues = {"default": ("send_email",)}
-    if request.param == "memory":
-        yield memory_installation(clock, queues=queues)
-    else:
-        with aws_installation(clock, queues=queues) as made:
-            yield made
+    with installation_on(request.param, clock, queues=queues) as made:
+        yield made
 
 
 def test_email_waits_an_hour_and_is_tried_again_after_a_quarter(

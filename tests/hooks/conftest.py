@@ -13,8 +13,8 @@ from remotejob.domain.errors import Fatal
 from remotejob.domain.retry import Retry
 from remotejob.hooks import Event, Hooks, JobEvent
 from remotejob.ports import Installation
-from remotejob.testing import FakeClock, Simulation, memory_installation
-from tests.aws import aws_installation
+from remotejob.testing import FakeClock, Simulation
+from tests.systems import BACKENDS, installation_on
 
 
 @dataclass
@@ -50,16 +50,13 @@ def hooks() -> Hooks:
     return Hooks()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(
     request: pytest.FixtureRequest, clock: FakeClock, hooks: Hooks
 ) -> Iterator[Installation]:
     queues = {"default": ("work", "other")}
-    if request.param == "memory":
-        yield replace(memory_installation(clock, queues=queues), hooks=hooks)
-    else:
-        with aws_installation(clock, queues=queues) as made:
-            yield replace(made, hooks=hooks)
+    with installation_on(request.param, clock, queues=queues) as made:
+        yield replace(made, hooks=hooks)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation, memory_installation, seeded_entropy
 from remotejob.testing.crashes import Crash
 from remotejob.testing.interception import intercepted
-from tests.aws import aws_installation
+from tests.systems import BACKENDS, installation_on
 
 MINUTE = timedelta(minutes=1)
 
@@ -38,13 +38,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield memory_installation(clock)
-    else:
-        with aws_installation(clock) as made:
-            yield made
+    with installation_on(request.param, clock) as made:
+        yield made
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from remotejob.scheduler import tick
 from remotejob.settings import parse
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.aws import aws_installation, counted_requests
+from tests.systems import BACKENDS, installation_on
 
 MINUTE = timedelta(minutes=1)
 SIZE = WorkerSize(cpu=2048, memory_mib=4096, jobs=4)
@@ -31,13 +32,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield memory_installation(clock)
-    else:
-        with aws_installation(clock) as made:
-            yield made
+    with installation_on(request.param, clock) as made:
+        yield made
 
 
 @pytest.fixture

@@ -24,19 +24,17 @@ from remotejob.backends.aws import S3Files
 from remotejob.backends.memory import MemoryFiles
 from remotejob.domain.record import InputFile
 from remotejob.ports import Area, Installation
-from remotejob.testing import FakeClock, Simulation, memory_installation
-from tests.aws import aws_installation, clients
+from remotejob.testing import FakeClock, Simulation
+from tests.aws import clients
+from tests.systems import BACKENDS, installation_on
 
 QUEUES = {"default": ("work",), "second": ("work",), "third": ("other",)}
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield memory_installation(FakeClock(), queues=QUEUES)
-    else:
-        with aws_installation(FakeClock(), queues=QUEUES) as made:
-            yield made
+    with installation_on(request.param, FakeClock(), queues=QUEUES) as made:
+        yield made
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from remotejob import Fatal, InvalidName, Job, Queue, RemoteJob, RunningJob, Sta
 from remotejob.ports import Area, Installation
 from remotejob.replaying import OnError
 from remotejob.tasks import Registry
-from remotejob.testing import FakeClock, Simulation, memory_installation
+from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.completion import Completion
-from tests.aws import aws_installation, counted_requests
+from tests.aws import counted_requests
+from tests.systems import BACKENDS, installation_on
 
 
 @pytest.fixture
@@ -24,13 +25,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield memory_installation(clock)
-    else:
-        with aws_installation(clock) as made:
-            yield made
+    with installation_on(request.param, clock) as made:
+        yield made
 
 
 @pytest.fixture

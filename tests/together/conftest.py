@@ -10,8 +10,8 @@ import pytest
 from remotejob import Queue, RemoteJob, RunningJob
 from remotejob.hooks import Hooks
 from remotejob.ports import Installation
-from remotejob.testing import FakeClock, Simulation, memory_installation
-from tests.aws import aws_installation
+from remotejob.testing import FakeClock, Simulation
+from tests.systems import BACKENDS, installation_on
 from tests.together.work import Work
 
 
@@ -20,13 +20,10 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield replace(memory_installation(clock), hooks=Hooks())
-    else:
-        with aws_installation(clock) as made:
-            yield replace(made, hooks=Hooks())
+    with installation_on(request.param, clock) as made:
+        yield replace(made, hooks=Hooks())
 
 
 @pytest.fixture

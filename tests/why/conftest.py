@@ -10,9 +10,9 @@ import pytest
 from remotejob import Queue, RemoteJob, Retry, RunningJob
 from remotejob.domain.errors import Fatal
 from remotejob.ports import Installation
-from remotejob.testing import FakeClock, Simulation, memory_installation
+from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.presence import Presence
-from tests.aws import aws_installation
+from tests.systems import BACKENDS, installation_on
 
 Live = Callable[..., Presence]
 
@@ -22,14 +22,11 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
     queues = {"default": ("work", "draw")}
-    if request.param == "memory":
-        yield limited(memory_installation(clock, queues=queues))
-    else:
-        with aws_installation(clock, queues=queues) as made:
-            yield limited(made)
+    with installation_on(request.param, clock, queues=queues) as made:
+        yield limited(made)
 
 
 def limited(installation: Installation) -> Installation:

@@ -25,18 +25,16 @@ from remotejob.worker.run import Run
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.aws import aws_installation, counted_requests
 from tests.end_to_end.waiting import until
+from tests.systems import BACKENDS, installation_on
 
 QUEUES = {"default": ("work", "draw"), "second": ("work",)}
 SECOND = timedelta(seconds=1)
 
 
-@pytest.fixture(params=["memory", "aws"])
+@pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    if request.param == "memory":
-        yield memory_installation(clock, queues=QUEUES)
-    else:
-        with aws_installation(clock, queues=QUEUES) as made:
-            yield made
+    with installation_on(request.param, clock, queues=QUEUES) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,0 +1,26 @@
+"""A system on the backend that a test is run on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from remotejob.ports import Installation
+from remotejob.testing import FakeClock, memory_installation
+from tests.aws import aws_installation
+
+BACKENDS: Final = ("memory", "aws")
+"""What a fixture that gives a system is run with."""
+
+
+@contextmanager
+def installation_on(
+    backend: str, clock: FakeClock, *, queues: Mapping[str, tuple[str, ...]] | None = None
+) -> Iterator[Installation]:
+    """A system in memory, or on AWS as moto has it in this process, empty."""
+    if backend == "memory":
+        yield memory_installation(clock, queues=queues)
+    else:
+        with aws_installation(clock, queues=queues) as made:
+            yield made
