@@ -36,6 +36,7 @@ from remotejob.domain.errors import (
     NoInput,
     OutputNotFound,
     PartlySubmitted,
+    ProcessDied,
     QueueUnavailable,
     RemoteJobError,
     RunInterrupted,
@@ -54,8 +55,8 @@ from remotejob.domain.record import Failure, InputFile, LogLine
 from remotejob.domain.repeat import FOREVER, FOREVER_DATE, Repeat
 from remotejob.domain.retry import Backoff, Retry
 from remotejob.domain.states import State
+from remotejob.domain.urgency import Urgency
 from remotejob.draft import JobDraft
-from remotejob.hand.options import Urgency
 from remotejob.hand.processor import Processor
 from remotejob.hand.taken import TakenJob
 from remotejob.inbox import Notice
@@ -69,6 +70,8 @@ from remotejob.submission import Submission
 from remotejob.tasks import task
 from remotejob.why import Reason, Why
 from remotejob.worker.completion import Completion
+from remotejob.worker.executors.async_job import AsyncRunningJob, AsyncStream
+from remotejob.worker.executors.options import Async, Credentials, Process, Threads
 from remotejob.worker.presence import WorkerStatus
 from remotejob.worker.running import RunningJob
 
@@ -76,6 +79,9 @@ __all__ = [
     "FOREVER",
     "FOREVER_DATE",
     "AccessProblem",
+    "Async",
+    "AsyncRunningJob",
+    "AsyncStream",
     "Backoff",
     "Batch",
     "BatchCounts",
@@ -85,6 +91,7 @@ __all__ = [
     "CommandRefused",
     "Commanded",
     "Completion",
+    "Credentials",
     "DependencyEnded",
     "Failure",
     "Fatal",
@@ -110,6 +117,8 @@ __all__ = [
     "Outputs",
     "PartlySubmitted",
     "Priority",
+    "Process",
+    "ProcessDied",
     "Processor",
     "Queue",
     "QueueUnavailable",
@@ -132,6 +141,7 @@ __all__ = [
     "Submission",
     "SystemNotFound",
     "TakenJob",
+    "Threads",
     "TimedOut",
     "UnknownQueue",
     "UnknownTask",

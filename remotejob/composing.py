@@ -16,6 +16,7 @@ from typing import Any, Final
 from remotejob import payloads, tasks
 from remotejob.domain.errors import Fatal, InvalidData, InvalidName, RemoteJobError, RunInterrupted
 from remotejob.tasks import Registry
+from remotejob.worker.executors.options import is_async
 from remotejob.worker.running import RunningJob
 
 _MOST_STEPS: Final = 100
@@ -218,6 +219,11 @@ def _checked(steps: Sequence[Step], registry: Registry) -> Sequence[Step]:
                 raise InvalidName(
                     f"compose: step {number} is task {step!r}, which is not registered{hint}: "
                     "register it before it is composed"
+                )
+            if is_async(registry[step].function):
+                raise InvalidName(
+                    f"compose: step {number} is task {step!r}, an async def, which no composition "
+                    "can wait for: compose functions that are written with def"
                 )
         elif not isinstance(step, Progress) and not callable(step):
             raise InvalidData(

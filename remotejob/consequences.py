@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+from remotejob.about import about
 from remotejob.batches.counting import count_ended
 from remotejob.depending import follow_edges
 from remotejob.domain.changes import settle
@@ -97,7 +98,7 @@ def _done(step: Callable[[], bool], record: JobRecord) -> bool:
         return step()
     except Exception:
         # one that is refused does not hold back the others
-        log.exception("consequence not carried out; tried again", extra={"job": record.id})
+        log.exception("consequence not carried out; tried again", extra=about(record))
         return False
 
 
@@ -165,6 +166,6 @@ def _settled_alone(record: JobRecord, installation: Installation) -> bool:
     try:
         installation.store.update(settle(record, retention_ms=span_ms(installation.retention)))
     except Exception:
-        log.exception("cannot note that nothing is owed", extra={"job": record.id})
+        log.exception("cannot note that nothing is owed", extra=about(record))
         return False
     return True

@@ -12,6 +12,7 @@ from remotejob.domain.priority import Lane, Order
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.ports import Address, Channel, QueueDescription
+from remotejob.tracing import Trace
 
 
 class BadMessage(Exception):
@@ -26,16 +27,20 @@ class Pending:
     task: str
     declined: int = 0
     """How often a worker that does not have the task passed it on."""
+    trace: Trace | None = None
+    """Where in which trace the job was submitted; None where nobody traces."""
 
     def body(self) -> str:
         message: dict[str, Any] = {"v": 1, "id": self.job_id, "task": self.task}
         if self.declined:
             message["declined"] = self.declined
+        if self.trace is not None:
+            message.update(self.trace.fields)
         return _to_body(message)
 
     @classmethod
-    def of(cls, record: JobRecord) -> Pending:
-        return cls(job_id=record.id, task=record.task)
+    def of(cls, record: JobRecord, *, trace: Trace | None = None) -> Pending:
+        return cls(job_id=record.id, task=record.task, trace=trace)
 
     @classmethod
     def read(cls, body: str) -> Pending:
@@ -48,7 +53,9 @@ class Pending:
             case {"v": 1, "id": str(job_id), "task": str(task)} if is_job_id(job_id):
                 declined = message.get("declined", 0)
                 if isinstance(declined, int):
-                    return cls(job_id=job_id, task=task, declined=declined)
+                    # a trace that is not understood is lost, and no job with it
+                    trace = Trace.read(message)
+                    return cls(job_id=job_id, task=task, declined=declined, trace=trace)
         raise BadMessage("it is not a pending message of version 1, with an id and a task")
 
 

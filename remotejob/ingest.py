@@ -94,7 +94,7 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
         input_json=file.to_json(),
     )
     outcome = installation.store.put_new(record)
-    about = {"key": upload.key, "job": job_id, "task": route.task}
+    about = {"key": upload.key, "job": job_id, "queue": route.queue, "task": route.task}
     if outcome.record is None:
         log.info("upload's job was removed; it stays so", extra=about)
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,9 +36,7 @@ from remotejob.why import Reason, why
 
 if TYPE_CHECKING:
     from remotejob.receipts import Receipt
-    from remotejob.replaying import OnError, Replayed
-    from remotejob.tasks import Task
-    from remotejob.worker.running import RunningJob
+    from remotejob.replaying import OnError, Replayed, Tasks
 
 LOG_NOTES: Final = "log#"
 """Prefix of the notes that hold lines no longer in the record."""
@@ -94,6 +91,15 @@ class Job(JobView):
     def progress(self) -> tuple[float, float]:
         """Done and total, as the task last reported."""
         return self._record.progress
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """What the next run, or the one that goes on, would be resumed from; None if there is
+        nothing, as in a job that has completed.
+
+        Raises: FileNotFoundError, when it was too long for the record and is kept no longer.
+        """
+        return None if self.state is State.COMPLETED else self._checkpoint()
 
     @property
     def errors(self) -> tuple[Failure, ...]:
@@ -287,7 +293,7 @@ class Job(JobView):
 
     def replay_here(
         self,
-        tasks: Mapping[str, Task] | Callable[[RunningJob], Any] | None = None,
+        tasks: Tasks | None = None,
         *,
         on_error: OnError | str = "keep",
     ) -> Replayed:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from remotejob import payloads
+from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.times import from_ms
@@ -86,5 +87,12 @@ class JobView:
         record = self._record
         text = payloads.load_text(
             self._installation.files, Area.INPUT, record.data_json, record.data_ref
+        )
+        return None if text is None else json.loads(text)
+
+    def _checkpoint(self) -> Any:
+        record = self._record
+        text = payloads.load_text(
+            self._installation.files, Area.OUTPUT, record.checkpoint_json, checkpoint_key(record)
         )
         return None if text is None else json.loads(text)

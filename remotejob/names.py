@@ -20,6 +20,10 @@ RESERVED_OUTPUT_PREFIX: Final = "-/"
 """Where a run keeps a long result or manifest, beside its outputs; no output may be named so."""
 
 
+LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
+"""Of what a worker logs; its jobs' own lines have others."""
+
+
 class Env(StrEnum):
     """Environment variables read by the functions and the worker."""
 
@@ -36,7 +40,8 @@ class Env(StrEnum):
     """How many child processes run the jobs; 0 for the worker's own process."""
 
     CHILD = "REMOTEJOB_CHILD"
-    """Set by a supervisor for its children alone: the child's number, and its channel."""
+    """Set by a supervisor for its children alone: the child's number, its channel, and the process
+    it replaces."""
 
     TASKS = "REMOTEJOB_TASKS"
     """The module the worker imports to register its tasks."""
@@ -46,6 +51,15 @@ class Env(StrEnum):
 
     ABILITIES = "REMOTEJOB_ABILITIES"
     """The tasks this worker runs, when not all of its queue, with commas between."""
+
+    LOG_LEVEL = "REMOTEJOB_LOG_LEVEL"
+    """From which level on this worker logs; `info` by default."""
+
+    METRICS = "REMOTEJOB_METRICS"
+    """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
+
+    TRANSPORT = "REMOTEJOB_TRANSPORT"
+    """How DynamoDB and SQS are asked: `direct`, or `boto3` for its own clients."""
 
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, when not at the root of its code."""
@@ -149,6 +163,9 @@ class Field(StrEnum):
     RESULT_REF = "j_result_ref"
     OUTPUTS = "j_outputs"
     OUTPUTS_REF = "j_outputs_ref"
+    CHECKPOINT = "j_check"
+    CHECKPOINT_REF = "j_check_ref"
+    """Where a checkpoint too long for the record is; on a completed one, that there was one."""
     OWED = "j_owed"
     SWEPT = "j_swept"
     EXPIRES = "j_expires"

@@ -203,7 +203,11 @@ class WorkQueue(Protocol):
         ...
 
     def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
-        """Hide received messages for `span` from now. One that is gone is not an error."""
+        """Hide received messages for `span` from now. One that is gone is not an error.
+
+        Nor is one that would be hidden longer than `Capabilities.max_hidden` from its receive: it
+        stays hidden as long as it was to be.
+        """
         ...
 
     def depth(self, address: Address) -> Depth:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -45,14 +45,22 @@ from remotejob.submission import Submission
 from remotejob.submitting import submit
 from remotejob.tasks import Task, registry
 from remotejob.worker.completion import Completion
+from remotejob.worker.executors.async_job import AsyncRunningJob
+from remotejob.worker.executors.here import call_here
+from remotejob.worker.executors.options import where
 from remotejob.worker.run import Lease, Run
 from remotejob.worker.running import RunningJob
 from remotejob.worker.usage import Ending
 
-Tasks = Mapping[str, Task] | Callable[[RunningJob], Any]
+Tasks = (
+    Mapping[str, Task]
+    | Callable[[RunningJob], Any]
+    | Callable[[AsyncRunningJob], Coroutine[Any, Any, Any]]
+)
 """Where the task is: a registry, or the function itself."""
 
 _HERE: Final = "replayed here"
+_FOR_EVER: Final = timedelta(days=3650)
 
 
 class OnError(StrEnum):
@@ -121,7 +129,8 @@ def replay_here(
     tasks: Tasks | None = None,
     on_error: OnError | str = OnError.KEEP,
 ) -> Replayed:
-    """Run a job's task on it in this thread, whatever the job's state is.
+    """Run a job's task on it in this thread and process, whatever the job's state is, and wherever
+    the task runs in a worker: an `async def` is run to its end.
 
     There is no lease and no time limit: it may stand at a breakpoint for as long as it takes.
 
@@ -142,7 +151,7 @@ def replay_here(
     result: str | None = None
     with run.cleaned():
         try:
-            returned = task.function(RunningJob(run))
+            returned = call_here(run)
             if isinstance(returned, Completion):
                 returned = returned.result
             result = payloads.encode(returned, what="the result")
@@ -233,6 +242,8 @@ def _local(installation: Installation) -> Installation:
         messages=MemoryMessages(installation.clock),
         files=OverlaidFiles(installation.files),
         hooks=Hooks(),
+        # a checkpoint is written under a lease, and may come after hours at a breakpoint
+        lease=_FOR_EVER,
     )
 
 
@@ -261,6 +272,7 @@ def _run(record: JobRecord, task: Task, here: Installation) -> Run:
         receives=1,
     )
     lease = Lease(began=here.clock.monotonic(), ends=math.inf)
+    task = replace(task, lease=None)
     return Run(record=running, lease=lease, message=message, task=task, installation=here)
 
 
@@ -268,7 +280,7 @@ def _task(name: str, tasks: Tasks | None) -> Task:
     if tasks is None:
         tasks = registry
     if not isinstance(tasks, Mapping):
-        return Task(name=name, function=tasks)
+        return Task(name=name, function=tasks, runs_in=where(name, tasks, None))
     if name not in tasks:
         known = ", ".join(sorted(tasks)) or "none"
         raise InvalidName(

@@ -14,6 +14,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
+from remotejob.about import about
 from remotejob.consequences import carry_out
 from remotejob.depending import recheck
 from remotejob.domain import changes
@@ -150,7 +151,7 @@ def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
                 wake_and_send(limit, installation)
     except Exception:
         # one job never holds back the others
-        log.exception("job not looked at", extra={"job": record.id})
+        log.exception("job not looked at", extra=about(record))
 
 
 def _send_free(records: list[JobRecord], installation: Installation) -> Counter[str]:
@@ -212,7 +213,7 @@ def _sent(records: list[JobRecord], installation: Installation) -> tuple[set[str
         if record.queue in installation.queues:
             lanes[pending_address(record, installation.queues)].append(record)
         else:
-            log.warning("queue %r is not deployed", record.queue, extra={"job": record.id})
+            log.warning("queue %r is not deployed", record.queue, extra=about(record))
             counts["without a queue"] += 1
     unsent: set[str] = set()
     for address, waiting in lanes.items():

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
+from remotejob.about import about
 from remotejob.domain import changes
 from remotejob.domain.record import JobRecord
 from remotejob.domain.schedule import first_look
@@ -14,14 +15,18 @@ from remotejob.domain.states import State
 from remotejob.envelope import Pending, pending_address
 from remotejob.hooks import Event
 from remotejob.ports import Address, Installation, Outgoing
+from remotejob.tracing import Trace
 
 log = logging.getLogger(__name__)
 
 
-def send_for(records: Sequence[JobRecord], installation: Installation) -> None:
+def send_for(
+    records: Sequence[JobRecord], installation: Installation, *, trace: Trace | None = None
+) -> None:
     """Send the pending messages of jobs, delayed to their due times.
 
-    A job due beyond the queue's longest delay gets none: the scheduler sends it in time.
+    They carry `trace`. A job due beyond the queue's longest delay gets none: the scheduler sends
+    it in time.
 
     Raises: QueueUnavailable.
     """
@@ -35,11 +40,12 @@ def send_for(records: Sequence[JobRecord], installation: Installation) -> None:
         if record.queue not in installation.queues:
             # a job that others let go on may be of a queue that is no longer deployed: the
             # scheduler sends for it once that is back
-            log.warning("queue %r is not deployed", record.queue, extra={"job": record.id})
+            log.warning("queue %r is not deployed", record.queue, extra=about(record))
             continue
         delay = timedelta(milliseconds=max(0, (record.due_ms or 0) - now))
         if delay <= installation.messages.capabilities.max_delay:
-            message = Outgoing(body=Pending.of(record).body(), delay=delay, group=record.tenant)
+            body = Pending.of(record, trace=trace).body()
+            message = Outgoing(body=body, delay=delay, group=record.tenant)
             address = pending_address(record, installation.queues)
             lanes[address].append(message)
             staged[address].append(record)

@@ -19,7 +19,7 @@ from typing import Any, Final, NoReturn
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT, dumps
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -83,6 +83,10 @@ class QueueSettings:
     order: Order = Order.WEIGHTED
     tenant_limit: int | None = None
     """Jobs of one tenant that run at a time, 1 to 50; None for no limit."""
+    log_level: str = "info"
+    """From which level on its workers log."""
+    metrics: bool = True
+    """Whether its workers write metrics for CloudWatch into their logs."""
 
     @property
     def jobs_at_a_time(self) -> int:
@@ -218,6 +222,8 @@ def _queue(name: str, table: _Table) -> QueueSettings:
         hooks_module=table.value("hooks_module", str, default="") or None,
         order=Order(table.choice("order", [*Order], default=Order.WEIGHTED)),
         tenant_limit=table.whole_or_none("tenant_limit", 1, 50),
+        log_level=table.choice("log_level", list(LOG_LEVELS), default="info"),
+        metrics=table.value("metrics", bool, default=True),
     )
 
 
@@ -333,4 +339,10 @@ class _Table:
                 )
 
 
-_KIND = {str: "a string", int: "a whole number", dict: "a table", list: "a list"}
+_KIND = {
+    bool: "true or false",
+    str: "a string",
+    int: "a whole number",
+    dict: "a table",
+    list: "a list",
+}

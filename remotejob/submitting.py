@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from remotejob import payloads
+from remotejob import payloads, tracing
 from remotejob.depending import not_ended, store_dependent
 from remotejob.domain.errors import (
     AccessProblem,
@@ -31,6 +31,7 @@ from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, QueueDescription
 from remotejob.sending import send_for
 from remotejob.submission import Body, Checked, Submission, check
+from remotejob.tracing import Trace
 
 RECORDS_AT_A_TIME: Final = 500
 _TRIES: Final = 5
@@ -45,6 +46,13 @@ def submit(
     but the message was not taken: the sweep will send it.
     """
     checked = check(submission, queue=queue, installation=installation)
+    with tracing.submitting(queue=queue.name, tasks={submission.task}) as span:
+        record = _submit(checked, installation, span.trace)
+        span.made(record.id)
+    return record
+
+
+def _submit(checked: Checked, installation: Installation, trace: Trace | None) -> JobRecord:
     if _by_itself(checked):
         record = _store_by_itself(checked, installation)
     else:
@@ -56,7 +64,7 @@ def submit(
         # else it was there before, under the same key
         installation.hooks.tell(Event.CREATED, record, installation)
     try:
-        send_for(_unclaimed([record]), installation)
+        send_for(_unclaimed([record]), installation, trace=trace)
     except Exception as problem:
         raise QueueUnavailable(
             f"job {record.id} is stored and its message was not taken ({problem}); do not submit "
@@ -77,12 +85,20 @@ def submit_many(
     checked = [
         check(submission, queue=queue, installation=installation) for submission in submissions
     ]
+    tasks = {one.record.task for one in checked}
+    with tracing.submitting(queue=queue.name, tasks=tasks, jobs=len(checked)) as span:
+        return _submit_many(checked, installation, span.trace)
+
+
+def _submit_many(
+    checked: Sequence[Checked], installation: Installation, trace: Trace | None
+) -> list[JobRecord]:
     stored: list[JobRecord] = []
     refused: list[Submission] = []
     cause: Exception | None = None
     for start in range(0, len(checked), RECORDS_AT_A_TIME):
         page = checked[start : start + RECORDS_AT_A_TIME]
-        made, cause = submit_page(page, installation)
+        made, cause = submit_page(page, installation, trace=trace)
         stored += [made[number] for number in sorted(made)]
         refused += [one.submission for number, one in enumerate(page) if number not in made]
         if cause is not None:
@@ -102,11 +118,12 @@ def submit_many(
 
 
 def submit_page(
-    page: Sequence[Checked], installation: Installation
+    page: Sequence[Checked], installation: Installation, *, trace: Trace | None = None
 ) -> tuple[dict[int, JobRecord], Exception | None]:
     """Store jobs and send for them; those that are stored, by their numbers, and what went wrong.
 
-    Nothing is raised: those that are stored will run, whatever befell the others.
+    The messages carry `trace`. Nothing is raised: those that are stored will run, whatever befell
+    the others.
     """
     made, cause = _store_page(page, installation)
     fresh = [made[number] for number in sorted(made)]
@@ -114,7 +131,7 @@ def submit_page(
         if made[number].id == page[number].record.id:
             installation.hooks.tell(Event.CREATED, made[number], installation)
     try:
-        send_for(_unclaimed(fresh), installation)
+        send_for(_unclaimed(fresh), installation, trace=trace)
     except Exception as problem:  # noqa: BLE001 (they are stored: the sweep will send for them)
         cause = cause or problem
     return made, cause

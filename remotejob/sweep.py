@@ -3,7 +3,7 @@
 It walks the days from a watermark, below which every job has ended and nothing is left to do. A
 job that is ready, or runs under a lapsed lease, or owes consequences, and has not changed for an
 hour, has lost its message: another is sent, once a day at most. Outputs of runs that did not
-commit are removed.
+commit are removed, and checkpoints that nobody will go on from.
 """
 
 from __future__ import annotations
@@ -14,18 +14,22 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import date, timedelta
+from itertools import islice
 from typing import Final
 
+from remotejob.about import about
 from remotejob.consequences import carry_out
 from remotejob.domain import changes
+from remotejob.domain.checkpoints import checkpoint_key, is_checkpoint, struck_out
 from remotejob.domain.decisions import budget_spent
 from remotejob.domain.ids import first_id_at, partition
+from remotejob.domain.marks import Attention
 from remotejob.domain.priority import Lane
 from remotejob.domain.record import JobRecord, dumps, output_prefix
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms
-from remotejob.names import SHARDS
-from remotejob.ports import Address, Area, Channel, Installation
+from remotejob.names import SHARDS, Field
+from remotejob.ports import Address, Area, Channel, Installation, Updated
 from remotejob.scheduler import Deadline, expire_spent, lease_lapsed, never
 from remotejob.sending import send_for
 
@@ -36,6 +40,12 @@ STILL: Final = timedelta(hours=1)
 
 AGAIN: Final = timedelta(days=1)
 """How long before the same job is swept again."""
+
+_LAST_DAY: Final = timedelta(days=1)
+"""Of a record that expires."""
+
+_READ_AT_A_TIME: Final = 100
+"""Source: Amazon DynamoDB, BatchGetItem."""
 
 _NOTES: Final = "#sweep"
 _PROGRESS: Final = "progress"
@@ -61,6 +71,7 @@ def sweep(installation: Installation, *, time_is_up: Deadline = never) -> Counte
     """Walk the days, from where the last sweep ran out of time, or else from the watermark."""
     counts: Counter[str] = Counter()
     _keep_measured(installation)
+    _forget_checkpoints(installation, counts)
     today = from_ms(installation.clock.now_ms()).date()
     walk = _resumed(installation, today)
     while date.fromisoformat(walk.day) <= today:
@@ -74,7 +85,7 @@ def sweep(installation: Installation, *, time_is_up: Deadline = never) -> Counte
                     done = _see_to(record, installation, counts)
                 except Exception:
                     # one job never holds back the others
-                    log.exception("job not swept", extra={"job": record.id})
+                    log.exception("job not swept", extra=about(record))
                     done = False
                 walk = replace(walk, after=record.id, closed=walk.closed and done)
             walk = replace(walk, shard=walk.shard + 1, after="")
@@ -126,7 +137,7 @@ def _see_to(record: JobRecord, installation: Installation, counts: Counter[str])
     stuck = record.state is State.READY or lapsed or record.owed is not None
     if not still or swept_lately or not stuck:
         return False
-    log.warning("swept: %s and silent", record.state, extra={"job": record.id})
+    log.warning("swept: %s and silent", record.state, extra=about(record))
     if record.owed is not None:
         counts["paid"] += len(carry_out([record], installation))
         # unmarked: on a job that has ended, the mark says that its outputs are tidied
@@ -143,27 +154,78 @@ def _see_to(record: JobRecord, installation: Installation, counts: Counter[str])
 def _tidied(
     record: JobRecord, installation: Installation, counts: Counter[str], *, still: bool
 ) -> bool:
-    """Remove outputs of runs that did not commit, once the last of them must be over."""
+    """Remove outputs of runs that did not commit, once the last of them must be over.
+
+    And their checkpoints, but for the one that a restart would go on from.
+    """
+    completed = record.state is State.COMPLETED
     only_run = record.attempt <= 1 and not (record.failures or record.crashes or record.releases)
     tidied = record.swept_ms is not None and record.swept_ms > record.updated_ms
-    if tidied or (record.state is State.COMPLETED and only_run):
+    if tidied or (completed and only_run and record.checkpoint_ref is None):
         return True
     if not still:
         return False
-    committed = (
-        output_prefix(queue=record.queue, job_id=record.id, run_id=record.run_id)
-        if record.state is State.COMPLETED and record.run_id is not None
-        else None
-    )
-    orphans = [
-        key
-        for key in installation.files.keys(Area.OUTPUT, f"{record.queue}/{record.id}/")
-        if committed is None or not key.startswith(committed)
-    ]
+    orphans = _orphans(record, installation)
+    if orphans and installation.store.get(record.id) != record:
+        # restarted since it was read: what was found may be what its next run has made
+        return False
     installation.files.delete(Area.OUTPUT, orphans)
     counts["outputs removed"] += len(orphans)
-    installation.store.update(changes.swept(record, now_ms=installation.clock.now_ms()))
+    gone = (Field.CHECKPOINT_REF,) if completed and record.checkpoint_ref is not None else ()
+    now = installation.clock.now_ms()
+    installation.store.update(changes.swept(record, now_ms=now, remove=gone))
     return True
+
+
+def _orphans(record: JobRecord, installation: Installation) -> list[str]:
+    """Files of a job that has ended, and that nobody will ask for."""
+    kept, committed = checkpoint_key(record), None
+    if record.state is State.COMPLETED and record.run_id is not None:
+        kept = None
+        committed = output_prefix(queue=record.queue, job_id=record.id, run_id=record.run_id)
+    return [
+        key
+        for key in installation.files.keys(Area.OUTPUT, f"{record.queue}/{record.id}/")
+        if key != kept
+        and not (
+            committed and key.startswith(committed) and not is_checkpoint(key, prefix=committed)
+        )
+    ]
+
+
+def _forget_checkpoints(installation: Installation, counts: Counter[str]) -> None:
+    """Remove the checkpoints of jobs that failed or were cancelled before their records expire.
+
+    After that nobody would know of the files.
+    """
+    retention = installation.retention
+    ended_ms = installation.clock.now_ms() - span_ms(retention - min(_LAST_DAY, retention / 2))
+    for kind in (Attention.FAILED, Attention.KEPT):
+        for shard in range(SHARDS):
+            try:
+                marks = installation.store.attention(kind, shard, until_ms=ended_ms)
+                while ids := [mark.job_id for mark in islice(marks, _READ_AT_A_TIME)]:
+                    for record in installation.store.get_many(ids):
+                        if record.checkpoint_ref is not None and record.terminal:
+                            _forget_checkpoint(record, installation, counts)
+            except Exception:
+                log.exception("checkpoints not removed", extra={"kind": kind, "shard": shard})
+
+
+def _forget_checkpoint(record: JobRecord, installation: Installation, counts: Counter[str]) -> None:
+    now = installation.clock.now_ms()
+    # in three steps: a restart in between finds that there is nothing to go on from, and a crash
+    # in between leaves what the next sweep finds
+    outcome = installation.store.update(
+        changes.swept(record, now_ms=now, report={Field.CHECKPOINT_REF: struck_out(record)})
+    )
+    if not isinstance(outcome, Updated):
+        return
+    orphans = _orphans(outcome.record, installation)
+    installation.files.delete(Area.OUTPUT, orphans)
+    counts["outputs removed"] += len(orphans)
+    gone = changes.swept(outcome.record, now_ms=now, remove=(Field.CHECKPOINT_REF,))
+    installation.store.update(gone)
 
 
 def _resumed(installation: Installation, today: date) -> _Walk:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -12,15 +12,20 @@ from remotejob.domain.errors import InvalidName, SettingsError
 from remotejob.domain.retry import NO_RETRY, Retry
 from remotejob.domain.times import check_timedelta
 from remotejob.settings import TASK_NAME
+from remotejob.worker.executors.options import THREADS, RunsIn, where
 
 if TYPE_CHECKING:
+    from remotejob.worker.executors.async_job import AsyncRunningJob
     from remotejob.worker.running import RunningJob
 
 _SHORTEST_LEASE: Final = timedelta(seconds=3)
 _LONGEST_LEASE: Final = timedelta(hours=6)
 """Half of SQS's longest visibility."""
 
-Function = TypeVar("Function", bound="Callable[[RunningJob], Any]")
+Function = TypeVar(
+    "Function",
+    bound="Callable[[RunningJob], Any] | Callable[[AsyncRunningJob], Coroutine[Any, Any, Any]]",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +33,8 @@ class Task:
     """A registered function and how it is run."""
 
     name: str
-    function: Callable[[RunningJob], Any]
+    function: Callable[[Any], Any]
+    """Takes a `RunningJob`; an `async def` an `AsyncRunningJob`."""
     retry: Retry = NO_RETRY
     """What holds when a job was submitted without a policy of its own."""
     timeout: timedelta | None = None
@@ -36,6 +42,10 @@ class Task:
     lease: timedelta | None = None
     """How long a worker may be silent before its run counts as dead; default the system's.
     Source: redis-dist-job-queue, a task's `timeout` since its last heartbeat."""
+    work_timeout: timedelta | None = None
+    """How long the task may be silent: make no call of its job. It fails an attempt, as `timeout`.
+    Source: job-collection, `workTimeout`."""
+    runs_in: RunsIn = THREADS
 
 
 class Registry(Mapping[str, Task]):
@@ -51,11 +61,18 @@ class Registry(Mapping[str, Task]):
         retry: Retry = NO_RETRY,
         timeout: timedelta | None = None,
         lease: timedelta | None = None,
+        work_timeout: timedelta | None = None,
+        runs_in: RunsIn | None = None,
     ) -> Callable[[Function], Function]:
         """Register the decorated function, which takes a `RunningJob` and returns the result.
 
-        Raises: InvalidName, when the name is taken or cannot be one; InvalidData, when a span is
-        none.
+        `work_timeout`: how long it may go without a call of its job, such as `check`, `progress`
+        or `output`; a call counts when it begins.
+        `runs_in`: `Threads()`, `Process(...)` or `Async()`; default the event loop for an
+        `async def`, which takes an `AsyncRunningJob`, and threads for any other.
+
+        Raises: InvalidName, when the name is taken or cannot be one, or the function cannot run
+        there; InvalidData, when a span is none.
         """
         if not isinstance(name, str):
             raise InvalidName(f'task {name!r} has no name; write @task("{_name_for(name)}")')
@@ -63,8 +80,9 @@ class Registry(Mapping[str, Task]):
             raise InvalidName(
                 f"task name {name!r}: use letters, digits, dots, dashes and underscores, to 64"
             )
-        if timeout is not None and check_timedelta("timeout", timeout) <= timedelta(0):
-            raise InvalidName(f"task {name!r}: timeout={timeout!r} leaves it no time")
+        for span, value in (("timeout", timeout), ("work_timeout", work_timeout)):
+            if value is not None and check_timedelta(span, value) <= timedelta(0):
+                raise InvalidName(f"task {name!r}: {span}={value!r} leaves it no time")
         if lease is not None:
             check_timedelta("lease", lease)
         if lease is not None and not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
@@ -78,7 +96,13 @@ class Registry(Mapping[str, Task]):
                 there = self._tasks[name].function.__qualname__
                 raise InvalidName(f"task {name!r} is registered already, by {there}; rename one")
             self._tasks[name] = Task(
-                name=name, function=function, retry=retry, timeout=timeout, lease=lease
+                name=name,
+                function=function,
+                retry=retry,
+                timeout=timeout,
+                lease=lease,
+                work_timeout=work_timeout,
+                runs_in=where(name, function, runs_in),
             )
             return function
 

@@ -109,7 +109,7 @@ def unable(records: Iterable[JobRecord], installation: Installation) -> list[Job
         (name, task)
         for name in {record.queue for record in waiting} & set(installation.queues)
         for status in workers(installation, name)
-        if status.alive
+        if status.alive is not False
         for task in status.abilities
     }
     return [record for record in waiting if (record.queue, record.task) not in doable]
@@ -235,16 +235,25 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
         )
     seen = workers(installation, record.queue)
     able = [status for status in seen if record.task in status.abilities]
-    alive = [status for status in able if status.alive]
+    alive = [status for status in able if status.alive is not False]
     if not alive:
-        return _no_worker(record, able, others=sum(status.alive for status in seen))
+        others = sum(status.alive is not False for status in seen)
+        return _no_worker(record, able, others=others)
     address = pending_address(record, installation.queues)
     depth = installation.messages.depth(address)
     places = sum(status.concurrency for status in alive)
+    text = (
+        f"it waits for its turn: about {_count(depth.visible, 'message')} in lane "
+        f"{address.channel}, and {_count(len(alive), 'worker')} with {_count(places, 'place')}"
+    )
+    if not any(status.alive for status in alive):
+        text += (
+            f", idle and silent since {alive[0].seen_at.isoformat()}: if the job does not start "
+            "within a minute, they are gone"
+        )
     return Reason(
         code=Why.QUEUED,
-        text=f"it waits for its turn: about {_count(depth.visible, 'message')} in lane "
-        f"{address.channel}, and {_count(len(alive), 'worker')} with {_count(places, 'place')}",
+        text=text,
         details={
             "lane": address.channel,
             "visible": depth.visible,

@@ -14,6 +14,13 @@ def acknowledge(construct: IConstruct, rule: str, *, because: str) -> None:
     )
 
 
+def acknowledge_arn(construct: IConstruct, arn: str, *, because: str) -> None:
+    """Accept a policy on all that an ARN of this stack with a wildcard names."""
+    parts = Stack.of(construct).resolve(arn)["Fn::Join"][1]
+    name = "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in parts)
+    acknowledge(construct, f"IAM5[Resource::{name}]", because=because)
+
+
 def acknowledge_objects(
     construct: IConstruct, bucket: s3.IBucket, objects: str, *, because: str
 ) -> None:

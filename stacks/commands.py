@@ -290,6 +290,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     # what is too long for the record is a file
     "Job.data(long)": _row(_READERS, *READ_INPUT),
     "Job.result(long)": _row(_READERS, *READ_OUTPUT),
+    "Job.last_checkpoint(long)": _row(_READERS, *READ_OUTPUT),
     "Output.open": _row(_READERS, *READ_OUTPUT),
     "Output.download": _row(_READERS, *READ_OUTPUT),
     "StoredFile.open": _row(_READERS, *READ_INPUT, *READ_OUTPUT),
@@ -344,6 +345,8 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "TakenJob.acknowledge": _row(_WORKERS, RUN, NOTE, TAKE),
     "TakenJob.progress": _row(_WORKERS, RUN),
     "TakenJob.log": _row(_WORKERS, RUN, NOTE),
+    "TakenJob.checkpoint": _row(_WORKERS, RUN, NOTE, PUT_OUTPUT),
+    "TakenJob.resumed_from(long)": _row(_WORKERS, *READ_OUTPUT),
     "TakenJob.output": _row(_WORKERS, PUT_OUTPUT, *READ_OUTPUT),
     "TakenJob.open": _row(_WORKERS, *READ_INPUT, *READ_OUTPUT),
     "TakenJob.create_read_stream": _row(_WORKERS, *READ_INPUT, *READ_OUTPUT),

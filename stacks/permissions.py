@@ -87,6 +87,14 @@ _RECORDS = ("BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionChe
 """To read, change, and change together. Source: Amazon DynamoDB, "Using IAM with transactions"."""
 
 
+def protection_calls(tasks_arn: str) -> iam.PolicyStatement:
+    """What the agent does in the name of a worker that has itself protected while it is busy.
+
+    Source: Amazon ECS Developer Guide, "Task scale-in protection endpoint".
+    """
+    return allow("ecs", ["GetTaskProtection", "UpdateTaskProtection"], [tasks_arn])
+
+
 def log_calls(log_group_arn: str) -> iam.PolicyStatement:
     """What writes its own log, and no other."""
     return allow("logs", ["CreateLogStream", "PutLogEvents"], [log_group_arn])

@@ -14,8 +14,9 @@ Why not what is usual:
 - Target tracking multiplies the workers there are by how far the metric is off, and so never
   leaves 0 (copilot-cli#3376). Steps add.
 - Between one worker and none lies no scaling in: it is the service that chooses which worker to
-  stop, and it does not know which are busy. Workers that protect themselves would change that;
-  until then the last job of a burst keeps the burst's workers, each at most until it ends.
+  stop. Workers protect themselves while they are busy, yet not from one second to the next, nor
+  for ever where there is a stream of short jobs. So the last job of a burst keeps the burst's
+  workers, each at most until it ends.
 
 What is known of a metric when its last minute is late or missing:
 

@@ -9,9 +9,9 @@ from constructs import Construct
 from remotejob.names import Env
 from remotejob.settings import Settings
 from stacks.bundle import ROOT
-from stacks.checks import acknowledge_objects
+from stacks.checks import acknowledge_arn, acknowledge_objects
 from stacks.network import Network, NetworkProps
-from stacks.permissions import worker_calls
+from stacks.permissions import protection_calls, worker_calls
 from stacks.scaling import Scaling, ScalingProps
 from stacks.stack import SystemStack, removal_policy
 from stacks.storage_stack import StorageStack
@@ -59,6 +59,8 @@ class WorkersStack(SystemStack):
                         Env.CONCURRENCY.value: str(queue.concurrency),
                         Env.PROCESSES.value: str(queue.processes),
                         Env.TASKS.value: queue.tasks_module,
+                        Env.LOG_LEVEL.value: queue.log_level,
+                        Env.METRICS.value: "on" if queue.metrics else "off",
                         **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
                     },
                     removal_policy=removal,
@@ -72,6 +74,13 @@ class WorkersStack(SystemStack):
                 output=storage.buckets.output,
             ):
                 workers.role.add_to_policy(statement)
+            tasks = cluster.arn_for_tasks("*")
+            workers.role.add_to_policy(protection_calls(tasks))
+            acknowledge_arn(
+                workers.role,
+                tasks,
+                because="A worker protects itself, and its task's id is not known beforehand",
+            )
             acknowledge_objects(
                 workers.role,
                 storage.buckets.input,

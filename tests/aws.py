@@ -14,9 +14,14 @@ from unittest.mock import patch
 import boto3
 from moto import mock_aws
 from moto.dynamodb.responses import DynamoHandler
+from moto.sqs.models import Message, SQSBackend
 from moto.sqs.responses import SQSResponse
 
 from remotejob.backends.aws import DynamoStore, S3Files, SqsMessages
+from remotejob.backends.aws.account import Account
+from remotejob.backends.aws.direct import DYNAMODB, SQS
+from remotejob.backends.aws.service import Boto3Service, Service
+from remotejob.local.gaps.sqs import change_visibility_one_by_one
 from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Address, Area, Channel, Installation, QueueDescription
 from remotejob.testing import FakeClock, seeded_entropy
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 
 TABLE: Final = "jobs"
 REGION: Final = "eu-central-1"
+TRANSPORTS: Final = ("direct", "boto3")
+"""The ways to ask DynamoDB and SQS."""
 BUCKETS: Final = {Area.INPUT: "test-input", Area.OUTPUT: "test-output"}
 
 
@@ -41,30 +48,53 @@ class Clients:
 
 
 @cache
-def clients() -> Clients:
-    session = boto3.Session(
+def session() -> boto3.Session:
+    return boto3.Session(
         aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION
     )
-    return Clients(session.client("dynamodb"), session.client("sqs"), session.client("s3"))
+
+
+@cache
+def clients() -> Clients:
+    made = session()
+    return Clients(made.client("dynamodb"), made.client("sqs"), made.client("s3"))
+
+
+def services(clock: FakeClock, *, transport: str = "direct") -> tuple[Service, Service]:
+    """DynamoDB and SQS, asked that way."""
+    if transport == "boto3":
+        return Boto3Service(clients().dynamodb), Boto3Service(clients().sqs)
+    account = Account(session())
+    return account.service(DYNAMODB, clock=clock), account.service(SQS, clock=clock)
+
+
+def emitters() -> tuple[Any, ...]:
+    """Where botocore's events are told of every request of these systems, whatever sends it."""
+    aws = clients()
+    return session().events, *(client.meta.events for client in (aws.dynamodb, aws.sqs, aws.s3))
 
 
 @contextmanager
 def aws_installation(
-    clock: FakeClock | None = None, *, queues: Mapping[str, tuple[str, ...]] | None = None
+    clock: FakeClock | None = None,
+    *,
+    queues: Mapping[str, tuple[str, ...]] | None = None,
+    transport: str = "direct",
 ) -> Iterator[Installation]:
     """A system of its own, empty; `queues` are the tasks by queue, as in `memory_installation`."""
     clock = clock or FakeClock()
     described = queues or {"default": ("work",)}
     aws = clients()
+    dynamodb, sqs = services(clock, transport=transport)
     with mock_aws(), _one_request_at_a_time(), _sqs_time(clock):
         _make_table(aws.dynamodb)
         for area in Area:
             _make_bucket(aws.s3, area)
         yield Installation(
             name="test",
-            store=DynamoStore(aws.dynamodb, TABLE, clock),
-            messages=SqsMessages(aws.sqs, _made_queues(aws.sqs, described), clock),
-            files=S3Files(aws.s3, BUCKETS),
+            store=DynamoStore(dynamodb, TABLE, clock),
+            messages=SqsMessages(sqs, _made_queues(aws.sqs, described), clock),
+            files=S3Files(lambda: aws.s3, BUCKETS),
             clock=clock,
             entropy=seeded_entropy(),
             queues={
@@ -78,17 +108,16 @@ def counted_requests() -> Iterator[Counter[str]]:
     """How many requests went to AWS, by operation."""
     counts: Counter[str] = Counter()
 
-    def count(model: Any, **_: Any) -> None:
-        counts[model.name] += 1
+    def count(event_name: str, **_: Any) -> None:
+        counts[event_name.rpartition(".")[2]] += 1
 
-    aws = clients()
-    for client in (aws.dynamodb, aws.sqs, aws.s3):
-        client.meta.events.register("before-call", count, unique_id="counted")
+    for emitter in emitters():
+        emitter.register_first("before-send", count, unique_id="counted")
     try:
         yield counts
     finally:
-        for client in (aws.dynamodb, aws.sqs, aws.s3):
-            client.meta.events.unregister("before-call", unique_id="counted")
+        for emitter in emitters():
+            emitter.unregister("before-send", unique_id="counted")
 
 
 def _make_table(client: DynamoDBClient) -> None:
@@ -161,5 +190,36 @@ def _sqs_time(clock: FakeClock) -> Iterator[None]:
         patch("moto.sqs.models.unix_time_millis", lambda: float(clock.now_ms())),
         patch("moto.sqs.models.unix_time", lambda: clock.now_ms() / 1000),
         patch("moto.sqs.models.Message.visible", visible),
+        patch.object(SQSBackend, "change_message_visibility_batch", change_visibility_one_by_one),
+        _hidden_from_the_receive(clock),
+    ):
+        yield
+
+
+@contextmanager
+def _hidden_from_the_receive(clock: FakeClock) -> Iterator[None]:
+    """Let a message be hidden for 12 hours from its receive; moto counts from when it was sent."""
+    received, changed = Message.mark_received, SQSBackend.change_message_visibility
+
+    def mark_received(self: Any, **options: Any) -> None:
+        received(self, **options)
+        self.received_ms = clock.now_ms()
+
+    def change_visibility(
+        self: Any, queue_name: str, receipt_handle: str, visibility_timeout: int
+    ) -> None:
+        for message in self.get_queue(queue_name)._messages:
+            if message.had_receipt_handle(receipt_handle):
+                sent, message.sent_timestamp = message.sent_timestamp, message.received_ms
+                try:
+                    changed(self, queue_name, receipt_handle, visibility_timeout)
+                finally:
+                    message.sent_timestamp = sent
+                return
+        changed(self, queue_name, receipt_handle, visibility_timeout)
+
+    with (
+        patch.object(Message, "mark_received", mark_received),
+        patch.object(SQSBackend, "change_message_visibility", change_visibility),
     ):
         yield

@@ -8,30 +8,42 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable
-
-from pythonjsonlogger.json import JsonFormatter
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
 from remotejob import hooks
 from remotejob.backends.aws import from_environment
+from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import RemoteJobError, SettingsError
 from remotejob.names import Env
 from remotejob.tasks import registry
+from remotejob.worker.executors.environment import hide_this_process
+from remotejob.worker.executors.program import ChildProgram
+from remotejob.worker.guarding import AGENT, Guard
 from remotejob.worker.supervised import Supervised
 from remotejob.worker.supervisor import Supervisor, SupervisorOptions
-from remotejob.worker.worker import Worker, WorkerOptions
+from remotejob.worker.worker import STOP_MARGIN, Worker, WorkerOptions
+from worker_container import metrics
 from worker_container.health import health_file, processes
+from worker_container.logs import log_as_json
+from worker_container.stopping import ends, stop_on_signals
+
+if TYPE_CHECKING:
+    from remotejob.worker.protection import Protection
 
 log = logging.getLogger("worker_container")
+
+_KILLING: Final = timedelta(seconds=3)
+_PATIENCE: Final = timedelta(seconds=1)
+"""For ECS to hear that the task need not be protected any more; it is no harm if it does not."""
 
 
 def main() -> int:
     """Run the worker, or its children; exit status 2 when it cannot begin."""
-    _log_as_json()
     try:
+        log_as_json()
         supervised = Supervised.from_environment(os.environ)
         if supervised is None and (wanted := processes(os.environ)):
             return _supervise(wanted)
@@ -44,48 +56,87 @@ def main() -> int:
 def _supervise(children: int) -> int:
     # its own hooks alone: what the tasks import may take a process down, and a child starts again
     _import_hooks()
+    # not from its children, but from what runs in theirs without credentials
+    hide_this_process()
     command = (sys.executable, *sys.orig_argv[1:])
-    supervisor = Supervisor(
-        SupervisorOptions(command=command, processes=children),
-        on_event=hooks.registry.tell_child_restarted,
-    )
-    _on_signal(supervisor.stop)
-    return supervisor.run()
+    options = SupervisorOptions(command=command, processes=children)
+    protection = _protection()
+    supervisor = Supervisor(options, on_event=hooks.registry.tell_child_restarted, guard=protection)
+    stop_on_signals(supervisor.stop, grace=options.grace, margin=_KILLING)
+    try:
+        return supervisor.run()
+    finally:
+        ends()
+        if protection is not None:
+            protection.close(_PATIENCE)
 
 
 def _work(supervised: Supervised | None) -> int:
     if supervised is not None:
         supervised.stop_with_parent()
-    worker = _worker(child=supervised.number if supervised is not None else None)
-    _on_signal(worker.stop)
+    # a container has one protection: of its children the supervisor has it, and hears of each
+    protection = _protection() if supervised is None else None
+    worker, grace = _worker(supervised, supervised or protection)
+    stop_on_signals(worker.stop, grace=grace, margin=STOP_MARGIN)
     if supervised is not None:
         supervised.begun()
-    if not worker.run():
+    clean = worker.run()
+    ends()
+    if protection is not None:
+        protection.close(_PATIENCE)
+    if not clean:
         # jobs that were given back may run elsewhere by now: nothing here may go on
         logging.shutdown()
         os._exit(0)
     return 0
 
 
-def _on_signal(stop: Callable[[], None]) -> None:
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stop())
+def _protection() -> Protection | None:
+    """What has ECS protect this container while it is busy, where there is an agent to ask."""
+    agent = os.environ.get(AGENT)
+    if not agent:
+        return None
+    from remotejob.worker.protection import Protection
+
+    protection = Protection(agent, SystemClock())
+    protection.start()
+    return protection
 
 
-def _worker(*, child: int | None) -> Worker:
+def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker, timedelta]:
+    """The worker, and how long its jobs may go on when it is told to stop."""
     _import(Env.TASKS, os.environ.get(Env.TASKS, "worker_container.tasks"), registers="tasks")
     _import_hooks()
     concurrency = os.environ.get(Env.CONCURRENCY, "4")
     if not concurrency.isdecimal() or int(concurrency) == 0:
         raise SettingsError(f"{Env.CONCURRENCY}={concurrency!r}: use a whole number from 1")
+    installation = from_environment()
+    queue = os.environ.get(Env.QUEUE, "default")
+    modules = (os.environ.get(Env.TASKS, "worker_container.tasks"),)
     options = WorkerOptions(
-        queue=os.environ.get(Env.QUEUE, "default"),
-        name=f"{socket.gethostname()}.{os.getpid()}",
+        queue=queue,
+        name=_name(os.getpid()),
         concurrency=int(concurrency),
-        health_file=health_file(child),
+        health_file=health_file(supervised.number if supervised is not None else None),
         abilities=_abilities(),
+        guard=guard,
+        replaces=(
+            _name(supervised.replaces)
+            if supervised is not None and supervised.replaces is not None
+            else None
+        ),
+        children=ChildProgram(modules=modules, logging="worker_container.logs:log_as_json"),
+        write_metrics=(
+            metrics.writer(system=installation.name, queue=queue)
+            if metrics.wanted(os.environ)
+            else None
+        ),
     )
-    return Worker(from_environment(), registry, options)
+    return Worker(installation, registry, options), options.grace
+
+
+def _name(process: int) -> str:
+    return f"{socket.gethostname()}.{process}"
 
 
 def _abilities() -> tuple[str, ...] | None:
@@ -112,20 +163,6 @@ def _import(variable: Env, module: str, *, registers: str) -> None:
             f"{variable}={module!r} cannot be imported ({problem}): name the module whose import "
             f"registers the {registers}, and add what it needs to the image"
         ) from problem
-
-
-def _log_as_json() -> None:
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
-        JsonFormatter(
-            "{asctime}{levelname}{name}{message}",
-            style="{",
-            rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-        )
-    )
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    # boto's own lines say nothing a reader of the worker's log wants
-    logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

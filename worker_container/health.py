@@ -1,4 +1,8 @@
-"""Health check of the container: exit status 0 while the heart of every worker in it beats."""
+"""Health check of the container: exit status 0 while every worker in it lives and is not stuck.
+
+Each says so itself once a second, in a file: see `remotejob.worker.health`. Anything else is
+printed, and the exit status is 1.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,10 @@ from typing import Final
 
 from remotejob.domain.errors import SettingsError
 from remotejob.names import Env
+from remotejob.worker.health import Health
 
 STALE_AFTER: Final = 60.0
-"""Seconds; the heart beats every one."""
+"""Seconds; a worker says every one how it is."""
 
 
 def processes(environment: Mapping[str, str]) -> int:
@@ -29,7 +34,7 @@ def processes(environment: Mapping[str, str]) -> int:
 
 
 def health_file(child: int | None = None) -> Path:
-    """The file the container's worker touches, or that of one of its children, from 1."""
+    """The file the container's worker writes, or that of one of its children, from 1."""
     name = "remotejob-worker" if child is None else f"remotejob-worker-{child}"
     return Path(tempfile.gettempdir()) / f"{name}.health"
 
@@ -47,10 +52,15 @@ def problem_of(files: Iterable[Path], *, now: float) -> str | None:
 def check(file: Path, *, now: float) -> str | None:
     """What is wrong, or None. `now` is seconds since the epoch."""
     try:
-        age = now - file.stat().st_mtime
+        said = Health.read(file)
     except FileNotFoundError:
         return f"{file} is not there: the worker has not begun"
-    return f"the worker's heart stopped {age:.0f} s ago" if age > STALE_AFTER else None
+    except ValueError as problem:
+        return f"{file} is not what a worker writes: {problem}"
+    age = now - said.at_ms / 1000
+    if age > STALE_AFTER:
+        return f"the worker has said nothing for {age:.0f} s"
+    return f"the worker is stuck: {said.problem}" if said.problem is not None else None
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ def _workers(found: list[WorkerStatus]) -> Table:
         rows.add_row(
             escape(one.name),
             escape(one.queue),
-            "yes" if one.alive else "no",
+            {True: "yes", False: "no", None: "idle"}[one.alive],
             f"{one.seen_at:%Y-%m-%d %H:%M:%S}",
             f"{len(one.running)} of {one.concurrency}",
             escape(", ".join(one.abilities)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from remotejob.domain.conditions import (
@@ -28,6 +29,8 @@ from remotejob.domain.marks import MARK, Attention, mark
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.names import Field
+
+Fields = tuple[Field, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +131,15 @@ OWN_RUN: Final = Condition(
 CANCELLED_RUN: Final = Condition(
     name="cancelled_run",
     # Only the holder clears the lease of a cancelled run, so that a restart cannot overlap it.
-    expression=All(EXISTS, state_is(State.CANCELLED), Is(Field.RUN, "run")),
+    # Restarted meanwhile, the job waits for that alone:
+    #     A  runs ─────────────────── heartbeat: stop ── clears the lease
+    #     M     cancel ── restart (── pause)
+    #     B                                                        claim ✓
+    expression=All(
+        EXISTS,
+        state_is(State.CANCELLED, State.WAITING, State.PAUSED),
+        Is(Field.RUN, "run"),
+    ),
 )
 
 SAME_MARK: Final = Condition(
@@ -205,10 +216,12 @@ def heartbeat(
     lease_ms: int,
     report: Item,
     mark_ms: int | None,
+    remove: Fields = (),
 ) -> Change:
     """Extend the lease and write what the run reports.
 
     `mark_ms` is given at the first heartbeat alone: later ones leave the index key in peace.
+    `remove` is what the report takes the place of.
     """
     marked = {} if mark_ms is None else mark(Attention.RUNNING, record.id, mark_ms)
     return Change(
@@ -221,11 +234,20 @@ def heartbeat(
             **report,
             **marked,
         },
+        remove=remove,
     )
 
 
-def complete(record: JobRecord, *, now_ms: int, retention_ms: int, report: Item) -> Change:
-    """The run's outcome is the job's. `report` holds the result, outputs and last log lines."""
+def complete(
+    record: JobRecord,
+    *,
+    now_ms: int,
+    retention_ms: int,
+    report: Item,
+    remove: Fields = (),
+) -> Change:
+    """The run's outcome is the job's. `report` holds the result, outputs and last log lines;
+    `remove` is what nobody needs any more."""
     finished = max(now_ms, record.updated_ms)
     completed: dict[str, Value] = {
         Field.STATE: State.COMPLETED,
@@ -236,9 +258,9 @@ def complete(record: JobRecord, *, now_ms: int, retention_ms: int, report: Item)
     if record.batch is not None:
         # its batch waits for it to be counted: a promise that must outlive the message
         owed = {Field.OWED: OWED_STATUS, **mark(Attention.OWED, record.id, finished)}
-        return _own_run_ends(record, {**completed, **owed}, remove=(Field.LEASE,))
+        return _own_run_ends(record, {**completed, **owed}, remove=(Field.LEASE, *remove))
     completed[Field.EXPIRES] = (finished + retention_ms) // 1000
-    return _own_run_ends(record, completed, remove=(Field.LEASE, *MARK))
+    return _own_run_ends(record, completed, remove=(Field.LEASE, *MARK, *remove))
 
 
 def fail_for_good(record: JobRecord, failure: Failure, *, now_ms: int, report: Item) -> Change:
@@ -326,24 +348,35 @@ def settle(record: JobRecord, *, retention_ms: int) -> Change:
     assert record.owed is not None
     assert record.finished_ms is not None
     expires: dict[str, Value] = {Field.EXPIRES: (record.finished_ms + retention_ms) // 1000}
-    failed = record.state is State.FAILED
-    listed = mark(Attention.FAILED, record.id, record.finished_ms) if failed else {}
+    kind = _found_later(record)
+    listed = {} if kind is None else mark(kind, record.id, record.finished_ms)
     return Change(
         job_id=record.id,
         condition=OWED_BY_RUN,
         values={"owed": record.owed, "finished": record.finished_ms},
         set={**expires, **listed},
-        remove=(Field.OWED,) if failed else (Field.OWED, *MARK),
+        remove=(Field.OWED, *MARK) if kind is None else (Field.OWED,),
     )
 
 
-def swept(record: JobRecord, *, now_ms: int) -> Change:
-    """The sweep has seen to it; it does so once a day."""
+def _found_later(record: JobRecord) -> str | None:
+    """Under which kind of mark a job that has ended is to be found."""
+    if record.state is State.FAILED:
+        return Attention.FAILED
+    kept = record.state is State.CANCELLED and record.checkpoint_ref is not None
+    return Attention.KEPT if kept else None
+
+
+def swept(
+    record: JobRecord, *, now_ms: int, report: Item = MappingProxyType({}), remove: Fields = ()
+) -> Change:
+    """The sweep has seen to it, as it does once a day, and says what it takes away."""
     return Change(
         job_id=record.id,
         condition=UNCHANGED,
         values={"seen_updated": record.updated_ms},
-        set={Field.SWEPT: now_ms},
+        set={Field.SWEPT: now_ms, **report},
+        remove=remove,
     )
 
 

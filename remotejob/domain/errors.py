@@ -23,6 +23,7 @@
     ├── OutputNotFound
     ├── QueueUnavailable        messages were not taken; says which
     ├── StoreUnavailable        records were not read; try again later
+    ├── ProcessDied             the child process in which a task ran has ended; says how
     ├── PartlySubmitted         some jobs of many were stored, others were not; says which
     └── RunInterrupted          raised inside a task, at its next call of the library
         ├── LeaseLost           another run may own the job now
@@ -182,6 +183,10 @@ class QueueUnavailable(RemoteJobError):
 
 class StoreUnavailable(RemoteJobError):
     """The table did not answer, however often it was asked."""
+
+
+class ProcessDied(RemoteJobError):
+    """The child process in which a task ran ended before the task did."""
 
 
 class PartlySubmitted(RemoteJobError):

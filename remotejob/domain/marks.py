@@ -24,6 +24,9 @@ class Attention:
     PAUSED: Final = "paused"
     """Paused at that time; listed, and not acted on."""
 
+    KEPT: Final = "kept"
+    """Cancelled at that time, with a checkpoint in S3; the sweep alone looks for it."""
+
     ACTED_ON: Final = (WAITING, RUNNING, OWED)
 
 

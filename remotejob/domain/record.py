@@ -162,6 +162,8 @@ class JobRecord:
     result_ref: str | None = None
     outputs_json: str | None = None
     outputs_ref: str | None = None
+    checkpoint_json: str | None = None
+    checkpoint_ref: str | None = None
     owed: str | None = None
     """Consequences of the end that somebody must still carry out."""
     swept_ms: int | None = None
@@ -292,6 +294,8 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "result_ref": Field.RESULT_REF,
     "outputs_json": Field.OUTPUTS,
     "outputs_ref": Field.OUTPUTS_REF,
+    "checkpoint_json": Field.CHECKPOINT,
+    "checkpoint_ref": Field.CHECKPOINT_REF,
     "owed": Field.OWED,
     "swept_ms": Field.SWEPT,
     "expires_s": Field.EXPIRES,

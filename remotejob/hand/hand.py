@@ -145,7 +145,7 @@ class Hand:
                 self.end_run(held.job.run, reason)
             except Exception:
                 # one that cannot be ended holds back no other; its lease will end
-                log.exception("run not ended", extra={"job": held.job.run.job_id})
+                log.exception("run not ended", extra=held.job.run.context.fields)
 
     def _fill(self, taken: list[TakenJob], queue: str, taking: Taking) -> None:
         self._look_once(taken, queue, taking)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final
 
 from remotejob.domain.errors import InvalidData, UnknownTask
@@ -13,19 +12,6 @@ from remotejob.ports import QueueDescription
 
 _MOST_JOBS: Final = 1000
 """Each is kept alive by a request every third of a lease, by one process."""
-
-
-class Urgency(StrEnum):
-    """How a processor is shut down. Source: meteor-job, `q.shutdown`."""
-
-    SOFT = "soft"
-    """Finish all jobs it has."""
-
-    NORMAL = "normal"
-    """Finish those that have begun, give back the others."""
-
-    HARD = "hard"
-    """Give back all of them at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from remotejob.domain.errors import AccessProblem, InvalidData
+from remotejob.domain.urgency import Urgency
 from remotejob.hand.hand import Hand
-from remotejob.hand.options import Processing, Taking, Urgency
+from remotejob.hand.options import Processing, Taking
 from remotejob.hand.taken import TakenJob
 from remotejob.worker.completion import Completion
 
@@ -256,14 +257,14 @@ class Processor:
         except InvalidData as refusal:
             self._fail(job, refusal)
         except Exception:
-            log.exception("job not completed", extra={"job": job.run.job_id})
+            log.exception("job not completed", extra=job.run.context.fields)
 
     def _fail(self, job: TakenJob, error: BaseException) -> None:
         try:
             self._hand.fail(job.run, error)
         except Exception:
             # one that cannot be failed holds back no other; its lease will end
-            log.exception("job not failed", extra={"job": job.run.job_id})
+            log.exception("job not failed", extra=job.run.context.fields)
 
     def _give_back_waiting(self) -> None:
         with self._changed:
@@ -277,7 +278,7 @@ class Processor:
                 self._hand.give_back(job.run, "the processor is shut down")
             except Exception:
                 # one that cannot be given back holds back no other; its lease will end
-                log.exception("job not given back", extra={"job": job.run.job_id})
+                log.exception("job not given back", extra=job.run.context.fields)
 
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         # daemons: a function that never returns must not keep the process from exiting

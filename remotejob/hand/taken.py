@@ -73,6 +73,14 @@ class TakenJob(RunningJob):
         """Whether this run is over: done, failed, given back, or ended from outside."""
         return self.run.ended
 
+    def checkpoint(self, state: Any) -> None:
+        """As in a task; see `RunningJob.checkpoint`.
+
+        Raises: also CommandRefused, when you have ended the job.
+        """
+        self._check_held()
+        super().checkpoint(state)
+
     @command
     def done(self, result: Any = None, *, delay_dependents: timedelta = timedelta(0)) -> str | None:
         """Complete the job. Once this returns that is durable; the id of the job that repeats it.
@@ -207,7 +215,7 @@ class TakenJob(RunningJob):
                 self._hand.give_back(self.run, f"{type(error).__name__} in whoever took it")
         except Exception:
             # what left the block matters more, and goes on; the lease will end by itself
-            log.exception("run not ended", extra={"job": self.id, "run": self.run.run_id})
+            log.exception("run not ended", extra=self.run.context.fields)
 
     def _check_held(self) -> None:
         """Raises: RunInterrupted, CommandRefused; when the run has been ended."""

@@ -166,8 +166,23 @@ class EmbeddedAws:
         counts = self._control.get("requests")
         return {(service, operation, role): n for service, operation, role, n in counts}
 
+    def units(self) -> dict[tuple[str, str], float]:
+        """DynamoDB's units since the last reset, by kind and name of the role or user.
+
+        The kinds are "write units", "read units" and "index writes"; queries and scans are left
+        out.
+        """
+        return {(kind, role): n for kind, role, n in self._control.get("units")}
+
+    def fail(self, *services: str) -> None:
+        """Have services, such as "dynamodb", answer that they are not available; none ends it.
+
+        "credentials" has the credentials of every role be expired.
+        """
+        self._control.post("failing", services)
+
     def reset_requests(self) -> None:
-        """Start counting requests from nothing."""
+        """Start counting requests and units from nothing."""
         self._control.post("requests")
 
     # --- what to do with it ----------------------------------------------------------------------

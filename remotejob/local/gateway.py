@@ -23,6 +23,7 @@ from werkzeug.exceptions import HTTPException
 from remotejob.local.access import identity, permissions, signature
 from remotejob.local.access.policies import Access, allowed
 from remotejob.local.access.refusals import Refusal, denied, refusal
+from remotejob.local.metering import Meter
 
 StartResponse = Callable[..., Any]
 Environ = dict[str, Any]
@@ -35,6 +36,8 @@ _LOG = logging.getLogger(__name__)
 CONTROL_PREFIX = "/_remotejob/"
 #: Where a function of a custom resource reports: a presigned S3 URL on AWS, and unsigned in moto.
 _CUSTOM_RESOURCE_PREFIX = "/cloudformation_"
+#: Where the examined call is kept in the environment of a request.
+_CALL = "remotejob.call"
 
 
 class Gateway:
@@ -46,6 +49,8 @@ class Gateway:
         self._control = control
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._meter = Meter(account)
+        self._failing: frozenset[str] = frozenset()
 
     def counts(self) -> list[tuple[str, str, str, int]]:
         """Requests since the last reset, by service, operation and name of the role."""
@@ -53,9 +58,21 @@ class Gateway:
             return sorted((*key, count) for key, count in self._counts.items())
 
     def reset_counts(self) -> None:
-        """Start counting from nothing."""
+        """Start counting from nothing, units too."""
         with self._lock:
             self._counts.clear()
+        self._meter.reset()
+
+    def units(self) -> list[tuple[str, str, float]]:
+        """DynamoDB's units since the last reset, by kind and name of the role."""
+        return self._meter.counts()
+
+    def fail(self, services: Iterable[str]) -> None:
+        """Have these services, such as "dynamodb", fail from now on; those not named work.
+
+        "credentials" in their place has no credentials of a role be valid any more.
+        """
+        self._failing = frozenset(services)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -72,7 +89,11 @@ class Gateway:
         if isinstance(outcome, Refusal):
             return _send(outcome, start_response)
         if outcome is None:
-            return self._pass_on(environ, start_response)
+            counted = self._meter.before(*environ[_CALL])
+            try:
+                return self._pass_on(environ, start_response)
+            finally:
+                counted()
         return self._hide_missing(environ, start_response, outcome)
 
     def _pass_on(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -114,6 +135,9 @@ class Gateway:
                 "MissingAuthenticationToken", "the request is not signed", status=403, protocol="s3"
             )
         call, protocol = self._call(environ, signed, headers, query)
+        if call.service in self._failing:
+            message = "failing, as it was asked to"
+            return refusal("ServiceUnavailable", message, status=503, protocol=protocol)
         who = identity.principal_of(self._account, signed.access_key_id)
         if who is None or who.token != signed.token:
             code = {"s3": "InvalidAccessKeyId", "query": "InvalidClientTokenId"}
@@ -123,6 +147,10 @@ class Gateway:
                 status=403,
                 protocol=protocol,
             )
+        if "credentials" in self._failing and who.role_arn is not None:
+            expired = "ExpiredTokenException" if protocol == "json" else "ExpiredToken"
+            message = "the security token included in the request is expired"
+            return refusal(expired, message, status=403, protocol=protocol)
         valid = not signed.expired and signature.matches(
             signed,
             who.secret,
@@ -142,6 +170,7 @@ class Gateway:
             )
         with self._lock:
             self._counts[call.service, call.operation, who.name] += 1
+        environ[_CALL] = (call, who.name)
         return self._authorise(call, who, protocol)
 
     def _authorise(

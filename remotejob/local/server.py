@@ -103,11 +103,7 @@ class Server:
 
     def __init__(self, *, port: int, state: Path, account: str, region: str) -> None:
         # moto reads its settings when it is imported: see `_configure`.
-        from moto.moto_server.werkzeug_app import (
-            DomainDispatcherApplication,
-            MotoRequestHandler,
-            create_backend_app,
-        )
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
 
         from remotejob.local import (
@@ -118,10 +114,7 @@ class Server:
             worker_processes,
         )
         from remotejob.local.gaps import close_gaps
-
-        class Handler(MotoRequestHandler):
-            # Answers go out in small writes, each of which would wait for an acknowledgement.
-            disable_nagle_algorithm = True
+        from remotejob.local.keep_alive import Handler
 
         close_gaps()
         self._account, self._region, self._state = account, region, state
@@ -185,10 +178,13 @@ class Server:
         if not secrets.compare_digest(offered.encode(), self._token.encode()):
             return 403, {"error": "the control token is missing or wrong"}
         match method, path:
-            case "GET", "requests":
-                return 200, self._gateway.counts()
+            case "GET", "requests" | "units":
+                return 200, self._gateway.counts() if path == "requests" else self._gateway.units()
             case "POST", "requests":
                 self._gateway.reset_counts()
+                return 200, {}
+            case "POST", "failing":
+                self._gateway.fail(json.loads(body))
                 return 200, {}
             case "POST", "schedules":
                 rule = json.loads(body)["rule"]

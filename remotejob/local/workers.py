@@ -3,7 +3,8 @@
 Source: ECS Developer Guide, "Amazon ECS task definition parameters for Fargate".
 
 Limits: the image is not used, its code runs from this source tree; secrets, health checks, limits
-on memory and processor, and the agent's metadata address are not provided.
+on memory and processor, and the agent's addresses (for metadata and for protection) are not
+provided.
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class Worker:
     def terminate(self) -> None:
         """Send SIGTERM, as ECS does to stop a task."""
         self.control.post(f"workers/{self.number}/signal", {"signal": int(signal.SIGTERM)})
+
+    def send(self, which: signal.Signals) -> None:
+        """Send a signal to the first process."""
+        self.control.post(f"workers/{self.number}/signal", {"signal": int(which)})
 
     def kill(self) -> None:
         """Send SIGKILL to all of it, as ECS does when the stop timeout has passed."""

@@ -203,7 +203,7 @@ class HttpFault(StrEnum):
 
 @dataclass(kw_only=True)
 class HttpFaults(Schedule):
-    """One fault at one HTTP attempt of the clients it is attached to."""
+    """One fault at one HTTP attempt of whatever it is attached to."""
 
     handle: Callable[..., Any]
     """How an attempt is answered: the `before-send` hook of the AWS that is embedded here."""
@@ -215,17 +215,17 @@ class HttpFaults(Schedule):
     def __post_init__(self) -> None:
         super().__init__(at=self.at)
 
-    def attach(self, *clients: Any) -> None:
-        """Stand between the clients and the embedded AWS."""
-        for client in clients:
+    def attach(self, *emitters: Any) -> None:
+        """Stand between AWS and those whose events these are: a session, or a client's `meta`."""
+        for emitter in emitters:
             # botocore calls every hook, also after one has answered: the faults must be alone
-            client.meta.events.unregister("before-send", self.handle)
-            client.meta.events.register_first("before-send", self, unique_id="faults")
+            emitter.unregister("before-send", self.handle)
+            emitter.register_first("before-send", self, unique_id="faults")
 
-    def detach(self, *clients: Any) -> None:
-        for client in clients:
-            client.meta.events.unregister("before-send", self, unique_id="faults")
-            client.meta.events.register("before-send", self.handle)
+    def detach(self, *emitters: Any) -> None:
+        for emitter in emitters:
+            emitter.unregister("before-send", self, unique_id="faults")
+            emitter.register("before-send", self.handle)
 
     def process(self, installation: Installation, name: str) -> Installation:
         """A new process on the same clients; the one before is gone."""

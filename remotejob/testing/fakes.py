@@ -14,7 +14,8 @@ from remotejob.domain.priority import Lane
 from remotejob.domain.times import span_ms, to_ms
 from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
 from remotejob.tasks import Registry
-from remotejob.worker.attendant import Attendant
+from remotejob.worker.attendant import Attendant, Call
+from remotejob.worker.executors.here import call_here
 from remotejob.worker.heart import Heart
 from remotejob.worker.runs import Runs
 from remotejob.worker.settler import Settler
@@ -74,17 +75,21 @@ def memory_installation(
 
 @dataclass(kw_only=True)
 class Simulation:
-    """A worker without threads: each call is one step, in the test's own thread and time."""
+    """A worker without threads: each call is one step, in the test's own thread and time.
+
+    So a task of a process of its own runs in the test's, unless `call` runs it elsewhere.
+    """
 
     installation: Installation
     tasks: Registry = field(default_factory=Registry)
     queue: str = "default"
     worker: str = "simulated"
+    call: Call = call_here
 
     def __post_init__(self) -> None:
         self.runs = Runs()
         self.attendant = Attendant(
-            self.installation, self.tasks, worker=self.worker, runs=self.runs
+            self.installation, self.tasks, worker=self.worker, runs=self.runs, call=self.call
         )
         self.heart = Heart(self.installation, self.attendant, self.runs)
         self.settler = Settler(self.installation)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from remotejob import payloads
+from remotejob import payloads, tracing
+from remotejob.about import about_message
 from remotejob.domain import changes, decisions
 from remotejob.domain.conditions import Value
 from remotejob.domain.errors import (
@@ -37,8 +38,11 @@ from remotejob.repeating import successor
 from remotejob.tasks import Task
 from remotejob.worker.claiming import Claims, unclaimed
 from remotejob.worker.completion import Completion
+from remotejob.worker.context import running
+from remotejob.worker.executors.here import call_here
+from remotejob.worker.metrics import Count, Metrics
+from remotejob.worker.outage import Troubles, pause_after
 from remotejob.worker.run import Run
-from remotejob.worker.running import RunningJob
 from remotejob.worker.runs import Runs
 from remotejob.worker.settlements import (
     Conclude,
@@ -56,17 +60,17 @@ log = logging.getLogger(__name__)
 RELEASES_FREE: Final = 10
 """How often a job may be given back; from then on, being given back is a failed attempt."""
 
+_RECEIVES_OF_ONE: Final = 200
+"""How often a message may meet a job that others have before another takes its place: SQS itself
+gives up one that was received too often, and a job may run for days."""
+
 _FIRST_DECLINE: Final = timedelta(seconds=5)
-_FIRST_PAUSE: Final = timedelta(seconds=1)
+_COMMIT: Final = "commit an outcome"
 _LONGEST_MESSAGE: Final = 1000
 _LONGEST_TRACE: Final = 100_000
 
-Call = Callable[[Task, RunningJob], Any]
+Call = Callable[[Run], Any]
 """Runs the task's function: in this thread, or elsewhere."""
-
-
-def call_here(task: Task, job: RunningJob) -> Any:
-    return task.function(job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,7 @@ class Attendant:
         worker: str,
         runs: Runs,
         call: Call = call_here,
+        metrics: Metrics | None = None,
         longest_decline: timedelta | None = None,
     ) -> None:
         """`longest_decline` is how long a job is kept from everybody at most, when it is of a
@@ -109,6 +114,8 @@ class Attendant:
         self._claims = Claims(installation, worker=worker)
         self._runs = runs
         self._call = call
+        self._troubles = Troubles(installation.clock)
+        self._metrics = metrics or Metrics(clock=installation.clock)
 
     def attend(self, message: Received) -> Settlement | None:
         """See to a message, and say what is to become of it.
@@ -128,6 +135,9 @@ class Attendant:
             pending = Pending.read(message.body)
         except BadMessage as problem:
             return DeadLetter(message=message, reason=str(problem))
+        if self._runs.adopt(message, pending.job_id):
+            # it took the place of one that could not be hidden much longer (see `heart`)
+            return Leave(message=message)
         task = self._tasks.get(pending.task)
         if task is None:
             return self._decline(message, pending)
@@ -135,8 +145,13 @@ class Attendant:
             # a message is kept no longer than the queue's retention, a job as long as it takes
             return Replace(message=message, pending=pending, delay=timedelta(0))
         begun = self._claims.claim(message, pending, task)
+        if isinstance(begun, Hide) and message.receives >= _RECEIVES_OF_ONE:
+            delay = min(begun.span, self._installation.messages.capabilities.max_delay)
+            return Replace(message=message, pending=pending, delay=delay)
         if isinstance(begun, Run):
-            log.info("run begins", extra=_about(begun))
+            self._metrics.started(queued_s=begun.queued_s)
+            # not of every run, which has a line at its end; the heart says so of those that last
+            log.debug("run begins", extra=_about(begun))
         return begun
 
     def complete(self, run: Run, completion: Completion) -> Settlement | None:
@@ -154,9 +169,17 @@ class Attendant:
         """End a run so that another one takes the job up at once."""
         return self.end_run(run, WorkerStopping(reason))
 
-    def end_run(self, run: Run, reason: RunInterrupted) -> Settlement | None:
-        """End a run from outside its thread, which may go on for a while to no effect."""
+    def end_run(
+        self, run: Run, reason: RunInterrupted, *, grace: timedelta = timedelta(0)
+    ) -> Settlement | None:
+        """End a run from outside its thread, which may go on for a while to no effect.
+
+        What can be killed is dead before: nothing of the run goes on when another begins. `grace`
+        is how long it may take, at most, to stop by itself.
+        """
         run.stop(reason)
+        if not run.kill(grace=grace):
+            return None
         return self._end(run, _Stopped(reason)) if run.take_ending() else None
 
     def _decline(self, message: Received, pending: Pending) -> Settlement:
@@ -166,9 +189,9 @@ class Attendant:
             "task %r is not registered in this worker; passing the job on in %d s",
             pending.task,
             delay.total_seconds(),
-            extra={"job": pending.job_id},
+            extra=about_message(message, pending),
         )
-        again = Pending(job_id=pending.job_id, task=pending.task, declined=pending.declined + 1)
+        again = replace(pending, declined=pending.declined + 1)
         return Replace(message=message, pending=again, delay=delay)
 
     def _past_half_its_life(self, message: Received) -> bool:
@@ -176,12 +199,12 @@ class Attendant:
         return age_ms > span_ms(self._installation.messages.capabilities.retention) // 2
 
     def _run(self, run: Run) -> Settlement | None:
-        with self._runs.holding(run), run.cleaned():
+        with self._runs.holding(run), run.cleaned(), running(run.context, run.trace):
             return self._ended(run, self._called(run))
 
     def _called(self, run: Run) -> _Outcome:
         try:
-            result = self._call(run.task, RunningJob(run))
+            result = self._call(run)
         except ProcessDeath:
             raise
         except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the worker)
@@ -194,6 +217,9 @@ class Attendant:
         stopped = run.stopped
         if stopped is not None:
             outcome = _Stopped(stopped)
+        match outcome:
+            case _Raised(error) | _Stopped(error):
+                tracing.ended_with(error)
         return self._end(run, outcome) if run.take_ending() else None
 
     def _end(self, run: Run, outcome: _Outcome) -> Settlement:
@@ -204,6 +230,7 @@ class Attendant:
                 return self._failed(run, error)
             case _Stopped(LeaseLost() as reason):
                 log.warning("run abandoned: %s", reason, extra=_about(run))
+                self._metrics.count(Count.LEASE_LOST)
                 return Leave(message=run.message)
             case _Stopped(JobCancelled()):
                 return self._cancelled(run)
@@ -217,7 +244,9 @@ class Attendant:
         try:
             values = self._result_values(run, completion.result)
             following = successor(run.record, self._installation)
+            kept, forgotten = run.kept_at_completion()
         except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
+            tracing.ended_with(error)
             return self._failed(run, error)
         delay_ms = span_ms(completion.delay_dependents)
         if delay_ms > 0:
@@ -228,7 +257,8 @@ class Attendant:
             run.record,
             now_ms=self._installation.clock.now_ms(),
             retention_ms=span_ms(self._installation.retention),
-            report={**run.last_report(Ending.COMPLETED), **values},
+            report={**run.last_report(Ending.COMPLETED), **values, **kept},
+            remove=forgotten,
         )
         return self._commit(run, change, following)
 
@@ -309,12 +339,16 @@ class Attendant:
 
     def _cancelled(self, run: Run) -> Settlement:
         log.info("run stopped: the job was cancelled", extra=_about(run))
+        self._metrics.count(Count.CANCELLED, ran_s=run.ran_s)
         outcome = self._installation.store.update(
             changes.let_go_of_cancelled(run.record, run_id=run.run_id)
         )
         record = outcome.record
         if record is not None and record.state is State.CANCELLED:
             return Conclude(message=run.message, record=record)
+        if isinstance(outcome, Updated):
+            # restarted meanwhile: nothing but the lease was in its way
+            return Hide(message=run.message, span=timedelta(0))
         return Leave(message=run.message)
 
     def _released(self, run: Run) -> Settlement:
@@ -340,6 +374,7 @@ class Attendant:
             # cancelled under this run, and perhaps restarted since
             return self._cancelled(run)
         log.warning("the outcome came too late: another run has the job", extra=_about(run))
+        self._metrics.count(Count.LEASE_LOST)
         return Leave(message=run.message)
 
     def _committed(
@@ -349,17 +384,21 @@ class Attendant:
         for one bad answer. A change that was made and not answered is refused by its own effect.
         """
         clock = self._installation.clock
-        pause = _FIRST_PAUSE
+        failures = 0
         while True:
             try:
-                return self._made(change, following)
+                made = self._made(change, following)
             except Exception as problem:
                 # also where it is not allowed: credentials are renewed, and policies spread
+                failures += 1
+                pause = timedelta(seconds=pause_after(failures, first=1.0, longest=10.0))
                 if clock.monotonic() + pause.total_seconds() >= run.lease.ends:
                     raise
-                log.warning("outcome not taken, tried again: %s", problem, extra=_about(run))
+                self._troubles.failed(_COMMIT, problem, **_about(run))
                 clock.sleep(pause)
-                pause *= 2
+            else:
+                self._troubles.over(_COMMIT)
+                return made
 
     def _made(self, change: changes.Change, following: JobRecord | None) -> Updated | Refused:
         store = self._installation.store
@@ -373,17 +412,21 @@ class Attendant:
     def _after_commit(self, run: Run, record: JobRecord) -> Settlement:
         message = run.message
         tell_of_end(record, run.run_id, self._installation)
+        self._metrics.count(_counted(run, record), ran_s=run.ran_s)
         if record.terminal:
-            log.info("job %s", record.state, extra=_about(run))
+            log.info("job %s", record.state, extra={**_about(run), "ran_s": round(run.ran_s, 3)})
             return Conclude(message=message, record=record)
         if record.locked:
             let_go(record, self._installation)
         now = self._installation.clock.now_ms()
         if record.state is State.WAITING and record.due_ms is not None and record.due_ms > now:
             verdict = decisions.Wait(record.due_ms)
-            return unclaimed(
-                message, Pending.of(record), verdict, installation=self._installation, now_ms=now
-            )
+            pending = Pending.of(record, trace=run.trace)
+            return unclaimed(message, pending, verdict, installation=self._installation, now_ms=now)
+        if run.holds_since is None:
+            # another took its place, and is on its way here or hidden by whoever received it
+            pending = Pending.of(record, trace=run.trace)
+            return Replace(message=message, pending=pending, delay=timedelta(0))
         return Hide(message=message, span=timedelta(0))
 
 
@@ -401,5 +444,17 @@ def _said_by(error: BaseException) -> str:
         return f"an error of class {type(error).__name__} that cannot be shown"
 
 
+def _counted(run: Run, record: JobRecord) -> Count:
+    """As what a run counts whose end has been committed."""
+    match record.state:
+        case State.COMPLETED:
+            return Count.COMPLETED
+        case State.FAILED:
+            return Count.FAILED
+        case State.CANCELLED:
+            return Count.CANCELLED
+    return Count.RELEASED if record.releases > run.record.releases else Count.RETRIED
+
+
 def _about(run: Run) -> dict[str, Any]:
-    return {"job": run.job_id, "run": run.run_id, "attempt": run.record.attempt}
+    return run.context.fields

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from remotejob.about import about, about_message
 from remotejob.domain import changes, decisions, locks
 from remotejob.domain.decisions import CLOCK_SKEW, after_refused_claim
 from remotejob.domain.errors import StoreUnavailable
@@ -60,6 +61,7 @@ class Claims:
                     message=message,
                     task=task,
                     installation=self._installation,
+                    trace=pending.trace,
                 )
             if isinstance(outcome, Updated) and record is not None and record.terminal:
                 return Conclude(message=message, record=record)
@@ -114,7 +116,7 @@ class Claims:
             outcome = claim_with_locks(seen, change, run_id=run_id, installation=self._installation)
         except StoreUnavailable as problem:
             # many want the lock at this moment: no reason to stop serving other jobs
-            log.info("lock not taken: %s", problem, extra={"job": seen.id})
+            log.info("lock not taken: %s", problem, extra=about(seen))
             outcome = Contended()
         match outcome:
             case Taken(record):
@@ -122,7 +124,7 @@ class Claims:
             case Met(record):
                 return Refused(record)
             case Parked():
-                log.info("job parked: its lock is held", extra={"job": seen.id})
+                log.info("job parked: its lock is held", extra=about(seen))
                 return Delete(message=message)
             case Contended():
                 # not all of them again at the same time
@@ -195,5 +197,5 @@ def unclaimed(
                 return Replace(message=message, pending=pending, delay=delay)
             return Delete(message=message)
         case decisions.Drop(reason):
-            log.info("message dropped: %s", reason, extra={"job": pending.job_id})
+            log.info("message dropped: %s", reason, extra=about_message(message, pending))
             return Delete(message=message)

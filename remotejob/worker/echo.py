@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from remotejob.about import about
 from remotejob.domain.record import JobRecord, Level
 
 _LEVELS: Final[Mapping[Level, int]] = MappingProxyType(
@@ -31,13 +32,9 @@ if _log.level == logging.NOTSET:
 
 def echo_line(record: JobRecord, level: Level, message: str, data: Any) -> None:
     """A line a job logged."""
-    _log.log(_LEVELS[level], "%s", message, extra={**_about(record), "data": data})
+    _log.log(_LEVELS[level], "%s", message, extra={**about(record), "data": data})
 
 
 def echo_progress(record: JobRecord, done: float, total: float) -> None:
     """How far a job said it is; as a line of level `info`."""
-    _log.info("%g of %g done", done, total, extra=_about(record))
-
-
-def _about(record: JobRecord) -> dict[str, Any]:
-    return {"job": record.id, "task": record.task, "attempt": record.attempt}
+    _log.info("%g of %g done", done, total, extra=about(record))

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final
 
-from remotejob.domain import changes
 from remotejob.domain.errors import JobCancelled, LeaseLost, TimedOut
-from remotejob.domain.schedule import GRACE
-from remotejob.domain.states import State
-from remotejob.domain.times import span_ms
 from remotejob.domain.usage import Call
-from remotejob.ports import Address, Installation, Updated
+from remotejob.envelope import Pending
+from remotejob.ports import Address, Installation, Outgoing
 from remotejob.worker.attendant import Attendant
-from remotejob.worker.run import Run, new_lease
+from remotejob.worker.beating import beat
+from remotejob.worker.executors.options import Process
+from remotejob.worker.outage import Troubles, pause_after
+from remotejob.worker.run import Run
 from remotejob.worker.runs import Runs
 from remotejob.worker.settlements import Settlement
 
@@ -24,7 +24,15 @@ log = logging.getLogger(__name__)
 
 BEATS_PER_LEASE: Final = 3
 
+_MARGIN: Final = timedelta(hours=1)
+"""How long before a message can be hidden no longer another takes its place."""
+
+_LEASES_OF_MARGIN: Final = 3
+
 Each = Callable[[Callable[[Run], bool], list[Run]], Iterable[bool]]
+
+_EXTEND: Final = "extend a lease"
+_HIDE: Final = "keep messages hidden"
 
 _UNWINDING: Final = timedelta(seconds=10)
 """How long a task out of time may take to notice before its run is ended over its head."""
@@ -42,6 +50,9 @@ class Heart:
         self._attendant = attendant
         self._runs = runs
         self._extended: dict[str, float] = {}
+        self._troubles = Troubles(installation.clock)
+        self._failed: dict[str, tuple[int, float]] = {}
+        """Of runs whose last beat failed, by id: how many did, and when to try again."""
 
     @property
     def interval(self) -> timedelta:
@@ -52,12 +63,16 @@ class Heart:
         """Extend what is due; return settlements of runs that were ended for taking too long."""
         now = self._installation.clock.monotonic()
         runs = [run for run in self._runs.running() if not run.ended]
+        if self._failed:
+            held = {run.run_id for run in runs}
+            self._failed = {key: tried for key, tried in self._failed.items() if key in held}
         settlements = [self._end_if_too_long(run, now) for run in runs]
         due = [run for run in runs if self._is_due(run, now)]
         # side by side: one slow request must not cost the other runs their leases
         extended = self._each(self._extend, due)
         alive = [run for run, ours in zip(due, extended, strict=True) if ours]
         self._keep_hidden(alive, now)
+        self._replace_messages(alive)
         return [settlement for settlement in settlements if settlement is not None]
 
     def beat_for(self, run: Run) -> bool:
@@ -73,45 +88,39 @@ class Heart:
             return False
         # a task's own lease may be shorter; its message is hidden for the system's in any case
         interval = min(self.interval, self._lease(run) / BEATS_PER_LEASE)
-        return now - run.lease.began >= interval.total_seconds()
+        # not by its lease: a checkpoint extends that, and hides no message
+        if now - run.beaten < interval.total_seconds():
+            return False
+        failed = self._failed.get(run.run_id)
+        return failed is None or now >= failed[1]
 
     def _lease(self, run: Run) -> timedelta:
         return run.task.lease or self._installation.lease
 
     def _extend(self, run: Run) -> bool:
         """One heartbeat of one run. Whether the run goes on."""
-        clock, lease = self._installation.clock, self._lease(run)
-        began, now_ms = clock.monotonic(), clock.now_ms()
-        record = run.record
-        first = record.attention is None
+        began = self._installation.clock.monotonic()
+        # a lease that has ended is never revived: nobody need be asked
+        if not self._still_ours(run):
+            return False
         try:
-            report = run.report()
-            outcome = self._installation.store.update(
-                changes.heartbeat(
-                    record,
-                    now_ms=now_ms,
-                    lease_ms=span_ms(lease),
-                    report=report.values,
-                    mark_ms=now_ms + span_ms(lease + GRACE) if first else None,
-                )
-            )
+            goes_on = beat(run)
         except Exception as problem:  # noqa: BLE001 (tried again while the lease lasts)
-            log.warning(
-                "heartbeat not taken: %s", problem, extra={"job": run.job_id, "run": run.run_id}
-            )
+            self._troubles.failed(_EXTEND, problem, **run.context.fields)
+            self._try_again_later(run)
             return self._still_ours(run)
-        run.usage.count({Call.UPDATE_ITEM: 1})
-        if isinstance(outcome, Updated):
-            if first:
-                run.usage.marked()
-            run.extended(outcome.record, new_lease(began, lease), reported=report.version)
-            return True
-        met = outcome.record
-        if met is not None and met.state is State.CANCELLED and met.run_id == run.run_id:
-            run.stop(JobCancelled(f"job {run.job_id} was cancelled"))
-        else:
-            run.stop(LeaseLost(f"job {run.job_id} belongs to another run"))
-        return False
+        self._troubles.over(_EXTEND)
+        self._failed.pop(run.run_id, None)
+        run.beaten = began
+        return goes_on
+
+    def _try_again_later(self, run: Run) -> None:
+        failures = self._failed.get(run.run_id, (0, 0.0))[0] + 1
+        lease = self._lease(run).total_seconds()
+        pause = pause_after(failures, first=min(1.0, lease / 24), longest=lease / 12)
+        # at the end of the lease at the latest, to stop the run
+        again = min(self._installation.clock.monotonic() + pause, run.lease.ends)
+        self._failed[run.run_id] = failures, again
 
     def _still_ours(self, run: Run) -> bool:
         if self._installation.clock.monotonic() < run.lease.ends:
@@ -120,16 +129,19 @@ class Heart:
         return False
 
     def _end_if_too_long(self, run: Run, now: float) -> Settlement | None:
-        timeout = run.task.timeout
-        if timeout is None:
+        task = run.task
+        if task.timeout is None and task.work_timeout is None:
             return None
-        over = now - run.began - timeout.total_seconds()
+        over, reason = _over(run, now)
         if over < 0:
             return None
-        reason = TimedOut(f"the run took longer than the {timeout} its task allows")
         run.stop(reason)
         # a task that calls the library notices by itself, and cleans up after itself
-        if over < _UNWINDING.total_seconds():
+        unwinding = _UNWINDING
+        if isinstance(task.runs_in, Process):
+            # it is killed after its grace, and ends in its own thread
+            unwinding += task.runs_in.grace
+        if over < unwinding.total_seconds():
             return None
         return self._attendant.end_run(run, reason)
 
@@ -145,15 +157,51 @@ class Heart:
             >= self.interval.total_seconds()
         ]
         by_address: defaultdict[Address, list[str]] = defaultdict(list)
-        for message in (*(run.message for run in alive), *due):
+        holding = [run for run in alive if run.holds_since is not None]
+        for message in (*(run.message for run in holding), *due):
             by_address[message.address].append(message.receipt)
         for address, receipts in by_address.items():
             try:
                 self._installation.messages.hide(address, receipts, self._installation.lease)
-                self._count(address, receipts, alive)
+                self._count(address, receipts, holding)
+                self._troubles.over(_HIDE)
             except Exception as problem:  # noqa: BLE001 (a redelivery meets the live lease)
-                log.warning("messages not kept hidden: %s", problem, extra={"lane": str(address)})
+                self._troubles.failed(_HIDE, problem, lane=str(address))
         self._extended.update({message.receipt: now for message in due})
+
+    def _replace_messages(self, alive: list[Run]) -> None:
+        """Put new messages in the place of those that cannot be hidden much longer."""
+        begun = self._installation.clock.monotonic() - self._longest_hold.total_seconds()
+        old = [run for run in alive if run.holds_since is not None and run.holds_since <= begun]
+        if old:
+            list(self._each(self._replace_message, old))
+
+    def _replace_message(self, run: Run) -> bool:
+        message, messages = run.message, self._installation.messages
+        again = Outgoing(
+            body=Pending.of(run.record, trace=run.trace).body(),
+            # not before the job could be had, were this process to die now
+            delay=min(self._installation.lease, messages.capabilities.max_delay),
+            group=message.group,
+        )
+        try:
+            messages.send(message.address, [again])
+            run.usage.count({Call.SEND: 1})
+            # deleted last: a crash before this leaves two messages of the job, never none
+            messages.delete(message.address, [message.receipt])
+            run.usage.count({Call.DELETE: 1})
+        except Exception as problem:  # noqa: BLE001 (tried again at the next beat)
+            log.warning("message not replaced: %s", problem, extra=run.context.fields)
+            return True
+        run.replaced(message)
+        return True
+
+    @property
+    def _longest_hold(self) -> timedelta:
+        """How long a message is kept hidden: well within what the queue allows in all."""
+        cap = self._installation.messages.capabilities.max_hidden
+        margin = max(_MARGIN, _LEASES_OF_MARGIN * self._installation.lease)
+        return max(cap - margin, cap / 2)
 
     def _count(self, address: Address, receipts: list[str], alive: list[Run]) -> None:
         """Count for each run its part of the requests that kept these messages hidden."""
@@ -162,3 +210,16 @@ class Heart:
         for run in alive:
             if run.message.address == address:
                 run.usage.share(Call.HIDE, part)
+
+
+def _over(run: Run, now: float) -> tuple[float, TimedOut]:
+    """For how many seconds a run has gone on too long, and in what way; less than 0: it may."""
+    timeout, silence = run.task.timeout, run.task.work_timeout
+    late = silent = float("-inf")
+    if timeout is not None:
+        late = now - run.began - timeout.total_seconds()
+    if silence is not None:
+        silent = now - run.stirred - silence.total_seconds()
+    if late >= silent:
+        return late, TimedOut(f"the run took longer than the {timeout} its task allows")
+    return silent, TimedOut(f"the task gave no sign of life for {silence} (work_timeout)")

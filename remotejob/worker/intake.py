@@ -54,6 +54,7 @@ class Intake:
         self._seconds_a_job: float | None = None
         self._hot = dict.fromkeys(Lane, False)
         self._asking: set[Lane] = set()
+        self._waiting: set[Lane] = set()
         self._credit = dict.fromkeys(Lane, 0)
         self._closed = False
 
@@ -62,7 +63,9 @@ class Intake:
         with self._changed:
             if self._hot[lane]:
                 self._asking.add(lane)
+            self._waiting.add(lane)
             self._changed.wait_for(lambda: self._closed or self._may_ask(lane))
+            self._waiting.discard(lane)
             self._asking.discard(lane)
             if self._closed:
                 return None
@@ -71,7 +74,7 @@ class Intake:
             if hot:
                 self._take_turn(lane)
                 self._reserved += limit
-                self._changed.notify_all()
+                self._wake()
             return Turn(limit=limit, hot=hot)
 
     def received(self, lane: Lane, turn: Turn, count: int) -> int:
@@ -83,7 +86,7 @@ class Intake:
             room = 0 if self._closed else max(0, self._room())
             kept = min(count, room)
             self._held += kept
-            self._changed.notify_all()
+            self._wake()
             return kept
 
     def finished(self, seconds: float) -> None:
@@ -94,7 +97,7 @@ class Intake:
             self._seconds_a_job = (
                 seconds if known is None else known + _SMOOTHING * (seconds - known)
             )
-            self._changed.notify_all()
+            self._wake()
 
     def returned(self) -> None:
         """A message held was given back, not begun: jobs last longer than it seemed."""
@@ -102,7 +105,7 @@ class Intake:
             self._held -= 1
             # nothing is fetched ahead until a job has shown again how long jobs last
             self._seconds_a_job = None
-            self._changed.notify_all()
+            self._wake()
 
     def close(self) -> None:
         """Nobody asks any more."""
@@ -115,6 +118,11 @@ class Intake:
         """Whether nothing is held."""
         with self._changed:
             return self._held == 0
+
+    def _wake(self) -> None:
+        # a thread woken to find that it must go on waiting costs as much as a small job
+        if any(self._may_ask(lane) for lane in self._waiting):
+            self._changed.notify_all()
 
     def _ahead(self) -> int:
         if self._seconds_a_job is None:

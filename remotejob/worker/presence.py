@@ -1,7 +1,8 @@
 """Signs of life: what a worker says of itself beside the records, and how it is read.
 
-Its heart gives them, at a pace that costs an idle worker next to nothing. Nothing depends on them
-but whoever looks: leases decide who is dead.
+It gives one as it starts, each minute while it is busy, one when it has gone idle, and one as it
+stops. An idle worker is silent: it costs no request, and whether it lives is for ECS to say.
+Nothing depends on signs but whoever looks: leases decide who is dead.
 
 Source: forerunner, the manifest of a worker and `status`.
 """
@@ -10,34 +11,33 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from remotejob.domain.record import cut, dumps
+from remotejob.domain.record import dumps
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.ports import Installation
+from remotejob.worker.outage import Troubles
 
 if TYPE_CHECKING:
     from remotejob.worker.run import Run
 
-log = logging.getLogger(__name__)
-
 BUSY: Final = timedelta(minutes=1)
-"""Between two signs of a worker that has jobs, or has just had some."""
-
-IDLE: Final = timedelta(minutes=10)
-"""Between two signs of one that has none."""
+"""Between two signs of a worker that has jobs, and before one that has none any more says so."""
 
 GRACE: Final = timedelta(minutes=1)
 """How late a sign may be before its worker is thought dead."""
 
 KEPT: Final = timedelta(days=2)
-"""How long a worker is remembered after its last sign."""
+"""How long a worker is remembered that has stopped, or fell silent while it was busy."""
 
+KEPT_IDLE: Final = timedelta(days=30)
+"""How long one is that was idle when it gave its last sign: it may live on."""
+
+_GIVE: Final = "give a sign of life"
 _PATIENCE: Final = timedelta(seconds=5)
 
 _PARTITION: Final = "workers#"
@@ -77,8 +77,9 @@ class WorkerStatus:
     """At its last sign; a hundred at most."""
     stopped: bool
     """Whether it said that it stops."""
-    alive: bool
-    """Whether it has not stopped, and its next sign is not overdue."""
+    alive: bool | None
+    """Whether it lives: a sign that is not overdue says so. False when it has stopped, or was busy
+    and its next sign is overdue. None when it was idle, and so gives none: only ECS knows."""
 
 
 class Presence:
@@ -93,12 +94,14 @@ class Presence:
         abilities: Iterable[str],
         concurrency: int,
         running: Callable[[], list[Run]],
+        replaces: str | None = None,
     ) -> None:
-        """`running` says what it is at."""
+        """`running` says what it is at; `replaces` is a dead worker that could not say so."""
         self._installation = installation
         self._worker = worker
         self._queue = queue
         self._running = running
+        self._replaces = replaces
         self._fixed = {
             "abilities": sorted(abilities),
             "concurrency": concurrency,
@@ -106,7 +109,9 @@ class Presence:
             "started": installation.clock.now_ms(),
         }
         self._given: float | None = None
-        self._was_busy = False
+        self._once_more = False
+        """Whether a sign is owed also when the worker is idle by then."""
+        self._troubles = Troubles(installation.clock)
         self._writing = threading.Lock()
 
     def give_if_due(self, later: Later) -> None:
@@ -116,18 +121,22 @@ class Presence:
         """
         runs = [run for run in self._running() if not run.ended]
         busy, now = bool(runs), self._installation.clock.monotonic()
-        pace = BUSY if busy or self._was_busy else IDLE
-        if self._given is not None and now - self._given < pace.total_seconds():
+        due = self._given is None or (
+            (busy or self._once_more) and now - self._given >= BUSY.total_seconds()
+        )
+        if not due:
             return
         if not self._writing.acquire(blocking=False):
             return
-        self._given, self._was_busy = now, busy
+        before = self._given, self._once_more
+        self._given, self._once_more = now, busy
         given = False
         try:
             later(lambda: self._give_and_release(runs))
             given = True
         finally:
             if not given:
+                self._given, self._once_more = before
                 self._writing.release()
 
     def stop(self) -> None:
@@ -136,35 +145,54 @@ class Presence:
         if self._writing.acquire(timeout=_PATIENCE.total_seconds()):
             try:
                 self._give([], stopped=True)
+            except Exception as problem:  # noqa: BLE001 (it stops all the same)
+                self._troubles.failed(_GIVE, problem)
             finally:
                 self._writing.release()
 
     def _give_and_release(self, runs: list[Run]) -> None:
         try:
             self._give(runs)
+            if self._replaces is not None:
+                self._tell_of_death(self._replaces)
+                self._replaces = None
+            self._troubles.over(_GIVE)
+        except Exception as problem:  # noqa: BLE001 (who looks sees less; the work goes on)
+            self._once_more = True
+            self._troubles.failed(_GIVE, problem)
         finally:
             self._writing.release()
 
     def _give(self, runs: list[Run], *, stopped: bool = False) -> None:
-        now_ms = self._installation.clock.now_ms()
         shown = runs[:_JOBS_SHOWN]
         sign = {
             **self._fixed,
-            "seen": now_ms,
-            "next": span_ms(BUSY if runs else IDLE),
+            "seen": self._installation.clock.now_ms(),
             "running": [[run.job_id, run.task.name, run.record.started_ms] for run in shown],
         }
         if stopped:
             sign["stopped"] = 1
-        try:
-            self._installation.store.put_note(
-                partition_of(self._queue),
-                f"{_SIGN}{self._worker}",
-                dumps(sign),
-                expires_s=(now_ms + span_ms(KEPT)) // 1000,
-            )
-        except Exception as problem:  # noqa: BLE001 (who looks sees less; the work goes on)
-            log.warning("no sign of life given: %s", cut(str(problem), 300))
+        self._put(self._worker, sign)
+
+    def _tell_of_death(self, worker: str) -> None:
+        """Have a worker's last sign say that it has stopped, as it could not any more."""
+        name = f"{_SIGN}{worker}"
+        for found, text in self._installation.store.notes(partition_of(self._queue), name):
+            if found == name:
+                self._put(worker, {**json.loads(text), "running": [], "stopped": 1})
+
+    def _put(self, worker: str, sign: dict[str, Any]) -> None:
+        self._installation.store.put_note(
+            partition_of(self._queue),
+            f"{_SIGN}{worker}",
+            dumps(sign),
+            expires_s=(sign["seen"] + span_ms(_kept(sign))) // 1000,
+        )
+
+
+def _kept(sign: dict[str, Any]) -> timedelta:
+    """How long a worker is remembered after that sign."""
+    return KEPT if sign["running"] or "stopped" in sign else KEPT_IDLE
 
 
 def partition_of(queue: str) -> str:
@@ -178,17 +206,20 @@ def workers(installation: Installation, queue: str) -> list[WorkerStatus]:
     notes = installation.store.notes(partition_of(queue), _SIGN)
     found = [_read(name.removeprefix(_SIGN), queue, text, now_ms) for name, text in notes]
     # items outlive their time by days
-    oldest = from_ms(now_ms) - KEPT
     return sorted(
-        (status for status in found if status.seen_at > oldest),
+        (status for status in found if status is not None),
         key=lambda status: status.seen_at,
         reverse=True,
     )
 
 
-def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus:
+def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
+    """What a sign says now; None when it is so old that it says nothing."""
     sign: dict[str, Any] = json.loads(text)
     stopped = "stopped" in sign
+    silent_ms = now_ms - sign["seen"]
+    if silent_ms >= span_ms(_kept(sign)):
+        return None
     return WorkerStatus(
         name=name,
         queue=queue,
@@ -202,8 +233,16 @@ def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus:
             for job_id, task, since in sign["running"]
         ),
         stopped=stopped,
-        alive=not stopped and now_ms <= sign["seen"] + sign["next"] + span_ms(GRACE),
+        alive=_alive(sign, silent_ms),
     )
+
+
+def _alive(sign: dict[str, Any], silent_ms: int) -> bool | None:
+    if "stopped" in sign:
+        return False
+    if silent_ms <= span_ms(BUSY + GRACE):
+        return True
+    return False if sign["running"] else None
 
 
 def _version() -> str:

@@ -7,13 +7,14 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from remotejob.domain.checkpoints import CHECKPOINT_FIELDS
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import LeaseLost, RunInterrupted
 from remotejob.domain.record import (
@@ -31,6 +32,9 @@ from remotejob.job import LOG_NOTES
 from remotejob.names import Field
 from remotejob.ports import Installation, Received
 from remotejob.tasks import Task
+from remotejob.tracing import Trace
+from remotejob.worker.context import JobContext
+from remotejob.worker.keeping import Checkpoints
 from remotejob.worker.usage import CountedFiles, Ending, RunUsage
 
 log = logging.getLogger(__name__)
@@ -75,6 +79,19 @@ class _Reported:
     """The version that has surely reached the record."""
 
 
+class Elsewhere(Protocol):
+    """What a run is where it can be stopped or ended from outside: not a thread's own work."""
+
+    def stopping(self, reason: RunInterrupted) -> None:
+        """The run must stop, for that reason; then perhaps for others. It does not wait."""
+        ...
+
+    def kill(self, *, grace: timedelta) -> bool:
+        """End it, where that is possible, and wait for its end; false when it lives on though it
+        was killed. It has been told to stop, and may take so long, or less, to do it by itself."""
+        ...
+
+
 class Run:
     """A run: the record as claimed, its lease, and what it reports. Safe across threads."""
 
@@ -86,11 +103,14 @@ class Run:
         message: Received,
         task: Task,
         installation: Installation,
+        trace: Trace | None = None,
     ) -> None:
+        """`trace` is where the job was submitted, as its message says."""
         assert record.run_id is not None
         self.job_id: Final = record.id
         self.run_id: Final = record.run_id
-        self.message: Final = message
+        self.context: Final = JobContext.of(record)
+        self.trace: Final = trace
         self.task: Final = task
         self.usage: Final = RunUsage(record, message)
         # what the task does with files is counted for this run
@@ -101,10 +121,19 @@ class Run:
         self.prefix: Final = output_prefix(
             queue=record.queue, job_id=record.id, run_id=record.run_id
         )
+        self.one_beat: Final = threading.RLock()
+        """Held by whoever extends the lease."""
+        self.beaten = lease.began
+        """When the heart last beat for it, as the others have their messages hidden."""
         self._lock = threading.Lock()
         self._record = record
         self._lease = lease
+        self._message = message
+        self._holds_since: float | None = lease.began
+        self._checkpoints: Checkpoints | None = None
         self._stop: RunInterrupted | None = None
+        self._elsewhere: Elsewhere | None = None
+        self._stirred = lease.began
         self._ended_at: float | None = None
         self._outputs: dict[str, OutputFile] = {}
         # the lines an earlier run left in the record: they may be in no note yet
@@ -112,6 +141,25 @@ class Run:
             lines=list(record.log_tail), tail=record.log_tail, count=record.log_count
         )
         self._folder: Path | None = None
+
+    @property
+    def queued_s(self) -> float | None:
+        """How long the job waited when it could begin; None where this is not its first run.
+
+        By the clocks of the queue and of this machine.
+        """
+        record = self.record
+        if record.failures or record.crashes or record.releases or record.started_ms is None:
+            return None
+        could_ms = max(self.message.sent_ms, record.due_ms or 0)
+        return max(0, record.started_ms - could_ms) / 1000
+
+    @property
+    def ran_s(self) -> float:
+        """How long the run has gone on, or went on until it was ended."""
+        with self._lock:
+            ended = self._ended_at
+        return (self.installation.clock.monotonic() if ended is None else ended) - self.began
 
     @property
     def record(self) -> JobRecord:
@@ -123,16 +171,113 @@ class Run:
         with self._lock:
             return self._lease
 
-    def extended(self, record: JobRecord, lease: Lease, *, reported: int) -> None:
+    def extended(
+        self, record: JobRecord, began: float, length: timedelta, *, reported: int
+    ) -> None:
         """A heartbeat was taken, with the report of that version."""
         with self._lock:
-            self._record, self._lease = record, lease
+            self._record, self._lease = record, new_lease(began, length)
             self._said.written = max(self._said.written, reported)
+
+    @property
+    def message(self) -> Received:
+        """The job's message: kept hidden while the run goes on, settled at its end.
+
+        One that was replaced is settled to no effect.
+        """
+        with self._lock:
+            return self._message
+
+    @property
+    def holds_since(self) -> float | None:
+        """Since when it has been hidden for this run; None while another is on its way."""
+        with self._lock:
+            return self._holds_since
+
+    def replaced(self, message: Received) -> None:
+        """That message is no more, and another one takes its place once it comes."""
+        with self._lock:
+            if self._message is message:
+                self._holds_since = None
+
+    def adopt(self, message: Received) -> bool:
+        """Take a message that came as this run's own: it has none, or it is the same again.
+
+        False, when the run has one, or is over or about to be: the record says what becomes of it.
+        """
+        now = self.installation.clock.monotonic()
+        with self._lock:
+            over = self._stop is not None or self._ended_at is not None or now >= self._lease.ends
+            held = self._message
+            ours = self._holds_since is None or (
+                message.sent_ms == held.sent_ms and message.receives > held.receives
+            )
+            if over or not ours:
+                return False
+            self._message, self._holds_since = message, now
+            return True
+
+    def keep(self, checkpoint: str) -> None:
+        """Make a text durable, for whoever takes the job up after this run.
+
+        Raises: RunInterrupted, when the run must stop; what S3 or DynamoDB raised.
+        """
+        with self._lock:
+            if self._checkpoints is None:
+                self._checkpoints = Checkpoints(self)
+        self._checkpoints.keep(checkpoint)
+
+    def kept_at_completion(self) -> tuple[Mapping[str, Value], tuple[Field, ...]]:
+        """What the completed record says of checkpoints, and what it says no more."""
+        with self._lock:
+            kept, record = self._checkpoints, self._record
+        if kept is not None:
+            return kept.at_completion()
+        inherited = record.checkpoint_json is not None or record.checkpoint_ref is not None
+        return {}, CHECKPOINT_FIELDS if inherited else ()
 
     def stop(self, reason: RunInterrupted) -> None:
         """Make the task's next call of the library raise `reason`. The first reason stays."""
         with self._lock:
             self._stop = self._stop or reason
+            elsewhere = self._elsewhere
+        if elsewhere is not None:
+            elsewhere.stopping(reason)
+
+    def kill(self, *, grace: timedelta) -> bool:
+        """End what the task does, where it runs as something that can be ended; `grace` is how long
+        it may take to stop by itself. False when it lives on: then no other run must begin."""
+        with self._lock:
+            elsewhere = self._elsewhere
+        return elsewhere is None or elsewhere.kill(grace=grace)
+
+    @contextmanager
+    def runs_as(self, elsewhere: Elsewhere) -> Iterator[None]:
+        """Let what the task runs as be told when the run must stop.
+
+        Raises: RunInterrupted, when it must already.
+        """
+        with self._lock:
+            if self._stop is not None:
+                raise self._stop
+            self._elsewhere = elsewhere
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._elsewhere = None
+
+    def stir(self) -> None:
+        """The task has given a sign of life."""
+        with self._lock:
+            if self._stop is None:
+                self._stirred = self.installation.clock.monotonic()
+
+    @property
+    def stirred(self) -> float:
+        """When it last gave one, or else began, on the monotonic clock."""
+        with self._lock:
+            return self._stirred
 
     @property
     def stopped(self) -> RunInterrupted | None:
@@ -140,14 +285,22 @@ class Run:
             return self._stop
 
     def check(self) -> None:
-        """Raises: RunInterrupted, when the run must stop; LeaseLost, once the lease has ended."""
+        """Raises: RunInterrupted, when the run must stop; LeaseLost, once the lease has ended.
+
+        It is the task's: a sign of life.
+        """
         with self._lock:
-            if self._stop is None and self.installation.clock.monotonic() >= self._lease.ends:
-                self._stop = LeaseLost(
-                    f"the lease of job {self.job_id} ended before it could be extended"
-                )
-            if self._stop is not None:
-                raise self._stop
+            now = self.installation.clock.monotonic()
+            stop, lost = self._stop, now >= self._lease.ends
+            if stop is None:
+                self._stirred = now
+        if stop is None and lost:
+            self.stop(
+                LeaseLost(f"the lease of job {self.job_id} ended before it could be extended")
+            )
+            stop = self.stopped
+        if stop is not None:
+            raise stop
 
     def take_ending(self) -> bool:
         """Whether the caller is the one who ends this run; true once."""
@@ -218,7 +371,7 @@ class Run:
             self._write_notes(noted)
         except Exception:
             # the log is told of the work, it is not the work: an outcome never waits for it
-            log.exception("log lines not kept", extra={"job": self.job_id, "run": self.run_id})
+            log.exception("log lines not kept", extra=self.context.fields)
         used = self.usage.at_end(ending, now_ms=self.installation.clock.now_ms())
         return values if used is None else {**values, Field.CALLS: used}
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from remotejob import payloads
 from remotejob.destinations import destination
+from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
 from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
 from remotejob.domain.naming import check_output_name
 from remotejob.domain.record import INLINE_LIMIT, LOG_LEVELS, InputFile, Level, OutputFile, dumps
@@ -96,6 +97,38 @@ class RunningJob(JobView):
         self._installation.hooks.tell(
             Event.PROGRESS, self._run.record, self._installation, progress=(done, total)
         )
+
+    @property
+    def resumed_from(self) -> Any:
+        """The last checkpoint of the runs before this one, decoded anew at each call; None when
+        there is none, and the work is to begin from the beginning.
+
+        Raises: RunInterrupted, for a run that has lost its job may know of an older one;
+        FileNotFoundError, when it was too long for the record and is gone.
+        """
+        self._run.check()
+        return self._checkpoint()
+
+    def checkpoint(self, state: Any) -> None:
+        """Keep how far the work is, for the run that may have to go on with it.
+
+        `state` is what JSON can write; it takes the place of the one before, and None says that
+        there is nothing to go on from. Once this returns it is durable, and survives whatever
+        befalls the worker. Up to 512 bytes cost one write of the record, more a file as well.
+
+        Raises: RunInterrupted, when the run must stop: the state was not kept, and another run
+        goes on from the one before; InvalidData, when JSON cannot write it, or it is longer than
+        10 MiB; what AWS answered, when the state could not be written for as long as a lease lasts.
+        """
+        self._run.check()
+        text = payloads.encode(state, what="the checkpoint")
+        size = len(text.encode())
+        if size > CHECKPOINT_LIMIT:
+            raise InvalidData(
+                f"a checkpoint of {size} bytes: {CHECKPOINT_LIMIT} at most; keep large parts in "
+                "files of your own (S3), and where they are in the checkpoint"
+            )
+        self._run.keep(text)
 
     def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
         """Add a line to the job's log, which outlives the job.

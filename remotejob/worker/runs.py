@@ -16,21 +16,31 @@ class Runs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
+        self._latest: dict[str, Run] = {}
+        """By job; of a job that was lost and claimed again, the run that has it."""
         self._waiting: dict[str, Received] = {}
 
     @contextmanager
     def holding(self, run: Run) -> Iterator[None]:
         with self._lock:
-            self._runs[run.run_id] = run
+            self._runs[run.run_id] = self._latest[run.job_id] = run
         try:
             yield
         finally:
             with self._lock:
                 del self._runs[run.run_id]
+                if self._latest.get(run.job_id) is run:
+                    del self._latest[run.job_id]
 
     def running(self) -> list[Run]:
         with self._lock:
             return list(self._runs.values())
+
+    def adopt(self, message: Received, job_id: str) -> bool:
+        """Give a message to the run of its job that goes on here, if that has none."""
+        with self._lock:
+            run = self._latest.get(job_id)
+        return run is not None and run.adopt(message)
 
     def await_turn(self, messages: Iterable[Received]) -> None:
         """These were received and not begun: their visibility is extended with the others'."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+from remotejob.about import about_message
 from remotejob.consequences import carry_out, sent
 from remotejob.domain.record import cut
-from remotejob.envelope import dead_letter_body
+from remotejob.envelope import BadMessage, Pending, dead_letter_body
 from remotejob.ports import Address, Channel, Installation, Outgoing, Received
 from remotejob.worker.settlements import (
     Conclude,
@@ -41,14 +43,12 @@ class Settler:
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._lock = threading.Lock()
-        self._waiting: list[Settlement] = []
-        self._oldest: float | None = None
+        self._waiting: list[tuple[float, Settlement]] = []
+        """With when each was added."""
 
     def add(self, settlement: Settlement) -> None:
         with self._lock:
-            self._waiting.append(settlement)
-            if self._oldest is None:
-                self._oldest = self._installation.clock.monotonic()
+            self._waiting.append((self._installation.clock.monotonic(), settlement))
 
     @property
     def any(self) -> bool:
@@ -59,16 +59,31 @@ class Settler:
     def due(self, *, linger: timedelta) -> bool:
         """Whether to flush: a full batch, or one has lingered long enough."""
         with self._lock:
-            if self._oldest is None:
-                return False
-            age = self._installation.clock.monotonic() - self._oldest
             full = len(self._waiting) >= self._installation.messages.capabilities.batch
-            return full or age >= linger.total_seconds()
+            return full or self._lingered(linger)
+
+    def flush_due(self, *, linger: timedelta) -> None:
+        """Carry out what fills batches, and all of it once the oldest has lingered long enough."""
+        with self._lock:
+            count = len(self._waiting)
+            if not self._lingered(linger):
+                # a request for one or two would follow that for the full ten
+                count -= count % self._installation.messages.capabilities.batch
+            due = [settlement for _, settlement in self._waiting[:count]]
+            del self._waiting[:count]
+        self._carry_out(due)
 
     def flush(self) -> None:
         """Carry out all that has been added."""
-        with self._lock:
-            waiting, self._waiting, self._oldest = self._waiting, [], None
+        self.flush_due(linger=timedelta(0))
+
+    def _lingered(self, linger: timedelta) -> bool:
+        if not self._waiting:
+            return False
+        oldest, _ = self._waiting[0]
+        return self._installation.clock.monotonic() - oldest >= linger.total_seconds()
+
+    def _carry_out(self, waiting: Sequence[Settlement]) -> None:
         if not waiting:
             return
         concluded = [one for one in waiting if isinstance(one, Conclude)]
@@ -155,5 +170,9 @@ def _tried(request: Callable[[], None]) -> bool:
     return True
 
 
-def _about(message: Received) -> dict[str, str]:
-    return {"queue": message.address.queue, "lane": message.address.channel, "body": message.body}
+def _about(message: Received) -> dict[str, Any]:
+    address = message.address
+    about = {"queue": address.queue, "lane": address.channel, "body": message.body}
+    with contextlib.suppress(BadMessage):
+        return {**about_message(message, Pending.read(message.body)), **about}
+    return about

@@ -19,14 +19,21 @@ log = logging.getLogger(__name__)
 BEGUN: Final = b"b"
 """What a child writes to its supervisor once it can work."""
 
+BUSY: Final = b"+"
+IDLE: Final = b"-"
+"""What it writes when it is to be kept from being stopped, and when no longer."""
+
 
 class Supervised:
-    """This process as the child of a supervisor."""
+    """This process as the child of a supervisor. It is a `Guard`, by way of the supervisor's."""
 
-    def __init__(self, *, number: int, channel: socket.socket) -> None:
+    def __init__(self, *, number: int, channel: socket.socket, replaces: int | None = None) -> None:
         self.number: Final = number
         """From 1; a child that is started in place of another has its number."""
+        self.replaces: Final = replaces
+        """The process, now dead, that was this child before."""
         self._channel = channel
+        self._said = IDLE
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str]) -> Self | None:
@@ -38,12 +45,14 @@ class Supervised:
         said = environment.pop(Env.CHILD, None)
         if said is None:
             return None
-        number, _, descriptor = said.partition(":")
+        number, _, rest = said.partition(":")
+        descriptor, _, before = rest.partition(":")
         try:
+            replaces = int(before) if before else None
             channel = socket.socket(fileno=int(descriptor))
             # a program that a task starts could keep it open for ever
             channel.set_inheritable(False)
-            return cls(number=int(number), channel=channel)
+            return cls(number=int(number), channel=channel, replaces=replaces)
         except (ValueError, OSError) as problem:
             raise SettingsError(
                 f"{Env.CHILD}={said!r} ({problem}): a supervisor sets it for its own children; "
@@ -59,9 +68,25 @@ class Supervised:
 
     def begun(self) -> None:
         """Tell the supervisor that the start succeeded: a later death is not the start's fault."""
+        self._write(BEGUN)
+
+    def protect(self) -> None:
+        """Have the container kept from being stopped, while this child is busy."""
+        self._say(BUSY)
+
+    def unprotect(self) -> None:
+        self._say(IDLE)
+
+    def _say(self, what: bytes) -> None:
+        # asked each second: only what changes is said
+        if what != self._said:
+            self._said = what
+            self._write(what)
+
+    def _write(self, what: bytes) -> None:
         # a parent that is gone is seen by the thread that watches
         with contextlib.suppress(OSError):
-            self._channel.sendall(BEGUN)
+            self._channel.sendall(what)
 
     def _watch(self) -> None:
         # the supervisor never writes: what comes is the end of its side
@@ -74,6 +99,7 @@ class Supervised:
         signal.pthread_kill(main, signal.SIGTERM)
 
 
-def told(number: int, descriptor: int) -> dict[str, str]:
+def told(number: int, descriptor: int, *, replaces: int | None = None) -> dict[str, str]:
     """The environment of a child: the caller's, and what `Supervised.from_environment` reads."""
-    return {**os.environ, Env.CHILD.value: f"{number}:{descriptor}"}
+    said = f"{number}:{descriptor}" + (f":{replaces}" if replaces is not None else "")
+    return {**os.environ, Env.CHILD.value: said}

@@ -19,11 +19,14 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from remotejob.domain.errors import SettingsError
-from remotejob.worker.supervised import BEGUN, told
+from remotejob.domain.urgency import Urgency
+from remotejob.worker.guarding import Guard
+from remotejob.worker.stopping import SIGNAL_OF
+from remotejob.worker.supervised import BEGUN, BUSY, IDLE, told
 
 log = logging.getLogger(__name__)
 
@@ -90,25 +93,28 @@ class Supervisor:
         options: SupervisorOptions,
         *,
         on_event: Callable[[ChildRestarted], None] | None = None,
+        guard: Guard | None = None,
     ) -> None:
-        """`on_event` is called in the thread of `run`, between one thing it does and the next."""
+        """`on_event` is called in the thread of `run`, between one thing it does and the next.
+        `guard` protects all, while any child asks for it."""
         self._options = options
         self._on_event = on_event
+        self._guard = guard
         self._children = [_Child(number=number + 1) for number in range(options.processes)]
-        self._events: queue.SimpleQueue[_Child | None] = queue.SimpleQueue()
-        """Children that have ended; None for being told to stop."""
-        self._stopping = False
+        self._events: queue.SimpleQueue[_Child | _Said | Urgency] = queue.SimpleQueue()
+        """Children that have ended, what others have said, and being told to stop."""
+        self._urgency: Urgency | None = None
         self._kill_at: float | None = None
         self._worst = 0
 
-    def stop(self) -> None:
-        """Stop the children, wait for them, kill what is left when the grace is over.
+    def stop(self, urgency: Urgency = Urgency.NORMAL) -> None:
+        """Stop the children as `Worker.stop` says, and wait for them.
 
-        Each call is one SIGTERM to each child, so a second one hurries them.
-        Safe to call from a signal handler.
+        What is left when the grace is over is killed, where it is not SOFT. Each call is passed on
+        to each child. Safe to call from a signal handler.
         """
         # an event's lock may be held by the very thread the signal interrupted; this queue's is not
-        self._events.put(None)
+        self._events.put(urgency)
 
     def run(self) -> int:
         """Supervise until stopped, or until a child cannot be started.
@@ -133,14 +139,17 @@ class Supervisor:
         due += [self._kill_at] if self._kill_at is not None else []
         timeout = max(0.0, min(due) - time.monotonic()) if due else None
         try:
-            ended = self._events.get(timeout=timeout)
+            event = self._events.get(timeout=timeout)
         except queue.Empty:
             self._do_what_is_due()
         else:
-            if ended is None:
-                self._stop_children()
-            else:
-                self._see_to_end(ended)
+            match event:
+                case Urgency():
+                    self._stop_children(event)
+                case _Said():
+                    self._hear(event)
+                case _Child():
+                    self._see_to_end(event)
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
@@ -161,7 +170,7 @@ class Supervisor:
             try:
                 process = subprocess.Popen(  # noqa: S603  (the command of this very process)
                     self._options.command,
-                    env=told(child.number, theirs.fileno()),
+                    env=told(child.number, theirs.fileno(), replaces=child.pid),
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                     # Ctrl-C in a terminal is for us, who pass it on once; and whatever a child
@@ -174,6 +183,11 @@ class Supervisor:
                 self._restart_later(child, status=1, began=False)
                 return
         child.process, child.channel, child.started_at = process, ours, time.monotonic()
+        child.pid = process.pid
+        child.listener = threading.Thread(
+            target=self._listen, args=(child, process.pid, ours), daemon=True
+        )
+        child.listener.start()
         threading.Thread(target=self._await_end, args=(child, process), daemon=True).start()
         if child.ended is not None:
             self._tell(child, process.pid, child.ended)
@@ -181,6 +195,30 @@ class Supervisor:
     def _await_end(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
         process.wait()
         self._events.put(child)
+
+    def _listen(self, child: _Child, pid: int, channel: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while said := channel.recv(64):
+                child.begun |= BEGUN in said
+                # of several that came together the last counts
+                busy, idle = said.rfind(BUSY), said.rfind(IDLE)
+                if busy != idle:
+                    self._events.put(_Said(child, pid, busy=busy > idle))
+
+    def _hear(self, said: _Said) -> None:
+        child = said.child
+        # what a dead one had said before is heard late, and means nothing
+        if child.process is not None and child.process.pid == said.pid:
+            child.busy = said.busy
+            self._protect()
+
+    def _protect(self) -> None:
+        if self._guard is None:
+            return
+        if any(child.busy for child in self._children):
+            self._guard.protect()
+        else:
+            self._guard.unprotect()
 
     def _tell(self, child: _Child, pid: int, ended: int) -> None:
         child.restarts += 1
@@ -209,18 +247,23 @@ class Supervisor:
                 log.exception("on_event failed", extra={"child": event.number})
 
     def _see_to_end(self, child: _Child) -> None:
-        process, channel = child.process, child.channel
+        process, channel, listener = child.process, child.channel, child.listener
         assert process is not None
         assert channel is not None
+        assert listener is not None
+        # something the child started may still hold its side, which then never ends by itself
         with channel:
-            began = _has_begun(channel)
+            channel.shutdown(socket.SHUT_RDWR)
+            listener.join()
+        began, child.begun, child.busy = child.begun, False, False
+        self._protect()
         # what a dead run started must not work on beside the next run
         _kill_group(process)
         child.process, child.channel, child.ended = None, None, process.returncode
         status = process.returncode if process.returncode >= 0 else 128 - process.returncode
-        if not self._stopping:
+        if self._urgency is None:
             self._restart_later(child, status=status, began=began)
-        elif process.returncode != -signal.SIGTERM:
+        elif began or -process.returncode not in SIGNAL_OF.values():
             self._worst = max(self._worst, status)
         # else it was told before it could listen, and held nothing
 
@@ -252,16 +295,16 @@ class Supervisor:
         )
         # a status of 0 would read as a worker that was told to stop
         self._worst = max(self._worst, status, 1)
-        self._stop_children()
+        self._stop_children(Urgency.NORMAL)
 
-    def _stop_children(self) -> None:
-        if not self._stopping:
-            self._stopping = True
+    def _stop_children(self, urgency: Urgency) -> None:
+        self._urgency = urgency.after(self._urgency)
+        if self._kill_at is None and self._urgency is not Urgency.SOFT:
             self._kill_at = time.monotonic() + self._options.grace.total_seconds()
         for child in self._children:
             child.start_at = None
             if child.process is not None:
-                child.process.send_signal(signal.SIGTERM)
+                child.process.send_signal(SIGNAL_OF[self._urgency])
 
     def _kill(self) -> None:
         for child in self._children:
@@ -276,7 +319,14 @@ class _Child:
     number: int
     process: subprocess.Popen[bytes] | None = None
     """While it runs, and until its end was seen to."""
+    pid: int | None = None
+    """Its own, or that of the one before."""
     channel: socket.socket | None = None
+    listener: threading.Thread | None = None
+    begun: bool = False
+    """Whether it has said that it can work."""
+    busy: bool = False
+    """Whether it asks to be protected."""
     started_at: float = 0.0
     start_at: float | None = None
     """When to start the next process."""
@@ -289,13 +339,13 @@ class _Child:
     """In a row."""
 
 
-def _has_begun(channel: socket.socket) -> bool:
-    channel.settimeout(0)
-    try:
-        return channel.recv(1) == BEGUN
-    except OSError:
-        # nothing came, and something the child started still holds its side
-        return False
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a process of a child says of itself."""
+
+    child: _Child
+    pid: int
+    busy: bool = field(kw_only=True)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

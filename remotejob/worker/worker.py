@@ -1,30 +1,44 @@
-"""The worker's threads: one a lane to receive, one a job to run, a heart, and a settler."""
+"""The worker's threads: one a lane to receive, one a job to run, and three to look after those.
+
+The heart extends leases and the settler carries out what is to become of messages; both may wait
+for AWS. The pulse does not, and says once a second how all of them are.
+"""
 
 from __future__ import annotations
 
 import logging
 import queue
-import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from functools import partial
 from typing import Final
 
-from remotejob.domain.errors import SettingsError, UnknownQueue, WorkerStopping
+from remotejob.domain.errors import UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
-from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
+from remotejob.domain.urgency import Urgency
+from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks import Registry
 from remotejob.worker.attendant import Attendant
+from remotejob.worker.executors.dispatch import Executors
+from remotejob.worker.guarding import Need
+from remotejob.worker.health import Watch
 from remotejob.worker.heart import Heart
 from remotejob.worker.intake import AHEAD, Intake, arranged
+from remotejob.worker.metrics import Metrics
+from remotejob.worker.options import WorkerOptions, abilities_of
+from remotejob.worker.outage import Troubles, pause_after
 from remotejob.worker.presence import Presence
+from remotejob.worker.pulse import TICK, Pulse, Threads
+from remotejob.worker.run import Run
 from remotejob.worker.runs import Runs
 from remotejob.worker.settlements import Settlement
 from remotejob.worker.settler import Settler
+from remotejob.worker.stopping import Told
+
+__all__ = ["STOP_MARGIN", "Worker", "WorkerOptions"]
 
 log = logging.getLogger(__name__)
 
@@ -32,37 +46,36 @@ _LONG_POLL: Final = timedelta(seconds=20)
 """The longest SQS offers: three requests a minute for an idle lane."""
 
 _NO_WAIT: Final = timedelta(0)
-_HEARTBEAT_TICK: Final = timedelta(seconds=1)
+_FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
-_LONGEST_TURN: Final = 3 * AHEAD.total_seconds()
-_HOPELESS: Final = 60.0
-"""Seconds after which a run that was ended over its thread's head is thought never to return."""
+"""Seconds, after failures in a row."""
 
+_LONGEST_TURN: Final = 3 * AHEAD.total_seconds()
 _BEATS_AT_A_TIME: Final = 8
+
+_LONGEST_REQUESTS: Final = 600.0
+_LONGEST_SETTLING: Final = 1800.0
+"""Seconds after which a thread is thought stuck: beyond all that requests which are not answered,
+each tried again and again, can take."""
+
+_SEE_TO: Final = "see to a message"
+_BEAT: Final = "beat"
+_SETTLE: Final = "settle messages"
+_GIVE_BACK: Final = "give back messages"
+
+_GIVING_BACK: Final = 8.0
+_FAREWELL: Final = 4.0
+_CHILDREN: Final = timedelta(seconds=4)
+"""How long tasks in processes may take to notice that they must stop, at most: their own grace."""
+
+_CHILDREN_AT_REST: Final = timedelta(seconds=2)
+"""How long processes that run nothing may take to end."""
+
+STOP_MARGIN: Final = timedelta(seconds=_GIVING_BACK + _FAREWELL + 2)
+"""How much longer than its grace a worker may take to stop, whatever does not answer."""
 
 _LONGEST_DECLINE: Final = timedelta(seconds=30)
 """Where workers differ on purpose, one that has the task is near."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerOptions:
-    """How a worker works."""
-
-    queue: str
-    name: str
-    """Who this worker is, as its jobs' records say."""
-    concurrency: int = 4
-    """Jobs at a time."""
-    grace: timedelta = timedelta(seconds=100)
-    """How long jobs may go on once the worker is told to stop; the rest is given back.
-    Below Fargate's longest stop timeout, 120 s."""
-    linger: timedelta = timedelta(milliseconds=500)
-    """How long a settled message may wait for others, to share their requests."""
-    health_file: Path | None = None
-    """Touched while the worker is alive and not stuck."""
-    abilities: tuple[str, ...] | None = None
-    """Which of the queue's tasks it runs, where others run the rest; default all of them.
-    Source: forerunner, the manifest of a worker."""
 
 
 class Worker:
@@ -73,17 +86,22 @@ class Worker:
         description = installation.queues.get(options.queue)
         if description is None:
             raise UnknownQueue(options.queue, known=installation.queues)
-        abilities = _abilities(options, description)
+        abilities = abilities_of(options, description)
         tasks.require(abilities, queue=options.queue)
         self._installation = installation
         self._options = options
         self._order = description.order
         self._runs = Runs()
+        self._metrics = Metrics(clock=installation.clock, write=options.write_metrics)
+        self._abilities = abilities
+        self._executors = Executors(tasks.values(), program=options.children)
         self._attendant = Attendant(
             installation,
             tasks if options.abilities is None else {name: tasks[name] for name in abilities},
             worker=options.name,
             runs=self._runs,
+            call=self._executors.run,
+            metrics=self._metrics,
             longest_decline=None if options.abilities is None else _LONGEST_DECLINE,
         )
         self._presence = Presence(
@@ -93,112 +111,179 @@ class Worker:
             abilities=abilities,
             concurrency=options.concurrency,
             running=self._runs.running,
+            replaces=options.replaces,
         )
         self._beats = ThreadPoolExecutor(_BEATS_AT_A_TIME, thread_name_prefix="beat")
         self._heart = Heart(installation, self._attendant, self._runs, each=self._beats.map)
         self._settler = Settler(installation)
         self._intake = Intake(concurrency=options.concurrency)
         self._turns: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
-        self._told: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._told = Told()
         self._began_waiting: dict[str, float] = {}
         self._settled = threading.Event()
         self._stopping = threading.Event()
-        self._hurry = threading.Event()
         self._done = threading.Event()
-        self._failures = _Failures()
+        self._clock = installation.clock
+        self._troubles = Troubles(installation.clock)
+        self._watch = Watch(installation.clock)
+        self._pulse = Pulse(
+            clock=installation.clock,
+            runs=self._runs,
+            watch=self._watch,
+            presence=self._presence,
+            later=self._beats.submit,
+            guard=options.guard,
+            need=Need(grace=options.grace),
+            health_file=options.health_file,
+        )
 
-    def stop(self) -> None:
-        """Receive nothing more, finish what ends in time, give back the rest. Twice: at once.
+    def stop(self, urgency: Urgency = Urgency.NORMAL) -> None:
+        """Receive nothing more, give back what has not begun, and stop.
+
+        SOFT: when all that has begun is finished, however long it takes. NORMAL: when it is
+        finished, or the grace is over; the rest is given back. HARD: at once, all is given back.
+        A later call makes it more urgent, never less; NORMAL asked for twice is HARD.
 
         Safe to call from a signal handler.
         """
-        # an event's lock may be held by the very thread the signal interrupted; this queue's is not
-        self._told.put(None)
+        self._told.tell(urgency)
 
     def run(self) -> bool:
-        """Work until stopped. Returns whether every run has ended in its own thread.
+        """Work until stopped. Returns whether everything has ended in its own thread.
 
         If not, the process must exit at once: a job that was given back may run elsewhere.
         """
         log.info(
             "worker starts", extra={"queue": self._options.queue, "worker": self._options.name}
         )
-        lanes = [self._thread(f"lane-{lane}", lambda lane=lane: self._poll(lane)) for lane in Lane]  # type: ignore[misc]
-        jobs = [
-            self._thread(f"job-{number}", self._work) for number in range(self._options.concurrency)
-        ]
-        helpers = [self._thread("heart", self._beat), self._thread("settler", self._settle)]
-        for thread in (*lanes, *jobs, *helpers):
+        self._executors.start(self._abilities)
+        threads = Threads(
+            lanes=[self._thread(f"lane-{lane}", partial(self._poll, lane)) for lane in Lane],
+            jobs=[
+                self._thread(f"job-{number}", self._work)
+                for number in range(self._options.concurrency)
+            ],
+            helpers=[self._thread("heart", self._beat), self._thread("settler", self._settle)],
+        )
+        beat = partial(
+            self._pulse.beat, threads, stop=self.stop, stopping=self._stopping, done=self._done
+        )
+        pulse = self._thread("pulse", beat)
+        for thread in (*threads.lanes, *threads.jobs, *threads.helpers, pulse):
             thread.start()
-        self._told.get()
+        self._told.first()
         self._stopping.set()
-        return self._drain(lanes, jobs, helpers)
+        return self._drain(threads.lanes, threads.jobs, [*threads.helpers, pulse])
 
     def _drain(
         self,
-        lanes: list[threading.Thread],
-        jobs: list[threading.Thread],
-        helpers: list[threading.Thread],
+        lanes: Sequence[threading.Thread],
+        jobs: Sequence[threading.Thread],
+        helpers: Sequence[threading.Thread],
     ) -> bool:
-        log.info("worker drains", extra={"running": len(self._runs.running())})
+        """Stop. Of the requests it makes, none is waited for longer than there is time."""
+        urgency = self._told.more(0)
+        log.info("worker drains", extra={"running": len(self._runs.running()), "urgency": urgency})
+        polls_end = self._clock.monotonic() + _LONG_POLL.total_seconds()
         self._intake.close()
-        self._give_back(self._runs.waiting())
+        aside = [self._aside("give back", lambda: self._give_back(self._runs.waiting()))]
         for _ in jobs:
             self._turns.put(None)
-        end = time.monotonic() + self._options.grace.total_seconds()
-        while any(thread.is_alive() for thread in jobs) and time.monotonic() < end:
-            if self._told_again(0.1):
-                break
-        for run in self._runs.running():
-            try:
-                self._add(self._attendant.end_run(run, WorkerStopping("the worker is stopping")))
-            except Exception:
-                # one that cannot be given back holds back no other; its lease will end
-                log.exception("run not given back", extra={"job": run.job_id, "run": run.run_id})
+        urgency = self._await_jobs(jobs, urgency)
+        end = time.monotonic() + _GIVING_BACK
+        grace = _NO_WAIT if urgency is Urgency.HARD else _CHILDREN
+        aside += self._end_runs(jobs, grace=grace, until=end)
+        _join(aside, until=end)
         self._done.set()
         self._settled.set()
-        for thread in helpers:
-            thread.join()
-        self._settler.flush()
-        # a poll that is still open may yet bring messages, which are then given back
-        end = time.monotonic() + _LONG_POLL.total_seconds()
-        for thread in lanes:
-            while thread.is_alive() and time.monotonic() < end and not self._told_again(0.1):
-                pass
+        _join(helpers, until=end)
+        aside.append(self._aside("settle", self._settler.flush))
+        _join(aside, until=end)
+        # a poll that is still open may yet bring messages, which are then given back: where it
+        # would be given up, they would stay hidden for a lease
+        while any(thread.is_alive() for thread in lanes) and urgency is not Urgency.HARD:
+            if self._clock.monotonic() >= polls_end:
+                break
+            urgency = self._told.more(0.1)
         # what a lane had received and not yet put forward when the others were given back
-        self._give_back(self._runs.waiting())
-        self._presence.stop()
+        aside.append(self._aside("give back", lambda: self._give_back(self._runs.waiting())))
+        aside.append(self._aside("say farewell", self._presence.stop))
+        # none of what still runs owns its job any more
+        close = partial(self._executors.close, within=_CHILDREN_AT_REST)
+        aside.append(self._aside("end processes", close))
+        _join(aside, until=time.monotonic() + _FAREWELL)
         self._beats.shutdown(wait=False)
-        clean = not any(thread.is_alive() for thread in jobs)
-        log.info("worker stops", extra={"clean": clean})
-        return clean
+        left = [thread.name for thread in (*jobs, *helpers, *aside) if thread.is_alive()]
+        self._metrics.flush()
+        log.info("worker stops", extra={"clean": not left, "left": left})
+        return not left
 
-    def _told_again(self, seconds: float) -> bool:
-        """Whether somebody asked a second time; waits a moment for it."""
-        if not self._hurry.is_set():
+    def _await_jobs(self, jobs: Sequence[threading.Thread], urgency: Urgency) -> Urgency:
+        """Until all have ended, or need not be waited for; how urgent it is by then."""
+        end: float | None = None
+        while any(thread.is_alive() for thread in jobs) and urgency is not Urgency.HARD:
+            now = self._clock.monotonic()
+            if urgency is Urgency.NORMAL:
+                end = now + self._options.grace.total_seconds() if end is None else end
+                if now >= end:
+                    break
+            urgency = self._told.more(0.1)
+        return urgency
+
+    def _end_runs(
+        self, jobs: Sequence[threading.Thread], *, grace: timedelta, until: float
+    ) -> list[threading.Thread]:
+        """Give back what still runs, and what is being claimed, once it is."""
+        ending: dict[str, threading.Thread] = {}
+        while True:
+            running = self._runs.running()
+            for run in running:
+                # side by side: one that cannot be given back holds back no other
+                if run.run_id not in ending:
+                    end = partial(self._end, run, grace=grace)
+                    ending[run.run_id] = self._aside("give back a job", end)
+            # each that lives on has a run, which is no longer its to end
+            claimed = sum(thread.is_alive() for thread in jobs) <= len(running)
+            if claimed or time.monotonic() >= until:
+                return list(ending.values())
+            self._told.more(0.02)
+
+    def _end(self, run: Run, *, grace: timedelta) -> None:
+        reason = WorkerStopping("the worker is stopping")
+        self._add(self._attendant.end_run(run, reason, grace=grace))
+
+    def _aside(self, what: str, function: Callable[[], object]) -> threading.Thread:
+        """Have a request made beside, by whom nobody is held up."""
+
+        def make() -> None:
             try:
-                self._told.get(timeout=seconds)
-            except queue.Empty:
-                return False
-            self._hurry.set()
-        return True
+                function()
+            except Exception as problem:  # noqa: BLE001 (what it held comes back by itself)
+                self._troubles.failed(what, problem)
+
+        thread = self._thread(what, make)
+        thread.start()
+        return thread
 
     def _poll(self, lane: Lane) -> None:
         address = Address(self._options.queue, Channel(lane.value))
         messages = self._installation.messages
+        what = f"receive from lane {lane}"
         while (turn := self._intake.turn(lane)) is not None:
             try:
-                received = messages.receive(
-                    address,
-                    limit=turn.limit,
-                    wait=_NO_WAIT if turn.hot else _LONG_POLL,
-                    hidden=self._installation.lease,
-                )
+                with self._watch.during(what, longest=_LONGEST_REQUESTS):
+                    received = messages.receive(
+                        address,
+                        limit=turn.limit,
+                        wait=_NO_WAIT if turn.hot else _LONG_POLL,
+                        hidden=self._installation.lease,
+                    )
             except Exception as problem:  # noqa: BLE001 (whatever it is, try again later)
                 self._intake.received(lane, turn, 0)
-                self._pause_after(f"receive from lane {lane}", problem)
+                self._pause(self._troubles.failed(what, problem))
                 continue
-            self._failures.over()
+            self._troubles.over(what)
+            self._metrics.received(len(received))
             received = arranged(received, self._order, entropy=self._installation.entropy)
             self._runs.await_turn(received)
             kept = self._intake.received(lane, turn, len(received))
@@ -207,37 +292,42 @@ class Worker:
             self._give_back(received[kept:])
 
     def _work(self) -> None:
+        failures = 0
         while (message := self._turns.get()) is not None:
             # given back by whoever drains, or because it waited too long
             if self._stopping.is_set() or not self._runs.begin(message):
                 continue
-            began = time.monotonic()
+            began = self._clock.monotonic()
             try:
                 self._add(self._attendant.attend(message))
-                self._failures.over()
+                self._troubles.over(_SEE_TO)
             except Exception as problem:  # noqa: BLE001 (the message stays, and comes again)
-                self._pause_after("see to a message", problem)
+                failures += 1
+                self._troubles.failed(_SEE_TO, problem)
+                # by this thread's own count: in a moment all of them fail, each for the first time
+                self._pause(failures)
+            else:
+                failures = 0
             finally:
-                self._intake.finished(time.monotonic() - began)
+                self._intake.finished(self._clock.monotonic() - began)
                 self._settled.set()
 
     def _beat(self) -> None:
-        pause = min(_HEARTBEAT_TICK, self._heart.interval / 2).total_seconds()
+        pause = min(TICK, self._heart.interval / 2).total_seconds()
         while not self._done.wait(pause):
             try:
-                for settlement in self._heart.beat():
-                    self._add(settlement)
-                self._return_what_waits()
-                self._stop_when_lost()
-                self._presence.give_if_due(self._beats.submit)
-            except Exception:
-                log.exception("heartbeat failed; it beats again")
-            if self._options.health_file is not None:
-                self._options.health_file.touch()
+                with self._watch.during("a heartbeat", longest=_LONGEST_REQUESTS):
+                    for settlement in self._heart.beat():
+                        self._add(settlement)
+                    self._return_what_waits()
+                self._metrics.tick()
+                self._troubles.over(_BEAT)
+            except Exception as problem:  # noqa: BLE001 (it beats again)
+                self._troubles.failed(_BEAT, problem)
 
     def _return_what_waits(self) -> None:
         """Give back what was fetched ahead and did not begin soon: longer jobs came before it."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         waiting = {message.receipt: message for message in self._runs.waiting()}
         began = self._began_waiting
         self._began_waiting = {receipt: began.get(receipt, now) for receipt in waiting}
@@ -249,19 +339,10 @@ class Worker:
         for _ in range(self._give_back(late)):
             self._intake.returned()
 
-    def _stop_when_lost(self) -> None:
-        """Stop once half the threads are held by runs that were ended over their heads.
-
-        A thread cannot be ended from outside; a process can, and the service starts another.
-        """
-        lost = sum(run.ended_for(_HOPELESS) for run in self._runs.running())
-        if lost * 2 >= self._options.concurrency and not self._stopping.is_set():
-            log.critical("stopping: %d tasks do not return, long after their time", lost)
-            self.stop()
-
     def _settle(self) -> None:
         while not self._done.is_set():
-            self._settled.wait()
+            if not self._settler.any:
+                self._settled.wait()
             self._settled.clear()
             linger = self._options.linger
             # alone, a message is settled at once; among others it waits for them
@@ -270,9 +351,17 @@ class Worker:
                     break
                 if not self._settler.any:
                     break
-                self._settled.wait(linger.total_seconds() / 5)
-                self._settled.clear()
-            self._settler.flush()
+                # not woken by each: there may be thousands a second
+                self._done.wait(linger.total_seconds() / 10)
+            try:
+                with self._watch.during("settling messages", longest=_LONGEST_SETTLING):
+                    if self._intake.idle or self._done.is_set():
+                        self._settler.flush()
+                    else:
+                        self._settler.flush_due(linger=linger)
+                self._troubles.over(_SETTLE)
+            except Exception as problem:  # noqa: BLE001 (they come back, and are settled anew)
+                self._troubles.failed(_SETTLE, problem)
 
     def _add(self, settlement: Settlement | None) -> None:
         if settlement is not None:
@@ -288,53 +377,27 @@ class Worker:
         for address, receipts in by_address.items():
             try:
                 self._installation.messages.hide(address, receipts, _NO_WAIT)
+                self._troubles.over(_GIVE_BACK)
             except Exception as problem:  # noqa: BLE001 (they come back when their time is up)
-                log.warning("messages not given back: %s", problem, extra={"lane": str(address)})
+                self._troubles.failed(_GIVE_BACK, problem, lane=str(address))
         return sum(len(receipts) for receipts in by_address.values())
 
-    def _pause_after(self, what: str, problem: Exception) -> None:
-        self._stopping.wait(self._failures.another(what, problem))
+    def _pause(self, failures: int) -> None:
+        self._stopping.wait(pause_after(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE))
 
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
+        def run() -> None:
+            try:
+                target()
+            except BaseException:
+                # that it is gone is seen by the pulse
+                log.critical("thread %s ends, and should not", name, exc_info=True)
+
         # daemons: a task that never returns must not keep the process from exiting
-        return threading.Thread(target=target, name=name, daemon=True)
+        return threading.Thread(target=run, name=name, daemon=True)
 
 
-def _abilities(options: WorkerOptions, queue: QueueDescription) -> tuple[str, ...]:
-    """Raises: SettingsError, when the queue has no such tasks."""
-    if options.abilities is None:
-        return queue.tasks
-    for name in options.abilities:
-        if name not in queue.tasks:
-            raise SettingsError(
-                f"ability {name!r}: queue {queue.name!r} runs {', '.join(queue.tasks)}; use some "
-                "of these, or none for all"
-            )
-    if not options.abilities:
-        raise SettingsError("abilities=(): name a task at least, or leave them out for all")
-    return options.abilities
-
-
-class _Failures:
-    """How long to pause after failures in a row, and when to say so: at the first, then rarely."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._in_a_row = 0
-
-    def another(self, what: str, problem: Exception) -> float:
-        """Seconds to wait, longer each time and never the same for all workers."""
-        with self._lock:
-            self._in_a_row += 1
-            count = self._in_a_row
-        if count & (count - 1) == 0:
-            log.error(
-                "cannot %s (%d in a row): %s: %s", what, count, type(problem).__name__, problem
-            )
-        return random.uniform(0.5, 1) * min(_LONGEST_PAUSE, 0.5 * 2.0 ** min(count, 10))  # noqa: S311
-
-    def over(self) -> None:
-        with self._lock:
-            recovered, self._in_a_row = self._in_a_row, 0
-        if recovered > 1:
-            log.info("working again after %d failures", recovered)
+def _join(threads: Iterable[threading.Thread], *, until: float) -> None:
+    """Wait for threads, no longer than until then on the machine's own clock."""
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))

@@ -3,107 +3,123 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
 from remotejob import QueueUnavailable
+from remotejob.backends.aws import DynamoStore, SqsMessages
+from remotejob.backends.aws.service import Service
 from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.testing import FakeClock
 from remotejob.testing.conformance import samples
-from tests.aws import TABLE, aws_installation, clients
+from tests.aws import TABLE, aws_installation, clients, services
 
 LANE = Address("default", Channel.NORMAL)
-Answer = Callable[..., Any]
+
+
+class Partly:
+    """A service of which one operation is answered in another way."""
+
+    def __init__(self, service: Service, operation: str, answer: Callable[..., Any]) -> None:
+        """`answer` is given the request, and what would answer it."""
+        self._service = service
+        self._operation = operation
+        self._answer = answer
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> Any:
+        if operation == self._operation:
+            return self._answer(request, lambda asked: self._service.call(operation, asked))
+        return self._service.call(operation, request)
 
 
 @pytest.fixture
-def installation() -> Iterator[Installation]:
-    with aws_installation(FakeClock()) as installation:
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def installation(clock: FakeClock) -> Iterator[Installation]:
+    with aws_installation(clock) as installation:
         yield installation
 
 
-def _writes_one_at_a_time(write: Answer) -> Answer:
+def table(clock: FakeClock, operation: str, answer: Callable[..., Any]) -> DynamoStore:
+    """The same table, of which that operation is answered so."""
+    dynamodb, _ = services(clock)
+    return DynamoStore(Partly(dynamodb, operation, answer), TABLE, clock)
+
+
+def writes_one_at_a_time(request: Any, write: Callable[[Any], Any]) -> Any:
     """A throttled table: of each batch the first item is taken."""
-
-    def answer(RequestItems: dict[str, list[Any]]) -> Any:  # noqa: N803 (boto3's name)
-        first, *rest = RequestItems[TABLE]
-        write(RequestItems={TABLE: [first]})
-        return {"UnprocessedItems": {TABLE: rest} if rest else {}}
-
-    return answer
+    first, *rest = request["RequestItems"][TABLE]
+    write({"RequestItems": {TABLE: [first]}})
+    return {"UnprocessedItems": {TABLE: rest} if rest else {}}
 
 
-def _refuses(what: set[str], code: str, send: Answer, tries: Counter[str]) -> Answer:
-    """A queue that refuses messages of some bodies."""
-
-    def answer(QueueUrl: str, Entries: list[Any]) -> Any:  # noqa: N803 (boto3's names)
-        tries.update(entry["MessageBody"] for entry in Entries)
-        good = [entry for entry in Entries if entry["MessageBody"] not in what]
-        bad = [entry for entry in Entries if entry["MessageBody"] in what]
-        answer = send(QueueUrl=QueueUrl, Entries=good) if good else {}
-        failed = [{"Id": entry["Id"], "Code": code, "SenderFault": False} for entry in bad]
-        return {**answer, "Failed": failed}
-
-    return answer
+def reads_one_at_a_time(request: Any, read: Callable[[Any], Any]) -> Any:
+    asked = request["RequestItems"][TABLE]
+    first, *rest = asked["Keys"]
+    answer = read({"RequestItems": {TABLE: {**asked, "Keys": [first]}}})
+    return {**answer, "UnprocessedKeys": {TABLE: {"Keys": rest}} if rest else {}}
 
 
-def test_records_a_throttled_table_leaves_are_written_again(installation: Installation) -> None:
-    client = clients().dynamodb
+def test_records_a_throttled_table_leaves_are_written_again(
+    installation: Installation, clock: FakeClock
+) -> None:
     records = [samples.ready(number) for number in range(6)]
 
-    with patch.object(client, "batch_write_item", _writes_one_at_a_time(client.batch_write_item)):
-        assert installation.store.put_fresh(records) == []
+    assert table(clock, "BatchWriteItem", writes_one_at_a_time).put_fresh(records) == []
 
     assert all(installation.store.get(record.id) for record in records)
 
 
-def test_records_it_never_takes_are_named(installation: Installation) -> None:
-    client = clients().dynamodb
+def test_records_it_never_takes_are_named(installation: Installation, clock: FakeClock) -> None:
     records = [samples.ready(number) for number in range(30)]
 
-    with patch.object(client, "batch_write_item", _writes_one_at_a_time(client.batch_write_item)):
-        unstored = installation.store.put_fresh(records)
+    unstored = table(clock, "BatchWriteItem", writes_one_at_a_time).put_fresh(records)
 
     stored = [record.id for record in records if installation.store.get(record.id)]
     assert sorted([*stored, *unstored]) == [record.id for record in records]
     assert unstored
 
 
-def test_keys_a_throttled_table_leaves_are_read_again(installation: Installation) -> None:
-    client = clients().dynamodb
+def test_keys_a_throttled_table_leaves_are_read_again(
+    installation: Installation, clock: FakeClock
+) -> None:
     records = [samples.ready(number) for number in range(10)]
     installation.store.put_fresh(records)
-    read = client.batch_get_item
 
-    def one_at_a_time(RequestItems: dict[str, Any]) -> Any:  # noqa: N803 (boto3's name)
-        first, *rest = RequestItems[TABLE]["Keys"]
-        asked: Any = {**RequestItems[TABLE], "Keys": [first]}
-        answer: Any = read(RequestItems={TABLE: asked})
-        left = {TABLE: {"Keys": rest}} if rest else {}
-        return {**answer, "UnprocessedKeys": left}
-
-    with patch.object(client, "batch_get_item", one_at_a_time):
-        found = installation.store.get_many([record.id for record in records])
+    store = table(clock, "BatchGetItem", reads_one_at_a_time)
+    found = store.get_many([record.id for record in records])
 
     assert sorted(found, key=lambda record: record.id) == records
 
 
 def test_messages_that_are_refused_are_sent_again_by_themselves(
-    installation: Installation,
+    installation: Installation, clock: FakeClock
 ) -> None:
-    client = clients().sqs
     tries: Counter[str] = Counter()
-    refuses = _refuses({"bad"}, "InternalError", client.send_message_batch, tries)
 
-    with (
-        patch.object(client, "send_message_batch", refuses),
-        pytest.raises(QueueUnavailable, match="refused 1 of 3 messages: InternalError"),
-    ):
-        installation.messages.send(LANE, [Outgoing(body=body) for body in ("a", "bad", "b")])
+    def refuses_bad(request: Any, send: Callable[[Any], Any]) -> Any:
+        entries = request["Entries"]
+        tries.update(entry["MessageBody"] for entry in entries)
+        good = [entry for entry in entries if entry["MessageBody"] != "bad"]
+        failed = [
+            {"Id": entry["Id"], "Code": "InternalError", "SenderFault": False}
+            for entry in entries
+            if entry not in good
+        ]
+        return {**(send({**request, "Entries": good}) if good else {}), "Failed": failed}
+
+    _, sqs = services(clock)
+    urls = {LANE: clients().sqs.get_queue_url(QueueName="default-normal")["QueueUrl"]}
+    queue = SqsMessages(Partly(sqs, "SendMessageBatch", refuses_bad), urls, clock)
+
+    with pytest.raises(QueueUnavailable, match="refused 1 of 3 messages: InternalError"):
+        queue.send(LANE, [Outgoing(body=body) for body in ("a", "bad", "b")])
 
     assert tries["bad"] > 1
     assert (tries["a"], tries["b"]) == (1, 1)

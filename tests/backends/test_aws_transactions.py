@@ -22,7 +22,7 @@ from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing import FakeClock
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.catalogue import SLOT, claim
-from tests.aws import aws_installation, clients
+from tests.aws import TRANSPORTS, aws_installation, emitters
 
 TRIES = 6
 PASSING = ("TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded")
@@ -44,9 +44,9 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-@pytest.fixture
-def store(clock: FakeClock) -> Iterator[JobStore]:
-    with aws_installation(clock) as installation:
+@pytest.fixture(params=TRANSPORTS)
+def store(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[JobStore]:
+    with aws_installation(clock, transport=request.param) as installation:
         installation.store.put_new(samples.ready())
         yield installation.store
 
@@ -66,7 +66,7 @@ def _refusing(
     sent: list[dict[str, Any]] = []
 
     def answered(event_name: str, request: Any, **_: object) -> Any:
-        if operation.encode() not in request.headers["X-Amz-Target"]:
+        if not event_name.endswith(f".{operation}"):
             return botocore_stubber(event_name, request)
         sent.append(json.loads(request.body or b"{}"))
         if len(sent) > times:
@@ -74,17 +74,18 @@ def _refusing(
         body = json.dumps({"message": "refused", **answer}).encode()
         return AWSResponse(request.url, status, HTTPHeaders(), _Raw(body))
 
-    events: Any = clients().dynamodb.meta.events
-    # botocore calls every hook, also after one has answered: ours must be alone
-    events.unregister("before-send", botocore_stubber)
-    events.register("before-send", answered)
+    for events in emitters():
+        # botocore calls every hook, also after one has answered: ours must be alone
+        events.unregister("before-send", botocore_stubber)
+        events.register("before-send", answered)
     try:
         # botocore's own retries wait for nothing
         with patch("time.sleep"):
             yield sent
     finally:
-        events.unregister("before-send", answered)
-        events.register("before-send", botocore_stubber)
+        for events in emitters():
+            events.unregister("before-send", answered)
+            events.register("before-send", botocore_stubber)
 
 
 def _error(name: str, **more: object) -> dict[str, Any]:

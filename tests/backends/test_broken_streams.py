@@ -42,7 +42,7 @@ def files() -> Iterator[S3Files]:
             region_name="eu-west-1",
             config=Config(retries={"max_attempts": 0}),
         )
-        yield S3Files(client, {Area.INPUT: "bucket"})
+        yield S3Files(lambda: client, {Area.INPUT: "bucket"})
         client.close()
         server.shutdown()
         thread.join()

@@ -17,6 +17,7 @@ from botocore.stub import Stubber
 
 from remotejob import AccessProblem, RemoteJob, Submission
 from remotejob.backends.aws import S3Files
+from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.connection import installation
 from remotejob.domain.managing import erase_note
 from remotejob.names import QueueKey
@@ -70,7 +71,7 @@ def system(json_body: bytes = JSON) -> Installation:
         "queues": {"default": {QueueKey.TASKS: ["work"], **urls}},
     }
     description = SystemDescription.from_json(json.dumps(described), origin="a test")
-    return installation(description, session=session)
+    return installation(description, account=Account(session))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_a_file_that_may_not_be_deleted_is_named() -> None:
     with Stubber(client) as stub:
         errors = [{"Key": "files/k", "Code": "AccessDenied", "Message": "Access Denied"}]
         stub.add_response("delete_objects", {"Errors": errors})
-        files = S3Files(client, {Area.INPUT: "the-input"})
+        files = S3Files(lambda: client, {Area.INPUT: "the-input"})
         with pytest.raises(AccessProblem, match="s3:DeleteObject on files/k"):
             files.delete(Area.INPUT, ["files/k"])
 

@@ -18,7 +18,7 @@ from remotejob.domain.items import Check, Conflict, Count, Erase, Step, key_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.names import Field
-from remotejob.ports import Address, Mark, Received, Refused, Updated
+from remotejob.ports import Address, Capabilities, Mark, Received, Refused, Updated
 from remotejob.testing import FakeClock
 from remotejob.testing.conformance import FilesConformance, MessagesConformance, StoreConformance
 from remotejob.testing.conformance.samples import NOW, ready, running, silent
@@ -252,9 +252,26 @@ class HidesNothing(MemoryMessages):
         pass
 
 
+class HidesForEver(MemoryMessages):
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, max_hidden=self._longest)
+
+    _longest = timedelta(hours=12)
+
+    def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
+        self._longest = timedelta(days=14)
+        super().hide(address, receipts, span)
+        self._longest = timedelta(hours=12)
+
+
 @pytest.mark.parametrize(
     ("broken", "run"),
     [
+        (
+            HidesForEver,
+            MessagesConformance.test_a_message_is_hidden_so_long_from_its_receive_and_no_longer,
+        ),
         (
             NeverHides,
             MessagesConformance.test_a_received_message_is_hidden_until_its_timeout_ends,

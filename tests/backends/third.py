@@ -56,7 +56,7 @@ _ITEMS: Final = """
 _MESSAGES: Final = """
     CREATE TABLE messages (
         number INTEGER PRIMARY KEY, queue TEXT, channel TEXT, body TEXT, tenant TEXT,
-        sent INTEGER, visible INTEGER, receives INTEGER DEFAULT 0
+        sent INTEGER, visible INTEGER, received INTEGER, receives INTEGER DEFAULT 0
     );
 """
 
@@ -273,8 +273,9 @@ class SqliteMessages:
             for receipt in receipts:
                 self._database.rows(
                     "UPDATE messages SET visible = ? WHERE queue = ? AND channel = ?"
-                    " AND number || '.' || receives = ?",
+                    " AND number || '.' || receives = ? AND received >= ?",
                     *(until, address.queue, address.channel, receipt),
+                    until - span_ms(self.capabilities.max_hidden),
                 )
 
     def depth(self, address: Address) -> Depth:
@@ -296,10 +297,11 @@ class SqliteMessages:
         now = self._clock.now_ms()
         with self._database.transaction():
             rows = self._database.rows(
-                "UPDATE messages SET receives = receives + 1, visible = ? WHERE number IN"
+                "UPDATE messages SET receives = receives + 1, visible = ?, received = ?"
+                " WHERE number IN"
                 " (SELECT number FROM messages WHERE queue = ? AND channel = ? AND visible <= ?"
                 " ORDER BY number LIMIT ?) RETURNING number, receives, body, sent, tenant",
-                *(now + span_ms(hidden), address.queue, address.channel, now, limit),
+                *(now + span_ms(hidden), now, address.queue, address.channel, now, limit),
             )
         return [
             Received(

@@ -21,6 +21,7 @@ DOCUMENTED = {
     "StepFailedForGood", "compose", "progress", "TakenJob", "Processor", "Urgency", "Notice",
     "StoredFile", "JobDraft", "Batch", "BatchCounts", "BatchState", "BatchNotFound",
     "BatchUnfinished", "NoInput", "Receipt", "Replayed", "OnError", "Reason", "Why", "WorkerStatus",
+    "Threads", "Process", "Async", "Credentials", "AsyncRunningJob", "AsyncStream", "ProcessDied",
 }  # fmt: skip
 
 HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")
@@ -72,9 +73,11 @@ def test_importing_the_client_loads_no_heavy_library() -> None:
     assert _loaded_by("import remotejob") & set(HEAVY) == set()
 
 
-def test_connecting_loads_boto3_and_no_heavy_library() -> None:
+def test_connecting_loads_botocore_and_no_heavy_library() -> None:
     loaded = _loaded_by("import remotejob.backends.aws")
-    assert "boto3" in loaded
+    assert "botocore" in loaded
+    # only files, and what is not plain, are asked for with its clients
+    assert "boto3" not in loaded
     assert loaded & set(HEAVY) == set()
 
 

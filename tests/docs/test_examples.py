@@ -102,8 +102,8 @@ def test_what_the_page_by_hand_takes_it_completes(installation: Installation) ->
 
 def test_the_pages_that_show_python_are_found() -> None:
     assert {page.stem for page in PAGES} >= {
-        "batches", "builtin-tasks", "by-hand", "hooks", "jobs-together", "receipts", "reference",
-        "replay", "why",
+        "batches", "builtin-tasks", "by-hand", "executors", "hooks", "jobs-together", "receipts",
+        "reference", "replay", "why",
     }  # fmt: skip
 
 

@@ -72,6 +72,8 @@ def records(draw: st.DrawFn) -> JobRecord:
         result_ref=draw(_JSON),
         outputs_json=draw(_JSON),
         outputs_ref=draw(_JSON),
+        checkpoint_json=draw(_JSON),
+        checkpoint_ref=draw(_JSON),
         owed=draw(st.sampled_from([None, "status"])),
         swept_ms=draw(NEAR),
         expires_s=draw(NEAR),

@@ -44,7 +44,9 @@ TEXTS: Final = {
         attribute_exists(pk) AND j_state = :running AND j_run = :run AND j_lease >= :now
         """,
     "own_run": "attribute_exists(pk) AND j_state = :running AND j_run = :run",
-    "cancelled_run": "attribute_exists(pk) AND j_state = :cancelled AND j_run = :run",
+    "cancelled_run": """
+        attribute_exists(pk) AND j_state IN (:cancelled, :paused, :waiting) AND j_run = :run
+    """,
     "same_mark": "attribute_exists(pk) AND a_kind = :seen_kind AND a_at = :seen_at",
     "owed_by_run": "attribute_exists(pk) AND j_owed = :owed AND j_finished = :finished",
     "unchanged": "attribute_exists(pk) AND j_updated = :seen_updated",

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
+import signal
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
 
-from remotejob import Retry, RunningJob, task
+from remotejob import Async, AsyncRunningJob, Credentials, Process, Retry, RunningJob, task
 from worker_container.tasks import thumbnail
 
-__all__ = ["crash_once", "forbidden", "hold", "thumbnail"]
+__all__ = [
+    "crash_once",
+    "forbidden",
+    "hold",
+    "say",
+    "say_apart",
+    "say_later",
+    "thumbnail",
+    "work_apart",
+]
+
+log = logging.getLogger("tests.said")
 
 
 @task("hold", retry=Retry(max_attempts=2))
@@ -40,3 +55,41 @@ def crash_once(job: RunningJob) -> str:
         crashed.touch()
         os._exit(1)
     return str(os.getpid())
+
+
+@task("say")
+def say(job: RunningJob) -> None:
+    """Log as code does that knows nothing of jobs; then fail, if asked to."""
+    log.info("said in a thread", extra={"odd": {1, 2}})
+    if job.data == "fail":
+        raise ValueError("one\ntwo")
+
+
+@task("say_later", runs_in=Async())
+async def say_later(job: AsyncRunningJob) -> None:
+    """The same, after others had their turn."""
+    await asyncio.sleep(0.01)
+    log.info("said in a coroutine")
+
+
+@task(
+    "work_apart",
+    runs_in=Process(credentials=Credentials.NONE, grace=timedelta(milliseconds=500)),
+)
+def work_apart(job: RunningJob) -> dict[str, int | str]:
+    """Copy the input, without credentials; or take the process down; or stop for nothing."""
+    if job.data == "die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    while job.data == "ignore":
+        time.sleep(1)
+    content = job.download().read_bytes()
+    job.output("copy", content)
+    job.checkpoint("x" * 2000)
+    found = boto3.Session().get_credentials()
+    return {"size": len(content), "pid": os.getpid(), "credentials": str(found)}
+
+
+@task("say_apart", runs_in=Process())
+def say_apart(job: RunningJob) -> None:
+    """The same, in a process of its own."""
+    log.info("said in a process")

@@ -11,6 +11,9 @@ Found = TypeVar("Found")
 NOTED: Final = "REMOTEJOB_TEST_NOTED"
 """Where `tests.end_to_end.noting`, imported by a worker, notes what its hooks were told."""
 
+TRACED: Final = "REMOTEJOB_TEST_TRACED"
+"""The file into which a worker with `tests.end_to_end.traced` for its tasks writes its spans."""
+
 PATIENCE = 60.0
 """Seconds after which something is broken, on the slowest machine."""
 

@@ -83,6 +83,15 @@ def completed(by: Person, *, output: bytes = b"", result: object = None, **optio
     return job.refresh()
 
 
+def begun(by: Person) -> Job:
+    """A job that a run has left half done."""
+    job = ready(by)
+    taken = take(by, job)
+    taken.checkpoint(LONG)
+    taken.release()
+    return job.refresh()
+
+
 def failed(by: Person, **options: object) -> Job:
     job = ready(by, **options)
     take(by, job).fail("no", fatal=True)
@@ -495,6 +504,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "Notice.job": {"": hear_and_see},
     "Job.data(long)": {"": on_job(lambda by: waiting(by, data=LONG), lambda job: job.data)},
     "Job.result(long)": {"": on_output(lambda job: job.result, result=LONG)},
+    "Job.last_checkpoint(long)": {"": on_job(begun, lambda job: job.last_checkpoint)},
     "Output.open": {"": on_output(lambda job: job.outputs["out.txt"].open().read(), output=b"x")},
     "Output.download": {
         "": on_output(lambda job: job.outputs["out.txt"].download("/dev/null.d"), output=b"x")
@@ -625,6 +635,11 @@ SCENES: dict[str, dict[str, Scene]] = {
     "TakenJob.acknowledge": {"": on_taken(TakenJob.acknowledge)},
     "TakenJob.progress": {"": on_taken(show_progress)},
     "TakenJob.log": {"": on_taken(show_log)},
+    "TakenJob.checkpoint": {
+        "small": on_taken(lambda taken: taken.checkpoint({"page": 7})),
+        "large": on_taken(lambda taken: taken.checkpoint(LONG)),
+    },
+    "TakenJob.resumed_from(long)": {"": on_taken(lambda taken: taken.resumed_from, begun)},
     "TakenJob.output": {"": on_taken(lambda taken: taken.output("a.txt", b"content"))},
     "TakenJob.open": {
         "": on_taken(lambda taken: taken.open().read(), lambda by: ready(by, body=b"content"))

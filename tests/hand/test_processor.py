@@ -24,7 +24,7 @@ from remotejob import (
 from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.priority import Lane
-from remotejob.hand.options import Urgency
+from remotejob.domain.urgency import Urgency
 from remotejob.hand.processor import Processor
 from remotejob.hand.taken import TakenJob
 from remotejob.ports import Address, Installation, Received

@@ -14,7 +14,7 @@ import pytest
 
 from remotejob import Queue, RemoteJob, State
 from remotejob.builtin import Fetch
-from remotejob.hand.options import Urgency
+from remotejob.domain.urgency import Urgency
 from remotejob.ports import Installation
 from remotejob.scheduler import tick
 from remotejob.testing import FakeClock

@@ -61,6 +61,24 @@ def test_extended_visibility_outlasts_the_first_timeout(sqs: Any, make_queue: Ma
     assert receive(sqs, url, WaitTimeSeconds=2) == []
 
 
+def test_message_that_cannot_be_hidden_longer_fails_alone_of_its_batch(
+    sqs: Any, make_queue: MakeQueue
+) -> None:
+    url = make_queue()
+    for body in "ab":
+        sqs.send_message(QueueUrl=url, MessageBody=body)
+    handles = [message["ReceiptHandle"] for _ in "ab" for message in receive(sqs, url)]
+    # some of the 12 hours since the receive are over
+    entries = [
+        {"Id": str(seconds), "ReceiptHandle": handle, "VisibilityTimeout": seconds}
+        for handle, seconds in zip(handles, (43_200, 0), strict=True)
+    ]
+    answer = sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+    assert [s["Id"] for s in answer["Successful"]] == ["0"]
+    assert [(f["Id"], f["Code"]) for f in answer["Failed"]] == [("43200", "InvalidParameterValue")]
+    assert len(receive(sqs, url)) == 1
+
+
 def test_delayed_message_comes_no_sooner(sqs: Any, make_queue: MakeQueue) -> None:
     url = make_queue()
     sent = time.monotonic()

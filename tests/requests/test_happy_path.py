@@ -16,7 +16,7 @@ from remotejob import RemoteJob, RunningJob, Submission
 from remotejob.names import Field
 from remotejob.ports import Installation
 from remotejob.testing import Simulation
-from tests.aws import aws_installation, clients
+from tests.aws import aws_installation, emitters
 
 
 @dataclass
@@ -41,13 +41,12 @@ class Sent:
 def sending() -> Iterator[Sent]:
     """Note what is sent within the block."""
     sent = Sent()
-    events = [client.meta.events for client in (clients().dynamodb, clients().sqs, clients().s3)]
-    for event in events:
+    for event in emitters():
         event.register_first("before-send", sent.note)
     try:
         yield sent
     finally:
-        for event in events:
+        for event in emitters():
             event.unregister("before-send", sent.note)
 
 

@@ -158,3 +158,24 @@ def test_a_refusal_names_the_file(tmp_path: Path) -> None:
     file.write_text("")
     with pytest.raises(SettingsError, match=r"mine\.toml: there is no queue"):
         load(file)
+
+
+def test_a_queue_says_how_its_workers_log_and_whether_they_write_metrics() -> None:
+    left_out = parsed(QUEUE).queues["default"]
+    said = parsed(QUEUE + 'log_level = "debug"\nmetrics = false\n').queues["default"]
+
+    assert (left_out.log_level, left_out.metrics) == ("info", True)
+    assert (said.log_level, said.metrics) == ("debug", False)
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ('log_level = "loud"', "log_level = 'loud': use one of debug, info"),
+        ('metrics = "no"', "metrics = 'no': it must be true or false"),
+        ("metrics = 1", "metrics = 1: it must be true or false"),
+    ],
+)
+def test_nonsense_about_logs_and_metrics_is_refused(line: str, remedy: str) -> None:
+    with pytest.raises(SettingsError, match=remedy):
+        parsed(QUEUE + line + "\n")

@@ -15,8 +15,11 @@ from moto import mock_aws
 from moto.backends import get_backend
 from moto.core.models import botocore_stubber
 
+from remotejob.backends.aws.account import Account
+from remotejob.backends.aws.direct import DYNAMODB, SQS
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
+from remotejob.backends.aws.service import Boto3Service, Service
 from remotejob.backends.aws.store import DynamoStore
 from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Address, Area, Channel, Installation
@@ -51,13 +54,19 @@ class _SqsBackstage:
 class EmbeddedAws:
     """Makes worlds, each on a table, queues and buckets of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: str) -> None:
         session = boto3.Session("id", "secret", region_name=_REGION)
+        self._transport = transport
+        self._account = Account(session)
         self._dynamodb = session.client("dynamodb", config=_CONFIG)
         # never faulted: what the trace reads the records with
-        self._observing = session.client("dynamodb", config=_CONFIG)
+        self._observing = boto3.Session("id", "secret").client("dynamodb", config=_CONFIG)
         self._sqs = session.client("sqs", config=_CONFIG)
         self._s3 = session.client("s3", config=_CONFIG)
+        self._emitters = (
+            session.events,
+            *(client.meta.events for client in (self._dynamodb, self._sqs, self._s3)),
+        )
         self._numbers = itertools.count(1)
         self._clock = FakeClock()
 
@@ -79,29 +88,38 @@ class EmbeddedAws:
         table = f"jobs-{number}"
         self._make_table(table)
         faults = HttpFaults(handle=botocore_stubber, fault=fault, at=at)
+        dynamodb, sqs = self._services(clock)
         installation = Installation(
             name="embedded",
-            store=DynamoStore(self._dynamodb, table, clock),
-            messages=SqsMessages(self._sqs, urls, clock),
-            files=S3Files(self._s3, buckets),
+            store=DynamoStore(dynamodb, table, clock),
+            messages=SqsMessages(sqs, urls, clock),
+            files=S3Files(lambda: self._s3, buckets),
             clock=clock,
             entropy=seeded_entropy(),
             queues=QUEUES,
             retention=timedelta(days=1),
         )
-        faults.attach(self._dynamodb, self._sqs, self._s3)
+        faults.attach(*self._emitters)
         return World(
             installation,
             clock=clock,
             faults=faults,
             backstage=_SqsBackstage(urls),
-            observer=DynamoStore(self._observing, table, clock),
+            observer=DynamoStore(Boto3Service(self._observing), table, clock),
         )
 
     def close(self, world: World) -> None:
         """Take the faults out, for the next world."""
         assert isinstance(world.faults, HttpFaults)
-        world.faults.detach(self._dynamodb, self._sqs, self._s3)
+        world.faults.detach(*self._emitters)
+
+    def _services(self, clock: FakeClock) -> tuple[Service, Service]:
+        if self._transport == "boto3":
+            return Boto3Service(self._dynamodb), Boto3Service(self._sqs)
+        return (
+            self._account.service(DYNAMODB, clock=clock),
+            self._account.service(SQS, clock=clock),
+        )
 
     def _make_queues(self, number: int) -> dict[Address, str]:
         return {
@@ -139,10 +157,10 @@ def _keys(partition: Field, sort: Field) -> Any:
 
 
 @contextmanager
-def embedded_aws() -> Iterator[EmbeddedAws]:
+def embedded_aws(transport: str = "direct") -> Iterator[EmbeddedAws]:
     """An AWS in this process, under simulated time, whose clients do not wait between retries."""
     with mock_aws():
-        aws = EmbeddedAws()
+        aws = EmbeddedAws(transport)
         with (
             patch("moto.sqs.models.unix_time_millis", lambda: float(aws.now_ms())),
             patch("moto.sqs.models.unix_time", lambda: aws.now_ms() / 1000),

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from tests.simulation import dependents, life, locked, made_again, trouble
+from tests.simulation import dependents, life, locked, made_again, resumed, trouble
 from tests.simulation.scripting import SCENARIOS, Scenario
 
-__all__ = ["SCENARIOS", "Scenario", "dependents", "life", "locked", "made_again", "trouble"]
+__all__ = [
+    "SCENARIOS",
+    "Scenario",
+    "dependents",
+    "life",
+    "locked",
+    "made_again",
+    "resumed",
+    "trouble",
+]

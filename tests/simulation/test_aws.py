@@ -9,6 +9,7 @@ import pytest
 from remotejob.domain.states import State
 from remotejob.ports import Address, Channel
 from remotejob.testing.crashes import HttpFault
+from tests.aws import TRANSPORTS
 from tests.simulation.embedded import EmbeddedAws, embedded_aws
 from tests.simulation.playing import each_request, play
 from tests.simulation.scenarios import SCENARIOS
@@ -17,7 +18,13 @@ from tests.simulation.world import QUEUE, FaultInjector, World
 COMPLETED = Address(QUEUE, Channel.COMPLETED)
 FAILED = Address(QUEUE, Channel.FAILED)
 
-EXHAUSTIVE = ("plain", "body_and_outputs", "fails_for_good", "fails_once_then_completes")
+EXHAUSTIVE = (
+    "plain",
+    "body_and_outputs",
+    "fails_for_good",
+    "fails_once_then_completes",
+    "resumed_after_it_failed",
+)
 
 EXACT = {
     "plain": State.COMPLETED,
@@ -31,6 +38,9 @@ EXACT = {
     "lease_lost_to_another_worker": State.COMPLETED,
     "upload_events_repeated_and_out_of_order": State.COMPLETED,
     "cancelled_while_it_runs": State.CANCELLED,
+    "resumed_after_its_worker_died": State.COMPLETED,
+    "resumed_after_it_failed": State.COMPLETED,
+    "resumed_by_a_restart": State.COMPLETED,
 }
 """Scenarios, and how they end when nothing goes wrong."""
 
@@ -63,8 +73,9 @@ _STRIDE = 13
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with embedded_aws() as aws:
+def aws(request: pytest.FixtureRequest) -> Iterator[EmbeddedAws]:
+    # one at a time: they share moto's memory and its time
+    with embedded_aws(getattr(request, "param", "direct")) as aws:
         yield aws
 
 
@@ -121,6 +132,7 @@ def test_fault_at_an_http_attempt_parts_no_jobs_that_belong_together(
 
 @pytest.mark.parametrize("name", EXHAUSTIVE)
 @pytest.mark.parametrize("fault", HttpFault)
+@pytest.mark.parametrize("aws", TRANSPORTS, indirect=True)
 def test_fault_at_any_http_attempt_loses_nothing(
     aws: EmbeddedAws, name: str, fault: HttpFault
 ) -> None:

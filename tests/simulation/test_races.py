@@ -82,6 +82,8 @@ RACED = (
     "given_back_by_a_stopping_worker",
     "lease_lost_to_another_worker",
     "messages_delivered_more_than_once",
+    "resumed_after_its_worker_died",
+    "resumed_after_it_failed",
 )
 
 

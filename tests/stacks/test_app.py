@@ -72,6 +72,7 @@ def test_this_is_acknowledged_and_no_more(synthesize: Synthesize) -> None:
         ("IAM5", "test-workers/Queues/default/AgentRole"),
         ("IAM5", "test-workers/Queues/default/Role"),
         ("IAM5", "test-workers/Queues/default/Role"),
+        ("IAM5", "test-workers/Queues/default/Role"),
         ("SQS3", "test-functions/Uploads/Undelivered"),
     ]
 

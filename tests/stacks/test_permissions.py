@@ -26,6 +26,8 @@ WORKER = {
     "s3:ListBucket": "Input",
     "s3:PutObject": "Output/QUEUE/*",
     "s3:AbortMultipartUpload": "Output/QUEUE/*",
+    "ecs:GetTaskProtection": "tasks of the cluster",
+    "ecs:UpdateTaskProtection": "tasks of the cluster",
 }
 UPLOADS = {
     "logs:CreateLogStream": "Log",
@@ -62,7 +64,8 @@ AGENT = {
 }
 
 OBJECTS_ALLOWED = re.compile(r"(Input|Output)(/default|/video)?/\*")
-"""Wildcards in resources: objects, whose keys cannot be known. One more stands in `AGENT`."""
+"""Wildcards in resources: objects, whose keys cannot be known. Others are a worker's own task, and
+one that stands in `AGENT`."""
 
 
 def role_of_function(system: System, handler: str) -> str:
@@ -96,6 +99,8 @@ def short(resource: Any) -> str:
     nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
     if "container-assets" in text:
         return "container-assets"
+    if re.fullmatch(r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Cluster\w+/\*", text):
+        return "tasks of the cluster"
     found = re.findall(nouns, text.removesuffix(tail).replace("ExportsOutput", ""))
     return (found[-1] if found else text) + tail
 
@@ -163,4 +168,5 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                     assert (
                         OBJECTS_ALLOWED.fullmatch(short(resource))
                         or statement["Action"] == "ecr:GetAuthorizationToken"
+                        or short(resource) == "tasks of the cluster"
                     )

@@ -67,10 +67,14 @@ def test_every_queue_has_a_service(system: System) -> None:
 def test_a_worker_is_told_its_queue_and_how_to_serve_it(system: System) -> None:
     for container in containers(system):
         told = environment(container)
-        assert set(told) == {Env.SYSTEM, Env.QUEUE, Env.CONCURRENCY, Env.PROCESSES, Env.TASKS}
+        assert set(told) == {
+            Env.SYSTEM, Env.QUEUE, Env.CONCURRENCY, Env.PROCESSES, Env.TASKS, Env.LOG_LEVEL,
+            Env.METRICS,
+        }  # fmt: skip
         assert told[Env.CONCURRENCY] == "4"
         assert told[Env.PROCESSES] == "0"
         assert told[Env.TASKS] == "worker_container.tasks"
+        assert (told[Env.LOG_LEVEL], told[Env.METRICS]) == ("info", "on")
 
 
 def test_a_worker_is_not_root_and_writes_to_tmp_only(system: System) -> None:
@@ -253,6 +257,16 @@ def test_scaling_reads_a_metric_that_the_cluster_reports(system: System) -> None
     assert cluster.properties["ClusterSettings"] == [
         {"Name": "containerInsights", "Value": "enabled"}
     ]
+
+
+def test_a_queue_says_how_its_workers_log_and_whether_they_write_metrics(
+    synthesize: Synthesize,
+) -> None:
+    more = '[queues.quiet]\ntasks = ["hush"]\nlog_level = "error"\nmetrics = false\n'
+    told = {environment(c)[Env.QUEUE]: environment(c) for c in containers(synthesize(more=more))}
+
+    assert (told["quiet"][Env.LOG_LEVEL], told["quiet"][Env.METRICS]) == ("error", "off")
+    assert (told["default"][Env.LOG_LEVEL], told["default"][Env.METRICS]) == ("info", "on")
 
 
 def test_worker_of_several_processes_counts_the_jobs_of_all(synthesize: Synthesize) -> None:

@@ -14,7 +14,7 @@ from remotejob.domain.times import from_ms
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation
 from remotejob.why import Reason, Why
-from remotejob.worker.presence import GRACE, IDLE
+from remotejob.worker.presence import BUSY, GRACE
 from remotejob.worker.run import Run
 from remotejob.worker.settlements import Settlement
 from tests.why.conftest import Live
@@ -161,12 +161,16 @@ def test_job_that_no_living_worker_can_do_says_so(
     live("w1")
     seen = now(clock)
     told(job.why(), Why.QUEUED)
-    clock.advance(IDLE + GRACE + SECOND)
+    clock.advance(BUSY + GRACE + SECOND)
+    told(job.why(), Why.QUEUED, "1 worker with", "idle and silent since " + seen)
+    live("w1").stop()
+    seen = now(clock)
     reason = told(job.why(), Why.NO_WORKER, "the last one, w1, was seen at " + seen)
     assert reason.details == {"task": "work", "last_seen": seen, "worker": "w1"}
 
     live("w2", "draw")
     told(job.why(), Why.NO_WORKER, "though 1 other of queue 'default' live", seen)
+    clock.advance(SECOND)
     live("w3").stop()
     told(job.why(), Why.NO_WORKER, "the last one, w3,")
     assert remote.unable([job]) == [job]

@@ -15,11 +15,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from remotejob.worker.stopping import SIGNALS
 from remotejob.worker.supervised import Supervised
 from remotejob.worker.supervisor import Supervisor, SupervisorOptions
 
@@ -118,11 +119,17 @@ def _child(folder: Path) -> int:
     interrupted, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, lambda *_: None)
     supervised.begun()
     say("begun")
-    match step.split():
+    return _do(step.split(), say, supervised, fifo, interrupted)
+
+
+def _do(
+    step: list[str], say: Callable[[str], None], supervised: Supervised, fifo: int, interrupted: int
+) -> int:
+    match step:
         case ["crash", code]:
             os._exit(int(code))
         case ["kill", which]:
@@ -142,6 +149,16 @@ def _child(folder: Path) -> int:
             for _ in range(int(times)):
                 say(signal.Signals(_soon(interrupted)).name)
             return int(code)
+        case ["work"]:
+            supervised.protect()
+            say(signal.Signals(_soon(interrupted)).name)
+            supervised.unprotect()
+            say(signal.Signals(_soon(interrupted)).name)
+            return 0
+        case ["die-working"]:
+            supervised.protect()
+            say(signal.Signals(_soon(interrupted)).name)
+            os._exit(1)
     raise AssertionError(f"what is {step!r}?")
 
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from remotejob.ports import Address, Channel, Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
-from remotejob.worker.presence import BUSY, GRACE, IDLE, KEPT, Presence, WorkerStatus
+from remotejob.worker.presence import BUSY, GRACE, KEPT, KEPT_IDLE, Presence, WorkerStatus
 from remotejob.worker.run import Run
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.aws import aws_installation, counted_requests
@@ -49,6 +50,7 @@ def presence(
     worker: str = "w1",
     queue: str = "default",
     abilities: tuple[str, ...] = ("work", "draw"),
+    replaces: str | None = None,
 ) -> Presence:
     return Presence(
         installation,
@@ -57,6 +59,7 @@ def presence(
         abilities=abilities,
         concurrency=4,
         running=running,
+        replaces=replaces,
     )
 
 
@@ -108,11 +111,10 @@ def test_worker_says_what_it_is_doing(
     assert status.running[0].since == job.refresh().started_at
 
 
-@pytest.mark.parametrize(("jobs", "pace"), [(0, IDLE), (1, BUSY)])
-def test_worker_gives_a_sign_each_minute_when_busy_and_each_ten_when_idle(
-    installation: Installation, clock: FakeClock, jobs: int, pace: timedelta
+def test_worker_gives_a_sign_each_minute_while_busy_one_when_idle_and_then_none(
+    installation: Installation, clock: FakeClock
 ) -> None:
-    runs = [a_run(clock) for _ in range(jobs)]
+    runs: list[Run] = []
     life = presence(installation, running=lambda: runs)
     given: list[float] = []
 
@@ -120,12 +122,39 @@ def test_worker_gives_a_sign_each_minute_when_busy_and_each_ten_when_idle(
         given.append(clock.monotonic())
         give()
 
-    for _ in range(1300):
+    def seconds(count: int) -> None:
+        for _ in range(count):
+            life.give_if_due(later)
+            clock.advance(SECOND)
+
+    seconds(5000)
+    assert given == [0], "an idle worker is silent"
+    runs.append(a_run(clock))
+    seconds(150)
+    assert given == [0, 5000, 5060, 5120]
+    runs.clear()
+    seconds(5000)
+    assert given == [0, 5000, 5060, 5120, 5180]
+
+
+def test_worker_that_is_busy_and_idle_in_turns_gives_no_more_than_a_sign_a_minute(
+    installation: Installation, clock: FakeClock
+) -> None:
+    runs: list[Run] = []
+    life = presence(installation, running=lambda: runs)
+    given: list[float] = []
+
+    def later(give: Callable[[], None]) -> None:
+        given.append(clock.monotonic())
+        give()
+
+    one = a_run(clock)
+    for second in range(600):
+        runs[:] = [one] if second % 2 else []
         life.give_if_due(later)
         clock.advance(SECOND)
-
-    assert given[:3] == [0, pace.total_seconds(), 2 * pace.total_seconds()]
-    assert len(given) == 1 + 1299 // pace.total_seconds()
+    assert all(later - earlier >= 60 for earlier, later in pairwise(given))
+    assert len(given) == 10
 
 
 def test_worker_that_has_become_idle_says_so_a_minute_after_it_was_busy(
@@ -145,18 +174,60 @@ def test_worker_that_has_become_idle_says_so_a_minute_after_it_was_busy(
     assert only(remote).running == ()
 
 
-@pytest.mark.parametrize(("jobs", "pace"), [(0, IDLE), (1, BUSY)])
-def test_worker_whose_next_sign_is_overdue_is_not_alive(
-    installation: Installation, remote: RemoteJob, clock: FakeClock, jobs: int, pace: timedelta
+@pytest.mark.parametrize(("jobs", "later"), [(0, None), (1, False)])
+def test_busy_worker_that_falls_silent_is_dead_and_an_idle_one_may_live(
+    installation: Installation,
+    remote: RemoteJob,
+    clock: FakeClock,
+    jobs: int,
+    *,
+    later: bool | None,
 ) -> None:
     runs = [a_run(clock) for _ in range(jobs)]
     presence(installation, running=lambda: runs).give_if_due(at_once)
 
-    clock.advance(pace + GRACE)
-    assert only(remote).alive
+    clock.advance(BUSY + GRACE)
+    assert only(remote).alive is True
     clock.advance(SECOND)
-    assert not only(remote).alive
+    assert only(remote).alive is later
     assert not only(remote).stopped
+
+
+@pytest.mark.parametrize(("jobs", "kept"), [(0, KEPT_IDLE), (1, KEPT)])
+def test_idle_worker_is_remembered_longer_than_one_that_died_busy(
+    installation: Installation, remote: RemoteJob, clock: FakeClock, jobs: int, kept: timedelta
+) -> None:
+    runs = [a_run(clock) for _ in range(jobs)]
+    presence(installation, running=lambda: runs).give_if_due(at_once)
+
+    clock.advance(kept - SECOND)
+    assert len(remote.workers()) == 1
+    clock.advance(SECOND)
+    assert remote.workers() == []
+
+
+def test_worker_in_the_place_of_a_dead_one_says_that_it_is_dead(
+    installation: Installation, remote: RemoteJob, clock: FakeClock
+) -> None:
+    runs = [a_run(clock)]
+    presence(installation, running=lambda: runs, worker="w1").give_if_due(at_once)
+    presence(installation, worker="w10").give_if_due(at_once)
+    started = clock.now_ms()
+    clock.advance(SECOND)
+    presence(installation, worker="w2", replaces="w1").give_if_due(at_once)
+
+    found = {status.name: status for status in remote.workers()}
+    assert (found["w1"].alive, found["w1"].stopped, found["w1"].running) == (False, True, ())
+    assert found["w1"].seen_at == from_ms(started), "its last sign stays its own"
+    assert found["w2"].alive
+    assert found["w10"].alive
+
+
+def test_worker_in_the_place_of_one_that_never_gave_a_sign_says_nothing_of_it(
+    installation: Installation, remote: RemoteJob
+) -> None:
+    presence(installation, worker="w2", replaces="w1").give_if_due(at_once)
+    assert only(remote).name == "w2"
 
 
 def test_worker_that_stops_says_so_and_is_remembered_for_two_days(
@@ -212,7 +283,10 @@ def test_sign_that_is_not_taken_harms_nothing_and_the_next_one_comes_in_its_time
     assert remote.workers() == []
 
     refusing.refuses = False
-    clock.advance(IDLE)
+    clock.advance(BUSY - SECOND)
+    life.give_if_due(at_once)
+    assert remote.workers() == []
+    clock.advance(SECOND)
     life.give_if_due(at_once)
     assert only(remote).alive
 
@@ -220,11 +294,12 @@ def test_sign_that_is_not_taken_harms_nothing_and_the_next_one_comes_in_its_time
 def test_sign_on_its_way_holds_up_nobody_and_no_other_is_given_meanwhile(
     installation: Installation, remote: RemoteJob, clock: FakeClock
 ) -> None:
-    life = presence(installation)
+    runs = [a_run(clock)]
+    life = presence(installation, running=lambda: runs)
     on_their_way: list[Callable[[], None]] = []
     for _ in range(3):
         life.give_if_due(on_their_way.append)
-        clock.advance(IDLE)
+        clock.advance(BUSY)
     assert len(on_their_way) == 1
     assert remote.workers() == []
 
@@ -267,7 +342,7 @@ def test_sign_that_nobody_takes_on_is_tried_again(
     life = presence(installation)
     with pytest.raises(RuntimeError):
         life.give_if_due(refuses)
-    clock.advance(IDLE)
+    clock.advance(SECOND)
     life.give_if_due(at_once)
 
     assert only(remote).alive

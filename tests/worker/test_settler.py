@@ -194,6 +194,23 @@ def test_one_that_lingered_long_enough_is_due(
     assert not settler.any
 
 
+def test_what_would_not_fill_a_batch_waits_for_more_until_it_has_lingered(
+    settler: Settler, installation: Installation, clock: FakeClock, calls: list[str]
+) -> None:
+    received = [*_received(installation, *"abcdefghij"), *_received(installation, "k", "l")]
+    for message in received:
+        settler.add(Delete(message=message))
+    calls.clear()
+
+    settler.flush_due(linger=LEASE)
+    assert calls == ["delete normal 10"]
+    settler.flush_due(linger=LEASE)
+    assert calls == ["delete normal 10"]
+    clock.advance(LEASE)
+    settler.flush_due(linger=LEASE)
+    assert calls == ["delete normal 10", "delete normal 2"]
+
+
 def test_flushing_nothing_asks_for_nothing(settler: Settler, calls: list[str]) -> None:
     settler.flush()
     assert calls == []

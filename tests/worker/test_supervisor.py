@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,9 @@ from pathlib import Path
 import pytest
 
 from remotejob.domain.errors import SettingsError
+from remotejob.domain.urgency import Urgency
 from remotejob.worker.supervised import Supervised
+from remotejob.worker.supervised import told as told_to_child
 from remotejob.worker.supervisor import ChildRestarted, Supervisor, SupervisorOptions
 from tests.end_to_end.waiting import until
 from tests.worker.family import PATIENCE, Family, family, options
@@ -218,8 +221,117 @@ def test_second_stop_is_passed_on(tmp_path: Path) -> None:
         told.await_line("SIGTERM 1")
         assert not status.done()
 
+        # not as a second SIGTERM: two that come at once are one
         assert stopped(supervisor, status) == 0
-        told.await_line("SIGTERM 1", times=2)
+        told.await_line("SIGQUIT 1")
+
+
+@pytest.mark.parametrize(
+    ("urgency", "name"),
+    [(Urgency.SOFT, "SIGUSR1"), (Urgency.NORMAL, "SIGTERM"), (Urgency.HARD, "SIGQUIT")],
+)
+def test_each_urgency_is_a_signal_to_the_children(
+    tmp_path: Path, urgency: Urgency, name: str
+) -> None:
+    with supervised(tmp_path, {1: [SERVE], 2: [SERVE]}) as (told, supervisor, status):
+        for number in (1, 2):
+            told.await_line(f"begun {number}")
+        supervisor.stop(urgency)
+
+        assert status.result(PATIENCE) == 0
+        told.await_line(f"{name} 1")
+        told.await_line(f"{name} 2")
+
+
+def test_soft_stop_kills_nobody_and_can_be_hurried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with supervised(tmp_path, {1: ["serve 2 0"]}, grace=0) as (told, supervisor, status):
+        told.await_line("begun 1")
+        supervisor.stop(Urgency.SOFT)
+        told.await_line("SIGUSR1 1")
+        assert not status.done()
+
+        supervisor.stop(Urgency.SOFT)
+        told.await_line("SIGUSR1 1", times=2)
+        assert status.result(PATIENCE) == 0, "its grace of nothing did not count"
+    assert "killing" not in caplog.text
+
+
+def test_child_that_dies_during_a_soft_stop_is_not_started_again(tmp_path: Path) -> None:
+    plan: Plan = {1: ["serve 1 7"], 2: ["serve 2 0"]}
+    with supervised(tmp_path, plan) as (told, supervisor, status):
+        for number in (1, 2):
+            told.await_line(f"begun {number}")
+        supervisor.stop(Urgency.SOFT)
+        told.await_line("SIGUSR1 1")
+        told.await_line("SIGUSR1 2")
+        until(lambda: supervisor._children[0].process is None, what="the end of the first")
+
+        assert stopped(supervisor, status) == 7
+    assert told.told.count("begun 1") == 1
+
+
+class Guarding:
+    """Notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.on = False
+        self.asked: list[bool] = []
+
+    def protect(self) -> None:
+        self.on = True
+        self.asked.append(True)
+
+    def unprotect(self) -> None:
+        self.on = False
+        self.asked.append(False)
+
+
+def test_supervisor_is_protected_while_any_child_is_busy(tmp_path: Path) -> None:
+    guard = Guarding()
+    with family(tmp_path, {1: ["work"], 2: ["work"], 3: [SERVE]}) as told:
+        supervisor = Supervisor(options(tmp_path), guard=guard)
+        status = running(supervisor)
+        until(lambda: guard.asked == [True, True], what="both ask")
+        for child in supervisor._children[:2]:
+            assert guard.on, "one of them is busy yet"
+            assert child.process is not None
+            child.process.send_signal(signal.SIGUSR1)
+            told.await_line(f"SIGUSR1 {child.number}")
+            until(lambda child=child: not child.busy, what="it asks no more")  # type: ignore[misc]
+        assert not guard.on
+        assert stopped(supervisor, status) == 0
+
+
+def test_busy_child_that_died_keeps_nobody_protected(tmp_path: Path) -> None:
+    guard = Guarding()
+    with family(tmp_path, {1: ["die-working", SERVE]}) as told:
+        supervisor = Supervisor(options(tmp_path), guard=guard)
+        status = running(supervisor)
+        until(lambda: guard.on, what="it asks")
+        (child,) = supervisor._children
+        assert child.process is not None
+        child.process.send_signal(signal.SIGUSR1)
+        told.await_line("begun 1", times=2)
+        assert not guard.on
+        assert stopped(supervisor, status) == 0
+
+
+def test_child_is_told_whose_place_it_takes() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        said = told_to_child(3, theirs.detach(), replaces=77)
+        child = Supervised.from_environment(said)
+        assert child is not None
+        assert (child.number, child.replaces) == (3, 77)
+        assert Supervised.from_environment(said) is None, "what a task starts is nobody's child"
+        child.begun()
+        child.protect()
+        child.protect()
+        child.unprotect()
+        assert ours.recv(10) == b"b+-"
+        child._channel.close()
 
 
 def test_a_child_that_does_not_stop_is_killed_after_the_grace(tmp_path: Path) -> None:
@@ -312,7 +424,7 @@ def test_a_process_without_supervisor_is_nobodys_child() -> None:
     assert Supervised.from_environment({}) is None
 
 
-@pytest.mark.parametrize("said", ["", "1", "1:", "one:2", "1:-1", "1:9999"])
+@pytest.mark.parametrize("said", ["", "1", "1:", "one:2", "1:-1", "1:9999", "1:0:x"])
 def test_a_childs_variable_that_no_supervisor_wrote_is_refused(said: str) -> None:
     with pytest.raises(SettingsError, match="REMOTEJOB_CHILD"):
         Supervised.from_environment({"REMOTEJOB_CHILD": said})

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     NoCredentialsError,
-    NoRegionError,
     PartialCredentialsError,
 )
 
+from remotejob.backends.aws.account import USUAL, Account
+from remotejob.backends.aws.direct import DYNAMODB, SQS
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
-from remotejob.backends.aws.refusals import explain_refusals
 from remotejob.backends.aws.store import DynamoStore
 from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import AccessProblem, SettingsError, SystemNotFound
@@ -25,19 +23,8 @@ from remotejob.names import Env, system_parameter
 from remotejob.ports import Area, Clock, Installation
 from remotejob.system import SystemDescription
 
-_CONFIG: Final = Config(
-    retries={"mode": "standard", "max_attempts": 5},
-    # twice the longest poll a lane can have open, beside a thread a job
-    max_pool_connections=64,
-    connect_timeout=5,
-    read_timeout=40,
-    user_agent_extra="remotejob",
-)
-
-_QUICK: Final = _CONFIG.merge(
-    # a table answers in milliseconds or not at all, and a heartbeat must not wait out its lease
-    Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=3, read_timeout=5)
-)
+if TYPE_CHECKING:
+    import boto3
 
 
 def connect(
@@ -50,16 +37,16 @@ def connect(
 
     Raises: SystemNotFound; AccessProblem, when AWS cannot be asked; SettingsError.
     """
-    session = session or _session()
     described = os.environ.get(Env.SYSTEM)
     if described is not None:
         description = SystemDescription.from_json(described, origin=Env.SYSTEM)
         if description.name == system:
-            return installation(description, session=session, clock=clock)
+            return installation(description, account=Account(session), clock=clock)
+    account = Account(session)
     name = system_parameter(system)
-    text = _read_parameter(session, name, system)
+    text = _read_parameter(account, name, system)
     description = SystemDescription.from_json(text, origin=f"SSM parameter {name}")
-    return installation(description, session=session, clock=clock)
+    return installation(description, account=account, clock=clock)
 
 
 def from_environment(*, clock: Clock | None = None) -> Installation:
@@ -74,28 +61,20 @@ def from_environment(*, clock: Clock | None = None) -> Installation:
             "functions: start this from the deployed task definition, or with `remotejob local`"
         )
     description = SystemDescription.from_json(described, origin=Env.SYSTEM)
-    return installation(description, session=_session(), clock=clock)
+    return installation(description, account=Account(), clock=clock)
 
 
 def installation(
-    description: SystemDescription, *, session: boto3.Session, clock: Clock | None = None
+    description: SystemDescription, *, account: Account, clock: Clock | None = None
 ) -> Installation:
     """The ports of a described system."""
     clock = clock or SystemClock()
     buckets = {Area.INPUT: description.input_bucket, Area.OUTPUT: description.output_bucket}
-    try:
-        dynamodb = session.client("dynamodb", config=_QUICK)
-        sqs = session.client("sqs", config=_CONFIG)
-        s3 = session.client("s3", config=_CONFIG)
-    except NoRegionError:
-        raise _no_region() from None
-    for client in (dynamodb, sqs, s3):
-        explain_refusals(client)
     return Installation(
         name=description.name,
-        store=DynamoStore(dynamodb, description.table, clock),
-        messages=SqsMessages(sqs, description.urls, clock),
-        files=S3Files(s3, buckets),
+        store=DynamoStore(account.service(DYNAMODB, clock=clock), description.table, clock),
+        messages=SqsMessages(account.service(SQS, clock=clock), description.urls, clock),
+        files=S3Files(account.s3, buckets),
         clock=clock,
         entropy=os.urandom,
         queues=description.queues,
@@ -104,17 +83,10 @@ def installation(
     )
 
 
-def _session() -> boto3.Session:
-    # boto3 reads AWS_DEFAULT_REGION alone; the other SDKs, and AWS's own containers, say AWS_REGION
-    return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
-
-
-def _read_parameter(session: boto3.Session, name: str, system: str) -> str:
+def _read_parameter(account: Account, name: str, system: str) -> str:
     try:
-        client: Any = session.client("ssm", config=_CONFIG)
+        client = account.client("ssm", USUAL)
         text: str = client.get_parameter(Name=name)["Parameter"]["Value"]
-    except NoRegionError:
-        raise _no_region() from None
     except (NoCredentialsError, PartialCredentialsError) as problem:
         raise AccessProblem(
             f"no AWS credentials ({problem}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
@@ -124,7 +96,7 @@ def _read_parameter(session: boto3.Session, name: str, system: str) -> str:
         code = refusal.response["Error"]["Code"]
         if code == "ParameterNotFound":
             raise SystemNotFound(
-                f"no system {system!r} in region {session.region_name}: there is no SSM parameter "
+                f"no system {system!r} in region {account.region}: there is no SSM parameter "
                 f"{name}; deploy it with `make deploy`, or check AWS_REGION and the name"
             ) from None
         raise AccessProblem(
@@ -137,7 +109,3 @@ def _read_parameter(session: boto3.Session, name: str, system: str) -> str:
             f"cannot reach AWS ({problem}); check the network, AWS_REGION and AWS_ENDPOINT_URL"
         ) from None
     return text
-
-
-def _no_region() -> AccessProblem:
-    return AccessProblem("no AWS region; set AWS_REGION, or a region in the profile")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from uuid import uuid4
 
-from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -33,7 +33,6 @@ MULTIPART_FROM: Final = 16 * 1024 * 1024
 """Bytes from which a file goes up in parts. Below, one request does it."""
 
 _BUFFER: Final = 1024 * 1024
-_TRANSFER: Final = TransferConfig(multipart_threshold=MULTIPART_FROM, max_concurrency=4)
 _DELETES_IN_A_BATCH: Final = 1000
 _DOWNLOAD_TRIES: Final = 3
 _BROKEN_STREAM: Final = (
@@ -74,9 +73,19 @@ class _Checked(io.RawIOBase):
 class S3Files:
     """An `ObjectStore` in two buckets."""
 
-    def __init__(self, client: S3Client, buckets: Mapping[Area, str]) -> None:
-        self._client = client
+    def __init__(self, connect: Callable[[], S3Client], buckets: Mapping[Area, str]) -> None:
+        """`connect` makes the client, once, when the first file is asked for."""
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._connected: S3Client | None = None
         self._buckets = buckets
+
+    @property
+    def _client(self) -> S3Client:
+        with self._lock:
+            if self._connected is None:
+                self._connected = self._connect()
+            return self._connected
 
     def put(
         self,
@@ -96,7 +105,11 @@ class S3Files:
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)
             return _stored(bucket, key, size, answer)
         stream = io.BytesIO(body) if isinstance(body, bytes) else body
-        self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra, Config=_TRANSFER)
+        # boto3's transfers take a while to import, and small files need none
+        from boto3.s3.transfer import TransferConfig
+
+        transfer = TransferConfig(multipart_threshold=MULTIPART_FROM, max_concurrency=4)
+        self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra, Config=transfer)
         # the transfer does not say what it made; the key is this job's or this run's alone
         head = self._client.head_object(Bucket=bucket, Key=key)
         return _stored(bucket, key, head["ContentLength"], head)

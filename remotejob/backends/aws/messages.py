@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NotRequired, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 from remotejob.backends import limits
+from remotejob.backends.aws.service import Service
 from remotejob.domain.errors import QueueUnavailable
 from remotejob.ports import Address, Capabilities, Clock, Depth, Outgoing, Received
 
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-
 _TRIES: Final = 5
+_TOLD: Final = ("SentTimestamp", "ApproximateReceiveCount", "MessageGroupId")
+_COUNTS: Final = (
+    "ApproximateNumberOfMessages",
+    "ApproximateNumberOfMessagesNotVisible",
+    "ApproximateNumberOfMessagesDelayed",
+)
 _GONE: Final = frozenset(
     {
         "ReceiptHandleIsInvalid",
@@ -29,8 +33,8 @@ _GONE: Final = frozenset(
 class SqsMessages:
     """A `WorkQueue` on SQS standard queues; ten messages a request."""
 
-    def __init__(self, client: SQSClient, urls: Mapping[Address, str], clock: Clock) -> None:
-        self._client = client
+    def __init__(self, service: Service, urls: Mapping[Address, str], clock: Clock) -> None:
+        self._service = service
         self._urls = urls
         self._clock = clock
 
@@ -42,27 +46,22 @@ class SqsMessages:
         url = self._urls[address]
         if len(messages) == 1:
             (message,) = messages
-            self._client.send_message(QueueUrl=url, **_entry(message))
+            self._service.call("SendMessage", {"QueueUrl": url, **_entry(message)})
             return
-        self._in_batches(
-            address,
-            [{**_entry(message)} for message in messages],
-            lambda entries: self._client.send_message_batch(QueueUrl=url, Entries=entries),
-        )
+        self._in_batches(address, "SendMessageBatch", [{**_entry(message)} for message in messages])
 
     def receive(
         self, address: Address, *, limit: int, wait: timedelta, hidden: timedelta
     ) -> list[Received]:
-        answer = self._client.receive_message(
-            QueueUrl=self._urls[address],
-            MaxNumberOfMessages=limit,
-            WaitTimeSeconds=_seconds(wait),
-            VisibilityTimeout=_seconds(hidden),
-            MessageSystemAttributeNames=[
-                "SentTimestamp",
-                "ApproximateReceiveCount",
-                "MessageGroupId",
-            ],
+        answer = self._service.call(
+            "ReceiveMessage",
+            {
+                "QueueUrl": self._urls[address],
+                "MaxNumberOfMessages": limit,
+                "WaitTimeSeconds": _seconds(wait),
+                "VisibilityTimeout": _seconds(hidden),
+                "MessageSystemAttributeNames": _TOLD,
+            },
         )
         messages = answer.get("Messages", [])
         return [
@@ -79,33 +78,21 @@ class SqsMessages:
         ]
 
     def delete(self, address: Address, receipts: Sequence[str]) -> None:
-        url = self._urls[address]
-        self._in_batches(
-            address,
-            [{"ReceiptHandle": receipt} for receipt in receipts],
-            lambda entries: self._client.delete_message_batch(QueueUrl=url, Entries=entries),
-        )
+        entries: list[dict[str, Any]] = [{"ReceiptHandle": receipt} for receipt in receipts]
+        self._in_batches(address, "DeleteMessageBatch", entries)
 
     def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
-        url = self._urls[address]
         timeout = _seconds(span)
         self._in_batches(
             address,
+            "ChangeMessageVisibilityBatch",
             [{"ReceiptHandle": receipt, "VisibilityTimeout": timeout} for receipt in receipts],
-            lambda entries: self._client.change_message_visibility_batch(
-                QueueUrl=url, Entries=entries
-            ),
         )
 
     def depth(self, address: Address) -> Depth:
         """Source: Amazon SQS, GetQueueAttributes: the counts are approximate."""
-        answer = self._client.get_queue_attributes(
-            QueueUrl=self._urls[address],
-            AttributeNames=[
-                "ApproximateNumberOfMessages",
-                "ApproximateNumberOfMessagesNotVisible",
-                "ApproximateNumberOfMessagesDelayed",
-            ],
+        answer = self._service.call(
+            "GetQueueAttributes", {"QueueUrl": self._urls[address], "AttributeNames": _COUNTS}
         )
         found = answer["Attributes"]
         return Depth(
@@ -117,8 +104,8 @@ class SqsMessages:
     def _in_batches(
         self,
         address: Address,
+        operation: str,
         entries: list[dict[str, Any]],
-        request: Callable[[list[Any]], Any],
     ) -> None:
         """One request for ten entries; those that fail are tried again by themselves.
 
@@ -134,7 +121,10 @@ class SqsMessages:
             for attempt in range(_TRIES):
                 if attempt:
                     self._back_off(attempt)
-                answer = request([{"Id": key, **entry} for key, entry in numbered.items()])
+                batch = [{"Id": key, **entry} for key, entry in numbered.items()]
+                answer = self._service.call(
+                    operation, {"QueueUrl": self._urls[address], "Entries": batch}
+                )
                 codes = {
                     failure["Id"]: failure["Code"]
                     for failure in answer.get("Failed", [])

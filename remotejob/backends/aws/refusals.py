@@ -1,11 +1,12 @@
 """What AWS does not allow, said as an `AccessProblem` that names the call and the remedy.
 
-Three clients make every request of a system. Each is told here to look at what came back before
-anybody else does, so that no command, whatever it was doing, ends in a bare `ClientError`.
+Whatever makes the requests of a system looks at what came back before anybody else does, so that
+no command, whatever it was doing, ends in a bare `ClientError`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from remotejob.domain.errors import AccessProblem
@@ -72,8 +73,13 @@ def access_problem(call: str, code: str, message: str, *, on: str = "") -> Acces
     )
 
 
+def what_of(request: Mapping[str, Any]) -> str:
+    """What a request is about, such as its table."""
+    return "/".join(str(request[name]) for name in _WHERE if isinstance(request.get(name), str))
+
+
 def _remember(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-    context["remotejob"] = "/".join(str(params[name]) for name in _WHERE if name in params)
+    context["remotejob"] = what_of(params)
 
 
 def _look(parsed: Any, model: Any, context: dict[str, Any], **_: object) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final
+from uuid import uuid4
 
+from botocore.exceptions import ClientError
+
+from remotejob.backends.aws.service import Service
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import StoreUnavailable
@@ -28,12 +32,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Clock, Mark, Refused, Updated
 
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
-    from mypy_boto3_dynamodb.type_defs import PutItemInputTypeDef
-
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 WRITES_IN_A_BATCH: Final = 25
 READS_IN_A_BATCH: Final = 100
@@ -46,25 +45,33 @@ _PASSING: Final = frozenset(
 """Reasons for which a transaction may be tried again as it is."""
 
 
+class _ConditionFailed(Exception):
+    """The condition of a write did not hold."""
+
+    def __init__(self, item: Mapping[str, Any] | None) -> None:
+        self.item = item
+        """What refused it; None where there is nothing."""
+
+
 class DynamoStore:
     """A `JobStore` in one DynamoDB table. One request a call, but for batches and listings."""
 
-    def __init__(self, client: DynamoDBClient, table: str, clock: Clock) -> None:
-        self._client = client
+    def __init__(self, service: Service, table: str, clock: Clock) -> None:
+        self._service = service
         self._table = table
         self._clock = clock
 
     def put_new(self, record: JobRecord) -> Updated | Refused:
-        request: PutItemInputTypeDef = {
+        request: dict[str, Any] = {
             "TableName": self._table,
             "Item": _encode(record.to_item()),
             "ConditionExpression": f"attribute_not_exists({Field.PK})",
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         }
         try:
-            self._once_free(record.id, lambda: self._client.put_item(**request))
-        except self._client.exceptions.ConditionalCheckFailedException as refusal:
-            return Refused(_refusing(refusal.response))
+            self._write(record.id, "PutItem", request)
+        except _ConditionFailed as refusal:
+            return Refused(_record_in(refusal.item))
         return Updated(record)
 
     def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
@@ -78,9 +85,8 @@ class DynamoStore:
         for attempt in range(_TRIES):
             if attempt:
                 self._back_off(attempt)
-            answer = self._client.batch_write_item(
-                RequestItems={self._table: [{"PutRequest": {"Item": item}} for item in items]}
-            )
+            requests = [{"PutRequest": {"Item": item}} for item in items]
+            answer = self._service.call("BatchWriteItem", {"RequestItems": {self._table: requests}})
             refused = answer.get("UnprocessedItems", {}).get(self._table, [])
             items = [dict(request["PutRequest"]["Item"]) for request in refused]
             if not items:
@@ -92,7 +98,9 @@ class DynamoStore:
         return None if item is None else record_of(item)
 
     def item(self, key: Key) -> Item | None:
-        answer = self._client.get_item(TableName=self._table, Key=_key(key), ConsistentRead=True)
+        answer = self._service.call(
+            "GetItem", {"TableName": self._table, "Key": _key(key), "ConsistentRead": True}
+        )
         return _decode(answer["Item"]) if "Item" in answer else None
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
@@ -105,12 +113,11 @@ class DynamoStore:
             while keys:
                 if fruitless:
                     self._back_off(fruitless)
-                answer = self._client.batch_get_item(
-                    RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
-                )
+                asked = {self._table: {"Keys": keys, "ConsistentRead": True}}
+                answer = self._service.call("BatchGetItem", {"RequestItems": asked})
                 items = answer["Responses"].get(self._table, [])
                 found += [record for item in items if (record := record_of(_decode(item)))]
-                unread = answer["UnprocessedKeys"]
+                unread = answer.get("UnprocessedKeys")
                 keys = [dict(key) for key in unread[self._table]["Keys"]] if unread else []
                 fruitless = 0 if items else fruitless + 1
                 if fruitless == _TRIES:
@@ -118,24 +125,28 @@ class DynamoStore:
         return found
 
     def update(self, change: Change) -> Updated | Refused:
-        request = self._update(change)
+        request = {**self._update(change), "ReturnValues": "ALL_NEW"}
         try:
-            answer = self._once_free(
-                change.job_id,
-                lambda: self._client.update_item(**request, ReturnValues="ALL_NEW"),
-            )
-        except self._client.exceptions.ConditionalCheckFailedException as refusal:
-            return Refused(_refusing(refusal.response))
+            answer = self._write(change.job_id, "UpdateItem", request)
+        except _ConditionFailed as refusal:
+            return Refused(_record_in(refusal.item))
         return Updated(JobRecord.from_item(_decode(answer["Attributes"])))
 
-    def _once_free(self, name: str, write: Callable[[], T]) -> T:
-        """Write an item when no transaction is at it."""
+    def _write(self, name: str, operation: str, request: Mapping[str, Any]) -> Any:
+        """Write an item, once no transaction is at it.
+
+        Raises: _ConditionFailed; StoreUnavailable, when there always was one.
+        """
         for attempt in range(_TRIES):
             if attempt:
                 self._back_off(attempt)
             try:
-                return write()
-            except self._client.exceptions.TransactionConflictException:
+                return self._service.call(operation, request)
+            except ClientError as refusal:
+                if _code(refusal) == "ConditionalCheckFailedException":
+                    raise _ConditionFailed(_answered(refusal).get("Item")) from None
+                if _code(refusal) != "TransactionConflictException":
+                    raise
                 log.debug("item in a transaction at this moment", extra={"item": name})
         raise StoreUnavailable(f"{name} was in transactions each of {_TRIES} times; try again")
 
@@ -146,10 +157,14 @@ class DynamoStore:
         for attempt in range(_TRIES):
             if attempt:
                 self._back_off(attempt)
+            # a try whose answer was lost is recognized when it is sent again
+            asked = {"TransactItems": request, "ClientRequestToken": str(uuid4())}
             try:
-                self._client.transact_write_items(TransactItems=request)
-            except self._client.exceptions.TransactionCanceledException as refusal:
-                reasons = refusal.response["CancellationReasons"]
+                self._service.call("TransactWriteItems", asked)
+            except ClientError as refusal:
+                if _code(refusal) != "TransactionCanceledException":
+                    raise
+                reasons = _answered(refusal)["CancellationReasons"]
                 for number, reason in enumerate(reasons):
                     if reason["Code"] == "ConditionalCheckFailed":
                         item = reason.get("Item")
@@ -164,16 +179,10 @@ class DynamoStore:
     def _alone(self, request: dict[str, Any]) -> Conflict | None:
         """One step needs no transaction, which costs twice as much."""
         ((kind, arguments),) = request.items()
-        writes: dict[str, Callable[..., Any]] = {
-            "Put": self._client.put_item,
-            "Update": self._client.update_item,
-            "Delete": self._client.delete_item,
-        }
         try:
-            self._once_free(kind, lambda: writes[kind](**arguments))
-        except self._client.exceptions.ConditionalCheckFailedException as refusal:
-            answer: Any = refusal.response
-            return Conflict(0, _decode(answer["Item"]) if "Item" in answer else None)
+            self._write(kind, f"{kind}Item", arguments)
+        except _ConditionFailed as refusal:
+            return Conflict(0, None if refusal.item is None else _decode(refusal.item))
         return None
 
     def _request(self, step: Step) -> dict[str, Any]:
@@ -222,52 +231,57 @@ class DynamoStore:
     def items(
         self, partition: str, prefix: str, *, at_a_time: int | None = None
     ) -> Iterator[tuple[str, Item]]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression=f"{Field.PK} = :pk AND begins_with({Field.SK}, :prefix)",
-            ExpressionAttributeValues={":pk": _typed(partition), ":prefix": _typed(prefix)},
-            ConsistentRead=True,
-            PaginationConfig={} if at_a_time is None else {"PageSize": at_a_time},
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield item[Field.SK]["S"], _decode(item)
+        request: dict[str, Any] = {
+            "KeyConditionExpression": f"{Field.PK} = :pk AND begins_with({Field.SK}, :prefix)",
+            "ExpressionAttributeValues": {":pk": _typed(partition), ":prefix": _typed(prefix)},
+            "ConsistentRead": True,
+        }
+        if at_a_time is not None:
+            request["Limit"] = at_a_time
+        for item in self._query(request):
+            yield item[Field.SK]["S"], _decode(item)
+
+    def _query(self, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The items found, page by page."""
+        page: dict[str, Any] = {}
+        while True:
+            page = self._service.call("Query", {"TableName": self._table, **request, **page})
+            yield from page["Items"]
+            if not page.get("LastEvaluatedKey"):
+                return
+            page = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def attention(self, kind: str, shard: int, *, until_ms: int) -> Iterator[Mark]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            IndexName=ATTENTION_INDEX,
-            KeyConditionExpression=(
+        request = {
+            "IndexName": ATTENTION_INDEX,
+            "KeyConditionExpression": (
                 f"{Field.ATTENTION} = :kind AND {Field.ATTENTION_AT} <= :until"
             ),
-            ExpressionAttributeValues={
+            "ExpressionAttributeValues": {
                 ":kind": {"S": f"{kind}#{shard}"},
                 ":until": _typed(until_ms),
             },
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield Mark(item[Field.SK]["S"], int(item[Field.ATTENTION_AT]["N"]))
+        }
+        for item in self._query(request):
+            yield Mark(item[Field.SK]["S"], int(item[Field.ATTENTION_AT]["N"]))
 
     def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
         condition, values = f"{Field.PK} = :pk", {":pk": _typed(partition)}
         if after is not None:
             condition += f" AND {Field.SK} > :after"
             values[":after"] = _typed(after)
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=values,
-            ScanIndexForward=after is not None,
-        )
-        for page in pages:
-            for item in page["Items"]:
-                if (record := record_of(_decode(item))) is not None:
-                    yield record
+        request = {
+            "KeyConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ScanIndexForward": after is not None,
+        }
+        for item in self._query(request):
+            if (record := record_of(_decode(item))) is not None:
+                yield record
 
     def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:
         # in a partition of their own: listings of a day read records alone
-        request: PutItemInputTypeDef = {
+        request: dict[str, Any] = {
             "TableName": self._table,
             "Item": {
                 Field.PK: {"S": job_id},
@@ -276,7 +290,7 @@ class DynamoStore:
                 Field.EXPIRES: _typed(expires_s),
             },
         }
-        self._once_free(name, lambda: self._client.put_item(**request))
+        self._write(name, "PutItem", request)
 
     def notes(self, job_id: str, prefix: str) -> Iterator[tuple[str, str]]:
         for name, item in self.items(job_id, prefix):
@@ -333,6 +347,15 @@ def _decode(item: Mapping[str, Any]) -> dict[str, Value]:
     return decoded
 
 
-def _refusing(response: Any) -> JobRecord | None:
-    item = response.get("Item")
+def _record_in(item: Mapping[str, Any] | None) -> JobRecord | None:
     return None if item is None else record_of(_decode(item))
+
+
+def _code(refusal: ClientError) -> str:
+    return refusal.response["Error"]["Code"]
+
+
+def _answered(refusal: ClientError) -> Mapping[str, Any]:
+    """What an error says besides its code, which the stubs of botocore do not know."""
+    answer: Any = refusal.response
+    return answer  # type: ignore[no-any-return]

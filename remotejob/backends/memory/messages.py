@@ -26,6 +26,7 @@ class _Message:
     visible_ms: int
     group: str | None
     receives: int = 0
+    received_ms: int = 0
     receipt: str = ""
 
 
@@ -71,8 +72,10 @@ class MemoryMessages:
 
     def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
         with self._changed:
+            until_ms = self._clock.now_ms() + span_ms(span)
             for message in self._held(address, receipts):
-                message.visible_ms = self._clock.now_ms() + span_ms(span)
+                if until_ms - message.received_ms <= span_ms(self.capabilities.max_hidden):
+                    message.visible_ms = until_ms
             self._changed.notify_all()
 
     def depth(self, address: Address) -> Depth:
@@ -112,6 +115,7 @@ class MemoryMessages:
                 self._put(dead_letters, message.body, now, now, message.group)
                 continue
             message.receives += 1
+            message.received_ms = now
             message.visible_ms = now + span_ms(hidden)
             message.receipt = f"{message.number}.{message.receives}"
             taken.append(

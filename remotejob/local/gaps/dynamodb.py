@@ -36,7 +36,8 @@ from moto.dynamodb.responses import DynamoHandler
 
 from remotejob.local.gaps import dynamodb_indexes as indexes
 
-_LOCK = threading.RLock()
+#: Held while a request is carried out.
+LOCK = threading.RLock()
 _TOKEN_LIFE_S = 600
 _Key = tuple[DynamoType, DynamoType | None]
 _Error = tuple[str | None, str | None, dict[str, Any] | None]
@@ -56,7 +57,7 @@ def _serialise_requests() -> None:
 
     def call_action(self: DynamoHandler) -> Any:
         # Held until the answer is serialised: it may refer to items that others change.
-        with _LOCK:
+        with LOCK:
             return stock(self)
 
     DynamoHandler.call_action = call_action  # type: ignore[method-assign]
@@ -67,7 +68,7 @@ def _restore_failed_updates() -> None:
 
     def update_item(self: DynamoDBBackend, table_name: str, key: Any, **rest: Any) -> Item:
         table = self.get_table(table_name)
-        with _LOCK:
+        with LOCK:
             place = _place(table, key)
             before = copy.deepcopy(_read(table, place))
             try:

@@ -2,11 +2,12 @@
 
 What moto does: it rescans the whole queue at each receive, delete and count (0.4 s for a receive at
 1,000 messages), races receive against delete, wakes a long poll within a second, and deletes with
-any receipt handle the message ever had.
+any receipt handle the message ever had. One message that cannot be hidden longer fails its batch.
 
 What AWS does: see SQS Developer Guide, "Amazon SQS visibility timeout" and API Reference,
 "DeleteMessage": an old handle may succeed without deleting a message that was received again. Here
-it never deletes. "ChangeMessageVisibility" is counted 12 hours from the receive.
+it never deletes. "ChangeMessageVisibility" is counted 12 hours from the receive, and in a batch one
+that is refused leaves the others as they were asked for.
 
 FIFO queues keep moto's own code, behind the same lock.
 """
@@ -285,6 +286,24 @@ def _count(index: int) -> Callable[[Queue], int]:
     return counted
 
 
+def change_visibility_one_by_one(
+    self: SQSBackend, queue_name: str, entries: list[dict[str, Any]]
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Answer for each entry of a batch by itself."""
+    done: list[str] = []
+    refused: list[dict[str, Any]] = []
+    for entry in entries:
+        try:
+            seconds = int(entry["VisibilityTimeout"])
+            self.change_message_visibility(queue_name, entry["ReceiptHandle"], seconds)
+        except (ReceiptHandleIsInvalid, InvalidParameterValue) as problem:
+            code = type(problem).__name__
+            refused.append({"Id": entry["Id"], "SenderFault": True, "Code": code})
+        else:
+            done.append(entry["Id"])
+    return done, refused
+
+
 def _replace_backend() -> None:
     stock_receive = SQSBackend.receive_message
     stock_change = SQSBackend.change_message_visibility
@@ -333,6 +352,7 @@ def _replace_backend() -> None:
     replacements: dict[str, Any] = {
         "receive_message": receive_message,
         "change_message_visibility": change_message_visibility,
+        "change_message_visibility_batch": change_visibility_one_by_one,
         "purge_queue": purge_queue,
     }
     for name, replacement in replacements.items():

@@ -253,6 +253,29 @@ class MessagesConformance:
         pass_time(_SECOND + _ROUNDING)
         assert _bodies(_receive(messages)) == ["a"]
 
+    def test_a_message_is_hidden_so_long_from_its_receive_and_no_longer(
+        self, messages: WorkQueue, pass_time: PassTime
+    ) -> None:
+        longest = messages.capabilities.max_hidden
+        _send(messages, "a")
+        pass_time(_LEASE)
+        (received,) = _receive(messages, hidden=_LEASE)
+        messages.hide(_LANE, [received.receipt], longest / 2)
+        pass_time(longest / 2 - _SECOND)
+        messages.hide(_LANE, [received.receipt], longest / 2 + _SECOND)
+
+        messages.hide(_LANE, [received.receipt], longest / 2 + 2 * _SECOND)
+
+        pass_time(longest / 2)
+        assert _receive(messages) == []
+        pass_time(_SECOND + _ROUNDING)
+        again = _receive(messages, hidden=_LEASE)
+        assert _bodies(again) == ["a"]
+        # counted anew from each receive
+        messages.hide(_LANE, [again[0].receipt], longest)
+        pass_time(longest - _SECOND)
+        assert _receive(messages) == []
+
     def test_hide_for_no_time_makes_messages_visible_at_once(self, messages: WorkQueue) -> None:
         _send(messages, *(f"{number:02d}" for number in range(12)))
         received = _drained(messages)

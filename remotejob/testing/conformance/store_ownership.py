@@ -117,6 +117,45 @@ class OwnershipConformance:
         after = replace(_RUNNING, lease_ms=_LATER + LEASE, updated_ms=_LATER, **_REPORTED)
         made_from(store, _RUNNING, _heartbeat(), after)
 
+    def test_heartbeat_puts_one_thing_in_the_place_of_another(self, store: JobStore) -> None:
+        before = replace(_RUNNING, checkpoint_ref=f"{OTHER_RUN}/1")
+        report: Item = {Field.CHECKPOINT: '{"page":7}'}
+        change = changes.heartbeat(
+            before,
+            now_ms=_LATER,
+            lease_ms=LEASE,
+            report=report,
+            mark_ms=None,
+            remove=(Field.CHECKPOINT_REF,),
+        )
+        after = replace(
+            before,
+            lease_ms=_LATER + LEASE,
+            updated_ms=_LATER,
+            checkpoint_ref=None,
+            checkpoint_json='{"page":7}',
+        )
+        made_from(store, before, change, after)
+
+    def test_completed_job_keeps_no_checkpoint(self, store: JobStore) -> None:
+        before = replace(_RUNNING, checkpoint_json="7")
+        change = changes.complete(
+            before,
+            now_ms=_LATER,
+            retention_ms=RETENTION,
+            report=_REPORT,
+            remove=(Field.CHECKPOINT, Field.CHECKPOINT_REF),
+        )
+        made_from(store, before, change, _ENDED["complete"])
+
+    @pytest.mark.parametrize("name", ["fail for good", "fail and wait", "release"])
+    def test_every_other_end_of_a_run_keeps_its_checkpoint(
+        self, store: JobStore, name: str
+    ) -> None:
+        kept: dict[str, Any] = {"checkpoint_json": "7", "checkpoint_ref": f"{RUN}/0"}
+        after = replace(_ENDED[name], **kept)
+        made_from(store, replace(_RUNNING, **kept), _OUTCOMES[name], after)
+
     def test_first_heartbeat_marks_the_record(self, store: JobStore) -> None:
         after = replace(_RUNNING, lease_ms=_LATER + LEASE, updated_ms=_LATER, **_REPORTED, **_MARK)
         made_from(store, _RUNNING, _heartbeat(mark_ms=NOW + LEASE), after)
@@ -172,8 +211,11 @@ class OwnershipConformance:
         assert again == Refused(_ENDED[name])
         assert _ENDED[name].run_id == RUN
 
-    def test_let_go_clears_the_lease_of_the_cancelled_run(self, store: JobStore) -> None:
-        before = samples.in_state(State.CANCELLED, lease_ms=NOW + LEASE)
+    @pytest.mark.parametrize("since", [State.CANCELLED, State.WAITING, State.PAUSED])
+    def test_let_go_clears_the_lease_of_the_cancelled_run(
+        self, store: JobStore, since: State
+    ) -> None:
+        before = samples.in_state(since, lease_ms=NOW + LEASE, run_id=RUN)
         change = changes.let_go_of_cancelled(before, run_id=RUN)
         made_from(store, before, change, replace(before, lease_ms=None))
 
@@ -182,10 +224,10 @@ class OwnershipConformance:
         [
             samples.in_state(State.CANCELLED, lease_ms=NOW + LEASE, run_id=OTHER_RUN),
             samples.running(),
-            samples.waiting(run_id=RUN, lease_ms=NOW + LEASE),
+            samples.waiting(run_id=OTHER_RUN, lease_ms=NOW + LEASE),
             samples.in_state(State.COMPLETED),
         ],
-        ids=["another run", "running", "restarted", "completed"],
+        ids=["another run", "running", "another run's restart", "completed"],
     )
     def test_let_go_is_refused_by(self, store: JobStore, before: JobRecord) -> None:
         refused_by(store, before, changes.let_go_of_cancelled(_RUNNING, run_id=RUN))

@@ -43,6 +43,8 @@ FULL = replace(
     result_ref="r",
     outputs_json="[]",
     outputs_ref="o",
+    checkpoint_json="7",
+    checkpoint_ref="aaaaaaaaaaaaaaaa/1",
     swept_ms=samples.NOW,
     expires_s=samples.NOW // 1000,
 )

@@ -1,0 +1,190 @@
+"""The account, region and credentials of a process, and how its services are asked.
+
+A service is asked directly, unless something is configured that only boto3's clients know how to
+follow: a proxy, an endpoint of a profile, FIPS. Then one of those is made and asked, which costs
+more and answers the same.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.config import Config
+from botocore.exceptions import UnknownRegionError
+from botocore.httpsession import get_cert_path
+from botocore.session import Session
+from botocore.utils import ensure_boolean, get_environ_proxies
+
+from remotejob.backends.aws.connections import Connections, Patience
+from remotejob.backends.aws.direct import DYNAMODB, SQS, Api, DirectService
+from remotejob.backends.aws.refusals import explain_refusals
+from remotejob.backends.aws.service import Boto3Service, Service
+from remotejob.domain.errors import AccessProblem, SettingsError
+from remotejob.names import Env
+from remotejob.ports import Clock
+
+if TYPE_CHECKING:
+    import boto3
+    from mypy_boto3_s3 import S3Client
+
+_USER_AGENT: Final = "remotejob"
+_POOL: Final = 64
+"""Connections a client keeps: twice the longest poll a lane can have open, beside a thread a job"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How often a request is tried, and how long it is waited for."""
+
+    attempts: int
+    patience: Patience
+
+    def config(self) -> Config:
+        """The same for one of boto3's clients."""
+        return Config(
+            retries={"mode": "standard", "max_attempts": self.attempts},
+            max_pool_connections=_POOL,
+            connect_timeout=self.patience.connect,
+            read_timeout=self.patience.read,
+            user_agent_extra=_USER_AGENT,
+        )
+
+
+USUAL: Final = Limits(attempts=5, patience=Patience(connect=5, read=40))
+"""An answer may take the longest poll, and as long again."""
+
+QUICK: Final = Limits(attempts=4, patience=Patience(connect=3, read=5))
+"""A table answers in milliseconds or not at all, and a heartbeat must not wait out its lease."""
+
+_SUFFIXES: Final[Mapping[str, str]] = {
+    "aws": "amazonaws.com",
+    "aws-us-gov": "amazonaws.com",
+    "aws-cn": "amazonaws.com.cn",
+}
+"""Source: AWS General Reference, "DynamoDB endpoints and quotas", and those of SQS."""
+
+_LIMITS: Final[Mapping[str, Limits]] = {DYNAMODB.service: QUICK, SQS.service: USUAL}
+
+
+class Account:
+    """An AWS account, as this process reaches it. Safe across threads."""
+
+    def __init__(self, session: boto3.Session | None = None) -> None:
+        """Default a session of the process's own environment.
+
+        Raises: AccessProblem, when there is no region.
+        """
+        self._boto3 = session
+        self._lock = threading.Lock()
+        if session is None:
+            self._session = Session()
+            # botocore reads AWS_DEFAULT_REGION alone; the other SDKs, and AWS's own containers,
+            # say AWS_REGION
+            region = os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
+        else:
+            # boto3 does not say how it is configured; the session within does
+            self._session = session._session
+            region = session.region_name
+        if not region:
+            raise AccessProblem("no AWS region; set AWS_REGION, or a region in the profile")
+        self.region: Final[str] = region
+        # now, though the client is made later: the environment is this moment's
+        self._s3_url = _endpoint_of_environment("s3")
+
+    def service(self, api: Api, *, clock: Clock) -> Service:
+        """DynamoDB or SQS. Raises: SettingsError."""
+        limits = _LIMITS[api.service]
+        url = self._plain_endpoint(api.service)
+        if url is None:
+            return Boto3Service(self.client(api.service, limits))
+        variable = self._session.get_config_variable
+        ca_bundle = variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+        return DirectService(
+            api,
+            connections=Connections(
+                url,
+                patience=limits.patience,
+                ca_bundle=str(ca_bundle or get_cert_path(verify=True)),
+            ),
+            url=url,
+            region=self.region,
+            credentials=self._session.get_credentials(),
+            events=self._session.get_component("event_emitter"),
+            user_agent=f"{self._session.user_agent()} {_USER_AGENT}",
+            attempts=limits.attempts,
+            clock=clock,
+        )
+
+    def s3(self) -> S3Client:
+        """A client for S3, whose transfers are boto3's."""
+        return self.client("s3", USUAL)  # type: ignore[no-any-return]
+
+    def client(self, service: str, limits: Limits) -> Any:
+        """One of boto3's clients. Each costs some 50 ms to make."""
+        with self._lock:
+            if self._boto3 is None:
+                # a fifth of a second of a worker's start, and most workers begin with none
+                import boto3
+
+                self._boto3 = boto3.Session(botocore_session=self._session, region_name=self.region)
+            client: Any = self._boto3.client(  # type: ignore[call-overload]
+                service,
+                config=limits.config(),
+                endpoint_url=self._s3_url if service == "s3" else None,
+            )
+        explain_refusals(client)
+        return client
+
+    def _plain_endpoint(self, service: str) -> str | None:
+        """Where a service is, if that and the way there follow from the environment alone.
+
+        Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
+        """
+        if _transport() == "boto3" or self._specially_configured():
+            return None
+        url = _endpoint_of_environment(service)
+        if url is None:
+            suffix = self._suffix()
+            if suffix is None:
+                return None
+            url = f"https://{service}.{self.region}.{suffix}"
+        return None if get_environ_proxies(url) else url.rstrip("/") + "/"
+
+    def _suffix(self) -> str | None:
+        """What the host names of the region end in; None in partitions of their own rules."""
+        try:
+            return _SUFFIXES.get(self._session.get_partition_for_region(self.region))
+        except UnknownRegionError:
+            return None
+
+    def _specially_configured(self) -> bool:
+        variable = self._session.get_config_variable
+        profile = self._session.get_scoped_config()
+        return bool(
+            variable("use_fips_endpoint")
+            or variable("use_dualstack_endpoint")
+            or ensure_boolean(os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", ""))
+            or profile.keys() & {"endpoint_url", "services", "ignore_configured_endpoint_urls"}
+        )
+
+
+def _endpoint_of_environment(service: str) -> str | None:
+    if ensure_boolean(os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "")):
+        return None
+    return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
+        "AWS_ENDPOINT_URL"
+    )
+
+
+def _transport() -> str:
+    said = os.environ.get(Env.TRANSPORT, "direct")
+    if said not in ("direct", "boto3"):
+        raise SettingsError(
+            f"{Env.TRANSPORT}={said!r}: use direct, or boto3 to have its own clients ask DynamoDB "
+            "and SQS"
+        )
+    return said

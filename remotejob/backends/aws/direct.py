@@ -1,0 +1,231 @@
+"""A JSON service of AWS, asked without boto3's client.
+
+boto3 builds, checks, resolves, signs, sends, parses and observes every request anew, which costs
+four fifths of the processor time of a job. What DynamoDB and SQS need of all that is here: a JSON
+body, botocore's signature, botocore's own judgement of what may be tried again, and its errors.
+What a request says, and what is made of an answer, is not decided here.
+
+Source: Smithy, "AWS JSON 1.0 protocol"; AWS General Reference, "Error retries and exponential
+backoff"; what it measured is in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from typing import Any, Final, Protocol
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.exceptions import (
+    ClientError,
+    ConnectionClosedError,
+    HTTPClientError,
+    NoCredentialsError,
+)
+from botocore.exceptions import ConnectionError as NoConnection
+from botocore.retries.quota import RetryQuota
+from botocore.retries.standard import (
+    RetryContext,
+    ThrottledRetryableChecker,
+    TransientRetryableChecker,
+)
+
+from remotejob.backends.aws.connections import Connections
+from remotejob.backends.aws.refusals import DENIED, UNKNOWN, access_problem, what_of
+from remotejob.ports import Clock
+
+_RETRYABLE: Final = (TransientRetryableChecker(), ThrottledRetryableChecker())
+_QUOTA_OF_A_RETRY: Final = 5
+"""As botocore's standard mode has it, of 500: in an outage few requests are sent twice."""
+_LONGEST_BACKOFF: Final = 20.0
+_SIGNER_KEPT: Final = 1.0
+"""Seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Api:
+    """What tells one JSON service from another."""
+
+    service: str
+    """As it is signed for, and as botocore's events name it."""
+    target: str
+    """What stands before the operation in X-Amz-Target."""
+    headers: Mapping[str, str]
+
+
+DYNAMODB: Final = Api(
+    service="dynamodb",
+    target="DynamoDB_20120810",
+    headers={"Content-Type": "application/x-amz-json-1.0"},
+)
+SQS: Final = Api(
+    service="sqs",
+    target="AmazonSQS",
+    # errors then have the codes that they had before SQS spoke JSON, as boto3's have
+    headers={"Content-Type": "application/x-amz-json-1.0", "x-amzn-query-mode": "true"},
+)
+
+
+class Events(Protocol):
+    """botocore's emitter of events: faults are injected there, and an AWS embedded."""
+
+    def emit_until_response(self, event_name: str, **kwargs: Any) -> Any: ...
+
+
+class Credentials(Protocol):
+    """botocore's credentials, which renew themselves."""
+
+    def get_frozen_credentials(self) -> Any: ...
+
+
+class DirectService:
+    """A service, asked by requests that are made, signed and sent here. Safe across threads.
+
+    Each attempt first emits botocore's `before-send` event, as boto3's clients do: whoever answers
+    there stands in for AWS.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        *,
+        connections: Connections,
+        url: str,
+        region: str,
+        credentials: Credentials | None,
+        events: Events,
+        user_agent: str,
+        attempts: int,
+        clock: Clock,
+    ) -> None:
+        """`attempts` counts the first one."""
+        self._api = api
+        self._connections = connections
+        self.url: Final = url
+        self._region = region
+        self._credentials = credentials
+        self._events = events
+        self._headers = {**api.headers, "User-Agent": user_agent}
+        self._attempts = attempts
+        self._clock = clock
+        self._quota = RetryQuota()
+        self._signing: tuple[float, SigV4Auth | None] = (0.0, None)
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> Any:
+        body = json.dumps(request, separators=(",", ":")).encode()
+        for attempt in count(1):
+            answer: Any = None
+            error: Exception
+            try:
+                answer = self._attempt(operation, body)
+                if answer.status_code == 200:
+                    self._check_whole(answer)
+                    self._quota.release(1)
+                    return json.loads(answer.content)
+                parsed = _parsed(answer, retries=attempt - 1, last=attempt == self._attempts)
+                error = ClientError(parsed, operation)
+            except (HTTPClientError, NoConnection) as problem:
+                error, parsed = problem, None
+            context = RetryContext(
+                attempt_number=attempt,
+                http_response=answer,
+                parsed_response=parsed,
+                caught_exception=error if parsed is None else None,
+            )
+            if not self._worth_another(context):
+                self._raise(error, parsed, operation, request)
+            self._back_off(attempt)
+        raise AssertionError
+
+    def _attempt(self, operation: str, body: bytes) -> Any:
+        headers = {**self._headers, "X-Amz-Target": f"{self._api.target}.{operation}"}
+        request = AWSRequest("POST", self.url, headers=headers, data=body)
+        # anew for each attempt: a signature is good for minutes
+        self._signer().add_auth(request)
+        _, response = self._events.emit_until_response(
+            f"before-send.{self._api.service}.{operation}",
+            request=AWSPreparedRequest("POST", self.url, request.headers, body, False),  # noqa: FBT003 (botocore's)
+        )
+        if response is not None:
+            return response
+        return self._connections.post(request.headers, body)
+
+    def _signer(self) -> SigV4Auth:
+        """botocore's, for a moment: whether credentials are to be renewed is dear to find out."""
+        if self._credentials is None:
+            raise NoCredentialsError
+        now = self._clock.monotonic()
+        until, signer = self._signing
+        if signer is None or now >= until:
+            frozen = self._credentials.get_frozen_credentials()
+            signer = SigV4Auth(frozen, self._api.service, self._region)
+            # botocore renews them many minutes before they end
+            self._signing = (now + _SIGNER_KEPT, signer)
+        return signer
+
+    def _check_whole(self, answer: Any) -> None:
+        """Raises: ConnectionClosedError, where what came is not what was sent, if that was told.
+
+        Source: Amazon DynamoDB, "DynamoDB low-level API", x-amz-crc32.
+        """
+        told = answer.headers.get("x-amz-crc32")
+        if told is not None and int(told) != zlib.crc32(answer.content):
+            raise ConnectionClosedError(endpoint_url=self.url, error="the checksum is another")
+
+    def _worth_another(self, context: RetryContext) -> bool:
+        return (
+            context.attempt_number < self._attempts
+            and any(checker.is_retryable(context) for checker in _RETRYABLE)
+            and self._quota.acquire(_QUOTA_OF_A_RETRY)
+        )
+
+    def _back_off(self, attempt: int) -> None:
+        # jittered, for whatever fails us fails others in step with us
+        seconds = min(_LONGEST_BACKOFF, random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
+        self._clock.sleep(timedelta(seconds=seconds))
+
+    def _raise(
+        self, error: Exception, parsed: Any, operation: str, request: Mapping[str, Any]
+    ) -> None:
+        said = parsed["Error"] if parsed else {}
+        if said.get("Code") in DENIED | UNKNOWN:
+            call = f"{self._api.service}:{operation}"
+            raise access_problem(call, said["Code"], said["Message"], on=what_of(request))
+        raise error
+
+
+def _parsed(answer: Any, *, retries: int, last: bool) -> Any:
+    """An answer that is an error, as boto3's clients have it.
+
+    Source: Smithy, "AWS JSON 1.0 protocol", operation error serialization; and for the header of
+    SQS, "AWS Query compatible".
+    """
+    try:
+        said = json.loads(answer.content)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict):
+        # from something on the way that does not speak JSON, or an answer that came to harm
+        said = {}
+    code = str(answer.headers.get("x-amzn-errortype") or said.get("__type") or answer.status_code)
+    code = code.split(":")[0].rpartition("#")[2]
+    older = answer.headers.get("x-amzn-query-error")
+    if older:
+        code = older.split(";")[0]
+    message = said.pop("message", None) or said.pop("Message", None) or ""
+    return {
+        **said,
+        "Error": {"Code": code, "Message": message},
+        "ResponseMetadata": {
+            "HTTPStatusCode": answer.status_code,
+            "RequestId": answer.headers.get("x-amzn-RequestId", ""),
+            "RetryAttempts": retries,
+            **({"MaxAttemptsReached": True} if last else {}),
+        },
+    }

@@ -1,0 +1,39 @@
+"""How a service of AWS is asked, whatever carries the request there and back.
+
+There are two ways, with the same answers and the same errors: `Boto3Service`, the reference, which
+leaves all to boto3's client; and `direct.DirectService`, which signs and sends by itself and costs
+a fifth. Tests run both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from botocore import xform_name
+
+from remotejob.backends.aws.refusals import Client, explain_refusals
+
+
+class Service(Protocol):
+    """One service of AWS."""
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> Any:
+        """The answer to a request, both as the service's API reference has them.
+
+        Raises: botocore's ClientError, with what else the answer says beside its `Error`;
+        AccessProblem, where the credentials do not do; botocore's BotoCoreError, when there was no
+        answer however often it was tried.
+        """
+        ...
+
+
+class Boto3Service:
+    """A service, asked by boto3's own client."""
+
+    def __init__(self, client: Client) -> None:
+        explain_refusals(client)
+        self._client: Final = client
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> Any:
+        return getattr(self._client, xform_name(operation))(**request)

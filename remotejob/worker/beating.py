@@ -1,0 +1,74 @@
+"""One heartbeat of one run: its lease, what it reports, and whether it must stop."""
+
+from __future__ import annotations
+
+import logging
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from remotejob.domain import changes
+from remotejob.domain.conditions import Item
+from remotejob.domain.errors import JobCancelled, LeaseLost
+from remotejob.domain.record import JobRecord
+from remotejob.domain.schedule import GRACE
+from remotejob.domain.states import State
+from remotejob.domain.times import span_ms
+from remotejob.domain.usage import Call
+from remotejob.names import Field
+from remotejob.ports import Updated
+
+if TYPE_CHECKING:
+    from remotejob.worker.run import Run
+
+log = logging.getLogger(__name__)
+
+_NOTHING: Final[Item] = MappingProxyType({})
+
+
+def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> bool:
+    """Extend the lease of a run and write what it reports, `also` in the place of `remove`.
+
+    Whether the run goes on: if not, it has been told to stop. What the store raises passes, and
+    leaves unknown whether anything was written.
+    """
+    installation = run.installation
+    # one at a time: of two that overtake each other, the record keeps the older lease, and the
+    # run would go on by the newer
+    with run.one_beat:
+        clock, lease = installation.clock, run.task.lease or installation.lease
+        began, now_ms = clock.monotonic(), clock.now_ms()
+        record = run.record
+        first = record.attention is None
+        report = run.report()
+        outcome = installation.store.update(
+            changes.heartbeat(
+                record,
+                now_ms=now_ms,
+                lease_ms=span_ms(lease),
+                report={**report.values, **also},
+                mark_ms=now_ms + span_ms(lease + GRACE) if first else None,
+                remove=remove,
+            )
+        )
+        run.usage.count({Call.UPDATE_ITEM: 1})
+        if isinstance(outcome, Updated):
+            if first:
+                run.usage.marked()
+                # a short run has no line but at its end; one that dies has this
+                log.info("run goes on", extra=run.context.fields)
+            run.extended(outcome.record, began, lease, reported=report.version)
+            return True
+    met = outcome.record
+    if met is not None and met.run_id == run.run_id and _cancelled_under_it(met):
+        run.stop(JobCancelled(f"job {run.job_id} was cancelled"))
+    else:
+        run.stop(LeaseLost(f"job {run.job_id} belongs to another run"))
+    return False
+
+
+def _cancelled_under_it(met: JobRecord) -> bool:
+    """Whether the job was cancelled while a run had it, and perhaps restarted since: then the
+    lease is still there, for its holder to clear."""
+    if met.state is State.CANCELLED:
+        return True
+    return met.state in (State.WAITING, State.PAUSED) and met.lease_ms is not None

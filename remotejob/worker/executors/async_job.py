@@ -1,0 +1,191 @@
+"""A job, as an `async def` task sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, ParamSpec, Self, TypeVar
+
+from remotejob.domain.record import InputFile, Level
+from remotejob.domain.repeat import Repeat
+from remotejob.worker.running import RunningJob
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_CHUNK: Final = 1024 * 1024
+
+
+class AsyncStream:
+    """The input, read without holding up the loop; close it, or use it in `async with`."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    async def read(self, size: int = -1) -> bytes:
+        """That many bytes, fewer only at the end; all that is left without a size."""
+        return await _aside(self._stream.read, size)
+
+    async def close(self) -> None:
+        await _aside(self._stream.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """By chunks of 1 MiB at most."""
+        while chunk := await self.read(_CHUNK):
+            yield chunk
+
+
+class AsyncRunningJob:
+    """What an `async def` task is given: a `RunningJob` whose long calls are awaited.
+
+    Once the run must stop, its handler is cancelled: the `await` it is at raises
+    `asyncio.CancelledError`. A call that was awaited may go on for a while beside, to no effect.
+    """
+
+    def __init__(self, job: RunningJob) -> None:
+        self._job = job
+
+    @property
+    def id(self) -> str:
+        return self._job.id
+
+    @property
+    def task(self) -> str:
+        return self._job.task
+
+    @property
+    def queue(self) -> str:
+        return self._job.queue
+
+    @property
+    def priority(self) -> int:
+        return self._job.priority
+
+    @property
+    def resource(self) -> str | None:
+        """What it has to itself while it runs."""
+        return self._job.resource
+
+    @property
+    def tenant(self) -> str | None:
+        """For whom it is."""
+        return self._job.tenant
+
+    @property
+    def repeat(self) -> Repeat | None:
+        """How it is repeated; `times` is what is left."""
+        return self._job.repeat
+
+    @property
+    def origin_id(self) -> str | None:
+        """The job that it repeats, reruns or replays."""
+        return self._job.origin_id
+
+    @property
+    def attempt(self) -> int:
+        """Number of this run, from 1."""
+        return self._job.attempt
+
+    @property
+    def created_at(self) -> datetime:
+        return self._job.created_at
+
+    @property
+    def run_id(self) -> str:
+        """Fencing token of this run: unlike the attempt it never repeats."""
+        return self._job.run_id
+
+    @property
+    def input(self) -> InputFile | None:
+        """The file to work on, if the job has one."""
+        return self._job.input
+
+    @property
+    def filename(self) -> str | None:
+        """Name of the input file, without folders."""
+        return self._job.filename
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run must stop: cancelled, lease lost, out of time, or worker stopping."""
+        return self._job.cancelled
+
+    @property
+    def lease_until(self) -> datetime:
+        """How long the job is surely ours, as the record says."""
+        return self._job.lease_until
+
+    def check(self) -> None:
+        """Raises: RunInterrupted, when the run must stop. For long loops without other calls."""
+        self._job.check()
+
+    def progress(self, done: float, total: float = 1) -> None:
+        """As `RunningJob.progress`."""
+        self._job.progress(done, total)
+
+    def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
+        """As `RunningJob.log`."""
+        self._job.log(message, level=level, data=data)
+
+    def time_left(self) -> timedelta | None:
+        """What is left of the task's `timeout`; None if it has none."""
+        return self._job.time_left()
+
+    def folder(self) -> Path:
+        """A folder for this run's files; it goes when the run ends."""
+        return self._job.folder()
+
+    async def data(self) -> Any:
+        """What was given at submit, decoded anew at each call; None if nothing was.
+
+        Raises: FileNotFoundError, when it was too long for the record and is kept no longer.
+        """
+        return await _aside(lambda: self._job.data)
+
+    async def open(self) -> AsyncStream:
+        """A stream of the input. Raises: as `RunningJob.open`."""
+        return AsyncStream(await _aside(self._job.open))
+
+    async def download(self, path: Path | str | None = None) -> Path:
+        """Copy the input to the disk. Raises: as `RunningJob.download`."""
+        return await _aside(self._job.download, path)
+
+    async def output(
+        self,
+        name: str,
+        body: bytes | Path | str | BinaryIO,
+        *,
+        content_type: str | None = None,
+    ) -> None:
+        """Keep a file. Raises: as `RunningJob.output`."""
+        await _aside(self._job.output, name, body, content_type=content_type)
+
+    async def checkpoint(self, state: Any) -> None:
+        """Keep how far the work is. Raises: as `RunningJob.checkpoint`."""
+        await _aside(self._job.checkpoint, state)
+
+    async def resumed_from(self) -> Any:
+        """The last checkpoint of the runs before this one. Raises: as `RunningJob.resumed_from`."""
+        return await _aside(lambda: self._job.resumed_from)
+
+    def __repr__(self) -> str:
+        return f"<AsyncRunningJob {self.id} {self.task} attempt {self.attempt}>"
+
+
+async def _aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    import asyncio
+
+    return await asyncio.to_thread(function, *args, **kwargs)

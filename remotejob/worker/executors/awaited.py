@@ -1,0 +1,210 @@
+"""Runs `async def` tasks: on the worker's event loop, or to their end in the thread that calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from datetime import timedelta
+from typing import Any, Final
+
+from remotejob.domain.errors import RunInterrupted, WorkerStopping
+from remotejob.worker.executors.async_job import AsyncRunningJob
+from remotejob.worker.run import Run
+from remotejob.worker.running import RunningJob
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[AsyncRunningJob], Coroutine[Any, Any, Any]]
+
+_BLOCKED: Final = 5.0
+"""Seconds without a turn of the loop, after which its log says who holds it."""
+
+
+def run_to_end(function: Handler, job: RunningJob) -> Any:
+    """Run it on a loop of its own, in this thread unless a loop runs in it already."""
+    seen = AsyncRunningJob(job)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(function(seen))
+    # as in a notebook, whose cells run on a loop
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(function(seen))).result()
+
+
+class Loop:
+    """An `Executor` with one event loop in a thread of its own, begun with the first job."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._asked: float | None = None
+        """When it was asked to show that it turns, on this machine's clock; None once it has."""
+        self._said = False
+
+    def run(self, run: Run) -> Any:
+        """Run a job on the loop, and wait here until it has ended.
+
+        Raises: what its handler raised; RunInterrupted, where it was cancelled for that.
+        """
+        with self._lock:
+            loop = self._unclosed(run)
+        handler = _Handler(run, AsyncRunningJob(RunningJob(run)), loop)
+        with run.runs_as(handler):
+            self._begin(handler, run)
+            while True:
+                try:
+                    return handler.ended.result(_BLOCKED)
+                except TimeoutError:
+                    # the handler's own, or none yet
+                    if handler.ended.done():
+                        raise
+                    self._look_at(loop)
+
+    def close(self, *, within: timedelta) -> None:
+        """Cancel what runs, and end the loop once that has ended, or the time is over."""
+        with self._lock:
+            closed, self._closed = self._closed, True
+            loop, thread = self._loop, self._thread
+        if closed or loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(_cancel_all, loop, within.total_seconds())
+        thread.join(within.total_seconds() + 1)
+        if thread.is_alive():
+            log.error("the event loop does not end: a handler blocks it")
+
+    def _begin(self, handler: _Handler, run: Run) -> None:
+        # with the caller's context: what a log line says of its job
+        context = contextvars.copy_context()
+        with self._lock:
+            # under the lock: what is begun before the loop is closed is cancelled then
+            loop = self._unclosed(run)
+            loop.call_soon_threadsafe(handler.start, context, context=context)
+
+    def _unclosed(self, run: Run) -> asyncio.AbstractEventLoop:
+        if self._closed:
+            run.stop(WorkerStopping("the worker is stopping"))
+            raise WorkerStopping("the worker is stopping")
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=_turn, args=(self._loop,), name="event-loop", daemon=True
+            )
+            self._thread.start()
+        return self._loop
+
+    def _look_at(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Say once who blocks the loop, if it has not turned since the last look."""
+        now = time.monotonic()
+        with self._lock:
+            asked, thread = self._asked, self._thread
+            if asked is None:
+                self._asked = now
+        if asked is None:
+            try:
+                loop.call_soon_threadsafe(self._turned)
+            except RuntimeError:
+                raise WorkerStopping("the event loop has ended, and the worker with it") from None
+        elif now - asked >= _BLOCKED / 2 and thread is not None and thread.ident is not None:
+            with self._lock:
+                said, self._said = self._said, True
+            if not said:
+                frame = sys._current_frames().get(thread.ident)
+                log.warning(
+                    "the event loop is blocked since %.1f s: await what takes long, or run the "
+                    "task in threads; it is at\n%s",
+                    now - asked,
+                    "" if frame is None else "".join(traceback.format_stack(frame)[-3:]),
+                )
+
+    def _turned(self) -> None:
+        """In the loop's thread."""
+        with self._lock:
+            self._asked, self._said = None, False
+
+
+class _Handler:
+    """One call of an async task, as the run's: told to stop, it is cancelled."""
+
+    def __init__(self, run: Run, job: AsyncRunningJob, loop: asyncio.AbstractEventLoop) -> None:
+        self._run = run
+        self._job = job
+        self._loop = loop
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+        self.ended: Final[Future[Any]] = Future()
+
+    def start(self, context: contextvars.Context) -> None:
+        """In the loop's thread."""
+        # held here, for the loop holds it weakly
+        self._task = self._loop.create_task(self._call(), context=context)
+        if self._cancelled:
+            self._task.cancel()
+
+    def stopping(self, reason: RunInterrupted) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._cancel)
+        except RuntimeError:
+            # a loop that is closed has cancelled all it had
+            log.debug("cancelled after the loop's end: %s", reason)
+
+    def kill(self, *, grace: timedelta) -> bool:  # noqa: ARG002 (the protocol's)
+        """Nothing more than it was told: its thread is the others' as well."""
+        return True
+
+    async def _call(self) -> None:
+        function: Handler = self._run.task.function
+        try:
+            result = await function(self._job)
+        except asyncio.CancelledError as error:
+            stopped = self._run.stopped
+            self.ended.set_exception(error if stopped is None else stopped)
+        except BaseException as error:  # noqa: BLE001 (asyncio ends the loop for SystemExit)
+            self.ended.set_exception(error)
+        else:
+            self.ended.set_result(result)
+
+    def _cancel(self) -> None:
+        # once: what it does to clean up is not to be cancelled in turn
+        if not self._cancelled:
+            self._cancelled = True
+            if self._task is not None:
+                self._task.cancel()
+
+
+def _turn(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    with closing(loop):
+        while True:
+            try:
+                loop.run_forever()
+            except BaseException:
+                # what a handler started by itself has raised SystemExit: no reason to end others
+                log.exception("the event loop was left by an error; it goes on")
+            else:
+                return
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+
+    async def end() -> None:
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        await loop.shutdown_asyncgens()
+        loop.stop()
+
+    # kept by the loop until it has stopped
+    loop.end = loop.create_task(end())  # type: ignore[attr-defined]

@@ -1,0 +1,165 @@
+"""One child process, from its start to its end, as the worker has it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import Final
+
+from remotejob.domain.errors import ProcessDied
+from remotejob.worker.executors.carried import raised_there
+from remotejob.worker.executors.channel import Channel, Closed, Garbled
+from remotejob.worker.executors.environment import environment_for
+from remotejob.worker.executors.options import Process
+from remotejob.worker.executors.program import ChildProgram
+
+log = logging.getLogger(__name__)
+
+_COMMAND: Final = (sys.executable, "-m", "remotejob.worker.executors.child")
+_LONGEST_KILL: Final = 5.0
+"""Seconds; a process that the kernel does not end by then hangs in it."""
+
+_LONGEST_END = 5.0
+"""Seconds that a process which runs nothing may take to end."""
+
+
+class ChildProcess:
+    """A process with a channel to it, and all that it starts: one group, which ends with it."""
+
+    def __init__(self, options: Process, program: ChildProgram) -> None:
+        self.options: Final = options
+        self.jobs = 0
+        """How many it has run."""
+        ours, theirs = socket.socketpair()
+        lifeline, self._lifeline = os.pipe()
+        with theirs:
+            try:
+                # a group of its own: what the task starts is killed with it, Ctrl-C is the worker's
+                self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
+                    (*_COMMAND, str(theirs.fileno()), str(lifeline)),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(theirs.fileno(), lifeline),
+                    env=environment_for(options.credentials, os.environ),
+                    start_new_session=True,
+                )
+            except BaseException:
+                ours.close()
+                os.close(self._lifeline)
+                raise
+            finally:
+                os.close(lifeline)
+        self.channel: Final = Channel(ours)
+        self.pid: Final = self._process.pid
+        self._lock = threading.Lock()
+        self._reaped = False
+        self._ended = threading.Event()
+        self._ready = False
+        threading.Thread(target=self._wait, name=f"child-{self.pid}", daemon=True).start()
+        with contextlib.suppress(Closed):
+            self.channel.send(
+                "hello",
+                memory_mib=options.memory_mib,
+                modules=program.modules,
+                path=[entry for entry in sys.path if isinstance(entry, str)],
+                logging=program.logging,
+            )
+
+    @property
+    def alive(self) -> bool:
+        return not self._ended.is_set()
+
+    def make_ready(self) -> None:
+        """Wait until it has imported the tasks.
+
+        Raises: what its imports raised; ProcessDied.
+        """
+        if self._ready:
+            return
+        try:
+            frame = self.channel.receive()
+        except (Closed, Garbled):
+            raise self.died() from None
+        if frame.kind != "ready":
+            self.kill()
+            raise raised_there(frame.head["error"], remark="before the run: its process began")
+        self._ready = True
+
+    def signal_kill(self) -> None:
+        """Kill the group, without waiting for its end."""
+        with self._lock:
+            if not self._reaped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self.pid, signal.SIGKILL)
+
+    def kill(self) -> bool:
+        """Kill the group; whether it has ended."""
+        self.signal_kill()
+        ended = self._ended.wait(_LONGEST_KILL)
+        if not ended:
+            log.error("process %d does not end though it was killed", self.pid)
+        return ended
+
+    def retire(self) -> None:
+        """Let it end by itself, for it runs nothing; by force, where something holds it up."""
+        self.channel.close()
+        if self.alive:
+            threading.Thread(target=self._end, name=f"end-{self.pid}", daemon=True).start()
+
+    def ended_within(self, seconds: float) -> bool:
+        return self._ended.wait(max(0, seconds))
+
+    def died(self) -> ProcessDied:
+        """How it ended; where it has lost its voice and not its life, it is killed first."""
+        # what closes the channel ends in a moment, by itself
+        if not self._ended.wait(1):
+            self.kill()
+        return ProcessDied(_how(self._process.returncode, self.options.memory_mib))
+
+    def _end(self) -> None:
+        # a thread that a task left may keep a Python from its end for ever
+        if not self._ended.wait(_LONGEST_END):
+            self.signal_kill()
+
+    def _wait(self) -> None:
+        if hasattr(os, "waitid"):
+            # not reaped yet, so that its number is nobody else's when the rest is killed
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self.signal_kill()
+        else:
+            self._process.wait()
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        with self._lock:
+            # under the lock: once it is reaped, its number may be another's
+            self._process.wait()
+            self._reaped = True
+        self._ended.set()
+        # also where something that it started holds the other end
+        self.channel.end_of_peer()
+        os.close(self._lifeline)
+
+
+def _how(status: int | None, memory_mib: int | None) -> str:
+    if status is None:
+        how = "does not end though it was killed"
+    elif status >= 0:
+        how = f"ended with exit status {status}"
+    else:
+        how = f"ended with signal {-status} ({_name(-status)})"
+        if -status == signal.SIGKILL:
+            how += ", which the kernel sends when memory runs out"
+    limit = "" if memory_mib is None else f"; its limit is memory_mib={memory_mib}"
+    return f"the process of the task {how}{limit}"
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "a real-time signal"

@@ -1,0 +1,106 @@
+"""Runs each job where its task says. What is not used is not imported."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from remotejob.domain.errors import SettingsError
+from remotejob.tasks import Task
+from remotejob.worker.executors.options import Process, Threads
+from remotejob.worker.executors.program import ChildProgram
+from remotejob.worker.run import Run
+from remotejob.worker.running import RunningJob
+
+if TYPE_CHECKING:
+    from remotejob.worker.executors.processes import Processes
+
+
+class Executor(Protocol):
+    """Runs jobs, each for the thread that calls."""
+
+    def run(self, run: Run) -> Any:
+        """Run the job's task to its end; what it returned.
+
+        Raises: what the task raised, or why it has no end of its own.
+        """
+        ...
+
+    def close(self, *, within: timedelta) -> None:
+        """End all that runs, and what was kept for the next job."""
+        ...
+
+
+class Executors:
+    """An `Executor` for the tasks of a worker, whatever they ask for. Safe across threads."""
+
+    def __init__(self, tasks: Iterable[Task], *, program: ChildProgram | None = None) -> None:
+        """Raises: SettingsError, when a child process could not find its task."""
+        self._lock = threading.Lock()
+        self._in_processes = [task for task in tasks if isinstance(task.runs_in, Process)]
+        self._program = _program(self._in_processes, program or ChildProgram())
+        self._processes: Processes | None = None
+        self._loop: Executor | None = None
+        self._closed = False
+
+    def start(self, names: Iterable[str]) -> None:
+        """Have a child process ready for each kind that these tasks ask for."""
+        wanted = set(names)
+        for options in {task.runs_in for task in self._in_processes if task.name in wanted}:
+            assert isinstance(options, Process)
+            self._children().warm(options)
+
+    def run(self, run: Run) -> Any:
+        task = run.task
+        if isinstance(task.runs_in, Threads):
+            return task.function(RunningJob(run))
+        executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
+        return executor.run(run)
+
+    def close(self, *, within: timedelta) -> None:
+        with self._lock:
+            self._closed = True
+            executors: list[Executor | None] = [self._processes, self._loop]
+        for executor in executors:
+            if executor is not None:
+                executor.close(within=within)
+
+    def _children(self) -> Processes:
+        from remotejob.worker.executors.processes import Processes
+
+        with self._lock:
+            if self._processes is None:
+                self._processes = Processes(self._program)
+            if self._closed:
+                self._processes.close(within=timedelta(0))
+            return self._processes
+
+    def _event_loop(self) -> Executor:
+        from remotejob.worker.executors.awaited import Loop
+
+        with self._lock:
+            if self._loop is None:
+                self._loop = Loop()
+            if self._closed:
+                self._loop.close(within=timedelta(0))
+            return self._loop
+
+
+def _program(tasks: list[Task], program: ChildProgram) -> ChildProgram:
+    """What the children import, which is what registers these tasks.
+
+    Raises: SettingsError.
+    """
+    if program.modules or not tasks:
+        return program
+    modules = sorted({str(task.function.__module__) for task in tasks})
+    if "__main__" in modules:
+        names = ", ".join(task.name for task in tasks if task.function.__module__ == "__main__")
+        raise SettingsError(
+            f"task {names} is to run in a process of its own, which cannot import it from "
+            f"{sys.argv[0] or 'here'}: put it into a module"
+        )
+    return ChildProgram(modules=tuple(modules), logging=program.logging)

@@ -1,0 +1,68 @@
+"""What a child process is told of the worker's surroundings, and what is kept from it."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from remotejob.names import Env
+from remotejob.worker.executors.options import Credentials
+
+log = logging.getLogger(__name__)
+
+_KEPT: Final = frozenset(
+    {
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_CA_BUNDLE",
+        "AWS_MAX_ATTEMPTS",
+        "AWS_RETRY_MODE",
+        "AWS_USE_DUALSTACK_ENDPOINT",
+        "AWS_USE_FIPS_ENDPOINT",
+    }
+)
+"""Of what AWS's libraries read, what says where and how, and not as whom."""
+
+_NO_CREDENTIALS: Final[Mapping[str, str]] = {
+    # not those of the user's own files, and not the instance's role
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+_PR_SET_DUMPABLE: Final = 4
+
+
+def environment_for(credentials: Credentials, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child.
+
+    Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers": keys, token,
+    profile, web identity, container and instance metadata, all by variables that begin with AWS_.
+    """
+    # a supervisor's word to its own child
+    kept = {name: value for name, value in environment.items() if name != Env.CHILD}
+    if credentials is Credentials.INHERITED:
+        return kept
+    harmless = {
+        name: value
+        for name, value in kept.items()
+        if name != Env.SYSTEM and (name in _KEPT or not name.startswith(("AWS_", "ECS_", "BOTO_")))
+    }
+    return {**harmless, **_NO_CREDENTIALS}
+
+
+def hide_this_process() -> None:
+    """Keep other processes of the same user from reading this one's memory and environment.
+
+    It writes no core dump from now on, and is no more to be traced but by root. Where the system
+    cannot do that, the log says so.
+    Source: proc(5), on /proc/[pid]: owned by root where the "dumpable" attribute is not 1.
+    """
+    if sys.platform == "linux":
+        if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
+            return
+        log.warning("this process cannot be hidden: error %d", ctypes.get_errno())

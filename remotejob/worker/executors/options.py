@@ -1,0 +1,135 @@
+"""Where a task runs, as it says when it is registered."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from remotejob.domain.errors import InvalidData, InvalidName
+from remotejob.domain.times import check_timedelta
+
+_LEAST_MEMORY_MIB: Final = 64
+"""The interpreter, this library and boto3 take about half of it."""
+
+_MOST_MEMORY_MIB: Final = 1024 * 1024
+_MOST_JOBS: Final = 1_000_000
+_LONGEST_GRACE: Final = timedelta(minutes=10)
+
+
+class Credentials(StrEnum):
+    """What a task's process has of the worker's right to use AWS."""
+
+    INHERITED = "inherited"
+    """All of it, as a task in a thread has."""
+
+    NONE = "none"
+    """None: what the task does through its job still works, for the worker does it. The system's
+    description is left out as well. It keeps rights from what does not look for them, and is no
+    wall: docs/executors.md says what it does not protect from."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Threads:
+    """In a thread of the worker. Costs nothing; what takes the process down takes all its jobs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Async:
+    """On the worker's event loop, as an `async def` that is given an `AsyncRunningJob`.
+
+    A handler that blocks keeps the others from going on; the worker says so in its log.
+    """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """In a child process of the worker, which runs one job at a time and is kept for the next.
+
+    Raises: InvalidData, when a value makes no sense.
+    Source: redis-dist-job-queue, `childProcessCount`: a crash takes down the jobs of one process.
+    """
+
+    memory_mib: int | None = None
+    """What the process may use of data: heap, and memory mapped to be written; None for no limit.
+    Beyond it an allocation fails, in Python with MemoryError. The interpreter and what the tasks
+    import count, and so does the whole stack of each thread (mostly 8 MiB); address space that is
+    reserved and not writable does not, as numpy's and other libraries' allocators do. Each process
+    that the task starts has the limit for itself. On Linux alone.
+    Source: getrlimit(2), RLIMIT_DATA, "since Linux 4.7 also mmap(2)"."""
+    max_jobs_per_child: int | None = None
+    """Jobs after which a process is replaced, for tasks that leak; None for never.
+    Source: Celery, `worker_max_tasks_per_child`."""
+    grace: timedelta = timedelta(seconds=10)
+    """How long a run that is stopped may take to notice, before its process is killed. Not where
+    the lease is lost: then at once, for another run may have the job."""
+    credentials: Credentials = Credentials.INHERITED
+
+    def __post_init__(self) -> None:
+        _check_whole("memory_mib", self.memory_mib, least=_LEAST_MEMORY_MIB, most=_MOST_MEMORY_MIB)
+        _check_whole("max_jobs_per_child", self.max_jobs_per_child, least=1, most=_MOST_JOBS)
+        if not timedelta(0) <= check_timedelta("grace", self.grace) <= _LONGEST_GRACE:
+            raise InvalidData(f"Process(grace={self.grace!r}): from nothing to {_LONGEST_GRACE}")
+        if not isinstance(self.credentials, Credentials):
+            raise InvalidData(
+                f"Process(credentials={self.credentials!r}): use Credentials.INHERITED or "
+                "Credentials.NONE"
+            )
+
+    def __str__(self) -> str:
+        said = (
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
+        )
+        return f"Process({', '.join(said)})"
+
+
+RunsIn = Threads | Process | Async
+
+THREADS: Final = Threads()
+ASYNC: Final = Async()
+
+
+def is_async(function: object) -> bool:
+    """Whether calling it gives something to be awaited."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 (an object's own, which may be async)
+    )
+
+
+def where(task: str, function: Callable[..., Any], runs_in: RunsIn | None) -> RunsIn:
+    """Where a task is to run: as it says, else by the kind of its function.
+
+    Raises: InvalidName, when it cannot run there.
+    """
+    if runs_in is None:
+        return ASYNC if is_async(function) else THREADS
+    if not isinstance(runs_in, Threads | Process | Async):
+        raise InvalidName(
+            f"task {task!r}: runs_in={runs_in!r}: use Threads(), Process() or Async(), made with "
+            "brackets"
+        )
+    if isinstance(runs_in, Threads) and is_async(function):
+        raise InvalidName(
+            f"task {task!r} is an async def, which a thread cannot run: leave runs_in out, say "
+            "runs_in=Async(), or write def"
+        )
+    if isinstance(runs_in, Threads):
+        return THREADS
+    if isinstance(runs_in, Async) and not is_async(function):
+        raise InvalidName(
+            f"task {task!r} would block the event loop of all async tasks: write async def, or "
+            "say runs_in=Threads()"
+        )
+    return runs_in
+
+
+def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise InvalidData(f"Process({name}={value!r}): use a whole number from {least} to {most}")

@@ -1,0 +1,192 @@
+"""The worker's side of a run in a child process: does what the task asks of its job.
+
+A child may be without credentials, and so is not trusted: it reaches the run's own files, by the
+methods that a task has, and no path that it names is opened here.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from remotejob.domain.checkpoints import checkpoint_key
+from remotejob.domain.errors import InvalidBody
+from remotejob.domain.times import span_ms
+from remotejob.ports import Area
+from remotejob.worker.executors.carried import told
+from remotejob.worker.executors.channel import Channel, Frame
+from remotejob.worker.executors.remote_run import CHUNK, record_said
+from remotejob.worker.run import Run
+from remotejob.worker.running import RunningJob
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    head: dict[str, Any]
+    body: bytes = b""
+
+
+_DONE: Final = _Answer({})
+
+
+def run_said(run: Run) -> dict[str, Any]:
+    """What a child needs to know of a run to begin with it."""
+    installation = run.installation
+    return {
+        "task": run.task.name,
+        "record": record_said(run.record),
+        "prefix": run.prefix,
+        "began": run.began,
+        "system": installation.name,
+        "lease_ms": span_ms(installation.lease),
+        "context": run.context.packed(),
+        "buckets": {area.value: installation.files.bucket(area) for area in Area},
+    }
+
+
+class Serving:
+    """Answers the questions of one run, in the run's own thread."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._job = RunningJob(run)
+        self._files = run.installation.files
+        self._streams: dict[int, BinaryIO] = {}
+        self._opened = 0
+        self._readable: Final = frozenset(_readable(run))
+        self._answers: Final[dict[str, Callable[[Frame], _Answer]]] = {
+            "check": self._check,
+            "lease": self._lease,
+            "clock": self._clock,
+            "folder": self._folder,
+            "progress": self._progress,
+            "log": self._log,
+            "checkpoint": self._checkpoint,
+            "output": self._output,
+            "open": self._open,
+            "read": self._read,
+            "download": self._download,
+        }
+
+    def __enter__(self) -> Serving:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with ExitStack() as stack:
+            for stream in self._streams.values():
+                stack.callback(stream.close)
+
+    def answers(self, frame: Frame) -> bool:
+        """Whether it is a question."""
+        return frame.kind in self._answers
+
+    def answer(self, frame: Frame, channel: Channel) -> None:
+        """Answer it; what goes wrong is raised in the child. Raises: Closed."""
+        self._run.stir()
+        try:
+            self._close(frame.head.get("closed", ()))
+            answer = self._answers[frame.kind](frame)
+        except Exception as error:  # noqa: BLE001 (the task is told, whatever it is)
+            channel.send("raised", error=told(error))
+        else:
+            channel.send("answer", answer.body, **answer.head)
+        finally:
+            if frame.file is not None:
+                os.close(frame.file)
+
+    def _check(self, _: Frame) -> _Answer:
+        self._run.check()
+        return _DONE
+
+    def _lease(self, _: Frame) -> _Answer:
+        return _Answer({"lease_ms": self._run.record.lease_ms})
+
+    def _clock(self, _: Frame) -> _Answer:
+        clock = self._run.installation.clock
+        return _Answer({"now_ms": clock.now_ms(), "monotonic": clock.monotonic()})
+
+    def _folder(self, _: Frame) -> _Answer:
+        return _Answer({"path": str(self._run.folder())})
+
+    def _progress(self, frame: Frame) -> _Answer:
+        done, total = json.loads(frame.head["progress"])
+        self._job.progress(done, total)
+        return _DONE
+
+    def _log(self, frame: Frame) -> _Answer:
+        head = frame.head
+        self._job.log(head["message"], level=head["level"], data=head["data"])
+        return _DONE
+
+    def _checkpoint(self, frame: Frame) -> _Answer:
+        self._job.checkpoint(json.loads(frame.head["checkpoint"]))
+        return _DONE
+
+    def _output(self, frame: Frame) -> _Answer:
+        name = str(frame.head["name"])
+        if frame.file is None or not stat.S_ISREG(os.fstat(frame.file).st_mode):
+            raise InvalidBody(f"output {name!r}: give a file on the disk")
+        content_type = frame.head["content_type"]
+        with io.BufferedReader(io.FileIO(os.dup(frame.file)), CHUNK) as body:
+            self._job.output(
+                name, body, content_type=None if content_type is None else str(content_type)
+            )
+        kept = next(output for output in self._run.outputs if output.name == name)
+        return _Answer({"stored": {"size": kept.size, "etag": kept.etag}})
+
+    def _open(self, frame: Frame) -> _Answer:
+        self._run.check()
+        self._opened += 1
+        self._streams[self._opened] = self._opened_file(frame)
+        return _Answer({"number": self._opened})
+
+    def _opened_file(self, frame: Frame) -> BinaryIO:
+        bucket, key, version = self._allowed(frame)
+        return self._files.open(bucket, key, version=version)
+
+    def _read(self, frame: Frame) -> _Answer:
+        self._run.check()
+        size = min(int(frame.head["size"]), CHUNK)
+        return _Answer({}, self._streams[frame.head["number"]].read(size))
+
+    def _close(self, numbers: Any) -> None:
+        for number in numbers:
+            stream = self._streams.pop(number, None)
+            if stream is not None:
+                stream.close()
+
+    def _download(self, frame: Frame) -> _Answer:
+        self._run.check()
+        bucket, key, version = self._allowed(frame)
+        # a folder of its own, whose name the task cannot have taken before
+        to = Path(tempfile.mkdtemp(prefix=".download-", dir=self._run.folder())) / "input"
+        self._files.download(bucket, key, to, version=version)
+        return _Answer({"path": str(to)})
+
+    def _allowed(self, frame: Frame) -> tuple[str, str, str | None]:
+        """The file a child asks for, which is one of the job's."""
+        head = frame.head
+        for file in self._readable:
+            if file == (head["bucket"], head["key"], head["version"]):
+                return file
+        raise PermissionError(f"job {self._run.job_id} has no file {head['key']!r}")
+
+
+def _readable(run: Run) -> Iterator[tuple[str, str, str | None]]:
+    """Bucket, key and version of what the job came with."""
+    record, files = run.record, run.installation.files
+    if record.input is not None:
+        yield record.input.bucket, record.input.key, record.input.version
+    if record.data_ref is not None:
+        yield files.bucket(Area.INPUT), record.data_ref, None
+    checkpoint = checkpoint_key(record)
+    if checkpoint is not None:
+        yield files.bucket(Area.OUTPUT), checkpoint, None

@@ -1,0 +1,179 @@
+"""Task protection: ECS stops no worker that is busy, to scale in or to deploy.
+
+The agent beside the container is asked over HTTP, by a thread of its own: it may be slow, hang or
+fail, and no job and no shutdown waits for it. Protection is for a span, and renewed: what a dead
+worker held ends by itself.
+
+Source: Amazon ECS Developer Guide, "Task scale-in protection endpoint".
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import math
+import threading
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from remotejob.domain.record import cut
+from remotejob.ports import Clock
+from remotejob.worker.outage import Troubles, pause_after
+
+log = logging.getLogger(__name__)
+
+SPAN: Final = timedelta(minutes=15)
+"""What protection is asked for at a time; ECS takes 1 minute to 2,880. Renewed at half of it."""
+
+_PATH: Final = "/task-protection/v1/state"
+_TIMEOUT: Final = 4.0
+_LEAST_GAP: Final = 10.0
+"""Seconds between two calls, but for the last."""
+_FIRST_PAUSE: Final = 5.0
+_LONGEST_PAUSE: Final = 300.0
+_MOST_BYTES: Final = 65_536
+_WHAT: Final = "have ECS protect this task, or no longer"
+
+
+class Protection:
+    """Asks the agent for protection, and to end it: at the edges, seldom, and beside the work."""
+
+    def __init__(self, agent: str, clock: Clock) -> None:
+        """`agent` is the URI that ECS gives in the variable `AGENT`."""
+        self._agent = urlsplit(agent)
+        self._clock = clock
+        self._troubles = Troubles(clock)
+        self._changed = threading.Condition()
+        self._wanted = False
+        self._closed = False
+        self._ends: float | None = None
+        """When the protection that was last asked for is over, be it granted or not."""
+        self._granted = False
+        self._not_before = -math.inf
+        self._seen = False
+        """What was wanted when it was last looked."""
+        self._thread: threading.Thread | None = None
+
+    def protect(self) -> None:
+        self._want(wanted=True)
+
+    def unprotect(self) -> None:
+        self._want(wanted=False)
+
+    def _want(self, *, wanted: bool) -> None:
+        # asked each second: nothing is locked when nothing changes
+        if wanted is self._wanted:
+            return
+        with self._changed:
+            self._wanted = wanted
+            self._changed.notify()
+
+    def start(self) -> None:
+        """Have a thread carry out what is wanted."""
+        self._thread = threading.Thread(target=self._run, name="protection", daemon=True)
+        self._thread.start()
+
+    def close(self, patience: timedelta) -> None:
+        """End the protection, and wait no longer than `patience` for it."""
+        with self._changed:
+            self._wanted, self._closed = False, True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(patience.total_seconds())
+
+    def step(self) -> float:
+        """Do what is due; how many seconds there is nothing more to do, unless wishes change."""
+        now = self._clock.monotonic()
+        with self._changed:
+            wanted, closed = self._wanted, self._closed
+            self._seen = wanted
+        if self._ends is not None and now >= self._ends:
+            self._ends, self._granted = None, False
+        if wanted:
+            due = self._renewal()
+        elif self._ends is None:
+            return math.inf
+        else:
+            due = now
+        if not closed:
+            due = max(due, self._not_before)
+        if due > now:
+            return due - now
+        self._ask(wanted=wanted, now=now)
+        return 0.0
+
+    def _renewal(self) -> float:
+        if self._ends is None or not self._granted:
+            return -math.inf
+        return self._ends - SPAN.total_seconds() / 2
+
+    def _ask(self, *, wanted: bool, now: float) -> None:
+        minutes = int(SPAN.total_seconds() // 60)
+        asked: dict[str, Any] = {"ProtectionEnabled": wanted}
+        if wanted:
+            asked["ExpiresInMinutes"] = minutes
+            # from here on it may be so, also where no answer comes
+            self._ends = now + SPAN.total_seconds()
+        try:
+            self._put(asked)
+        except Exception as problem:  # noqa: BLE001 (work goes on unprotected)
+            self._granted = False
+            failures = self._troubles.failed(_WHAT, problem)
+            wait = pause_after(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+            self._not_before = self._clock.monotonic() + wait
+            return
+        self._troubles.over(_WHAT)
+        log.info("task protection is %s", "on" if wanted else "off")
+        self._granted = wanted
+        self._ends = self._ends if wanted else None
+        self._not_before = self._clock.monotonic() + _LEAST_GAP
+
+    def _put(self, asked: dict[str, Any]) -> None:
+        """Raises: OSError and the like, when there is no answer, or not the one asked for."""
+        # not urllib.request: a proxy of the environment knows nothing of the agent
+        connection = http.client.HTTPConnection(
+            self._agent.hostname or "", self._agent.port, timeout=_TIMEOUT
+        )
+        try:
+            connection.request(
+                "PUT",
+                f"{self._agent.path.rstrip('/')}{_PATH}",
+                body=json.dumps(asked),
+                headers={"Content-Type": "application/json"},
+            )
+            answer = connection.getresponse()
+            _check(answer.status, answer.read(_MOST_BYTES), wanted=asked["ProtectionEnabled"])
+        finally:
+            connection.close()
+
+    def _run(self) -> None:
+        closed = False
+        while not closed:
+            # closed meanwhile, it steps once more: that step is the last
+            with self._changed:
+                closed = self._closed
+            pause = self.step()
+            with self._changed:
+                same = self._wanted is self._seen and self._closed is closed
+                if pause > 0 and same and not closed:
+                    self._changed.wait(None if math.isinf(pause) else pause)
+
+
+def _check(status: int, body: bytes, *, wanted: bool) -> None:
+    """Raises: OSError, when the answer does not say that it is so."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        told = None
+    if isinstance(told, dict):
+        failure, error = told.get("failure"), told.get("error")
+        if isinstance(failure, dict):
+            raise OSError(f"{failure.get('Reason')}: {failure.get('Detail')}")
+        if isinstance(error, dict):
+            raise OSError(f"{error.get('Code')}: {error.get('Message')}")
+        protection = told.get("protection")
+        if isinstance(protection, dict) and protection.get("ProtectionEnabled") is wanted:
+            return
+    raise OSError(f"status {status}: {cut(body.decode(errors='replace'), 200)}")

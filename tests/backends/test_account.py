@@ -1,0 +1,108 @@
+"""How services are asked: directly where that is plain, by boto3's clients where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import boto3
+import pytest
+
+from remotejob import SettingsError
+from remotejob.backends.aws.account import Account
+from remotejob.backends.aws.direct import DYNAMODB, DirectService
+from remotejob.backends.aws.service import Boto3Service, Service
+from remotejob.names import Env
+from remotejob.testing import FakeClock
+
+
+@pytest.fixture(autouse=True)
+def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", Env.TRANSPORT):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+
+
+def asked() -> Service:
+    return Account().service(DYNAMODB, clock=FakeClock())
+
+
+@pytest.mark.parametrize(
+    ("region", "url"),
+    [
+        ("eu-west-1", "https://dynamodb.eu-west-1.amazonaws.com/"),
+        ("us-gov-west-1", "https://dynamodb.us-gov-west-1.amazonaws.com/"),
+        ("cn-north-1", "https://dynamodb.cn-north-1.amazonaws.com.cn/"),
+    ],
+)
+def test_a_plain_region_is_asked_directly_where_boto3_would_ask(
+    monkeypatch: pytest.MonkeyPatch, region: str, url: str
+) -> None:
+    monkeypatch.setenv("AWS_REGION", region)
+
+    service = asked()
+
+    assert isinstance(service, DirectService)
+    assert service.url == url
+    client = boto3.client("dynamodb", region_name=region)
+    assert client.meta.endpoint_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB"])
+def test_an_endpoint_of_the_environment_is_asked_directly(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv(name, "http://127.0.0.1:5000")
+
+    service = asked()
+
+    assert isinstance(service, DirectService)
+    assert service.url == "http://127.0.0.1:5000/"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "http://127.0.0.1:3128"),
+        ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
+        ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true"),
+        ("AWS_REGION", "xx-nowhere-1"),
+        (Env.TRANSPORT, "boto3"),
+    ],
+)
+def test_what_only_boto3_knows_how_to_follow_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert isinstance(asked(), Boto3Service)
+
+
+def test_an_endpoint_of_the_profile_is_left_to_boto3(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[default]\nendpoint_url = http://127.0.0.1:5000\n")
+
+    assert isinstance(asked(), Boto3Service)
+
+
+def test_a_session_that_is_given_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    session = boto3.Session(region_name="eu-central-1")
+
+    service = Account(session).service(DYNAMODB, clock=FakeClock())
+
+    assert isinstance(service, DirectService)
+    assert "eu-central-1" in service.url
+
+
+def test_another_transport_is_refused_with_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(Env.TRANSPORT, "carrier pigeon")
+
+    with pytest.raises(SettingsError, match=r"carrier pigeon.*direct.*boto3"):
+        asked()

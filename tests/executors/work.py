@@ -1,0 +1,301 @@
+"""Tasks that run in processes of their own, or on the event loop: children import this module."""
+
+from __future__ import annotations
+
+import ctypes
+import gzip
+import hashlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final
+
+from remotejob import (
+    AsyncRunningJob,
+    Completion,
+    Credentials,
+    Fatal,
+    InvalidBody,
+    InvalidData,
+    InvalidName,
+    NoInput,
+    Process,
+    RunInterrupted,
+    RunningJob,
+    task,
+)
+
+SHORT: Final = timedelta(milliseconds=300)
+"""A grace that a test can wait for."""
+
+log = logging.getLogger(__name__)
+
+
+class Unlucky(Exception):
+    """What a task raises by itself."""
+
+
+@task("own-process", runs_in=Process(grace=SHORT))
+def own_process(job: RunningJob) -> Any:
+    return globals()[f"do_{job.data['do']}"](job)
+
+
+@task("patient", runs_in=Process(grace=timedelta(minutes=5)))
+def patient(job: RunningJob) -> Any:
+    return own_process(job)
+
+
+@task("limited", runs_in=Process(memory_mib=192, grace=SHORT))
+def limited(job: RunningJob) -> Any:
+    return own_process(job)
+
+
+@task("worn", runs_in=Process(max_jobs_per_child=2))
+def worn(job: RunningJob) -> int:
+    return os.getpid()
+
+
+@task("worn-out", runs_in=Process(max_jobs_per_child=1))
+def worn_out(job: RunningJob) -> int:
+    """Leave a thread that keeps the process from its end."""
+    threading.Thread(target=threading.Event().wait).start()
+    return os.getpid()
+
+
+@task("stranger", runs_in=Process(credentials=Credentials.NONE))
+def stranger(job: RunningJob) -> Any:
+    return own_process(job)
+
+
+@task("timed", timeout=timedelta(minutes=1), runs_in=Process(grace=SHORT))
+def timed(job: RunningJob) -> Any:
+    return own_process(job)
+
+
+@task("async-in-process", runs_in=Process())
+async def async_in_process(job: AsyncRunningJob) -> Any:
+    data = await job.data()
+    await job.output("data.txt", str(data).encode())
+    return [data, os.getpid()]
+
+
+@task("patient-timed", timeout=timedelta(minutes=1), runs_in=Process(grace=timedelta(minutes=5)))
+def patient_timed(job: RunningJob) -> Any:
+    return own_process(job)
+
+
+@task("silent", work_timeout=timedelta(seconds=30), runs_in=Process(grace=SHORT))
+def silent(job: RunningJob) -> Any:
+    return own_process(job)
+
+
+def do_pid(job: RunningJob) -> int:
+    return os.getpid()
+
+
+def do_segfault(job: RunningJob) -> None:
+    ctypes.string_at(0)
+
+
+def do_exit(job: RunningJob) -> None:
+    os._exit(job.data["status"])
+
+
+def do_die(job: RunningJob) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def do_die_twice(job: RunningJob) -> int:
+    if job.attempt < 3:
+        os._exit(1)
+    return job.attempt
+
+
+def do_folder(job: RunningJob) -> list[Any]:
+    """Where the run's folder is, and what is in it after a file came and one went out."""
+    job.download(job.folder() / "input.bin")
+    job.output("copy", b"copy")
+    return [str(job.folder()), sorted(path.name for path in job.folder().iterdir())]
+
+
+def do_raise(job: RunningJob) -> None:
+    raise {"unlucky": Unlucky, "fatal": Fatal, "name": InvalidName}[job.data["what"]]("no luck")
+
+
+def do_unprintable(job: RunningJob) -> Any:
+    return object()
+
+
+def do_completion(job: RunningJob) -> Completion:
+    return Completion(result={"well": True}, delay_dependents=timedelta(minutes=5))
+
+
+def do_fill_memory(job: RunningJob) -> int:
+    return len(bytearray(1024 * 1024 * 1024))
+
+
+def do_ignore(job: RunningJob) -> None:
+    """Take no notice of anything, beside a process that does neither."""
+    beside = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+    _tell(job, f"{os.getpid()} {beside.pid}")
+    while True:
+        threading.Event().wait(1)
+
+
+def do_notice(job: RunningJob) -> str:
+    """Go on until told to stop, and say what was done then."""
+    _tell(job, str(os.getpid()))
+    try:
+        while True:
+            job.check()
+            threading.Event().wait(0.01)
+    except RunInterrupted as reason:
+        Path(job.data["noticed"]).write_text(type(reason).__name__)
+        raise
+
+
+def do_wait(job: RunningJob) -> int:
+    """Go on until a file is there."""
+    _tell(job, str(os.getpid()))
+    while not Path(job.data["go"]).exists():
+        threading.Event().wait(0.01)
+    return os.getpid()
+
+
+def do_progress_until(job: RunningJob) -> None:
+    """Say how far it is, until a file is there."""
+    _tell(job, str(os.getpid()))
+    while not Path(job.data["go"]).exists():
+        job.progress(1, 2)
+        threading.Event().wait(0.01)
+
+
+def do_report(job: RunningJob) -> list[Any]:
+    job.progress(1, 4)
+    job.log("under way", level="success", data={"step": 1})
+    seen = [job.id, job.run_id, job.attempt, job.task, job.queue, job.filename, job.cancelled]
+    return [*seen, job.time_left() is None, job.lease_until > job.created_at, job.data["text"][:2]]
+
+
+def do_library_errors(job: RunningJob) -> list[str]:
+    """What the library raises in the worker is raised here as what it is."""
+    seen = []
+    for call in (
+        job.open,
+        job.download,
+        lambda: job.output("../escape", b""),
+        lambda: job.log("x", level="loud"),  # type: ignore[arg-type]
+        lambda: job.progress(3, 2),
+    ):
+        try:
+            call()
+        except (NoInput, InvalidName, InvalidData) as error:
+            seen.append(type(error).__name__)
+    return seen
+
+
+def do_copy(job: RunningJob) -> dict[str, Any]:
+    """The input, by each way in; out again by each way out."""
+    with job.open() as stream:
+        head, rest = stream.read(10), stream.read()
+    path = job.download()
+    content = path.read_bytes()
+    assert content == head + rest
+    named = job.download(job.folder() / "named.bin")
+    job.output("bytes", content)
+    job.output("path", named)
+    job.output("buffer", BytesIO(content))
+    with path.open("rb") as file:
+        assert file.read(3) == content[:3]
+        job.output("from-the-middle", file)
+    with gzip.open(job.folder() / "packed.gz", "wb") as packed:
+        packed.write(content)
+    with gzip.open(job.folder() / "packed.gz", "rb") as unpacked:
+        job.output("unpacked", unpacked)  # type: ignore[arg-type]
+    with job.open() as stream:
+        job.output("straight", stream)
+    job.output("empty.txt", b"", content_type="text/plain")
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def do_resume(job: RunningJob) -> Any:
+    before = job.resumed_from
+    job.checkpoint({"done": (before or {"done": 0})["done"] + 1, "ballast": "x" * 2000})
+    if before is None:
+        os._exit(1)
+    return before["done"]
+
+
+def do_look_around(job: RunningJob) -> dict[str, Any]:
+    """What a process without credentials finds where they might be."""
+    import boto3
+
+    try:
+        Path(f"/proc/{os.getppid()}/environ").read_bytes()
+        parent = "read"
+    except PermissionError:
+        parent = "refused"
+    found = boto3.Session().get_credentials()
+    return {
+        "credentials": None if found is None else found.access_key,
+        "environment": sorted(os.environ),
+        "parent": parent,
+    }
+
+
+def do_reach(job: RunningJob) -> list[str]:
+    """Ask the worker for more than a task may have."""
+    seen = []
+    files = job._installation.files
+    for call in (
+        lambda: files.open(job.data["bucket"], job.data["key"]),
+        lambda: files.download(job.data["bucket"], job.data["key"], Path("there")),
+        lambda: job._run._asking.ask("output", name="../x", content_type=None),  # type: ignore[attr-defined]
+        lambda: job._installation.store.get(job.id),
+    ):
+        try:
+            call()
+        except (PermissionError, InvalidBody) as error:
+            seen.append(type(error).__name__)
+    return seen
+
+
+def do_babble(job: RunningJob) -> None:
+    """Say what is no frame."""
+    job._run._asking._channel._socket.sendall(b"\xff" * 100)  # type: ignore[attr-defined]
+    threading.Event().wait()
+
+
+def do_leave_a_thread(job: RunningJob) -> int:
+    """Leave something behind that uses the job after its end."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.wait(0.001):
+            try:
+                job.check()
+            except RunInterrupted:
+                return
+
+    threading.Thread(target=ask, daemon=True).start()
+    job.open().read(1)
+    return os.getpid()
+
+
+def do_log_and_print(job: RunningJob) -> None:
+    log.warning("said in the child")
+    print("printed in the child", flush=True)
+
+
+def _tell(job: RunningJob, text: str) -> None:
+    """Say that the task has begun, in a file that is there whole or not at all."""
+    file = Path(job.data["told"])
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    part.rename(file)

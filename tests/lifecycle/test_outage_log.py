@@ -1,0 +1,97 @@
+"""What is said of failures: the first, ever fewer, and their end."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import pytest
+
+from remotejob.testing import FakeClock
+from remotejob.worker.outage import Troubles, pause_after
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def troubles(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> Troubles:
+    caplog.set_level(logging.INFO)
+    return Troubles(clock)
+
+
+def test_long_outage_is_told_at_first_then_rarely_and_when_it_is_over(
+    troubles: Troubles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    said_at: list[float] = []
+    for _ in range(3600):
+        lines = len(caplog.records)
+        troubles.failed("extend a lease", ConnectionError("no route"), job="j1")
+        if len(caplog.records) > lines:
+            said_at.append(clock.monotonic())
+        clock.advance(SECOND)
+    assert said_at[:6] == [0, 15, 45, 105, 225, 465]
+    assert len(said_at) < 15
+    first = caplog.records[0]
+    assert first.message == "cannot extend a lease (1 in a row): ConnectionError: no route"
+    assert vars(first)["job"] == "j1"
+
+    troubles.over("extend a lease")
+    troubles.over("extend a lease")
+    ends = [line for line in caplog.records if line.levelno == logging.INFO]
+    assert [line.message for line in ends] == [
+        "can extend a lease again, after 3600 failures in 3600 s"
+    ]
+
+
+def test_what_fails_and_works_in_turns_makes_no_storm(
+    troubles: Troubles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(1000):
+        assert troubles.failed("see to a message", ValueError("odd")) == 1
+        troubles.over("see to a message")
+        clock.advance(SECOND)
+    assert 2 <= len(caplog.records) <= 20
+
+
+def test_each_thing_is_told_for_itself(
+    troubles: Troubles, caplog: pytest.LogCaptureFixture
+) -> None:
+    troubles.failed("receive", OSError("no"))
+    assert troubles.failed("claim", OSError("no")) == 1
+    assert troubles.failed("receive", OSError("no")) == 2
+    troubles.over("claim")
+    assert [line.message.split(" (")[0].split(",")[0] for line in caplog.records] == [
+        "cannot receive",
+        "cannot claim",
+        "can claim again",
+    ]
+    assert troubles.failed("receive", OSError("no")) == 3
+
+
+def test_failure_long_after_the_last_is_news(
+    troubles: Troubles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        troubles.failed("claim", OSError("no"))
+        troubles.over("claim")
+        clock.advance(timedelta(minutes=11))
+    assert len(caplog.records) == 6
+
+
+def test_what_never_failed_is_never_over(
+    troubles: Troubles, caplog: pytest.LogCaptureFixture
+) -> None:
+    troubles.over("claim")
+    assert caplog.records == []
+
+
+def test_pauses_grow_to_an_end_and_differ() -> None:
+    for failures, longest in ((1, 0.5), (2, 1.0), (3, 2.0), (10, 30.0), (100_000, 30.0)):
+        pauses = [pause_after(failures, first=0.5, longest=30.0) for _ in range(50)]
+        assert all(longest / 2 <= pause <= longest for pause in pauses)
+        assert len(set(pauses)) > 40, "workers that failed together do not come back together"
