@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 p
 UV := .tools/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
+# the systems that ours is measured against
+PEERS := build/bench/venv
 # not `latest`, which is an old build that cannot read today's assemblies
 CDK := aws-cdk@2.1148.1
 CODE := app.py stacks lambdas worker_container remotejob tests benchmarks
@@ -15,10 +17,10 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local test check fix synth bootstrap deploy bench lock snapshots clean
+.PHONY: help run local test check fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY)  ## the main job, on the photos in examples/: AWS embedded, results on disk
 	@$(BIN)/remotejob local --process examples/photos --results build/results
@@ -48,8 +50,14 @@ bootstrap: $(READY)  ## prepare an AWS account and region for the CDK, once
 deploy: $(READY)  ## deploy with the AWS CDK (needs Node, Docker and AWS credentials)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes $(CDK) deploy --all
 
-bench: $(READY)  ## count what a job costs: requests, CPU, and 100,000 due at once
-	$(BIN)/python -m benchmarks
+bench: $(READY) $(PEERS)/.ready  ## what a job costs, beside Celery, dramatiq, taskiq and plain boto3
+	$(BIN)/python -m benchmarks --json build/bench/results.json
+
+bench-quick: $(READY) $(PEERS)/.ready  ## the same in two minutes: fewer jobs, once
+	$(BIN)/python -m benchmarks --quick --json build/bench/quick.json
+
+bench-growth: $(READY)  ## how requests, CPU and memory grow with the jobs, and with the concurrency
+	$(BIN)/python -m benchmarks growth --json build/bench/growth.json
 
 snapshots: $(READY)  ## write the template snapshots anew
 	$(BIN)/pytest tests/stacks --snapshot-update
@@ -61,6 +69,9 @@ lock: $(UV)  ## resolve the dependencies anew into requirements/
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --python-version 3.11 $$extras pyproject.toml -o requirements/$${set%%:*}.txt || exit 1; \
 	done
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	  --python-version 3.11 requirements/bench.in -o requirements/bench.txt
 	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(UV) pip compile --quiet --universal \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --python-version 3.11 - -o requirements/uv.txt
@@ -83,3 +94,11 @@ $(READY): $(UV) requirements/dev.txt pyproject.toml
 	@$(UV) pip sync --quiet --require-hashes requirements/dev.txt
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
+
+# without them the benchmark says so, and measures ours alone
+$(PEERS)/.ready: $(UV) requirements/bench.txt
+	@echo "setting up: the systems to compare with"
+	@mkdir -p $(@D)
+	@test -x $(PEERS)/bin/python || $(UV) venv --quiet --allow-existing --python $(PYTHON) $(PEERS)
+	@$(UV) pip sync --quiet --require-hashes --python $(PEERS)/bin/python requirements/bench.txt \
+	  && touch $@ || echo "they could not be installed, and are left out" >&2

@@ -14,28 +14,37 @@ import moto
 from rich.console import Console
 from rich.table import Table
 
-console = Console(highlight=False)
+_WIDE = 220
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
-def heading() -> None:
+def heading() -> dict[str, str]:
     """The command, the machine, the commit: a figure without them says nothing."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    console.print(f"command  {' '.join(['python -m benchmarks', *sys.argv[1:]])}")
-    console.print(
-        f"machine  {os.cpu_count()} cores, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, boto3 {boto3.__version__}, moto {moto.__version__}"
-    )
-    console.print(f"commit   {commit or 'none'}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
+    said = {
+        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+        f"boto3 {boto3.__version__}, moto {moto.__version__}",
+        "commit": f"{commit or 'none'}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }
+    for name, text in said.items():
+        console.print(f"{name:<8} {text}")
+    return said
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A titled table; all columns but the first are figures."""
-    shown = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    """A titled table; all columns but the first are figures. Nothing where there are no rows."""
+    rows = list(rows)
+    if not rows:
+        return
+    shown = Table(box=None, pad_edge=False)
     for number, column in enumerate(columns):
         shown.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
         shown.add_row(*row)
     console.print()
+    console.print(title, style="bold")
     console.print(shown)

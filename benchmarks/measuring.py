@@ -1,0 +1,325 @@
+"""How a system is measured: idle, busy, and killed.
+
+CPU seconds are user and system time of the processes alone, from a warm point to the end: start-up
+is a figure of its own. Requests are counted where they arrive, retries included; those before the
+first receive are start-up's.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+
+from benchmarks.bench import BUILD, Bench, Requests
+from benchmarks.marks import Kind, Marks
+from benchmarks.processes import Program, Running, cpu_seconds, kill, peak_mib, wait_for
+from benchmarks.systems import SHORT_VISIBILITY_S, System, Way
+
+RECEIVE = ("sqs", "ReceiveMessage")
+_WARM_SUBMITS = 20
+_WARM_JOBS = 50
+_SETTLED_S = 1.2
+"""Longer than anybody waits to share a delete."""
+_PATIENCE_S = 180
+_A_JOB_AT_MOST_S = 0.2
+_PAUSE_S = 0.7
+_INTO_S = 0.3
+_ENDED_BEFORE = 8
+"""Jobs that must have ended when a worker is killed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How much of everything."""
+
+    jobs: int = 1000
+    repetitions: int = 5
+    latencies: int = 30
+    idle_s: float = 60
+    kill: bool = True
+    quick: bool = False
+    """Leave out the systems for which there is no time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Idle:
+    """What a system does without jobs, or with one."""
+
+    start_cpu_s: float
+    start_s: float
+    start_requests: Requests = field(default_factory=Counter)
+    latencies_ms: list[float] = field(default_factory=list)
+    requests_per_minute: Requests = field(default_factory=Counter)
+    cpu_per_minute_s: float = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """What the submitter, or the worker, needed for so many jobs."""
+
+    jobs: int
+    requests: Requests
+    cpu_ms_a_job: float
+    """Which is seconds for a thousand."""
+    units: dict[str, float] = field(default_factory=dict)
+    """DynamoDB's, by kind."""
+
+    @property
+    def requests_a_job(self) -> float:
+        return sum(self.requests.values()) / self.jobs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Busy:
+    """One repetition."""
+
+    submit: dict[str, Side]
+    """By the name of the way."""
+    work: Side
+    peak_mib: float
+    seconds: float
+    """From the worker's start until everything was settled."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Killed:
+    """What became of jobs when their worker was killed and another started."""
+
+    in_flight: int
+    ended: int
+    """How many had ended before."""
+    lost: int
+    in_flight_again: int
+    ended_again: int
+    """Had ended, and ran once more."""
+
+
+def idle(bench: Bench, systems: Iterable[System], plan: Plan) -> dict[str, Idle | str]:
+    """Start every system, one after another; then watch all of them together doing nothing.
+
+    By name; of one that does not start, why.
+    """
+    found: dict[str, Idle | str] = {}
+    with ExitStack() as opened:
+        started: list[tuple[System, Running, Idle]] = []
+        for system in systems:
+            say(f"starting {system.name}")
+            try:
+                started.append((system, *_start(bench, opened, system, plan)))
+            except Exception as problem:  # noqa: BLE001 (one that fails leaves the others)
+                found[system.name] = f"{type(problem).__name__}: {problem}"
+        time.sleep(_SETTLED_S)
+        bench.reset()
+        before = {system.name: cpu_seconds(worker.session) for system, worker, _ in started}
+        say(f"all together idle for {plan.idle_s:.0f} s")
+        time.sleep(plan.idle_s)
+        minutes = plan.idle_s / 60
+        for system, worker, first in started:
+            spent = cpu_seconds(worker.session) - before[system.name]
+            counted = bench.requests(system.worker_user)
+            found[system.name] = replace(
+                first,
+                requests_per_minute=Counter({key: n / minutes for key, n in counted.items()}),
+                cpu_per_minute_s=spent / minutes,
+            )
+    return found
+
+
+def _start(bench: Bench, opened: ExitStack, system: System, plan: Plan) -> tuple[Running, Idle]:
+    prepared = opened.enter_context(system.prepared(bench))
+    marks = fresh_marks(bench)
+    bench.reset()
+    began = time.monotonic()
+    worker = opened.enter_context(system.start_worker(bench, prepared, marks))
+    wait_for(
+        "first receive",
+        lambda: bench.requests(system.worker_user)[RECEIVE],
+        timeout_s=60,
+        of=worker,
+    )
+    ready = Idle(
+        start_cpu_s=cpu_seconds(worker.session),
+        start_s=time.monotonic() - began,
+        start_requests=_without_receives(bench.requests(system.worker_user)),
+    )
+    with system.start_submitter(bench, prepared, marks) as submitter:
+        submitter.ask()
+        return worker, replace(ready, latencies_ms=_latencies(submitter, marks, plan.latencies))
+
+
+def busy(bench: Bench, system: System, idle: Idle, jobs: int) -> Busy:
+    """Submit jobs, then let a worker run them."""
+    marks = fresh_marks(bench)
+    with system.prepared(bench) as prepared:
+        with system.start_submitter(bench, prepared, marks) as submitter:
+            submitter.ask()
+            submit = {way.name: _submit(bench, system, submitter, way, jobs) for way in system.ways}
+        waiting = sum(side.jobs + _WARM_SUBMITS for side in submit.values())
+        bench.reset()
+        began = time.monotonic()
+        with system.start_worker(bench, prepared, marks) as worker:
+            wait_for("first jobs", lambda: marks.count() >= _WARM_JOBS, timeout_s=60, of=worker)
+            cpu, done = cpu_seconds(worker.session), marks.count()
+            patience_s = max(_PATIENCE_S, waiting * _A_JOB_AT_MOST_S)
+            wait_for(
+                f"{waiting} jobs",
+                lambda: marks.count() >= waiting,
+                timeout_s=patience_s,
+                of=worker,
+            )
+            at = time.monotonic()
+            _settle(bench, system)
+            idle_s = time.monotonic() - at
+            spent = cpu_seconds(worker.session) - cpu - idle.cpu_per_minute_s * idle_s / 60
+            requests = bench.requests(system.worker_user) - idle.start_requests
+            return Busy(
+                submit=submit,
+                work=Side(
+                    jobs=waiting,
+                    requests=Counter(requests),
+                    cpu_ms_a_job=max(0.0, spent) * 1000 / (waiting - done),
+                    units=bench.units(system.worker_user),
+                ),
+                peak_mib=peak_mib(worker.session),
+                seconds=time.monotonic() - began,
+            )
+
+
+def killed(bench: Bench, system: System) -> Killed:
+    """Kill the worker in the midst of its jobs, start another, and see what becomes of them."""
+    jobs, nap_s = 3 * max(system.at_a_time, 8), 1.0
+    marks = fresh_marks(bench)
+    with system.prepared(bench, short=True) as prepared:
+        with system.start_submitter(bench, prepared, marks) as submitter:
+            submitter.ask()
+            submitter.ask(do="nap", first=0, count=jobs, seconds=nap_s)
+        with system.start_worker(bench, prepared, marks) as worker:
+            wait_for("jobs in flight", lambda: _in_the_midst(marks, system.at_a_time), timeout_s=60)
+            # by then whoever acknowledges at the start has done so
+            time.sleep(_INTO_S)
+            kill(worker.session)
+        before = _numbers(marks)
+        with system.start_worker(bench, prepared, marks):
+            _wait_for_the_rest(marks, jobs, patience_s=3 * SHORT_VISIBILITY_S + jobs * nap_s)
+        return became(before, _numbers(marks), jobs)
+
+
+def best(repetitions: list[Busy]) -> Busy:
+    """The repetition whose worker needed the least CPU: on a shared machine, the least disturbed.
+
+    Each way of submitting takes its own best.
+    """
+    least = min(repetitions, key=lambda one: one.work.cpu_ms_a_job)
+    submit = {
+        way: min((one.submit[way] for one in repetitions), key=lambda side: side.cpu_ms_a_job)
+        for way in least.submit
+    }
+    return Busy(
+        submit=submit,
+        work=least.work,
+        peak_mib=max(one.peak_mib for one in repetitions),
+        seconds=least.seconds,
+    )
+
+
+def median_and_worst(values: list[float]) -> tuple[float, float]:
+    return statistics.median(values), max(values)
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def fresh_marks(bench: Bench) -> Marks:
+    return Marks(BUILD / "marks" / bench.fresh("marks"))
+
+
+def say(what: str) -> None:
+    """Progress, for whoever waits."""
+    print(f"  {what}", file=sys.stderr, flush=True)
+
+
+def _without_receives(requests: Requests) -> Requests:
+    return Counter({key: count for key, count in requests.items() if key != RECEIVE})
+
+
+def _latencies(submitter: Program, marks: Marks, count: int) -> list[float]:
+    """Milliseconds from the call that submits to the handler's first line, one job at a time."""
+    found = []
+    # what is done once for a process is not the jobs'
+    for number in range(-2, count):
+        told = submitter.ask(do="nap", first=number, count=1, seconds=0)
+        wait_for("a job", lambda n=number: marks.count() >= 2 * (n + 3), timeout_s=30)
+        began = next(m.at_ns for m in marks.read()[-2:] if m.kind is Kind.START)
+        found.append((began - told["at_ns"]) / 1e6)
+        # idle again: longer than anybody waits to share a request
+        time.sleep(_PAUSE_S)
+    return found[2:]
+
+
+def _submit(bench: Bench, system: System, submitter: Program, way: Way, jobs: int) -> Side:
+    submitter.ask(do=way.command, count=_WARM_SUBMITS)
+    # whole batches, of ten and of a hundred
+    count = max(100, int(jobs * way.share) // 100 * 100)
+    bench.reset()
+    spent = submitter.ask(do=way.command, count=count)["cpu"]
+    return Side(
+        jobs=count,
+        requests=bench.requests(system.submitter_user),
+        cpu_ms_a_job=spent * 1000 / count,
+        units=bench.units(system.submitter_user),
+    )
+
+
+def _settle(bench: Bench, system: System) -> None:
+    """Wait until the worker asks for nothing but messages any more."""
+    before, since = None, time.monotonic()
+    while time.monotonic() - since < _SETTLED_S:
+        now = _without_receives(bench.requests(system.worker_user))
+        if now != before:
+            before, since = now, time.monotonic()
+        time.sleep(0.1)
+
+
+def _numbers(marks: Marks) -> tuple[Counter[int], Counter[int]]:
+    """How often each job began, and ended."""
+    seen = marks.read()
+    began, ended = (Counter(m.number for m in seen if m.kind is kind) for kind in Kind)
+    return began, ended
+
+
+def _in_the_midst(marks: Marks, at_a_time: int) -> bool:
+    began, ended = _numbers(marks)
+    done = sum(ended.values())
+    return done >= _ENDED_BEFORE and sum(began.values()) - done >= at_a_time
+
+
+def _wait_for_the_rest(marks: Marks, jobs: int, *, patience_s: float) -> None:
+    """Until every job has ended, or nothing has happened for so long."""
+    seen, since = marks.count(), time.monotonic()
+    while len(_numbers(marks)[1]) < jobs and time.monotonic() - since < patience_s:
+        if marks.count() != seen:
+            seen, since = marks.count(), time.monotonic()
+        time.sleep(0.1)
+    # what runs again although it had ended comes back about now
+    time.sleep(SHORT_VISIBILITY_S * 1.5)
+
+
+def became(
+    before: tuple[Counter[int], Counter[int]], after: tuple[Counter[int], Counter[int]], jobs: int
+) -> Killed:
+    """What became of jobs, by how often each had begun and ended at the kill and at the end."""
+    ended = set(before[1])
+    in_flight = set(before[0]) - ended
+    again = {number for number, times in after[0].items() if times > before[0][number]}
+    return Killed(
+        in_flight=len(in_flight),
+        ended=len(ended),
+        lost=jobs - len(after[1]),
+        in_flight_again=len(again & in_flight),
+        ended_again=len(again & ended),
+    )

@@ -1,0 +1,289 @@
+"""What was measured of all systems, and the tables and the JSON made of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks import bars
+from benchmarks.costs import Cost, per_million
+from benchmarks.measuring import Busy, Idle, Killed, Plan, Side, median_and_worst
+from benchmarks.report import console, table
+from benchmarks.systems import OURS, System, Way
+from remotejob.prices import Prices
+
+Row = list[str]
+_NONE = "-"
+_SLOW_MS = 1000
+
+
+@dataclass(kw_only=True, slots=True)
+class Result:
+    """Of one system."""
+
+    system: System
+    idle: Idle | None = None
+    busy: Busy | None = None
+    """The best repetition."""
+    repetitions: list[Busy] | None = None
+    killed: Killed | None = None
+    record_bytes: int | None = None
+    problem: str | None = None
+    """Why something is missing."""
+
+    def cost(self, way: Way, prices: Prices) -> Cost | None:
+        if self.busy is None:
+            return None
+        return per_million({"submit": self.busy.submit[way.name], "work": self.busy.work}, prices)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """The figures of one row, those that can be compared; None where it was not measured."""
+
+    submit_requests: float | None
+    submit_cpu: float | None
+    work_requests: float | None
+    work_cpu: float | None
+    start_cpu: float | None
+    peak_mib: float | None
+    idle_requests: float | None
+    latency: float | None
+
+    @classmethod
+    def of(cls, result: Result, way: Way) -> Figures:
+        busy, idle = result.busy, result.idle
+        side = None if busy is None else busy.submit[way.name]
+        return cls(
+            submit_requests=None if side is None else side.requests_a_job,
+            submit_cpu=None if side is None else side.cpu_ms_a_job,
+            work_requests=None if busy is None else busy.work.requests_a_job,
+            work_cpu=None if busy is None else busy.work.cpu_ms_a_job,
+            start_cpu=None if idle is None else idle.start_cpu_s,
+            peak_mib=None if busy is None else busy.peak_mib,
+            idle_requests=None if idle is None else sum(idle.requests_per_minute.values()),
+            latency=None if idle is None else median_and_worst(idle.latencies_ms)[0],
+        )
+
+    def values(self) -> list[float | None]:
+        return [getattr(self, name) for name in self.__slots__]
+
+
+_COLUMNS = [
+    "system", "submitted", "keeps a record", "submit req", "submit CPU", "work req", "work CPU",
+    "start CPU", "RSS MiB", "idle req/min", "latency ms", "$ a million", "kill -9",
+]  # fmt: skip
+
+
+def show(results: list[Result], plan: Plan, prices: Prices) -> None:
+    """Print everything."""
+    table(
+        f"{plan.jobs:,} no-op jobs, one worker, concurrency 8: requests a job, CPU seconds per "
+        f"1,000 jobs, best of {plan.repetitions}",
+        _COLUMNS,
+        _rows(results, plan, prices),
+    )
+    for result in results:
+        if result.problem is not None:
+            console.print(f"{result.system.name}: left out: {result.problem}", style="red")
+    table("the same, as multiples of remotejob's", _COLUMNS[:2] + _COLUMNS[3:11], _ratios(results))
+    for side in ("submit", "work"):
+        _show_operations(results, side)
+    table(
+        f"DynamoDB units a job, and dollars a million at list prices of {prices.as_of}, "
+        f"{prices.region}, without compute",
+        ["system", "submitted", "write units", "read units", "index writes", "SQS", "DynamoDB",
+         "S3", "all"],
+        _costs(results, prices),
+    )  # fmt: skip
+    found = bars.judged(results, plan, prices)
+    table(
+        "remotejob against its bar: counts are exact, CPU and latency an indication",
+        ["", "measured", "bar", "", ""],
+        [[one.name, one.shown, one.limit_shown, one.verdict, one.kind] for one in found],
+    )
+    console.print("\nhow each is set up", style="bold")
+    for result in results:
+        console.print(f"{result.system.name}: {result.system.settings}")
+
+
+def _each(results: list[Result]) -> Iterator[tuple[Result, Way]]:
+    for result in results:
+        for way in result.system.ways:
+            yield result, way
+
+
+def _rows(results: list[Result], plan: Plan, prices: Prices) -> Iterator[Row]:
+    for result, way in _each(results):
+        figures = Figures.of(result, way)
+        cost = result.cost(way, prices)
+        yield [
+            result.system.name,
+            way.name,
+            result.system.keeps,
+            _number(figures.submit_requests),
+            _number(figures.submit_cpu),
+            _number(figures.work_requests),
+            _number(figures.work_cpu),
+            _number(figures.start_cpu),
+            _number(figures.peak_mib, 0),
+            ("" if plan.idle_s >= bars.WHOLE_MINUTE_S else "~") + _number(figures.idle_requests, 1),
+            _latency(result.idle),
+            _NONE if cost is None else f"{cost.total:.2f}",
+            _killed(result.killed),
+        ]
+
+
+def _ratios(results: list[Result]) -> Iterator[Row]:
+    ours = next((r for r in results if r.system is OURS), None)
+    if ours is None or ours.busy is None:
+        return
+    ways = {way.name: way for way in OURS.ways}
+    for result, way in _each(results):
+        if result.busy is None:
+            continue
+        base = Figures.of(ours, ways[way.like]).values()
+        yield [
+            result.system.name,
+            way.name,
+            *map(ratio, Figures.of(result, way).values(), base),
+        ]
+
+
+def ratio(value: float | None, base: float | None) -> str:
+    """How many times the base; nothing where there is none."""
+    if value is None or not base:
+        return _NONE
+    times = value / base
+    return f"{times:.2f}x" if times < 10 else f"{times:.0f}x"
+
+
+def _show_operations(results: list[Result], side: str) -> None:
+    columns: dict[str, Side] = {}
+    for result, way in _each(results):
+        if result.busy is None:
+            continue
+        if side == "submit":
+            columns[f"{_short(result.system.name)}, {way.name}"] = result.busy.submit[way.name]
+        else:
+            columns[_short(result.system.name)] = result.busy.work
+    operations = sorted({operation for one in columns.values() for operation in one.requests})
+    table(
+        f"{side}: requests a job by operation",
+        ["system", *(operation for _, operation in operations), "all"],
+        [
+            [
+                name,
+                *(_share(one.requests, key, one.jobs) for key in operations),
+                f"{one.requests_a_job:.3f}",
+            ]
+            for name, one in columns.items()
+        ],
+    )
+
+
+def _costs(results: list[Result], prices: Prices) -> Iterator[Row]:
+    for result, way in _each(results):
+        cost = result.cost(way, prices)
+        if cost is None or result.busy is None:
+            continue
+        sides = (result.busy.submit[way.name], result.busy.work)
+        yield [
+            result.system.name,
+            way.name,
+            *(
+                f"{sum(side.units.get(kind, 0) / side.jobs for side in sides):.2f}"
+                for kind in ("write units", "read units", "index writes")
+            ),
+            *(f"{dollars:.2f}" for dollars in (cost.sqs, cost.dynamodb, cost.s3, cost.total)),
+        ]
+
+
+def as_dict(results: list[Result], plan: Plan, prices: Prices) -> dict[str, Any]:
+    """Everything, as JSON has it: CPU in seconds per 1,000 jobs."""
+    return {
+        "jobs": plan.jobs,
+        "repetitions": plan.repetitions,
+        "idle_s": plan.idle_s,
+        "systems": [_system_as_dict(one, prices) for one in results],
+        "bars": [one.as_dict() for one in bars.judged(results, plan, prices)],
+    }
+
+
+def _system_as_dict(result: Result, prices: Prices) -> dict[str, Any]:
+    idle, killed = result.idle, result.killed
+    costs = {way.name: result.cost(way, prices) for way in result.system.ways}
+    return {
+        "name": result.system.name,
+        "keeps_record": result.system.keeps,
+        "settings": result.system.settings,
+        "problem": result.problem,
+        "record_bytes": result.record_bytes,
+        "idle": None
+        if idle is None
+        else {
+            "start_cpu_s": idle.start_cpu_s,
+            "start_s": idle.start_s,
+            "start_requests": _named(idle.start_requests),
+            "latencies_ms": idle.latencies_ms,
+            "requests_per_minute": _named(idle.requests_per_minute),
+            "cpu_per_minute_s": idle.cpu_per_minute_s,
+        },
+        "repetitions": [
+            {
+                "submit": {name: _side_as_dict(side) for name, side in one.submit.items()},
+                "work": _side_as_dict(one.work),
+                "peak_mib": one.peak_mib,
+                "seconds": one.seconds,
+            }
+            for one in result.repetitions or []
+        ],
+        "dollars_a_million": {
+            name: None if cost is None else cost.total for name, cost in costs.items()
+        },
+        "killed": None
+        if killed is None
+        else {name: getattr(killed, name) for name in killed.__slots__},
+    }
+
+
+def _side_as_dict(side: Side) -> dict[str, Any]:
+    return {
+        "jobs": side.jobs,
+        "requests": _named(side.requests),
+        "cpu_s": side.cpu_ms_a_job,
+        "units": side.units,
+    }
+
+
+def _named(requests: Counter[tuple[str, str]]) -> dict[str, float]:
+    return {f"{service}:{operation}": n for (service, operation), n in sorted(requests.items())}
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return _NONE if value is None else f"{value:,.{digits}f}"
+
+
+def _latency(idle: Idle | None) -> str:
+    if idle is None or not idle.latencies_ms:
+        return _NONE
+    median, worst = median_and_worst(idle.latencies_ms)
+    digits = 0 if median > _SLOW_MS else 1
+    return f"{median:,.{digits}f}, {worst:,.0f}"
+
+
+def _killed(killed: Killed | None) -> str:
+    if killed is None:
+        return _NONE
+    again = f", {killed.ended_again} ended rerun" if killed.ended_again else ""
+    return f"{killed.lost} lost, {killed.in_flight_again} of {killed.in_flight} rerun{again}"
+
+
+def _share(requests: Counter[tuple[str, str]], key: tuple[str, str], jobs: int) -> str:
+    return f"{requests[key] / jobs:.3f}" if requests[key] else ""
+
+
+def _short(name: str) -> str:
+    return name.replace(" + ", "+").replace("prefork", "").strip()
