@@ -7,35 +7,29 @@ after each request. What the worker does on which record is `domain.decisions`.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from remotejob import payloads, tracing
+from remotejob import tracing
 from remotejob.about import about_message
 from remotejob.domain import changes, decisions
-from remotejob.domain.conditions import Value
 from remotejob.domain.errors import (
-    Fatal,
     JobCancelled,
     LeaseLost,
     RunInterrupted,
     WorkerStopping,
 )
 from remotejob.domain.items import put_record
-from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
-from remotejob.domain.schedule import first_look
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.times import from_ms, span_ms, to_ms
+from remotejob.domain.times import span_ms
 from remotejob.envelope import BadMessage, Pending
-from remotejob.job import FAILURE_NOTES
 from remotejob.locking import let_go
-from remotejob.names import RESERVED_OUTPUT_PREFIX, Field
-from remotejob.ports import Area, Installation, Received, Refused, Updated
-from remotejob.repeating import successor
+from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks import Task
+from remotejob.worker import outcomes
 from remotejob.worker.claiming import Claims, unclaimed
 from remotejob.worker.completion import Completion
 from remotejob.worker.context import running
@@ -53,7 +47,6 @@ from remotejob.worker.settlements import (
     Settlement,
 )
 from remotejob.worker.telling import tell_of_end
-from remotejob.worker.usage import Ending
 
 log = logging.getLogger(__name__)
 
@@ -236,106 +229,20 @@ class Attendant:
                 return self._cancelled(run)
             case _Stopped(WorkerStopping() as reason) if run.record.releases < RELEASES_FREE:
                 log.info("run given back: %s", reason, extra=_about(run))
-                return self._released(run)
+                return self._commit(run, outcomes.released(run, self._installation))
             case _Stopped(reason):
                 return self._failed(run, reason)
 
     def _completed(self, run: Run, completion: Completion) -> Settlement:
         try:
-            values = self._result_values(run, completion.result)
-            following = successor(run.record, self._installation)
-            kept, forgotten = run.kept_at_completion()
+            change, following = outcomes.completed(run, completion, self._installation)
         except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
             tracing.ended_with(error)
             return self._failed(run, error)
-        delay_ms = span_ms(completion.delay_dependents)
-        if delay_ms > 0:
-            values[Field.DELAY_DEPENDENTS] = delay_ms
-        if following is not None:
-            values[Field.NEXT] = following.id
-        change = changes.complete(
-            run.record,
-            now_ms=self._installation.clock.now_ms(),
-            retention_ms=span_ms(self._installation.retention),
-            report={**run.last_report(Ending.COMPLETED), **values, **kept},
-            remove=forgotten,
-        )
         return self._commit(run, change, following)
 
-    def _result_values(self, run: Run, result: Any) -> dict[str, Value]:
-        """The result and the manifest as the record takes them; long ones go to S3 first."""
-        values: dict[str, Value] = {}
-        files = run.installation.files
-        if result is not None:
-            text = payloads.encode(result, what="the result")
-            if payloads.fits_inline(text):
-                values[Field.RESULT] = text
-            else:
-                key = f"{run.prefix}{RESERVED_OUTPUT_PREFIX}result.json"
-                values[Field.RESULT_REF] = payloads.store_text(files, Area.OUTPUT, key, text)
-        if run.outputs:
-            text = outputs_to_json(run.outputs)
-            if payloads.fits_inline(text):
-                values[Field.OUTPUTS] = text
-            else:
-                key = f"{run.prefix}{RESERVED_OUTPUT_PREFIX}outputs.json"
-                values[Field.OUTPUTS_REF] = payloads.store_text(files, Area.OUTPUT, key, text)
-        return values
-
     def _failed(self, run: Run, error: BaseException) -> Settlement:
-        record, clock = run.record, self._installation.clock
-        now = clock.now_ms()
-        failure = Failure(
-            run_id=run.run_id,
-            attempt=record.attempt,
-            at_ms=now,
-            kind=type(error).__name__,
-            message=cut(_said_by(error), _LONGEST_MESSAGE),
-        )
-        self._keep_trace(run, error)
-        retry = record.retry or run.task.retry
-        due = None
-        if not isinstance(error, Fatal):
-            due = retry.next_run(failures=record.failures + 1, now=from_ms(now))
-        log.warning(
-            "run failed, %s: %s: %s",
-            "for good" if due is None else f"again at {due:%H:%M:%S}",
-            failure.kind,
-            cut(failure.message, 300),
-            extra=_about(run),
-        )
-        if due is None:
-            report = run.last_report(Ending.FAILED)
-            change = changes.fail_for_good(record, failure, now_ms=now, report=report)
-        else:
-            max_delay = self._installation.messages.capabilities.max_delay
-            due_ms = to_ms(due)
-            later = Ending.SENT_AGAIN if due_ms - now <= span_ms(max_delay) else Ending.PUT_OFF
-            change = changes.fail_and_wait(
-                record,
-                failure,
-                now_ms=now,
-                due_ms=due_ms,
-                mark_ms=first_look(due_ms, now_ms=now, max_delay=max_delay),
-                report=run.last_report(later if due_ms > now else Ending.AT_ONCE),
-            )
-        return self._commit(run, change)
-
-    def _keep_trace(self, run: Run, error: BaseException) -> None:
-        """The whole traceback, beside the record: the record keeps the last lines alone."""
-        expires_ms = self._installation.clock.now_ms() + 2 * span_ms(self._installation.retention)
-        try:
-            text = cut("".join(traceback.format_exception(error)), _LONGEST_TRACE)
-            self._installation.store.put_note(
-                run.job_id,
-                f"{FAILURE_NOTES}{run.record.failures + 1:06d}#{run.run_id}",
-                text,
-                expires_s=expires_ms // 1000,
-            )
-            run.usage.noted(text)
-        except Exception:
-            # it helps who looks for the fault; that the run failed must be told in any case
-            log.exception("traceback not kept", extra=_about(run))
+        return self._commit(run, outcomes.failed(run, error, self._installation))
 
     def _cancelled(self, run: Run) -> Settlement:
         log.info("run stopped: the job was cancelled", extra=_about(run))
@@ -350,16 +257,6 @@ class Attendant:
             # restarted meanwhile: nothing but the lease was in its way
             return Hide(message=run.message, span=timedelta(0))
         return Leave(message=run.message)
-
-    def _released(self, run: Run) -> Settlement:
-        return self._commit(
-            run,
-            changes.release(
-                run.record,
-                now_ms=self._installation.clock.now_ms(),
-                report=run.last_report(Ending.AT_ONCE),
-            ),
-        )
 
     def _commit(
         self, run: Run, change: changes.Change, following: JobRecord | None = None
@@ -434,14 +331,6 @@ def _made_before(change: changes.Change, record: JobRecord) -> bool:
     """Whether a change that was refused has left this record, in an attempt not answered."""
     item = record.to_item()
     return all(item.get(name) == value for name, value in change.set.items())
-
-
-def _said_by(error: BaseException) -> str:
-    """An error's message, also where the error cannot say it."""
-    try:
-        return str(error) or repr(error)
-    except Exception:  # noqa: BLE001 (a broken __str__ must not hide that the run failed)
-        return f"an error of class {type(error).__name__} that cannot be shown"
 
 
 def _counted(run: Run, record: JobRecord) -> Count:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -20,30 +19,19 @@ from remotejob.domain.errors import LeaseLost, RunInterrupted
 from remotejob.domain.record import (
     JobRecord,
     Level,
-    LogLine,
     OutputFile,
-    cut,
-    log_tail,
-    log_to_json,
     output_prefix,
 )
-from remotejob.domain.times import span_ms
-from remotejob.job import LOG_NOTES
 from remotejob.names import Field
 from remotejob.ports import Installation, Received
 from remotejob.tasks import Task
 from remotejob.tracing import Trace
 from remotejob.worker.context import JobContext
 from remotejob.worker.keeping import Checkpoints
+from remotejob.worker.reporting import Report, Reporting
 from remotejob.worker.usage import CountedFiles, Ending, RunUsage
 
 log = logging.getLogger(__name__)
-
-_LONGEST_LINE: Final = 10_000
-_BYTES_IN_A_NOTE: Final = 200_000
-"""Half of what DynamoDB takes in an item; one line is at most about 40 KB."""
-
-_INLINE_LINE: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,29 +42,6 @@ class Lease:
     """Before the request that took or extended it."""
     ends: float
     """Before anybody else may take it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """What to write into the record, and the version of it."""
-
-    values: Item
-    version: int
-
-
-@dataclass(slots=True)
-class _Reported:
-    """What the run has said and the record does not yet say."""
-
-    progress: str | None = None
-    lines: list[LogLine] = field(default_factory=list)
-    """Lines not yet in a note."""
-    tail: tuple[LogLine, ...] = ()
-    count: int = 0
-    version: int = 0
-    """Counts what was said."""
-    written: int = 0
-    """The version that has surely reached the record."""
 
 
 class Elsewhere(Protocol):
@@ -136,10 +101,7 @@ class Run:
         self._stirred = lease.began
         self._ended_at: float | None = None
         self._outputs: dict[str, OutputFile] = {}
-        # the lines an earlier run left in the record: they may be in no note yet
-        self._said = _Reported(
-            lines=list(record.log_tail), tail=record.log_tail, count=record.log_count
-        )
+        self._reporting = Reporting(record, installation, self.usage)
         self._folder: Path | None = None
 
     @property
@@ -177,7 +139,7 @@ class Run:
         """A heartbeat was taken, with the report of that version."""
         with self._lock:
             self._record, self._lease = record, new_lease(began, length)
-            self._said.written = max(self._said.written, reported)
+        self._reporting.written(reported)
 
     @property
     def message(self) -> Received:
@@ -322,24 +284,20 @@ class Run:
             return ended is not None and self.installation.clock.monotonic() - ended > seconds
 
     def report_progress(self, progress: str) -> None:
-        with self._lock:
-            self._said.progress = progress
-            self._said.version += 1
+        self._reporting.progress(progress)
 
     def report_line(self, level: Level, message: str, data: Any) -> None:
-        with self._lock:
-            line = LogLine(
-                number=self._said.count,
-                at_ms=self.installation.clock.now_ms(),
-                level=level,
-                message=cut(message, _LONGEST_LINE),
-                data=data,
-            )
-            said = self._said
-            said.count += 1
-            said.lines.append(line)
-            said.tail = log_tail((*said.tail, _short(line)))
-            said.version += 1
+        self._reporting.line(level, message, data)
+
+    def report(self) -> Report:
+        """What the record does not surely say yet, to be written with the next heartbeat."""
+        return self._reporting.report()
+
+    def last_report(self, ending: Ending) -> Item:
+        """All the run has said and used, to be written with its end, be a heartbeat on its way."""
+        said = self._reporting.last_report()
+        used = self.usage.at_end(ending, now_ms=self.installation.clock.now_ms())
+        return said if used is None else {**said, Field.CALLS: used}
 
     def add_output(self, output: OutputFile) -> None:
         with self._lock:
@@ -349,47 +307,6 @@ class Run:
     def outputs(self) -> tuple[OutputFile, ...]:
         with self._lock:
             return tuple(self._outputs.values())
-
-    def report(self) -> Report:
-        """What the record does not surely say yet, to be written with the next heartbeat.
-
-        Lines the record has no room for go into notes first, so that none is lost.
-        """
-        with self._lock:
-            said = self._said
-            if said.version == said.written:
-                return Report(values={}, version=said.written)
-            values, noted, version = self._values(), self._unnoted(), said.version
-        self._write_notes(noted)
-        return Report(values=values, version=version)
-
-    def last_report(self, ending: Ending) -> Item:
-        """All the run has said and used, to be written with its end, be a heartbeat on its way."""
-        with self._lock:
-            values, noted = self._values(), self._unnoted()
-        try:
-            self._write_notes(noted)
-        except Exception:
-            # the log is told of the work, it is not the work: an outcome never waits for it
-            log.exception("log lines not kept", extra=self.context.fields)
-        used = self.usage.at_end(ending, now_ms=self.installation.clock.now_ms())
-        return values if used is None else {**values, Field.CALLS: used}
-
-    def _values(self) -> dict[str, Value]:
-        said = self._said
-        values: dict[str, Value] = {}
-        if said.progress is not None:
-            values[Field.PROGRESS] = said.progress
-        if said.count:
-            values[Field.LOG] = log_to_json(said.tail)
-            values[Field.LOG_COUNT] = said.count
-        return values
-
-    def _unnoted(self) -> list[LogLine]:
-        """Lines for notes: all that are in none, unless the record has room for each, whole."""
-        in_record = {line.number: line for line in self._said.tail}
-        lines = self._said.lines
-        return [] if all(in_record.get(x.number) == x for x in lines) else list(lines)
 
     def folder(self) -> Path:
         """A folder of the run's own; it goes when the run ends."""
@@ -407,50 +324,6 @@ class Run:
                 folder, self._folder = self._folder, None
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
-
-    def _write_notes(self, lines: list[LogLine]) -> None:
-        retention = self.installation.retention
-        expires_s = (self.installation.clock.now_ms() + span_ms(2 * retention)) // 1000
-        for chunk in _chunks(lines):
-            content = log_to_json(chunk)
-            self.installation.store.put_note(
-                self.job_id,
-                f"{LOG_NOTES}{chunk[0].number:09d}#{self.run_id}",
-                content,
-                expires_s=expires_s,
-            )
-            self.usage.noted(content)
-            with self._lock:
-                # those logged meanwhile are left for the next report
-                self._said.lines = self._said.lines[len(chunk) :]
-
-
-def _chunks(lines: list[LogLine]) -> Iterator[tuple[LogLine, ...]]:
-    """The lines in parts that fit a note."""
-    chunk: list[LogLine] = []
-    size = 0
-    for line in lines:
-        length = len(log_to_json((line,)).encode())
-        if chunk and size + length > _BYTES_IN_A_NOTE:
-            yield tuple(chunk)
-            chunk, size = [], 0
-        chunk.append(line)
-        size += length
-    if chunk:
-        yield tuple(chunk)
-
-
-def _short(line: LogLine) -> LogLine:
-    """The line as the record keeps it."""
-    if len(line.message) <= _INLINE_LINE and len(json.dumps(line.data)) <= _INLINE_LINE:
-        return line
-    return LogLine(
-        number=line.number,
-        at_ms=line.at_ms,
-        level=line.level,
-        message=cut(line.message, _INLINE_LINE),
-        data=None,
-    )
 
 
 def new_lease(began: float, length: timedelta) -> Lease:

@@ -1,0 +1,150 @@
+"""What the end of a run makes of its job's record, as a change that is to be committed.
+
+Long results and manifests are stored before the change names them; a traceback is kept beside.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any, Final
+
+from remotejob import payloads
+from remotejob.domain import changes
+from remotejob.domain.changes import Change
+from remotejob.domain.conditions import Value
+from remotejob.domain.errors import Fatal
+from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
+from remotejob.domain.schedule import first_look
+from remotejob.domain.times import from_ms, span_ms, to_ms
+from remotejob.job import FAILURE_NOTES
+from remotejob.names import RESERVED_OUTPUT_PREFIX, Field
+from remotejob.ports import Area, Installation
+from remotejob.repeating import successor
+from remotejob.worker.completion import Completion
+from remotejob.worker.run import Run
+from remotejob.worker.usage import Ending
+
+log = logging.getLogger(__name__)
+
+_LONGEST_MESSAGE: Final = 1000
+_LONGEST_TRACE: Final = 100_000
+
+
+def completed(
+    run: Run, completion: Completion, installation: Installation
+) -> tuple[Change, JobRecord | None]:
+    """The job is completed; and the job that follows it, where it is repeated.
+
+    Raises: what forbids the result to be kept, or the successor to be made.
+    """
+    values = _result_values(run, completion.result)
+    following = successor(run.record, installation)
+    kept, forgotten = run.kept_at_completion()
+    delay_ms = span_ms(completion.delay_dependents)
+    if delay_ms > 0:
+        values[Field.DELAY_DEPENDENTS] = delay_ms
+    if following is not None:
+        values[Field.NEXT] = following.id
+    change = changes.complete(
+        run.record,
+        now_ms=installation.clock.now_ms(),
+        retention_ms=span_ms(installation.retention),
+        report={**run.last_report(Ending.COMPLETED), **values, **kept},
+        remove=forgotten,
+    )
+    return change, following
+
+
+def failed(run: Run, error: BaseException, installation: Installation) -> Change:
+    """The job runs again, or has failed for good, as its retry policy says."""
+    record = run.record
+    now = installation.clock.now_ms()
+    failure = Failure(
+        run_id=run.run_id,
+        attempt=record.attempt,
+        at_ms=now,
+        kind=type(error).__name__,
+        message=cut(_said_by(error), _LONGEST_MESSAGE),
+    )
+    _keep_trace(run, error, installation)
+    retry = record.retry or run.task.retry
+    due = None
+    if not isinstance(error, Fatal):
+        due = retry.next_run(failures=record.failures + 1, now=from_ms(now))
+    log.warning(
+        "run failed, %s: %s: %s",
+        "for good" if due is None else f"again at {due:%H:%M:%S}",
+        failure.kind,
+        cut(failure.message, 300),
+        extra=run.context.fields,
+    )
+    if due is None:
+        report = run.last_report(Ending.FAILED)
+        return changes.fail_for_good(record, failure, now_ms=now, report=report)
+    max_delay = installation.messages.capabilities.max_delay
+    due_ms = to_ms(due)
+    later = Ending.SENT_AGAIN if due_ms - now <= span_ms(max_delay) else Ending.PUT_OFF
+    return changes.fail_and_wait(
+        record,
+        failure,
+        now_ms=now,
+        due_ms=due_ms,
+        mark_ms=first_look(due_ms, now_ms=now, max_delay=max_delay),
+        report=run.last_report(later if due_ms > now else Ending.AT_ONCE),
+    )
+
+
+def released(run: Run, installation: Installation) -> Change:
+    """The job is given back, for another run to begin at once."""
+    return changes.release(
+        run.record,
+        now_ms=installation.clock.now_ms(),
+        report=run.last_report(Ending.AT_ONCE),
+    )
+
+
+def _result_values(run: Run, result: Any) -> dict[str, Value]:
+    """The result and the manifest as the record takes them; long ones go to S3 first."""
+    values: dict[str, Value] = {}
+    files = run.installation.files
+    if result is not None:
+        text = payloads.encode(result, what="the result")
+        if payloads.fits_inline(text):
+            values[Field.RESULT] = text
+        else:
+            key = f"{run.prefix}{RESERVED_OUTPUT_PREFIX}result.json"
+            values[Field.RESULT_REF] = payloads.store_text(files, Area.OUTPUT, key, text)
+    if run.outputs:
+        text = outputs_to_json(run.outputs)
+        if payloads.fits_inline(text):
+            values[Field.OUTPUTS] = text
+        else:
+            key = f"{run.prefix}{RESERVED_OUTPUT_PREFIX}outputs.json"
+            values[Field.OUTPUTS_REF] = payloads.store_text(files, Area.OUTPUT, key, text)
+    return values
+
+
+def _keep_trace(run: Run, error: BaseException, installation: Installation) -> None:
+    """The whole traceback, beside the record: the record keeps the last lines alone."""
+    expires_ms = installation.clock.now_ms() + 2 * span_ms(installation.retention)
+    try:
+        text = cut("".join(traceback.format_exception(error)), _LONGEST_TRACE)
+        installation.store.put_note(
+            run.job_id,
+            f"{FAILURE_NOTES}{run.record.failures + 1:06d}#{run.run_id}",
+            text,
+            expires_s=expires_ms // 1000,
+        )
+        run.usage.noted(text)
+    except Exception:
+        # it helps who looks for the fault; that the run failed must be told in any case
+        log.exception("traceback not kept", extra=run.context.fields)
+
+
+def _said_by(error: BaseException) -> str:
+    """An error's message, also where the error cannot say it."""
+    try:
+        return str(error) or repr(error)
+    except Exception:  # noqa: BLE001 (a broken __str__ must not hide that the run failed)
+        return f"an error of class {type(error).__name__} that cannot be shown"

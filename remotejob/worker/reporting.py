@@ -1,0 +1,160 @@
+"""What a run says of itself, progress and log, on the way into the record and its notes."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from remotejob.about import about
+from remotejob.domain.conditions import Item, Value
+from remotejob.domain.record import JobRecord, Level, LogLine, cut, log_tail, log_to_json
+from remotejob.domain.times import span_ms
+from remotejob.job import LOG_NOTES
+from remotejob.names import Field
+from remotejob.ports import Installation
+from remotejob.worker.usage import RunUsage
+
+log = logging.getLogger(__name__)
+
+_LONGEST_LINE: Final = 10_000
+_BYTES_IN_A_NOTE: Final = 200_000
+"""Half of what DynamoDB takes in an item; one line is at most about 40 KB."""
+
+_INLINE_LINE: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """What to write into the record, and the version of it."""
+
+    values: Item
+    version: int
+
+
+class Reporting:
+    """What a run has said, and what of it the record does not surely say. Safe across threads."""
+
+    def __init__(self, record: JobRecord, installation: Installation, usage: RunUsage) -> None:
+        self._claimed = record
+        self._installation = installation
+        self._usage = usage
+        self._lock = threading.Lock()
+        self._progress: str | None = None
+        # those an earlier run left in the record may be in no note yet
+        self._unnoted = list(record.log_tail)
+        self._tail = record.log_tail
+        self._count = record.log_count
+        self._version = 0
+        """Counts what was said."""
+        self._written = 0
+        """The version that has surely reached the record."""
+
+    def progress(self, progress: str) -> None:
+        with self._lock:
+            self._progress = progress
+            self._version += 1
+
+    def line(self, level: Level, message: str, data: Any) -> None:
+        with self._lock:
+            line = LogLine(
+                number=self._count,
+                at_ms=self._installation.clock.now_ms(),
+                level=level,
+                message=cut(message, _LONGEST_LINE),
+                data=data,
+            )
+            self._count += 1
+            self._unnoted.append(line)
+            self._tail = log_tail((*self._tail, _short(line)))
+            self._version += 1
+
+    def written(self, version: int) -> None:
+        """The record has the report of that version."""
+        with self._lock:
+            self._written = max(self._written, version)
+
+    def report(self) -> Report:
+        """What the record does not surely say yet.
+
+        Lines the record has no room for go into notes first, so that none is lost.
+        """
+        with self._lock:
+            if self._version == self._written:
+                return Report(values={}, version=self._written)
+            values, noted, version = self._values(), self._for_notes(), self._version
+        self._write_notes(noted)
+        return Report(values=values, version=version)
+
+    def last_report(self) -> Item:
+        """All the run has said, be another report on its way."""
+        with self._lock:
+            values, noted = self._values(), self._for_notes()
+        try:
+            self._write_notes(noted)
+        except Exception:
+            # the log is told of the work, it is not the work: an outcome never waits for it
+            log.exception("log lines not kept", extra=about(self._claimed))
+        return values
+
+    def _values(self) -> dict[str, Value]:
+        values: dict[str, Value] = {}
+        if self._progress is not None:
+            values[Field.PROGRESS] = self._progress
+        if self._count:
+            values[Field.LOG] = log_to_json(self._tail)
+            values[Field.LOG_COUNT] = self._count
+        return values
+
+    def _for_notes(self) -> list[LogLine]:
+        """Lines for notes: all that are in none, unless the record has room for each, whole."""
+        in_record = {line.number: line for line in self._tail}
+        lines = self._unnoted
+        return [] if all(in_record.get(x.number) == x for x in lines) else list(lines)
+
+    def _write_notes(self, lines: list[LogLine]) -> None:
+        retention = self._installation.retention
+        expires_s = (self._installation.clock.now_ms() + span_ms(2 * retention)) // 1000
+        for chunk in _chunks(lines):
+            content = log_to_json(chunk)
+            self._installation.store.put_note(
+                self._claimed.id,
+                f"{LOG_NOTES}{chunk[0].number:09d}#{self._claimed.run_id}",
+                content,
+                expires_s=expires_s,
+            )
+            self._usage.noted(content)
+            with self._lock:
+                # those logged meanwhile are left for the next report
+                self._unnoted = self._unnoted[len(chunk) :]
+
+
+def _chunks(lines: list[LogLine]) -> Iterator[tuple[LogLine, ...]]:
+    """The lines in parts that fit a note."""
+    chunk: list[LogLine] = []
+    size = 0
+    for line in lines:
+        length = len(log_to_json((line,)).encode())
+        if chunk and size + length > _BYTES_IN_A_NOTE:
+            yield tuple(chunk)
+            chunk, size = [], 0
+        chunk.append(line)
+        size += length
+    if chunk:
+        yield tuple(chunk)
+
+
+def _short(line: LogLine) -> LogLine:
+    """The line as the record keeps it."""
+    if len(line.message) <= _INLINE_LINE and len(json.dumps(line.data)) <= _INLINE_LINE:
+        return line
+    return LogLine(
+        number=line.number,
+        at_ms=line.at_ms,
+        level=line.level,
+        message=cut(line.message, _INLINE_LINE),
+        data=None,
+    )
