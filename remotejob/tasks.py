@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from remotejob.domain.errors import InvalidName, SettingsError
+from remotejob.domain.errors import InvalidData, InvalidName, SettingsError
 from remotejob.domain.retry import NO_RETRY, Retry
 from remotejob.domain.times import check_timedelta
 from remotejob.settings import TASK_NAME
@@ -71,8 +71,8 @@ class Registry(Mapping[str, Task]):
         `runs_in`: `Threads()`, `Process(...)` or `Async()`; default the event loop for an
         `async def`, which takes an `AsyncRunningJob`, and threads for any other.
 
-        Raises: InvalidName, when the name is taken or cannot be one, or the function cannot run
-        there; InvalidData, when a span is none.
+        Raises: InvalidName, when the name is taken or cannot be one; InvalidData, when a span
+        makes no sense, or the function cannot run there.
         """
         if not isinstance(name, str):
             raise InvalidName(f'task {name!r} has no name; write @task("{_name_for(name)}")')
@@ -82,12 +82,14 @@ class Registry(Mapping[str, Task]):
             )
         for span, value in (("timeout", timeout), ("work_timeout", work_timeout)):
             if value is not None and check_timedelta(span, value) <= timedelta(0):
-                raise InvalidName(f"task {name!r}: {span}={value!r} leaves it no time")
+                raise InvalidData(
+                    f"task {name!r}: {span}={value} leaves it no time; use more, or None"
+                )
         if lease is not None:
             check_timedelta("lease", lease)
         if lease is not None and not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
-            raise InvalidName(
-                f"task {name!r}: lease={lease!r}: between {_SHORTEST_LEASE.seconds} seconds and "
+            raise InvalidData(
+                f"task {name!r}: lease={lease}: between {_SHORTEST_LEASE.seconds} seconds and "
                 f"{_LONGEST_LEASE.seconds // 3600} hours"
             )
 

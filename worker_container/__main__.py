@@ -163,6 +163,11 @@ def _import(variable: Env, module: str, *, registers: str) -> None:
             f"{variable}={module!r} cannot be imported ({problem}): name the module whose import "
             f"registers the {registers}, and add what it needs to the image"
         ) from problem
+    except (Exception, SystemExit) as problem:
+        raise SettingsError(
+            f"{variable}={module!r}: its import ends with {type(problem).__name__}: {problem}; "
+            f"import it by hand to see where, and let it only register the {registers}"
+        ) from problem
 
 
 if __name__ == "__main__":

@@ -66,10 +66,23 @@ class LineFormatter(JsonFormatter):
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
     def format(self, record: logging.LogRecord) -> str:
+        if not _FIXED.isdisjoint(record.__dict__):
+            record = _renamed(record)
         try:
             return super().format(record)
         except Exception:  # noqa: BLE001 (a circle, a key that is no text, arguments that do not fit)
             return super().format(_as_text(record))
+
+
+_FIXED: Final = frozenset({"time", "level", "logger"})
+
+
+def _renamed(record: logging.LogRecord) -> logging.LogRecord:
+    """The same, where `extra` says what every line says: who filters by level must find it."""
+    values = record.__dict__
+    return logging.makeLogRecord(
+        {f"extra_{name}" if name in _FIXED else name: values[name] for name in values}
+    )
 
 
 def _as_text(record: logging.LogRecord) -> logging.LogRecord:

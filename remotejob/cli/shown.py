@@ -39,6 +39,8 @@ def as_dict(job: Job) -> dict[str, Any]:
         "queue": job.queue,
         "state": job.state,
         "attempt": job.attempt,
+        "crashes": job.record.crashes,
+        "worker": job.record.worker,
         "priority": job.priority,
         "created": job.created_at.isoformat(),
         "due": _iso(job.due_at),
@@ -78,6 +80,7 @@ def in_full(job: Job) -> dict[str, Any]:
     return {
         **as_dict(job),
         "data": job.data,
+        "checkpoint": job.last_checkpoint,
         "result": job.result if job.state is State.COMPLETED else None,
         "outputs": [
             {
@@ -177,7 +180,7 @@ def details(job: Job) -> Group:
     for name, said in _ties(job):
         if said:
             facts.add_row(name, escape(said))
-    for name in ("data", "result"):
+    for name in ("data", "result", "checkpoint"):
         if full[name] is not None:
             facts.add_row(name, escape(json.dumps(full[name], ensure_ascii=False)))
     for name, text in _came_of_it(full):
@@ -188,7 +191,9 @@ def details(job: Job) -> Group:
 
 
 def _came_of_it(full: dict[str, Any]) -> Iterator[tuple[str, Text]]:
-    """The outputs, errors and log of a job."""
+    """The outputs, errors and log of a job, and how often a worker died of it or with it."""
+    if full["crashes"]:
+        yield "crashes", Text(f"{full['crashes']}: so often its worker died or fell silent")
     for output in full["outputs"]:
         yield "output", Text(f"{output['name']}, {output['size']:,} bytes")
     for error in full["errors"]:

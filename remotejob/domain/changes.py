@@ -312,7 +312,8 @@ def expire(record: JobRecord, *, now_ms: int, skew_ms: int) -> Change:
         attempt=record.attempt,
         at_ms=now_ms,
         kind=WORKER_DIED,
-        message=f"the worker died {times} while it ran this job",
+        message=f"the worker died {times} while it ran this job; give tasks that may take a "
+        "worker down a process of their own (runs_in=Process())",
     )
     return Change(
         job_id=record.id,

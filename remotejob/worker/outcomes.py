@@ -74,10 +74,15 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
         due = retry.next_run(failures=record.failures + 1, now=from_ms(now))
     log.warning(
         "run failed, %s: %s: %s",
-        "for good" if due is None else f"again at {due:%H:%M:%S}",
+        "for good" if due is None else f"again at {due:%Y-%m-%d %H:%M:%S} UTC",
         failure.kind,
         cut(failure.message, 300),
-        extra=run.context.fields,
+        extra={
+            **run.context.fields,
+            "error": failure.kind,
+            "ran_s": round(run.ran_s, 3),
+            **({} if due is None else {"due": due.isoformat(timespec="seconds")}),
+        },
     )
     if due is None:
         report = run.last_report(Ending.FAILED)

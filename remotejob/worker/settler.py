@@ -172,7 +172,11 @@ def _tried(request: Callable[[], None]) -> bool:
 
 def _about(message: Received) -> dict[str, Any]:
     address = message.address
-    about = {"queue": address.queue, "lane": address.channel, "body": message.body}
+    about = {
+        "queue": address.queue,
+        "lane": address.channel,
+        "body": cut(message.body, _LONGEST_REASON),
+    }
     with contextlib.suppress(BadMessage):
         return {**about_message(message, Pending.read(message.body)), **about}
     return about

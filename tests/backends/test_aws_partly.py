@@ -98,8 +98,9 @@ def test_keys_a_throttled_table_leaves_are_read_again(
     assert sorted(found, key=lambda record: record.id) == records
 
 
+@pytest.mark.parametrize("code", ["InternalError", "InvalidParameterValue"])
 def test_messages_that_are_refused_are_sent_again_by_themselves(
-    installation: Installation, clock: FakeClock
+    installation: Installation, clock: FakeClock, code: str
 ) -> None:
     tries: Counter[str] = Counter()
 
@@ -108,7 +109,7 @@ def test_messages_that_are_refused_are_sent_again_by_themselves(
         tries.update(entry["MessageBody"] for entry in entries)
         good = [entry for entry in entries if entry["MessageBody"] != "bad"]
         failed = [
-            {"Id": entry["Id"], "Code": "InternalError", "SenderFault": False}
+            {"Id": entry["Id"], "Code": code, "SenderFault": False}
             for entry in entries
             if entry not in good
         ]
@@ -118,7 +119,7 @@ def test_messages_that_are_refused_are_sent_again_by_themselves(
     urls = {LANE: clients().sqs.get_queue_url(QueueName="default-normal")["QueueUrl"]}
     queue = SqsMessages(Partly(sqs, "SendMessageBatch", refuses_bad), urls, clock)
 
-    with pytest.raises(QueueUnavailable, match="refused 1 of 3 messages: InternalError"):
+    with pytest.raises(QueueUnavailable, match=f"refused 1 of 3 messages: {code}"):
         queue.send(LANE, [Outgoing(body=body) for body in ("a", "bad", "b")])
 
     assert tries["bad"] > 1

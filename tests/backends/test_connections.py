@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+import os
 import socket
 import ssl
 import threading
@@ -23,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from remotejob.backends.aws.connections import Connections, Patience
+from remotejob.backends.aws.connections import Answer, Connections
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -95,8 +96,19 @@ def peer(*answers: bytes, context: ssl.SSLContext | None = None) -> Iterator[Pee
         made.close()
 
 
-def connections(url: str, *, read: float = 20, ca_bundle: str = "") -> Connections:
-    return Connections(url, patience=Patience(connect=5, read=read), ca_bundle=ca_bundle)
+class Posting:
+    """The connections of one who waits so long for each answer."""
+
+    def __init__(self, connections: Connections, read_s: float) -> None:
+        self._connections = connections
+        self._read_s = read_s
+
+    def post(self, headers: dict[str, str], body: bytes) -> Answer:
+        return self._connections.post(headers, body, read_s=self._read_s)
+
+
+def connections(url: str, *, read: float = 20, ca_bundle: str = "") -> Posting:
+    return Posting(Connections(url, connect_s=5, ca_bundle=ca_bundle), read)
 
 
 def test_one_connection_carries_requests_one_after_the_other() -> None:
@@ -162,6 +174,42 @@ def test_an_answer_that_breaks_off_is_said_to_and_its_connection_is_gone() -> No
         assert pool.post({}, b"").status_code == 200
 
     assert aws.connections == 2
+
+
+def test_after_one_connection_broke_the_others_are_not_tried() -> None:
+    with peer(*[GOOD] * 2, HALF, GOOD) as aws:
+        pool = connections(aws.url)
+        meet = threading.Barrier(2)
+
+        def post() -> None:
+            meet.wait()
+            pool.post({}, b"")
+
+        threads = [threading.Thread(target=post) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        opened = aws.connections
+        with pytest.raises(ConnectionClosedError):
+            pool.post({}, b"")
+        pool.post({}, b"")
+
+    assert aws.connections == opened + 1
+
+
+def test_a_process_that_was_forked_has_connections_of_its_own() -> None:
+    with peer(GOOD, GOOD, GOOD) as aws:
+        pool = connections(aws.url)
+        pool.post({}, b"parent")
+        child = os.fork()
+        if child == 0:
+            os._exit(pool.post({}, b"child").status_code != 200)
+        assert os.waitpid(child, 0)[1] == 0
+        pool.post({}, b"parent again")
+
+    assert aws.connections == 2
+    assert aws.bodies == [b"parent", b"child", b"parent again"]
 
 
 def test_silence_is_waited_out() -> None:

@@ -96,7 +96,8 @@ def service(aws: Aws, clock: FakeClock, keys: Keys | None, api: Api = DYNAMODB) 
     events.register("before-send", aws)
     return DirectService(
         api,
-        connections=Connections(URL, patience=Patience(connect=1, read=1), ca_bundle=""),
+        connections=Connections(URL, connect_s=1, ca_bundle=""),
+        patience=Patience(connect=1, read=1, poll=1),
         url=URL,
         region="eu-west-1",
         credentials=keys,
@@ -128,6 +129,9 @@ PASSING = {
     "no connection": EndpointConnectionError(endpoint_url=URL),
     "no answer": ConnectionClosedError(endpoint_url=URL),
     "an answer that came to harm": answer(200, b'{"Item', {"x-amz-crc32": "1"}),
+    "an answer that is no JSON": answer(200, b"<html>sign in</html>"),
+    "a checksum that is none": answer(200, b"{}", {"x-amz-crc32": "x"}),
+    "a status that says so alone": answer(429, b""),
 }
 
 
@@ -142,6 +146,28 @@ def test_what_passes_is_tried_again_after_a_while(
 
     assert len(aws.requests) == ATTEMPTS
     assert clock.now_ms() > began
+
+
+def test_a_service_that_throttles_is_given_longer(clock: FakeClock, keys: Keys) -> None:
+    waited: list[int] = []
+    for passing in (error("InternalServerError", 500), error("ThrottlingException")):
+        began = clock.now_ms()
+        for _ in range(10):
+            aws = Aws(*[passing] * (ATTEMPTS - 1), answer(200))
+            service(aws, clock, keys).call("GetItem", GET)
+        waited.append(clock.now_ms() - began)
+
+    assert waited[1] > 5 * waited[0]
+
+
+def test_it_waits_as_long_as_it_is_told_to(clock: FakeClock, keys: Keys) -> None:
+    body = {"__type": "ThrottlingException", "message": "why"}
+    aws = Aws(answer(400, body, {"x-amz-retry-after": "4000"}), answer(200))
+    began = clock.now_ms()
+
+    service(aws, clock, keys).call("GetItem", GET)
+
+    assert clock.now_ms() - began >= 4000
 
 
 def test_what_does_not_pass_is_raised_in_the_end(clock: FakeClock, keys: Keys) -> None:
@@ -235,5 +261,5 @@ def test_in_an_outage_few_requests_are_sent_more_than_once(clock: FakeClock, key
         with pytest.raises(ClientError):
             asked.call("GetItem", GET)
 
-    # 500 of quota at 5 a retry
-    assert len(aws.requests) == 200 + 100
+    # 500 of quota at 14 a retry
+    assert len(aws.requests) == 200 + 500 // 14

@@ -216,6 +216,15 @@ def test_a_line_that_names_a_job_by_itself_is_not_mixed_with_the_one_that_runs(
     assert {name: own[name] for name in FIELDS} == {**FIELDS, "queue": "mine"}
 
 
+def test_what_every_line_says_no_extra_can_say_otherwise(lines: Lines) -> None:
+    mine.warning("it is so", extra={"level": "x", "time": "never", "logger": "q"})
+
+    (line,) = lines()
+    assert (line["level"], line["logger"]) == ("WARNING", mine.name)
+    assert line["time"] > "2026"
+    assert [line[f"extra_{name}"] for name in ("level", "time", "logger")] == ["x", "never", "q"]
+
+
 def test_an_error_is_told_within_its_line(lines: Lines) -> None:
     def fail() -> None:
         raise Fatal("no\npage")

@@ -260,7 +260,8 @@ def test_a_job_kills_at_most_as_many_workers_as_its_budget_allows(
         clock.advance(timedelta(minutes=2))
 
     assert deaths == CRASH_BUDGET
-    assert job.errors[-1].message == f"the worker died {CRASH_BUDGET} times while it ran this job"
+    died = f"the worker died {CRASH_BUDGET} times while it ran this job"
+    assert job.errors[-1].message.startswith(died)
 
 
 def test_a_buffer_that_stands_at_its_end_is_refused(installation: Installation) -> None:

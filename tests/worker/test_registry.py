@@ -67,7 +67,7 @@ def test_a_name_that_is_taken_says_by_whom() -> None:
 
 @pytest.mark.parametrize("timeout", [timedelta(0), timedelta(seconds=-1)])
 def test_a_timeout_that_leaves_no_time_is_refused(timeout: timedelta) -> None:
-    with pytest.raises(InvalidName, match="leaves it no time"):
+    with pytest.raises(InvalidData, match="leaves it no time"):
         Registry().task("work", timeout=timeout)
 
 

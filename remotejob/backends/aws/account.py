@@ -49,15 +49,15 @@ class Limits:
             retries={"mode": "standard", "max_attempts": self.attempts},
             max_pool_connections=_POOL,
             connect_timeout=self.patience.connect,
-            read_timeout=self.patience.read,
+            read_timeout=self.patience.poll,
             user_agent_extra=_USER_AGENT,
         )
 
 
-USUAL: Final = Limits(attempts=5, patience=Patience(connect=5, read=40))
-"""An answer may take the longest poll, and as long again."""
+USUAL: Final = Limits(attempts=5, patience=Patience(connect=5, read=10, poll=40))
+"""An answer may take the longest poll, and as long again; of what does not poll, ten seconds."""
 
-QUICK: Final = Limits(attempts=4, patience=Patience(connect=3, read=5))
+QUICK: Final = Limits(attempts=4, patience=Patience(connect=3, read=5, poll=5))
 """A table answers in milliseconds or not at all, and a heartbeat must not wait out its lease."""
 
 _SUFFIXES: Final[Mapping[str, str]] = {
@@ -107,9 +107,10 @@ class Account:
             api,
             connections=Connections(
                 url,
-                patience=limits.patience,
+                connect_s=limits.patience.connect,
                 ca_bundle=str(ca_bundle or get_cert_path(verify=True)),
             ),
+            patience=limits.patience,
             url=url,
             region=self.region,
             credentials=self._session.get_credentials(),

@@ -2,7 +2,7 @@
 
 boto3 builds, checks, resolves, signs, sends, parses and observes every request anew, which costs
 four fifths of the processor time of a job. What DynamoDB and SQS need of all that is here: a JSON
-body, botocore's signature, botocore's own judgement of what may be tried again, and its errors.
+body, botocore's signature, botocore's judgement of what is tried again and when, and its errors.
 What a request says, and what is made of an answer, is not decided here.
 
 Source: Smithy, "AWS JSON 1.0 protocol"; AWS General Reference, "Error retries and exponential
@@ -12,7 +12,6 @@ backoff"; what it measured is in docs/performance.md.
 from __future__ import annotations
 
 import json
-import random
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,20 +29,29 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.retries.quota import RetryQuota
-from botocore.retries.standard import (
+from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stubs are behind
+    ExponentialBackoff,
+    OrRetryChecker,
     RetryContext,
+    RetryQuotaChecker,
     ThrottledRetryableChecker,
+    ThrottlingErrorDetector,
+    ThrottlingStatusCodeChecker,
     TransientRetryableChecker,
 )
 
-from remotejob.backends.aws.connections import Connections
+from remotejob.backends.aws.connections import Connections, Patience
 from remotejob.backends.aws.refusals import DENIED, UNKNOWN, access_problem, what_of
 from remotejob.ports import Clock
 
-_RETRYABLE: Final = (TransientRetryableChecker(), ThrottledRetryableChecker())
-_QUOTA_OF_A_RETRY: Final = 5
-"""As botocore's standard mode has it, of 500: in an outage few requests are sent twice."""
-_LONGEST_BACKOFF: Final = 20.0
+_RETRYABLE: Final = OrRetryChecker(
+    [TransientRetryableChecker(), ThrottledRetryableChecker(), ThrottlingStatusCodeChecker()]
+)
+"""botocore's standard mode without what looks at a model, which only its own clients have."""
+
+_THROTTLED: Final = ThrottlingErrorDetector(None)
+"""Knows an answer by its code and status: the adapter it takes is for boto3's own events."""
+
 _SIGNER_KEPT: Final = 1.0
 """Seconds."""
 
@@ -57,6 +65,8 @@ class Api:
     target: str
     """What stands before the operation in X-Amz-Target."""
     headers: Mapping[str, str]
+    polls: frozenset[str] = frozenset()
+    """Operations that wait for something to come."""
 
 
 DYNAMODB: Final = Api(
@@ -69,6 +79,7 @@ SQS: Final = Api(
     target="AmazonSQS",
     # errors then have the codes that they had before SQS spoke JSON, as boto3's have
     headers={"Content-Type": "application/x-amz-json-1.0", "x-amzn-query-mode": "true"},
+    polls=frozenset({"ReceiveMessage"}),
 )
 
 
@@ -96,6 +107,7 @@ class DirectService:
         api: Api,
         *,
         connections: Connections,
+        patience: Patience,
         url: str,
         region: str,
         credentials: Credentials | None,
@@ -107,6 +119,7 @@ class DirectService:
         """`attempts` counts the first one."""
         self._api = api
         self._connections = connections
+        self._patience = patience
         self.url: Final = url
         self._region = region
         self._credentials = credentials
@@ -114,20 +127,24 @@ class DirectService:
         self._headers = {**api.headers, "User-Agent": user_agent}
         self._attempts = attempts
         self._clock = clock
-        self._quota = RetryQuota()
+        self._backoff = ExponentialBackoff(service_name=api.service, throttling_detector=_THROTTLED)
+        # in an outage few requests are sent twice
+        self._quota = RetryQuotaChecker(RetryQuota(), _THROTTLED)
         self._signing: tuple[float, SigV4Auth | None] = (0.0, None)
 
     def call(self, operation: str, request: Mapping[str, Any]) -> Any:
         body = json.dumps(request, separators=(",", ":")).encode()
+        # what the tries of one request know of each other
+        tries: dict[str, Any] = {}
         for attempt in count(1):
             answer: Any = None
             error: Exception
             try:
                 answer = self._attempt(operation, body)
                 if answer.status_code == 200:
-                    self._check_whole(answer)
-                    self._quota.release(1)
-                    return json.loads(answer.content)
+                    said = self._read(answer)
+                    self._quota.release_retry_quota(tries, answer)  # type: ignore[arg-type]
+                    return said
                 parsed = _parsed(answer, retries=attempt - 1, last=attempt == self._attempts)
                 error = ClientError(parsed, operation)
             except (HTTPClientError, NoConnection) as problem:
@@ -137,10 +154,12 @@ class DirectService:
                 http_response=answer,
                 parsed_response=parsed,
                 caught_exception=error if parsed is None else None,
+                request_context=tries,
             )
             if not self._worth_another(context):
                 self._raise(error, parsed, operation, request)
-            self._back_off(attempt)
+            # jittered, for whatever fails us fails others in step with us
+            self._clock.sleep(timedelta(seconds=self._backoff.delay_amount(context)))
         raise AssertionError
 
     def _attempt(self, operation: str, body: bytes) -> Any:
@@ -154,7 +173,8 @@ class DirectService:
         )
         if response is not None:
             return response
-        return self._connections.post(request.headers, body)
+        patience = self._patience.poll if operation in self._api.polls else self._patience.read
+        return self._connections.post(request.headers, body, read_s=patience)
 
     def _signer(self) -> SigV4Auth:
         """botocore's, for a moment: whether credentials are to be renewed is dear to find out."""
@@ -169,26 +189,27 @@ class DirectService:
             self._signing = (now + _SIGNER_KEPT, signer)
         return signer
 
-    def _check_whole(self, answer: Any) -> None:
-        """Raises: ConnectionClosedError, where what came is not what was sent, if that was told.
+    def _read(self, answer: Any) -> Any:
+        """What an answer says.
 
+        Raises: ConnectionClosedError, where what came is not what was sent, as far as can be told.
         Source: Amazon DynamoDB, "DynamoDB low-level API", x-amz-crc32.
         """
         told = answer.headers.get("x-amz-crc32")
-        if told is not None and int(told) != zlib.crc32(answer.content):
-            raise ConnectionClosedError(endpoint_url=self.url, error="the checksum is another")
+        try:
+            if told is None or int(told) == zlib.crc32(answer.content):
+                return json.loads(answer.content)
+            problem = "its checksum is another"
+        except ValueError as unreadable:
+            problem = str(unreadable)
+        raise ConnectionClosedError(endpoint_url=self.url, error=problem)
 
     def _worth_another(self, context: RetryContext) -> bool:
-        return (
+        return bool(
             context.attempt_number < self._attempts
-            and any(checker.is_retryable(context) for checker in _RETRYABLE)
-            and self._quota.acquire(_QUOTA_OF_A_RETRY)
+            and _RETRYABLE.is_retryable(context)
+            and self._quota.acquire_retry_quota(context)
         )
-
-    def _back_off(self, attempt: int) -> None:
-        # jittered, for whatever fails us fails others in step with us
-        seconds = min(_LONGEST_BACKOFF, random.uniform(0, 0.05 * 2**attempt))  # noqa: S311
-        self._clock.sleep(timedelta(seconds=seconds))
 
     def _raise(
         self, error: Exception, parsed: Any, operation: str, request: Mapping[str, Any]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NotRequired, TypedDict
 
@@ -48,7 +48,7 @@ class SqsMessages:
             (message,) = messages
             self._service.call("SendMessage", {"QueueUrl": url, **_entry(message)})
             return
-        self._in_batches(address, "SendMessageBatch", [{**_entry(message)} for message in messages])
+        self._in_batches(address, "SendMessageBatch", [{**_entry(m)} for m in messages], passing=())
 
     def receive(
         self, address: Address, *, limit: int, wait: timedelta, hidden: timedelta
@@ -106,6 +106,8 @@ class SqsMessages:
         address: Address,
         operation: str,
         entries: list[dict[str, Any]],
+        *,
+        passing: Container[str] = _GONE,
     ) -> None:
         """One request for ten entries; those that fail are tried again by themselves.
 
@@ -128,7 +130,7 @@ class SqsMessages:
                 codes = {
                     failure["Id"]: failure["Code"]
                     for failure in answer.get("Failed", [])
-                    if failure["Code"] not in _GONE
+                    if failure["Code"] not in passing
                 }
                 numbered = {key: numbered[key] for key in codes}
                 if not numbered:

@@ -155,7 +155,8 @@ class ChangesConformance:
             attempt=3,
             at_ms=NOW,
             kind="WorkerDied",
-            message="the worker died 3 times while it ran this job",
+            message="the worker died 3 times while it ran this job; give tasks that may take a "
+            "worker down a process of their own (runs_in=Process())",
         )
         after = replace(
             before,
