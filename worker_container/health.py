@@ -57,6 +57,9 @@ def check(file: Path, *, now: float) -> str | None:
         return f"{file} is not there: the worker has not begun"
     except ValueError as problem:
         return f"{file} is not what a worker writes: {problem}"
+    if said.stopped:
+        # a supervisor starts another in its place, or waits for the jobs of the rest
+        return None
     age = now - said.at_ms / 1000
     if age > STALE_AFTER:
         return f"the worker has said nothing for {age:.0f} s"

@@ -7,11 +7,11 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from remotejob.domain.errors import JobCancelled, LeaseLost, RunInterrupted, TimedOut
@@ -22,6 +22,7 @@ from remotejob.hand.taken import TakenJob
 from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks import Task
 from remotejob.worker.attendant import Attendant
+from remotejob.worker.beside import Beside, InTurn, Threads
 from remotejob.worker.completion import Completion
 from remotejob.worker.heart import Heart
 from remotejob.worker.run import Run
@@ -45,7 +46,6 @@ _RECEIVES_OF_ONE: Final = 200
 was received too often."""
 
 _TICK: Final = timedelta(seconds=1)
-_BEATS_AT_A_TIME: Final = 8
 
 Start = Callable[[Callable[[], None]], None]
 
@@ -69,8 +69,15 @@ class _Held:
 class Hand:
     """The jobs that one client holds. Safe across threads."""
 
-    def __init__(self, installation: Installation, *, start: Start = _in_a_thread) -> None:
-        """`start` runs what keeps the jobs alive, beside everything else; a test calls `beat`."""
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        start: Start = _in_a_thread,
+        beside: Beside | None = None,
+    ) -> None:
+        """`start` runs what keeps the jobs alive, beside everything else; a test calls `beat`.
+        `beside` makes its requests; default threads, and for a `start` of one's own its caller."""
         tasks = {name for queue in installation.queues.values() for name in queue.tasks}
         self._installation = installation
         self._start = start
@@ -81,8 +88,11 @@ class Hand:
             worker=f"{socket.gethostname()}.{os.getpid()}",
             runs=self._runs,
         )
-        self._pool = ThreadPoolExecutor(_BEATS_AT_A_TIME, thread_name_prefix="hand-beat")
-        self._heart = Heart(installation, self._attendant, self._runs, each=self._each)
+        if beside is None:
+            threads = Threads(installation.clock, name="hand-beat")
+            beside = threads if start is _in_a_thread else InTurn()
+        self._beside = beside
+        self._heart = Heart(installation, self._attendant, self._runs, beside=beside)
         self._one_beat = threading.Lock()
         self._changed = threading.Condition()
         self._held: dict[str, _Held] = {}
@@ -139,13 +149,16 @@ class Hand:
             holding = list(self._held.values())
         for held in holding:
             reason = self._over(held)
-            if reason is None:
-                continue
-            try:
-                self.end_run(held.job.run, reason)
-            except Exception:
-                # one that cannot be ended holds back no other; its lease will end
-                log.exception("run not ended", extra=held.job.run.context.fields)
+            if reason is not None:
+                run = held.job.run
+                self._beside.do(("over", run.run_id), partial(self._end_over, run, reason))
+
+    def _end_over(self, run: Run, reason: RunInterrupted) -> None:
+        try:
+            self.end_run(run, reason)
+        except Exception:
+            # one that cannot be ended holds back no other; its lease will end
+            log.exception("run not ended", extra=run.context.fields)
 
     def _fill(self, taken: list[TakenJob], queue: str, taking: Taking) -> None:
         self._look_once(taken, queue, taking)
@@ -289,9 +302,6 @@ class Hand:
                 self.beat()
             except Exception:
                 log.exception("heartbeat failed; it beats again")
-
-    def _each(self, beat: Callable[[Run], bool], runs: list[Run]) -> Iterable[bool]:
-        return map(beat, runs) if len(runs) < 2 else self._pool.map(beat, runs)
 
 
 def _passed_back(message: Received, pending: Pending) -> Settlement:

@@ -34,6 +34,7 @@ from remotejob.worker.claiming import Claims, unclaimed
 from remotejob.worker.completion import Completion
 from remotejob.worker.context import running
 from remotejob.worker.executors.here import call_here
+from remotejob.worker.executors.program import NotStarted
 from remotejob.worker.metrics import Count, Metrics
 from remotejob.worker.outage import Troubles, pause_after
 from remotejob.worker.run import Run
@@ -78,7 +79,15 @@ class _Stopped:
     reason: RunInterrupted
 
 
-_Outcome = Completion | _Raised | _Stopped
+@dataclass(frozen=True, slots=True)
+class _Completed:
+    """The task returned, and what it returned is kept."""
+
+    completion: Completion
+    kept: outcomes.Kept
+
+
+_Outcome = _Completed | _Raised | _Stopped
 
 
 class ProcessDeath(BaseException):
@@ -152,7 +161,7 @@ class Attendant:
 
         Where the run was stopped, the reason counts and not the result.
         """
-        return self._ended(run, completion)
+        return self._ended(run, self._kept(run, completion))
 
     def fail(self, run: Run, error: BaseException) -> Settlement | None:
         """End a run with an error: the job runs again, or fails, as its retry policy says."""
@@ -203,7 +212,19 @@ class Attendant:
         except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the worker)
             return _Raised(error)
         # a task that says more than its result returns it so
-        return result if isinstance(result, Completion) else Completion(result=result)
+        completion = result if isinstance(result, Completion) else Completion(result=result)
+        return self._kept(run, completion)
+
+    def _kept(self, run: Run, completion: Completion) -> _Outcome:
+        """Before the run ends: while it waits for S3 its lease is extended."""
+        stopped = run.stopped
+        if stopped is not None:
+            return _Stopped(stopped)
+        try:
+            return _Completed(completion, outcomes.kept(run, completion.result))
+        except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
+            # also the interruption, in whose place the reason counts
+            return _Raised(error)
 
     def _ended(self, run: Run, outcome: _Outcome) -> Settlement | None:
         # a task may swallow the interruption: its result counts no more than the others'
@@ -217,7 +238,7 @@ class Attendant:
 
     def _end(self, run: Run, outcome: _Outcome) -> Settlement:
         match outcome:
-            case Completion():
+            case _Completed():
                 return self._completed(run, outcome)
             case _Raised(error):
                 return self._failed(run, error)
@@ -233,10 +254,12 @@ class Attendant:
             case _Stopped(reason):
                 return self._failed(run, reason)
 
-    def _completed(self, run: Run, completion: Completion) -> Settlement:
+    def _completed(self, run: Run, done: _Completed) -> Settlement:
         try:
-            change, following = outcomes.completed(run, completion, self._installation)
-        except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
+            change, following = outcomes.completed(
+                run, done.completion, done.kept, self._installation
+            )
+        except Exception as error:  # noqa: BLE001 (a job that cannot be repeated is a failure)
             tracing.ended_with(error)
             return self._failed(run, error)
         return self._commit(run, change, following)
@@ -245,6 +268,8 @@ class Attendant:
         return self._commit(run, outcomes.failed(run, error, self._installation))
 
     def _cancelled(self, run: Run) -> Settlement:
+        # whoever ran it by hand learns it from the run, also where it has been restarted since
+        run.stop(JobCancelled(f"job {run.job_id} was cancelled"))
         log.info("run stopped: the job was cancelled", extra=_about(run))
         self._metrics.count(Count.CANCELLED, ran_s=run.ran_s)
         outcome = self._installation.store.update(
@@ -324,7 +349,10 @@ class Attendant:
             # another took its place, and is on its way here or hidden by whoever received it
             pending = Pending.of(record, trace=run.trace)
             return Replace(message=message, pending=pending, delay=timedelta(0))
-        return Hide(message=message, span=timedelta(0))
+        stopped = run.stopped
+        # where this machine has no room for a process, it has none a moment later
+        span = stopped.pause if isinstance(stopped, NotStarted) else timedelta(0)
+        return Hide(message=message, span=span)
 
 
 def _made_before(change: changes.Change, record: JobRecord) -> bool:

@@ -29,6 +29,8 @@ class Health:
     """Messages received and not begun."""
     problem: str | None
     """Why it should be replaced, if it should."""
+    stopped: bool = False
+    """Whether it has ended, as it was told: it says nothing more, and others may go on."""
 
     def write(self, file: Path) -> None:
         """As one line of JSON, there whole or not at all."""

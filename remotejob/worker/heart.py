@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import queue
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from remotejob.domain.errors import JobCancelled, LeaseLost, TimedOut
 from remotejob.domain.usage import Call
 from remotejob.envelope import Pending
-from remotejob.ports import Address, Installation, Outgoing
+from remotejob.ports import Address, Installation, Outgoing, Received
 from remotejob.worker.attendant import Attendant
 from remotejob.worker.beating import beat
+from remotejob.worker.beside import Beside, InTurn
 from remotejob.worker.executors.options import Process
 from remotejob.worker.outage import Troubles, pause_after
 from remotejob.worker.run import Run
@@ -29,30 +33,53 @@ _MARGIN: Final = timedelta(hours=1)
 
 _LEASES_OF_MARGIN: Final = 3
 
-Each = Callable[[Callable[[Run], bool], list[Run]], Iterable[bool]]
-
 _EXTEND: Final = "extend a lease"
 _HIDE: Final = "keep messages hidden"
+_REPLACE: Final = "replace a message"
+_END: Final = "end a run"
 
 _UNWINDING: Final = timedelta(seconds=10)
 """How long a task out of time may take to notice before its run is ended over its head."""
 
 
+_PATIENCE: Final = 1.0
+"""Seconds that messages wait for each other's leases, to be hidden by one request."""
+
+
+@dataclass(slots=True, eq=False)
+class _Round:
+    """Heartbeats begun together, so that the messages of the runs that go on are hidden so."""
+
+    began: float
+    under_way: int = 0
+    alive: list[Run] = field(default_factory=list)
+
+
 class Heart:
-    """Beats for everything the worker holds. `beat` does what is due and returns."""
+    """Beats for everything the worker holds. `beat` does what is due and returns.
+
+    Each request is made beside: one that is not answered costs no other run its lease, and of what
+    is slow no second one is begun.
+    """
 
     def __init__(
-        self, installation: Installation, attendant: Attendant, runs: Runs, *, each: Each = map
+        self,
+        installation: Installation,
+        attendant: Attendant,
+        runs: Runs,
+        *,
+        beside: Beside | None = None,
     ) -> None:
-        """`each` applies a function to many runs, as `map` does, perhaps side by side."""
-        self._each = each
+        """`beside` makes the requests; default here and now, one after the other."""
+        self._beside = beside or InTurn()
         self._installation = installation
         self._attendant = attendant
         self._runs = runs
         self._extended: dict[str, float] = {}
         self._troubles = Troubles(installation.clock)
-        self._failed: dict[str, tuple[int, float]] = {}
-        """Of runs whose last beat failed, by id: how many did, and when to try again."""
+        self._lock = threading.Lock()
+        self._rounds: list[_Round] = []
+        self._settlements: queue.SimpleQueue[Settlement] = queue.SimpleQueue()
 
     @property
     def interval(self) -> timedelta:
@@ -63,24 +90,70 @@ class Heart:
         """Extend what is due; return settlements of runs that were ended for taking too long."""
         now = self._installation.clock.monotonic()
         runs = [run for run in self._runs.running() if not run.ended]
-        if self._failed:
-            held = {run.run_id for run in runs}
-            self._failed = {key: tried for key, tried in self._failed.items() if key in held}
-        settlements = [self._end_if_too_long(run, now) for run in runs]
-        due = [run for run in runs if self._is_due(run, now)]
-        # side by side: one slow request must not cost the other runs their leases
-        extended = self._each(self._extend, due)
-        alive = [run for run, ours in zip(due, extended, strict=True) if ours]
+        self._begin_round([run for run in runs if self._is_due(run, now)], now)
+        alive = self._still_there()
         self._keep_hidden(alive, now)
         self._replace_messages(alive)
-        return [settlement for settlement in settlements if settlement is not None]
+        # last: ending a run may take long, where requests are made one after the other
+        for run in runs:
+            self._end_if_too_long(run, now)
+        return self.settlements()
+
+    def settlements(self) -> list[Settlement]:
+        """Of the runs that were ended for taking too long, since it was last asked."""
+        # no other thread takes any out
+        return [self._settlements.get() for _ in range(self._settlements.qsize())]
+
+    def _begin_round(self, due: list[Run], now: float) -> None:
+        if not due:
+            return
+        begun = _Round(began=now)
+        with self._lock:
+            self._rounds.append(begun)
+        for run in due:
+            with self._lock:
+                begun.under_way += 1
+            if not self._beside.do(("beat", run.run_id), partial(self._extend_in, begun, run)):
+                with self._lock:
+                    begun.under_way -= 1
+                # whoever waits for an answer does not see the lease end
+                self._still_ours(run)
+
+    def _extend_in(self, begun: _Round, run: Run) -> None:
+        goes_on = False
+        try:
+            goes_on = self._extend(run)
+        finally:
+            with self._lock:
+                begun.under_way -= 1
+                if goes_on:
+                    begun.alive.append(run)
+                if begun not in self._rounds:
+                    # its round did not wait for it
+                    self._rounds.append(begun)
+
+    def _still_there(self) -> list[Run]:
+        """The runs that went on, of the rounds that are over or have taken too long."""
+        now = self._installation.clock.monotonic()
+        alive: list[Run] = []
+        with self._lock:
+            going = []
+            for begun in self._rounds:
+                if begun.under_way and now - begun.began < _PATIENCE:
+                    going.append(begun)
+                else:
+                    alive += begun.alive
+                    begun.alive = []
+            self._rounds = going
+        return [run for run in alive if not run.ended]
 
     def beat_for(self, run: Run) -> bool:
         """Beat for one run, due or not. Whether its lease was extended."""
-        now, before = self._installation.clock.monotonic(), run.lease
+        before = run.lease
         if not self._extend(run) or run.lease is before:
             return False
-        self._keep_hidden([run], now)
+        if run.holds_since is not None:
+            self._hide(run.message.address, [run], [])
         return True
 
     def _is_due(self, run: Run, now: float) -> bool:
@@ -91,8 +164,7 @@ class Heart:
         # not by its lease: a checkpoint extends that, and hides no message
         if now - run.beaten < interval.total_seconds():
             return False
-        failed = self._failed.get(run.run_id)
-        return failed is None or now >= failed[1]
+        return now >= run.beat_again
 
     def _lease(self, run: Run) -> timedelta:
         return run.task.lease or self._installation.lease
@@ -110,17 +182,16 @@ class Heart:
             self._try_again_later(run)
             return self._still_ours(run)
         self._troubles.over(_EXTEND)
-        self._failed.pop(run.run_id, None)
+        run.beats_failed, run.beat_again = 0, 0.0
         run.beaten = began
         return goes_on
 
     def _try_again_later(self, run: Run) -> None:
-        failures = self._failed.get(run.run_id, (0, 0.0))[0] + 1
+        run.beats_failed += 1
         lease = self._lease(run).total_seconds()
-        pause = pause_after(failures, first=min(1.0, lease / 24), longest=lease / 12)
+        pause = pause_after(run.beats_failed, first=min(1.0, lease / 24), longest=lease / 12)
         # at the end of the lease at the latest, to stop the run
-        again = min(self._installation.clock.monotonic() + pause, run.lease.ends)
-        self._failed[run.run_id] = failures, again
+        run.beat_again = min(self._installation.clock.monotonic() + pause, run.lease.ends)
 
     def _still_ours(self, run: Run) -> bool:
         if self._installation.clock.monotonic() < run.lease.ends:
@@ -128,73 +199,98 @@ class Heart:
         run.stop(LeaseLost(f"the lease of job {run.job_id} ended before it could be extended"))
         return False
 
-    def _end_if_too_long(self, run: Run, now: float) -> Settlement | None:
+    def _end_if_too_long(self, run: Run, now: float) -> None:
         task = run.task
-        if task.timeout is None and task.work_timeout is None:
-            return None
+        if run.ended or (task.timeout is None and task.work_timeout is None):
+            return
         over, reason = _over(run, now)
         if over < 0:
-            return None
+            return
         run.stop(reason)
         # a task that calls the library notices by itself, and cleans up after itself
         unwinding = _UNWINDING
         if isinstance(task.runs_in, Process):
             # it is killed after its grace, and ends in its own thread
             unwinding += task.runs_in.grace
-        if over < unwinding.total_seconds():
-            return None
-        return self._attendant.end_run(run, reason)
+        if over >= unwinding.total_seconds():
+            self._beside.do(("end", run.run_id), partial(self._end, run, reason))
+
+    def _end(self, run: Run, reason: TimedOut) -> None:
+        try:
+            settlement = self._attendant.end_run(run, reason)
+        except Exception as problem:  # noqa: BLE001 (its lease ends, and another run takes over)
+            self._troubles.failed(_END, problem, **run.context.fields)
+            return
+        self._troubles.over(_END)
+        if settlement is not None:
+            self._settlements.put(settlement)
 
     def _keep_hidden(self, alive: list[Run], now: float) -> None:
         """Extend the messages of living runs, and of those that wait for their turn."""
         waiting = self._runs.waiting()
         held = {message.receipt for message in waiting}
         self._extended = {key: at for key, at in self._extended.items() if key in held}
-        due = [
-            message
-            for message in waiting
-            if now - self._extended.setdefault(message.receipt, now)
-            >= self.interval.total_seconds()
-        ]
-        by_address: defaultdict[Address, list[str]] = defaultdict(list)
-        holding = [run for run in alive if run.holds_since is not None]
-        for message in (*(run.message for run in holding), *due):
-            by_address[message.address].append(message.receipt)
-        for address, receipts in by_address.items():
-            try:
-                self._installation.messages.hide(address, receipts, self._installation.lease)
-                self._count(address, receipts, holding)
-                self._troubles.over(_HIDE)
-            except Exception as problem:  # noqa: BLE001 (a redelivery meets the live lease)
-                self._troubles.failed(_HIDE, problem, lane=str(address))
-        self._extended.update({message.receipt: now for message in due})
+        runs: defaultdict[Address, list[Run]] = defaultdict(list)
+        turns: defaultdict[Address, list[Received]] = defaultdict(list)
+        for run in alive:
+            if run.holds_since is not None:
+                runs[run.message.address].append(run)
+        for message in waiting:
+            since = now - self._extended.setdefault(message.receipt, now)
+            if since >= self.interval.total_seconds():
+                turns[message.address].append(message)
+        for address in {**runs, **turns}:
+            hide = partial(self._hide, address, runs[address], turns[address])
+            if self._beside.do(("hide", address), hide):
+                self._extended.update({message.receipt: now for message in turns[address]})
+            else:
+                # the queue does not answer: their turn comes when it does
+                with self._lock:
+                    self._rounds.append(_Round(began=now, alive=runs[address]))
+
+    def _hide(self, address: Address, runs: list[Run], turns: list[Received]) -> None:
+        holding = [run for run in runs if not run.ended]
+        # those that were given back meanwhile are for others to see
+        receipts = [run.message.receipt for run in holding]
+        receipts += [message.receipt for message in turns if self._runs.waits(message)]
+        if not receipts:
+            return
+        try:
+            self._installation.messages.hide(address, receipts, self._installation.lease)
+            self._count(receipts, holding)
+            self._troubles.over(_HIDE)
+        except Exception as problem:  # noqa: BLE001 (a redelivery meets the live lease)
+            self._troubles.failed(_HIDE, problem, lane=str(address))
 
     def _replace_messages(self, alive: list[Run]) -> None:
         """Put new messages in the place of those that cannot be hidden much longer."""
         begun = self._installation.clock.monotonic() - self._longest_hold.total_seconds()
-        old = [run for run in alive if run.holds_since is not None and run.holds_since <= begun]
-        if old:
-            list(self._each(self._replace_message, old))
+        for run in alive:
+            if run.holds_since is not None and run.holds_since <= begun:
+                self._beside.do(("replace", run.run_id), partial(self._replace_message, run))
 
-    def _replace_message(self, run: Run) -> bool:
+    def _replace_message(self, run: Run) -> None:
         message, messages = run.message, self._installation.messages
-        again = Outgoing(
-            body=Pending.of(run.record, trace=run.trace).body(),
-            # not before the job could be had, were this process to die now
-            delay=min(self._installation.lease, messages.capabilities.max_delay),
-            group=message.group,
-        )
         try:
-            messages.send(message.address, [again])
-            run.usage.count({Call.SEND: 1})
+            # one is enough: where the old one cannot be deleted, that alone is tried again
+            if run.replacement_of is not message:
+                again = Outgoing(
+                    body=Pending.of(run.record, trace=run.trace).body(),
+                    # not before the job could be had, were this process to die now
+                    delay=min(self._installation.lease, messages.capabilities.max_delay),
+                    group=message.group,
+                )
+                messages.send(message.address, [again])
+                run.replacement_of = message
+                run.usage.count({Call.SEND: 1})
             # deleted last: a crash before this leaves two messages of the job, never none
             messages.delete(message.address, [message.receipt])
             run.usage.count({Call.DELETE: 1})
         except Exception as problem:  # noqa: BLE001 (tried again at the next beat)
-            log.warning("message not replaced: %s", problem, extra=run.context.fields)
-            return True
+            self._troubles.failed(_REPLACE, problem, **run.context.fields)
+            return
+        self._troubles.over(_REPLACE)
         run.replaced(message)
-        return True
 
     @property
     def _longest_hold(self) -> timedelta:
@@ -203,13 +299,12 @@ class Heart:
         margin = max(_MARGIN, _LEASES_OF_MARGIN * self._installation.lease)
         return max(cap - margin, cap / 2)
 
-    def _count(self, address: Address, receipts: list[str], alive: list[Run]) -> None:
+    def _count(self, receipts: list[str], holding: list[Run]) -> None:
         """Count for each run its part of the requests that kept these messages hidden."""
         batch = self._installation.messages.capabilities.batch
         part = -(-len(receipts) // batch) / len(receipts)
-        for run in alive:
-            if run.message.address == address:
-                run.usage.share(Call.HIDE, part)
+        for run in holding:
+            run.usage.share(Call.HIDE, part)
 
 
 def _over(run: Run, now: float) -> tuple[float, TimedOut]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Mapping
 from typing import Any, Final
 
 from remotejob import payloads
@@ -23,24 +24,61 @@ from remotejob.ports import Area, Installation
 from remotejob.repeating import successor
 from remotejob.worker.completion import Completion
 from remotejob.worker.run import Run
+from remotejob.worker.storing import until_answered
 from remotejob.worker.usage import Ending
 
 log = logging.getLogger(__name__)
 
+Kept = Mapping[str, Value]
+"""What the completed record says of the result and the outputs."""
+
+_STORE: Final = "store a result"
 _LONGEST_MESSAGE: Final = 1000
 _LONGEST_TRACE: Final = 100_000
 
 
+def kept(run: Run, result: Any) -> Kept:
+    """The result and the manifest as the record takes them; long ones go to S3 first.
+
+    While S3 is away that is tried again, for as long as the run is ours: the work is done.
+    Raises: InvalidData, when the result is no JSON; RunInterrupted, when the run must stop; what
+    S3 answered, when it refused for as long as a lease lasts.
+    """
+    values: dict[str, Value] = {}
+    if result is not None:
+        text = payloads.encode(result, what="the result")
+        if payloads.fits_inline(text):
+            values[Field.RESULT] = text
+        else:
+            values[Field.RESULT_REF] = _stored(run, "result.json", text)
+    if run.outputs:
+        text = outputs_to_json(run.outputs)
+        if payloads.fits_inline(text):
+            values[Field.OUTPUTS] = text
+        else:
+            values[Field.OUTPUTS_REF] = _stored(run, "outputs.json", text)
+    return values
+
+
+def _stored(run: Run, name: str, text: str) -> str:
+    key, files = f"{run.prefix}{RESERVED_OUTPUT_PREFIX}{name}", run.installation.files
+
+    def store() -> str:
+        return payloads.store_text(files, Area.OUTPUT, key, text)
+
+    return until_answered(run, store, what=_STORE, stubborn=True)
+
+
 def completed(
-    run: Run, completion: Completion, installation: Installation
+    run: Run, completion: Completion, kept_result: Kept, installation: Installation
 ) -> tuple[Change, JobRecord | None]:
     """The job is completed; and the job that follows it, where it is repeated.
 
-    Raises: what forbids the result to be kept, or the successor to be made.
+    Raises: what forbids the successor to be made.
     """
-    values = _result_values(run, completion.result)
+    values = dict(kept_result)
     following = successor(run.record, installation)
-    kept, forgotten = run.kept_at_completion()
+    checkpoint, forgotten = run.kept_at_completion()
     delay_ms = span_ms(completion.delay_dependents)
     if delay_ms > 0:
         values[Field.DELAY_DEPENDENTS] = delay_ms
@@ -50,7 +88,7 @@ def completed(
         run.record,
         now_ms=installation.clock.now_ms(),
         retention_ms=span_ms(installation.retention),
-        report={**run.last_report(Ending.COMPLETED), **values, **kept},
+        report={**run.last_report(Ending.COMPLETED), **values, **checkpoint},
         remove=forgotten,
     )
     return change, following
@@ -107,27 +145,6 @@ def released(run: Run, installation: Installation) -> Change:
         now_ms=installation.clock.now_ms(),
         report=run.last_report(Ending.AT_ONCE),
     )
-
-
-def _result_values(run: Run, result: Any) -> dict[str, Value]:
-    """The result and the manifest as the record takes them; long ones go to S3 first."""
-    values: dict[str, Value] = {}
-    files = run.installation.files
-    if result is not None:
-        text = payloads.encode(result, what="the result")
-        if payloads.fits_inline(text):
-            values[Field.RESULT] = text
-        else:
-            key = f"{run.prefix}{RESERVED_OUTPUT_PREFIX}result.json"
-            values[Field.RESULT_REF] = payloads.store_text(files, Area.OUTPUT, key, text)
-    if run.outputs:
-        text = outputs_to_json(run.outputs)
-        if payloads.fits_inline(text):
-            values[Field.OUTPUTS] = text
-        else:
-            key = f"{run.prefix}{RESERVED_OUTPUT_PREFIX}outputs.json"
-            values[Field.OUTPUTS_REF] = payloads.store_text(files, Area.OUTPUT, key, text)
-    return values
 
 
 def _keep_trace(run: Run, error: BaseException, installation: Installation) -> None:

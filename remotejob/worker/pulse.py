@@ -99,6 +99,17 @@ class Pulse:
             if done.wait(TICK.total_seconds()):
                 return
 
+    def say_stopped(self) -> None:
+        """The last thing, once `beat` has returned: others of the container may go on for hours."""
+        if self._health_file is None:
+            return
+        said = Health(at_ms=self._clock.now_ms(), running=0, waiting=0, problem=None, stopped=True)
+        try:
+            said.write(self._health_file)
+        except OSError as problem:
+            # it has stopped all the same
+            self._troubles.failed(_LOOK, problem)
+
     def _protect(self) -> None:
         if self._guard is None:
             return

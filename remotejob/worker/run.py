@@ -90,6 +90,12 @@ class Run:
         """Held by whoever extends the lease."""
         self.beaten = lease.began
         """When the heart last beat for it, as the others have their messages hidden."""
+        self.beats_failed = 0
+        """Of the heart's, in a row."""
+        self.beat_again = 0.0
+        """Not before, after one that failed."""
+        self.replacement_of: Received | None = None
+        """A message in whose place another was sent, be it deleted or not."""
         self._lock = threading.Lock()
         self._record = record
         self._lease = lease

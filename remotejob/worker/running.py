@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import mimetypes
 import os
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final, TypeVar
 
 from remotejob import payloads
 from remotejob.destinations import destination
@@ -21,6 +22,11 @@ from remotejob.ports import Area
 from remotejob.submission import is_binary
 from remotejob.worker.echo import echo_line, echo_progress
 from remotejob.worker.run import Run
+from remotejob.worker.storing import until_answered
+
+T = TypeVar("T")
+
+_REACH: Final = "reach a file"
 
 
 class RunningJob(JobView):
@@ -57,26 +63,30 @@ class RunningJob(JobView):
         self._run.check()
 
     def open(self) -> BinaryIO:
-        """A stream of the input, which cannot seek; close it.
+        """A stream of the input, which cannot seek; close it. While S3 does not answer, it is
+        opened again until the run must stop; what breaks off later raises ConnectionError.
 
         Raises: NoInput, when the job has none: it fails for good, for no other run would find one;
         FileNotFoundError, when it is gone.
         """
         self._run.check()
         file = self._file()
-        return self._installation.files.open(file.bucket, file.key, version=file.version)
+        files = self._installation.files
+        return self._tried(lambda: files.open(file.bucket, file.key, version=file.version))
 
     def download(self, path: Path | str | None = None) -> Path:
         """Copy the input to the disk; default into a folder that goes when the run ends.
 
-        `path` is a file's, or a folder's: one that is there, or text that ends in a slash.
+        `path` is a file's, or a folder's: one that is there, or text that ends in a slash. While
+        S3 does not answer, it is begun again until the run must stop.
 
         Raises: as `open`.
         """
         self._run.check()
         file = self._file()
         to = destination(self._run.folder() if path is None else path, file.name)
-        self._installation.files.download(file.bucket, file.key, to, version=file.version)
+        files = self._installation.files
+        self._tried(lambda: files.download(file.bucket, file.key, to, version=file.version))
         return to
 
     def folder(self) -> Path:
@@ -158,7 +168,8 @@ class RunningJob(JobView):
     ) -> None:
         """Keep a file: bytes, a path, or a file open for reading in binary, which is streamed.
 
-        Nobody sees it unless this run completes the job. The same name again replaces it.
+        Nobody sees it unless this run completes the job. The same name again replaces it. While S3
+        does not answer, bytes and paths are tried again until the run must stop; a stream is not.
 
         Raises: InvalidName; InvalidBody, when there is no such file. It may be empty.
         """
@@ -169,7 +180,7 @@ class RunningJob(JobView):
         if isinstance(body, str | Path):
             try:
                 with Path(body).open("rb") as file:
-                    stored = self._put(key, file, content_type)
+                    stored = self._tried(lambda: self._put_file(key, file, content_type))
             except (FileNotFoundError, IsADirectoryError):
                 raise InvalidBody(
                     f"output {name!r}: {str(body)!r} is not a file; "
@@ -179,7 +190,11 @@ class RunningJob(JobView):
             raise InvalidBody(f"output {name!r}: open the file in mode 'rb'")
         else:
             _check_not_spent(name, body)
-            stored = self._put(key, body, content_type)
+            if isinstance(body, bytes):
+                stored = self._tried(lambda: self._put(key, body, content_type))
+            else:
+                # what was read of it is gone: where that fails, the task's own retry helps
+                stored = self._put(key, body, content_type)
         self._run.add_output(
             OutputFile(
                 name=name,
@@ -189,6 +204,13 @@ class RunningJob(JobView):
                 content_type=content_type,
             )
         )
+
+    def _tried(self, request: Callable[[], T]) -> T:
+        return until_answered(self._run, request, what=_REACH)
+
+    def _put_file(self, key: str, file: BinaryIO, content_type: str | None) -> Any:
+        file.seek(0)
+        return self._put(key, file, content_type)
 
     def _put(self, key: str, body: bytes | BinaryIO, content_type: str | None) -> Any:
         return self._installation.files.put(Area.OUTPUT, key, body, content_type=content_type)

@@ -52,6 +52,11 @@ class Runs:
         with self._lock:
             return self._waiting.pop(message.receipt, None) is not None
 
+    def waits(self, message: Received) -> bool:
+        """Whether it waits yet: neither begun nor given back."""
+        with self._lock:
+            return message.receipt in self._waiting
+
     def waiting(self) -> list[Received]:
         with self._lock:
             return list(self._waiting.values())

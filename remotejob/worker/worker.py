@@ -11,7 +11,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -22,6 +21,7 @@ from remotejob.domain.urgency import Urgency
 from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks import Registry
 from remotejob.worker.attendant import Attendant
+from remotejob.worker.beside import Threads as Beside
 from remotejob.worker.executors.dispatch import Executors
 from remotejob.worker.guarding import Need
 from remotejob.worker.health import Watch
@@ -51,7 +51,6 @@ _LONGEST_PAUSE: Final = 30.0
 """Seconds, after failures in a row."""
 
 _LONGEST_TURN: Final = 3 * AHEAD.total_seconds()
-_BEATS_AT_A_TIME: Final = 8
 
 _LONGEST_REQUESTS: Final = 600.0
 _LONGEST_SETTLING: Final = 1800.0
@@ -113,8 +112,8 @@ class Worker:
             running=self._runs.running,
             replaces=options.replaces,
         )
-        self._beats = ThreadPoolExecutor(_BEATS_AT_A_TIME, thread_name_prefix="beat")
-        self._heart = Heart(installation, self._attendant, self._runs, each=self._beats.map)
+        self._beside = Beside(installation.clock, name="beat")
+        self._heart = Heart(installation, self._attendant, self._runs, beside=self._beside)
         self._settler = Settler(installation)
         self._intake = Intake(concurrency=options.concurrency)
         self._turns: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
@@ -131,7 +130,7 @@ class Worker:
             runs=self._runs,
             watch=self._watch,
             presence=self._presence,
-            later=self._beats.submit,
+            later=self._beside.start,
             guard=options.guard,
             need=Need(grace=options.grace),
             health_file=options.health_file,
@@ -197,6 +196,8 @@ class Worker:
         self._done.set()
         self._settled.set()
         _join(helpers, until=end)
+        for settlement in self._heart.settlements():
+            self._add(settlement)
         aside.append(self._aside("settle", self._settler.flush))
         _join(aside, until=end)
         # a poll that is still open may yet bring messages, which are then given back: where it
@@ -212,9 +213,11 @@ class Worker:
         close = partial(self._executors.close, within=_CHILDREN_AT_REST)
         aside.append(self._aside("end processes", close))
         _join(aside, until=time.monotonic() + _FAREWELL)
-        self._beats.shutdown(wait=False)
+        self._beside.close()
         left = [thread.name for thread in (*jobs, *helpers, *aside) if thread.is_alive()]
         self._metrics.flush()
+        if not left:
+            self._pulse.say_stopped()
         log.info("worker stops", extra={"clean": not left, "left": left})
         return not left
 
@@ -300,6 +303,7 @@ class Worker:
             began = self._clock.monotonic()
             try:
                 self._add(self._attendant.attend(message))
+                self._executors.check_begun()
                 self._troubles.over(_SEE_TO)
             except Exception as problem:  # noqa: BLE001 (the message stays, and comes again)
                 failures += 1
@@ -319,6 +323,7 @@ class Worker:
                 with self._watch.during("a heartbeat", longest=_LONGEST_REQUESTS):
                     for settlement in self._heart.beat():
                         self._add(settlement)
+                    # as the heart's own requests: a queue that hangs must not hold it up
                     self._return_what_waits()
                 self._metrics.tick()
                 self._troubles.over(_BEAT)
@@ -336,6 +341,10 @@ class Worker:
             for receipt, message in waiting.items()
             if now - self._began_waiting[receipt] > _LONGEST_TURN
         ]
+        if late:
+            self._beside.do("give back", lambda: self._return(late))
+
+    def _return(self, late: list[Received]) -> None:
         for _ in range(self._give_back(late)):
             self._intake.returned()
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from remotejob import (
     RemoteJob,
     State,
 )
-from remotejob.domain.errors import WorkerStopping
+from remotejob.domain.errors import TimedOut, WorkerStopping
 from remotejob.ports import Received
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
@@ -272,6 +273,65 @@ def test_a_handler_that_awaits_blocks_nothing(
     worker.step()
     assert job.refresh().state is State.COMPLETED
     assert "blocked" not in caplog.text
+
+
+def test_a_run_that_is_stopped_before_its_first_step_ends(
+    queue: Queue, worker: Simulation, tasks: Registry
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    @tasks.task("work")
+    async def work(job: AsyncRunningJob) -> None:
+        assert not begun.is_set(), "the second is not to begin"
+        begun.set()
+        go.wait(PATIENCE)
+
+    first, second = queue.submit("work"), queue.submit("work")
+    messages = sorted(worker.receive(), key=lambda message: first.id not in message.body)
+    thread = threading.Thread(target=_each_in_a_thread, args=(worker, messages[:1]))
+    thread.start()
+    assert begun.wait(PATIENCE)
+    other = threading.Thread(target=_each_in_a_thread, args=(worker, messages[1:]), daemon=True)
+    other.start()
+    run = until(
+        lambda: next((run for run in worker.runs.running() if run.job_id == second.id), None),
+        what="the second run",
+    )
+    # where it waits for its first step: the loop is held up by the first
+    until(lambda: run._elsewhere, what="its place on the loop")
+    run.stop(TimedOut("its time is over"))
+    go.set()
+    for one in (thread, other):
+        one.join(PATIENCE)
+        assert not one.is_alive()
+    assert first.refresh().state is State.COMPLETED
+    assert [(one.kind, one.message) for one in second.refresh().errors] == [
+        ("TimedOut", "its time is over")
+    ]
+
+
+def test_a_handler_that_ends_when_the_wait_for_it_does_has_its_result(
+    queue: Queue, worker: Simulation, tasks: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(Future[Any]):
+        """Ends as the time to wait for it is over."""
+
+        def result(self, timeout: float | None = None) -> Any:
+            ended = super().result(PATIENCE)
+            if timeout is not None:
+                raise TimeoutError
+            return ended
+
+    monkeypatch.setattr(awaited, "Future", Late)
+
+    @tasks.task("work")
+    async def work(job: AsyncRunningJob) -> int:
+        return 7
+
+    job = queue.submit("work")
+    worker.step()
+    assert job.refresh().state is State.COMPLETED, job.errors
+    assert job.result == 7
 
 
 def test_closing_cancels_what_runs_and_nothing_begins_after(

@@ -40,6 +40,10 @@ def plain(job: RunningJob) -> Any:
     return job.data["said"]
 
 
+def generating(job: RunningJob) -> Any:
+    yield job.data["said"]
+
+
 async def awaited(job: AsyncRunningJob) -> Any:
     return (await job.data())["said"]
 
@@ -62,6 +66,7 @@ def test_a_function_runs_in_threads_and_an_async_one_on_the_loop(tasks: Registry
     [
         (awaited, Threads(), r"'x' is an async def.*runs_in=Async\(\), or write def"),
         (plain, Async(), r"'x' would block the event loop.*write async def"),
+        (generating, None, r"'x' has a yield.*return"),
         (plain, Process, r"runs_in=<class .*made with brackets"),
         (plain, "process", r"runs_in='process': use Threads\(\), Process\(\) or Async\(\)"),
     ],
@@ -69,7 +74,7 @@ def test_a_function_runs_in_threads_and_an_async_one_on_the_loop(tasks: Registry
 def test_what_cannot_run_there_is_refused_with_the_remedy(
     tasks: Registry, function: Any, runs_in: Any, why: str
 ) -> None:
-    with pytest.raises(InvalidName, match=why):
+    with pytest.raises(InvalidData, match=why):
         tasks.task("x", runs_in=runs_in)(function)
     assert "x" not in tasks
 
@@ -95,7 +100,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None
 
 
 def test_no_time_without_a_sign_of_life_is_refused(tasks: Registry) -> None:
-    with pytest.raises(InvalidName, match=r"work_timeout=.* leaves it no time"):
+    with pytest.raises(InvalidData, match=r"work_timeout=.* leaves it no time"):
         tasks.task("x", work_timeout=timedelta(0))
     with pytest.raises(InvalidData, match="work_timeout=30: use a timedelta"):
         tasks.task("x", work_timeout=30)  # type: ignore[arg-type]
@@ -127,7 +132,10 @@ def test_a_process_that_cannot_import_its_tasks_fails_the_attempt_and_says_why(
     executors.close(within=timedelta(seconds=10))
     (failed,) = job.refresh().errors
     assert failed.kind == "ModuleNotFoundError"
-    assert "No module named 'no_such_module'" in failed.message
+    assert failed.message == (
+        "No module named 'no_such_module' "
+        "(before the run, when its process began and imported no_such_module)"
+    )
 
 
 def test_a_task_that_its_process_does_not_know_fails_the_attempt(tasks: Registry) -> None:

@@ -24,6 +24,7 @@ from remotejob.worker.executors.program import ChildProgram
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.end_to_end.waiting import PATIENCE, until
 from tests.executors import work
+from tests.executors.refusing import no_room
 from tests.executors.scenes import of_module, told, until_gone
 
 NAMES = ("own-process", "patient", "in-thread", "on-loop")
@@ -143,7 +144,25 @@ def test_a_child_is_ready_before_the_first_job(installation: Installation, tasks
     before = _children()
     with working(installation, tasks):
         until(lambda: len(_children() - before) == len(kinds), what="a process of each kind")
-    assert not _children() - before
+    # they have ended; those who waited for it are about to
+    until(lambda: not _children() - before, what="the end of who waited for them")
+
+
+def test_a_worker_waits_where_no_process_can_be_started_and_goes_on_when_one_can(
+    installation: Installation, queue: Queue, tasks: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    with no_room() as tried, working(installation, tasks):
+        job = queue.submit("own-process", data={"do": "pid"})
+        until(lambda: job.refresh().record.releases >= 1, what="that it is given back")
+        until(
+            lambda: "cannot see to a message (1 in a row): NotStarted" in caplog.text,
+            what="the worker's trouble",
+        )
+        tried.room = True
+        assert job.wait(PATIENCE).state is State.COMPLETED
+    assert job.record.failures == 0
+    # two at the start, and no more than one for each time it was given back
+    assert tried.count <= 2 + job.record.releases
 
 
 def _children() -> set[str]:

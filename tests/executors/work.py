@@ -8,6 +8,7 @@ import hashlib
 import logging
 import os
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -286,6 +287,74 @@ def do_leave_a_thread(job: RunningJob) -> int:
     threading.Thread(target=ask, daemon=True).start()
     job.open().read(1)
     return os.getpid()
+
+
+def do_echo(job: RunningJob) -> Any:
+    return job.data["n"]
+
+
+def do_interrupted(job: RunningJob) -> str:
+    """Have a handler of signals raise in the midst of a call: the worker sends the signal."""
+    kind = {"unlucky": Unlucky, "timeout": TimeoutError}[job.data["raises"]]
+
+    def handle(*_: object) -> None:
+        raise kind("too slow")
+
+    signal.signal(signal.SIGUSR1, handle)
+    _tell(job, str(os.getpid()))
+    try:
+        job.download()
+    except kind:
+        if job.data["then"] == "raise":
+            raise
+    if job.data["then"] == "ask":
+        job.output("more", b"")
+    return "went on"
+
+
+def do_read_without_memory(job: RunningJob) -> int:
+    """Read what there is room to be told of, and not to take."""
+    with job.open() as stream:
+        stream.read(1)
+        filled = []
+        try:
+            while True:
+                filled.append(bytearray(256 * 1024))
+        except MemoryError:
+            del filled[len(filled) - job.data["free"] :]
+        kept = []
+        while chunk := stream.raw.read(1024 * 1024):  # type: ignore[attr-defined]
+            kept.append(chunk)
+        return len(kept)
+
+
+def do_ask_for_another(job: RunningJob) -> str:
+    """Ask as another run would."""
+    job._run._asking._run_id = "another"  # type: ignore[attr-defined]
+    job.check()
+    return "answered"
+
+
+def do_announce(job: RunningJob) -> None:
+    """Announce more than may be said, and say nothing."""
+    socket = job._run._asking._channel._socket  # type: ignore[attr-defined]
+    socket.sendall(struct.pack("!II", *job.data["lengths"]))
+    threading.Event().wait()
+
+
+def do_say_much(job: RunningJob) -> str:
+    """Say more than the worker takes, by each way there is."""
+    job.log("x" * 1_000_000, data="y" * 4000)
+    job.checkpoint("z" * (9 * 1024 * 1024))
+    try:
+        job.output("a", b"", content_type="t" * 1_000_000)
+    except InvalidData:
+        return "went on"
+    return "taken"
+
+
+def do_long_result(job: RunningJob) -> str:
+    return "x" * (64 * 1024 * 1024)
 
 
 def do_log_and_print(job: RunningJob) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from remotejob import (
+    AccessProblem,
     CommandRefused,
     InvalidData,
     InvalidName,
@@ -210,7 +211,7 @@ def test_a_result_that_cannot_be_kept_fails_the_run_and_says_so(
     class NoFiles:
         def request(self, name: str, arguments: tuple[Any, ...], call: Callable[[], Any]) -> Any:
             if name == "files.put":
-                raise Unreachable(name)
+                raise AccessProblem(name)
             return call()
 
     broken = intercepted(installation, NoFiles())

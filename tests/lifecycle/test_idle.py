@@ -16,6 +16,7 @@ from remotejob.testing.interception import intercepted
 from remotejob.worker.health import Health
 from tests.end_to_end.waiting import until
 from tests.lifecycle.working import Holding, working
+from worker_container.health import check
 
 T = TypeVar("T")
 
@@ -93,7 +94,11 @@ def test_worker_says_in_a_file_how_it_is(
         assert Health.read(file).problem is None, "it stops, and that is none"
         hold.go.set()
         worker.ended()
+        assert worker.clean.result() is True
     assert [*tmp_path.iterdir()] == [file]
+    assert Health.read(file).stopped
+    hours_later = installation.clock.now_ms() / 1000 + 7200
+    assert check(file, now=hours_later) is None, "its siblings may go on for hours"
 
 
 def test_thread_that_died_is_told_and_the_others_go_on(

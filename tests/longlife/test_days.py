@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from remotejob import Job, Queue, RemoteJob, Retry, RunningJob, State, WorkerStopping
+from remotejob import AccessProblem, Job, Queue, RemoteJob, Retry, RunningJob, State, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.hand.hand import Hand
 from remotejob.ports import Address, Channel, Depth, Installation, Outgoing
@@ -256,6 +256,32 @@ def test_job_whose_message_cannot_be_replaced_at_once_runs_once(
     assert in_the_lanes(installation) == 0
 
 
+def test_message_that_cannot_be_deleted_is_replaced_once(
+    days: Days, queue: Queue, installation: Installation
+) -> None:
+    refused = _Refused("messages.delete")
+    worker = days.worker("only", intercepted(days.watched, refused))
+
+    @days.tasks.task("work")
+    def work(job: RunningJob) -> str:
+        days.runs.append(job.run_id)
+        # it would come again at the end of the first twelve hours
+        days.pass_hours(11.5, beating=[worker], each=nothing)
+        assert refused.count >= 3
+        assert days.watch.counts["messages.send"] == 1
+        refused.over = True
+        days.pass_hours(2, beating=[worker], each=lambda: worker.step())
+        return "done"
+
+    job = queue.submit("work")
+    worker.step()
+
+    ended_well(job, days)
+    days.clock.advance(2 * LEASE)
+    worker.step()
+    assert in_the_lanes(installation) == 0
+
+
 def test_worker_that_dies_in_the_thirteenth_hour_is_followed_by_another(
     days: Days, queue: Queue, installation: Installation
 ) -> None:
@@ -474,6 +500,21 @@ def test_message_in_the_place_of_another_keeps_its_tenant_and_its_lane(
     worker.step()
 
     assert set(groups) == {"acme"}
+
+
+class _Refused:
+    """Calls of a name are not allowed, until it is over."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.over = False
+        self.count = 0
+
+    def request(self, name: str, arguments: tuple[object, ...], function: Callable[[], Any]) -> Any:
+        if name == self._name and not self.over:
+            self.count += 1
+            raise AccessProblem(f"{name} is not allowed")
+        return function()
 
 
 class _StrikesThe(Faults):

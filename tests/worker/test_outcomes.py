@@ -152,11 +152,12 @@ def test_a_run_completes_though_its_log_cannot_be_kept(installation: Installatio
     assert job.logs()[-1].message == "line 49"
 
 
-def test_a_result_that_s3_does_not_take_fails_the_run(installation: Installation) -> None:
-    job = ran(intercepted(installation, Fails("files.put", times=99)), lambda job: "long" * 10_000)
+def test_a_result_that_s3_refuses_fails_the_run(installation: Installation) -> None:
+    refused = Fails("files.put", times=99, error=AccessProblem("not allowed"))
+    job = ran(intercepted(installation, refused), lambda job: "long" * 10_000)
 
     assert job.state is State.FAILED
-    assert job.errors[-1].kind == "ConnectionError"
+    assert job.errors[-1].kind == "AccessProblem"
 
 
 def test_a_long_log_of_long_lines_is_kept_whole(installation: Installation) -> None:

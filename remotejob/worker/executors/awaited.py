@@ -66,9 +66,9 @@ class Loop:
                 try:
                     return handler.ended.result(_BLOCKED)
                 except TimeoutError:
-                    # the handler's own, or none yet
+                    # the handler's own, or none yet, or it has ended at this moment
                     if handler.ended.done():
-                        raise
+                        return handler.ended.result()
                     self._look_at(loop)
 
     def close(self, *, within: timedelta) -> None:
@@ -148,6 +148,7 @@ class _Handler:
         """In the loop's thread."""
         # held here, for the loop holds it weakly
         self._task = self._loop.create_task(self._call(), context=context)
+        self._task.add_done_callback(self._done)
         if self._cancelled:
             self._task.cancel()
 
@@ -173,6 +174,11 @@ class _Handler:
             self.ended.set_exception(error)
         else:
             self.ended.set_result(result)
+
+    def _done(self, _: asyncio.Task[Any]) -> None:
+        """Say the end of a call that was cancelled before its first step, and so said none."""
+        if not self.ended.done():
+            self.ended.set_exception(self._run.stopped or asyncio.CancelledError())
 
     def _cancel(self) -> None:
         # once: what it does to clean up is not to be cancelled in turn

@@ -11,20 +11,34 @@ from remotejob.domain import errors
 from remotejob.domain.errors import Fatal, RemoteJobError
 
 _LONGEST: Final = 100_000
-"""Characters of a message or a traceback; the record and its notes keep no more."""
+"""Characters of a traceback; the notes of the record keep no more."""
+
+_LONGEST_MESSAGE: Final = 10_000
+"""Characters of a message; the record keeps fewer."""
 
 
 def described(error: BaseException) -> dict[str, Any]:
     """An error of the task's, as the worker is told of it."""
     kind = type(error)
     return {
-        "name": kind.__name__,
-        "module": kind.__module__,
-        "message": said_by(error),
+        "name": kind.__name__[:200],
+        "module": kind.__module__[:200],
+        "message": said_by(error)[:_LONGEST_MESSAGE],
         "trace": "".join(traceback.format_exception(error))[-_LONGEST:],
         "fatal": isinstance(error, Fatal),
         "memory": isinstance(error, MemoryError),
     }
+
+
+OUT_OF_MEMORY: Final[dict[str, Any]] = {
+    "name": "MemoryError",
+    "module": "builtins",
+    "message": "",
+    "trace": "MemoryError, and none was left to say where",
+    "fatal": False,
+    "memory": True,
+}
+"""What is said where there is no room to describe an error."""
 
 
 class _Trace(Exception):
@@ -39,7 +53,7 @@ def raised_there(said: dict[str, Any], *, remark: str | None = None) -> BaseExce
 
     What a child says makes no other difference than whether the job may run again.
     """
-    name, message = str(said["name"])[:200], str(said["message"])[:_LONGEST]
+    name, message = str(said["name"])[:200], str(said["message"])[:_LONGEST_MESSAGE]
     bases: tuple[type[BaseException], ...] = (Fatal,) if said["fatal"] is True else (Exception,)
     kind = type(name, bases, {"__module__": str(said["module"])[:200]})
     error: BaseException = kind(message if remark is None else f"{message} ({remark})".lstrip())
@@ -50,7 +64,7 @@ def raised_there(said: dict[str, Any], *, remark: str | None = None) -> BaseExce
 def told(error: BaseException) -> dict[str, str]:
     """An error of the library's, or of a port's, as the task is to have it raised."""
     kind = type(error)
-    return {"name": kind.__name__, "module": kind.__module__, "message": said_by(error)}
+    return {"name": kind.__name__, "module": kind.__module__, "message": said_by(error)[:_LONGEST]}
 
 
 def raised_here(said: dict[str, str]) -> BaseException:

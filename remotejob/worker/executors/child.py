@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import json
 import logging
 import os
 import signal
@@ -18,13 +19,21 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from remotejob import payloads
-from remotejob.domain.errors import SettingsError
+from remotejob.domain.errors import InvalidData, SettingsError
 from remotejob.domain.times import span_ms
 from remotejob.tasks import Task, registry
 from remotejob.worker.completion import Completion
 from remotejob.worker.context import JobContext, job_context
-from remotejob.worker.executors.carried import described
-from remotejob.worker.executors.channel import Channel, Closed
+from remotejob.worker.executors.carried import OUT_OF_MEMORY, described
+from remotejob.worker.executors.channel import (
+    FROM_CHILD,
+    FROM_WORKER,
+    RESULT_LIMIT,
+    Channel,
+    Closed,
+    Garbled,
+    Prepared,
+)
 from remotejob.worker.executors.here import call_here
 from remotejob.worker.executors.remote_run import Asking, RemoteRun
 
@@ -32,10 +41,12 @@ if TYPE_CHECKING:
     from remotejob.worker.run import Run
 
 _MIB: Final = 1024 * 1024
+_SPARE: Final = 2 * _MIB
+"""Bytes kept under a limit of memory, to be able to say that it was reached."""
 
 
 def main(channel: Channel, lifeline: int) -> int:
-    """Run jobs until the worker closes the channel."""
+    """Run jobs until the worker closes the channel, or one leaves this process unfit for more."""
     # for this process, not for programs that a task starts
     os.set_inheritable(lifeline, False)  # noqa: FBT003 (its own signature)
     die_with(lifeline)
@@ -44,13 +55,18 @@ def main(channel: Channel, lifeline: int) -> int:
         try:
             _prepare(hello)
         except BaseException as error:  # noqa: BLE001 (whatever it is, the worker is told)
-            channel.send("unready", error=described(error))
+            channel.send("unready", _packed(described(error)))
             return 1
+        spare = bytearray(0 if hello["memory_mib"] is None else _SPARE)
         channel.send("ready")
-        while True:
-            _run(channel, channel.receive().head)
+        while _run(channel, channel.receive().head, spare):
+            pass
     except Closed:
         return 0
+    finally:
+        # at once: a thread that a task left may keep this process from its end
+        channel.close()
+    return 1
 
 
 def die_with(lifeline: int) -> None:
@@ -97,26 +113,63 @@ def _limit_memory(mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _run(channel: Channel, said: dict[str, Any]) -> None:
-    asking = Asking(channel)
+def _run(channel: Channel, said: dict[str, Any], spare: bytearray) -> bool:
+    """Run a job; whether this process can run another.
+
+    Raises: Garbled, when nothing can be said of its end.
+    """
+    run_id = said["run"]
+    asking = Asking(channel, run_id)
+    # while there is memory for it
+    least = channel.prepared("failed", _packed(OUT_OF_MEMORY), run=run_id, last=True)
+    last = False
     try:
         task = _task(said["task"])
         with job_context(*JobContext.unpacked(said["context"])):
             completion, result = _called(RemoteRun(said, task=task, asking=asking))
         asking.end()
-        channel.send("returned", result, delay_dependents_ms=span_ms(completion.delay_dependents))
+        # also where the task took no notice of it
+        asking.check()
+        delay_ms = span_ms(completion.delay_dependents)
+        word = channel.prepared("returned", result, run=run_id, delay_dependents_ms=delay_ms)
     except Closed:
         raise
     except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the process)
+        short_of_memory = isinstance(error, MemoryError)
+        if short_of_memory:
+            spare.clear()
         asking.end()
-        channel.send("failed", error=described(error))
+        last = asking.broken or short_of_memory
+        word = _failed(channel, error, run_id=run_id, last=last) or least
+    if asking.mute:
+        raise Garbled("broken off in the midst of a word: this process can say nothing more")
+    channel.transmit(word)
+    return not last and word is not least
+
+
+def _failed(channel: Channel, error: BaseException, *, run_id: str, last: bool) -> Prepared | None:
+    """The word for it; None where memory does not suffice to say it."""
+    try:
+        return channel.prepared("failed", _packed(described(error)), run=run_id, last=last)
+    except MemoryError:
+        return None
+
+
+def _packed(said: dict[str, Any]) -> bytes:
+    return json.dumps(said).encode()
 
 
 def _called(run: RemoteRun) -> tuple[Completion, bytes]:
     returned = call_here(cast("Run", run))
     completion = returned if isinstance(returned, Completion) else Completion(result=returned)
     # here, where a result that cannot be kept is this run's error
-    return completion, payloads.encode(completion.result, what="the result").encode()
+    result = payloads.encode(completion.result, what="the result").encode()
+    if len(result) > RESULT_LIMIT:
+        raise InvalidData(
+            f"a result of {len(result)} bytes: {RESULT_LIMIT} at most from a process of its own; "
+            "keep more in an output"
+        )
+    return completion, result
 
 
 def _task(name: str) -> Task:
@@ -135,4 +188,5 @@ def _connection(descriptor: str) -> socket.socket:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Channel(_connection(sys.argv[1])), int(sys.argv[2])))
+    _channel = Channel(_connection(sys.argv[1]), says=FROM_CHILD, hears=FROM_WORKER)
+    sys.exit(main(_channel, int(sys.argv[2])))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import logging
 import os
 import signal
@@ -10,11 +12,11 @@ import socket
 import subprocess
 import sys
 import threading
-from typing import Final
+from typing import Any, Final
 
 from remotejob.domain.errors import ProcessDied
 from remotejob.worker.executors.carried import raised_there
-from remotejob.worker.executors.channel import Channel, Closed, Garbled
+from remotejob.worker.executors.channel import FROM_CHILD, FROM_WORKER, Channel, Closed, Garbled
 from remotejob.worker.executors.environment import environment_for
 from remotejob.worker.executors.options import Process
 from remotejob.worker.executors.program import ChildProgram
@@ -33,34 +35,34 @@ class ChildProcess:
     """A process with a channel to it, and all that it starts: one group, which ends with it."""
 
     def __init__(self, options: Process, program: ChildProgram) -> None:
+        """Raises: OSError, when the system has no room for it."""
         self.options: Final = options
+        self._modules: Final = program.modules
         self.jobs = 0
         """How many it has run."""
-        ours, theirs = socket.socketpair()
-        lifeline, self._lifeline = os.pipe()
-        with theirs:
-            try:
-                # a group of its own: what the task starts is killed with it, Ctrl-C is the worker's
-                self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
-                    (*_COMMAND, str(theirs.fileno()), str(lifeline)),
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=(theirs.fileno(), lifeline),
-                    env=environment_for(options.credentials, os.environ),
-                    start_new_session=True,
-                )
-            except BaseException:
-                ours.close()
-                os.close(self._lifeline)
-                raise
-            finally:
-                os.close(lifeline)
-        self.channel: Final = Channel(ours)
-        self.pid: Final = self._process.pid
         self._lock = threading.Lock()
         self._reaped = False
         self._ended = threading.Event()
         self._ready = False
-        threading.Thread(target=self._wait, name=f"child-{self.pid}", daemon=True).start()
+        with contextlib.ExitStack() as undone, contextlib.ExitStack() as handed_on:
+            ours, theirs = socket.socketpair()
+            undone.callback(ours.close)
+            handed_on.callback(theirs.close)
+            lifeline, self._lifeline = os.pipe()
+            undone.callback(os.close, self._lifeline)
+            handed_on.callback(os.close, lifeline)
+            # a group of its own: what the task starts is killed with it, Ctrl-C is the worker's
+            self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
+                (*_COMMAND, str(theirs.fileno()), str(lifeline)),
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), lifeline),
+                env=environment_for(options.credentials, os.environ),
+                start_new_session=True,
+            )
+            self.pid: Final = self._process.pid
+            self.channel: Final = Channel(ours, says=FROM_WORKER, hears=FROM_CHILD)
+            self._look_after()
+            undone.pop_all()
         with contextlib.suppress(Closed):
             self.channel.send(
                 "hello",
@@ -73,6 +75,16 @@ class ChildProcess:
     @property
     def alive(self) -> bool:
         return not self._ended.is_set()
+
+    def _look_after(self) -> None:
+        """Raises: OSError, when there is no thread to be had for it."""
+        try:
+            threading.Thread(target=self._wait, name=f"child-{self.pid}", daemon=True).start()
+        except RuntimeError as problem:
+            # as the system has it where it has no room for a process
+            self._process.kill()
+            self._process.wait()
+            raise OSError(errno.EAGAIN, str(problem)) from None
 
     def make_ready(self) -> None:
         """Wait until it has imported the tasks.
@@ -87,8 +99,21 @@ class ChildProcess:
             raise self.died() from None
         if frame.kind != "ready":
             self.kill()
-            raise raised_there(frame.head["error"], remark="before the run: its process began")
+            raise self._unready(frame.body)
         self._ready = True
+
+    def _unready(self, said: bytes) -> BaseException:
+        remark = (
+            "before the run, when its process began and imported "
+            f"{', '.join(self._modules) or 'nothing'}"
+        )
+        try:
+            error: dict[str, Any] = json.loads(said)
+            if self.options.memory_mib is not None and error["memory"] is True:
+                remark += f"; its limit is memory_mib={self.options.memory_mib}"
+            return raised_there(error, remark=remark)
+        except (LookupError, TypeError, ValueError, RecursionError) as problem:
+            return ProcessDied(f"the process of the task said what is not understood: {problem}")
 
     def signal_kill(self) -> None:
         """Kill the group, without waiting for its end."""

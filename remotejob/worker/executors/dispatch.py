@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from remotejob.domain.errors import SettingsError
 from remotejob.tasks import Task
 from remotejob.worker.executors.options import Process, Threads
-from remotejob.worker.executors.program import ChildProgram
+from remotejob.worker.executors.program import ChildProgram, NotStarted
 from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
 
@@ -45,6 +45,7 @@ class Executors:
         self._processes: Processes | None = None
         self._loop: Executor | None = None
         self._closed = False
+        self._here = threading.local()
 
     def start(self, names: Iterable[str]) -> None:
         """Have a child process ready for each kind that these tasks ask for."""
@@ -58,7 +59,20 @@ class Executors:
         if isinstance(task.runs_in, Threads):
             return task.function(RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
-        return executor.run(run)
+        try:
+            return executor.run(run)
+        except NotStarted as problem:
+            self._here.problem = problem
+            raise
+
+    def check_begun(self) -> None:
+        """Raises: NotStarted, once, when this thread's last run could not begin for that.
+
+        Its job is given back; a worker is to wait a while before it takes the next.
+        """
+        problem: NotStarted | None = self._here.__dict__.pop("problem", None)
+        if problem is not None:
+            raise problem
 
     def close(self, *, within: timedelta) -> None:
         with self._lock:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from remotejob.domain.errors import InvalidData, InvalidName
+from remotejob.domain.errors import InvalidData
 from remotejob.domain.times import check_timedelta
 
 _LEAST_MEMORY_MIB: Final = 64
@@ -54,11 +54,12 @@ class Process:
     """
 
     memory_mib: int | None = None
-    """What the process may use of data: heap, and memory mapped to be written; None for no limit.
-    Beyond it an allocation fails, in Python with MemoryError. The interpreter and what the tasks
-    import count, and so does the whole stack of each thread (mostly 8 MiB); address space that is
-    reserved and not writable does not, as numpy's and other libraries' allocators do. Each process
-    that the task starts has the limit for itself. On Linux alone.
+    """What the process may have of data: heap, and private memory mapped to be written, also where
+    it was never touched; None for no limit. Beyond it an allocation fails, in Python with
+    MemoryError. The interpreter and what the tasks import count, and so does the whole stack of
+    each thread (mostly 8 MiB). Shared memory (`multiprocessing.shared_memory`, `mmap`) and what is
+    mapped only to be read do not. Each process that the task starts has the limit for itself. On
+    Linux alone.
     Source: getrlimit(2), RLIMIT_DATA, "since Linux 4.7 also mmap(2)"."""
     max_jobs_per_child: int | None = None
     """Jobs after which a process is replaced, for tasks that leak; None for never.
@@ -104,24 +105,29 @@ def is_async(function: object) -> bool:
 def where(task: str, function: Callable[..., Any], runs_in: RunsIn | None) -> RunsIn:
     """Where a task is to run: as it says, else by the kind of its function.
 
-    Raises: InvalidName, when it cannot run there.
+    Raises: InvalidData, when it cannot run there.
     """
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidData(
+            f"task {task!r} has a yield, so that calling it runs nothing: return the result, and "
+            "tell of its parts with job.progress, job.log or job.output"
+        )
     if runs_in is None:
         return ASYNC if is_async(function) else THREADS
     if not isinstance(runs_in, Threads | Process | Async):
-        raise InvalidName(
+        raise InvalidData(
             f"task {task!r}: runs_in={runs_in!r}: use Threads(), Process() or Async(), made with "
             "brackets"
         )
     if isinstance(runs_in, Threads) and is_async(function):
-        raise InvalidName(
+        raise InvalidData(
             f"task {task!r} is an async def, which a thread cannot run: leave runs_in out, say "
             "runs_in=Async(), or write def"
         )
     if isinstance(runs_in, Threads):
         return THREADS
     if isinstance(runs_in, Async) and not is_async(function):
-        raise InvalidName(
+        raise InvalidData(
             f"task {task!r} would block the event loop of all async tasks: write async def, or "
             "say runs_in=Threads()"
         )

@@ -8,23 +8,37 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
 
-from remotejob.domain.errors import LeaseLost, ProcessDied, RunInterrupted, WorkerStopping
+from remotejob.domain.errors import (
+    JobCancelled,
+    LeaseLost,
+    ProcessDied,
+    RunInterrupted,
+    WorkerStopping,
+)
 from remotejob.worker.completion import Completion
 from remotejob.worker.executors.carried import raised_there
 from remotejob.worker.executors.channel import Closed, Frame, Garbled
 from remotejob.worker.executors.child_process import ChildProcess
 from remotejob.worker.executors.environment import hide_this_process
 from remotejob.worker.executors.options import Credentials, Process
-from remotejob.worker.executors.program import ChildProgram
+from remotejob.worker.executors.program import ChildProgram, NotStarted
 from remotejob.worker.executors.serving import Serving, run_said
+from remotejob.worker.outage import pause_after
 from remotejob.worker.run import Run
 
 log = logging.getLogger(__name__)
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 60.0
+"""Seconds that a job is left alone for which no process could be started."""
+
+_BEFORE_THE_LEASE_ENDS: Final = 0.5
+"""Seconds."""
 
 
 class Processes:
@@ -36,31 +50,39 @@ class Processes:
         self._idle: dict[Process, list[ChildProcess]] = {}
         self._busy: set[ChildProcess] = set()
         self._closed = False
+        self._failures = 0
+        """Processes that could not be started, in a row."""
 
     def warm(self, options: Process) -> None:
-        """Have a child ready for the next job."""
+        """Have a child ready for the next job, if there is room for one now."""
         with self._lock:
             if self._closed or self._live(options):
                 return
-            self._live(options).append(self._started(options))
+            try:
+                self._live(options).append(self._started(options))
+            except OSError as problem:
+                # nobody needs it yet, and who does tries again
+                log.warning("no process started for the next job: %s", problem)
 
     def run(self, run: Run) -> Completion:
         """Run a job in a child.
 
         Raises: what the task raised, by name; ProcessDied; RunInterrupted, where the child was
-        killed because the run had to stop.
+        killed because the run had to stop; NotStarted, where there is none, and the run is told
+        to stop for that.
         """
         options = run.task.runs_in
         assert isinstance(options, Process)
         with self._child(run, options) as child:
-            with _Killable(child, options.grace) as killable, run.runs_as(killable):
+            with _Killable(child, run, options.grace) as killable, run.runs_as(killable):
                 try:
                     child.make_ready()
                     child.channel.send("run", **run_said(run))
                     frame = _answered(run, child)
                 except (Closed, Garbled) as problem:
                     raise _why(run, child, problem) from None
-            child.jobs += 1
+            if frame.head.get("last") is not True:
+                child.jobs += 1
         return _outcome(frame, options)
 
     def close(self, *, within: timedelta) -> None:
@@ -101,14 +123,7 @@ class Processes:
                 if child.jobs == before:
                     child.signal_kill()
                 child.retire()
-                self._replace(options)
-
-    def _replace(self, options: Process) -> None:
-        try:
-            self.warm(options)
-        except OSError as problem:
-            # the job that has just ended is not to fail for that; the next one tries again
-            log.warning("no process started in the place of one that ended: %s", problem)
+                self.warm(options)
 
     def _taken(self, run: Run, options: Process) -> ChildProcess:
         with self._lock:
@@ -116,9 +131,22 @@ class Processes:
                 run.stop(WorkerStopping("the worker is stopping"))
                 raise WorkerStopping("the worker is stopping")
             live = self._live(options)
-            child = live.pop() if live else self._started(options)
-            self._busy.add(child)
-            return child
+            try:
+                child = live.pop() if live else self._started(options)
+            except OSError as problem:
+                reason = self._not_started(problem)
+            else:
+                self._busy.add(child)
+                return child
+        run.stop(reason)
+        raise reason
+
+    def _not_started(self, problem: OSError) -> NotStarted:
+        self._failures += 1
+        pause = pause_after(self._failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+        reason = NotStarted(problem, pause=timedelta(seconds=pause))
+        reason.__cause__ = problem
+        return reason
 
     def _live(self, options: Process) -> list[ChildProcess]:
         """Those at rest, without any that has died there."""
@@ -132,14 +160,17 @@ class Processes:
         if options.credentials is Credentials.NONE:
             # before there is a child that could look
             hide_this_process()
-        return ChildProcess(options, self._program)
+        child = ChildProcess(options, self._program)
+        self._failures = 0
+        return child
 
 
 class _Killable:
     """The child as the run's: told to stop, it is given a while, and then killed."""
 
-    def __init__(self, child: ChildProcess, grace: timedelta) -> None:
+    def __init__(self, child: ChildProcess, run: Run, grace: timedelta) -> None:
         self._child = child
+        self._run = run
         self._grace: Final = grace.total_seconds()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
@@ -149,13 +180,23 @@ class _Killable:
         with self._lock:
             if self._over.is_set():
                 return
-            # a lost lease leaves no time: another run may have begun
-            if isinstance(reason, LeaseLost) or not self._grace:
+            grace = self._grace_for(reason)
+            if grace <= 0:
                 self._child.signal_kill()
             elif self._timer is None:
-                self._timer = threading.Timer(self._grace, self._signal_kill)
+                self._timer = threading.Timer(grace, self._signal_kill)
                 self._timer.daemon = True
                 self._timer.start()
+
+    def _grace_for(self, reason: RunInterrupted) -> float:
+        """Seconds: none where another run may have begun, no more than until one may begin."""
+        if isinstance(reason, LeaseLost):
+            return 0
+        if isinstance(reason, JobCancelled):
+            # nobody extends its lease any more, and a restart waits for nothing else
+            left = self._run.lease.ends - self._run.installation.clock.monotonic()
+            return min(self._grace, left - _BEFORE_THE_LEASE_ENDS)
+        return self._grace
 
     def kill(self, *, grace: timedelta) -> bool:
         if self._over.wait(min(self._grace, grace.total_seconds())):
@@ -191,7 +232,9 @@ def _answered(run: Run, child: ChildProcess) -> Frame:
         while True:
             frame = child.channel.receive()
             if serving.answers(frame):
-                serving.answer(frame, child.channel)
+                # one that is gone may have said why before
+                with suppress(Closed):
+                    serving.answer(frame, child.channel)
                 continue
             if frame.file is not None:
                 os.close(frame.file)
@@ -215,7 +258,7 @@ def _outcome(frame: Frame, options: Process) -> Completion:
         if frame.kind == "returned":
             delay = timedelta(milliseconds=int(frame.head["delay_dependents_ms"]))
             return Completion(result=json.loads(frame.body), delay_dependents=delay)
-        said = frame.head["error"]
+        said = json.loads(frame.body)
         limited = options.memory_mib is not None and said["memory"] is True
         remark = f"its limit is memory_mib={options.memory_mib}" if limited else None
         error = raised_there(said, remark=remark)

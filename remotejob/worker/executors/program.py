@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
-from remotejob.domain.errors import SettingsError
+from remotejob.domain.errors import SettingsError, WorkerStopping
+
+
+class NotStarted(WorkerStopping):
+    """No process could be started for a run: the worker's trouble, and not the job's."""
+
+    def __init__(self, problem: OSError, *, pause: timedelta) -> None:
+        """`pause` is how long the job is better left alone."""
+        super().__init__(f"no process could be started for it: {problem}")
+        self.pause = pause
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

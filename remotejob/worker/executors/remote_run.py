@@ -20,38 +20,90 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 from uuid import uuid4
 
-from remotejob.domain.errors import RunInterrupted
-from remotejob.domain.record import JobRecord, Level, OutputFile
+from remotejob.domain.errors import InvalidData, RemoteJobError, RunInterrupted
+from remotejob.domain.record import JobRecord, Level, OutputFile, cut
 from remotejob.hooks import Hooks
 from remotejob.ports import Area, Installation, Stored
 from remotejob.tasks import Task
+from remotejob.worker.context import JobContext
 from remotejob.worker.executors.carried import raised_here
-from remotejob.worker.executors.channel import Channel, Frame
+from remotejob.worker.executors.channel import CHUNK, Channel, Frame, Garbled, Prepared
 
-CHUNK: Final = 1024 * 1024
-"""Bytes of a file in one frame."""
+_LONGEST_LINE: Final = 10_000
+"""Characters of a line that the worker keeps."""
+
+_BROKEN_OFF: Final = (
+    "This broke off a call of the job, whose answer is lost: no other can be made. Limit the time "
+    "of a task by its timeout, not by signals or errors raised in its calls."
+)
+
+_MOST_CLOSED: Final = 1000
+"""Streams of which one question says that they are closed."""
 
 
 class Asking:
     """Questions to the worker during one run, one at a time. Safe across the task's threads."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, run_id: str) -> None:
         self._channel = channel
+        self._run_id = run_id
         self._lock = threading.Lock()
         self._over = False
         self._closed: deque[int] = deque()
+        self._broken = False
+        """Whether a question has no answer, or none that was read to its end."""
+        self._broken_by: BaseException | None = None
 
-    def ask(self, kind: str, *, file: int | None = None, **head: Any) -> Frame:
-        """Raises: what the worker's side of it raised; RunInterrupted, when the run is over."""
+    def ask(self, kind: str, body: bytes = b"", *, file: int | None = None, **head: Any) -> Frame:
+        """Raises: what the worker's side of it raised; RunInterrupted, when the run is over;
+        InvalidData, when it is too long; what an earlier one was broken off by."""
         with self._lock:
             if self._over:
                 raise RunInterrupted("the run of this job is over: its task has returned")
-            closed = [self._closed.popleft() for _ in range(len(self._closed))]
-            self._channel.send(kind, file=file, closed=closed, **head)
-            answer = self._channel.receive()
+            self.check()
+            closed = [self._closed.popleft() for _ in range(min(len(self._closed), _MOST_CLOSED))]
+            try:
+                said = {**head, "run": self._run_id, "closed": closed}
+                question = self._channel.prepared(kind, body, **said)
+            except ValueError as problem:
+                raise InvalidData(f"what the job is told is too long: {problem}") from None
+            answer = self._answer(question, file)
         if answer.kind == "raised":
             raise raised_here(answer.head["error"])
         return answer
+
+    def _answer(self, question: Prepared, file: int | None) -> Frame:
+        """Raises: Closed; Garbled."""
+        # until the answer is whole: whatever is raised here, by a handler of signals, by another
+        # thread, or for want of memory, leaves an answer that is nobody else's to read
+        self._broken = True
+        try:
+            self._channel.transmit(question, file=file)
+            answer = self._channel.receive()
+            if answer.head.get("run") != self._run_id:
+                raise Garbled("the answer to another run's question")  # noqa: TRY301 (as others)
+        except BaseException as error:
+            # another one for want of memory: the first holds what the task had taken
+            self._broken_by = MemoryError() if isinstance(error, MemoryError) else error
+            error.add_note(_BROKEN_OFF)
+            raise
+        self._broken = False
+        return answer
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing more can be asked."""
+        return self._broken
+
+    @property
+    def mute(self) -> bool:
+        """Whether nothing more can be said."""
+        return self._channel.in_midst or isinstance(self._broken_by, Garbled)
+
+    def check(self) -> None:
+        """Raises: what broke a question off, which is to be the end of the run."""
+        if self._broken:
+            raise self._broken_by or RemoteJobError("a call of the job was broken off")
 
     def forget(self, number: int) -> None:
         """That stream is closed: said with the next question.
@@ -74,6 +126,7 @@ class RemoteRun:
         self._record = record_from(said["record"])
         self.run_id: Final = str(self._record.run_id)
         self.job_id: Final = self._record.id
+        self.context: Final = JobContext.of(self._record)
         self.prefix: Final = str(said["prefix"])
         self.began: Final = float(said["began"])
         self.task: Final = task
@@ -111,10 +164,10 @@ class RemoteRun:
         self._asking.ask("progress", progress=progress)
 
     def report_line(self, level: Level, message: str, data: Any) -> None:
-        self._asking.ask("log", level=level, message=message, data=data)
+        self._asking.ask("log", level=level, message=cut(message, _LONGEST_LINE), data=data)
 
     def keep(self, checkpoint: str) -> None:
-        self._asking.ask("checkpoint", checkpoint=checkpoint)
+        self._asking.ask("checkpoint", checkpoint.encode())
 
     def add_output(self, output: OutputFile) -> None:
         """Nothing: the worker has noted it when it stored it."""

@@ -22,8 +22,8 @@ from remotejob.domain.errors import InvalidBody
 from remotejob.domain.times import span_ms
 from remotejob.ports import Area
 from remotejob.worker.executors.carried import told
-from remotejob.worker.executors.channel import Channel, Frame
-from remotejob.worker.executors.remote_run import CHUNK, record_said
+from remotejob.worker.executors.channel import CHUNK, Channel, Frame, Garbled
+from remotejob.worker.executors.remote_run import record_said
 from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
 
@@ -41,6 +41,7 @@ def run_said(run: Run) -> dict[str, Any]:
     """What a child needs to know of a run to begin with it."""
     installation = run.installation
     return {
+        "run": run.run_id,
         "task": run.task.name,
         "record": record_said(run.record),
         "prefix": run.prefix,
@@ -85,7 +86,11 @@ class Serving:
                 stack.callback(stream.close)
 
     def answers(self, frame: Frame) -> bool:
-        """Whether it is a question."""
+        """Whether it is a question. Raises: Garbled, when it is another run's."""
+        if frame.head.get("run") != self._run.run_id:
+            if frame.file is not None:
+                os.close(frame.file)
+            raise Garbled(f"{frame.kind[:100]!r}, of another run")
         return frame.kind in self._answers
 
     def answer(self, frame: Frame, channel: Channel) -> None:
@@ -95,9 +100,9 @@ class Serving:
             self._close(frame.head.get("closed", ()))
             answer = self._answers[frame.kind](frame)
         except Exception as error:  # noqa: BLE001 (the task is told, whatever it is)
-            channel.send("raised", error=told(error))
+            channel.send("raised", run=self._run.run_id, error=told(error))
         else:
-            channel.send("answer", answer.body, **answer.head)
+            channel.send("answer", answer.body, run=self._run.run_id, **answer.head)
         finally:
             if frame.file is not None:
                 os.close(frame.file)
@@ -127,7 +132,7 @@ class Serving:
         return _DONE
 
     def _checkpoint(self, frame: Frame) -> _Answer:
-        self._job.checkpoint(json.loads(frame.head["checkpoint"]))
+        self._job.checkpoint(json.loads(frame.body))
         return _DONE
 
     def _output(self, frame: Frame) -> _Answer:
