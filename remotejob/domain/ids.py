@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final
 
 from remotejob.names import SHARDS
@@ -63,8 +64,12 @@ def shard_of(job_id: str) -> int:
     return _VALUE[job_id[-1]] % SHARDS
 
 
+@lru_cache(maxsize=256)
 def partition_of(job_id: str) -> str:
-    """The partition key of a job's record, such as `20261122#5`."""
+    """The partition key of a job's record, such as `20261122#5`.
+
+    A record is written a few times in a row, and the calendar is slow.
+    """
     return partition(
         datetime.fromtimestamp(created_ms(job_id) / 1000, UTC).date(), shard_of(job_id)
     )

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from botocore.config import Config
 from botocore.exceptions import UnknownRegionError
@@ -153,7 +154,9 @@ class Account:
             if suffix is None:
                 return None
             url = f"https://{service}.{self.region}.{suffix}"
-        return None if get_environ_proxies(url) else url.rstrip("/") + "/"
+        # what lies below a path, or has a user in it, is somebody's own arrangement
+        own = urlsplit(url).path.strip("/") or "@" in url
+        return None if own or get_environ_proxies(url) else url.rstrip("/") + "/"
 
     def _suffix(self) -> str | None:
         """What the host names of the region end in; None in partitions of their own rules."""

@@ -7,14 +7,13 @@ import socket
 import ssl
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from email.message import Message
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from typing import Any, Protocol
+from typing import Final
 from urllib.parse import urlsplit
 
 from botocore.exceptions import (
+    BotoCoreError,
     ConnectionClosedError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -23,20 +22,7 @@ from botocore.exceptions import (
 )
 from urllib3.util import wait_for_read
 
-
-class Headers(Protocol):
-    """Names and values."""
-
-    def items(self) -> Iterable[tuple[str, Any]]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back over HTTP."""
-
-    status_code: int
-    headers: Message
-    content: bytes
+from remotejob.backends.aws.answers import Answer, Broken, read_answer
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,19 +44,19 @@ class Connections:
         self._url = url
         parts = urlsplit(url)
         self._host = parts.hostname or ""
-        self._port = parts.port
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._first_lines = f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         self._secure = parts.scheme == "https"
         self._ca_bundle = ca_bundle
         self._connect_s = connect_s
         self._lock = threading.Lock()
-        self._idle: list[HTTPConnection] = []
+        self._idle: list[_Connection] = []
         self._context: ssl.SSLContext | None = None
         # nobody closes an installation: what was forgotten is closed here, as boto3's pools do it
         weakref.finalize(self, _close, self._idle)
         _ALL.add(self)
 
-    def post(self, headers: Headers, body: bytes, *, read_s: float) -> Answer:
+    def post(self, headers: Mapping[str, str], body: bytes, *, read_s: float) -> Answer:
         """Send a request and wait for its answer, so long for each part of it.
 
         Raises: botocore's errors of connection, as its own clients do. Whether the request had its
@@ -78,22 +64,19 @@ class Connections:
         """
         connection = self._take()
         try:
-            connection.sock.settimeout(read_s)
-            # in one piece, which http.client would send in two
-            connection.sock.sendall(self._written(headers, body))
-            response = HTTPResponse(connection.sock, method="POST")
-            response.begin()
-            answer = Answer(response.status, response.headers, response.read())
+            connection.socket.settimeout(read_s)
+            connection.socket.sendall(self._written(headers, body))
+            answer = read_answer(connection.stream)
         except BaseException as problem:
             connection.close()
             # what befell this one may have befallen all: the next try is not to find them out
             self.drop_idle()
             if isinstance(problem, TimeoutError):
                 raise ReadTimeoutError(endpoint_url=self._url, error=problem) from problem
-            if isinstance(problem, HTTPException | OSError):
+            if isinstance(problem, Broken | OSError):
                 raise ConnectionClosedError(endpoint_url=self._url, error=problem) from problem
             raise
-        if response.will_close:
+        if answer.last:
             connection.close()
         else:
             with self._lock:
@@ -111,13 +94,13 @@ class Connections:
         self._lock = threading.Lock()
         self.drop_idle()
 
-    def _written(self, headers: Headers, body: bytes) -> bytes:
+    def _written(self, headers: Mapping[str, str], body: bytes) -> bytes:
         """Source: RFC 9112, "HTTP/1.1", 3 and 6.3."""
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
         head = "".join([self._first_lines, *lines, f"Content-Length: {len(body)}\r\n\r\n"])
         return head.encode("latin-1") + body
 
-    def _take(self) -> HTTPConnection:
+    def _take(self) -> _Connection:
         while True:
             with self._lock:
                 if not self._idle:
@@ -125,36 +108,50 @@ class Connections:
                 # the one used last: the others may grow old enough for AWS to close them
                 connection = self._idle.pop()
             # nothing is due on it: what can be read is its end
-            if connection.sock is not None and not wait_for_read(connection.sock, timeout=0):
+            if not wait_for_read(connection.socket, timeout=0):
                 return connection
             connection.close()
         return self._open()
 
-    def _open(self) -> HTTPConnection:
-        connection = self._new()
+    def _open(self) -> _Connection:
+        opened: socket.socket | None = None
         try:
-            connection.connect()
-        except TimeoutError as problem:
-            raise ConnectTimeoutError(endpoint_url=self._url, error=problem) from problem
-        except ssl.SSLError as problem:
-            raise SSLError(endpoint_url=self._url, error=problem) from problem
+            opened = socket.create_connection((self._host, self._port), self._connect_s)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._secure:
+                opened = self._trusting().wrap_socket(opened, server_hostname=self._host)
         except OSError as problem:
-            raise EndpointConnectionError(endpoint_url=self._url, error=problem) from problem
-        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
+            if opened is not None:
+                opened.close()
+            raise _kind_of(problem)(endpoint_url=self._url, error=problem) from problem
+        return _Connection(opened)
 
-    def _new(self) -> HTTPConnection:
-        timeout = self._connect_s
-        if not self._secure:
-            return HTTPConnection(self._host, self._port, timeout=timeout)
+    def _trusting(self) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
                 self._context = ssl.create_default_context(cafile=self._ca_bundle)
-            context = self._context
-        return HTTPSConnection(self._host, self._port, timeout=timeout, context=context)
+            return self._context
 
 
-def _close(connections: list[HTTPConnection]) -> None:
+class _Connection:
+    """One connection, and what was read from it and not yet used."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self.socket: Final = opened
+        self.stream: Final = opened.makefile("rb")
+
+    def close(self) -> None:
+        self.stream.close()
+        self.socket.close()
+
+
+def _kind_of(problem: OSError) -> type[BotoCoreError]:
+    if isinstance(problem, TimeoutError):
+        return ConnectTimeoutError
+    return SSLError if isinstance(problem, ssl.SSLError) else EndpointConnectionError
+
+
+def _close(connections: list[_Connection]) -> None:
     for connection in connections:
         connection.close()
 

@@ -2,7 +2,7 @@
 
 boto3 builds, checks, resolves, signs, sends, parses and observes every request anew, which costs
 four fifths of the processor time of a job. What DynamoDB and SQS need of all that is here: a JSON
-body, botocore's signature, botocore's judgement of what is tried again and when, and its errors.
+body, a signature, botocore's judgement of what is tried again and when, and its errors.
 What a request says, and what is made of an answer, is not decided here.
 
 Source: Smithy, "AWS JSON 1.0 protocol"; AWS General Reference, "Error retries and exponential
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSPreparedRequest, AWSRequest
+from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
@@ -42,6 +42,7 @@ from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stu
 
 from remotejob.backends.aws.connections import Connections, Patience
 from remotejob.backends.aws.refusals import DENIED, UNKNOWN, access_problem, what_of
+from remotejob.backends.aws.signing import Signer
 from remotejob.ports import Clock
 
 _RETRYABLE: Final = OrRetryChecker(
@@ -130,7 +131,7 @@ class DirectService:
         self._backoff = ExponentialBackoff(service_name=api.service, throttling_detector=_THROTTLED)
         # in an outage few requests are sent twice
         self._quota = RetryQuotaChecker(RetryQuota(), _THROTTLED)
-        self._signing: tuple[float, SigV4Auth | None] = (0.0, None)
+        self._signing: tuple[float, Signer | None] = (0.0, None)
 
     def call(self, operation: str, request: Mapping[str, Any]) -> Any:
         body = json.dumps(request, separators=(",", ":")).encode()
@@ -164,27 +165,27 @@ class DirectService:
 
     def _attempt(self, operation: str, body: bytes) -> Any:
         headers = {**self._headers, "X-Amz-Target": f"{self._api.target}.{operation}"}
-        request = AWSRequest("POST", self.url, headers=headers, data=body)
         # anew for each attempt: a signature is good for minutes
-        self._signer().add_auth(request)
+        headers = self._signer().signed(headers, body)
         _, response = self._events.emit_until_response(
             f"before-send.{self._api.service}.{operation}",
-            request=AWSPreparedRequest("POST", self.url, request.headers, body, False),  # noqa: FBT003 (botocore's)
+            request=AWSPreparedRequest("POST", self.url, headers, body, False),  # type: ignore[arg-type]  # noqa: FBT003 (botocore's)
         )
         if response is not None:
             return response
         patience = self._patience.poll if operation in self._api.polls else self._patience.read
-        return self._connections.post(request.headers, body, read_s=patience)
+        return self._connections.post(headers, body, read_s=patience)
 
-    def _signer(self) -> SigV4Auth:
-        """botocore's, for a moment: whether credentials are to be renewed is dear to find out."""
+    def _signer(self) -> Signer:
+        """One for a moment: whether credentials are to be renewed is dear to find out."""
         if self._credentials is None:
             raise NoCredentialsError
         now = self._clock.monotonic()
         until, signer = self._signing
         if signer is None or now >= until:
             frozen = self._credentials.get_frozen_credentials()
-            signer = SigV4Auth(frozen, self._api.service, self._region)
+            host = urlsplit(self.url).netloc
+            signer = Signer(frozen, service=self._api.service, region=self._region, host=host)
             # botocore renews them many minutes before they end
             self._signing = (now + _SIGNER_KEPT, signer)
         return signer
@@ -245,7 +246,7 @@ def _parsed(answer: Any, *, retries: int, last: bool) -> Any:
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": {
             "HTTPStatusCode": answer.status_code,
-            "RequestId": answer.headers.get("x-amzn-RequestId", ""),
+            "RequestId": answer.headers.get("x-amzn-requestid", ""),
             "RetryAttempts": retries,
             **({"MaxAttemptsReached": True} if last else {}),
         },
