@@ -263,11 +263,11 @@ def test_a_handler_that_awaits_blocks_nothing(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(awaited, "_BLOCKED", 0.05)
+    monkeypatch.setattr(awaited, "_BLOCKED", 1.0)
 
     @tasks.task("work")
     async def work(job: AsyncRunningJob) -> None:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(2.5)
 
     job = queue.submit("work")
     worker.step()
