@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
+from remotejob.backends.clock import SystemClock
+from remotejob.backends.memory import MemoryMessages
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, memory_installation
 from tests.aws import aws_installation
@@ -24,3 +28,11 @@ def installation_on(
     else:
         with aws_installation(clock, queues=queues) as made:
             yield made
+
+
+def installation_in_real_time() -> Installation:
+    """A system in memory, by the machine's own clock: for workers with their threads."""
+    clock = SystemClock()
+    return replace(
+        memory_installation(), clock=clock, messages=MemoryMessages(clock), entropy=os.urandom
+    )

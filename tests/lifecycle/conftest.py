@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
-
 import pytest
 
 from remotejob import Queue, RemoteJob
-from remotejob.backends.clock import SystemClock
-from remotejob.backends.memory import MemoryMessages
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
-from remotejob.testing import memory_installation
+from tests.systems import installation_in_real_time
 
 
 @pytest.fixture
 def installation() -> Installation:
-    clock = SystemClock()
-    return replace(
-        memory_installation(), clock=clock, messages=MemoryMessages(clock), entropy=os.urandom
-    )
+    return installation_in_real_time()
 
 
 @pytest.fixture

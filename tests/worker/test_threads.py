@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,19 +15,16 @@ from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.priority import Lane, Priority
 from remotejob.ports import Address, Channel, Installation
 from remotejob.tasks import Registry
-from remotejob.testing import memory_installation
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.end_to_end.waiting import until
+from tests.systems import installation_in_real_time
 
 LANES = [Address("default", Channel(lane.value)) for lane in Lane]
 
 
 @pytest.fixture
 def installation() -> Installation:
-    clock = SystemClock()
-    return replace(
-        memory_installation(), clock=clock, messages=MemoryMessages(clock), entropy=os.urandom
-    )
+    return installation_in_real_time()
 
 
 @pytest.fixture

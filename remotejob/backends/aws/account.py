@@ -123,7 +123,8 @@ class Account:
 
     def s3(self) -> S3Client:
         """A client for S3, whose transfers are boto3's."""
-        return self.client("s3", USUAL)  # type: ignore[no-any-return]
+        client: S3Client = self.client("s3", USUAL)
+        return client
 
     def client(self, service: str, limits: Limits) -> Any:
         """One of boto3's clients. Each costs some 50 ms to make."""

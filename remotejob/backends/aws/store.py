@@ -355,7 +355,6 @@ def _code(refusal: ClientError) -> str:
     return refusal.response["Error"]["Code"]
 
 
-def _answered(refusal: ClientError) -> Mapping[str, Any]:
+def _answered(refusal: ClientError) -> Any:
     """What an error says besides its code, which the stubs of botocore do not know."""
-    answer: Any = refusal.response
-    return answer  # type: ignore[no-any-return]
+    return refusal.response
