@@ -11,6 +11,7 @@ from remotejob.local.gaps import (
     dynamodb,
     eventbridge,
     lambda_invoke,
+    repeated_work,
     s3_events,
     sqs,
     tracking,
@@ -21,3 +22,4 @@ def close_gaps() -> None:
     """Patch moto in this process. To be called once, before the first request."""
     for gap in (tracking, sqs, dynamodb, eventbridge, s3_events, lambda_invoke, cloudformation):
         gap.close_gap()
+    repeated_work.close_gap()
