@@ -2,8 +2,10 @@
 
 Each lane is polled by a thread of its own. A lane that was empty at its last poll is *cold*: it
 may have a long poll open whenever there is room, and reserves nothing, so that an empty lane holds
-back no other. A lane that gave messages is *hot*: it asks in its turn, by weight, and reserves the
-room it asks for, so that a full high lane slows the low one down and never stops it.
+back no other. A lane that gave messages asks in its turn, by weight, so that a full high lane slows
+the low one down and never stops it. One that gave all that it was asked for is *hot*: it surely has
+more, and reserves the room it asks for. One that gave fewer may be empty by now, and is polled as a
+cold one: a request that brings nothing would follow each message that comes alone.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ class Turn:
 
     limit: int
     hot: bool
-    """Whether the lane had messages last time: then it is worth no long poll."""
+    """Whether the lane surely has messages: then it is worth no long poll, and room is reserved."""
 
 
 class Intake:
@@ -52,6 +54,7 @@ class Intake:
         self._held = 0
         self._reserved = 0
         self._seconds_a_job: float | None = None
+        self._gave = dict.fromkeys(Lane, False)
         self._hot = dict.fromkeys(Lane, False)
         self._asking: set[Lane] = set()
         self._waiting: set[Lane] = set()
@@ -61,7 +64,7 @@ class Intake:
     def turn(self, lane: Lane) -> Turn | None:
         """Wait until the lane may ask; None once closed."""
         with self._changed:
-            if self._hot[lane]:
+            if self._gave[lane]:
                 self._asking.add(lane)
             self._waiting.add(lane)
             self._changed.wait_for(lambda: self._closed or self._may_ask(lane))
@@ -71,10 +74,11 @@ class Intake:
                 return None
             limit = min(_BATCH, self._room())
             hot = self._hot[lane]
-            if hot:
+            if self._gave[lane]:
                 self._take_turn(lane)
+            if hot:
                 self._reserved += limit
-                self._wake()
+            self._wake()
             return Turn(limit=limit, hot=hot)
 
     def received(self, lane: Lane, turn: Turn, count: int) -> int:
@@ -82,7 +86,8 @@ class Intake:
         with self._changed:
             if turn.hot:
                 self._reserved -= turn.limit
-            self._hot[lane] = count > 0
+            self._gave[lane] = count > 0
+            self._hot[lane] = count >= turn.limit
             room = 0 if self._closed else max(0, self._room())
             kept = min(count, room)
             self._held += kept
@@ -134,7 +139,7 @@ class Intake:
         return self._concurrency + self._ahead() - self._held - self._reserved
 
     def _may_ask(self, lane: Lane) -> bool:
-        if not self._hot[lane]:
+        if not self._gave[lane]:
             return self._room() > 0
         # with messages fetched ahead there is time to wait for a full batch's worth of room
         enough = min(_BATCH, max(1, self._ahead() // 2))

@@ -65,11 +65,12 @@ def _turn(intake: Intake, lane: Lane) -> Turn:
     return turn
 
 
-def _warm(intake: Intake, lane: Lane, *, seconds: float = LONG) -> None:
-    """Let a lane have given a message, which is done with."""
+def _warm(intake: Intake, lane: Lane, *, seconds: float = LONG, given: int = 1) -> None:
+    """Let a lane have given messages, which are done with."""
     turn = _turn(intake, lane)
-    assert intake.received(lane, turn, 1) == 1
-    intake.finished(seconds)
+    assert intake.received(lane, turn, given) == given
+    for _ in range(given):
+        intake.finished(seconds)
 
 
 @pytest.fixture
@@ -136,20 +137,61 @@ def test_what_comes_beyond_the_room_is_not_kept() -> None:
     assert intake.received(Lane.LOW, low, 3) == 1
 
 
-def test_a_lane_is_hot_after_messages_and_cold_after_none() -> None:
-    intake = Intake(concurrency=1)
-    _warm(intake, Lane.LOW)
+@pytest.mark.parametrize(("given", "hot"), [(4, True), (3, False), (0, False)])
+def test_a_lane_is_hot_after_all_that_was_asked_for(*, given: int, hot: bool) -> None:
+    intake = Intake(concurrency=4)
+    _warm(intake, Lane.LOW, given=4)
     turn = _turn(intake, Lane.LOW)
-    assert turn.hot
-    intake.received(Lane.LOW, turn, 0)
+    assert turn == Turn(limit=4, hot=True)
+    assert intake.received(Lane.LOW, turn, given) == given
+    for _ in range(given):
+        intake.finished(LONG)
 
-    again = _turn(intake, Lane.LOW)
-    assert not again.hot
+    assert _turn(intake, Lane.LOW) == Turn(limit=4, hot=hot)
+
+
+def test_what_a_lane_did_not_give_is_free_for_the_others() -> None:
+    intake = Intake(concurrency=4)
+    _warm(intake, Lane.HIGH, given=2)
+
+    _turn(intake, Lane.HIGH)
+
+    assert _turn(intake, Lane.LOW).limit == 4
+
+
+def test_a_lane_that_gave_a_little_has_its_turn_by_weight(events: SimpleQueue[Event]) -> None:
+    intake = _watched(events, concurrency=2)
+    for lane in (Lane.LOW, Lane.HIGH):
+        _warm(intake, lane)
+    held = _turn(intake, Lane.HIGH)
+    intake.received(Lane.HIGH, held, 2)
+    order: list[Lane] = []
+
+    def ask(lane: Lane) -> None:
+        turn = intake.turn(lane)
+        assert turn is not None
+        order.append(lane)
+        # the room of both is taken, so that the other one has to wait for its turn
+        intake.received(lane, turn, 2)
+
+    threads = [
+        threading.Thread(target=ask, args=(lane,), name=lane, daemon=True)
+        for lane in (Lane.LOW, Lane.HIGH)
+    ]
+    for thread in threads:
+        thread.start()
+        _until(events, "waits", thread.name)
+    for thread in (threads[1], threads[0]):
+        for _ in range(2):
+            intake.finished(LONG)
+        thread.join(STUCK)
+
+    assert order == [Lane.HIGH, Lane.LOW]
 
 
 def test_a_hot_lane_reserves_the_room_it_asks_for(events: SimpleQueue[Event]) -> None:
     intake = _watched(events, concurrency=4)
-    _warm(intake, Lane.HIGH)
+    _warm(intake, Lane.HIGH, given=4)
     turn = _turn(intake, Lane.HIGH)
     assert turn.limit == 4
 
