@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 TABLE: Final = "jobs"
 REGION: Final = "eu-central-1"
 TRANSPORTS: Final = ("direct", "boto3")
-"""The ways to ask DynamoDB and SQS."""
+"""The ways to ask AWS."""
 BUCKETS: Final = {Area.INPUT: "test-input", Area.OUTPUT: "test-output"}
 
 
@@ -68,6 +68,13 @@ def services(clock: FakeClock, *, transport: str = "direct") -> tuple[Service, S
     return account.service(DYNAMODB, clock=clock), account.service(SQS, clock=clock)
 
 
+def files(clock: FakeClock, *, transport: str = "direct") -> S3Files:
+    """S3, asked that way."""
+    account = Account(session())
+    direct = account.objects(BUCKETS.values(), clock=clock) if transport == "direct" else None
+    return S3Files(lambda: clients().s3, BUCKETS, direct=direct)
+
+
 def emitters() -> tuple[Any, ...]:
     """Where botocore's events are told of every request of these systems, whatever sends it."""
     aws = clients()
@@ -94,7 +101,7 @@ def aws_installation(
             name="test",
             store=DynamoStore(dynamodb, TABLE, clock),
             messages=SqsMessages(sqs, _made_queues(aws.sqs, described), clock),
-            files=S3Files(lambda: aws.s3, BUCKETS),
+            files=files(clock, transport=transport),
             clock=clock,
             entropy=seeded_entropy(),
             queues={

@@ -10,6 +10,7 @@ import pytest
 from remotejob import SettingsError
 from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.direct import DYNAMODB, DirectService
+from remotejob.backends.aws.objects import DirectObjects
 from remotejob.backends.aws.service import Boto3Service, Service
 from remotejob.names import Env
 from remotejob.testing import FakeClock
@@ -17,7 +18,13 @@ from remotejob.testing import FakeClock
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", Env.TRANSPORT):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_DYNAMODB",
+        Env.TRANSPORT,
+        "AWS_ENDPOINT_URL_S3",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -89,6 +96,43 @@ def test_an_endpoint_of_the_profile_is_left_to_boto3(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[default]\nendpoint_url = http://127.0.0.1:5000\n")
 
     assert isinstance(asked(), Boto3Service)
+
+
+def objects() -> DirectObjects | None:
+    return Account().objects(["bucket"], clock=FakeClock())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", "http://127.0.0.1:3128"),
+        ("AWS_USE_FIPS_ENDPOINT", "true"),
+        ("AWS_REGION", "xx-nowhere-1"),
+        # its buckets are hosts of their own, or are not
+        ("AWS_ENDPOINT_URL_S3", "http://storage.example:9000"),
+        (Env.TRANSPORT, "boto3"),
+    ],
+)
+def test_files_that_only_boto3_knows_how_to_ask_for_are_left_to_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    assert objects() is not None
+    monkeypatch.setenv(name, value)
+
+    assert objects() is None
+
+
+def test_files_are_left_to_boto3_where_the_profile_says_how_s3_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[default]\ns3 =\n  addressing_style = path\n")
+
+    assert objects() is None
+
+
+def test_a_bucket_whose_name_no_certificate_covers_is_left_to_boto3() -> None:
+    direct = Account().objects(["a.bucket"], clock=FakeClock())
+
+    assert direct is not None
+    assert direct.get("a.bucket", "key", version=None) is None
 
 
 def test_a_session_that_is_given_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,5 @@ class TestSqsMessages(MessagesConformance):
 
 class TestS3Files(FilesConformance):
     @pytest.fixture
-    def files(self) -> Iterator[ObjectStore]:
-        # files go by boto3's client alone
-        with aws_installation() as installation:
-            yield installation.files
+    def files(self, installation: Installation) -> ObjectStore:
+        return installation.files

@@ -12,7 +12,9 @@ import pytest
 from botocore.config import Config
 
 from remotejob.backends.aws import S3Files
+from remotejob.backends.aws.account import Account
 from remotejob.ports import Area
+from remotejob.testing import FakeClock
 
 LENGTH = 10_000
 SENT = b"a line of it\n" * 150
@@ -29,20 +31,26 @@ class _HangsUp(socketserver.StreamRequestHandler):
         )
 
 
-@pytest.fixture
-def files() -> Iterator[S3Files]:
+@pytest.fixture(params=["direct", "boto3"])
+def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Files]:
     with socketserver.TCPServer(("127.0.0.1", 0), _HangsUp) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}"
         client = boto3.client(
             "s3",
-            endpoint_url=f"http://127.0.0.1:{server.server_address[1]}",
+            endpoint_url=url,
             aws_access_key_id="a",
             aws_secret_access_key="b",
             region_name="eu-west-1",
             config=Config(retries={"max_attempts": 0}),
         )
-        yield S3Files(lambda: client, {Area.INPUT: "bucket"})
+        direct = None
+        if request.param == "direct":
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
+            account = Account(boto3.Session("a", "b", region_name="eu-west-1"))
+            direct = account.objects(["bucket"], clock=FakeClock())
+        yield S3Files(lambda: client, {Area.INPUT: "bucket"}, direct=direct)
         client.close()
         server.shutdown()
         thread.join()

@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from remotejob.backends.aws.answers import Answer
-from remotejob.backends.aws.connections import Connections
+from remotejob.backends.aws.connections import Connections, Request
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -70,7 +70,8 @@ class Peer:
             threading.Thread(target=self._converse, args=(connection,), daemon=True).start()
 
     def _converse(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as lines:
+        # a client may hang up at any time
+        with suppress(ConnectionError), connection, connection.makefile("rb") as lines:
             while head := list(iter(lines.readline, b"\r\n")):
                 if not head[0]:
                     return
@@ -105,7 +106,7 @@ class Posting:
         self._read_s = read_s
 
     def post(self, headers: dict[str, str], body: bytes) -> Answer:
-        return self._connections.post(headers, body, read_s=self._read_s)
+        return self._connections.ask(Request("POST", "/", headers, body), read_s=self._read_s)
 
 
 def connections(url: str, *, read: float = 20, ca_bundle: str = "") -> Posting:

@@ -23,6 +23,7 @@ from botocore.hooks import HierarchicalEmitter
 from remotejob import AccessProblem
 from remotejob.backends.aws.connections import Connections, Patience
 from remotejob.backends.aws.direct import DYNAMODB, SQS, Api, DirectService
+from remotejob.backends.aws.sender import Sender
 from remotejob.testing import FakeClock
 
 URL = "http://127.0.0.1:9/"
@@ -94,18 +95,18 @@ def keys() -> Keys:
 def service(aws: Aws, clock: FakeClock, keys: Keys | None, api: Api = DYNAMODB) -> DirectService:
     events = HierarchicalEmitter()
     events.register("before-send", aws)
-    return DirectService(
-        api,
-        connections=Connections(URL, connect_s=1, ca_bundle=""),
-        patience=Patience(connect=1, read=1, poll=1),
+    sender = Sender(
+        api.service,
         url=URL,
+        connections=Connections(URL, connect_s=1, ca_bundle=""),
         region="eu-west-1",
         credentials=keys,
         events=events,
         user_agent="tests",
-        attempts=ATTEMPTS,
         clock=clock,
     )
+    patience = Patience(connect=1, read=1, poll=1)
+    return DirectService(api, sender, patience=patience, attempts=ATTEMPTS, clock=clock)
 
 
 def test_an_answer_is_what_the_service_said(clock: FakeClock, keys: Keys) -> None:

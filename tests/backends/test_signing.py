@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, NamedTuple
 from unittest.mock import patch
+from urllib.parse import quote
 
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remotejob.backends.aws.direct import DYNAMODB, SQS, Api
-from remotejob.backends.aws.signing import Signer
+from remotejob.backends.aws.signing import BODY_HASH, Signer
 
 HOST = "dynamodb.eu-west-1.amazonaws.com"
 NOW = datetime(2026, 11, 22, 23, 59, 58, tzinfo=UTC)
@@ -64,6 +67,42 @@ def test_it_signs_as_botocore_does(
     signed = signer.signed(headers, body, now=NOW)
 
     assert signed == of_botocore(keys, api.service, headers, body, NOW, host)
+
+
+@given(
+    method=st.sampled_from(["GET", "PUT"]),
+    key=st.text(min_size=1, max_size=60).filter(lambda key: not re.search("[\ud800-\udfff]", key)),
+    version=st.none() | st.text("abcXYZ019._-", min_size=1, max_size=32),
+    metadata=st.dictionaries(
+        st.text("abcdef-", min_size=1).map(lambda name: f"x-amz-meta-{name}"),
+        st.text("abcXYZ019+/=%", min_size=1),
+        max_size=3,
+    ),
+    body=st.binary(max_size=2000),
+    token=st.none() | st.just("token"),
+)
+def test_it_signs_for_files_as_botocore_does(
+    method: str,
+    key: str,
+    version: str | None,
+    metadata: dict[str, str],
+    body: bytes,
+    token: str | None,
+) -> None:
+    host, keys = "bucket.s3.eu-west-1.amazonaws.com", Keys("AKID", "secret", token)
+    target = f"/{quote(key, safe='/~')}"
+    if version is not None:
+        target += f"?versionId={quote(version, safe='')}"
+    headers = {BODY_HASH: sha256(body).hexdigest(), **metadata}
+    signer = Signer(keys, service="s3", region="eu-west-1", host=host)
+
+    signed = signer.signed(headers, body, method=method, target=target, now=NOW)
+
+    request = AWSRequest(method, f"https://{host}{target}", headers=headers, data=body)
+    request.context["payload_signing_enabled"] = True
+    with patch("botocore.auth.get_current_datetime", lambda: NOW.replace(tzinfo=None)):
+        S3SigV4Auth(ReadOnlyCredentials(*keys), "s3", "eu-west-1").add_auth(request)
+    assert signed["Authorization"] == request.headers["Authorization"]
 
 
 def test_each_day_has_a_key_of_its_own() -> None:

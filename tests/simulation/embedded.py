@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -93,7 +93,7 @@ class EmbeddedAws:
             name="embedded",
             store=DynamoStore(dynamodb, table, clock),
             messages=SqsMessages(sqs, urls, clock),
-            files=S3Files(lambda: self._s3, buckets),
+            files=self._files(buckets, clock),
             clock=clock,
             entropy=seeded_entropy(),
             queues=QUEUES,
@@ -119,6 +119,12 @@ class EmbeddedAws:
         return (
             self._account.service(DYNAMODB, clock=clock),
             self._account.service(SQS, clock=clock),
+        )
+
+    def _files(self, buckets: Mapping[Area, str], clock: FakeClock) -> S3Files:
+        direct = self._account.objects(buckets.values(), clock=clock)
+        return S3Files(
+            lambda: self._s3, buckets, direct=None if self._transport == "boto3" else direct
         )
 
     def _make_queues(self, number: int) -> dict[Address, str]:

@@ -1,6 +1,6 @@
 """The account, region and credentials of a process, and how its services are asked.
 
-A service is asked directly, unless something is configured that only boto3's clients know how to
+They are asked directly, unless something is configured that only boto3's clients know how to
 follow: a proxy, an endpoint of a profile, FIPS. Then one of those is made and asked, which costs
 more and answers the same.
 """
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -22,7 +23,9 @@ from botocore.utils import ensure_boolean, get_environ_proxies
 
 from remotejob.backends.aws.connections import Connections, Patience
 from remotejob.backends.aws.direct import DYNAMODB, SQS, Api, DirectService
+from remotejob.backends.aws.objects import DirectObjects, Place
 from remotejob.backends.aws.refusals import explain_refusals
+from remotejob.backends.aws.sender import Sender
 from remotejob.backends.aws.service import Boto3Service, Service
 from remotejob.domain.errors import AccessProblem, SettingsError
 from remotejob.names import Env
@@ -102,22 +105,53 @@ class Account:
         url = self._plain_endpoint(api.service)
         if url is None:
             return Boto3Service(self.client(api.service, limits))
+        sender = self._sender(api.service, url, clock=clock)
+        return DirectService(
+            api, sender, patience=limits.patience, attempts=limits.attempts, clock=clock
+        )
+
+    def objects(self, buckets: Iterable[str], *, clock: Clock) -> DirectObjects | None:
+        """Files of these buckets, which are in the account's region; None where only boto3 knows
+        how they are asked for. Raises: SettingsError.
+
+        Source: Amazon S3 User Guide, "Virtual hosting of general purpose buckets".
+        """
+        url = self._plain_endpoint("s3")
+        if url is None or "s3" in self._session.get_scoped_config():
+            return None
+        parts = urlsplit(url)
+        if _is_address(parts.hostname or ""):
+            sender = self._sender("s3", url, clock=clock)
+            places = {bucket: Place(sender, f"/{bucket}/") for bucket in buckets}
+        elif self._s3_url is None:
+            # a certificate is good for one name before the host, not for several
+            places = {
+                bucket: Place(
+                    self._sender("s3", f"https://{bucket}.{parts.netloc}/", clock=clock), "/"
+                )
+                for bucket in buckets
+                if "." not in bucket
+            }
+        else:
+            return None
+        return DirectObjects(places, read_s=USUAL.patience.read)
+
+    def _sender(self, service: str, url: str, *, clock: Clock) -> Sender:
         variable = self._session.get_config_variable
         ca_bundle = variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
-        return DirectService(
-            api,
-            connections=Connections(
-                url,
-                connect_s=limits.patience.connect,
-                ca_bundle=str(ca_bundle or get_cert_path(verify=True)),
-            ),
-            patience=limits.patience,
+        connections = Connections(
+            url,
+            connect_s=_LIMITS.get(service, USUAL).patience.connect,
+            ca_bundle=str(ca_bundle or get_cert_path(verify=True)),
+        )
+        return Sender(
+            service,
             url=url,
+            connections=connections,
             region=self.region,
             credentials=self._session.get_credentials(),
             events=self._session.get_component("event_emitter"),
             user_agent=f"{self._session.user_agent()} {_USER_AGENT}",
-            attempts=limits.attempts,
             clock=clock,
         )
 
@@ -183,6 +217,14 @@ def _endpoint_of_environment(service: str) -> str | None:
     return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
         "AWS_ENDPOINT_URL"
     )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _transport() -> str:

@@ -1,4 +1,4 @@
-"""Reading an HTTP answer, as far as JSON services of AWS give one.
+"""Reading an HTTP answer, as far as services of AWS give one.
 
 `http.client` reads headers as it would those of a mail, which costs a quarter of a plain job's
 processor time.
@@ -9,8 +9,7 @@ Source: RFC 9112, "HTTP/1.1", 4 to 7.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 _LONGEST_LINE: Final = 65_536
 _MOST_HEADERS: Final = 100
@@ -20,8 +19,7 @@ class Broken(Exception):
     """What came is no answer, or not the whole of one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back over HTTP."""
 
     status_code: int
@@ -32,28 +30,60 @@ class Answer:
     """Whether the connection carries no other."""
 
 
+class Head(NamedTuple):
+    """What an answer says before its content."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    """By names in lower case."""
+    size: int | None
+    """Of the content that follows; None where only reading it tells."""
+    last: bool
+    """Whether the connection carries no other."""
+
+
 def read_answer(stream: BinaryIO) -> Answer:
     """The next answer of a connection.
 
     Raises: Broken; what reading from the stream raises.
     """
-    protocol, status, headers = _head(stream)
+    return read_content(read_head(stream), stream)
+
+
+def read_head(stream: BinaryIO) -> Head:
+    """The next answer of a connection, as far as to its content.
+
+    Raises: as `read_answer`.
+    """
+    protocol, status, headers = _lines(stream)
     while 100 <= status < 200:
         # on the way to the answer
-        protocol, status, headers = _head(stream)
+        protocol, status, headers = _lines(stream)
+    chunked = _chunked(headers)
     length = headers.get("content-length")
-    ends = True
-    if headers.get("transfer-encoding", "").lower() == "chunked":
-        content = _chunks(stream)
-    elif length is not None:
-        content = _exactly(stream, _number(length, 10))
+    size = None if chunked or length is None else _number(length, 10)
+    stays = protocol == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+    # without a length it ends with the connection
+    return Head(status, headers, size, not (stays and (chunked or size is not None)))
+
+
+def read_content(head: Head, stream: BinaryIO) -> Answer:
+    """What follows a head, whole.
+
+    Raises: as `read_answer`.
+    """
+    if head.size is not None:
+        content = _exactly(stream, head.size)
     else:
-        content, ends = stream.read(), False
-    stays = ends and protocol == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-    return Answer(status, headers, content, not stays)
+        content = _chunks(stream) if _chunked(head.headers) else stream.read()
+    return Answer(head.status_code, head.headers, content, head.last)
 
 
-def _head(stream: BinaryIO) -> tuple[str, int, dict[str, str]]:
+def _chunked(headers: Mapping[str, str]) -> bool:
+    return headers.get("transfer-encoding", "").lower() == "chunked"
+
+
+def _lines(stream: BinaryIO) -> tuple[str, int, dict[str, str]]:
     protocol, _, status = _line(stream).partition(" ")
     if not protocol.startswith("HTTP/1."):
         raise Broken(f"it begins with {protocol[:20]!r}, which is no HTTP/1.1")

@@ -74,7 +74,7 @@ def installation(
         name=description.name,
         store=DynamoStore(account.service(DYNAMODB, clock=clock), description.table, clock),
         messages=SqsMessages(account.service(SQS, clock=clock), description.urls, clock),
-        files=S3Files(account.s3, buckets),
+        files=S3Files(account.s3, buckets, direct=account.objects(buckets.values(), clock=clock)),
         clock=clock,
         entropy=os.urandom,
         queues=description.queues,

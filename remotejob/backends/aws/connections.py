@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import ssl
@@ -9,7 +10,8 @@ import threading
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from botocore.exceptions import (
@@ -22,7 +24,14 @@ from botocore.exceptions import (
 )
 from urllib3.util import wait_for_read
 
-from remotejob.backends.aws.answers import Answer, Broken, read_answer
+from remotejob.backends.aws.answers import (
+    Answer,
+    Broken,
+    Head,
+    read_answer,
+    read_content,
+    read_head,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +45,27 @@ class Patience:
     """The same where the request waits for something to come."""
 
 
+class Request(NamedTuple):
+    """What is sent over HTTP. Made for each request, so of what is made quickest."""
+
+    method: str
+    target: str
+    """The path, and the query."""
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An answer whose content is yet to be read."""
+
+    status_code: int
+    headers: Mapping[str, str]
+    """By names in lower case."""
+    body: io.RawIOBase | io.BytesIO
+    """To be read to its end, or closed."""
+
+
 class Connections:
     """As many connections as there are requests at a time. Safe across threads."""
 
@@ -45,18 +75,17 @@ class Connections:
         parts = urlsplit(url)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._first_lines = f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+        self._host_line = f" HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         self._secure = parts.scheme == "https"
         self._ca_bundle = ca_bundle
         self._connect_s = connect_s
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
-        self._context: ssl.SSLContext | None = None
         # nobody closes an installation: what was forgotten is closed here, as boto3's pools do it
         weakref.finalize(self, _close, self._idle)
         _ALL.add(self)
 
-    def post(self, headers: Mapping[str, str], body: bytes, *, read_s: float) -> Answer:
+    def ask(self, request: Request, *, read_s: float) -> Answer:
         """Send a request and wait for its answer, so long for each part of it.
 
         Raises: botocore's errors of connection, as its own clients do. Whether the request had its
@@ -64,24 +93,52 @@ class Connections:
         """
         connection = self._take()
         try:
-            connection.socket.settimeout(read_s)
-            connection.socket.sendall(self._written(headers, body))
+            self._send(connection, request, read_s)
             answer = read_answer(connection.stream)
         except BaseException as problem:
-            connection.close()
-            # what befell this one may have befallen all: the next try is not to find them out
-            self.drop_idle()
-            if isinstance(problem, TimeoutError):
-                raise ReadTimeoutError(endpoint_url=self._url, error=problem) from problem
-            if isinstance(problem, Broken | OSError):
-                raise ConnectionClosedError(endpoint_url=self._url, error=problem) from problem
+            self._give_up(connection, problem)
             raise
-        if answer.last:
+        self._keep(connection, last=answer.last)
+        return answer
+
+    def open(self, request: Request, *, read_s: float) -> Opened:
+        """Send a request and wait for its answer to begin, so long for each part of it.
+
+        Raises: as `ask`.
+        """
+        connection = self._take()
+        try:
+            self._send(connection, request, read_s)
+            head = read_head(connection.stream)
+            whole = read_content(head, connection.stream) if head.size is None else None
+        except BaseException as problem:
+            self._give_up(connection, problem)
+            raise
+        if whole is None:
+            body = _Body(self, connection, head)
+            return Opened(head.status_code, head.headers, body)
+        self._keep(connection, last=whole.last)
+        return Opened(head.status_code, head.headers, io.BytesIO(whole.content))
+
+    def _send(self, connection: _Connection, request: Request, read_s: float) -> None:
+        connection.wait_at_most(read_s)
+        connection.socket.sendall(self._written(request))
+
+    def _give_up(self, connection: _Connection, problem: BaseException) -> None:
+        connection.close()
+        # what befell this one may have befallen all: the next try is not to find them out
+        self.drop_idle()
+        if isinstance(problem, TimeoutError):
+            raise ReadTimeoutError(endpoint_url=self._url, error=problem) from problem
+        if isinstance(problem, Broken | OSError):
+            raise ConnectionClosedError(endpoint_url=self._url, error=problem) from problem
+
+    def _keep(self, connection: _Connection, *, last: bool) -> None:
+        if last:
             connection.close()
         else:
             with self._lock:
                 self._idle.append(connection)
-        return answer
 
     def drop_idle(self) -> None:
         """Close all connections that no request is using."""
@@ -94,11 +151,12 @@ class Connections:
         self._lock = threading.Lock()
         self.drop_idle()
 
-    def _written(self, headers: Mapping[str, str], body: bytes) -> bytes:
+    def _written(self, request: Request) -> bytes:
         """Source: RFC 9112, "HTTP/1.1", 3 and 6.3."""
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        head = "".join([self._first_lines, *lines, f"Content-Length: {len(body)}\r\n\r\n"])
-        return head.encode("latin-1") + body
+        lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
+        first = f"{request.method} {request.target}{self._host_line}"
+        head = "".join([first, *lines, f"Content-Length: {len(request.body)}\r\n\r\n"])
+        return head.encode("latin-1") + request.body
 
     def _take(self) -> _Connection:
         while True:
@@ -119,18 +177,19 @@ class Connections:
             opened = socket.create_connection((self._host, self._port), self._connect_s)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._secure:
-                opened = self._trusting().wrap_socket(opened, server_hostname=self._host)
+                context = _trusting(self._ca_bundle)
+                opened = context.wrap_socket(opened, server_hostname=self._host)
         except OSError as problem:
             if opened is not None:
                 opened.close()
             raise _kind_of(problem)(endpoint_url=self._url, error=problem) from problem
         return _Connection(opened)
 
-    def _trusting(self) -> ssl.SSLContext:
-        with self._lock:
-            if self._context is None:
-                self._context = ssl.create_default_context(cafile=self._ca_bundle)
-            return self._context
+
+@cache
+def _trusting(ca_bundle: str) -> ssl.SSLContext:
+    """Once for all: the certificates take a while to be read."""
+    return ssl.create_default_context(cafile=ca_bundle)
 
 
 class _Connection:
@@ -139,10 +198,58 @@ class _Connection:
     def __init__(self, opened: socket.socket) -> None:
         self.socket: Final = opened
         self.stream: Final = opened.makefile("rb")
+        self._waits: float | None = None
+
+    def wait_at_most(self, seconds: float) -> None:
+        """For each part of what is to come."""
+        if seconds != self._waits:
+            self.socket.settimeout(seconds)
+            self._waits = seconds
 
     def close(self) -> None:
         self.stream.close()
         self.socket.close()
+
+
+class _Body(io.RawIOBase):
+    """The content of an answer, as it comes. Once read, its connection carries other requests."""
+
+    def __init__(self, connections: Connections, connection: _Connection, head: Head) -> None:
+        assert head.size is not None
+        self._connections = connections
+        self._connection: _Connection | None = connection
+        self._left = head.size
+        self._last = head.last
+        self._kept_when_read()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises: ConnectionError, when it ends before its length, or does not go on."""
+        if self._connection is None:
+            return 0
+        try:
+            count = self._connection.stream.readinto(memoryview(buffer)[: self._left])
+        except OSError as problem:
+            raise ConnectionError(f"the file broke off: {problem}") from problem
+        if not count:
+            raise ConnectionError(f"the file broke off: {self._left} bytes are missing")
+        self._left -= count
+        self._kept_when_read()
+        return count
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            # what is left of it nobody wants
+            connection.close()
+        super().close()
+
+    def _kept_when_read(self) -> None:
+        if self._left == 0 and self._connection is not None:
+            self._connections._keep(self._connection, last=self._last)
+            self._connection = None
 
 
 def _kind_of(problem: OSError) -> type[BotoCoreError]:

@@ -17,16 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
-from typing import Any, Final, Protocol
-from urllib.parse import urlsplit
+from typing import Any, Final
 
-from botocore.awsrequest import AWSPreparedRequest
-from botocore.exceptions import (
-    ClientError,
-    ConnectionClosedError,
-    HTTPClientError,
-    NoCredentialsError,
-)
+from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.retries.quota import RetryQuota
 from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stubs are behind
@@ -40,9 +33,9 @@ from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stu
     TransientRetryableChecker,
 )
 
-from remotejob.backends.aws.connections import Connections, Patience
+from remotejob.backends.aws.connections import Patience, Request
 from remotejob.backends.aws.refusals import DENIED, UNKNOWN, access_problem, what_of
-from remotejob.backends.aws.signing import Signer
+from remotejob.backends.aws.sender import Sender
 from remotejob.ports import Clock
 
 _RETRYABLE: Final = OrRetryChecker(
@@ -53,8 +46,8 @@ _RETRYABLE: Final = OrRetryChecker(
 _THROTTLED: Final = ThrottlingErrorDetector(None)
 """Knows an answer by its code and status: the adapter it takes is for boto3's own events."""
 
-_SIGNER_KEPT: Final = 1.0
-"""Seconds."""
+_encoded: Final = json.JSONEncoder(separators=(",", ":")).encode
+"""json.dumps makes an encoder each time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,57 +77,25 @@ SQS: Final = Api(
 )
 
 
-class Events(Protocol):
-    """botocore's emitter of events: faults are injected there, and an AWS embedded."""
-
-    def emit_until_response(self, event_name: str, **kwargs: Any) -> Any: ...
-
-
-class Credentials(Protocol):
-    """botocore's credentials, which renew themselves."""
-
-    def get_frozen_credentials(self) -> Any: ...
-
-
 class DirectService:
-    """A service, asked by requests that are made, signed and sent here. Safe across threads.
-
-    Each attempt first emits botocore's `before-send` event, as boto3's clients do: whoever answers
-    there stands in for AWS.
-    """
+    """A service, asked by requests that are made, signed and sent here. Safe across threads."""
 
     def __init__(
-        self,
-        api: Api,
-        *,
-        connections: Connections,
-        patience: Patience,
-        url: str,
-        region: str,
-        credentials: Credentials | None,
-        events: Events,
-        user_agent: str,
-        attempts: int,
-        clock: Clock,
+        self, api: Api, sender: Sender, *, patience: Patience, attempts: int, clock: Clock
     ) -> None:
         """`attempts` counts the first one."""
         self._api = api
-        self._connections = connections
+        self._sender = sender
         self._patience = patience
-        self.url: Final = url
-        self._region = region
-        self._credentials = credentials
-        self._events = events
-        self._headers = {**api.headers, "User-Agent": user_agent}
+        self.url: Final = sender.url
         self._attempts = attempts
         self._clock = clock
         self._backoff = ExponentialBackoff(service_name=api.service, throttling_detector=_THROTTLED)
         # in an outage few requests are sent twice
         self._quota = RetryQuotaChecker(RetryQuota(), _THROTTLED)
-        self._signing: tuple[float, Signer | None] = (0.0, None)
 
     def call(self, operation: str, request: Mapping[str, Any]) -> Any:
-        body = json.dumps(request, separators=(",", ":")).encode()
+        body = _encoded(request).encode()
         # what the tries of one request know of each other
         tries: dict[str, Any] = {}
         for attempt in count(1):
@@ -164,31 +125,10 @@ class DirectService:
         raise AssertionError
 
     def _attempt(self, operation: str, body: bytes) -> Any:
-        headers = {**self._headers, "X-Amz-Target": f"{self._api.target}.{operation}"}
-        # anew for each attempt: a signature is good for minutes
-        headers = self._signer().signed(headers, body)
-        _, response = self._events.emit_until_response(
-            f"before-send.{self._api.service}.{operation}",
-            request=AWSPreparedRequest("POST", self.url, headers, body, False),  # type: ignore[arg-type]  # noqa: FBT003 (botocore's)
-        )
-        if response is not None:
-            return response
+        target = f"{self._api.target}.{operation}"
+        request = Request("POST", "/", {**self._api.headers, "X-Amz-Target": target}, body)
         patience = self._patience.poll if operation in self._api.polls else self._patience.read
-        return self._connections.post(headers, body, read_s=patience)
-
-    def _signer(self) -> Signer:
-        """One for a moment: whether credentials are to be renewed is dear to find out."""
-        if self._credentials is None:
-            raise NoCredentialsError
-        now = self._clock.monotonic()
-        until, signer = self._signing
-        if signer is None or now >= until:
-            frozen = self._credentials.get_frozen_credentials()
-            host = urlsplit(self.url).netloc
-            signer = Signer(frozen, service=self._api.service, region=self._region, host=host)
-            # botocore renews them many minutes before they end
-            self._signing = (now + _SIGNER_KEPT, signer)
-        return signer
+        return self._sender.ask(operation, request, read_s=patience)
 
     def _read(self, answer: Any) -> Any:
         """What an answer says.

@@ -22,6 +22,7 @@ from botocore.exceptions import (
 )
 from urllib3.exceptions import ProtocolError
 
+from remotejob.backends.aws.objects import DirectObjects
 from remotejob.backends.aws.refusals import DENIED, access_problem
 from remotejob.domain.metadata import decoded, encoded
 from remotejob.ports import Area, Stored
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 MULTIPART_FROM: Final = 16 * 1024 * 1024
 """Bytes from which a file goes up in parts. Below, one request does it."""
+
+_SMALL: Final = 1024 * 1024
+"""Bytes to which a file is held in memory, to be sent without boto3's client."""
 
 _BUFFER: Final = 1024 * 1024
 _DELETES_IN_A_BATCH: Final = 1000
@@ -73,9 +77,17 @@ class _Checked(io.RawIOBase):
 class S3Files:
     """An `ObjectStore` in two buckets."""
 
-    def __init__(self, connect: Callable[[], S3Client], buckets: Mapping[Area, str]) -> None:
-        """`connect` makes the client, once, when the first file is asked for."""
+    def __init__(
+        self,
+        connect: Callable[[], S3Client],
+        buckets: Mapping[Area, str],
+        *,
+        direct: DirectObjects | None = None,
+    ) -> None:
+        """`connect` makes the client, once, when something is first asked of it; `direct` is asked
+        before, for what it can do."""
         self._connect = connect
+        self._direct = direct
         self._lock = threading.Lock()
         self._connected: S3Client | None = None
         self._buckets = buckets
@@ -97,13 +109,21 @@ class S3Files:
         metadata: Mapping[str, str] | None = None,
     ) -> Stored:
         bucket = self._buckets[area]
+        size = len(body) if isinstance(body, bytes) else _size_left(body)
+        metadata = encoded(metadata or {})
+        if self._direct is not None and size is not None and size <= _SMALL:
+            body = body if isinstance(body, bytes) else body.read()
+            told = self._direct.put(bucket, key, body, content_type=content_type, metadata=metadata)
+            if told is not None:
+                version = told.get("x-amz-version-id")
+                return _stored(bucket, key, len(body), etag=told["etag"], version=version)
+            size = len(body)
         extra: dict[str, Any] = {} if content_type is None else {"ContentType": content_type}
         if metadata:
-            extra["Metadata"] = encoded(metadata)
-        size = len(body) if isinstance(body, bytes) else _size_left(body)
+            extra["Metadata"] = metadata
         if size is not None and size < MULTIPART_FROM:
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)
-            return _stored(bucket, key, size, answer)
+            return _stored_as(bucket, key, size, answer)
         stream = io.BytesIO(body) if isinstance(body, bytes) else body
         # boto3's transfers take a while to import, and small files need none
         from boto3.s3.transfer import TransferConfig
@@ -112,7 +132,7 @@ class S3Files:
         self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra, Config=transfer)
         # the transfer does not say what it made; the key is this job's or this run's alone
         head = self._client.head_object(Bucket=bucket, Key=key)
-        return _stored(bucket, key, head["ContentLength"], head)
+        return _stored_as(bucket, key, head["ContentLength"], head)
 
     def describe(self, area: Area, key: str) -> Stored:
         bucket = self._buckets[area]
@@ -123,12 +143,16 @@ class S3Files:
                 raise FileNotFoundError(f"no file {key!r} in bucket {bucket!r}") from None
             raise
         return replace(
-            _stored(bucket, key, head["ContentLength"], head),
+            _stored_as(bucket, key, head["ContentLength"], head),
             content_type=head.get("ContentType"),
             metadata=decoded(head["Metadata"]),
         )
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
+        if self._direct is not None:
+            body = self._direct.get(bucket, key, version=version)
+            if body is not None:
+                return io.BufferedReader(body, _BUFFER)
         return io.BufferedReader(_Checked(self._get(bucket, key, version)["Body"]), _BUFFER)
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
@@ -182,13 +206,17 @@ class S3Files:
             raise
 
 
-def _stored(bucket: str, key: str, size: int, answer: Any) -> Stored:
-    version = answer.get("VersionId")
+def _stored_as(bucket: str, key: str, size: int, answer: Any) -> Stored:
+    """As an answer of boto3's client says."""
+    return _stored(bucket, key, size, etag=answer["ETag"], version=answer.get("VersionId"))
+
+
+def _stored(bucket: str, key: str, size: int, *, etag: str, version: str | None) -> Stored:
     return Stored(
         bucket=bucket,
         key=key,
         size=size,
-        etag=answer["ETag"].strip('"'),
+        etag=etag.strip('"'),
         # S3 calls the one version of an unversioned object "null"
         version=None if version == "null" else version,
     )

@@ -1,4 +1,4 @@
-"""Signs requests of one shape: a POST to the root of a host, all of its headers signed but one.
+"""Signs requests whose body is at hand, all of their headers but one.
 
 botocore's signer takes any request, and three times as long. A test holds this one to it: what one
 signs, the other signs alike.
@@ -16,6 +16,9 @@ from typing import Final, Protocol
 
 _UNSIGNED: Final = "User-Agent"
 """Proxies may change it."""
+
+BODY_HASH: Final = "X-Amz-Content-SHA256"
+"""The header in which S3 wants to have the hash of the body."""
 
 
 class Keys(Protocol):
@@ -43,9 +46,18 @@ class Signer:
         self._of_day: tuple[str, bytes] = ("", b"")
 
     def signed(
-        self, headers: Mapping[str, str], body: bytes, *, now: datetime | None = None
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        method: str = "POST",
+        target: str = "/",
+        now: datetime | None = None,
     ) -> dict[str, str]:
-        """The headers with the time, the session's token and the signature; without the host."""
+        """The headers with the time, the session's token and the signature; without the host.
+
+        `target` is the path, encoded as it is sent, and the query, whose one parameter is too.
+        """
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
         all_headers = {**headers, "X-Amz-Date": stamp}
         if self._keys.token:
@@ -55,7 +67,9 @@ class Signer:
         names = sorted(named)
         lines = "".join([f"{name}:{named[name]}\n" for name in names])
         signed = ";".join(names)
-        canonical = f"POST\n/\n\n{lines}\n{signed}\n{sha256(body).hexdigest()}"
+        path, _, query = target.partition("?")
+        hashed = headers.get(BODY_HASH) or sha256(body).hexdigest()
+        canonical = f"{method}\n{path}\n{query}\n{lines}\n{signed}\n{hashed}"
         scope = f"{stamp[:8]}/{self._region}/{self._service}/aws4_request"
         digest = sha256(canonical.encode()).hexdigest()
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
