@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 
 from remotejob import SettingsError
 from remotejob.backends.aws.account import Account
@@ -129,10 +133,21 @@ def test_files_are_left_to_boto3_where_the_profile_says_how_s3_is_asked(tmp_path
 
 
 def test_a_bucket_whose_name_no_certificate_covers_is_left_to_boto3() -> None:
-    direct = Account().objects(["a.bucket"], clock=FakeClock())
+    session = boto3.Session(region_name="eu-west-1")
+    events: Any = session.events
+    asked: list[str] = []
 
+    def refuse(request: Any, **_: object) -> AWSResponse:
+        asked.append(request.url)
+        return AWSResponse(request.url, 503, HTTPHeaders(), BytesIO())
+
+    events.register("before-send", refuse)
+    direct = Account(session).objects(["a.bucket", "a-bucket"], clock=FakeClock())
     assert direct is not None
-    assert direct.get("a.bucket", "key", version=None) is None
+    for bucket in ("a.bucket", "a-bucket"):
+        direct.put(bucket, "key", b"", content_type=None, metadata={})
+
+    assert asked == ["https://a-bucket.s3.eu-west-1.amazonaws.com/key"]
 
 
 def test_a_session_that_is_given_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

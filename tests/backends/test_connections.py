@@ -221,6 +221,26 @@ def test_silence_is_waited_out() -> None:
             pool.post({}, b"")
 
 
+def test_each_request_on_a_connection_is_waited_for_as_long_as_it_says() -> None:
+    with peer(GOOD, SILENCE) as aws:
+        pool = Connections(aws.url, connect_s=5, ca_bundle="")
+        request = Request("POST", "/", {}, b"")
+        pool.ask(request, read_s=600)
+        problems: list[Exception] = []
+
+        def ask() -> None:
+            with pytest.raises(ReadTimeoutError) as problem:
+                pool.ask(request, read_s=0.05)
+            problems.append(problem.value)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(10)
+
+    assert len(problems) == 1
+    assert aws.connections == 1
+
+
 def test_where_nobody_listens_there_is_no_connection() -> None:
     with peer() as aws:
         url = aws.url

@@ -145,10 +145,16 @@ def test_what_is_streamed_is_put_from_where_it_stands(tmp_path: Path) -> None:
     assert to.read_bytes() == b"rest"
 
 
-def answered(status: int, body: bytes = b"") -> AWSResponse:
-    raw: Any = io.BytesIO(body)
-    raw.stream = lambda **_: iter([body])
-    return AWSResponse(URL, status, HTTPHeaders(), raw)
+class Raw(io.BytesIO):
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield self.getvalue()
+
+
+def answered(status: int, body: bytes = b"", **headers: str) -> AWSResponse:
+    told = HTTPHeaders()
+    for name, value in headers.items():
+        told[name] = value
+    return AWSResponse(URL, status, told, Raw(body))
 
 
 PROBLEMS = {
@@ -172,6 +178,16 @@ def test_what_is_not_plainly_well_is_asked_of_boto3_once_more(problem: Any) -> N
         assert (len(direct.requests), len(boto3s.requests)) == (2, 2)
 
     assert (stored.size, content) == (7, b"content")
+
+
+@pytest.mark.parametrize("told", [answered(202, ETag='"e"'), answered(200)], ids=["202", "no etag"])
+def test_a_put_that_does_not_plainly_say_what_it_made_is_repeated_by_boto3(told: Any) -> None:
+    with both() as (direct, boto3s):
+        direct.answers = [told]
+        stored = with_boto3().put(Area.OUTPUT, "key", b"content")
+
+    assert (len(direct.requests), len(boto3s.requests)) == (1, 1)
+    assert stored.etag != "e"
 
 
 def test_a_connection_closed_at_that_moment_is_tried_once_again() -> None:
@@ -255,8 +271,11 @@ def test_a_connection_whose_file_was_read_carries_the_next(monkeypatch: pytest.M
     assert s3.bodies[-1] == b"out"
 
 
-def test_a_connection_whose_file_was_not_read_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    with peer(answer(b"x" * 100_000), answer(b"two")) as s3:
+@pytest.mark.parametrize("content", [b"x" * 100_000, b"read ahead"], ids=["long", "short"])
+def test_a_connection_whose_file_was_not_read_is_gone(
+    monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    with peer(answer(content), answer(b"two")) as s3:
         files = files_at(s3.url, monkeypatch)
         files.open(BUCKET, "one").close()
         assert files.open(BUCKET, "two").read() == b"two"
@@ -281,11 +300,18 @@ def test_a_file_that_came_to_harm_is_an_error(
             list(iter(lambda: body.read(3), b""))
 
 
-def test_the_checksum_of_parts_is_not_that_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    composite = answer(
-        b"content", x_amz_checksum_crc32=crc(b"parts") + "-2", x_amz_checksum_type="COMPOSITE"
-    )
-    with peer(composite) as s3:
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"x_amz_checksum_crc32": crc(b"parts"), "x_amz_checksum_type": "COMPOSITE"},
+        {"x_amz_checksum_crc32": f"{crc(b'parts')}-2"},
+    ],
+    ids=["said to be", "of two parts"],
+)
+def test_the_checksum_of_parts_is_not_that_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str]
+) -> None:
+    with peer(answer(b"content", **told)) as s3:
         assert files_at(s3.url, monkeypatch).open(BUCKET, "key").read() == b"content"
 
 

@@ -91,10 +91,10 @@ class DirectObjects:
         }
         request = Request("PUT", _target(place, key), headers, body)
         answer = _answered(lambda: place.sender.ask("PutObject", request, read_s=self._read_s))
-        if answer is None or answer.status_code != 200:
+        if answer is None:
             return None
         told = {name.lower(): value for name, value in answer.headers.items()}
-        return told if "etag" in told else None
+        return told if answer.status_code == 200 and "etag" in told else None
 
 
 class _Sound(io.RawIOBase):
@@ -134,7 +134,7 @@ def _answered(request: Callable[[], T]) -> T | None:
 
 
 def _target(place: Place, key: str) -> str:
-    return place.path + quote(key, safe="/~")
+    return place.path + quote(key)
 
 
 def _plain(content_type: str | None) -> bool:
