@@ -13,67 +13,70 @@ A worker runs functions that are registered by name:
     def thumbnail(job: RunningJob) -> dict[str, int]: ...
 """
 
-from remotejob.batches.batch import Batch, BatchCounts
-from remotejob.client import Queue, RemoteJob
-from remotejob.composing import StepFailed, StepFailedForGood, compose, progress
-from remotejob.domain.batches import BatchState
-from remotejob.domain.errors import (
-    AccessProblem,
-    BatchNotFound,
-    BatchUnfinished,
-    CommandRefused,
-    DependencyEnded,
-    Fatal,
-    InvalidBody,
-    InvalidData,
-    InvalidInput,
-    InvalidName,
-    JobCancelled,
-    JobFailed,
-    JobNotFound,
-    JobUnfinished,
-    LeaseLost,
-    NoInput,
-    OutputNotFound,
-    PartlySubmitted,
-    ProcessDied,
-    QueueUnavailable,
-    RemoteJobError,
-    RunInterrupted,
-    SettingsError,
-    StillRunning,
-    StoreUnavailable,
-    SystemNotFound,
-    TimedOut,
-    UnknownQueue,
-    UnknownTask,
-    WaitTimeout,
-    WorkerStopping,
-)
-from remotejob.domain.priority import Order, Priority
-from remotejob.domain.record import Failure, InputFile, LogLine
-from remotejob.domain.repeat import FOREVER, FOREVER_DATE, Repeat
-from remotejob.domain.retry import Backoff, Retry
-from remotejob.domain.states import State
-from remotejob.domain.urgency import Urgency
-from remotejob.draft import JobDraft
-from remotejob.hand.processor import Processor
-from remotejob.hand.taken import TakenJob
-from remotejob.inbox import Notice
-from remotejob.job import Job
-from remotejob.many import Commanded
-from remotejob.outputs import Output, Outputs
-from remotejob.receipts import Receipt
-from remotejob.replaying import OnError, Replayed
-from remotejob.storing import StoredFile
-from remotejob.submission import Submission
-from remotejob.tasks import task
-from remotejob.why import Reason, Why
-from remotejob.worker.completion import Completion
-from remotejob.worker.executors.async_job import AsyncRunningJob, AsyncStream
-from remotejob.worker.executors.options import Async, Credentials, Process, Threads
-from remotejob.worker.presence import WorkerStatus
-from remotejob.worker.running import RunningJob
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from remotejob.batches.batch import Batch, BatchCounts
+    from remotejob.client import Queue, RemoteJob
+    from remotejob.composing import StepFailed, StepFailedForGood, compose, progress
+    from remotejob.domain.batches import BatchState
+    from remotejob.domain.errors import (
+        AccessProblem,
+        BatchNotFound,
+        BatchUnfinished,
+        CommandRefused,
+        DependencyEnded,
+        Fatal,
+        InvalidBody,
+        InvalidData,
+        InvalidInput,
+        InvalidName,
+        JobCancelled,
+        JobFailed,
+        JobNotFound,
+        JobUnfinished,
+        LeaseLost,
+        NoInput,
+        OutputNotFound,
+        PartlySubmitted,
+        ProcessDied,
+        QueueUnavailable,
+        RemoteJobError,
+        RunInterrupted,
+        SettingsError,
+        StillRunning,
+        StoreUnavailable,
+        SystemNotFound,
+        TimedOut,
+        UnknownQueue,
+        UnknownTask,
+        WaitTimeout,
+        WorkerStopping,
+    )
+    from remotejob.domain.priority import Order, Priority
+    from remotejob.domain.record import Failure, InputFile, LogLine
+    from remotejob.domain.repeat import FOREVER, FOREVER_DATE, Repeat
+    from remotejob.domain.retry import Backoff, Retry
+    from remotejob.domain.states import State
+    from remotejob.domain.urgency import Urgency
+    from remotejob.draft import JobDraft
+    from remotejob.hand.processor import Processor
+    from remotejob.hand.taken import TakenJob
+    from remotejob.inbox import Notice
+    from remotejob.job import Job
+    from remotejob.many import Commanded
+    from remotejob.outputs import Output, Outputs
+    from remotejob.receipts import Receipt
+    from remotejob.replaying import OnError, Replayed
+    from remotejob.storing import StoredFile
+    from remotejob.submission import Submission
+    from remotejob.tasks import task
+    from remotejob.why import Reason, Why
+    from remotejob.worker.completion import Completion
+    from remotejob.worker.executors.async_job import AsyncRunningJob, AsyncStream
+    from remotejob.worker.executors.options import Async, Credentials, Process, Threads
+    from remotejob.worker.presence import WorkerStatus
+    from remotejob.worker.running import RunningJob
 
 __all__ = [
     "FOREVER",
@@ -154,3 +157,58 @@ __all__ = [
     "progress",
     "task",
 ]
+
+_HOMES = {
+    "batches.batch": "Batch BatchCounts",
+    "client": "Queue RemoteJob",
+    "composing": "StepFailed StepFailedForGood compose progress",
+    "domain.batches": "BatchState",
+    "domain.priority": "Order Priority",
+    "domain.record": "Failure InputFile LogLine",
+    "domain.repeat": "FOREVER FOREVER_DATE Repeat",
+    "domain.retry": "Backoff Retry",
+    "domain.states": "State",
+    "domain.urgency": "Urgency",
+    "draft": "JobDraft",
+    "hand.processor": "Processor",
+    "hand.taken": "TakenJob",
+    "inbox": "Notice",
+    "job": "Job",
+    "many": "Commanded",
+    "outputs": "Output Outputs",
+    "receipts": "Receipt",
+    "replaying": "OnError Replayed",
+    "storing": "StoredFile",
+    "submission": "Submission",
+    "tasks": "task",
+    "why": "Reason Why",
+    "worker.completion": "Completion",
+    "worker.executors.async_job": "AsyncRunningJob AsyncStream",
+    "worker.executors.options": "Async Credentials Process Threads",
+    "worker.presence": "WorkerStatus",
+    "worker.running": "RunningJob",
+    "domain.errors": (
+        "AccessProblem BatchNotFound BatchUnfinished CommandRefused DependencyEnded Fatal "
+        "InvalidBody InvalidData InvalidInput InvalidName JobCancelled JobFailed JobNotFound "
+        "JobUnfinished LeaseLost NoInput OutputNotFound PartlySubmitted ProcessDied "
+        "QueueUnavailable RemoteJobError RunInterrupted SettingsError StillRunning "
+        "StoreUnavailable SystemNotFound TimedOut UnknownQueue UnknownTask WaitTimeout "
+        "WorkerStopping"
+    ),
+}
+"""The names of each module. The half of them that a worker does not need is not loaded there."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Source: Python Language Reference, "Customizing module attribute access"."""
+        from importlib import import_module
+
+        for module, names in _HOMES.items():
+            if name in names.split():
+                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

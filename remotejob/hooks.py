@@ -161,12 +161,15 @@ class Hooks:
         functions = self._of(event, record.task)
         if not functions:
             return
+        # its commands tell hooks, so that its module imports this one
+        from remotejob.job import Job
+
         waits = event is Event.COUNT_FAILED and record.state is State.WAITING
         due = record.due_ms if waits else None
         told = JobEvent(
             event=event,
             at=from_ms(installation.clock.now_ms()),
-            job=_views[0](record, installation),
+            job=Job(record, installation),
             progress=progress,
             failure=failure,
             again_at=None if due is None else from_ms(due),
@@ -191,15 +194,6 @@ class Hooks:
         if not registered:
             return []
         return [function for wanted, function in registered if wanted is None or wanted == task]
-
-
-_views: Final[list[Callable[[JobRecord, Installation], Job]]] = []
-
-
-def show_jobs_as(view: Callable[[JobRecord, Installation], Job]) -> None:
-    """What makes the job of an event. The module of `Job` says so: its commands tell hooks, so
-    that this one cannot import it."""
-    _views[:] = [view]
 
 
 def _event(event: Event | str) -> Event:

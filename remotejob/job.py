@@ -27,8 +27,9 @@ from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
-from remotejob.hooks import command, show_jobs_as
+from remotejob.hooks import command
 from remotejob.job_view import JobView
+from remotejob.names import FAILURE_NOTES, LOG_NOTES
 from remotejob.outputs import Output, Outputs
 from remotejob.ports import Area
 from remotejob.repeating import rerun
@@ -37,12 +38,6 @@ from remotejob.why import Reason, why
 if TYPE_CHECKING:
     from remotejob.receipts import Receipt
     from remotejob.replaying import OnError, Replayed, Tasks
-
-LOG_NOTES: Final = "log#"
-"""Prefix of the notes that hold lines no longer in the record."""
-
-FAILURE_NOTES: Final = "failure#"
-"""Prefix of the notes that hold the traceback of a run that failed, in their order."""
 
 _FIRST_LOOK: Final = timedelta(milliseconds=100)
 _LONGEST_LOOK: Final = timedelta(seconds=2)
@@ -340,9 +335,6 @@ class Job(JobView):
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} {self.state}>"
-
-
-show_jobs_as(Job)
 
 
 def _reason(record: JobRecord) -> str:

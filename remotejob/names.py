@@ -196,3 +196,9 @@ class Field(StrEnum):
 
 ATTENTION_INDEX: Final = "attention"
 """Sparse, KEYS_ONLY: the records somebody must look at, by when."""
+
+LOG_NOTES: Final = "log#"
+"""Prefix of the notes that hold lines no longer in the record."""
+
+FAILURE_NOTES: Final = "failure#"
+"""Prefix of the notes that hold the traceback of a run that failed, in their order."""

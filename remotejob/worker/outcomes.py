@@ -18,8 +18,7 @@ from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
 from remotejob.domain.schedule import first_look
 from remotejob.domain.times import from_ms, span_ms, to_ms
-from remotejob.job import FAILURE_NOTES
-from remotejob.names import RESERVED_OUTPUT_PREFIX, Field
+from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
 from remotejob.ports import Area, Installation
 from remotejob.repeating import successor
 from remotejob.worker.completion import Completion

@@ -13,8 +13,7 @@ from remotejob.about import about
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.record import JobRecord, Level, LogLine, cut, log_tail, log_to_json
 from remotejob.domain.times import span_ms
-from remotejob.job import LOG_NOTES
-from remotejob.names import Field
+from remotejob.names import LOG_NOTES, Field
 from remotejob.ports import Installation
 from remotejob.worker.usage import RunUsage
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import remotejob
 
@@ -31,9 +34,55 @@ def test_the_package_offers_what_is_documented() -> None:
     assert set(remotejob.__all__) == DOCUMENTED
 
 
-def test_every_name_offered_is_there() -> None:
-    for name in remotejob.__all__:
-        assert hasattr(remotejob, name)
+def test_every_name_offered_is_there_whichever_is_asked_for_first() -> None:
+    program = """
+import os, remotejob
+for name in remotejob.__all__:
+    if not os.fork():
+        try:
+            getattr(remotejob, name)
+        except BaseException as problem:
+            print(name, repr(problem), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == ""
+    assert set(remotejob.__all__) <= set(dir(remotejob))
+
+
+def test_type_checkers_are_told_of_the_names_where_they_are() -> None:
+    (told,) = (
+        node
+        for node in ast.parse(Path(remotejob.__file__).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    named: dict[str, object] = {}
+    for line in told.body:
+        assert isinstance(line, ast.ImportFrom)
+        module = importlib.import_module(str(line.module))
+        named |= {alias.name: getattr(module, alias.name) for alias in line.names}
+
+    assert named == {name: getattr(remotejob, name) for name in remotejob.__all__}
+
+
+def test_a_name_that_is_not_there_is_said_so() -> None:
+    with pytest.raises(AttributeError, match=r"'remotejob' has no attribute 'Jobb'"):
+        getattr(remotejob, "Jobb")  # noqa: B009 (a type checker would refuse it)
+
+
+def test_a_worker_does_not_load_what_only_a_client_needs() -> None:
+    program = "from remotejob import RunningJob, task\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+
+    loaded = set(done.stdout.split())
+    assert "remotejob.worker.running" in loaded
+    client = {f"remotejob.{name}" for name in ("client", "batches.batch", "hand.hand", "receipts")}
+    assert loaded & client == set()
 
 
 def test_every_error_is_offered_and_in_the_tree_of_its_module() -> None:
@@ -52,7 +101,7 @@ def test_every_error_is_offered_and_in_the_tree_of_its_module() -> None:
 def test_every_error_has_the_one_base() -> None:
     raised = {
         value
-        for value in vars(remotejob).values()
+        for value in (getattr(remotejob, name) for name in remotejob.__all__)
         if isinstance(value, type) and issubclass(value, Exception)
     }
     # a task raises it to the library, not the library to anybody

@@ -8,7 +8,7 @@ import pytest
 
 from remotejob import Queue, Retry, State
 from remotejob.domain.record import LOG_TAIL_LINES, log_lines
-from remotejob.job import LOG_NOTES
+from remotejob.names import LOG_NOTES
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
