@@ -6,13 +6,15 @@ here.
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from functools import lru_cache
 from typing import Any, Final
 
+from moto.core import responses
 from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.comparisons import ConditionExpressionParser
-from moto.dynamodb.parsing import ast_nodes, expressions
+from moto.dynamodb.parsing import ast_nodes, expressions, validators
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
@@ -28,7 +30,9 @@ def close_gap() -> None:
     """Have moto remember it."""
     _parse_expressions_once()
     _ask_traversers_once()
+    _copy_trees_quickly()
     _find_backends_once()
+    _list_methods_once()
     _write_attribute_values_as_they_are()
 
 
@@ -62,6 +66,28 @@ def _ask_traversers_once() -> None:
         return known
 
     _Traverser.nodes_to_be_processed = nodes_to_be_processed
+
+
+def _copy_trees_quickly() -> None:
+    """Each update copies the tree of its expression first: from a pickle it takes a fifth."""
+    stock = validators.__dict__["deepcopy"]
+
+    def copied(original: Any) -> Any:
+        if not isinstance(original, ast_nodes.__dict__["Expression"]):
+            return stock(original)
+        kept: bytes | None = original.__dict__.get("_remotejob_pickle")
+        if kept is None:
+            kept = pickle.dumps(original, pickle.HIGHEST_PROTOCOL)
+            original.__dict__["_remotejob_pickle"] = kept
+        return pickle.loads(kept)  # noqa: S301 (of this process's own making)
+
+    validators.__dict__["deepcopy"] = copied
+
+
+def _list_methods_once() -> None:
+    """A service looks through its own methods at each request."""
+    names = responses.__dict__["method_names_from_class"]
+    responses.__dict__["method_names_from_class"] = lru_cache(_KEPT)(names)
 
 
 def _find_backends_once() -> None:
