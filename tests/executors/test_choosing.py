@@ -230,4 +230,4 @@ def test_threads_import_neither_processes_nor_loops() -> None:
     said = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
     ).stdout
-    assert said.splitlines() == ["async_job dispatch here options program", ""]
+    assert said.splitlines() == ["dispatch here options program", ""]
