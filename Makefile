@@ -28,8 +28,8 @@ run: $(READY)  ## the main job, on the photos in examples/: AWS embedded, result
 local: $(READY)  ## the same system, and it stays up; Ctrl-C takes it down
 	@$(BIN)/remotejob local
 
-test: $(READY)  ## all tests
-	$(BIN)/pytest
+test: $(READY)  ## all tests, on all cores
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(CODE)

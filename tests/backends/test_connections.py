@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from botocore.exceptions import (
@@ -41,6 +42,7 @@ class Peer:
         self.bodies: list[bytes] = []
         self.heads: list[bytes] = []
         self.closed = threading.Event()
+        self._closing = threading.Event()
         self._answers = list(answers)
         self._context = context
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -50,15 +52,17 @@ class Peer:
         self._thread.start()
 
     def close(self) -> None:
+        self._closing.set()
+        # a thread in accept is not woken by a close
+        socket.create_connection(self._listening.getsockname()).close()
+        self._thread.join()
         self._listening.close()
-        # a thread in accept is not woken by the close alone
-        self._thread.join(timeout=0.01)
 
     def _serve(self) -> None:
         while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
+            connection, _ = self._listening.accept()
+            if self._closing.is_set():
+                connection.close()
                 return
             self.connections += 1
             try:
@@ -72,9 +76,7 @@ class Peer:
     def _converse(self, connection: socket.socket) -> None:
         # a client may hang up at any time
         with suppress(ConnectionError), connection, connection.makefile("rb") as lines:
-            while head := list(iter(lines.readline, b"\r\n")):
-                if not head[0]:
-                    return
+            while head := _until_blank(lines):
                 (length,) = (int(x[15:]) for x in head if x.lower().startswith(b"content-length:"))
                 self.heads.append(b"".join(head))
                 self.bodies.append(lines.read(length))
@@ -87,6 +89,15 @@ class Peer:
                     connection.shutdown(socket.SHUT_RDWR)
                     self.closed.set()
                     return
+
+
+def _until_blank(lines: BinaryIO) -> list[bytes]:
+    """The lines of a head; none, when there is no other."""
+    head = []
+    # at its end a stream gives empty lines for ever
+    while (line := lines.readline()) not in (b"\r\n", b""):
+        head.append(line)
+    return head
 
 
 @contextmanager

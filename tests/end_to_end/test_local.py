@@ -1,4 +1,7 @@
-"""`remotejob local` stays up until Ctrl-C, with its workers, and leaves nothing behind."""
+"""`remotejob local` and `make run`: up with workers until Ctrl-C or the end, and nothing left.
+
+All that runs in the project's own folder, where only one may at a time, is tested in this file.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.end_to_end.waiting import until
 
@@ -97,6 +101,26 @@ def test_local_prints_how_to_reach_it_and_ctrl_c_takes_everything_down(local: Lo
     assert len(started) >= 2, "the server and a worker"
     assert code == 130
     until(lambda: not started & set(_parents()), what="the end of every process it started")
+
+
+def test_make_run_makes_thumbnails_and_shows_the_file_that_is_none() -> None:
+    assert "\nmake run" in Path("README.md").read_text()
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MAKE"))
+    }
+
+    done = subprocess.run(
+        ["make", "run"], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "4 of 5 jobs completed" in done.stdout
+    assert "not-a-photo.jpg is not an image" in " ".join(done.stdout.split())
+    results = sorted(Path("build/results").glob("*.png"))
+    assert len(results) == 4
+    for path in results:
+        with Image.open(path) as thumbnail:
+            assert max(thumbnail.size) == 400
 
 
 def test_files_to_process_are_given_up_when_the_worker_cannot_start(tmp_path: Path) -> None:
