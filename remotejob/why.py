@@ -53,7 +53,7 @@ class Why(StrEnum):
     NO_QUEUE = "no_queue"
     """Its queue is not deployed."""
     NO_WORKER = "no_worker"
-    """No worker that can run it is alive."""
+    """No worker that can run it is alive and takes jobs."""
     QUEUED = "queued"
     """Nothing but its turn."""
 
@@ -109,7 +109,7 @@ def unable(records: Iterable[JobRecord], installation: Installation) -> list[Job
         (name, task)
         for name in {record.queue for record in waiting} & set(installation.queues)
         for status in workers(installation, name)
-        if status.alive is not False
+        if status.takes_jobs
         for task in status.abilities
     }
     return [record for record in waiting if (record.queue, record.task) not in doable]
@@ -235,9 +235,9 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
         )
     seen = workers(installation, record.queue)
     able = [status for status in seen if record.task in status.abilities]
-    alive = [status for status in able if status.alive is not False]
+    alive = [status for status in able if status.takes_jobs]
     if not alive:
-        others = sum(status.alive is not False for status in seen)
+        others = sum(status.takes_jobs for status in seen)
         return _no_worker(record, able, others=others)
     address = pending_address(record, installation.queues)
     depth = installation.messages.depth(address)
@@ -267,13 +267,15 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
 
 def _no_worker(record: JobRecord, able: list[WorkerStatus], *, others: int) -> Reason:
     details: dict[str, Any] = {"task": record.task, "last_seen": None, "worker": None}
-    text = f"no worker is alive that runs task {record.task!r}"
+    text = f"no worker takes jobs of task {record.task!r}"
     if others:
         text += f", though {_count(others, 'other')} of queue {record.queue!r} live"
     if able:
         last = able[0]
         details |= {"last_seen": last.seen_at.isoformat(), "worker": last.name}
         text += f"; the last one, {last.name}, was seen at {details['last_seen']}"
+        if last.draining and last.alive:
+            text += ", about to stop: it takes no more jobs"
     else:
         text += f"; none was seen in {KEPT.days} days"
     return Reason(

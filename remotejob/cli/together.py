@@ -162,6 +162,7 @@ def _worker(worker: WorkerStatus) -> dict[str, Any]:
         "name": worker.name,
         "queue": worker.queue,
         "alive": worker.alive,
+        "draining": worker.draining,
         "abilities": list(worker.abilities),
         "concurrency": worker.concurrency,
         "version": worker.version,
@@ -182,9 +183,15 @@ def _workers(found: list[WorkerStatus]) -> Table:
         rows.add_row(
             escape(one.name),
             escape(one.queue),
-            {True: "yes", False: "no", None: "idle"}[one.alive],
+            _life(one),
             f"{one.seen_at:%Y-%m-%d %H:%M:%S}",
             f"{len(one.running)} of {one.concurrency}",
             escape(", ".join(one.abilities)),
         )
     return rows
+
+
+def _life(worker: WorkerStatus) -> str:
+    if worker.draining and worker.alive:
+        return "draining"
+    return {True: "yes", False: "no", None: "idle"}[worker.alive]

@@ -1,7 +1,8 @@
 """Signs of life: what a worker says of itself beside the records, and how it is read.
 
-It gives one as it starts, each minute while it is busy, one when it has gone idle, and one as it
-stops. An idle worker is silent: it costs no request, and whether it lives is for ECS to say.
+It gives one as it starts, each minute while it is busy, one when it has gone idle, one as it begins
+to stop where jobs still run, and one as it stops. An idle worker is silent: it costs no request,
+and whether it lives is for ECS to say.
 Nothing depends on signs but whoever looks: leases decide who is dead.
 
 Source: forerunner, the manifest of a worker and `status`.
@@ -77,9 +78,16 @@ class WorkerStatus:
     """At its last sign; a hundred at most."""
     stopped: bool
     """Whether it said that it stops."""
+    draining: bool
+    """Whether it said that it takes no more jobs: it stops when those it has are finished."""
     alive: bool | None
     """Whether it lives: a sign that is not overdue says so. False when it has stopped, or was busy
     and its next sign is overdue. None when it was idle, and so gives none: only ECS knows."""
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether it may take another job: it lives, as far as is known, and does not drain."""
+        return self.alive is not False and not self.draining
 
 
 class Presence:
@@ -111,6 +119,9 @@ class Presence:
         self._given: float | None = None
         self._once_more = False
         """Whether a sign is owed also when the worker is idle by then."""
+        self._draining = False
+        self._unsaid = False
+        """Whether it drains, and no sign says so yet."""
         self._troubles = Troubles(installation.clock)
         self._writing = threading.Lock()
 
@@ -122,22 +133,28 @@ class Presence:
         runs = [run for run in self._running() if not run.ended]
         busy, now = bool(runs), self._installation.clock.monotonic()
         due = self._given is None or (
-            (busy or self._once_more) and now - self._given >= BUSY.total_seconds()
+            (busy or self._once_more)
+            and (self._unsaid or now - self._given >= BUSY.total_seconds())
         )
         if not due:
             return
         if not self._writing.acquire(blocking=False):
             return
-        before = self._given, self._once_more
-        self._given, self._once_more = now, busy
+        before = self._given, self._once_more, self._unsaid
+        self._given, self._once_more, self._unsaid = now, busy, False
         given = False
         try:
             later(lambda: self._give_and_release(runs))
             given = True
         finally:
             if not given:
-                self._given, self._once_more = before
+                self._given, self._once_more, self._unsaid = before
                 self._writing.release()
+
+    def drain(self) -> None:
+        """Have the next sign say that it takes no more jobs; it is due now, if there are any."""
+        self._draining = True
+        self._unsaid = True
 
     def stop(self) -> None:
         """Say that the worker stops."""
@@ -170,6 +187,8 @@ class Presence:
             "seen": self._installation.clock.now_ms(),
             "running": [[run.job_id, run.task.name, run.record.started_ms] for run in shown],
         }
+        if self._draining:
+            sign["draining"] = 1
         if stopped:
             sign["stopped"] = 1
         self._put(self._worker, sign)
@@ -233,6 +252,7 @@ def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
             for job_id, task, since in sign["running"]
         ),
         stopped=stopped,
+        draining="draining" in sign and not stopped,
         alive=_alive(sign, silent_ms),
     )
 

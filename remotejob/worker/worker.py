@@ -185,6 +185,7 @@ class Worker:
         log.info("worker drains", extra={"running": len(self._runs.running()), "urgency": urgency})
         polls_end = self._clock.monotonic() + _LONG_POLL.total_seconds()
         self._intake.close()
+        self._presence.drain()
         aside = [self._aside("give back", lambda: self._give_back(self._runs.waiting()))]
         for _ in jobs:
             self._turns.put(None)

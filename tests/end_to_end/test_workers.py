@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from remotejob import Job, Queue, State
+from remotejob.cli.exits import Exit
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
+from tests.end_to_end.test_command_line import remotejob
 from tests.end_to_end.waiting import PATIENCE, until
 
 
@@ -21,6 +24,13 @@ def held(queue: Queue, folder: Path) -> Job:
     job = queue.submit("hold", data={"folder": str(folder)})
     until(lambda: begun(folder), what="the run's beginning")
     return job
+
+
+def draining(aws: EmbeddedAws) -> list[dict[str, Any]]:
+    """The workers that say they are about to stop."""
+    listed = remotejob(aws, "workers", "--json")
+    assert listed.returncode == Exit.OK, listed.stderr
+    return [worker for worker in json.loads(listed.stdout) if worker["draining"]]
 
 
 def messages_of(aws: EmbeddedAws, queue: str, job: Job) -> list[str]:
@@ -64,6 +74,27 @@ def test_stopped_worker_finishes_what_it_runs(queue: Queue, worker: Worker, tmp_
     assert worker.wait(PATIENCE) == 0
     assert job.refresh().state is State.COMPLETED
     assert job.attempt == 1
+
+
+def test_worker_that_is_about_to_stop_is_listed_so(
+    aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
+) -> None:
+    job = held(queue, tmp_path)
+
+    worker.terminate()
+
+    until(lambda: draining(aws), what="the sign that it is about to stop")
+    (told,) = draining(aws)
+    assert [one["job"] for one in told["running"]] == [job.id]
+    (line,) = (
+        line
+        for line in remotejob(aws, "workers").stdout.splitlines()
+        if line.startswith(told["name"])
+    )
+    assert "draining" in line
+    (tmp_path / "go").touch()
+    assert worker.wait(PATIENCE) == 0
+    assert draining(aws) == []
 
 
 def test_worker_told_twice_gives_its_job_back_uncounted(

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 import pytest
 
-from remotejob import Job, JobNotFound, Queue, RemoteJob
+from remotejob import Job, JobNotFound, Queue, RemoteJob, RunningJob
 from remotejob.domain.times import from_ms
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation
 from remotejob.why import Reason, Why
-from remotejob.worker.presence import BUSY, GRACE
+from remotejob.worker.presence import BUSY, GRACE, Presence
 from remotejob.worker.run import Run
 from remotejob.worker.settlements import Settlement
 from tests.why.conftest import Live
@@ -174,6 +174,35 @@ def test_job_that_no_living_worker_can_do_says_so(
     live("w3").stop()
     told(job.why(), Why.NO_WORKER, "the last one, w3,")
     assert remote.unable([job]) == [job]
+
+
+def test_job_whose_only_worker_is_about_to_stop_says_so(
+    queue: Queue, remote: RemoteJob, worker: Simulation, clock: FakeClock
+) -> None:
+    life = Presence(
+        worker.installation,
+        worker="w1",
+        queue="default",
+        abilities=("draw", "work"),
+        concurrency=4,
+        running=worker.runs.running,
+    )
+    waiting = queue.submit("work", delay=SECOND)
+    reasons: list[Reason] = []
+
+    @worker.tasks.task("draw")
+    def draw(job: RunningJob) -> None:
+        life.give_if_due(lambda sign: sign())
+        life.drain()
+        life.give_if_due(lambda sign: sign())
+        clock.advance(SECOND)
+        reasons.append(waiting.why())
+        assert remote.unable([waiting]) == [waiting]
+
+    queue.submit("draw")
+    worker.step()
+
+    told(reasons[0], Why.NO_WORKER, "the last one, w1, was seen at", "about to stop")
 
 
 def test_listing_tells_those_apart_that_nobody_can_do(

@@ -193,6 +193,49 @@ def test_busy_worker_that_falls_silent_is_dead_and_an_idle_one_may_live(
     assert not only(remote).stopped
 
 
+def test_worker_that_is_about_to_stop_says_so_at_once_and_until_it_does(
+    installation: Installation, remote: RemoteJob, clock: FakeClock
+) -> None:
+    runs = [a_run(clock)]
+    life = presence(installation, running=lambda: runs)
+    life.give_if_due(at_once)
+    assert (only(remote).draining, only(remote).takes_jobs) == (False, True)
+
+    life.drain()
+    assert not only(remote).draining
+    clock.advance(SECOND)
+    life.give_if_due(at_once)
+    told = only(remote)
+    assert (told.draining, told.takes_jobs, told.alive) == (True, False, True)
+    assert told.seen_at == from_ms(clock.now_ms())
+    clock.advance(SECOND)
+    life.give_if_due(at_once)
+    assert only(remote) == told, "said once, and then each minute"
+    clock.advance(BUSY)
+    life.give_if_due(at_once)
+    assert only(remote).seen_at == from_ms(clock.now_ms())
+    assert only(remote).draining
+
+    life.stop()
+    assert only(remote).stopped
+    assert not only(remote).draining
+
+
+def test_idle_worker_that_stops_says_so_once(
+    installation: Installation, remote: RemoteJob, clock: FakeClock
+) -> None:
+    life = presence(installation)
+    life.give_if_due(at_once)
+    before = only(remote)
+
+    life.drain()
+    clock.advance(BUSY)
+    life.give_if_due(at_once)
+    assert only(remote) == before
+    life.stop()
+    assert only(remote).stopped
+
+
 @pytest.mark.parametrize(("jobs", "kept"), [(0, KEPT_IDLE), (1, KEPT)])
 def test_idle_worker_is_remembered_longer_than_one_that_died_busy(
     installation: Installation, remote: RemoteJob, clock: FakeClock, jobs: int, kept: timedelta
