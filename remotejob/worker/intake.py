@@ -4,8 +4,10 @@ Each lane is polled by a thread of its own. A lane that was empty at its last po
 may have a long poll open whenever there is room, and reserves nothing, so that an empty lane holds
 back no other. A lane that gave messages asks in its turn, by weight, so that a full high lane slows
 the low one down and never stops it. One that gave all that it was asked for is *hot*: it surely has
-more, and reserves the room it asks for. One that gave fewer may be empty by now, and is polled as a
-cold one: a request that brings nothing would follow each message that comes alone.
+more, and reserves the room it asks for. So is one that gave fewer while another gives any: SQS may
+give few of many, and without their reserving the lanes would take one another's room. Alone it may
+be empty by now, and is polled as a cold one: a request that brings nothing would follow each
+message that comes alone.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class Turn:
 
     limit: int
     hot: bool
-    """Whether the lane surely has messages: then it is worth no long poll, and room is reserved."""
+    """Whether it is thought to have messages: then room is reserved, and no long poll is needed."""
 
 
 class Intake:
@@ -55,7 +57,7 @@ class Intake:
         self._reserved = 0
         self._seconds_a_job: float | None = None
         self._gave = dict.fromkeys(Lane, False)
-        self._hot = dict.fromkeys(Lane, False)
+        self._gave_all = dict.fromkeys(Lane, False)
         self._asking: set[Lane] = set()
         self._waiting: set[Lane] = set()
         self._credit = dict.fromkeys(Lane, 0)
@@ -73,7 +75,7 @@ class Intake:
             if self._closed:
                 return None
             limit = min(_BATCH, self._room())
-            hot = self._hot[lane]
+            hot = self._is_hot(lane)
             if self._gave[lane]:
                 self._take_turn(lane)
             if hot:
@@ -87,7 +89,7 @@ class Intake:
             if turn.hot:
                 self._reserved -= turn.limit
             self._gave[lane] = count > 0
-            self._hot[lane] = count >= turn.limit
+            self._gave_all[lane] = count >= turn.limit
             room = 0 if self._closed else max(0, self._room())
             kept = min(count, room)
             self._held += kept
@@ -144,6 +146,11 @@ class Intake:
         # with messages fetched ahead there is time to wait for a full batch's worth of room
         enough = min(_BATCH, max(1, self._ahead() // 2))
         return self._room() >= enough and self._next() is lane
+
+    def _is_hot(self, lane: Lane) -> bool:
+        if self._gave_all[lane]:
+            return True
+        return self._gave[lane] and any(self._gave[other] for other in Lane if other is not lane)
 
     def _next(self) -> Lane:
         return max(

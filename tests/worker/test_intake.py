@@ -150,6 +150,43 @@ def test_a_lane_is_hot_after_all_that_was_asked_for(*, given: int, hot: bool) ->
     assert _turn(intake, Lane.LOW) == Turn(limit=4, hot=hot)
 
 
+@pytest.mark.parametrize(("others", "hot"), [(1, True), (0, False)])
+def test_a_lane_that_gave_fewer_is_hot_while_another_gives_too(*, others: int, hot: bool) -> None:
+    intake = Intake(concurrency=4)
+    _warm(intake, Lane.HIGH, given=others)
+    _warm(intake, Lane.LOW, given=2)
+
+    turn = _turn(intake, Lane.LOW)
+    assert turn == Turn(limit=4, hot=hot)
+    intake.received(Lane.LOW, turn, 0)
+
+    _warm(intake, Lane.LOW, given=2)
+    _warm(intake, Lane.HIGH, given=0)
+    assert _turn(intake, Lane.LOW) == Turn(limit=4, hot=False)
+
+
+def test_lanes_that_give_fewer_than_asked_take_no_room_from_one_another(
+    events: SimpleQueue[Event],
+) -> None:
+    intake = _watched(events, concurrency=4)
+    for lane in Lane:
+        _warm(intake, lane, given=2)
+    turn = _turn(intake, Lane.HIGH)
+    low: SimpleQueue[tuple[int, int]] = SimpleQueue()
+
+    def ask() -> None:
+        if (asked := intake.turn(Lane.LOW)) is not None:
+            low.put((asked.limit, intake.received(Lane.LOW, asked, asked.limit)))
+
+    thread = threading.Thread(target=ask, name="low", daemon=True)
+    thread.start()
+    _until(events, "waits", "low")
+
+    assert intake.received(Lane.HIGH, turn, 3) == 3
+    assert low.get(timeout=STUCK) == (1, 1)
+    thread.join(STUCK)
+
+
 def test_what_a_lane_did_not_give_is_free_for_the_others() -> None:
     intake = Intake(concurrency=4)
     _warm(intake, Lane.HIGH, given=2)
