@@ -208,6 +208,8 @@ if not TYPE_CHECKING:
             if name in names.split():
                 value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
                 return value
+        if name == "hooks":
+            return import_module(f"{__name__}.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -10,10 +10,11 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.config import Config
 
 from remotejob import SettingsError
 from remotejob.backends.aws.account import Account
-from remotejob.backends.aws.direct import DYNAMODB, DirectService
+from remotejob.backends.aws.direct import DYNAMODB, SQS, DirectService
 from remotejob.backends.aws.objects import DirectObjects
 from remotejob.backends.aws.service import Boto3Service, Service
 from remotejob.names import Env
@@ -100,6 +101,16 @@ def test_an_endpoint_of_the_profile_is_left_to_boto3(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[default]\nendpoint_url = http://127.0.0.1:5000\n")
 
     assert isinstance(asked(), Boto3Service)
+
+
+def test_a_session_with_a_configuration_of_its_own_is_left_to_boto3() -> None:
+    session = boto3.Session(region_name="eu-west-1")
+    # boto3 has no name for it: what is within does
+    session._session.set_default_client_config(Config(proxies={"https": "http://127.0.0.1:3128"}))
+    account = Account(session)
+
+    assert isinstance(account.service(SQS, clock=FakeClock()), Boto3Service)
+    assert account.objects(["bucket"], clock=FakeClock()) is None
 
 
 def objects() -> DirectObjects | None:

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from remotejob.backends.aws.answers import Answer
-from remotejob.backends.aws.connections import Connections, Request
+from remotejob.backends.aws.connections import MOST_IDLE, Connections, Request
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -77,7 +77,8 @@ class Peer:
         # a client may hang up at any time
         with suppress(ConnectionError), connection, connection.makefile("rb") as lines:
             while head := _until_blank(lines):
-                (length,) = (int(x[15:]) for x in head if x.lower().startswith(b"content-length:"))
+                # without one there is no body
+                length = sum(int(x[15:]) for x in head if x.lower().startswith(b"content-length:"))
                 self.heads.append(b"".join(head))
                 self.bodies.append(lines.read(length))
                 answer = self._answers.pop(0)
@@ -309,3 +310,16 @@ def test_a_peer_whose_certificate_is_not_trusted_is_told_nothing(certificate: Pa
         connections(aws.url, ca_bundle=str(get_cert_path(verify=True))).post({}, b"secret")
 
     assert aws.bodies == []
+
+
+def test_of_the_connections_of_many_open_answers_some_are_kept() -> None:
+    more = 3
+    many = MOST_IDLE + more
+    get = Request("GET", "/", {}, b"")
+    with peer(*[GOOD] * (2 * many)) as aws:
+        made = Connections(aws.url, connect_s=5, ca_bundle="")
+        for _ in range(2):
+            opened = [made.open(get, read_s=5) for _ in range(many)]
+            assert {answer.body.read() for answer in opened} == {b"{}"}
+
+    assert aws.connections == many + more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import zlib
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from remotejob.backends.aws import S3Files
 from remotejob.backends.aws.account import Account
 from remotejob.ports import Area, Stored
 from remotejob.testing import FakeClock
-from tests.aws import BUCKETS, aws_installation, clients, session
+from tests.aws import BUCKETS, TRANSPORTS, aws_installation, clients, session
 from tests.backends.test_connections import peer
 
 KEYS = [
@@ -283,6 +284,48 @@ def test_a_connection_whose_file_was_not_read_is_gone(
     assert s3.connections == 2
 
 
+def checksum(name: str, content: bytes) -> str:
+    if name == "crc32":
+        return crc(content)
+    return base64.b64encode(hashlib.new(name, content).digest()).decode()
+
+
+@pytest.mark.parametrize("name", ["crc32", "sha1", "sha256"])
+def test_whichever_checksum_it_was_stored_with_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    told = {f"x_amz_checksum_{name}": checksum(name, b"content")}
+    with peer(answer(b"content", **told), answer(b"cOntent", **told)) as s3:
+        files = files_at(s3.url, monkeypatch)
+        with files.open(BUCKET, "key") as body:
+            assert body.read() == b"content"
+        with files.open(BUCKET, "key") as body, pytest.raises(ConnectionError, match="harm"):
+            body.read()
+
+
+def test_harm_is_seen_by_who_reads_as_much_as_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    harmed = answer(b"cOntent", x_amz_checksum_crc32=crc(b"content"))
+    with (
+        peer(harmed) as s3,
+        files_at(s3.url, monkeypatch).open(BUCKET, "key") as body,
+        pytest.raises(ConnectionError, match="harm"),
+    ):
+        body.read(len(b"content"))
+
+
+def test_no_name_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    with peer(answer(b"a listing"), answer(b"")) as s3:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3.url)
+        direct = Account(session()).objects(BUCKETS.values(), clock=FakeClock())
+        assert direct is not None
+
+        # where the bucket itself would be asked for, boto3 refuses
+        assert direct.get(BUCKET, "", version=None) is None
+        assert direct.put(BUCKET, "", b"", content_type=None, metadata={}) is None
+
+    assert s3.heads == []
+
+
 @pytest.mark.parametrize("kind", ["FULL_OBJECT", None])
 def test_a_file_that_came_to_harm_is_an_error(
     monkeypatch: pytest.MonkeyPatch, kind: str | None
@@ -315,11 +358,15 @@ def test_the_checksum_of_parts_is_not_that_of_the_file(
         assert files_at(s3.url, monkeypatch).open(BUCKET, "key").read() == b"content"
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 def test_a_download_of_what_came_to_harm_is_begun_anew(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transport: str
 ) -> None:
     harmed = answer(b"cOntent", x_amz_checksum_crc32=crc(b"content"))
     with peer(harmed, answer(b"content", x_amz_checksum_crc32=crc(b"content"))) as s3:
-        files_at(s3.url, monkeypatch).download(BUCKET, "key", tmp_path / "file")
+        files = files_at(s3.url, monkeypatch)
+        if transport == "boto3":
+            files = S3Files(Account(session()).s3, BUCKETS)
+        files.download(BUCKET, "key", tmp_path / "file")
 
     assert (tmp_path / "file").read_bytes() == b"content"

@@ -53,6 +53,14 @@ for name in remotejob.__all__:
     assert set(remotejob.__all__) <= set(dir(remotejob))
 
 
+def test_hooks_are_there_without_an_import_of_their_own() -> None:
+    program = "import remotejob; print(remotejob.hooks.on.__module__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "remotejob.hooks"
+
+
 def test_type_checkers_are_told_of_the_names_where_they_are() -> None:
     (told,) = (
         node

@@ -1,8 +1,8 @@
 """The account, region and credentials of a process, and how its services are asked.
 
 They are asked directly, unless something is configured that only boto3's clients know how to
-follow: a proxy, an endpoint of a profile, FIPS. Then one of those is made and asked, which costs
-more and answers the same.
+follow: a proxy, an endpoint of a profile, FIPS, a session with a configuration of its own. Then one
+of those is made and asked, which costs more and answers the same.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from botocore.httpsession import get_cert_path
 from botocore.session import Session
 from botocore.utils import ensure_boolean, get_environ_proxies
 
-from remotejob.backends.aws.connections import Connections, Patience
+from remotejob.backends.aws.connections import MOST_IDLE, Connections, Patience
 from remotejob.backends.aws.direct import DYNAMODB, SQS, Api, DirectService
 from remotejob.backends.aws.objects import DirectObjects, Place
 from remotejob.backends.aws.refusals import explain_refusals
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _USER_AGENT: Final = "remotejob"
-_POOL: Final = 64
-"""Connections a client keeps: twice the longest poll a lane can have open, beside a thread a job"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +50,7 @@ class Limits:
         """The same for one of boto3's clients."""
         return Config(
             retries={"mode": "standard", "max_attempts": self.attempts},
-            max_pool_connections=_POOL,
+            max_pool_connections=MOST_IDLE,
             connect_timeout=self.patience.connect,
             read_timeout=self.patience.poll,
             user_agent_extra=_USER_AGENT,
@@ -134,7 +133,8 @@ class Account:
             }
         else:
             return None
-        return DirectObjects(places, read_s=USUAL.patience.read)
+        # as long as boto3's client waits, so that the two give up alike
+        return DirectObjects(places, read_s=USUAL.patience.poll)
 
     def _sender(self, service: str, url: str, *, clock: Clock) -> Sender:
         variable = self._session.get_config_variable
@@ -149,11 +149,16 @@ class Account:
             url=url,
             connections=connections,
             region=self.region,
-            credentials=self._session.get_credentials(),
+            credentials=self._credentials,
             events=self._session.get_component("event_emitter"),
             user_agent=f"{self._session.user_agent()} {_USER_AGENT}",
             clock=clock,
         )
+
+    @cached_property
+    def _credentials(self) -> Any:
+        """Once: where there are none, a service of the machine is asked for them in vain."""
+        return self._session.get_credentials()
 
     def s3(self) -> S3Client:
         """A client for S3, whose transfers are boto3's."""
@@ -207,6 +212,7 @@ class Account:
             variable("use_fips_endpoint")
             or variable("use_dualstack_endpoint")
             or ensure_boolean(os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", ""))
+            or self._session.get_default_client_config() is not None
             or profile.keys() & {"endpoint_url", "services", "ignore_configured_endpoint_urls"}
         )
 
@@ -231,7 +237,7 @@ def _transport() -> str:
     said = os.environ.get(Env.TRANSPORT, "direct")
     if said not in ("direct", "boto3"):
         raise SettingsError(
-            f"{Env.TRANSPORT}={said!r}: use direct, or boto3 to have its own clients ask DynamoDB "
-            "and SQS"
+            f"{Env.TRANSPORT}={said!r}: use direct, or boto3 to have its own clients ask DynamoDB, "
+            "SQS and S3"
         )
     return said

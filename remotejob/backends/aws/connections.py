@@ -33,6 +33,10 @@ from remotejob.backends.aws.answers import (
     read_head,
 )
 
+MOST_IDLE: Final = 64
+"""Connections kept for other requests: twice the longest poll a lane can have open, beside a thread
+a job. More are in use where many files are open at a time."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
@@ -134,11 +138,12 @@ class Connections:
             raise ConnectionClosedError(endpoint_url=self._url, error=problem) from problem
 
     def _keep(self, connection: _Connection, *, last: bool) -> None:
-        if last:
-            connection.close()
-        else:
-            with self._lock:
+        with self._lock:
+            kept = not last and len(self._idle) < MOST_IDLE
+            if kept:
                 self._idle.append(connection)
+        if not kept:
+            connection.close()
 
     def drop_idle(self) -> None:
         """Close all connections that no request is using."""
@@ -248,8 +253,8 @@ class _Body(io.RawIOBase):
 
     def _kept_when_read(self) -> None:
         if self._left == 0 and self._connection is not None:
-            self._connections._keep(self._connection, last=self._last)
-            self._connection = None
+            connection, self._connection = self._connection, None
+            self._connections._keep(connection, last=self._last)
 
 
 def _kind_of(problem: OSError) -> type[BotoCoreError]:

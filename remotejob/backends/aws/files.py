@@ -16,6 +16,7 @@ from uuid import uuid4
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
+    FlexibleChecksumError,
     IncompleteReadError,
     ReadTimeoutError,
     ResponseStreamingError,
@@ -41,6 +42,7 @@ _DELETES_IN_A_BATCH: Final = 1000
 _DOWNLOAD_TRIES: Final = 3
 _BROKEN_STREAM: Final = (
     ConnectionClosedError,
+    FlexibleChecksumError,
     IncompleteReadError,
     ReadTimeoutError,
     ResponseStreamingError,

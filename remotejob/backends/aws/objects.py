@@ -1,17 +1,16 @@
 """Files of S3, asked for without boto3's client, as far as all is well.
 
 What is not plainly well goes boto3's way: whoever is told None has its client asked, which tries
-again, follows redirects and knows what each error means. So there is nothing of that here, and no
-answer but boto3's where there is any doubt.
+again, follows redirects and knows what each error means. So there is nothing of that here but a
+second try where a kept connection had been closed, and no answer but boto3's where there is any
+doubt.
 
-Source: Amazon S3 API Reference, "GetObject", "PutObject" and "Checking object integrity".
+Source: Amazon S3 API Reference, "GetObject" and "PutObject".
 """
 
 from __future__ import annotations
 
-import base64
 import io
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,13 +19,13 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ConnectionClosedError
 
+from remotejob.backends.aws.checksums import Check, check_of, crc32_of
 from remotejob.backends.aws.connections import Request
 from remotejob.backends.aws.sender import Sender
 from remotejob.backends.aws.signing import BODY_HASH
 
 T = TypeVar("T")
 
-_CHECKSUM: Final = "x-amz-checksum-crc32"
 _NOTHING: Final = sha256(b"").hexdigest()
 
 
@@ -53,7 +52,7 @@ class DirectObjects:
         Reading raises ConnectionError, when it ends before its length or is not what was stored.
         """
         place = self._places.get(bucket)
-        if place is None:
+        if place is None or not key:
             return None
         which = "" if version is None else f"?versionId={quote(version, safe='')}"
         headers = {BODY_HASH: _NOTHING, "x-amz-checksum-mode": "ENABLED"}
@@ -64,7 +63,12 @@ class DirectObjects:
         if opened.status_code != 200:
             opened.body.close()
             return None
-        return _Sound(opened.body, _checksum_of(opened.headers))
+        size = opened.headers.get("content-length")
+        return _Sound(
+            opened.body,
+            size=None if size is None else int(size),
+            check=check_of(opened.headers),
+        )
 
     def put(
         self,
@@ -80,12 +84,12 @@ class DirectObjects:
         `metadata` are as `domain.metadata.encoded` makes them.
         """
         place = self._places.get(bucket)
-        if place is None or not _plain(content_type):
+        if place is None or not key or not _plain(content_type):
             return None
         headers = {
             BODY_HASH: sha256(body).hexdigest(),
             "x-amz-sdk-checksum-algorithm": "CRC32",
-            _CHECKSUM: _written(zlib.crc32(body)),
+            "x-amz-checksum-crc32": crc32_of(body),
             **({} if content_type is None else {"Content-Type": content_type}),
             **{f"x-amz-meta-{name}": value for name, value in metadata.items()},
         }
@@ -100,19 +104,26 @@ class DirectObjects:
 class _Sound(io.RawIOBase):
     """A file's content, whose checksum is looked at when all of it was read."""
 
-    def __init__(self, body: io.RawIOBase | io.BytesIO, checksum: str | None) -> None:
+    def __init__(
+        self, body: io.RawIOBase | io.BytesIO, *, size: int | None, check: Check | None
+    ) -> None:
+        """`size` is where the content ends, if that is known before it does."""
         self._body = body
-        self._checksum = checksum
-        self._sum = 0
+        self._left = size
+        self._check = check
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         count = self._body.readinto(buffer) or 0
-        if self._checksum is not None:
-            self._sum = zlib.crc32(memoryview(buffer)[:count], self._sum)
-            if not count and _written(self._sum) != self._checksum:
+        if self._left is not None:
+            self._left -= count
+        if self._check is not None:
+            self._check.add(memoryview(buffer)[:count])
+            # whoever knows the size reads no further
+            ended = count == 0 if self._left is None else self._left == 0
+            if ended and not self._check.holds:
                 raise ConnectionError("the file came to harm: its checksum is another")
         return count
 
@@ -144,15 +155,3 @@ def _plain(content_type: str | None) -> bool:
         and content_type.isprintable()
         and " ".join(content_type.split()) == content_type
     )
-
-
-def _written(checksum: int) -> str:
-    return base64.b64encode(checksum.to_bytes(4, "big")).decode()
-
-
-def _checksum_of(headers: Mapping[str, str]) -> str | None:
-    """That of the whole content. Of files that came in parts, S3 may know those of the parts."""
-    if headers.get("x-amz-checksum-type") == "COMPOSITE":
-        return None
-    told = headers.get(_CHECKSUM)
-    return None if told is None or "-" in told else told
