@@ -101,17 +101,21 @@ def test_worker_told_softly_finishes_its_job_and_begins_no_other(
     other.cancel()
 
 
+def said(worker: Worker, event: str) -> int:
+    """How often it is in the log."""
+    return worker.log.read_text().count(f'"{event}"')
+
+
 def test_soft_signal_and_a_hurried_one_reach_the_children(
     aws: EmbeddedAws, queue: Queue, tmp_path: Path
 ) -> None:
     worker = aws.start_worker(environment={Env.PROCESSES: "2", Env.CONCURRENCY: "1"})
     try:
         job = held(queue, tmp_path / "held")
+        # one that has not begun is simply ended
+        until(lambda: said(worker, "worker starts") == 2, what="both children begin")
         worker.send(signal.SIGUSR1)
-        until(
-            lambda: worker.log.read_text().count('"worker drains"') == 2,
-            what="both children drain",
-        )
+        until(lambda: said(worker, "worker drains") == 2, what="both children drain")
         assert job.refresh().state is State.RUNNING
         worker.send(signal.SIGQUIT)
         assert worker.wait(PATIENCE) == 0
