@@ -207,6 +207,9 @@ class Heart:
         if over < 0:
             return
         run.stop(reason)
+        if isinstance(run.stopped, TimedOut):
+            # the one that says where the task stood
+            reason = run.stopped
         # a task that calls the library notices by itself, and cleans up after itself
         unwinding = _UNWINDING
         if isinstance(task.runs_in, Process):

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob.domain.errors import RunInterrupted, WorkerStopping
+from remotejob.worker import stack
 from remotejob.worker.executors.async_job import AsyncRunningJob
 from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
@@ -141,6 +142,7 @@ class _Handler:
         self._job = job
         self._loop = loop
         self._task: asyncio.Task[Any] | None = None
+        self._handling: Coroutine[Any, Any, Any] | None = None
         self._cancelled = False
         self.ended: Final[Future[Any]] = Future()
 
@@ -154,7 +156,7 @@ class _Handler:
 
     def stopping(self, reason: RunInterrupted) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._cancel)
+            self._loop.call_soon_threadsafe(self._cancel, reason)
         except RuntimeError:
             # a loop that is closed has cancelled all it had
             log.debug("cancelled after the loop's end: %s", reason)
@@ -166,7 +168,8 @@ class _Handler:
     async def _call(self) -> None:
         function: Handler = self._run.task.function
         try:
-            result = await function(self._job)
+            self._handling = function(self._job)
+            result = await self._handling
         except asyncio.CancelledError as error:
             stopped = self._run.stopped
             self.ended.set_exception(error if stopped is None else stopped)
@@ -180,11 +183,13 @@ class _Handler:
         if not self.ended.done():
             self.ended.set_exception(self._run.stopped or asyncio.CancelledError())
 
-    def _cancel(self) -> None:
+    def _cancel(self, reason: RunInterrupted) -> None:
         # once: what it does to clean up is not to be cancelled in turn
         if not self._cancelled:
             self._cancelled = True
             if self._task is not None:
+                if self._handling is not None:
+                    stack.note(reason, stack.of_coroutine(self._handling))
                 self._task.cancel()
 
 

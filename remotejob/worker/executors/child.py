@@ -1,8 +1,8 @@
 """A child process of a worker: runs the tasks it is told to, one at a time, until its channel ends.
 
-    python -m remotejob.worker.executors.child CHANNEL LIFELINE
+    python -m remotejob.worker.executors.child CHANNEL LIFELINE DUMP
 
-The two are open files that the worker has given it.
+The three are open files that the worker has given it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from remotejob.worker.executors.channel import (
     Garbled,
     Prepared,
 )
+from remotejob.worker.executors.dump import write_into
 from remotejob.worker.executors.here import call_here
 from remotejob.worker.executors.remote_run import Asking, RemoteRun
 
@@ -45,11 +46,13 @@ _SPARE: Final = 2 * _MIB
 """Bytes kept under a limit of memory, to be able to say that it was reached."""
 
 
-def main(channel: Channel, lifeline: int) -> int:
+def main(channel: Channel, lifeline: int, dump: int) -> int:
     """Run jobs until the worker closes the channel, or one leaves this process unfit for more."""
-    # for this process, not for programs that a task starts
-    os.set_inheritable(lifeline, False)  # noqa: FBT003 (its own signature)
+    for file in (lifeline, dump):
+        # for this process, not for programs that a task starts
+        os.set_inheritable(file, False)  # noqa: FBT003 (its own signature)
     die_with(lifeline)
+    write_into(dump)
     try:
         hello = channel.receive().head
         try:
@@ -189,4 +192,4 @@ def _connection(descriptor: str) -> socket.socket:
 
 if __name__ == "__main__":
     _channel = Channel(_connection(sys.argv[1]), says=FROM_CHILD, hears=FROM_WORKER)
-    sys.exit(main(_channel, int(sys.argv[2])))
+    sys.exit(main(_channel, *map(int, sys.argv[2:4])))

@@ -12,11 +12,14 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from remotejob.domain.errors import ProcessDied
 from remotejob.worker.executors.carried import raised_there
 from remotejob.worker.executors.channel import FROM_CHILD, FROM_WORKER, Channel, Closed, Garbled
+from remotejob.worker.executors.dump import Dump
 from remotejob.worker.executors.environment import environment_for
 from remotejob.worker.executors.options import Process
 from remotejob.worker.executors.program import ChildProgram
@@ -51,11 +54,13 @@ class ChildProcess:
             lifeline, self._lifeline = os.pipe()
             undone.callback(os.close, self._lifeline)
             handed_on.callback(os.close, lifeline)
+            self._dump: Final = Dump()
+            undone.callback(self._dump.close)
             # a group of its own: what the task starts is killed with it, Ctrl-C is the worker's
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
-                (*_COMMAND, str(theirs.fileno()), str(lifeline)),
+                (*_COMMAND, *map(str, handed := (theirs.fileno(), lifeline, self._dump.fileno()))),
                 stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), lifeline),
+                pass_fds=handed,
                 env=environment_for(options.credentials, os.environ),
                 start_new_session=True,
             )
@@ -115,12 +120,23 @@ class ChildProcess:
         except (LookupError, TypeError, ValueError, RecursionError) as problem:
             return ProcessDied(f"the process of the task said what is not understood: {problem}")
 
+    def begin(self) -> None:
+        """It is about to run a job."""
+        self._dump.clear()
+
+    def stack(self) -> str | None:
+        """Where its task stands, the most recent call first. It may take half a second."""
+        return self._dump.asked(partial(self._signal, os.kill))
+
     def signal_kill(self) -> None:
         """Kill the group, without waiting for its end."""
+        self._signal(os.killpg, signal.SIGKILL)
+
+    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
         with self._lock:
             if not self._reaped:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self.pid, signal.SIGKILL)
+                    send(self.pid, number)
 
     def kill(self) -> bool:
         """Kill the group; whether it has ended."""
@@ -133,6 +149,7 @@ class ChildProcess:
     def retire(self) -> None:
         """Let it end by itself, for it runs nothing; by force, where something holds it up."""
         self.channel.close()
+        self._dump.close()
         if self.alive:
             threading.Thread(target=self._end, name=f"end-{self.pid}", daemon=True).start()
 
@@ -144,7 +161,11 @@ class ChildProcess:
         # what closes the channel ends in a moment, by itself
         if not self._ended.wait(1):
             self.kill()
-        return ProcessDied(_how(self._process.returncode, self.options.memory_mib))
+        died = ProcessDied(_how(self._process.returncode, self.options.memory_mib))
+        stack = self._dump.read()
+        if stack is not None:
+            died.add_note(f"Its task stood here when the process ended:\n{stack}")
+        return died
 
     def _end(self) -> None:
         # a thread that a task left may keep a Python from its end for ever

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from remotejob.domain.errors import SettingsError
 from remotejob.tasks import Task
+from remotejob.worker.executors.here import ThisThread
 from remotejob.worker.executors.options import Process, Threads
 from remotejob.worker.executors.program import ChildProgram, NotStarted
 from remotejob.worker.run import Run
@@ -57,7 +58,8 @@ class Executors:
     def run(self, run: Run) -> Any:
         task = run.task
         if isinstance(task.runs_in, Threads):
-            return task.function(RunningJob(run))
+            with run.runs_as(ThisThread()):
+                return task.function(RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
         try:
             return executor.run(run)

@@ -5,8 +5,13 @@ What replays, simulates and composes calls it so, and so does a child process.
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+import threading
+from datetime import timedelta
+from typing import Any, Final
 
+from remotejob.domain.errors import RunInterrupted
+from remotejob.worker import stack
 from remotejob.worker.executors.options import THREADS, is_async
 from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
@@ -23,3 +28,22 @@ def call_here(run: Run) -> Any:
     from remotejob.worker.executors.awaited import run_to_end
 
     return run_to_end(task.function, RunningJob(run))
+
+
+class ThisThread:
+    """What a task is in the thread that calls: out of time, it says where it stands."""
+
+    def __init__(self) -> None:
+        self._thread: Final = threading.get_ident()
+        self._caller: Final = sys._getframe(1)
+        self._told = False
+
+    def stopping(self, reason: RunInterrupted) -> None:
+        # when it is first told: later it may be cleaning up
+        told, self._told = self._told, True
+        if not told:
+            stack.note(reason, stack.of_thread(self._thread, above=self._caller))
+
+    def kill(self, *, grace: timedelta) -> bool:  # noqa: ARG002 (the protocol's)
+        """Nothing more than it was told: a thread cannot be killed."""
+        return True

@@ -18,8 +18,10 @@ from remotejob.domain.errors import (
     LeaseLost,
     ProcessDied,
     RunInterrupted,
+    TimedOut,
     WorkerStopping,
 )
+from remotejob.worker import stack
 from remotejob.worker.completion import Completion
 from remotejob.worker.executors.carried import raised_there
 from remotejob.worker.executors.channel import Closed, Frame, Garbled
@@ -77,6 +79,7 @@ class Processes:
             with _Killable(child, run, options.grace) as killable, run.runs_as(killable):
                 try:
                     child.make_ready()
+                    child.begin()
                     child.channel.send("run", **run_said(run))
                     frame = _answered(run, child)
                 except (Closed, Garbled) as problem:
@@ -184,7 +187,7 @@ class _Killable:
             if grace <= 0:
                 self._child.signal_kill()
             elif self._timer is None:
-                self._timer = threading.Timer(grace, self._signal_kill)
+                self._timer = threading.Timer(grace, self._kill_late, args=(reason,))
                 self._timer.daemon = True
                 self._timer.start()
 
@@ -202,6 +205,12 @@ class _Killable:
         if self._over.wait(min(self._grace, grace.total_seconds())):
             return True
         return not self._signal_kill() or self._child.kill()
+
+    def _kill_late(self, reason: RunInterrupted) -> None:
+        """It has taken no notice: say where it stands, and kill it."""
+        if isinstance(reason, TimedOut) and not self._over.is_set():
+            stack.note(reason, self._child.stack())
+        self._signal_kill()
 
     def _signal_kill(self) -> bool:
         with self._lock:
