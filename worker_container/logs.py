@@ -27,8 +27,8 @@ ask for the worker's own lines of level debug."""
 def log_as_json() -> None:
     """Log as JSON from here on: also warnings, and errors that end a thread or the process.
 
-    A line has `time`, `level`, `logger` and `message`; `exc_info` where there is an error; those
-    of `JobContext.fields` that are known; and what its `extra` says.
+    A line has `time`, `level`, `logger`, `process` and `message`; `exc_info` where there is an
+    error; those of `JobContext.fields` that are known; and what its `extra` says.
 
     Raises: SettingsError, when the environment asks for no level there is; by then it is set up.
     """
@@ -54,7 +54,7 @@ class LineFormatter(JsonFormatter):
 
     def __init__(self) -> None:
         super().__init__(
-            "{asctime}{levelname}{name}{message}",
+            "{asctime}{levelname}{name}{process}{message}",
             style="{",
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
             # NaN is no JSON, and whoever reads the log refuses the whole line

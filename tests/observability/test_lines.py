@@ -7,6 +7,7 @@ import contextvars
 import io
 import json
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -82,6 +83,7 @@ def test_a_plain_job_writes_one_line_which_says_all_about_it(
     assert line == {
         "level": "INFO",
         "logger": "remotejob.worker.attendant",
+        "process": os.getpid(),
         "message": "job completed",
         "job": job.id,
         "queue": "default",
