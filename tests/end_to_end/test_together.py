@@ -39,8 +39,10 @@ def test_job_runs_after_the_one_it_depends_on(queue: Queue) -> None:
 
 
 def test_failure_cancels_what_depends_on_it(queue: Queue) -> None:
-    first = queue.submit("thumbnail", body=NOT_A_PHOTO)
+    # not before the other one depends on it
+    first = queue.submit("thumbnail", body=NOT_A_PHOTO, delay=timedelta(hours=1))
     second = queue.submit("thumbnail", body=PHOTO, depends=[first])
+    first.make_ready()
 
     assert second.wait(PATIENCE).state is State.CANCELLED
     assert first.refresh().state is State.FAILED
