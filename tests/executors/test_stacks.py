@@ -197,6 +197,21 @@ def test_a_process_that_is_killed_for_its_timeout(
     assert OURS + "child.py" not in text
 
 
+def test_a_process_that_takes_notice_of_its_timeout(
+    queue: Queue, worker: Simulation, clock: FakeClock, tmp_path: Path
+) -> None:
+    paths = {"told": str(tmp_path / "told"), "noticed": str(tmp_path / "noticed")}
+    job = queue.submit("patient-timed", data={"do": "notice", **paths})
+    with going_on(worker):
+        told(tmp_path / "told")
+        clock.advance(timedelta(seconds=61))
+        worker.beat()
+
+    assert job.refresh().errors[0].kind == "TimedOut"
+    assert "in do_notice" in stood(job)
+    assert "job.check()" in stood(job)
+
+
 def test_a_process_that_crashes(done: Done) -> None:
     text = stood(done("segfault"))
 

@@ -56,11 +56,12 @@ class ChildProcess:
             handed_on.callback(os.close, lifeline)
             self._dump: Final = Dump()
             undone.callback(self._dump.close)
+            files = (theirs.fileno(), lifeline, self._dump.fileno())
             # a group of its own: what the task starts is killed with it, Ctrl-C is the worker's
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
-                (*_COMMAND, *map(str, handed := (theirs.fileno(), lifeline, self._dump.fileno()))),
+                (*_COMMAND, *map(str, files)),
                 stdin=subprocess.DEVNULL,
-                pass_fds=handed,
+                pass_fds=files,
                 env=environment_for(options.credentials, os.environ),
                 start_new_session=True,
             )

@@ -86,7 +86,7 @@ class Processes:
                     raise _why(run, child, problem) from None
             if frame.head.get("last") is not True:
                 child.jobs += 1
-        return _outcome(frame, options)
+        return _outcome(run, frame, options)
 
     def close(self, *, within: timedelta) -> None:
         """End all children: those at rest by themselves if they do in time, the others by force."""
@@ -261,7 +261,7 @@ def _why(run: Run, child: ChildProcess, problem: Closed | Garbled) -> BaseExcept
     return run.stopped or died
 
 
-def _outcome(frame: Frame, options: Process) -> Completion:
+def _outcome(run: Run, frame: Frame, options: Process) -> Completion:
     """Raises: what the child says that the task raised; ProcessDied, when that makes no sense."""
     try:
         if frame.kind == "returned":
@@ -271,6 +271,10 @@ def _outcome(frame: Frame, options: Process) -> Completion:
         limited = options.memory_mib is not None and said["memory"] is True
         remark = f"its limit is memory_mib={options.memory_mib}" if limited else None
         error = raised_there(said, remark=remark)
+        stopped = run.stopped
+        if stopped is not None:
+            # that one is told, and has not been where the task was
+            stack.note(stopped, str(said["trace"]))
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as problem:
         raise _garbled(problem) from None
     raise error
