@@ -18,7 +18,7 @@ from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
 from remotejob.worker.run import Run
-from tests.end_to_end.waiting import until
+from tests.end_to_end.waiting import PATIENCE
 from tests.lifecycle.working import LANES, Holding, awaited, ended, working
 
 T = TypeVar("T")
@@ -223,7 +223,7 @@ def test_job_that_runs_through_a_long_outage_is_run_again_and_commits_once(
         hold.await_begun()
         outage.lasts.set()
         # the run finds out by itself that its lease has ended
-        until(lambda: not _runs(short, job.id), what="the end of its lease")
+        assert hold.stopped.wait(PATIENCE)
         outage.lasts.clear()
         hold.go.set()
         assert ended(job, short).state is State.COMPLETED
@@ -232,12 +232,6 @@ def test_job_that_runs_through_a_long_outage_is_run_again_and_commits_once(
 
 def _often() -> Retry:
     return Retry(max_attempts=20, wait=timedelta(milliseconds=100))
-
-
-def _runs(installation: Installation, job_id: str) -> bool:
-    record = installation.store.get(job_id)
-    assert record is not None
-    return (record.lease_ms or 0) > installation.clock.now_ms()
 
 
 def _held(installation: Installation) -> int:

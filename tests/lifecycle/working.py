@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from remotejob import Job, RunningJob, State, Urgency
+from remotejob import Job, RunInterrupted, RunningJob, State, Urgency
 from remotejob.domain.priority import Lane
 from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.tasks import Registry
@@ -103,13 +103,18 @@ class Holding:
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)
         self.go = threading.Event()
+        self.stopped = threading.Event()
 
     def __call__(self, job: RunningJob) -> str:
         if job.data == "quick":
             return "quick"
         self.begun.release()
-        while not self.go.wait(0.01):
-            job.check()
+        try:
+            while not self.go.wait(0.01):
+                job.check()
+        except RunInterrupted:
+            self.stopped.set()
+            raise
         return "done"
 
     def await_begun(self) -> None:
