@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from remotejob.worker.executors.dispatch import Executors
 from tests.end_to_end.waiting import PATIENCE, until
 from tests.executors.conftest import Done
 from tests.executors.scenes import going_on, told
+
+Timed = Callable[[float], AbstractContextManager[Job]]
 
 MINUTE = timedelta(minutes=1)
 OURS = "executors/"
@@ -63,24 +66,35 @@ def wait_for_nothing(over: threading.Event) -> None:
     over.wait()
 
 
-def test_a_thread_that_takes_no_notice_of_its_timeout(
-    here_queue: Queue, here: Simulation, tasks: Registry, clock: FakeClock
-) -> None:
+@pytest.fixture
+def timed(here_queue: Queue, here: Simulation, tasks: Registry, clock: FakeClock) -> Timed:
+    """A job in a thread, so many seconds after it began; at the end its task calls the library."""
     begun, over = threading.Event(), threading.Event()
 
     @tasks.task("work", timeout=MINUTE)
     def work(job: RunningJob) -> None:
         begun.set()
         wait_for_nothing(over)
+        job.check()
 
-    job = here_queue.submit("work")
-    with going_on(here):
-        assert begun.wait(PATIENCE)
-        for _ in range(5):
-            clock.advance(timedelta(seconds=20))
-            here.beat()
+    @contextmanager
+    def begin(seconds: float) -> Iterator[Job]:
+        job = here_queue.submit("work")
+        with going_on(here):
+            assert begun.wait(PATIENCE)
+            # told first, and ended over its head with a later beat
+            for _ in range(5):
+                clock.advance(timedelta(seconds=seconds / 5))
+                here.beat()
+            yield job
+            over.set()
+
+    return begin
+
+
+def test_a_thread_that_takes_no_notice_of_its_timeout(timed: Timed) -> None:
+    with timed(100) as job:
         until(lambda: job.refresh().ended, what="the end of the run, over its head")
-        over.set()
 
     assert job.errors[0].kind == "TimedOut"
     lines = stood(job).splitlines()
@@ -91,23 +105,9 @@ def test_a_thread_that_takes_no_notice_of_its_timeout(
     assert "over.wait()" in lines[inner + 1]
 
 
-def test_a_thread_that_takes_notice_stands_where_it_did(
-    here_queue: Queue, here: Simulation, tasks: Registry, clock: FakeClock
-) -> None:
-    begun, over = threading.Event(), threading.Event()
-
-    @tasks.task("work", timeout=MINUTE)
-    def work(job: RunningJob) -> None:
-        begun.set()
-        wait_for_nothing(over)
-        job.check()
-
-    job = here_queue.submit("work")
-    with going_on(here):
-        assert begun.wait(PATIENCE)
-        clock.advance(timedelta(seconds=61))
-        here.beat()
-        over.set()
+def test_a_thread_that_takes_notice_stands_where_it_did(timed: Timed) -> None:
+    with timed(61) as job:
+        pass
 
     (traceback,) = job.refresh().tracebacks()
     raised, _, told = traceback.partition("Its task stood here")
