@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +14,7 @@ from remotejob.batches.batch import Batch
 from remotejob.batches.commands import found_batch
 from remotejob.batches.making import make_batch
 from remotejob.batches.sources import Each, Source
+from remotejob.command_events import command
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
 from remotejob.domain.ids import is_job_id
@@ -22,7 +24,6 @@ from remotejob.domain.states import State
 from remotejob.draft import JobDraft
 from remotejob.hand.hand import Hand
 from remotejob.hand.queue import QueueByHand
-from remotejob.hooks import command
 from remotejob.job import Job
 from remotejob.listing import listed
 from remotejob.many import Commanded, ManyCommands, failed_jobs
@@ -57,9 +58,10 @@ class RemoteJob(ManyCommands):
         Raises: SystemNotFound; AccessProblem, when AWS cannot be asked.
         """
         from remotejob.backends.aws import connect
+        from remotejob.hooks import registry
 
         name = system or os.environ.get(NAME_VARIABLE) or "default"
-        return cls(connect(name, session=session))
+        return cls(replace(connect(name, session=session), hooks=registry))
 
     @property
     def name(self) -> str:

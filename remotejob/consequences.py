@@ -17,11 +17,11 @@ from remotejob.batches.counting import count_ended
 from remotejob.depending import follow_edges
 from remotejob.domain.changes import settle
 from remotejob.domain.errors import AccessProblem, QueueUnavailable
+from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.envelope import status_address, status_body
-from remotejob.hooks import Event
 from remotejob.locking import let_go
 from remotejob.ports import Address, Installation, Outgoing
 from remotejob.sending import send_for

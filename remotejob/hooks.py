@@ -13,14 +13,13 @@ from __future__ import annotations
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from remotejob.domain.errors import InvalidData, InvalidName
+from remotejob.domain.events import CommandEvent, Event
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
@@ -30,30 +29,18 @@ if TYPE_CHECKING:
     from remotejob.ports import Installation
     from remotejob.worker.supervisor import ChildRestarted
 
+__all__ = [
+    "ChildEvent",
+    "CommandEvent",
+    "Event",
+    "Hooks",
+    "JobEvent",
+    "off",
+    "on",
+    "registry",
+]
+
 log = logging.getLogger(__name__)
-
-
-class Event(StrEnum):
-    """What a hook can be told of."""
-
-    CREATED = "created"
-    """A job's record is stored."""
-    STAGED = "staged"
-    """A message for it was sent; again, each time it is sent for anew."""
-    PROGRESS = "progress"
-    """The task said how far it is. The record says so only at the next heartbeat."""
-    COMPLETED = "completed"
-    COUNT_FAILED = "count_failed"
-    """A run failed, or its worker died, and the job runs again."""
-    FAILED = "failed"
-    """The job failed for good."""
-    CANCELLED = "cancelled"
-    CALL = "call"
-    """A command was carried out."""
-    ERROR = "error"
-    """A command was refused, or went wrong."""
-    CHILD_RESTARTED = "child_restarted"
-    """A child process of a worker died, and another runs in its place."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,24 +57,6 @@ class JobEvent:
     """Of `count_failed` and `failed`: the last run's."""
     again_at: datetime | None = None
     """Of `count_failed`: when the job runs again, at the earliest; None for at once."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CommandEvent:
-    """A job, or a queue, was told to do something. Source: job-collection, `call` and `error`."""
-
-    event: Event
-    at: datetime
-    command: str
-    """Name of the method, such as `cancel`."""
-    target: Any
-    """The job or the queue it was called on."""
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Those that were given, by name."""
-    result: Any = None
-    """What it returned; of `call`."""
-    error: Exception | None = None
-    """What it raised; of `error`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,7 +130,7 @@ class Hooks:
         functions = self._of(event, record.task)
         if not functions:
             return
-        # its commands tell hooks, so that its module imports this one
+        # imported at the first event: a worker without hooks never loads the client
         from remotejob.job import Job
 
         waits = event is Event.COUNT_FAILED and record.state is State.WAITING
@@ -185,8 +154,8 @@ class Hooks:
         """Call the functions of `call` or `error`."""
         _call(self._of(told.event, task), told, told.event)
 
-    def any_of(self, event: Event) -> bool:
-        """Whether anybody is to be told."""
+    def wants(self, event: Event) -> bool:
+        """Whether any function is registered for an event."""
         return bool(self._functions.get(event))
 
     def _of(self, event: Event, task: str | None) -> list[Function]:
@@ -212,51 +181,6 @@ def _call(functions: list[Function], told: object, event: Event) -> None:
             log.exception(
                 "hook failed", extra={"event": event, "hook": getattr(function, "__name__", "")}
             )
-
-
-class _Commanded(Protocol):
-    @property
-    def _installation(self) -> Installation: ...
-
-
-S = TypeVar("S", bound=_Commanded)
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def command(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Tell hooks of each call of a method: when it has returned, or raised."""
-    name, signature = method.__name__, inspect.signature(method)
-
-    @wraps(method)
-    def called(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        hooks = self._installation.hooks
-
-        def tell(event: Event, *, result: object = None, error: Exception | None = None) -> None:
-            given = dict(signature.bind_partial(self, *args, **kwargs).arguments)
-            del given["self"]
-            told = CommandEvent(
-                event=event,
-                at=from_ms(self._installation.clock.now_ms()),
-                command=name,
-                target=self,
-                arguments=given,
-                result=result,
-                error=error,
-            )
-            hooks.tell_command(told, task=getattr(self, "task", given.get("task")))
-
-        try:
-            result = method(self, *args, **kwargs)
-        except Exception as error:
-            if hooks.any_of(Event.ERROR):
-                tell(Event.ERROR, error=error)
-            raise
-        if hooks.any_of(Event.CALL):
-            tell(Event.CALL, result=result)
-        return result
-
-    return called
 
 
 registry: Final = Hooks()

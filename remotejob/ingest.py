@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from remotejob.domain.errors import InvalidName, UnknownQueue
+from remotejob.domain.events import Event
 from remotejob.domain.ids import upload_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.naming import check_file_name
@@ -16,7 +17,6 @@ from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.hooks import Event
 from remotejob.payloads import encode
 from remotejob.ports import Installation, Updated
 from remotejob.sending import send_for

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from remotejob import managing, payloads
+from remotejob.command_events import command
 from remotejob.domain.errors import (
     JobFailed,
     JobNotFound,
@@ -27,7 +28,6 @@ from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
-from remotejob.hooks import command
 from remotejob.job_view import JobView
 from remotejob.names import FAILURE_NOTES, LOG_NOTES
 from remotejob.outputs import Output, Outputs

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from remotejob import managing
+from remotejob.command_events import command
 from remotejob.domain.errors import (
     AccessProblem,
     CommandRefused,
@@ -22,7 +23,6 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, allows
 from remotejob.domain.times import span_ms
-from remotejob.hooks import command
 from remotejob.job import Job
 from remotejob.names import SHARDS
 from remotejob.ports import Installation

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Final, Protocol
 
 from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item
+from remotejob.domain.events import CommandEvent, Event
 from remotejob.domain.ids import Entropy
 from remotejob.domain.items import Conflict, Key, Step
 from remotejob.domain.priority import Order
-from remotejob.domain.record import JobRecord
-from remotejob.hooks import Hooks, registry
+from remotejob.domain.record import Failure, JobRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +285,54 @@ class Clock(Protocol):
     def sleep(self, span: timedelta) -> None: ...
 
 
+class Listener(Protocol):
+    """Is notified when something happens to a job: `remotejob.hooks`, or nobody."""
+
+    def wants(self, event: Event) -> bool:
+        """Whether anything would be called for that event."""
+        ...
+
+    def tell(
+        self,
+        event: Event,
+        record: JobRecord,
+        installation: Installation,
+        *,
+        progress: tuple[float, float] | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Something happened to a job, which now stands as `record` says."""
+        ...
+
+    def tell_command(self, told: CommandEvent, *, task: str | None) -> None:
+        """A command succeeded, was refused, or raised."""
+        ...
+
+
+class _Nobody:
+    """The `Listener` of a process without hooks."""
+
+    def wants(self, event: Event) -> bool:  # noqa: ARG002 (the protocol's)
+        return False
+
+    def tell(
+        self,
+        event: Event,
+        record: JobRecord,
+        installation: Installation,
+        *,
+        progress: tuple[float, float] | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Nothing to call."""
+
+    def tell_command(self, told: CommandEvent, *, task: str | None) -> None:
+        """Nothing to call."""
+
+
+NOBODY: Final[Listener] = _Nobody()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSize:
     """What a worker has, and how many jobs share it."""
@@ -322,5 +370,5 @@ class Installation:
     queues: Mapping[str, QueueDescription]
     lease: timedelta = field(default=timedelta(seconds=60))
     retention: timedelta = field(default=timedelta(days=30))
-    hooks: Hooks = field(default=registry)
-    """Whom this process tells what happens to jobs."""
+    hooks: Listener = field(default=NOBODY)
+    """What this process notifies when something happens to a job."""

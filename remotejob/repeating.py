@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from remotejob import payloads, schedules
 from remotejob.domain.errors import InvalidData, JobNotFound
+from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
@@ -14,7 +15,6 @@ from remotejob.domain.repeat import Repeat
 from remotejob.domain.schedule import first_look
 from remotejob.domain.states import Command, State, check
 from remotejob.domain.times import from_ms, to_ms
-from remotejob.hooks import Event
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation
 from remotejob.sending import send_for

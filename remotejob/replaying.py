@@ -29,10 +29,10 @@ from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import InputFile, JobRecord, LogLine
 from remotejob.domain.states import TERMINAL, State
 from remotejob.domain.times import span_ms
-from remotejob.hooks import Hooks
 from remotejob.job import Job
 from remotejob.outputs import Output
 from remotejob.ports import (
+    NOBODY,
     Address,
     Area,
     Channel,
@@ -241,7 +241,7 @@ def _local(installation: Installation) -> Installation:
         store=MemoryStore(),
         messages=MemoryMessages(installation.clock),
         files=OverlaidFiles(installation.files),
-        hooks=Hooks(),
+        hooks=NOBODY,
         # a checkpoint is written under a lease, and may come after hours at a breakpoint
         lease=_FOR_EVER,
     )

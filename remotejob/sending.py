@@ -9,11 +9,11 @@ from datetime import timedelta
 
 from remotejob.about import about
 from remotejob.domain import changes
+from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
 from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
 from remotejob.envelope import Pending, pending_address
-from remotejob.hooks import Event
 from remotejob.ports import Address, Installation, Outgoing
 from remotejob.tracing import Trace
 

@@ -21,12 +21,12 @@ from remotejob.domain.errors import (
     QueueUnavailable,
     UnknownTask,
 )
+from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.metadata import check_metadata
 from remotejob.domain.naming import check_file_name, check_output_name
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
-from remotejob.hooks import Event
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, QueueDescription, Stored
 from remotejob.sending import send_for

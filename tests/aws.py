@@ -21,6 +21,7 @@ from remotejob.backends.aws import DynamoStore, S3Files, SqsMessages
 from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.direct import DYNAMODB, SQS
 from remotejob.backends.aws.service import Boto3Service, Service
+from remotejob.hooks import registry
 from remotejob.local.gaps.sqs import change_visibility_one_by_one
 from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Address, Area, Channel, Installation, QueueDescription
@@ -107,6 +108,7 @@ def aws_installation(
             queues={
                 name: QueueDescription(name=name, tasks=tasks) for name, tasks in described.items()
             },
+            hooks=registry,
         )
 
 

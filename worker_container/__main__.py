@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -110,7 +111,7 @@ def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker,
     concurrency = os.environ.get(Env.CONCURRENCY, "4")
     if not concurrency.isdecimal() or int(concurrency) == 0:
         raise SettingsError(f"{Env.CONCURRENCY}={concurrency!r}: use a whole number from 1")
-    installation = from_environment()
+    installation = replace(from_environment(), hooks=hooks.registry)
     queue = os.environ.get(Env.QUEUE, "default")
     modules = (os.environ.get(Env.TASKS, "worker_container.tasks"),)
     options = WorkerOptions(

@@ -19,11 +19,11 @@ from remotejob.batches.sources import Children, Each, Reading, Source, recognise
 from remotejob.domain import batch_steps
 from remotejob.domain.batches import KEPT, BatchRecord, Follower, new_batch_id
 from remotejob.domain.errors import AccessProblem, BatchUnfinished, InvalidData, InvalidInput
+from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.items import Conflict
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.times import span_ms
-from remotejob.hooks import Event
 from remotejob.names import Field
 from remotejob.ports import Installation, QueueDescription
 from remotejob.submission import Checked, Submission, check
@@ -125,7 +125,7 @@ class _Making:
         log.info("batch begun", extra={"batch": batch.id, "task": batch.task})
         # a conflict is our own write, whose answer was lost: the id is fresh
         installation.store.transact(batch_steps.begun(batch, follower_id=follower_id))
-        if follower_id is not None and installation.hooks.any_of(Event.CREATED):
+        if follower_id is not None and installation.hooks.wants(Event.CREATED):
             record = installation.store.get(follower_id)
             if record is not None:
                 installation.hooks.tell(Event.CREATED, record, installation)

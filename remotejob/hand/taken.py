@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from remotejob import payloads
+from remotejob.command_events import command
 from remotejob.domain.errors import (
     CommandRefused,
     Fatal,
@@ -22,7 +23,6 @@ from remotejob.domain.errors import (
 from remotejob.domain.states import State
 from remotejob.hand.assets import read_assets
 from remotejob.hand.options import check_span
-from remotejob.hooks import command
 from remotejob.ports import Area
 from remotejob.worker.completion import Completion
 from remotejob.worker.run import Run

@@ -12,6 +12,7 @@ from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
 from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Lane
 from remotejob.domain.times import span_ms, to_ms
+from remotejob.hooks import registry
 from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
 from remotejob.tasks import Registry
 from remotejob.worker.attendant import Attendant, Call
@@ -70,6 +71,7 @@ def memory_installation(
         },
         lease=lease,
         retention=retention,
+        hooks=registry,
     )
 
 

@@ -13,10 +13,10 @@ from remotejob import payloads
 from remotejob.destinations import destination
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
 from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
+from remotejob.domain.events import Event
 from remotejob.domain.naming import check_output_name
 from remotejob.domain.record import INLINE_LIMIT, LOG_LEVELS, InputFile, Level, OutputFile, dumps
 from remotejob.domain.times import from_ms
-from remotejob.hooks import Event
 from remotejob.job_view import JobView
 from remotejob.ports import Area
 from remotejob.submission import is_binary

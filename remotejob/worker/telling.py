@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from remotejob.domain.changes import WORKER_DIED
+from remotejob.domain.events import Event
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
-from remotejob.hooks import Event
 from remotejob.ports import Installation
 
 
 def tell_of_end(record: JobRecord, run_id: str, installation: Installation) -> None:
     """A run has ended and left this record: of the job that repeats it, or of its failure."""
     hooks, last = installation.hooks, record.errors[-1] if record.errors else None
-    if record.next_id is not None and hooks.any_of(Event.CREATED):
+    if record.next_id is not None and hooks.wants(Event.CREATED):
         following = installation.store.get(record.next_id)
         if following is not None:
             hooks.tell(Event.CREATED, following, installation)

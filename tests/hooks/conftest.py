@@ -10,8 +10,9 @@ import pytest
 
 from remotejob import Queue, RemoteJob, RunningJob
 from remotejob.domain.errors import Fatal
+from remotejob.domain.events import Event
 from remotejob.domain.retry import Retry
-from remotejob.hooks import Event, Hooks, JobEvent
+from remotejob.hooks import Hooks, JobEvent
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.systems import BACKENDS, installation_on

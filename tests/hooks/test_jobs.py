@@ -10,8 +10,9 @@ import pytest
 
 from remotejob import JobFailed, Priority, Queue, Repeat, Retry, RunningJob, State, Submission
 from remotejob.domain.decisions import CRASH_BUDGET
+from remotejob.domain.events import Event
 from remotejob.domain.states import TERMINAL
-from remotejob.hooks import Event, Hooks, JobEvent
+from remotejob.hooks import Hooks, JobEvent
 from remotejob.ingest import Upload, ingest
 from remotejob.ports import Installation
 from remotejob.scheduler import tick

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from remotejob import Fatal, InvalidName, Job, Queue, RemoteJob, RunningJob, State
+from remotejob.hooks import Hooks
 from remotejob.ports import Area, Installation
 from remotejob.replaying import OnError
 from remotejob.tasks import Registry
@@ -207,8 +208,9 @@ def test_task_is_found_in_a_registry(failed: Job) -> None:
 
 def test_nobody_is_told_of_a_replay(failed: Job, installation: Installation) -> None:
     told: list[object] = []
-    installation.hooks.on("progress", told.append)
-    failed.replay_here(busy)
+    hooks = Hooks()
+    hooks.on("progress", told.append)
+    RemoteJob(replace(installation, hooks=hooks)).job(failed.id).replay_here(busy)
     assert told == []
 
 

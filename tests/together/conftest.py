@@ -20,10 +20,17 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture
+def hooks() -> Hooks:
+    return Hooks()
+
+
 @pytest.fixture(params=BACKENDS)
-def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
+def installation(
+    request: pytest.FixtureRequest, clock: FakeClock, hooks: Hooks
+) -> Iterator[Installation]:
     with installation_on(request.param, clock) as made:
-        yield replace(made, hooks=Hooks())
+        yield replace(made, hooks=hooks)
 
 
 @pytest.fixture

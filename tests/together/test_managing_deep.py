@@ -18,7 +18,8 @@ from remotejob import (
     StillRunning,
     Submission,
 )
-from remotejob.hooks import CommandEvent, Event, JobEvent
+from remotejob.domain.events import CommandEvent, Event
+from remotejob.hooks import Hooks, JobEvent
 from remotejob.ports import Address, Area, Channel, Installation
 from remotejob.testing import FakeClock, memory_installation
 from remotejob.worker.attendant import ProcessDeath
@@ -306,10 +307,15 @@ def test_nobody_is_told_again_at_each_try_while_a_run_winds_down(
 
 
 def test_nobody_is_told_again_of_a_job_that_completed_long_ago(
-    remote: RemoteJob, queue: Queue, work: Work, clock: FakeClock, installation: Installation
+    remote: RemoteJob,
+    queue: Queue,
+    work: Work,
+    clock: FakeClock,
+    installation: Installation,
+    hooks: Hooks,
 ) -> None:
     completed: list[JobEvent] = []
-    installation.hooks.on(Event.COMPLETED, completed.append)
+    hooks.on(Event.COMPLETED, completed.append)
     first = queue.submit("work", resource="cat.jpg")
     jobs = [first, queue.submit("work", depends=[first])]
     work.off()
@@ -343,12 +349,12 @@ def test_what_nobody_saw_to_is_seen_to_before_a_completed_job_goes(
 
 @pytest.mark.parametrize("submit", ["submit", "submit_many"])
 def test_key_of_a_job_that_ended_sends_for_nothing(
-    submit: str, queue: Queue, work: Work, installation: Installation
+    submit: str, queue: Queue, work: Work, installation: Installation, hooks: Hooks
 ) -> None:
     job = queue.submit("work", idempotency_key="k")
     work.off()
     staged: list[JobEvent] = []
-    installation.hooks.on(Event.STAGED, staged.append)
+    hooks.on(Event.STAGED, staged.append)
 
     if submit == "submit_many":
         (again,) = queue.submit_many([Submission(task="work", idempotency_key="k")])
@@ -402,12 +408,14 @@ def test_no_file_is_stored_for_a_job_whose_antecedent_failed(
     assert list(installation.files.keys(Area.INPUT, "")) == []
 
 
-def test_replay_is_told_once(queue: Queue, work: Work, installation: Installation) -> None:
+def test_replay_is_told_once(
+    queue: Queue, work: Work, installation: Installation, hooks: Hooks
+) -> None:
     calls: list[CommandEvent] = []
     errors: list[CommandEvent] = []
     job = queue.submit("work")
-    installation.hooks.on(Event.CALL, calls.append)
-    installation.hooks.on(Event.ERROR, errors.append)
+    hooks.on(Event.CALL, calls.append)
+    hooks.on(Event.ERROR, errors.append)
 
     with pytest.raises(CommandRefused):
         job.replay()

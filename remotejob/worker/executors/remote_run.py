@@ -22,7 +22,6 @@ from uuid import uuid4
 
 from remotejob.domain.errors import InvalidData, RemoteJobError, RunInterrupted
 from remotejob.domain.record import JobRecord, Level, OutputFile, cut
-from remotejob.hooks import Hooks
 from remotejob.ports import Area, Installation, Stored
 from remotejob.tasks import Task
 from remotejob.worker.context import JobContext
@@ -145,8 +144,6 @@ class RemoteRun:
             entropy=os.urandom,
             queues={},
             lease=timedelta(milliseconds=said["lease_ms"]),
-            # the worker's are told, where the worker is asked
-            hooks=Hooks(),
         )
 
     @property
