@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from remotejob.hand.taken import TakenJob
     from remotejob.inbox import Notice
     from remotejob.job import Job
+    from remotejob.jobs.queries.workers import WorkerStatus
     from remotejob.many import Commanded
     from remotejob.outputs import Output, Outputs
     from remotejob.receipts import Receipt
@@ -75,7 +76,6 @@ if TYPE_CHECKING:
     from remotejob.worker.completion import Completion
     from remotejob.worker.executors.async_job import AsyncRunningJob, AsyncStream
     from remotejob.worker.executors.options import Async, Credentials, Process, Threads
-    from remotejob.worker.presence import WorkerStatus
     from remotejob.worker.running import RunningJob
 
 __all__ = [
@@ -185,7 +185,7 @@ _HOMES = {
     "worker.completion": "Completion",
     "worker.executors.async_job": "AsyncRunningJob AsyncStream",
     "worker.executors.options": "Async Credentials Process Threads",
-    "worker.presence": "WorkerStatus",
+    "jobs.queries.workers": "WorkerStatus",
     "worker.running": "RunningJob",
     "domain.errors": (
         "AccessProblem BatchNotFound BatchUnfinished CommandRefused DependencyEnded Fatal "

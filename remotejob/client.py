@@ -14,7 +14,6 @@ from remotejob.batches.batch import Batch
 from remotejob.batches.commands import found_batch
 from remotejob.batches.making import make_batch
 from remotejob.batches.sources import Each, Source
-from remotejob.command_events import command
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
 from remotejob.domain.ids import is_job_id
@@ -25,12 +24,13 @@ from remotejob.draft import JobDraft
 from remotejob.hand.hand import Hand
 from remotejob.hand.queue import QueueByHand
 from remotejob.job import Job
-from remotejob.listing import listed
-from remotejob.many import Commanded, ManyCommands, failed_jobs
+from remotejob.jobs.messaging.command_events import command
+from remotejob.jobs.queries.workers import WorkerStatus, workers
+from remotejob.listing import failed_jobs, listed
+from remotejob.many import Commanded, ManyCommands
 from remotejob.ports import Area, Installation
 from remotejob.submission import Body, Submission
 from remotejob.why import unable
-from remotejob.worker.presence import WorkerStatus, workers
 
 if TYPE_CHECKING:
     import boto3
@@ -140,7 +140,8 @@ class RemoteJob(ManyCommands):
         since: datetime | None = None,
     ) -> list[Job]:
         """The newest jobs of all queues. See `Queue.jobs`."""
-        return listed(self._installation, queue=None, state=state, limit=limit, since=since)
+        found = listed(self._installation, queue=None, state=state, limit=limit, since=since)
+        return [Job(record, self._installation) for record in found]
 
 
 class Queue(QueueByHand):
@@ -285,7 +286,8 @@ class Queue(QueueByHand):
 
         Raises: InvalidName, when there is no such state; InvalidData, without a time zone.
         """
-        return listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
+        found = listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
+        return [Job(record, self._installation) for record in found]
 
     def _repeating(self, task: str) -> list[Job]:
         """Its jobs of a task that have not ended and repeat for ever."""
@@ -295,7 +297,8 @@ class Queue(QueueByHand):
 
     def failed(self) -> list[Job]:
         """Its failed jobs, of all times."""
-        return list(failed_jobs(self.name, self._installation))
+        found = failed_jobs(self.name, self._installation)
+        return [Job(record, self._installation) for record in found]
 
     @command
     def retry_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from remotejob import managing, payloads
-from remotejob.command_events import command
 from remotejob.domain.errors import (
     JobFailed,
     JobNotFound,
@@ -20,7 +19,6 @@ from remotejob.domain.record import (
     JobRecord,
     LogLine,
     OutputFile,
-    log_lines,
     output_prefix,
     outputs_from_json,
 )
@@ -29,7 +27,9 @@ from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
 from remotejob.job_view import JobView
-from remotejob.names import FAILURE_NOTES, LOG_NOTES
+from remotejob.jobs.content.log import whole_log
+from remotejob.jobs.messaging.command_events import command
+from remotejob.names import FAILURE_NOTES
 from remotejob.outputs import Output, Outputs
 from remotejob.ports import Area
 from remotejob.repeating import rerun
@@ -138,19 +138,7 @@ class Job(JobView):
 
     def logs(self) -> list[LogLine]:
         """Everything the job logged, over all its runs, oldest first."""
-        record = self._record
-        found = list(record.log_tail)
-        for _name, text in self._installation.store.notes(record.id, LOG_NOTES):
-            found += log_lines(text)
-        # by time as well: a run that died may have left notes that the next run knew nothing of
-        lines: dict[tuple[int, int], LogLine] = {}
-        for line in found:
-            # the record keeps a long line cut, and without its data; the note has it whole
-            key = (line.at_ms, line.number)
-            known = lines.get(key)
-            if known is None or line.data is not None or len(line.message) > len(known.message):
-                lines[key] = line
-        return [lines[key] for key in sorted(lines)]
+        return whole_log(self._record, self._installation)
 
     def tracebacks(self) -> list[str]:
         """Of every run that failed, in order of their count; not of those whose worker died.
@@ -282,7 +270,7 @@ class Job(JobView):
         Raises: CommandRefused, while it has not ended; JobNotFound; UnknownQueue; UnknownTask;
         InvalidBody, when that version of the input is kept no longer.
         """
-        from remotejob.replaying import replay
+        from remotejob.jobs.submission.replay import replay
 
         return Job(replay(self.id, self._installation, queue=queue), self._installation)
 

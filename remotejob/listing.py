@@ -7,15 +7,18 @@ import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from remotejob.domain.errors import InvalidData, InvalidName
 from remotejob.domain.ids import first_id_at, partition
+from remotejob.domain.marks import Attention
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms
-from remotejob.job import Job
 from remotejob.names import SHARDS
 from remotejob.ports import Installation
+
+_READ_AT_A_TIME: Final = 100
 
 
 def listed(
@@ -25,7 +28,8 @@ def listed(
     state: State | str | None,
     limit: int,
     since: datetime | None,
-) -> list[Job]:
+) -> list[JobRecord]:
+    """The newest jobs, as `Queue.jobs` selects them."""
     wanted = None if state is None else _state(state)
     now = from_ms(installation.clock.now_ms())
     if since is None:
@@ -34,11 +38,28 @@ def listed(
         raise InvalidData(f"since={since!r}: give it a time zone")
     since = since.astimezone(UTC)
     found = (
-        Job(record, installation)
+        record
         for record in _newest_first(installation, since=since, now=now)
         if (queue is None or record.queue == queue) and (wanted is None or record.state is wanted)
     )
     return list(itertools.islice(found, limit))
+
+
+def failed_jobs(queue: str, installation: Installation) -> Iterator[JobRecord]:
+    """The failed jobs of a queue, shard by shard, the longest failed first in each.
+
+    Source: redis-dist-job-queue, its failed jobs queue.
+    """
+    for shard in range(SHARDS):
+        ids: list[str] = []
+        for kind in (Attention.FAILED, Attention.OWED):
+            until_ms = installation.clock.now_ms() + span_ms(installation.retention)
+            marks = installation.store.attention(kind, shard, until_ms=until_ms)
+            ids += [mark.job_id for mark in marks]
+        for start in range(0, len(ids), _READ_AT_A_TIME):
+            for record in installation.store.get_many(ids[start : start + _READ_AT_A_TIME]):
+                if record.state is State.FAILED and record.queue == queue:
+                    yield record
 
 
 def _newest_first(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,6 @@ from functools import partial
 from typing import Final
 
 from remotejob import managing
-from remotejob.command_events import command
 from remotejob.domain.errors import (
     AccessProblem,
     CommandRefused,
@@ -18,18 +17,15 @@ from remotejob.domain.errors import (
     RemoteJobError,
 )
 from remotejob.domain.ids import is_job_id
-from remotejob.domain.marks import Attention
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, allows
-from remotejob.domain.times import span_ms
 from remotejob.job import Job
-from remotejob.names import SHARDS
+from remotejob.jobs.messaging.command_events import command
 from remotejob.ports import Installation
 from remotejob.scheduler import rescue
 
 _AT_A_TIME: Final = 8
-_READ_AT_A_TIME: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,23 +165,6 @@ def _commanded(
         ),
         refused={one: outcome for one, outcome in outcomes if isinstance(outcome, RemoteJobError)},
     )
-
-
-def failed_jobs(queue: str, installation: Installation) -> Iterator[Job]:
-    """The failed jobs of a queue, shard by shard, the longest failed first in each.
-
-    Source: redis-dist-job-queue, its failed jobs queue.
-    """
-    for shard in range(SHARDS):
-        ids: list[str] = []
-        for kind in (Attention.FAILED, Attention.OWED):
-            until_ms = installation.clock.now_ms() + span_ms(installation.retention)
-            marks = installation.store.attention(kind, shard, until_ms=until_ms)
-            ids += [mark.job_id for mark in marks]
-        for start in range(0, len(ids), _READ_AT_A_TIME):
-            for record in installation.store.get_many(ids[start : start + _READ_AT_A_TIME]):
-                if record.state is State.FAILED and record.queue == queue:
-                    yield Job(record, installation)
 
 
 def _ids(jobs: Iterable[str | Job]) -> list[str]:

@@ -19,17 +19,14 @@ from typing import Any, BinaryIO, Final
 from remotejob import payloads
 from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
 from remotejob.domain.errors import (
-    CommandRefused,
-    InvalidBody,
     InvalidName,
-    JobNotFound,
-    UnknownQueue,
 )
 from remotejob.domain.ids import new_run_id
-from remotejob.domain.record import InputFile, JobRecord, LogLine
-from remotejob.domain.states import TERMINAL, State
+from remotejob.domain.record import JobRecord, LogLine
+from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.job import Job
+from remotejob.jobs.content.log import whole_log
+from remotejob.jobs.submission.replay import replay_data, replay_input
 from remotejob.outputs import Output
 from remotejob.ports import (
     NOBODY,
@@ -41,13 +38,12 @@ from remotejob.ports import (
     Received,
     Stored,
 )
-from remotejob.submission import Submission
-from remotejob.submitting import submit
 from remotejob.tasks import Task, registry
 from remotejob.worker.completion import Completion
 from remotejob.worker.executors.async_job import AsyncRunningJob
 from remotejob.worker.executors.here import call_here
 from remotejob.worker.executors.options import where
+from remotejob.worker.keeping import Checkpoints
 from remotejob.worker.run import Lease, Run
 from remotejob.worker.running import RunningJob
 from remotejob.worker.usage import Ending
@@ -91,37 +87,6 @@ class Replayed:
     took: timedelta
 
 
-def replay(job_id: str, installation: Installation, *, queue: str | None = None) -> JobRecord:
-    """Make a new job with the data and the version of the input of one that has ended.
-
-    It keeps priority, retry policy, resource and tenant. It waits for no other job, and does not
-    repeat.
-
-    Raises: JobNotFound; CommandRefused; UnknownQueue; UnknownTask; InvalidBody, when that version
-    is kept no longer.
-    """
-    record = installation.store.get(job_id)
-    if record is None:
-        raise JobNotFound(job_id)
-    if not record.terminal:
-        raise CommandRefused("replay", job_id=job_id, state=record.state, allowed=TERMINAL)
-    name = record.queue if queue is None else queue
-    description = installation.queues.get(name)
-    if description is None:
-        raise UnknownQueue(name, known=installation.queues)
-    submission = Submission(
-        task=record.task,
-        data=_data(record, installation),
-        retry=record.retry,
-        priority=record.priority,
-        resource=record.resource,
-        tenant=record.tenant,
-        origin=record.id,
-        input=_input(record, installation),
-    )
-    return submit(submission, queue=description, installation=installation)
-
-
 def replay_here(
     record: JobRecord,
     installation: Installation,
@@ -142,8 +107,8 @@ def replay_here(
     except ValueError:
         raise InvalidName(f"on_error={on_error!r}: use one of {', '.join(OnError)}") from None
     task = _task(record.task, tasks)
-    _data(record, installation)
-    _input(record, installation)
+    replay_data(record, installation)
+    replay_input(record, installation)
     here = _local(installation)
     run = _run(record, task, here)
     began = here.clock.monotonic()
@@ -162,7 +127,7 @@ def replay_here(
             error = raised
         took = timedelta(seconds=here.clock.monotonic() - began)
         said = run.last_report(Ending.FAILED)
-    shown = Job(JobRecord.from_item({**run.record.to_item(), **said}), here)
+    shown = JobRecord.from_item({**run.record.to_item(), **said})
     return Replayed(
         job_id=record.id,
         task=record.task,
@@ -170,7 +135,7 @@ def replay_here(
         error=error,
         traceback=None if error is None else "".join(traceback.format_exception(error)),
         outputs={file.name: Output(file, here) for file in run.outputs},
-        logs=tuple(shown.logs()),
+        logs=tuple(whole_log(shown, here)),
         progress=shown.progress,
         took=took,
     )
@@ -273,7 +238,14 @@ def _run(record: JobRecord, task: Task, here: Installation) -> Run:
     )
     lease = Lease(began=here.clock.monotonic(), ends=math.inf)
     task = replace(task, lease=None)
-    return Run(record=running, lease=lease, message=message, task=task, installation=here)
+    return Run(
+        record=running,
+        lease=lease,
+        message=message,
+        task=task,
+        installation=here,
+        checkpoints=Checkpoints,
+    )
 
 
 def _task(name: str, tasks: Tasks | None) -> Task:
@@ -288,39 +260,3 @@ def _task(name: str, tasks: Tasks | None) -> Task:
             "@task registers it, or give its function"
         )
     return tasks[name]
-
-
-def _data(record: JobRecord, installation: Installation) -> Any:
-    """Raises: InvalidBody, when it was too long for the record and is kept no longer."""
-    try:
-        return Job(record, installation).data
-    except FileNotFoundError:
-        raise _gone("data", record, installation) from None
-
-
-def _input(record: JobRecord, installation: Installation) -> InputFile | None:
-    """The input, which is there. Raises: InvalidBody, when it is gone or another's."""
-    file, files = record.input, installation.files
-    if file is None:
-        return None
-    try:
-        files.open(file.bucket, file.key, version=file.version).close()
-        if file.version is None and file.etag is not None:
-            # the bucket keeps no versions: what is there may be another file by now
-            there = files.describe(Area.INPUT, file.key)
-            if there.bucket == file.bucket and there.etag != file.etag:
-                raise InvalidBody(
-                    f"the input of job {record.id}, {file.key!r}, was overwritten, and its bucket "
-                    "keeps no versions; submit the file it had"
-                )
-    except FileNotFoundError:
-        raise _gone(f"input {file.key!r}, version {file.version},", record, installation) from None
-    return file
-
-
-def _gone(what: str, record: JobRecord, installation: Installation) -> InvalidBody:
-    days = installation.retention.days
-    return InvalidBody(
-        f"the {what} of job {record.id} is gone: inputs are kept for {days} days (retention_days "
-        "in remotejob.toml); submit it again as a new job"
-    )

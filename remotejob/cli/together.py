@@ -16,7 +16,7 @@ from remotejob.cli.values import data_of
 from remotejob.cli.waiting import wait_for_batch
 from remotejob.client import RemoteJob
 from remotejob.domain.states import State
-from remotejob.worker.presence import WorkerStatus
+from remotejob.jobs.queries.workers import WorkerStatus
 
 app: Final = typer.Typer()
 

@@ -7,13 +7,13 @@ from datetime import timedelta
 from typing import Any, BinaryIO, Final, Literal, overload
 
 from remotejob import storing
-from remotejob.command_events import command
 from remotejob.hand.hand import Hand
 from remotejob.hand.options import Processing, Taking, check_span, wanted_tasks
 from remotejob.hand.processor import Processor
 from remotejob.hand.taken import TakenJob
 from remotejob.inbox import PENDING, Notice, check_status, receive_notice
 from remotejob.job import Job
+from remotejob.jobs.messaging.command_events import command
 from remotejob.ports import Area, Installation, QueueDescription
 from remotejob.storing import StoredFile
 from remotejob.submission import Body

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO, Final, Protocol
 
 from remotejob import payloads
-from remotejob.command_events import command
 from remotejob.domain.errors import (
     CommandRefused,
     Fatal,
@@ -23,20 +22,32 @@ from remotejob.domain.errors import (
 from remotejob.domain.states import State
 from remotejob.hand.assets import read_assets
 from remotejob.hand.options import check_span
+from remotejob.jobs.messaging.command_events import command
 from remotejob.ports import Area
 from remotejob.worker.completion import Completion
 from remotejob.worker.run import Run
 from remotejob.worker.running import RunningJob
 from remotejob.worker.settlements import Conclude, Leave, Settlement
 
-if TYPE_CHECKING:
-    from remotejob.hand.hand import Hand
-
 log = logging.getLogger(__name__)
 
 
 class ReportedFailure(Exception):
     """What `TakenJob.fail` was told, where that was no exception."""
+
+
+class Holder(Protocol):
+    """What keeps the lease of a taken job alive, and ends its run."""
+
+    def complete(self, run: Run, completion: Completion) -> Settlement | None:
+        """What happens to the run's message; None when another thread has ended the run."""
+        ...
+
+    def fail(self, run: Run, error: BaseException) -> Settlement | None: ...
+    def give_back(self, run: Run, reason: str) -> Settlement | None: ...
+    def confirm(self, run: Run) -> bool:
+        """Extend the lease now. Whether that succeeded."""
+        ...
 
 
 class TakenJob(RunningJob):
@@ -49,20 +60,16 @@ class TakenJob(RunningJob):
     Source: job-collection, `getWork`, `job.done`, `job.fail`; remotejob, `Job`.
     """
 
-    def __init__(self, run: Run, hand: Hand) -> None:
+    def __init__(self, run: Run, holder: Holder) -> None:
         super().__init__(run)
-        self._hand = hand
+        self.run: Final = run
+        self._holder = holder
+        self.stir()
 
-    @property
-    def _run(self) -> Run:
-        # every call of the job passes here, and each is a sign of life
+    def _touch(self) -> Run:
+        # every call of the job comes here, and each is a sign of life
         self.stir()
         return self.run
-
-    @_run.setter
-    def _run(self, run: Run) -> None:
-        self.run = run
-        self.stir()
 
     def stir(self) -> None:
         """Give a sign of life, as every other call does: for work that calls nothing else."""
@@ -99,7 +106,7 @@ class TakenJob(RunningJob):
         check_span("delay_dependents", delay_dependents)
         self._check_held()
         completion = Completion(result=result, delay_dependents=delay_dependents)
-        settlement = self._hand.complete(self.run, completion)
+        settlement = self._holder.complete(self.run, completion)
         self._raise_if_stopped()
         self._check_taken(settlement)
         if not (isinstance(settlement, Conclude) and settlement.record.state is State.COMPLETED):
@@ -123,7 +130,7 @@ class TakenJob(RunningJob):
             said.__cause__ = raised
             raised = said
         self._check_held()
-        settlement = self._hand.fail(self.run, raised)
+        settlement = self._holder.fail(self.run, raised)
         self._raise_if_stopped()
         self._check_taken(settlement)
 
@@ -134,7 +141,7 @@ class TakenJob(RunningJob):
         Raises: RunInterrupted, when it was no longer yours; CommandRefused, when you had ended it.
         """
         self._check_held()
-        settlement = self._hand.give_back(self.run, f"job {self.id} was given back")
+        settlement = self._holder.give_back(self.run, f"job {self.id} was given back")
         self._check_taken(settlement)
 
     def acknowledge(self) -> None:
@@ -146,9 +153,9 @@ class TakenJob(RunningJob):
 
         Raises: RunInterrupted, when it is not; StoreUnavailable, when that cannot be found out.
         """
-        run = self._run
+        run = self._touch()
         run.check()
-        if not self._hand.confirm(run):
+        if not self._holder.confirm(run):
             run.check()
             raise StoreUnavailable(
                 f"job {self.id}: its lease could not be extended just now; try again"
@@ -160,7 +167,7 @@ class TakenJob(RunningJob):
         Raises: OutputNotFound, naming what there is; NoInput, when the job has none;
         FileNotFoundError, when it is gone.
         """
-        run = self._run
+        run = self._touch()
         outputs = {output.name: output for output in run.outputs}
         if name is None or (name not in outputs and name == self.filename):
             return super().open()
@@ -210,9 +217,9 @@ class TakenJob(RunningJob):
             return
         try:
             if isinstance(error, Exception):
-                self._hand.fail(self.run, error)
+                self._holder.fail(self.run, error)
             else:
-                self._hand.give_back(self.run, f"{type(error).__name__} in whoever took it")
+                self._holder.give_back(self.run, f"{type(error).__name__} in whoever took it")
         except Exception:
             # what left the block matters more, and goes on; the lease will end by itself
             log.exception("run not ended", extra=self.run.context.fields)

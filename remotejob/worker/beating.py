@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from remotejob.domain import changes
 from remotejob.domain.conditions import Item
@@ -16,9 +16,7 @@ from remotejob.domain.times import span_ms
 from remotejob.domain.usage import Call
 from remotejob.names import Field
 from remotejob.ports import Updated
-
-if TYPE_CHECKING:
-    from remotejob.worker.run import Run
+from remotejob.worker.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> 
     # one at a time: of two that overtake each other, the record keeps the older lease, and the
     # run would go on by the newer
     with run.one_beat:
-        clock, lease = installation.clock, run.task.lease or installation.lease
+        clock, lease = installation.clock, run.lease_length
         began, now_ms = clock.monotonic(), clock.now_ms()
         record = run.record
         first = record.attention is None

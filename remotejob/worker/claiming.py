@@ -19,6 +19,7 @@ from remotejob.envelope import Pending
 from remotejob.locking import Contended, Met, Parked, Taken, claim_with_locks, let_go
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks import Task
+from remotejob.worker.keeping import Checkpoints
 from remotejob.worker.run import Run, new_lease
 from remotejob.worker.settlements import Conclude, Delete, Hide, Replace, Settlement
 from remotejob.worker.telling import tell_of_death
@@ -61,6 +62,7 @@ class Claims:
                     message=message,
                     task=task,
                     installation=self._installation,
+                    checkpoints=Checkpoints,
                     trace=pending.trace,
                 )
             if isinstance(outcome, Updated) and record is not None and record.terminal:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from remotejob import payloads
 from remotejob.domain.checkpoints import (
@@ -20,9 +20,7 @@ from remotejob.domain.conditions import Value
 from remotejob.names import Field
 from remotejob.ports import Area
 from remotejob.worker.beating import beat
-
-if TYPE_CHECKING:
-    from remotejob.worker.run import Run
+from remotejob.worker.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +82,7 @@ class Checkpoints:
     def _tried(self, request: Callable[[], object]) -> None:
         """Make a request, again and again for a while: hours of work hang on it."""
         run, clock = self._run, self._run.installation.clock
-        lease = run.task.lease or run.installation.lease
-        end = clock.monotonic() + lease.total_seconds()
+        end = clock.monotonic() + run.lease_length.total_seconds()
         pause = _FIRST_PAUSE
         while True:
             run.check()

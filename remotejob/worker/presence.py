@@ -1,4 +1,4 @@
-"""Signs of life: what a worker says of itself beside the records, and how it is read.
+"""Signs of life: what a worker says of itself beside the records.
 
 It gives one as it starts, each minute while it is busy, one when it has gone idle, one as it begins
 to stop where jobs still run, and one as it stops. An idle worker is silent: it costs no request,
@@ -14,80 +14,26 @@ import importlib.metadata
 import json
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from remotejob.domain.record import dumps
-from remotejob.domain.times import from_ms, span_ms
+from remotejob.domain.times import span_ms
+from remotejob.jobs.queries.workers import BUSY, SIGN, kept_for, partition_of
 from remotejob.ports import Installation
 from remotejob.worker.outage import Troubles
 
 if TYPE_CHECKING:
     from remotejob.worker.run import Run
 
-BUSY: Final = timedelta(minutes=1)
-"""Between two signs of a worker that has jobs, and before one that has none any more says so."""
-
-GRACE: Final = timedelta(minutes=1)
-"""How late a sign may be before its worker is thought dead."""
-
-KEPT: Final = timedelta(days=2)
-"""How long a worker is remembered that has stopped, or fell silent while it was busy."""
-
-KEPT_IDLE: Final = timedelta(days=30)
-"""How long one is that was idle when it gave its last sign: it may live on."""
-
 _GIVE: Final = "give a sign of life"
 _PATIENCE: Final = timedelta(seconds=5)
 
-_PARTITION: Final = "workers#"
-_SIGN: Final = "sign#"
 _JOBS_SHOWN: Final = 100
 """Beyond, the sign would grow towards what an item may hold."""
 
 Later = Callable[[Callable[[], None]], object]
 """Has a function called beside whatever else the thread does."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunningNow:
-    """A job a worker was at when it last gave a sign."""
-
-    job_id: str
-    task: str
-    since: datetime
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerStatus:
-    """A worker, as it last said."""
-
-    name: str
-    queue: str
-    abilities: tuple[str, ...]
-    """The tasks it runs."""
-    concurrency: int
-    """Jobs at a time."""
-    version: str
-    """Of this library."""
-    started_at: datetime
-    seen_at: datetime
-    """Its last sign."""
-    running: tuple[RunningNow, ...]
-    """At its last sign; a hundred at most."""
-    stopped: bool
-    """Whether it said that it stops."""
-    draining: bool
-    """Whether it said that it takes no more jobs: it stops when those it has are finished."""
-    alive: bool | None
-    """Whether it lives: a sign that is not overdue says so. False when it has stopped, or was busy
-    and its next sign is overdue. None when it was idle, and so gives none: only ECS knows."""
-
-    @property
-    def takes_jobs(self) -> bool:
-        """Whether it may take another job: it lives, as far as is known, and does not drain."""
-        return self.alive is not False and not self.draining
 
 
 class Presence:
@@ -195,7 +141,7 @@ class Presence:
 
     def _tell_of_death(self, worker: str) -> None:
         """Have a worker's last sign say that it has stopped, as it could not any more."""
-        name = f"{_SIGN}{worker}"
+        name = f"{SIGN}{worker}"
         for found, text in self._installation.store.notes(partition_of(self._queue), name):
             if found == name:
                 self._put(worker, {**json.loads(text), "running": [], "stopped": 1})
@@ -203,66 +149,10 @@ class Presence:
     def _put(self, worker: str, sign: dict[str, Any]) -> None:
         self._installation.store.put_note(
             partition_of(self._queue),
-            f"{_SIGN}{worker}",
+            f"{SIGN}{worker}",
             dumps(sign),
-            expires_s=(sign["seen"] + span_ms(_kept(sign))) // 1000,
+            expires_s=(sign["seen"] + span_ms(kept_for(sign))) // 1000,
         )
-
-
-def _kept(sign: dict[str, Any]) -> timedelta:
-    """How long a worker is remembered after that sign."""
-    return KEPT if sign["running"] or "stopped" in sign else KEPT_IDLE
-
-
-def partition_of(queue: str) -> str:
-    """Where the signs of a queue's workers lie."""
-    return f"{_PARTITION}{queue}"
-
-
-def workers(installation: Installation, queue: str) -> list[WorkerStatus]:
-    """The workers of a queue that gave a sign lately, whoever was seen last first."""
-    now_ms = installation.clock.now_ms()
-    notes = installation.store.notes(partition_of(queue), _SIGN)
-    found = [_read(name.removeprefix(_SIGN), queue, text, now_ms) for name, text in notes]
-    # items outlive their time by days
-    return sorted(
-        (status for status in found if status is not None),
-        key=lambda status: status.seen_at,
-        reverse=True,
-    )
-
-
-def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
-    """What a sign says now; None when it is so old that it says nothing."""
-    sign: dict[str, Any] = json.loads(text)
-    stopped = "stopped" in sign
-    silent_ms = now_ms - sign["seen"]
-    if silent_ms >= span_ms(_kept(sign)):
-        return None
-    return WorkerStatus(
-        name=name,
-        queue=queue,
-        abilities=tuple(sign["abilities"]),
-        concurrency=sign["concurrency"],
-        version=sign["version"],
-        started_at=from_ms(sign["started"]),
-        seen_at=from_ms(sign["seen"]),
-        running=tuple(
-            RunningNow(job_id=job_id, task=task, since=from_ms(since))
-            for job_id, task, since in sign["running"]
-        ),
-        stopped=stopped,
-        draining="draining" in sign and not stopped,
-        alive=_alive(sign, silent_ms),
-    )
-
-
-def _alive(sign: dict[str, Any], silent_ms: int) -> bool | None:
-    if "stopped" in sign:
-        return False
-    if silent_ms <= span_ms(BUSY + GRACE):
-        return True
-    return False if sign["running"] else None
 
 
 def _version() -> str:

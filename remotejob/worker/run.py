@@ -6,7 +6,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -27,7 +27,6 @@ from remotejob.ports import Installation, Received
 from remotejob.tasks import Task
 from remotejob.tracing import Trace
 from remotejob.worker.context import JobContext
-from remotejob.worker.keeping import Checkpoints
 from remotejob.worker.reporting import Report, Reporting
 from remotejob.worker.usage import CountedFiles, Ending, RunUsage
 
@@ -57,6 +56,18 @@ class Elsewhere(Protocol):
         ...
 
 
+class KeepsCheckpoints(Protocol):
+    """The checkpoints of one run."""
+
+    def keep(self, text: str) -> None:
+        """Make one durable. Raises: RunInterrupted; what S3 or DynamoDB raised."""
+        ...
+
+    def at_completion(self) -> tuple[Mapping[str, Value], tuple[Field, ...]]:
+        """What the completed record says of checkpoints, and what it says no more."""
+        ...
+
+
 class Run:
     """A run: the record as claimed, its lease, and what it reports. Safe across threads."""
 
@@ -68,9 +79,11 @@ class Run:
         message: Received,
         task: Task,
         installation: Installation,
+        checkpoints: Callable[[Run], KeepsCheckpoints],
         trace: Trace | None = None,
     ) -> None:
-        """`trace` is where the job was submitted, as its message says."""
+        """`checkpoints` is called with the run at its first checkpoint. `trace` is where the job
+        was submitted, as its message says."""
         assert record.run_id is not None
         self.job_id: Final = record.id
         self.run_id: Final = record.run_id
@@ -101,7 +114,8 @@ class Run:
         self._lease = lease
         self._message = message
         self._holds_since: float | None = lease.began
-        self._checkpoints: Checkpoints | None = None
+        self._make_checkpoints: Final = checkpoints
+        self._checkpoints: KeepsCheckpoints | None = None
         self._stop: RunInterrupted | None = None
         self._elsewhere: Elsewhere | None = None
         self._stirred = lease.began
@@ -109,6 +123,15 @@ class Run:
         self._outputs: dict[str, OutputFile] = {}
         self._reporting = Reporting(record, installation, self.usage)
         self._folder: Path | None = None
+
+    @property
+    def lease_length(self) -> timedelta:
+        """How long each heartbeat extends the lease."""
+        return self.task.lease or self.installation.lease
+
+    @property
+    def log_fields(self) -> Mapping[str, Any]:
+        return self.context.fields
 
     @property
     def queued_s(self) -> float | None:
@@ -192,7 +215,7 @@ class Run:
         """
         with self._lock:
             if self._checkpoints is None:
-                self._checkpoints = Checkpoints(self)
+                self._checkpoints = self._make_checkpoints(self)
         self._checkpoints.keep(checkpoint)
 
     def kept_at_completion(self) -> tuple[Mapping[str, Value], tuple[Field, ...]]:

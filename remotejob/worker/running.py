@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
 from remotejob import payloads
 from remotejob.destinations import destination
@@ -15,18 +15,54 @@ from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
 from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
 from remotejob.domain.events import Event
 from remotejob.domain.naming import check_output_name
-from remotejob.domain.record import INLINE_LIMIT, LOG_LEVELS, InputFile, Level, OutputFile, dumps
+from remotejob.domain.record import (
+    INLINE_LIMIT,
+    LOG_LEVELS,
+    InputFile,
+    JobRecord,
+    Level,
+    OutputFile,
+    dumps,
+)
 from remotejob.domain.times import from_ms
 from remotejob.job_view import JobView
 from remotejob.ports import Area
 from remotejob.submission import is_binary
+from remotejob.tasks import Task
 from remotejob.worker.echo import echo_line, echo_progress
-from remotejob.worker.run import Run
-from remotejob.worker.storing import until_answered
+from remotejob.worker.storing import Interruptible, until_answered
 
 T = TypeVar("T")
 
 _REACH: Final = "reach a file"
+
+
+class RunHandle(Interruptible, Protocol):
+    """What a task's job uses of its run: in the worker, or from a child process of it."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def record(self) -> JobRecord: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def prefix(self) -> str:
+        """Where the keys of its outputs begin."""
+        ...
+
+    @property
+    def began(self) -> float:
+        """When it began, on the clock's monotonic time."""
+        ...
+
+    def folder(self) -> Path: ...
+    def report_progress(self, progress: str) -> None: ...
+    def report_line(self, level: Level, message: str, data: Any) -> None: ...
+    def add_output(self, output: OutputFile) -> None: ...
+    def keep(self, checkpoint: str) -> None:
+        """Make a checkpoint durable."""
+        ...
 
 
 class RunningJob(JobView):
@@ -35,20 +71,24 @@ class RunningJob(JobView):
     Let that pass: the worker knows what to do. It may be used from threads of the task's own.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunHandle) -> None:
         super().__init__(run.record, run.installation)
         self._run = run
+
+    def _touch(self) -> RunHandle:
+        """The run, for one call by the task."""
+        return self._run
 
     @property
     def run_id(self) -> str:
         """Fencing token of this run: unlike the attempt it never repeats."""
-        return self._run.run_id
+        return self._touch().run_id
 
     @property
     def cancelled(self) -> bool:
         """Whether the run must stop: cancelled, lease lost, out of time, or worker stopping."""
         try:
-            self._run.check()
+            self._touch().check()
         except RunInterrupted:
             return True
         return False
@@ -56,11 +96,11 @@ class RunningJob(JobView):
     @property
     def lease_until(self) -> datetime:
         """How long the job is surely ours, as the record says."""
-        return from_ms(self._run.record.lease_ms or 0)
+        return from_ms(self._touch().record.lease_ms or 0)
 
     def check(self) -> None:
         """Raises: RunInterrupted, when the run must stop. For long loops without other calls."""
-        self._run.check()
+        self._touch().check()
 
     def open(self) -> BinaryIO:
         """A stream of the input, which cannot seek; close it. While S3 does not answer, it is
@@ -69,7 +109,7 @@ class RunningJob(JobView):
         Raises: NoInput, when the job has none: it fails for good, for no other run would find one;
         FileNotFoundError, when it is gone.
         """
-        self._run.check()
+        self._touch().check()
         file = self._file()
         files = self._installation.files
         return self._tried(lambda: files.open(file.bucket, file.key, version=file.version))
@@ -82,16 +122,17 @@ class RunningJob(JobView):
 
         Raises: as `open`.
         """
-        self._run.check()
+        run = self._touch()
+        run.check()
         file = self._file()
-        to = destination(self._run.folder() if path is None else path, file.name)
+        to = destination(run.folder() if path is None else path, file.name)
         files = self._installation.files
         self._tried(lambda: files.download(file.bucket, file.key, to, version=file.version))
         return to
 
     def folder(self) -> Path:
         """A folder for this run's files; it goes when the run ends."""
-        return self._run.folder()
+        return self._touch().folder()
 
     def progress(self, done: float, total: float = 1) -> None:
         """Say how far the work is. It shows at the next heartbeat.
@@ -99,13 +140,14 @@ class RunningJob(JobView):
         Raises: InvalidData, unless 0 <= done <= total and total > 0.
         Source: job-collection, `job.progress`.
         """
-        self._run.check()
+        run = self._touch()
+        run.check()
         if not 0 <= done <= total or total <= 0 or total == float("inf"):
             raise InvalidData(f"progress({done!r}, {total!r}): it takes 0 <= done <= total > 0")
-        self._run.report_progress(dumps([done, total]))
-        echo_progress(self._run.record, done, total)
+        run.report_progress(dumps([done, total]))
+        echo_progress(run.record, done, total)
         self._installation.hooks.tell(
-            Event.PROGRESS, self._run.record, self._installation, progress=(done, total)
+            Event.PROGRESS, run.record, self._installation, progress=(done, total)
         )
 
     @property
@@ -116,7 +158,7 @@ class RunningJob(JobView):
         Raises: RunInterrupted, for a run that has lost its job may know of an older one;
         FileNotFoundError, when it was too long for the record and is gone.
         """
-        self._run.check()
+        self._touch().check()
         return self._checkpoint()
 
     def checkpoint(self, state: Any) -> None:
@@ -130,7 +172,8 @@ class RunningJob(JobView):
         goes on from the one before; InvalidData, when JSON cannot write it, or it is longer than
         10 MiB; what AWS answered, when the state could not be written for as long as a lease lasts.
         """
-        self._run.check()
+        run = self._touch()
+        run.check()
         text = payloads.encode(state, what="the checkpoint")
         size = len(text.encode())
         if size > CHECKPOINT_LIMIT:
@@ -138,7 +181,7 @@ class RunningJob(JobView):
                 f"a checkpoint of {size} bytes: {CHECKPOINT_LIMIT} at most; keep large parts in "
                 "files of your own (S3), and where they are in the checkpoint"
             )
-        self._run.keep(text)
+        run.keep(text)
 
     def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
         """Add a line to the job's log, which outlives the job.
@@ -146,7 +189,8 @@ class RunningJob(JobView):
         Raises: InvalidData, when the level is none of info, success, warning and danger.
         Source: job-collection, `job.log`.
         """
-        self._run.check()
+        run = self._touch()
+        run.check()
         if level not in LOG_LEVELS:
             raise InvalidData(f"log level {level!r}: use one of {', '.join(LOG_LEVELS)}")
         if data is not None:
@@ -156,8 +200,8 @@ class RunningJob(JobView):
                     f"log data of {len(text.encode())} bytes: {INLINE_LIMIT} at most; "
                     "keep more in an output"
                 )
-        self._run.report_line(level, str(message), data)
-        echo_line(self._run.record, level, str(message), data)
+        run.report_line(level, str(message), data)
+        echo_line(run.record, level, str(message), data)
 
     def output(
         self,
@@ -173,10 +217,11 @@ class RunningJob(JobView):
 
         Raises: InvalidName; InvalidBody, when there is no such file. It may be empty.
         """
-        self._run.check()
+        run = self._touch()
+        run.check()
         check_output_name(name)
         content_type = content_type or mimetypes.guess_type(name)[0]
-        key = self._run.prefix + name
+        key = run.prefix + name
         if isinstance(body, str | Path):
             try:
                 with Path(body).open("rb") as file:
@@ -195,7 +240,7 @@ class RunningJob(JobView):
             else:
                 # what was read of it is gone: where that fails, the task's own retry helps
                 stored = self._put(key, body, content_type)
-        self._run.add_output(
+        self._touch().add_output(
             OutputFile(
                 name=name,
                 key=key,
@@ -206,7 +251,7 @@ class RunningJob(JobView):
         )
 
     def _tried(self, request: Callable[[], T]) -> T:
-        return until_answered(self._run, request, what=_REACH)
+        return until_answered(self._touch(), request, what=_REACH)
 
     def _put_file(self, key: str, file: BinaryIO, content_type: str | None) -> Any:
         file.seek(0)
@@ -223,10 +268,11 @@ class RunningJob(JobView):
 
     def time_left(self) -> timedelta | None:
         """What is left of the task's `timeout`; None if it has none."""
-        timeout = self._run.task.timeout
+        run = self._touch()
+        timeout = run.task.timeout
         if timeout is None:
             return None
-        spent = timedelta(seconds=self._installation.clock.monotonic() - self._run.began)
+        spent = timedelta(seconds=self._installation.clock.monotonic() - run.began)
         return max(timedelta(0), timeout - spent)
 
     def __repr__(self) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
+from remotejob.ports import Installation
 from remotejob.worker.outage import Troubles, pause_after
-
-if TYPE_CHECKING:
-    from remotejob.worker.run import Run
 
 T = TypeVar("T")
 
@@ -24,7 +22,26 @@ _OF_CONNECTIONS: Final = frozenset(
 """botocore's classes, known by their names: only a backend imports it."""
 
 
-def until_answered(run: Run, request: Callable[[], T], *, what: str, stubborn: bool = False) -> T:
+class Interruptible(Protocol):
+    """A run, as far as retries need it: they end when it must stop."""
+
+    @property
+    def installation(self) -> Installation: ...
+    @property
+    def lease_length(self) -> timedelta: ...
+    @property
+    def log_fields(self) -> Mapping[str, Any]:
+        """What a log line says of its job."""
+        ...
+
+    def check(self) -> None:
+        """Raises: RunInterrupted, when the run must stop."""
+        ...
+
+
+def until_answered(
+    run: Interruptible, request: Callable[[], T], *, what: str, stubborn: bool = False
+) -> T:
     """Make a request of a file, again and again, later each time.
 
     Where nobody answers, or S3 says that it has failed, until the run must stop; `stubborn`: where
@@ -32,8 +49,7 @@ def until_answered(run: Run, request: Callable[[], T], *, what: str, stubborn: b
     Raises: RunInterrupted, when the run must stop; what S3 raised.
     """
     clock = run.installation.clock
-    lease = run.task.lease or run.installation.lease
-    end = clock.monotonic() + lease.total_seconds()
+    end = clock.monotonic() + run.lease_length.total_seconds()
     troubles: Troubles | None = None
     failures = 0
     while True:
@@ -47,7 +63,7 @@ def until_answered(run: Run, request: Callable[[], T], *, what: str, stubborn: b
             if not is_outage(problem) and (not stubborn or clock.monotonic() + pause >= end):
                 raise
             troubles = troubles or Troubles(clock)
-            troubles.failed(what, problem, **run.context.fields)
+            troubles.failed(what, problem, **run.log_fields)
             clock.sleep(timedelta(seconds=pause))
             run.check()
         else:

@@ -17,11 +17,12 @@ from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.times import from_ms
 from remotejob.envelope import Pending
+from remotejob.jobs.queries.workers import BUSY, GRACE, KEPT, KEPT_IDLE, WorkerStatus
 from remotejob.ports import Address, Channel, Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
-from remotejob.worker.presence import BUSY, GRACE, KEPT, KEPT_IDLE, Presence, WorkerStatus
+from remotejob.worker.presence import Presence
 from remotejob.worker.run import Run
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.aws import aws_installation, counted_requests

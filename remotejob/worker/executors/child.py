@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from remotejob import payloads
 from remotejob.domain.errors import InvalidData, SettingsError
@@ -39,7 +39,7 @@ from remotejob.worker.executors.here import call_here
 from remotejob.worker.executors.remote_run import Asking, RemoteRun
 
 if TYPE_CHECKING:
-    from remotejob.worker.run import Run
+    pass
 
 _MIB: Final = 1024 * 1024
 _SPARE: Final = 2 * _MIB
@@ -163,7 +163,7 @@ def _packed(said: dict[str, Any]) -> bytes:
 
 
 def _called(run: RemoteRun) -> tuple[Completion, bytes]:
-    returned = call_here(cast("Run", run))
+    returned = call_here(run)
     completion = returned if isinstance(returned, Completion) else Completion(result=returned)
     # here, where a result that cannot be kept is this run's error
     result = payloads.encode(completion.result, what="the result").encode()

@@ -13,11 +13,10 @@ from typing import Any, Final
 from remotejob.domain.errors import RunInterrupted
 from remotejob.worker import stack
 from remotejob.worker.executors.options import THREADS, is_async
-from remotejob.worker.run import Run
-from remotejob.worker.running import RunningJob
+from remotejob.worker.running import RunHandle, RunningJob
 
 
-def call_here(run: Run) -> Any:
+def call_here(run: RunHandle) -> Any:
     """Run the task in this thread and this process; an `async def` to its end.
 
     So a task of its own process is without its limits here, and is not killed.

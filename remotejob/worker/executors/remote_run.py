@@ -147,6 +147,14 @@ class RemoteRun:
         )
 
     @property
+    def lease_length(self) -> timedelta:
+        return self.task.lease or self.installation.lease
+
+    @property
+    def log_fields(self) -> Mapping[str, Any]:
+        return self.context.fields
+
+    @property
     def record(self) -> JobRecord:
         """As it was claimed; its lease as it is now."""
         return replace(self._record, lease_ms=self._asking.ask("lease").head["lease_ms"])

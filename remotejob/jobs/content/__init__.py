@@ -1,0 +1,1 @@
+"""What a job carries: data, bodies, outputs and logs, in its record or beside it."""

@@ -1,0 +1,1 @@
+"""Messages about jobs: on the queues, in the log, and to hooks."""

@@ -1,0 +1,1 @@
+"""How a job comes to be: submitted, uploaded, repeated, replayed, or made as one of a batch."""

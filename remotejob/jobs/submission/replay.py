@@ -1,0 +1,80 @@
+"""Makes a new job of one that has ended, with the same data and the same version of its input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from remotejob.domain.errors import CommandRefused, InvalidBody, JobNotFound, UnknownQueue
+from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.states import TERMINAL
+from remotejob.job_view import JobView
+from remotejob.ports import Area, Installation
+from remotejob.submission import Submission
+from remotejob.submitting import submit
+
+
+def replay(job_id: str, installation: Installation, *, queue: str | None = None) -> JobRecord:
+    """Make a new job with the data and the version of the input of one that has ended.
+
+    It keeps priority, retry policy, resource and tenant. It waits for no other job, and does not
+    repeat.
+
+    Raises: JobNotFound; CommandRefused; UnknownQueue; UnknownTask; InvalidBody, when that version
+    is kept no longer.
+    """
+    record = installation.store.get(job_id)
+    if record is None:
+        raise JobNotFound(job_id)
+    if not record.terminal:
+        raise CommandRefused("replay", job_id=job_id, state=record.state, allowed=TERMINAL)
+    name = record.queue if queue is None else queue
+    description = installation.queues.get(name)
+    if description is None:
+        raise UnknownQueue(name, known=installation.queues)
+    submission = Submission(
+        task=record.task,
+        data=replay_data(record, installation),
+        retry=record.retry,
+        priority=record.priority,
+        resource=record.resource,
+        tenant=record.tenant,
+        origin=record.id,
+        input=replay_input(record, installation),
+    )
+    return submit(submission, queue=description, installation=installation)
+
+
+def replay_data(record: JobRecord, installation: Installation) -> Any:
+    """Raises: InvalidBody, when it was too long for the record and is kept no longer."""
+    try:
+        return JobView(record, installation).data
+    except FileNotFoundError:
+        raise _gone("data", record, installation) from None
+
+
+def replay_input(record: JobRecord, installation: Installation) -> InputFile | None:
+    """The input, which is there. Raises: InvalidBody, when it is gone or another's."""
+    file, files = record.input, installation.files
+    if file is None:
+        return None
+    try:
+        files.open(file.bucket, file.key, version=file.version).close()
+        if file.version is None and file.etag is not None:
+            # the bucket keeps no versions: what is there may be another file by now
+            there = files.describe(Area.INPUT, file.key)
+            if there.bucket == file.bucket and there.etag != file.etag:
+                raise InvalidBody(
+                    f"the input of job {record.id}, {file.key!r}, was overwritten, and its bucket "
+                    "keeps no versions; submit the file it had"
+                )
+    except FileNotFoundError:
+        raise _gone(f"input {file.key!r}, version {file.version},", record, installation) from None
+    return file
+
+
+def _gone(what: str, record: JobRecord, installation: Installation) -> InvalidBody:
+    days = installation.retention.days
+    return InvalidBody(
+        f"the {what} of job {record.id} is gone: inputs are kept for {days} days (retention_days "
+        "in remotejob.toml); submit it again as a new job"
+    )
