@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from benchmarks.measured import Result
 from benchmarks.measuring import Plan, median_and_worst
 from benchmarks.systems import OURS, OURS_WITH_BODY, Way
 from remotejob.domain.priority import Lane
 from remotejob.local.metering import INDEX_WRITES
 from remotejob.prices import Prices
-
-if TYPE_CHECKING:
-    from benchmarks.results import Result
 
 EXACT = "count"
 INDICATION = "indication"

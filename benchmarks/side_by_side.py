@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from benchmarks.bench import Bench
+from benchmarks.measured import Result
 from benchmarks.measuring import Busy, Plan, best, busy, idle, killed, say
-from benchmarks.results import Result
 from benchmarks.systems import SYSTEMS, Ours, System
 
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import pytest
 
 from benchmarks import bars
+from benchmarks.measured import Figures, Result
 from benchmarks.measuring import Busy, Idle, Killed, Plan, Side, became, best
-from benchmarks.results import Figures, Result, as_dict, ratio
+from benchmarks.results import as_dict, ratio
 from benchmarks.systems import OURS, SYSTEMS
 from remotejob.prices import list_prices
 
