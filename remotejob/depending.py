@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from remotejob.batches.counting import recheck_batch
-from remotejob.domain import edges
+from remotejob.domain import dependencies
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
-from remotejob.domain.edges import ANTECEDENTS_AT_MOST, EDGES, Edge
+from remotejob.domain.check_times import RECHECK
+from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST, EDGES, Edge
 from remotejob.domain.errors import DependencyEnded, InvalidData, StoreUnavailable
 from remotejob.domain.ids import is_job_id, new_run_id
-from remotejob.domain.items import Put, Step
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord, dumps
-from remotejob.domain.schedule import RECHECK
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import Put, Step
 from remotejob.ports import Installation, Updated
 from remotejob.sending import send_and_look_at_all
 
@@ -88,7 +88,7 @@ def store_dependent(
         free = replace(named, blocked=None)
         stored = blocked_by(named, open_ones, now_ms=now) if open_ones else free
         own: list[Step] = [storing(stored), *others]
-        steps = [*own, *edges.edges_to_put(record.id, open_ones, token=token)]
+        steps = [*own, *dependencies.edges_to_put(record.id, open_ones, token=token)]
         conflict = store.transact(steps)
         if conflict is None:
             return stored
@@ -192,7 +192,7 @@ def _release(edge: Edge, antecedent: JobRecord, installation: Installation) -> J
     now = installation.clock.now_ms()
     due = max(now, (antecedent.finished_ms or now) + (antecedent.delay_dependents_ms or 0))
     met: JobRecord | None = None
-    for change in edges.releases(edge, now_ms=now, due_ms=due):
+    for change in dependencies.releases(edge, now_ms=now, due_ms=due):
         outcome = installation.store.update(change)
         met = outcome.record
         if isinstance(outcome, Updated) or met is None:
@@ -214,10 +214,10 @@ def _cancel(
         if record is None or record.terminal or not waits:
             store.transact([_spent(edge, installation)])
             return None
-        change = edges.cascade(edge, record, why=why, now_ms=installation.clock.now_ms())
+        change = dependencies.cascade(edge, record, why=why, now_ms=installation.clock.now_ms())
         steps: list[Step] = [change, _spent(edge, installation)]
         if antecedent is not None:
-            steps.append(edges.check_in_vain(antecedent))
+            steps.append(dependencies.check_in_vain(antecedent))
         conflict = store.transact(steps)
         if conflict is None:
             ended = store.get(edge.dependent)
@@ -232,7 +232,7 @@ def _cancel(
 
 def _spent(edge: Edge, installation: Installation) -> Put:
     expires = installation.clock.now_ms() + 2 * span_ms(installation.retention)
-    return edges.spend(edge, expires_s=expires // 1000)
+    return dependencies.spend(edge, expires_s=expires // 1000)
 
 
 def recheck(record: JobRecord, installation: Installation) -> list[JobRecord]:

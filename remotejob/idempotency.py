@@ -13,9 +13,9 @@ from typing import Final
 from remotejob.domain.changes import Condition
 from remotejob.domain.conditions import Absent, AtMost, Either, Is
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.items import Key, Put, number, text
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import check_timedelta, span_ms
+from remotejob.domain.transactions import Key, Put, number, text
 from remotejob.names import Field
 from remotejob.ports import Installation
 

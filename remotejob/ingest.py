@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from remotejob.domain.check_times import first_look
 from remotejob.domain.errors import InvalidName, UnknownQueue
 from remotejob.domain.events import Event
 from remotejob.domain.ids import upload_job_id
 from remotejob.domain.marks import Attention, attention_key
-from remotejob.domain.naming import check_file_name
+from remotejob.domain.name_rules import check_file_name
 from remotejob.domain.record import InputFile, JobRecord
-from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.payloads import encode

@@ -13,12 +13,12 @@ from typing import Final
 
 from remotejob.domain import locks
 from remotejob.domain.changes import Change
-from remotejob.domain.decisions import CLOCK_SKEW
-from remotejob.domain.items import Step, applied, key_of
+from remotejob.domain.check_times import RECHECK
+from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.locks import Held, Limit, limits_of
 from remotejob.domain.record import JobRecord
-from remotejob.domain.schedule import RECHECK
 from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import Step, applied, key_of
 from remotejob.ports import Installation
 from remotejob.sending import send_if_free
 

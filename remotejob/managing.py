@@ -13,12 +13,12 @@ from typing import Final
 from remotejob.batches.counting import uncount
 from remotejob.consequences import carry_out
 from remotejob.depending import edges_of, store_dependent
-from remotejob.domain import managing
-from remotejob.domain.batch_steps import restart_counted
+from remotejob.domain import command_changes
+from remotejob.domain.batch_changes import restart_counted
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
-from remotejob.domain.decisions import CLOCK_SKEW
-from remotejob.domain.edges import cancelled_with
+from remotejob.domain.claim_decisions import CLOCK_SKEW
+from remotejob.domain.dependencies import cancelled_with
 from remotejob.domain.errors import (
     AccessProblem,
     CommandRefused,
@@ -50,7 +50,7 @@ def pause(job_id: str, installation: Installation) -> JobRecord:
 
     Raises: JobNotFound; CommandRefused, naming the states that allow it.
     """
-    return _made(Command.PAUSE, job_id, managing.pause, installation)
+    return _made(Command.PAUSE, job_id, command_changes.pause, installation)
 
 
 def resume(job_id: str, installation: Installation) -> JobRecord:
@@ -58,7 +58,7 @@ def resume(job_id: str, installation: Installation) -> JobRecord:
 
     Raises: JobNotFound; CommandRefused.
     """
-    record = _made(Command.RESUME, job_id, managing.resume, installation)
+    record = _made(Command.RESUME, job_id, command_changes.resume, installation)
     return record if record.blocked else send_and_look(record, installation)
 
 
@@ -80,7 +80,9 @@ def make_ready(
 
     def build(record: JobRecord, *, now_ms: int) -> Change:
         due_ms = now_ms if at is None else to_ms(at)
-        return managing.make_ready(record, due_ms=due_ms, now_ms=now_ms, independent=independent)
+        return command_changes.make_ready(
+            record, due_ms=due_ms, now_ms=now_ms, independent=independent
+        )
 
     record = _made(Command.MAKE_READY, job_id, build, installation)
     return record if record.blocked else send_and_look(record, installation)
@@ -122,7 +124,7 @@ def cancel(job_id: str, installation: Installation, *, antecedents: bool = False
 
     Raises: JobNotFound; CommandRefused.
     """
-    record = _made(Command.CANCEL, job_id, managing.cancel, installation)
+    record = _made(Command.CANCEL, job_id, command_changes.cancel, installation)
     # what is not carried out here is owed, and the scheduler carries it out
     carry_out([record], installation)
     if antecedents:
@@ -151,7 +153,9 @@ def remove(job_id: str, installation: Installation) -> JobRecord:
         if _promised(record, installation) and not _carried_out(record, installation):
             raise StillRunning(job_id)
         now = installation.clock.now_ms()
-        step = managing.remove(record, now_ms=now, kept_ms=2 * span_ms(installation.retention))
+        step = command_changes.remove(
+            record, now_ms=now, kept_ms=2 * span_ms(installation.retention)
+        )
         if installation.store.transact([step]) is None:
             _clear(record, installation)
             return record
@@ -163,7 +167,7 @@ def _clear(record: JobRecord, installation: Installation) -> None:
     store, files = installation.store, installation.files
     for prefix in NOTES:
         for name, _text in list(store.notes(record.id, prefix)):
-            store.transact([managing.erase_note(record.id, name)])
+            store.transact([command_changes.erase_note(record.id, name)])
     outputs = list(files.keys(Area.OUTPUT, f"{record.queue}/{record.id}/"))
     files.delete(Area.OUTPUT, outputs)
     if record.next_id is None:
@@ -270,7 +274,9 @@ def _stored_again(job_id: str, retry: Retry | None, installation: Installation) 
         now = installation.clock.now_ms()
         waits_for = _waits_for(record)
         if not waits_for and record.batch is None:
-            change = managing.restart(record, now_ms=now, retry=retry, blocked=_batches_of(record))
+            change = command_changes.restart(
+                record, now_ms=now, retry=retry, blocked=_batches_of(record)
+            )
             outcome = installation.store.update(change)
             if isinstance(outcome, Updated):
                 return outcome.record
@@ -293,7 +299,7 @@ def _stored_again(job_id: str, retry: Retry | None, installation: Installation) 
 
 def _restarting(record: JobRecord, now_ms: int, retry: Retry | None, blocked: JobRecord) -> Change:
     again = _batches_of(record).union(blocked.blocked or ())
-    change = managing.restart(record, now_ms=now_ms, retry=retry, blocked=again)
+    change = command_changes.restart(record, now_ms=now_ms, retry=retry, blocked=again)
     return change if record.batch is None else restart_counted(change, record)
 
 

@@ -17,9 +17,9 @@ from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item
 from remotejob.domain.events import CommandEvent, Event
 from remotejob.domain.ids import Entropy
-from remotejob.domain.items import Conflict, Key, Step
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
+from remotejob.domain.transactions import Conflict, Key, Step
 
 
 @dataclass(frozen=True, slots=True)

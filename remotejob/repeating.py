@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from remotejob import payloads, schedules
+from remotejob.domain.check_times import first_look
 from remotejob.domain.errors import InvalidData, JobNotFound
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat
-from remotejob.domain.schedule import first_look
 from remotejob.domain.states import Command, State, check
 from remotejob.domain.times import from_ms, to_ms
 from remotejob.names import INPUT_PREFIX_SUBMITTED

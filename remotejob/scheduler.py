@@ -18,11 +18,11 @@ from remotejob.about import about
 from remotejob.consequences import carry_out
 from remotejob.depending import recheck
 from remotejob.domain import changes
-from remotejob.domain.decisions import CLOCK_SKEW, budget_spent
+from remotejob.domain.check_times import GRACE, RECHECK, first_look
+from remotejob.domain.claim_decisions import CLOCK_SKEW, budget_spent
 from remotejob.domain.locks import limits_of
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
-from remotejob.domain.schedule import GRACE, RECHECK, first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.envelope import pending_address

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 from remotejob.about import about
 from remotejob.domain import changes
+from remotejob.domain.check_times import first_look
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
-from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
 from remotejob.envelope import Pending, pending_address
 from remotejob.ports import Address, Installation, Outgoing

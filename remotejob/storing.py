@@ -24,7 +24,7 @@ from remotejob.domain.errors import (
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.metadata import check_metadata
-from remotejob.domain.naming import check_file_name, check_output_name
+from remotejob.domain.name_rules import check_file_name, check_output_name
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
 from remotejob.names import INPUT_PREFIX_SUBMITTED

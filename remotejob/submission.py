@@ -13,15 +13,15 @@ from typing import Any, BinaryIO, Final
 
 from remotejob import payloads
 from remotejob.depending import check_antecedents
+from remotejob.domain.check_times import first_look
 from remotejob.domain.errors import InvalidBody, InvalidData, UnknownTask
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.marks import Attention, attention_key
-from remotejob.domain.naming import check_file_name, check_resource, check_tenant
+from remotejob.domain.name_rules import check_file_name, check_resource, check_tenant
 from remotejob.domain.priority import Priority
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
-from remotejob.domain.schedule import first_look
 from remotejob.domain.states import State
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, span_ms, to_ms
 from remotejob.idempotency import check_idempotency

@@ -23,9 +23,9 @@ from remotejob.domain.errors import (
     StoreUnavailable,
 )
 from remotejob.domain.events import Event
-from remotejob.domain.items import put_record
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.transactions import put_record
 from remotejob.idempotency import job_under, take_key
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, QueueDescription

@@ -21,7 +21,7 @@ from remotejob.about import about
 from remotejob.consequences import carry_out
 from remotejob.domain import changes
 from remotejob.domain.checkpoints import checkpoint_key, is_checkpoint, struck_out
-from remotejob.domain.decisions import budget_spent
+from remotejob.domain.claim_decisions import budget_spent
 from remotejob.domain.ids import first_id_at, partition
 from remotejob.domain.marks import Attention
 from remotejob.domain.priority import Lane

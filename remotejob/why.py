@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from remotejob.domain import locks
 from remotejob.domain.batches import is_batch_id
-from remotejob.domain.decisions import CLOCK_SKEW
+from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.locks import Limit, limits_of
 from remotejob.domain.record import Failure, JobRecord, cut
 from remotejob.domain.states import State

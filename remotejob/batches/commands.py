@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 from remotejob import managing
 from remotejob.batches.counting import read_batch
 from remotejob.consequences import carry_out
-from remotejob.domain import batch_steps, batches
-from remotejob.domain import managing as changes
+from remotejob.domain import batch_changes, batches
+from remotejob.domain import command_changes as changes
 from remotejob.domain.batches import PAGES, BatchRecord
 from remotejob.domain.errors import (
     BatchNotFound,
@@ -22,10 +22,10 @@ from remotejob.domain.errors import (
     RemoteJobError,
     StoreUnavailable,
 )
-from remotejob.domain.items import text
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
+from remotejob.domain.transactions import text
 from remotejob.names import Field
 from remotejob.ports import Installation, Updated
 
@@ -74,7 +74,7 @@ def cancel_batch(batch_id: str, installation: Installation) -> None:
     batch = found_batch(batch_id, installation)
     if not batch.sealed:
         # refused, it was stopped before, or sealed meanwhile
-        installation.store.transact([batch_steps.stopped(batch_id)])
+        installation.store.transact([batch_changes.stopped(batch_id)])
         batch = found_batch(batch_id, installation)
     cancel_children(_child_ids(batch_id, installation), installation)
     if batch.stopped and batch.follower_ids:

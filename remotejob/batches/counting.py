@@ -12,14 +12,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from remotejob.domain import batch_steps, batches, managing
+from remotejob.domain import batch_changes, batches, command_changes
 from remotejob.domain.batches import BATCH, BatchRecord
 from remotejob.domain.changes import settle
 from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_job_id
-from remotejob.domain.items import Step
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import Step
 from remotejob.ports import Installation, Updated
 from remotejob.sending import send_if_free
 
@@ -66,7 +66,7 @@ def _count(batch_id: str, records: Sequence[JobRecord], installation: Installati
     retention_ms = span_ms(installation.retention)
     left = list(records)
     while left:
-        steps = batch_steps.counted(batch_id, left, retention_ms=retention_ms)
+        steps = batch_changes.counted(batch_id, left, retention_ms=retention_ms)
         conflict = installation.store.transact(steps)
         if conflict is None:
             return
@@ -88,7 +88,7 @@ def let_follower_go(batch_id: str, installation: Installation) -> None:
             return
         job_id = batch.follower_ids[-1]
         now = installation.clock.now_ms()
-        conflict = store.transact(batch_steps.let_go(batch, job_id, now_ms=now, waiting=True))
+        conflict = store.transact(batch_changes.let_go(batch, job_id, now_ms=now, waiting=True))
         if conflict is None:
             send_if_free(store.get(job_id), installation)
             return
@@ -100,7 +100,10 @@ def let_follower_go(batch_id: str, installation: Installation) -> None:
                 # it was let go before, and whoever did may have died before sending
                 send_if_free(record, installation)
                 return
-            if store.transact(batch_steps.let_go(batch, job_id, now_ms=now, waiting=False)) is None:
+            if (
+                store.transact(batch_changes.let_go(batch, job_id, now_ms=now, waiting=False))
+                is None
+            ):
                 return
         # a child was restarted or counted meanwhile, or the follower paused or resumed
     raise StoreUnavailable(f"batch {batch_id} changed each time it was read; try again")
@@ -114,7 +117,7 @@ def recheck_batch(record: JobRecord, batch_id: str, installation: Installation) 
         let_follower_go(batch_id, installation)
         return None
     log.warning("batch %s will never be complete; its follower is cancelled", batch_id)
-    change = managing.cancel(record, now_ms=now)
+    change = command_changes.cancel(record, now_ms=now)
     outcome = installation.store.update(change)
     return outcome.record if isinstance(outcome, Updated) else None
 
@@ -128,12 +131,12 @@ def uncount(record: JobRecord, installation: Installation) -> list[Step]:
     batch = None if record.batch is None else read_batch(record.batch, installation)
     if batch is None:
         return []
-    steps: list[Step] = [batch_steps.uncounted(batch, record)]
+    steps: list[Step] = [batch_changes.uncounted(batch, record)]
     if not batch.follower_ids:
         return steps
     follower = installation.store.get(batch.follower_ids[-1])
     if follower is not None and batch.id in (follower.blocked or ()):
-        return [*steps, batch_steps.follows(batch.id, follower.id)]
+        return [*steps, batch_changes.follows(batch.id, follower.id)]
     now = installation.clock.now_ms()
     job_id = new_job_id(now, installation.entropy)
-    return [*steps, *batch_steps.followed(batch, job_id, now_ms=now)]
+    return [*steps, *batch_changes.followed(batch, job_id, now_ms=now)]

@@ -16,14 +16,14 @@ from remotejob import payloads
 from remotejob.batches.commands import cancel_children
 from remotejob.batches.counting import let_follower_go
 from remotejob.batches.sources import Children, Each, Reading, Source, recognised
-from remotejob.domain import batch_steps
+from remotejob.domain import batch_changes
 from remotejob.domain.batches import KEPT, BatchRecord, Follower, new_batch_id
 from remotejob.domain.errors import AccessProblem, BatchUnfinished, InvalidData, InvalidInput
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
-from remotejob.domain.items import Conflict
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import Conflict
 from remotejob.names import Field
 from remotejob.ports import Installation, QueueDescription
 from remotejob.submission import Checked, Submission, check
@@ -124,7 +124,7 @@ class _Making:
             follower_id = new_job_id(batch.created_ms, installation.entropy)
         log.info("batch begun", extra={"batch": batch.id, "task": batch.task})
         # a conflict is our own write, whose answer was lost: the id is fresh
-        installation.store.transact(batch_steps.begun(batch, follower_id=follower_id))
+        installation.store.transact(batch_changes.begun(batch, follower_id=follower_id))
         if follower_id is not None and installation.hooks.wants(Event.CREATED):
             record = installation.store.get(follower_id)
             if record is not None:
@@ -153,13 +153,13 @@ class _Making:
         return checked
 
     def _transact(self, batch: BatchRecord, number: int, ids: Sequence[str]) -> None:
-        conflict = self._installation.store.transact(batch_steps.page_added(batch, number, ids))
+        conflict = self._installation.store.transact(batch_changes.page_added(batch, number, ids))
         if conflict is not None and conflict.step == 1:
             raise _Stopped("it was cancelled meanwhile")
         # the page is there: our own write, whose answer was lost
 
     def _seal(self, batch: BatchRecord) -> None:
-        conflict = self._installation.store.transact([batch_steps.sealed(batch.id)])
+        conflict = self._installation.store.transact([batch_changes.sealed(batch.id)])
         if conflict is not None and not _is_sealed(conflict):
             raise _Stopped("it was cancelled meanwhile")
 

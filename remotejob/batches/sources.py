@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 
 from remotejob.batches.manifests import reader_of
 from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
-from remotejob.domain.naming import check_file_name
+from remotejob.domain.name_rules import check_file_name
 from remotejob.domain.record import InputFile
 from remotejob.domain.retry import Retry
 from remotejob.names import INPUT_PREFIX_SUBMITTED

@@ -14,7 +14,7 @@ from typing import Any
 from remotejob.builtin.fields import shown, texts
 from remotejob.builtin.refusals import BadData, BadFile
 from remotejob.domain.errors import InvalidName
-from remotejob.domain.naming import check_output_name
+from remotejob.domain.name_rules import check_output_name
 from remotejob.worker.running import RunningJob
 
 MOST_NAMES = 10_000

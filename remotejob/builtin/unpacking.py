@@ -18,7 +18,7 @@ from remotejob.builtin.refusals import BadData, BadFile
 from remotejob.builtin.tarstream import Stream, members, padded
 from remotejob.composing import hand_on
 from remotejob.domain.errors import InvalidData, InvalidName
-from remotejob.domain.naming import check_output_name
+from remotejob.domain.name_rules import check_output_name
 from remotejob.worker.running import RunningJob
 
 _GZIP: Final = b"\x1f\x8b"

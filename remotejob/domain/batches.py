@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from remotejob.domain.conditions import Item
 from remotejob.domain.ids import Entropy, is_job_id, new_job_id
-from remotejob.domain.items import Key, number, text
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import Key, number, text
 from remotejob.names import Field
 
 BATCH: Final = "batch"

@@ -32,10 +32,19 @@ from remotejob.domain.conditions import (
     Item,
     state_is,
 )
-from remotejob.domain.items import ABSENT, SAME_HOLDER, Check, Erase, Key, Put, record_key, text
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, State, sources_of
+from remotejob.domain.transactions import (
+    ABSENT,
+    SAME_HOLDER,
+    Check,
+    Erase,
+    Key,
+    Put,
+    record_key,
+    text,
+)
 from remotejob.names import Field
 
 RESOURCE: Final = "resource#"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
-from remotejob.domain.naming import check_output_name
+from remotejob.domain.name_rules import check_output_name
 from remotejob.submission import is_binary
 
 _UNNAMED: Final = "output"

@@ -14,8 +14,8 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item
-from remotejob.domain.items import Conflict, Key, Step
 from remotejob.domain.record import JobRecord
+from remotejob.domain.transactions import Conflict, Key, Step
 from remotejob.ports import (
     Address,
     Area,

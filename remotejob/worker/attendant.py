@@ -14,17 +14,17 @@ from typing import Any, Final
 
 from remotejob import tracing
 from remotejob.about import about_message
-from remotejob.domain import changes, decisions
+from remotejob.domain import changes, claim_decisions
 from remotejob.domain.errors import (
     JobCancelled,
     LeaseLost,
     RunInterrupted,
     WorkerStopping,
 )
-from remotejob.domain.items import put_record
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import put_record
 from remotejob.envelope import BadMessage, Pending
 from remotejob.locking import let_go
 from remotejob.ports import Installation, Received, Refused, Updated
@@ -342,7 +342,7 @@ class Attendant:
             let_go(record, self._installation)
         now = self._installation.clock.now_ms()
         if record.state is State.WAITING and record.due_ms is not None and record.due_ms > now:
-            verdict = decisions.Wait(record.due_ms)
+            verdict = claim_decisions.Wait(record.due_ms)
             pending = Pending.of(record, trace=run.trace)
             return unclaimed(message, pending, verdict, installation=self._installation, now_ms=now)
         if run.holds_since is None:

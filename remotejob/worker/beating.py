@@ -7,10 +7,10 @@ from types import MappingProxyType
 from typing import Final
 
 from remotejob.domain import changes
+from remotejob.domain.check_times import GRACE
 from remotejob.domain.conditions import Item
 from remotejob.domain.errors import JobCancelled, LeaseLost
 from remotejob.domain.record import JobRecord
-from remotejob.domain.schedule import GRACE
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.domain.usage import Call

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Final
 
 from remotejob.about import about, about_message
-from remotejob.domain import changes, decisions, locks
-from remotejob.domain.decisions import CLOCK_SKEW, after_refused_claim
+from remotejob.domain import changes, claim_decisions, locks
+from remotejob.domain.claim_decisions import CLOCK_SKEW, after_refused_claim
 from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import JobRecord
@@ -83,12 +83,12 @@ class Claims:
         """What the record that refused a claim leads to: another change of it, or nothing more."""
         store = self._installation.store
         match after_refused_claim(record, now_ms=now):
-            case decisions.ClaimAgain(stamp_ms):
+            case claim_decisions.ClaimAgain(stamp_ms):
                 return store.update(begins.claim(pending.job_id, now=now, stamp=stamp_ms))
-            case decisions.ClaimLocked(seen):
+            case claim_decisions.ClaimLocked(seen):
                 change = begins.claim_locked(seen, now=now)
                 return self._with_locks(message, seen, change, begins.run_id)
-            case decisions.Reclaim(seen):
+            case claim_decisions.Reclaim(seen):
                 change = begins.reclaim(seen, now=now)
                 outcome = (
                     self._with_locks(message, seen, change, begins.run_id)
@@ -98,7 +98,7 @@ class Claims:
                 if isinstance(outcome, Updated | Refused):
                     tell_of_death(seen, outcome.record, begins.run_id, self._installation)
                 return outcome
-            case decisions.Expire(seen):
+            case claim_decisions.Expire(seen):
                 return store.update(changes.expire(seen, now_ms=now, skew_ms=_SKEW_MS))
             case settled:
                 return unclaimed(
@@ -176,7 +176,10 @@ class _Begins:
 def unclaimed(
     message: Received,
     pending: Pending,
-    verdict: decisions.Hide | decisions.Wait | decisions.Conclude | decisions.Drop,
+    verdict: claim_decisions.Hide
+    | claim_decisions.Wait
+    | claim_decisions.Conclude
+    | claim_decisions.Drop,
     *,
     installation: Installation,
     now_ms: int,
@@ -184,20 +187,24 @@ def unclaimed(
 ) -> Settlement:
     """What becomes of a message whose job is not to be run now."""
     capabilities = installation.messages.capabilities
-    if isinstance(verdict, decisions.Wait | decisions.Drop) and record and record.locked:
+    if (
+        isinstance(verdict, claim_decisions.Wait | claim_decisions.Drop)
+        and record
+        and record.locked
+    ):
         # whoever ended its last run may have died before it let go of the locks
         let_go(record, installation)
     match verdict:
-        case decisions.Conclude(ended):
+        case claim_decisions.Conclude(ended):
             return Conclude(message=message, record=ended)
-        case decisions.Hide(until_ms):
+        case claim_decisions.Hide(until_ms):
             span = timedelta(milliseconds=until_ms - now_ms)
             return Hide(message=message, span=min(span, capabilities.max_hidden / 2))
-        case decisions.Wait(until_ms):
+        case claim_decisions.Wait(until_ms):
             delay = timedelta(milliseconds=until_ms - now_ms)
             if delay <= capabilities.max_delay:
                 return Replace(message=message, pending=pending, delay=delay)
             return Delete(message=message)
-        case decisions.Drop(reason):
+        case claim_decisions.Drop(reason):
             log.info("message dropped: %s", reason, extra=about_message(message, pending))
             return Delete(message=message)

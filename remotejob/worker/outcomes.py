@@ -13,10 +13,10 @@ from typing import Any, Final
 from remotejob import payloads
 from remotejob.domain import changes
 from remotejob.domain.changes import Change
+from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Value
 from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
-from remotejob.domain.schedule import first_look
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
 from remotejob.ports import Area, Installation

@@ -14,7 +14,7 @@ from remotejob.destinations import destination
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
 from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
 from remotejob.domain.events import Event
-from remotejob.domain.naming import check_output_name
+from remotejob.domain.name_rules import check_output_name
 from remotejob.domain.record import (
     INLINE_LIMIT,
     LOG_LEVELS,

@@ -17,7 +17,7 @@ from moto.core.models import botocore_stubber
 
 from remotejob import StoreUnavailable
 from remotejob.domain.conditions import Item
-from remotejob.domain.items import Conflict, Put, put_record
+from remotejob.domain.transactions import Conflict, Put, put_record
 from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing import FakeClock
 from remotejob.testing.conformance import samples

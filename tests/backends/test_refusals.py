@@ -19,7 +19,7 @@ from remotejob import AccessProblem, RemoteJob, Submission
 from remotejob.backends.aws import S3Files
 from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.connection import installation
-from remotejob.domain.managing import erase_note
+from remotejob.domain.command_changes import erase_note
 from remotejob.names import QueueKey
 from remotejob.ports import Address, Area, Channel, Installation, Outgoing
 from remotejob.system import SystemDescription

@@ -16,7 +16,9 @@ from typing import Any, Final
 
 from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item, Value
-from remotejob.domain.items import (
+from remotejob.domain.record import JobRecord
+from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import (
     Check,
     Conflict,
     Count,
@@ -32,8 +34,6 @@ from remotejob.domain.items import (
     record_of,
     text,
 )
-from remotejob.domain.record import JobRecord
-from remotejob.domain.times import span_ms
 from remotejob.names import Field
 from remotejob.ports import (
     Address,

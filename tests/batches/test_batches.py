@@ -20,7 +20,7 @@ from remotejob import (
 from remotejob.batches.batch import Batch
 from remotejob.domain.batches import BatchState, partition_of_batch
 from remotejob.domain.errors import BatchNotFound, InvalidData, InvalidName, UnknownTask
-from remotejob.domain.items import Erase, Key
+from remotejob.domain.transactions import Erase, Key
 from remotejob.names import SHARDS, Field
 from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.scheduler import tick

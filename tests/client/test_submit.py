@@ -14,9 +14,9 @@ import pytest
 
 from remotejob import InvalidData, Priority, Queue, QueueUnavailable, RemoteJob, Retry, State
 from remotejob.backends.memory import MemoryMessages
+from remotejob.domain.check_times import GRACE, LOOKAHEAD
 from remotejob.domain.ids import shard_of
 from remotejob.domain.marks import Attention, attention_key
-from remotejob.domain.schedule import GRACE, LOOKAHEAD
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.ports import Address, Area, Channel, Installation, Outgoing
 from remotejob.tasks import Registry

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from remotejob.domain.batches import COUNTED
 from remotejob.domain.conditions import Value
-from remotejob.domain.items import Key
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.transactions import Key
 from remotejob.names import Field
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.catalogue import ANTECEDENT, HELD, LIMIT

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from remotejob.backends.memory import MemoryStore
-from remotejob.domain import changes, managing
+from remotejob.domain import changes, command_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, State, allows, moves, sources_of
@@ -64,23 +64,23 @@ def _claim_locked(record: JobRecord) -> Change:
 
 
 def _resume(record: JobRecord) -> Change:
-    return managing.resume(record, now_ms=NOW)
+    return command_changes.resume(record, now_ms=NOW)
 
 
 def _pause(record: JobRecord) -> Change:
-    return managing.pause(record, now_ms=NOW)
+    return command_changes.pause(record, now_ms=NOW)
 
 
 def _make_ready(record: JobRecord) -> Change:
-    return managing.make_ready(record, due_ms=NOW, now_ms=NOW)
+    return command_changes.make_ready(record, due_ms=NOW, now_ms=NOW)
 
 
 def _cancel(record: JobRecord) -> Change:
-    return managing.cancel(record, now_ms=NOW)
+    return command_changes.cancel(record, now_ms=NOW)
 
 
 def _restart(record: JobRecord) -> Change:
-    return managing.restart(record, now_ms=NOW)
+    return command_changes.restart(record, now_ms=NOW)
 
 
 BUILDERS: dict[str, tuple[Command, Build, bool]] = {

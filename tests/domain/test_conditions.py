@@ -12,12 +12,19 @@ from hypothesis import HealthCheck, given, settings
 
 from remotejob import idempotency
 from remotejob.backends.memory import MemoryStore
-from remotejob.domain import batch_steps, changes, edges, items, locks, managing
+from remotejob.domain import (
+    batch_changes,
+    changes,
+    command_changes,
+    dependencies,
+    locks,
+    transactions,
+)
 from remotejob.domain.batches import COUNTED, COUNTS, BatchRecord, Follower
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import AtMost, Contains, IsNot, Value
-from remotejob.domain.items import Check, Conflict, Erase, Put, Step, put_record, record_key
 from remotejob.domain.record import JobRecord
+from remotejob.domain.transactions import Check, Conflict, Erase, Put, Step, put_record, record_key
 from remotejob.names import Field
 from remotejob.ports import Installation, Updated
 from remotejob.testing.conformance import samples
@@ -136,7 +143,15 @@ TEXTS: Final = {
 HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free"}
 """Conditions that hold where there is no item: every other one requires it to exist."""
 
-MODULES: Final = (changes, managing, edges, locks, items, batch_steps, idempotency)
+MODULES: Final = (
+    changes,
+    command_changes,
+    dependencies,
+    locks,
+    transactions,
+    batch_changes,
+    idempotency,
+)
 CONDITIONS: Final[dict[str, Condition]] = {
     condition.name: condition
     for module in MODULES
@@ -159,19 +174,19 @@ BATCH: Final = BatchRecord(
 """A batch that blocks what the records drawn below may be blocked by."""
 GUARDED: Final[tuple[Step, ...]] = (
     *(change for _, change in EXAMPLES.values()),
-    managing.remove(RECORD, now_ms=NOW, kept_ms=0),
+    command_changes.remove(RECORD, now_ms=NOW, kept_ms=0),
     put_record(RECORD),
     locks.let_go(HELD),
     locks.check_over(HELD, now_ms=NOW, skew_ms=SKEW),
     locks.relieve(HELD, samples.silent(id=HELD.job_id), now_ms=NOW, skew_ms=SKEW),
     *locks.clear_waiter(RECORD.id, LIMIT),
-    edges.spend(EDGE, expires_s=0),
-    edges.check_in_vain(RECORD),
-    batch_steps.sealed(BATCH.id),
-    *batch_steps.counted(BATCH.id, [samples.failed()], retention_ms=0),
-    batch_steps.restart_counted(managing.restart(RECORD, now_ms=NOW), RECORD),
-    batch_steps.follows(BATCH.id, RECORD.id),
-    *batch_steps.let_go(BATCH, RECORD.id, now_ms=NOW, waiting=True),
+    dependencies.spend(EDGE, expires_s=0),
+    dependencies.check_in_vain(RECORD),
+    batch_changes.sealed(BATCH.id),
+    *batch_changes.counted(BATCH.id, [samples.failed()], retention_ms=0),
+    batch_changes.restart_counted(command_changes.restart(RECORD, now_ms=NOW), RECORD),
+    batch_changes.follows(BATCH.id, RECORD.id),
+    *batch_changes.let_go(BATCH, RECORD.id, now_ms=NOW, waiting=True),
     idempotency.take_key(
         "key", "default", "mine", window=timedelta(days=1), gone=HELD.job_id, now_ms=NOW
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from remotejob.domain.decisions import (
+from remotejob.domain.claim_decisions import (
     CLOCK_SKEW,
     CRASH_BUDGET,
     ClaimAgain,

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remotejob.domain import edges
+from remotejob.domain import dependencies
 from remotejob.domain.changes import EXISTS, Change, Condition
 from remotejob.domain.conditions import Item
-from remotejob.domain.edges import ANTECEDENTS_AT_MOST, Edge
-from remotejob.domain.items import (
+from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST, Edge
+from remotejob.domain.record import JobRecord
+from remotejob.domain.transactions import (
     STEPS_AT_MOST,
     Check,
     Conflict,
@@ -22,7 +23,6 @@ from remotejob.domain.items import (
     record_key,
     record_of,
 )
-from remotejob.domain.record import JobRecord
 from remotejob.names import Field
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.catalogue import EDGE
@@ -98,9 +98,9 @@ def test_what_goes_with_no_attribute_of_that_kind_is_refused(change: Change) -> 
 )
 def test_an_edge_comes_back_from_its_item(antecedent: str, dependent: str, *, spent: bool) -> None:
     edge = Edge(antecedent=antecedent, dependent=dependent, token=samples.TOKEN, spent=spent)
-    step = edges.edges_to_put(dependent, [antecedent], token=samples.TOKEN)[0]
+    step = dependencies.edges_to_put(dependent, [antecedent], token=samples.TOKEN)[0]
     if spent:
-        step = edges.spend(edge, expires_s=1)
+        step = dependencies.spend(edge, expires_s=1)
 
     assert isinstance(step, Put)
     assert step.key == edge.key
@@ -108,14 +108,16 @@ def test_an_edge_comes_back_from_its_item(antecedent: str, dependent: str, *, sp
 
 
 def test_as_many_edges_as_may_be_fit_a_transaction_with_their_dependent() -> None:
-    steps = edges.edges_to_put("job", map(str, range(ANTECEDENTS_AT_MOST)), token=samples.TOKEN)
+    steps = dependencies.edges_to_put(
+        "job", map(str, range(ANTECEDENTS_AT_MOST)), token=samples.TOKEN
+    )
     assert len({key_of(step) for step in steps}) == len(steps)
     # the record itself, and what else is submitted in the same transaction
     assert len(steps) + 2 <= STEPS_AT_MOST
 
 
 def test_the_last_way_to_release_an_edge_changes_nothing_but_what_blocks() -> None:
-    *marking, paused, last = edges.releases(EDGE, now_ms=NOW, due_ms=NOW + 1)
+    *marking, paused, last = dependencies.releases(EDGE, now_ms=NOW, due_ms=NOW + 1)
     assert [Field.ATTENTION in change.set for change in marking] == [True] * len(marking)
     assert paused.set == {Field.DUE: NOW + 1}
     assert (last.set, last.add, last.remove) == ({}, {}, ())

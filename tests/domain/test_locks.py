@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from remotejob.domain.items import Key
 from remotejob.domain.locks import Held, Limit, limits_of, slot_key, slot_to_take, waiter_key
+from remotejob.domain.transactions import Key
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SKEW
 

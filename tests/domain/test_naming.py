@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remotejob import InvalidName
-from remotejob.domain.naming import check_file_name, check_output_name, check_tenant
+from remotejob.domain.name_rules import check_file_name, check_output_name, check_tenant
 
 PLAIN = ["photo.jpg", "写真 ü.jpg", ".hidden", "...", "a b", "-", "x" * 255, "a\u200db"]
 NEVER = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from remotejob import JobFailed, Priority, Queue, Repeat, Retry, RunningJob, State, Submission
-from remotejob.domain.decisions import CRASH_BUDGET
+from remotejob.domain.claim_decisions import CRASH_BUDGET
 from remotejob.domain.events import Event
 from remotejob.domain.states import TERMINAL
 from remotejob.hooks import Hooks, JobEvent

@@ -20,7 +20,7 @@ from remotejob import (
     RunningJob,
     State,
 )
-from remotejob.domain import managing
+from remotejob.domain import command_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.ids import new_job_id
 from remotejob.ports import Address, Channel, Installation, Refused
@@ -189,12 +189,12 @@ def test_restart_is_refused_while_an_end_is_owed(
     worker.attendant.attend(message)  # and dies before it settles
     owing = job.refresh().record
 
-    change = managing.restart(owing, now_ms=clock.now_ms())
+    change = command_changes.restart(owing, now_ms=clock.now_ms())
 
     assert installation.store.update(change) == Refused(owing)
 
 
-@pytest.mark.parametrize("build", [managing.pause, managing.cancel])
+@pytest.mark.parametrize("build", [command_changes.pause, command_changes.cancel])
 def test_change_built_on_an_older_record_sets_no_time_back(
     installation: Installation,
     queue: Queue,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from remotejob import RemoteJob, RunningJob, State, Submission
-from remotejob.domain.schedule import GRACE
+from remotejob.domain.check_times import GRACE
 from remotejob.ports import Installation
 from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation, memory_installation

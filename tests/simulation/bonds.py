@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from remotejob.domain.edges import EDGES
+from remotejob.domain.dependencies import EDGES
 from remotejob.domain.locks import SLOTS, WAITERS, limits_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat

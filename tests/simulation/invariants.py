@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from remotejob.domain.decisions import CRASH_BUDGET
-from remotejob.domain.items import number
+from remotejob.domain.claim_decisions import CRASH_BUDGET
 from remotejob.domain.marks import Attention
 from remotejob.domain.record import ERRORS_KEPT, JobRecord, output_prefix, outputs_from_json
 from remotejob.domain.states import TERMINAL, Command, State, moves
+from remotejob.domain.transactions import number
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 from remotejob.ports import Address, Area, Channel
 from tests.simulation.bonds import between_jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from remotejob.domain import managing
+from remotejob.domain import command_changes
 from remotejob.domain.errors import Fatal, JobCancelled
 from remotejob.domain.retry import Backoff, Retry
 from remotejob.domain.states import State
@@ -168,7 +168,7 @@ def cancelled_while_it_runs(world: World) -> None:
     def work(job: RunningJob) -> Any:
         runs.append(job.run_id)
         if len(runs) == 1:
-            world.manage(managing.cancel)
+            world.manage(command_changes.cancel)
             world.advance(timedelta(seconds=25))
             world.beat()
             if world.faults.struck is None:
@@ -189,7 +189,7 @@ def cancelled_before_it_runs(world: World) -> None:
 
     world.task(work)
     world.submit(JOB)
-    world.manage(managing.cancel)
+    world.manage(command_changes.cancel)
     world.step()
 
 
@@ -197,7 +197,7 @@ def cancelled_before_it_runs(world: World) -> None:
 def cancelled_long_before_it_is_due(world: World) -> None:
     world.task(works)
     world.submit(Submission(task="work", delay=timedelta(hours=1)))
-    world.manage(managing.cancel)
+    world.manage(command_changes.cancel)
     world.step()
 
 
@@ -208,8 +208,8 @@ def restarted_while_the_cancelled_run_winds_down(world: World) -> None:
     def work(job: RunningJob) -> Any:
         runs.append(job.run_id)
         if len(runs) == 1:
-            world.manage(managing.cancel)
-            world.manage(managing.restart)
+            world.manage(command_changes.cancel)
+            world.manage(command_changes.restart)
             world.duplicate()
             world.step("other")
         return works(job)
@@ -225,8 +225,8 @@ def restarted_while_the_cancelled_run_winds_down(world: World) -> None:
 def paused_and_resumed(world: World) -> None:
     world.task(works)
     world.submit(JOB)
-    world.manage(managing.pause)
+    world.manage(command_changes.pause)
     world.step()
-    world.manage(managing.resume)
+    world.manage(command_changes.resume)
     world.tick()
     world.step()

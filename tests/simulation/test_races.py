@@ -11,7 +11,7 @@ from datetime import timedelta
 
 import pytest
 
-from remotejob.domain import managing
+from remotejob.domain import command_changes
 from remotejob.domain.states import State
 from remotejob.tasks import Registry
 from remotejob.testing.crashes import STALLS, Crash, Fault, Faults
@@ -55,13 +55,13 @@ def _the_scheduler_and_the_sweep_run_late(world: World) -> None:
 
 
 def _a_manager_cancels(world: World) -> None:
-    world.manage(managing.cancel)
+    world.manage(command_changes.cancel)
 
 
 def _a_manager_pauses_and_resumes(world: World) -> None:
-    world.manage(managing.pause)
+    world.manage(command_changes.pause)
     world.step("intruder")
-    world.manage(managing.resume)
+    world.manage(command_changes.resume)
 
 
 INTRUSIONS = (

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from remotejob.domain.changes import Change
+from remotejob.domain.command_changes import REMOVE
 from remotejob.domain.conditions import Item
-from remotejob.domain.items import Put
-from remotejob.domain.managing import REMOVE
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.transactions import Put
 from remotejob.names import Field
 from remotejob.ports import Area, Clock, JobStore
 

@@ -15,7 +15,7 @@ from remotejob import (
     Retry,
     State,
 )
-from remotejob.domain.edges import ANTECEDENTS_AT_MOST
+from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.ids import new_job_id
 from remotejob.ports import Installation
 from remotejob.scheduler import tick

@@ -10,7 +10,7 @@ import pytest
 
 from remotejob import Job, JobCancelled, LeaseLost, Queue, RemoteJob, State, Submission
 from remotejob.domain.errors import StoreUnavailable
-from remotejob.domain.items import ABSENT, Check, Conflict, Count, Erase, Key, Put, Step
+from remotejob.domain.transactions import ABSENT, Check, Conflict, Count, Erase, Key, Put, Step
 from remotejob.names import Field
 from remotejob.ports import Address, Channel, Depth, Installation
 from remotejob.scheduler import tick

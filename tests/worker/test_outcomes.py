@@ -21,7 +21,7 @@ from remotejob import (
     State,
     WorkerStopping,
 )
-from remotejob.domain.decisions import CRASH_BUDGET
+from remotejob.domain.claim_decisions import CRASH_BUDGET
 from remotejob.ports import Installation
 from remotejob.sending import send_for
 from remotejob.testing import FakeClock, Simulation, memory_installation

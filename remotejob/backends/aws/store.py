@@ -16,7 +16,8 @@ from remotejob.backends.aws.service import Service
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import StoreUnavailable
-from remotejob.domain.items import (
+from remotejob.domain.record import JobRecord
+from remotejob.domain.transactions import (
     Check,
     Conflict,
     Count,
@@ -28,7 +29,6 @@ from remotejob.domain.items import (
     record_of,
     text,
 )
-from remotejob.domain.record import JobRecord
 from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Clock, Mark, Refused, Updated
 

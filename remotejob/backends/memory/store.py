@@ -10,7 +10,8 @@ from itertools import islice, takewhile
 
 from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item, Value
-from remotejob.domain.items import (
+from remotejob.domain.record import JobRecord
+from remotejob.domain.transactions import (
     STEPS_AT_MOST,
     Check,
     Conflict,
@@ -26,7 +27,6 @@ from remotejob.domain.items import (
     record_of,
     text,
 )
-from remotejob.domain.record import JobRecord
 from remotejob.names import Field
 from remotejob.ports import Mark, Refused, Updated
 

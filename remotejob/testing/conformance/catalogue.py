@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from remotejob.domain import changes, edges, locks, managing
+from remotejob.domain import changes, command_changes, dependencies, locks
 from remotejob.domain.changes import Change
-from remotejob.domain.edges import Edge
-from remotejob.domain.items import Key
+from remotejob.domain.dependencies import Edge
 from remotejob.domain.locks import Held, Limit
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
+from remotejob.domain.transactions import Key
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SKEW, TOKEN
 
@@ -73,12 +73,14 @@ def woken(record: JobRecord) -> Change:
 
 def flagged(antecedent: JobRecord) -> Change:
     """The step of a submission that flags a job which the submitted one depends on."""
-    _, change = edges.edges_to_put("dependent", [antecedent.id], token=TOKEN)
+    _, change = dependencies.edges_to_put("dependent", [antecedent.id], token=TOKEN)
     assert isinstance(change, Change)
     return change
 
 
-_LATER, _PLAIN, _THOUGH_PAUSED, _ELSEWHERE = edges.releases(EDGE, now_ms=NOW, due_ms=NOW + LEASE)
+_LATER, _PLAIN, _THOUGH_PAUSED, _ELSEWHERE = dependencies.releases(
+    EDGE, now_ms=NOW, due_ms=NOW + LEASE
+)
 
 EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
     "claim": (_READY, claim()),
@@ -112,17 +114,17 @@ EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
     "move mark": (_WAITING, changes.move_mark(_WAITING, to_ms=NOW + LEASE)),
     "settle": (_FAILED, changes.settle(_FAILED, retention_ms=LEASE)),
     "swept": (_READY, changes.swept(_READY, now_ms=NOW)),
-    "pause": (_WAITING, managing.pause(_WAITING, now_ms=NOW)),
-    "resume": (_PAUSED, managing.resume(_PAUSED, now_ms=NOW)),
-    "make ready": (_WAITING, managing.make_ready(_WAITING, due_ms=NOW + LEASE, now_ms=NOW)),
+    "pause": (_WAITING, command_changes.pause(_WAITING, now_ms=NOW)),
+    "resume": (_PAUSED, command_changes.resume(_PAUSED, now_ms=NOW)),
+    "make ready": (_WAITING, command_changes.make_ready(_WAITING, due_ms=NOW + LEASE, now_ms=NOW)),
     "make ready, independent": (
         _BLOCKED,
-        managing.make_ready(_BLOCKED, due_ms=NOW, now_ms=NOW, independent=True),
+        command_changes.make_ready(_BLOCKED, due_ms=NOW, now_ms=NOW, independent=True),
     ),
-    "cancel": (_RUNNING, managing.cancel(_RUNNING, now_ms=NOW)),
+    "cancel": (_RUNNING, command_changes.cancel(_RUNNING, now_ms=NOW)),
     "restart": (
         _ENDED,
-        managing.restart(
+        command_changes.restart(
             _ENDED, now_ms=NOW, retry=Retry(max_attempts=2), blocked=frozenset({ANTECEDENT})
         ),
     ),
@@ -134,5 +136,5 @@ EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
         _THOUGH_PAUSED,
     ),
     "release a dependent that does not wait": (_BLOCKED, _ELSEWHERE),
-    "cascade": (_BLOCKED, edges.cascade(EDGE, _BLOCKED, why="it failed", now_ms=NOW)),
+    "cascade": (_BLOCKED, dependencies.cascade(EDGE, _BLOCKED, why="it failed", now_ms=NOW)),
 }

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import pytest
 
-from remotejob.domain import edges
-from remotejob.domain.edges import EDGES, Edge
-from remotejob.domain.items import Conflict, Put, Step, put_record, record_key
+from remotejob.domain import dependencies
+from remotejob.domain.dependencies import EDGES, Edge
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import TERMINAL, State
+from remotejob.domain.transactions import Conflict, Put, Step, put_record, record_key
 from remotejob.names import Field
 from remotejob.ports import JobStore, Updated
 from remotejob.testing.conformance import catalogue, samples
@@ -40,7 +40,7 @@ def _submission(dependent: JobRecord, token: str = TOKEN) -> list[Step]:
     antecedents = sorted(dependent.blocked or ())
     return [
         put_record(dependent),
-        *edges.edges_to_put(dependent.id, antecedents, token=token),
+        *dependencies.edges_to_put(dependent.id, antecedents, token=token),
     ]
 
 
@@ -55,7 +55,7 @@ def _marked(record: JobRecord, **fields: Any) -> JobRecord:
 
 def _release(store: JobStore, *, due_ms: int = 0) -> tuple[int, JobRecord | None]:
     """Try what releases the dependent: the number of the first that is made, and the record."""
-    tried = edges.releases(EDGE, now_ms=_LATER, due_ms=due_ms)
+    tried = dependencies.releases(EDGE, now_ms=_LATER, due_ms=due_ms)
     for number, change in enumerate(tried):
         outcome = store.update(change)
         if isinstance(outcome, Updated):
@@ -180,7 +180,7 @@ class EdgesConformance:
 
         number, after = _release(store, due_ms=_LATE)
 
-        assert number == len(edges.releases(EDGE, now_ms=NOW, due_ms=_LATE)) - 1
+        assert number == len(dependencies.releases(EDGE, now_ms=NOW, due_ms=_LATE)) - 1
         assert after == replace(before, blocked=frozenset({_OTHER})) == store.get(before.id)
 
     @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ class EdgesConformance:
     def test_release_is_refused_by_a_dependent_that_is(
         self, store: JobStore, before: JobRecord
     ) -> None:
-        for change in edges.releases(EDGE, now_ms=_LATER, due_ms=_LATE):
+        for change in dependencies.releases(EDGE, now_ms=_LATER, due_ms=_LATE):
             refused_by(store, before, change)
 
     @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ class EdgesConformance:
             attention=attention_key(Attention.OWED, before.id),
             attention_ms=_LATER,
         )
-        change = edges.cascade(EDGE, before, why="it", now_ms=_LATER)
+        change = dependencies.cascade(EDGE, before, why="it", now_ms=_LATER)
         made_from(store, before, change, after)
 
     @pytest.mark.parametrize(
@@ -235,13 +235,13 @@ class EdgesConformance:
         self, store: JobStore, before: JobRecord
     ) -> None:
         seen = samples.waiting(blocked=_ONE)
-        refused_by(store, before, edges.cascade(EDGE, seen, why="it failed", now_ms=_LATER))
+        refused_by(store, before, dependencies.cascade(EDGE, seen, why="it failed", now_ms=_LATER))
 
     def test_a_spent_edge_stays_and_says_so(self, store: JobStore) -> None:
         store.put_new(samples.running(id=ANTECEDENT))
         dependent = samples.waiting(blocked=_ONE)
         store.transact(_submission(dependent))
-        spend = edges.spend(EDGE, expires_s=(NOW + RETENTION) // 1000)
+        spend = dependencies.spend(EDGE, expires_s=(NOW + RETENTION) // 1000)
 
         # also by one who repeats it
         for _ in range(2):
@@ -258,8 +258,8 @@ class EdgesConformance:
         dependent = samples.waiting(blocked=_ONE)
         store.transact(_submission(dependent, token=OTHER_TOKEN))
         steps: list[Step] = [
-            edges.cascade(EDGE, dependent, why="it failed", now_ms=_LATER),
-            edges.spend(EDGE, expires_s=NOW // 1000),
+            dependencies.cascade(EDGE, dependent, why="it failed", now_ms=_LATER),
+            dependencies.spend(EDGE, expires_s=NOW // 1000),
         ]
 
         conflict = store.transact(steps)
@@ -290,9 +290,9 @@ class EdgesConformance:
             store.transact([Put(key=record_key(ANTECEDENT), content=antecedent.to_item())]) is None
         )
         steps: list[Step] = [
-            edges.cascade(EDGE, dependent, why="it failed", now_ms=_LATER),
-            edges.spend(EDGE, expires_s=NOW // 1000),
-            edges.check_in_vain(samples.failed(id=ANTECEDENT)),
+            dependencies.cascade(EDGE, dependent, why="it failed", now_ms=_LATER),
+            dependencies.spend(EDGE, expires_s=NOW // 1000),
+            dependencies.check_in_vain(samples.failed(id=ANTECEDENT)),
         ]
 
         conflict = store.transact(steps)
@@ -303,5 +303,7 @@ class EdgesConformance:
         assert _edges(store, ANTECEDENT) == [replace(EDGE, spent=met is None)]
 
     def test_an_edge_that_is_gone_is_not_spent(self, store: JobStore) -> None:
-        assert store.transact([edges.spend(EDGE, expires_s=NOW // 1000)]) == Conflict(0, None)
+        assert store.transact([dependencies.spend(EDGE, expires_s=NOW // 1000)]) == Conflict(
+            0, None
+        )
         assert store.item(EDGE.key) is None

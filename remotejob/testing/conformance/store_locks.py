@@ -8,13 +8,13 @@ from typing import Any, Final
 import pytest
 
 from remotejob.domain import locks
+from remotejob.domain.command_changes import remove
 from remotejob.domain.conditions import Item
-from remotejob.domain.items import Conflict, Put, Step
 from remotejob.domain.locks import SLOTS, WAITERS, Held, Limit
-from remotejob.domain.managing import remove
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.transactions import Conflict, Put, Step
 from remotejob.names import Field
 from remotejob.ports import JobStore, Updated
 from remotejob.testing.conformance import catalogue, samples

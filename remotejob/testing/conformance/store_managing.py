@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import pytest
 
-from remotejob.domain import managing
+from remotejob.domain import command_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.ids import partition_of
-from remotejob.domain.items import Conflict, Key, Put, put_record, record_key
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import TERMINAL, Command, State, sources_of
+from remotejob.domain.transactions import Conflict, Key, Put, put_record, record_key
 from remotejob.names import Field
 from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing.conformance import samples
@@ -30,13 +30,13 @@ _BLOCKED: Final = frozenset({ANTECEDENT, "another"})
 Build = Callable[[JobRecord], Change]
 
 _COMMANDS: Final[dict[Command, Build]] = {
-    Command.PAUSE: lambda record: managing.pause(record, now_ms=_LATER),
-    Command.RESUME: lambda record: managing.resume(record, now_ms=_LATER),
-    Command.MAKE_READY: lambda record: managing.make_ready(
+    Command.PAUSE: lambda record: command_changes.pause(record, now_ms=_LATER),
+    Command.RESUME: lambda record: command_changes.resume(record, now_ms=_LATER),
+    Command.MAKE_READY: lambda record: command_changes.make_ready(
         record, due_ms=NOW + LEASE, now_ms=_LATER
     ),
-    Command.CANCEL: lambda record: managing.cancel(record, now_ms=_LATER),
-    Command.RESTART: lambda record: managing.restart(record, now_ms=_LATER),
+    Command.CANCEL: lambda record: command_changes.cancel(record, now_ms=_LATER),
+    Command.RESTART: lambda record: command_changes.restart(record, now_ms=_LATER),
 }
 _TARGETS: Final = {
     Command.PAUSE: State.PAUSED,
@@ -76,7 +76,7 @@ def _waits(record: JobRecord, *, due_ms: int, **fields: Any) -> JobRecord:
 
 
 def _remove(record: JobRecord) -> Put:
-    return managing.remove(record, now_ms=_LATER, kept_ms=RETENTION)
+    return command_changes.remove(record, now_ms=_LATER, kept_ms=RETENTION)
 
 
 def _removed(store: JobStore, record: JobRecord) -> dict[str, Any]:
@@ -157,12 +157,12 @@ class ManagingConformance:
         self, store: JobStore, due_ms: int
     ) -> None:
         before = samples.waiting(blocked=_BLOCKED, depends_json='["a"]', parked=LIMIT.partition)
-        change = managing.make_ready(before, due_ms=due_ms, now_ms=_LATER)
+        change = command_changes.make_ready(before, due_ms=due_ms, now_ms=_LATER)
         made_from(store, before, change, _waits(before, due_ms=due_ms))
 
     def test_make_ready_independent_waits_for_no_other_job(self, store: JobStore) -> None:
         before = samples.waiting(blocked=_BLOCKED, depends_json='["a"]')
-        change = managing.make_ready(before, due_ms=NOW, now_ms=_LATER, independent=True)
+        change = command_changes.make_ready(before, due_ms=NOW, now_ms=_LATER, independent=True)
         after = _waits(before, due_ms=NOW, blocked=None, depends_json=None)
         made_from(store, before, change, after)
 
@@ -219,7 +219,7 @@ class ManagingConformance:
     def test_restart_with_another_policy_and_jobs_to_wait_for(self, store: JobStore) -> None:
         before = _settled(State.FAILED, retry_json='{"n":3}', blocked=frozenset({"gone"}))
         retry = Retry(max_attempts=7)
-        change = managing.restart(before, now_ms=_LATER, retry=retry, blocked=_BLOCKED)
+        change = command_changes.restart(before, now_ms=_LATER, retry=retry, blocked=_BLOCKED)
         after = _waits(
             before,
             due_ms=_LATER,
@@ -288,7 +288,7 @@ class ManagingConformance:
         record = _settled(State.FAILED)
         left = _removed(store, record)
 
-        again = store.transact([managing.remove(record, now_ms=NOW + LEASE, kept_ms=0)])
+        again = store.transact([command_changes.remove(record, now_ms=NOW + LEASE, kept_ms=0)])
 
         assert again == Conflict(0, left)
         assert again.record is None
@@ -318,7 +318,7 @@ class ManagingConformance:
         for name in ("log#1", "log#2"):
             store.put_note(job_id, name, "text", expires_s=NOW // 1000)
 
-        assert store.transact([managing.erase_note(job_id, "log#1")]) is None
+        assert store.transact([command_changes.erase_note(job_id, "log#1")]) is None
 
         assert list(store.notes(job_id, "log#")) == [("log#2", "text")]
         assert store.item(Key(job_id, "log#1")) is None

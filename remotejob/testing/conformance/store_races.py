@@ -12,9 +12,9 @@ import pytest
 from remotejob.domain import changes, locks
 from remotejob.domain.changes import EXISTS, Change, Condition
 from remotejob.domain.conditions import Item
-from remotejob.domain.items import ABSENT, Conflict, Count, Key, Put, Step
 from remotejob.domain.locks import Held
 from remotejob.domain.record import JobRecord
+from remotejob.domain.transactions import ABSENT, Conflict, Count, Key, Put, Step
 from remotejob.names import Field
 from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing.conformance import samples

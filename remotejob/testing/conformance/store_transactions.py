@@ -10,7 +10,9 @@ import pytest
 from remotejob.domain import changes
 from remotejob.domain.changes import EXISTS, Change, Condition
 from remotejob.domain.conditions import AtMost, Item
-from remotejob.domain.items import (
+from remotejob.domain.marks import Attention
+from remotejob.domain.record import JobRecord
+from remotejob.domain.transactions import (
     ABSENT,
     SAME_TOKEN,
     STEPS_AT_MOST,
@@ -25,8 +27,6 @@ from remotejob.domain.items import (
     put_record,
     record_key,
 )
-from remotejob.domain.marks import Attention
-from remotejob.domain.record import JobRecord
 from remotejob.names import Field
 from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing.conformance import samples

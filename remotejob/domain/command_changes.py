@@ -10,6 +10,7 @@ from typing import Final
 
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import OWED_STATUS, Change, Condition
+from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.conditions import (
     Absent,
     All,
@@ -21,13 +22,12 @@ from remotejob.domain.conditions import (
     Value,
     state_is,
 )
-from remotejob.domain.decisions import CLOCK_SKEW
-from remotejob.domain.items import Erase, Key, Put, record_key
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import Erase, Key, Put, record_key
 from remotejob.names import Field
 
 

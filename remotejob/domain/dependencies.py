@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from remotejob.domain.changes import EXISTS, Change, Condition
+from remotejob.domain.command_changes import cancel
 from remotejob.domain.conditions import (
     All,
     AtMost,
@@ -21,11 +22,10 @@ from remotejob.domain.conditions import (
     Value,
     state_is,
 )
-from remotejob.domain.items import SAME_TOKEN, Check, Key, Put, record_key, text
-from remotejob.domain.managing import cancel
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import TERMINAL, Command, State, sources_of
+from remotejob.domain.transactions import SAME_TOKEN, Check, Key, Put, record_key, text
 from remotejob.names import Field
 
 EDGES: Final = "edge#"

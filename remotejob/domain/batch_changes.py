@@ -21,15 +21,15 @@ from remotejob.domain.batches import (
     page_name,
 )
 from remotejob.domain.changes import EXISTS, OWED_BY_RUN, Change, Condition, settle
+from remotejob.domain.check_times import RECHECK
+from remotejob.domain.command_changes import RESTART
 from remotejob.domain.conditions import Absent, All, Contains, Is, Value, state_is
 from remotejob.domain.ids import shard_of
-from remotejob.domain.items import ABSENT, Check, Count, Put, Step, put_record, record_key
-from remotejob.domain.managing import RESTART
 from remotejob.domain.marks import Attention, attention_key, mark
 from remotejob.domain.record import JobRecord, dumps
-from remotejob.domain.schedule import RECHECK
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.times import span_ms
+from remotejob.domain.transactions import ABSENT, Check, Count, Put, Step, put_record, record_key
 from remotejob.names import SHARDS, Field
 
 OPEN: Final = Condition(
