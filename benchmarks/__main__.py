@@ -22,7 +22,7 @@ from benchmarks.measuring import Plan
 from benchmarks.processes import supported
 from benchmarks.report import heading
 from benchmarks.results import as_dict, show
-from remotejob.prices import list_prices
+from remotejob.jobs.queries.prices import list_prices
 
 _QUICK = Plan(jobs=200, repetitions=1, latencies=3, idle_s=8, kill=False, quick=True)
 _PARTS = ("all", "peers", "growth", "memory", "due")

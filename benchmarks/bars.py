@@ -10,8 +10,8 @@ from benchmarks.measured import Result
 from benchmarks.measuring import Plan, median_and_worst
 from benchmarks.systems import OURS, OURS_WITH_BODY, Way
 from remotejob.domain.priority import Lane
+from remotejob.jobs.queries.prices import Prices
 from remotejob.local.metering import INDEX_WRITES
-from remotejob.prices import Prices
 
 EXACT = "count"
 INDICATION = "indication"

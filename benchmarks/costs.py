@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.measuring import Side
+from remotejob.jobs.queries.prices import Prices
 from remotejob.local.metering import INDEX_WRITES, READ_UNITS, WRITE_UNITS
-from remotejob.prices import Prices
 
 _MILLION = 1_000_000
 _THOUSAND = 1_000

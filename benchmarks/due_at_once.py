@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.report import table
 from remotejob import Submission
 from remotejob.client import RemoteJob
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, memory_installation
 
 BATCH = 10

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmarks.costs import Cost, per_million
 from benchmarks.measuring import Busy, Idle, Killed, median_and_worst
 from benchmarks.systems import System, Way
-from remotejob.prices import Prices
+from remotejob.jobs.queries.prices import Prices
 
 
 @dataclass(kw_only=True, slots=True)

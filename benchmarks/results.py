@@ -11,7 +11,7 @@ from benchmarks.measured import Figures, Result
 from benchmarks.measuring import Idle, Killed, Plan, Side, median_and_worst
 from benchmarks.report import console, table
 from benchmarks.systems import OURS, Way
-from remotejob.prices import Prices
+from remotejob.jobs.queries.prices import Prices
 
 Row = list[str]
 _NONE = "-"

@@ -28,7 +28,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from lambdas.logs import share_logger
 from remotejob.backends.aws import from_environment
 from remotejob.domain.times import to_ms
-from remotejob.ingest import Upload, ingest
+from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.names import Env
 from remotejob.ports import Installation
 from remotejob.settings import DEFAULT_FILE, Settings, load

@@ -11,9 +11,9 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.logs import share_logger
 from remotejob.backends.aws import from_environment
+from remotejob.jobs.scheduler.sweep import sweep
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
-from remotejob.sweep import sweep
 
 logger = Logger(service="scheduler")
 share_logger(logger)

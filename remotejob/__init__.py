@@ -64,15 +64,15 @@ if TYPE_CHECKING:
     from remotejob.hand.taken import TakenJob
     from remotejob.inbox import Notice
     from remotejob.job import Job
+    from remotejob.jobs.content.outputs import Output, Outputs
+    from remotejob.jobs.queries.receipts import Receipt
+    from remotejob.jobs.queries.why import Reason, Why
     from remotejob.jobs.queries.workers import WorkerStatus
+    from remotejob.jobs.submission.stored_files import StoredFile
+    from remotejob.jobs.submission.submission import Submission
     from remotejob.many import Commanded
-    from remotejob.outputs import Output, Outputs
-    from remotejob.receipts import Receipt
     from remotejob.replaying import OnError, Replayed
-    from remotejob.storing import StoredFile
-    from remotejob.submission import Submission
     from remotejob.tasks import task
-    from remotejob.why import Reason, Why
     from remotejob.worker.completion import Completion
     from remotejob.worker.executors.async_job import AsyncRunningJob, AsyncStream
     from remotejob.worker.executors.options import Async, Credentials, Process, Threads
@@ -175,13 +175,13 @@ _HOMES = {
     "inbox": "Notice",
     "job": "Job",
     "many": "Commanded",
-    "outputs": "Output Outputs",
-    "receipts": "Receipt",
+    "jobs.content.outputs": "Output Outputs",
+    "jobs.queries.receipts": "Receipt",
     "replaying": "OnError Replayed",
-    "storing": "StoredFile",
-    "submission": "Submission",
+    "jobs.submission.stored_files": "StoredFile",
+    "jobs.submission.submission": "Submission",
     "tasks": "task",
-    "why": "Reason Why",
+    "jobs.queries.why": "Reason Why",
     "worker.completion": "Completion",
     "worker.executors.async_job": "AsyncRunningJob AsyncStream",
     "worker.executors.options": "Async Credentials Process Threads",

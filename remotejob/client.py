@@ -9,11 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from remotejob import submitting
 from remotejob.batches.batch import Batch
-from remotejob.batches.commands import found_batch
-from remotejob.batches.making import make_batch
-from remotejob.batches.sources import Each, Source
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
 from remotejob.domain.ids import is_job_id
@@ -24,13 +20,17 @@ from remotejob.draft import JobDraft
 from remotejob.hand.hand import Hand
 from remotejob.hand.queue import QueueByHand
 from remotejob.job import Job
+from remotejob.jobs.commands.batch_commands import found_batch
 from remotejob.jobs.messaging.command_events import command
+from remotejob.jobs.queries.listing import failed_jobs, listed
+from remotejob.jobs.queries.why import unable
 from remotejob.jobs.queries.workers import WorkerStatus, workers
-from remotejob.listing import failed_jobs, listed
+from remotejob.jobs.submission import submit
+from remotejob.jobs.submission.batch_map import make_batch
+from remotejob.jobs.submission.batch_sources import Each, Source
+from remotejob.jobs.submission.submission import Body, Submission
 from remotejob.many import Commanded, ManyCommands
 from remotejob.ports import Area, Installation
-from remotejob.submission import Body, Submission
-from remotejob.why import unable
 
 if TYPE_CHECKING:
     import boto3
@@ -212,9 +212,7 @@ class Queue(QueueByHand):
         for_ever = isinstance(repeat, Repeat) and repeat.times is None
         if cancel_repeats and not for_ever:
             raise InvalidData("cancel_repeats is for a job that repeats for ever; give it a repeat")
-        record = submitting.submit(
-            submission, queue=self._description, installation=self._installation
-        )
+        record = submit.submit(submission, queue=self._description, installation=self._installation)
         if cancel_repeats:
             others = [job for job in self._repeating(task) if job.id != record.id]
             RemoteJob(self._installation).cancel_jobs(others)
@@ -230,7 +228,7 @@ class Queue(QueueByHand):
 
         Raises: InvalidInput, before anything is written; PartlySubmitted.
         """
-        records = submitting.submit_many(
+        records = submit.submit_many(
             list(submissions), queue=self._description, installation=self._installation
         )
         return [Job(record, self._installation) for record in records]

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remotejob import payloads, tasks
+from remotejob import tasks
 from remotejob.domain.errors import Fatal, InvalidData, InvalidName, RemoteJobError, RunInterrupted
+from remotejob.jobs.content import payloads
 from remotejob.tasks import Registry
 from remotejob.worker.executors.options import is_async
 from remotejob.worker.running import RunningJob

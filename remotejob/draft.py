@@ -9,7 +9,7 @@ from typing import Any
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.job import Job
-from remotejob.submission import Body
+from remotejob.jobs.submission.submission import Body
 
 
 class JobDraft:

@@ -13,7 +13,7 @@ from remotejob.domain.ids import is_job_id
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
 from remotejob.job import Job
-from remotejob.outputs import Outputs
+from remotejob.jobs.content.outputs import Outputs
 from remotejob.ports import Address, Channel, Installation, Received
 
 log = logging.getLogger(__name__)

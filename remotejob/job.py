@@ -7,7 +7,6 @@ import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from remotejob import managing, payloads
 from remotejob.domain.errors import (
     JobFailed,
     JobNotFound,
@@ -26,17 +25,19 @@ from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
-from remotejob.job_view import JobView
+from remotejob.jobs.commands import commands
+from remotejob.jobs.content import payloads
 from remotejob.jobs.content.log import whole_log
+from remotejob.jobs.content.outputs import Output, Outputs
+from remotejob.jobs.content.view import JobView
 from remotejob.jobs.messaging.command_events import command
+from remotejob.jobs.queries.why import Reason, why
+from remotejob.jobs.submission.repeats import rerun
 from remotejob.names import FAILURE_NOTES
-from remotejob.outputs import Output, Outputs
 from remotejob.ports import Area
-from remotejob.repeating import rerun
-from remotejob.why import Reason, why
 
 if TYPE_CHECKING:
-    from remotejob.receipts import Receipt
+    from remotejob.jobs.queries.receipts import Receipt
     from remotejob.replaying import OnError, Replayed, Tasks
 
 _FIRST_LOOK: Final = timedelta(milliseconds=100)
@@ -174,7 +175,7 @@ class Job(JobView):
 
         Raises: CommandRefused, naming the states that allow it; JobNotFound.
         """
-        self._record = managing.pause(self.id, self._installation)
+        self._record = commands.pause(self.id, self._installation)
         return self
 
     @command
@@ -183,7 +184,7 @@ class Job(JobView):
 
         Raises: CommandRefused; JobNotFound.
         """
-        self._record = managing.resume(self.id, self._installation)
+        self._record = commands.resume(self.id, self._installation)
         return self
 
     @command
@@ -196,7 +197,7 @@ class Job(JobView):
         Raises: CommandRefused, unless it is waiting; JobNotFound.
         Source: job-collection, `job.ready`, with `time` and `force`.
         """
-        self._record = managing.make_ready(
+        self._record = commands.make_ready(
             self.id, self._installation, at=at, independent=independent
         )
         return self
@@ -209,7 +210,7 @@ class Job(JobView):
 
         Raises: CommandRefused, when it has ended already; JobNotFound.
         """
-        self._record = managing.cancel(self.id, self._installation, antecedents=antecedents)
+        self._record = commands.cancel(self.id, self._installation, antecedents=antecedents)
         return self
 
     @command
@@ -228,7 +229,7 @@ class Job(JobView):
         Raises: CommandRefused; JobNotFound; DependencyEnded; StillRunning.
         Source: job-collection, `job.restart`.
         """
-        self._record = managing.restart(
+        self._record = commands.restart(
             self.id,
             self._installation,
             retry=retry,
@@ -251,8 +252,8 @@ class Job(JobView):
 
     def receipt(self) -> Receipt:
         """What the job took so far, as of when it was last read: calls, seconds, about how much."""
-        from remotejob.prices import list_prices
-        from remotejob.receipts import receipt
+        from remotejob.jobs.queries.prices import list_prices
+        from remotejob.jobs.queries.receipts import receipt
 
         queue = self._installation.queues.get(self.queue)
         return receipt(
@@ -298,7 +299,7 @@ class Job(JobView):
 
         Raises: CommandRefused, while it has not ended; JobNotFound; StillRunning.
         """
-        managing.remove(self.id, self._installation)
+        commands.remove(self.id, self._installation)
 
     def wait(self, timeout: timedelta | float | None = None) -> Job:
         """Wait until the job has ended, for `timeout` (seconds if a number) or for ever.

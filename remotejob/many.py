@@ -9,7 +9,6 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from remotejob import managing
 from remotejob.domain.errors import (
     AccessProblem,
     CommandRefused,
@@ -21,9 +20,10 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, allows
 from remotejob.job import Job
+from remotejob.jobs.commands import commands
 from remotejob.jobs.messaging.command_events import command
+from remotejob.jobs.scheduler.tick import rescue
 from remotejob.ports import Installation
-from remotejob.scheduler import rescue
 
 _AT_A_TIME: Final = 8
 
@@ -60,12 +60,12 @@ class ManyCommands:
     @command
     def pause_jobs(self, jobs: Iterable[str | Job]) -> Commanded:
         """Keep them from starting."""
-        return _commanded(jobs, managing.pause, self._installation)
+        return _commanded(jobs, commands.pause, self._installation)
 
     @command
     def resume_jobs(self, jobs: Iterable[str | Job]) -> Commanded:
         """Let them go on."""
-        return _commanded(jobs, managing.resume, self._installation)
+        return _commanded(jobs, commands.resume, self._installation)
 
     @command
     def make_jobs_ready(
@@ -76,13 +76,13 @@ class ManyCommands:
         independent: bool = False,
     ) -> Commanded:
         """Let them run now, or at `at`; independent, whatever they depend on."""
-        command = partial(managing.make_ready, at=at, independent=independent)
+        command = partial(commands.make_ready, at=at, independent=independent)
         return _commanded(jobs, command, self._installation)
 
     @command
     def cancel_jobs(self, jobs: Iterable[str | Job], *, antecedents: bool = False) -> Commanded:
         """End them, and all that depend on them."""
-        command = partial(managing.cancel, antecedents=antecedents)
+        command = partial(commands.cancel, antecedents=antecedents)
         return self._bringing_along(Command.CANCEL, jobs, command, frozenset({State.CANCELLED}))
 
     @command
@@ -96,7 +96,7 @@ class ManyCommands:
     ) -> Commanded:
         """Run them again; see `Job.restart`."""
         command = partial(
-            managing.restart, retry=retry, antecedents=antecedents, dependents=dependents
+            commands.restart, retry=retry, antecedents=antecedents, dependents=dependents
         )
         # restarted, it goes on at once, to wherever a job can be
         return self._bringing_along(Command.RESTART, jobs, command, frozenset(State))
@@ -104,7 +104,7 @@ class ManyCommands:
     @command
     def remove_jobs(self, jobs: Iterable[str | Job]) -> Commanded:
         """Take them away; see `Job.remove`."""
-        return _commanded(jobs, managing.remove, self._installation)
+        return _commanded(jobs, commands.remove, self._installation)
 
     def _bringing_along(
         self,

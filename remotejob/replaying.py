@@ -16,7 +16,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from remotejob import payloads
 from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
 from remotejob.domain.errors import (
     InvalidName,
@@ -25,9 +24,10 @@ from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import JobRecord, LogLine
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.jobs.content import payloads
 from remotejob.jobs.content.log import whole_log
+from remotejob.jobs.content.outputs import Output
 from remotejob.jobs.submission.replay import replay_data, replay_input
-from remotejob.outputs import Output
 from remotejob.ports import (
     NOBODY,
     Address,

@@ -34,7 +34,7 @@ from remotejob.domain.priority import Priority, priority_named
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
 from remotejob.job import Job
-from remotejob.submission import Body
+from remotejob.jobs.submission.submission import Body
 
 app: Final = typer.Typer(
     name="remotejob",

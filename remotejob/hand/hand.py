@@ -16,9 +16,9 @@ from typing import Final
 
 from remotejob.domain.errors import JobCancelled, LeaseLost, RunInterrupted, TimedOut
 from remotejob.domain.priority import Lane
-from remotejob.envelope import BadMessage, Pending
 from remotejob.hand.options import Taking
 from remotejob.hand.taken import TakenJob
+from remotejob.jobs.messaging.messages import BadMessage, Pending
 from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks import Task
 from remotejob.worker.attendant import Attendant

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, BinaryIO, Final, Literal, overload
 
-from remotejob import storing
 from remotejob.hand.hand import Hand
 from remotejob.hand.options import Processing, Taking, check_span, wanted_tasks
 from remotejob.hand.processor import Processor
@@ -14,9 +13,10 @@ from remotejob.hand.taken import TakenJob
 from remotejob.inbox import PENDING, Notice, check_status, receive_notice
 from remotejob.job import Job
 from remotejob.jobs.messaging.command_events import command
+from remotejob.jobs.submission import stored_files
+from remotejob.jobs.submission.stored_files import StoredFile
+from remotejob.jobs.submission.submission import Body
 from remotejob.ports import Area, Installation, QueueDescription
-from remotejob.storing import StoredFile
-from remotejob.submission import Body
 
 _A_WHILE: Final = timedelta(seconds=20)
 
@@ -164,7 +164,7 @@ class QueueByHand:
         Raises: InvalidInput, before anything is stored.
         Source: remotejob, `store`.
         """
-        return storing.store(data, self._installation)
+        return stored_files.store(data, self._installation)
 
     def store_raw(self, key: str, metadata: Mapping[str, str], body: Body) -> str:
         """Put a file under exactly that key of the input bucket; return the key.
@@ -174,7 +174,7 @@ class QueueByHand:
         Raises: InvalidInput, before anything is stored.
         Source: remotejob, `storeRaw`.
         """
-        return storing.store_raw(key, metadata, body, self._installation)
+        return stored_files.store_raw(key, metadata, body, self._installation)
 
     @command
     def trigger(self, queue_name: str, key: str, *, task: str | None = None) -> Job:
@@ -186,7 +186,7 @@ class QueueByHand:
         Raises: InvalidName; UnknownTask; FileNotFoundError, when there is no such file.
         Source: remotejob, `trigger`.
         """
-        record = storing.trigger(
+        record = stored_files.trigger(
             queue_name,
             key,
             task=task,
@@ -201,7 +201,7 @@ class QueueByHand:
         Raises: InvalidName; FileNotFoundError.
         Source: remotejob, `retrieve`.
         """
-        return storing.retrieve(direction, key, self._installation)
+        return stored_files.retrieve(direction, key, self._installation)
 
     def download(self, direction: Area | str, key: str) -> BinaryIO:
         """A stream of a file of the `input` or the `output` bucket; close it.
@@ -209,7 +209,7 @@ class QueueByHand:
         Raises: InvalidName; FileNotFoundError.
         Source: remotejob, `download`.
         """
-        return storing.open_stored(direction, key, self._installation)
+        return stored_files.open_stored(direction, key, self._installation)
 
     def remove(self, direction: Area | str, key: str) -> None:
         """Remove a file of the `input` or the `output` bucket. One that is gone is no error.
@@ -217,4 +217,4 @@ class QueueByHand:
         Raises: InvalidName.
         Source: remotejob, `remove`.
         """
-        storing.remove(direction, key, self._installation)
+        stored_files.remove(direction, key, self._installation)

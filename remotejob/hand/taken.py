@@ -8,7 +8,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Protocol
 
-from remotejob import payloads
 from remotejob.domain.errors import (
     CommandRefused,
     Fatal,
@@ -22,6 +21,7 @@ from remotejob.domain.errors import (
 from remotejob.domain.states import State
 from remotejob.hand.assets import read_assets
 from remotejob.hand.options import check_span
+from remotejob.jobs.content import payloads
 from remotejob.jobs.messaging.command_events import command
 from remotejob.ports import Area
 from remotejob.worker.completion import Completion

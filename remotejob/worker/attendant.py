@@ -13,7 +13,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob import tracing
-from remotejob.about import about_message
 from remotejob.domain import changes, claim_decisions
 from remotejob.domain.errors import (
     JobCancelled,
@@ -25,8 +24,9 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import put_record
-from remotejob.envelope import BadMessage, Pending
-from remotejob.locking import let_go
+from remotejob.jobs.coordination.locks import let_go
+from remotejob.jobs.messaging.log_fields import about_message
+from remotejob.jobs.messaging.messages import BadMessage, Pending
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks import Task
 from remotejob.worker import outcomes

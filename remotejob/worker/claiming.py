@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from remotejob.about import about, about_message
 from remotejob.domain import changes, claim_decisions, locks
 from remotejob.domain.claim_decisions import CLOCK_SKEW, after_refused_claim
 from remotejob.domain.errors import StoreUnavailable
@@ -15,8 +14,16 @@ from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.envelope import Pending
-from remotejob.locking import Contended, Met, Parked, Taken, claim_with_locks, let_go
+from remotejob.jobs.coordination.locks import (
+    Contended,
+    Met,
+    Parked,
+    Taken,
+    claim_with_locks,
+    let_go,
+)
+from remotejob.jobs.messaging.log_fields import about, about_message
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks import Task
 from remotejob.worker.keeping import Checkpoints

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from remotejob import tracing
-from remotejob.about import JobContext
+from remotejob.jobs.messaging.log_fields import JobContext
 
 __all__ = ["JobContext", "JobFields", "current", "job_context", "running"]
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from remotejob.about import about
 from remotejob.domain.record import JobRecord, Level
+from remotejob.jobs.messaging.log_fields import about
 
 _LEVELS: Final[Mapping[Level, int]] = MappingProxyType(
     {

@@ -13,7 +13,7 @@ from typing import Final
 
 from remotejob.domain.errors import JobCancelled, LeaseLost, TimedOut
 from remotejob.domain.usage import Call
-from remotejob.envelope import Pending
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Address, Installation, Outgoing, Received
 from remotejob.worker.attendant import Attendant
 from remotejob.worker.beating import beat

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from remotejob import payloads
 from remotejob.domain.checkpoints import (
     CHECKPOINT_FIELDS,
     CHECKPOINT_INLINE,
@@ -17,6 +16,7 @@ from remotejob.domain.checkpoints import (
     slot_key,
 )
 from remotejob.domain.conditions import Value
+from remotejob.jobs.content import payloads
 from remotejob.names import Field
 from remotejob.ports import Area
 from remotejob.worker.beating import beat

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
-from remotejob import payloads
 from remotejob.domain import changes
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
@@ -18,9 +17,10 @@ from remotejob.domain.conditions import Value
 from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
 from remotejob.domain.times import from_ms, span_ms, to_ms
+from remotejob.jobs.content import payloads
+from remotejob.jobs.submission.repeats import successor
 from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
 from remotejob.ports import Area, Installation
-from remotejob.repeating import successor
 from remotejob.worker.completion import Completion
 from remotejob.worker.run import Run
 from remotejob.worker.storing import until_answered

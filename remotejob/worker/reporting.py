@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remotejob.about import about
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.record import JobRecord, Level, LogLine, cut, log_tail, log_to_json
 from remotejob.domain.times import span_ms
+from remotejob.jobs.messaging.log_fields import about
 from remotejob.names import LOG_NOTES, Field
 from remotejob.ports import Installation
 from remotejob.worker.usage import RunUsage

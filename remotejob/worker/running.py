@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
-from remotejob import payloads
-from remotejob.destinations import destination
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
 from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
 from remotejob.domain.events import Event
@@ -25,9 +23,11 @@ from remotejob.domain.record import (
     dumps,
 )
 from remotejob.domain.times import from_ms
-from remotejob.job_view import JobView
+from remotejob.jobs.content import payloads
+from remotejob.jobs.content.download_path import destination
+from remotejob.jobs.content.view import JobView
+from remotejob.jobs.submission.submission import is_binary
 from remotejob.ports import Area
-from remotejob.submission import is_binary
 from remotejob.tasks import Task
 from remotejob.worker.echo import echo_line, echo_progress
 from remotejob.worker.storing import Interruptible, until_answered

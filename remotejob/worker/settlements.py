@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from remotejob.domain.record import JobRecord
-from remotejob.envelope import Pending
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Received
 
 

@@ -11,10 +11,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from remotejob.about import about_message
-from remotejob.consequences import carry_out, sent
 from remotejob.domain.record import cut
-from remotejob.envelope import BadMessage, Pending, dead_letter_body
+from remotejob.jobs.coordination.consequences import carry_out, sent
+from remotejob.jobs.messaging.log_fields import about_message
+from remotejob.jobs.messaging.messages import BadMessage, Pending, dead_letter_body
 from remotejob.ports import Address, Channel, Installation, Outgoing, Received
 from remotejob.worker.settlements import (
     Conclude,

@@ -11,8 +11,8 @@ import pytest
 from remotejob import RemoteJob, RunningJob, State
 from remotejob.backends.memory import MemoryFiles
 from remotejob.domain.retry import Retry
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation, JobStore, QueueDescription, WorkQueue
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation, seeded_entropy
 from remotejob.testing.conformance import MessagesConformance, StoreConformance
 from tests.backends.third import SqliteMessages, SqliteStore

@@ -21,9 +21,9 @@ from remotejob.batches.batch import Batch
 from remotejob.domain.batches import BatchState, partition_of_batch
 from remotejob.domain.errors import BatchNotFound, InvalidData, InvalidName, UnknownTask
 from remotejob.domain.transactions import Erase, Key
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import SHARDS, Field
 from remotejob.ports import Address, Channel, Installation, Received
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation
 from tests.batches.working import MINUTE, let_time_pass, work_off, worker_of
 

@@ -13,9 +13,9 @@ import pytest
 from remotejob import Job, RemoteJob, RemoteJobError, State, StillRunning
 from remotejob.batches.batch import Batch
 from remotejob.domain.batches import BatchState
+from remotejob.jobs.scheduler.sweep import sweep
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
-from remotejob.sweep import sweep
 from remotejob.testing import FakeClock, memory_installation
 from remotejob.testing.crashes import CRASHES, ERRORS, STALLS, Crash, Fault, Faults, Unreachable
 from tests.batches.working import MINUTE, QUEUES, work_off, worker_of

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from remotejob import Queue, RemoteJob, State, Submission
-from remotejob.batches.manifests import LONGEST_LINE, csv_rows, json_lines
 from remotejob.domain.batches import BatchState
 from remotejob.domain.errors import (
     BatchUnfinished,
@@ -20,6 +19,7 @@ from remotejob.domain.errors import (
     InvalidInput,
     InvalidName,
 )
+from remotejob.jobs.submission.batch_manifests import LONGEST_LINE, csv_rows, json_lines
 from remotejob.ports import Area, Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.batches.working import let_time_pass, work_off

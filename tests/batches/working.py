@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob import RunningJob
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation
 
 QUEUES: Final = {"default": ("work", "summary")}

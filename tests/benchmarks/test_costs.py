@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.costs import per_million
 from benchmarks.measuring import Side
-from remotejob.prices import Prices, list_prices
+from remotejob.jobs.queries.prices import Prices, list_prices
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from benchmarks.measured import Figures, Result
 from benchmarks.measuring import Busy, Idle, Killed, Plan, Side, became, best
 from benchmarks.results import as_dict, ratio
 from benchmarks.systems import OURS, SYSTEMS
-from remotejob.prices import list_prices
+from remotejob.jobs.queries.prices import list_prices
 
 
 def side(cpu: float = 1.0, jobs: int = 100, **requests: int) -> Side:

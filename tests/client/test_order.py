@@ -10,8 +10,8 @@ import pytest
 
 from remotejob import RemoteJob, Submission
 from remotejob.domain.priority import Lane, Order, Priority
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Address, Channel, Installation, QueueDescription
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock
 from tests.systems import BACKENDS, installation_on
 

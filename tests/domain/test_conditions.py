@@ -10,7 +10,6 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from remotejob import idempotency
 from remotejob.backends.memory import MemoryStore
 from remotejob.domain import (
     batch_changes,
@@ -25,6 +24,7 @@ from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import AtMost, Contains, IsNot, Value
 from remotejob.domain.record import JobRecord
 from remotejob.domain.transactions import Check, Conflict, Erase, Put, Step, put_record, record_key
+from remotejob.jobs.submission import idempotency
 from remotejob.names import Field
 from remotejob.ports import Installation, Updated
 from remotejob.testing.conformance import samples

@@ -21,7 +21,7 @@ from remotejob.domain.ids import is_job_id
 from remotejob.hand.hand import Hand
 from remotejob.hand.options import Taking
 from remotejob.hand.taken import TakenJob
-from remotejob.storing import StoredFile
+from remotejob.jobs.submission.stored_files import StoredFile
 from tests.groups.conftest import SYSTEM, Person
 
 Act = Callable[[Person], object]

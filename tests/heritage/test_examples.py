@@ -15,8 +15,8 @@ import pytest
 from remotejob import Queue, RemoteJob, State
 from remotejob.builtin import Fetch
 from remotejob.domain.urgency import Urgency
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock
 from tests.builtin.conftest import Page, Site, site  # noqa: F401  (a fixture)
 from tests.heritage.test_job_collection import now, real_time

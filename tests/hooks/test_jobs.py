@@ -13,9 +13,9 @@ from remotejob.domain.claim_decisions import CRASH_BUDGET
 from remotejob.domain.events import Event
 from remotejob.domain.states import TERMINAL
 from remotejob.hooks import Hooks, JobEvent
-from remotejob.ingest import Upload, ingest
+from remotejob.jobs.scheduler.tick import tick
+from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
 from remotejob.settings import QueueSettings, Route, Settings, SystemSettings
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.interception import intercepted

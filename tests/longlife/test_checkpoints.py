@@ -26,9 +26,9 @@ from remotejob import (
 from remotejob.domain.checkpoints import CHECKPOINT_INLINE, CHECKPOINT_LIMIT
 from remotejob.domain.usage import item_bytes
 from remotejob.hand.hand import Hand
+from remotejob.jobs.scheduler.sweep import sweep
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Area, Installation
-from remotejob.scheduler import tick
-from remotejob.sweep import sweep
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import Crash, Fault, Faults, Unreachable

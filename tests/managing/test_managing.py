@@ -23,8 +23,8 @@ from remotejob import (
 from remotejob.domain import command_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.ids import new_job_id
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Address, Channel, Installation, Refused
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation, memory_installation, seeded_entropy
 from remotejob.testing.crashes import Crash
 from remotejob.testing.interception import intercepted

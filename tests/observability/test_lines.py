@@ -19,7 +19,7 @@ import pytest
 
 from remotejob import Fatal, Queue, Retry, RunningJob
 from remotejob.domain.errors import LeaseLost
-from remotejob.ingest import Upload, ingest
+from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.names import Env
 from remotejob.ports import Area, Installation
 from remotejob.settings import parse

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from remotejob import Fatal, Job, Queue, Retry, RunningJob, State, Submission
-from remotejob.envelope import Pending
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation

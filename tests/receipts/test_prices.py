@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 
 from remotejob.domain.errors import SettingsError
-from remotejob.prices import Prices, list_prices
+from remotejob.jobs.queries.prices import Prices, list_prices
 
 TEXT = files("remotejob").joinpath("prices.toml").read_text(encoding="utf-8")
 

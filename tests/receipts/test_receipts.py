@@ -15,9 +15,9 @@ import pytest
 from remotejob import Fatal, Job, Queue, RemoteJob, Retry, RunningJob, State, Submission
 from remotejob.backends.aws.files import MULTIPART_FROM, S3Files
 from remotejob.domain.usage import MULTIPART_FROM as COUNTED_FROM
-from remotejob.ingest import Upload, ingest
+from remotejob.jobs.scheduler.tick import tick
+from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.ports import Area, Installation, QueueDescription, WorkerSize
-from remotejob.scheduler import tick
 from remotejob.settings import parse
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.aws import aws_installation, counted_requests

@@ -11,8 +11,8 @@ import pytest
 
 from remotejob import RemoteJob, RunningJob, State, Submission
 from remotejob.domain.check_times import GRACE
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
 

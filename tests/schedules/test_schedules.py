@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.repeat import Repeat
-from remotejob.schedules import after_run, check, next_due
+from remotejob.jobs.submission.cron import after_run, check, next_due
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -294,7 +294,7 @@ def test_no_time_is_left_out_for_who_asks_right_before_it(repeat: Repeat, after:
 def test_waits_are_reckoned_without_the_schedules_library() -> None:
     program = (
         "import sys\nfrom datetime import datetime, UTC\n"
-        "from remotejob.domain.repeat import Repeat\nfrom remotejob.schedules import next_due\n"
+        "from remotejob.domain.repeat import Repeat\nfrom remotejob.jobs.submission.cron import next_due\n"
         "next_due(Repeat(), after=datetime.now(UTC))\nprint('cronsim' in sys.modules)"
     )
     done = subprocess.run(

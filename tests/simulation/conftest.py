@@ -26,4 +26,4 @@ class _OneThread:
 
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("remotejob.scheduler.ThreadPoolExecutor", _OneThread)
+    monkeypatch.setattr("remotejob.jobs.scheduler.tick.ThreadPoolExecutor", _OneThread)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from remotejob import managing
 from remotejob.domain.errors import Fatal, JobCancelled
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
-from remotejob.envelope import Pending
+from remotejob.jobs.commands import commands
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.testing.crashes import Crash
 from remotejob.worker.completion import Completion
 from remotejob.worker.running import RunningJob
@@ -60,7 +60,7 @@ def antecedent_cancelled_before_it_runs(world: World) -> None:
     by_name(world)
     first = make(world, "first")
     make(world, "second", depends=first)
-    world.command(managing.cancel, *first)
+    world.command(commands.cancel, *first)
     world.step()
     must_be_over(world)
 
@@ -69,7 +69,7 @@ def antecedent_cancelled_before_it_runs(world: World) -> None:
 def antecedent_cancelled_while_it_runs(world: World) -> None:
     @once
     def runs(job: RunningJob) -> Any:
-        world.command(managing.cancel, job.id)
+        world.command(commands.cancel, job.id)
         world.advance(timedelta(seconds=25))
         world.beat()
         if world.faults.struck is None:
@@ -158,10 +158,10 @@ def dependents_paused_while_they_wait(world: World) -> None:
     by_name(world)
     first = make(world, "first")
     second, third = make(world, "second", depends=first), make(world, "third", depends=first)
-    world.command(managing.pause, *second, *third)
-    world.command(managing.resume, *second)
+    world.command(commands.pause, *second, *third)
+    world.command(commands.resume, *second)
     world.step()
-    world.command(managing.resume, *third)
+    world.command(commands.resume, *third)
     world.step()
     must_be_over(world)
 
@@ -171,7 +171,7 @@ def dependent_cancelled_while_it_waits(world: World) -> None:
     by_name(world)
     first = make(world, "first")
     second = make(world, "second", depends=first)
-    world.command(managing.cancel, *second)
+    world.command(commands.cancel, *second)
     world.step()
     must_be_over(world)
 
@@ -213,7 +213,7 @@ def both_restarted_by_way_of_the_dependent(world: World) -> None:
     first = make(world, "first")
     second = make(world, "second", depends=first)
     world.step()
-    world.command(managing.restart, *second)
+    world.command(commands.restart, *second)
     world.step()
     world.step()
     must_be_over(world)
@@ -226,7 +226,7 @@ def chain_restarted_by_way_of_its_beginning(world: World) -> None:
     second = make(world, "second", depends=first)
     make(world, "third", depends=second)
     world.step()
-    world.command(managing.restart, *first, dependents=True)
+    world.command(commands.restart, *first, dependents=True)
     for _ in range(3):
         world.step()
     must_be_over(world)
@@ -238,9 +238,9 @@ def dependent_restarted_after_its_antecedent_went_well(world: World) -> None:
     first = make(world, "first")
     second = make(world, "second", depends=first)
     world.step()
-    world.command(managing.restart, *first)
+    world.command(commands.restart, *first)
     world.step()
-    world.command(managing.restart, *second)
+    world.command(commands.restart, *second)
     world.step()
     must_be_over(world)
 
@@ -281,9 +281,9 @@ def dependent_made_independent(world: World) -> None:
     by_name(world)
     first = make(world, "first", delay=timedelta(hours=1))
     second = make(world, "second", depends=first)
-    world.command(managing.make_ready, *second, independent=True)
+    world.command(commands.make_ready, *second, independent=True)
     world.step()
-    world.command(managing.cancel, *first)
+    world.command(commands.cancel, *first)
     must_be_over(world)
     world.advance(timedelta(hours=2))
     world.step()

@@ -9,7 +9,7 @@ from remotejob.domain import command_changes
 from remotejob.domain.errors import Fatal, JobCancelled
 from remotejob.domain.retry import Backoff, Retry
 from remotejob.domain.states import State
-from remotejob.submission import Submission
+from remotejob.jobs.submission.submission import Submission
 from remotejob.tasks import Registry
 from remotejob.worker.running import RunningJob
 from tests.simulation.scripting import JOB, fails, must_stop, scenario, works

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from remotejob import managing
 from remotejob.domain.errors import JobCancelled, LeaseLost, WorkerStopping
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
+from remotejob.jobs.commands import commands
 from remotejob.testing.crashes import Crash
 from remotejob.worker.running import RunningJob
 from tests.simulation.dependents import gives_up
@@ -191,7 +191,7 @@ def holder_cancelled_while_it_runs(world: World) -> None:
     def runs(job: RunningJob) -> Any:
         make(world, "second", resource=PRINTER)
         world.step("other")
-        world.command(managing.cancel, job.id)
+        world.command(commands.cancel, job.id)
         world.step("other")
         world.advance(timedelta(seconds=25))
         world.beat()
@@ -212,7 +212,7 @@ def holder_cancelled_and_its_worker_dies(world: World) -> None:
     def dies(job: RunningJob) -> Any:
         make(world, "second", resource=PRINTER)
         world.step("other")
-        world.command(managing.cancel, job.id)
+        world.command(commands.cancel, job.id)
         raise Crash("the worker dies before it learns of it")
 
     by_name(world, first=dies)
@@ -233,7 +233,7 @@ def cancelled_while_parked(world: World) -> None:
         world.advance(timedelta(milliseconds=1))
         make(world, "third", resource=PRINTER)
         world.step("other")
-        world.command(managing.cancel, *second)
+        world.command(commands.cancel, *second)
         return works(job)
 
     by_name(world, first=runs)
@@ -250,10 +250,10 @@ def paused_while_parked(world: World) -> None:
         second = make(world, "second", resource=PRINTER)
         third = make(world, "third", resource=PRINTER)
         world.step("other")
-        world.command(managing.pause, *second, *third)
-        world.command(managing.resume, *third)
+        world.command(commands.pause, *second, *third)
+        world.command(commands.resume, *third)
         world.step("other")
-        world.command(managing.resume, *second)
+        world.command(commands.resume, *second)
         world.step("other")
         return works(job)
 

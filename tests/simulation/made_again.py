@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from remotejob import managing
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
+from remotejob.jobs.commands import commands
 from remotejob.testing.crashes import Crash
 from remotejob.worker.running import RunningJob
 from tests.simulation.dependents import gives_up
@@ -85,7 +85,7 @@ def repeat_cancelled_between(world: World) -> None:
     make(world, "first", repeat=MINUTELY)
     world.step()
     waiting = [one.id for one in world.trace.records.values() if one.state is State.WAITING]
-    world.command(managing.cancel, *waiting)
+    world.command(commands.cancel, *waiting)
     _a_minute(world)
     must_be_over(world)
 
@@ -146,7 +146,7 @@ def removed_once_it_has_ended(world: World) -> None:
     first = make(world, "first")
     make(world, "second", depends=first)
     world.step()
-    world.command_if_allowed(managing.remove, *first)
+    world.command_if_allowed(commands.remove, *first)
     world.step()
     world.duplicate()
     world.step()
@@ -160,7 +160,7 @@ def upload_whose_job_was_removed(world: World) -> None:
     make(world, "another")
     world.upload(uploaded)
     world.step()
-    world.command_if_allowed(managing.remove, *world.uploads)
+    world.command_if_allowed(commands.remove, *world.uploads)
     world.upload(uploaded)
     world.step()
     must_be_over(world)
@@ -171,7 +171,7 @@ def removed_after_it_failed_with_its_key(world: World) -> None:
     by_name(world, first=once(gives_up))
     first = make(world, "first", idempotency_key="monday", resource=PRINTER)
     world.step()
-    world.command_if_allowed(managing.remove, *first)
+    world.command_if_allowed(commands.remove, *first)
     make(world, "second", idempotency_key="monday", resource=PRINTER)
     world.step()
     must_be_over(world)
@@ -181,8 +181,8 @@ def removed_after_it_failed_with_its_key(world: World) -> None:
 def cancelled_run_is_removed_when_it_has_wound_down(world: World) -> None:
     @once
     def runs(job: RunningJob) -> Any:
-        world.command(managing.cancel, job.id)
-        world.command_if_allowed(managing.remove, job.id)
+        world.command(commands.cancel, job.id)
+        world.command_if_allowed(commands.remove, job.id)
         world.step("other")
         return works(job)
 
@@ -190,7 +190,7 @@ def cancelled_run_is_removed_when_it_has_wound_down(world: World) -> None:
     make(world, "another")
     first = make(world, "first", resource=PRINTER)
     world.step()
-    world.command_if_allowed(managing.remove, *first)
+    world.command_if_allowed(commands.remove, *first)
     must_be_over(world)
 
 
@@ -198,13 +198,13 @@ def cancelled_run_is_removed_when_it_has_wound_down(world: World) -> None:
 def cancelled_run_is_not_removed_under_its_lease(world: World) -> None:
     @once
     def runs(job: RunningJob) -> Any:
-        world.command(managing.cancel, job.id)
-        world.command_if_allowed(managing.remove, job.id)
+        world.command(commands.cancel, job.id)
+        world.command_if_allowed(commands.remove, job.id)
         return works(job)
 
     by_name(world, first=runs)
     make(world, "another")
     first = make(world, "first")
     world.step()
-    world.command_if_allowed(managing.remove, *first)
+    world.command_if_allowed(commands.remove, *first)
     must_be_over(world)

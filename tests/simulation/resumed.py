@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-from remotejob import managing
 from remotejob.domain.errors import LeaseLost
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
+from remotejob.jobs.commands import commands
 from remotejob.testing.crashes import Crash
 from remotejob.worker.running import RunningJob
 from tests.simulation.locked import PRINTER
@@ -132,15 +132,15 @@ def resumed_by_a_restart(world: World) -> None:
     world.step()
     world.advance(timedelta(hours=2))
     world.sweep()
-    world.command_if_allowed(managing.restart, *jobs)
+    world.command_if_allowed(commands.restart, *jobs)
     world.step()
 
 
 @scenario(ends=COMPLETED, or_else=(FAILED, CANCELLED))
 def resumed_by_a_restart_under_the_cancelled_run(world: World) -> None:
     def cancelled(job: RunningJob) -> Any:
-        world.command(managing.cancel, job.id)
-        world.command_if_allowed(managing.restart, job.id)
+        world.command(commands.cancel, job.id)
+        world.command_if_allowed(commands.restart, job.id)
         world.advance(timedelta(seconds=25))
         world.beat()
 

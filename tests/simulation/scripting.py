@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from remotejob.domain.errors import RunInterrupted
 from remotejob.domain.states import State
-from remotejob.submission import Submission
+from remotejob.jobs.submission.submission import Submission
 from remotejob.worker.running import RunningJob
 from tests.simulation.world import World
 

@@ -8,8 +8,8 @@ import pytest
 
 from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.states import State
+from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.ports import Area
-from remotejob.sweep import sweep
 from remotejob.testing.crashes import CRASHES, ERRORS, Fault, Faults
 from tests.simulation import resumed
 from tests.simulation.invariants import check_invariants

@@ -9,7 +9,7 @@ import pytest
 
 from remotejob.domain.errors import LeaseLost
 from remotejob.domain.states import State
-from remotejob.submission import Submission
+from remotejob.jobs.submission.submission import Submission
 from remotejob.testing.crashes import Faults
 from remotejob.worker.running import RunningJob
 from tests.simulation.clocks import SkewedClock, SuspendedClock

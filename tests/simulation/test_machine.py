@@ -10,12 +10,12 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from remotejob import managing
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
+from remotejob.jobs.commands import commands
+from remotejob.jobs.submission.submission import Submission
 from remotejob.ports import Address
-from remotejob.submission import Submission
 from remotejob.testing.crashes import Crash, Fault, Faults
 from remotejob.worker.running import RunningJob
 from tests.simulation.clocks import SkewedClock
@@ -36,16 +36,16 @@ RETRIES = st.builds(
 )
 
 COMMANDS = (
-    managing.cancel,
-    partial(managing.cancel, antecedents=True),
-    managing.pause,
-    managing.resume,
-    managing.restart,
-    partial(managing.restart, dependents=True),
-    partial(managing.restart, antecedents=False),
-    managing.make_ready,
-    partial(managing.make_ready, independent=True),
-    managing.remove,
+    commands.cancel,
+    partial(commands.cancel, antecedents=True),
+    commands.pause,
+    commands.resume,
+    commands.restart,
+    partial(commands.restart, dependents=True),
+    partial(commands.restart, antecedents=False),
+    commands.make_ready,
+    partial(commands.make_ready, independent=True),
+    commands.remove,
 )
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
-from remotejob.scheduler import PERIOD
-from remotejob.submission import Submission
+from remotejob.jobs.scheduler.tick import PERIOD
+from remotejob.jobs.submission.submission import Submission
 from remotejob.testing.crashes import CRASHES, Fault, Faults
 from remotejob.worker.running import RunningJob
 from tests.simulation.invariants import check_invariants

@@ -13,10 +13,10 @@ from typing import Final
 
 import pytest
 
-from remotejob import managing
 from remotejob.domain.errors import WorkerStopping
 from remotejob.domain.states import State
-from remotejob.submission import Submission
+from remotejob.jobs.commands import commands
+from remotejob.jobs.submission.submission import Submission
 from remotejob.tasks import Registry
 from remotejob.testing.crashes import STALLS, Crash, Fault, Faults
 from remotejob.worker.running import RunningJob
@@ -51,39 +51,39 @@ def _the_scheduler_and_the_sweep_run_late(world: World) -> None:
 
 
 def _a_manager_cancels_the_first(world: World) -> None:
-    world.command_if_allowed(managing.cancel, *_all(world)[:1])
+    world.command_if_allowed(commands.cancel, *_all(world)[:1])
 
 
 def _a_manager_cancels_and_restarts(world: World) -> None:
-    world.command_if_allowed(managing.cancel, *_all(world))
+    world.command_if_allowed(commands.cancel, *_all(world))
     world.advance(PAST_THE_LEASE)
     world.step("intruder")
-    world.command_if_allowed(managing.restart, *_all(world))
+    world.command_if_allowed(commands.restart, *_all(world))
     world.step("intruder")
 
 
 def _a_manager_restarts_what_was_owed_for(world: World) -> None:
     world.advance(timedelta(minutes=3))
     world.tick()
-    world.command_if_allowed(managing.restart, *_all(world), dependents=True)
+    world.command_if_allowed(commands.restart, *_all(world), dependents=True)
     for job_id in _all(world)[:1]:
         world.submit(Submission(task="work", depends=[job_id]))
     world.step("intruder")
 
 
 def _a_manager_pauses_and_resumes(world: World) -> None:
-    world.command_if_allowed(managing.pause, *_all(world))
+    world.command_if_allowed(commands.pause, *_all(world))
     world.step("intruder")
-    world.command_if_allowed(managing.resume, *_all(world))
+    world.command_if_allowed(commands.resume, *_all(world))
 
 
 def _a_manager_makes_them_independent(world: World) -> None:
-    world.command_if_allowed(managing.make_ready, *_all(world), independent=True)
+    world.command_if_allowed(commands.make_ready, *_all(world), independent=True)
     world.step("intruder")
 
 
 def _a_manager_removes_what_has_ended(world: World) -> None:
-    world.command_if_allowed(managing.remove, *_all(world))
+    world.command_if_allowed(commands.remove, *_all(world))
     world.step("intruder")
 
 

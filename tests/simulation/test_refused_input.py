@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from remotejob.domain.errors import InvalidInput
-from remotejob.submission import Submission
-from remotejob.submitting import submit, submit_many
+from remotejob.jobs.submission.submission import Submission
+from remotejob.jobs.submission.submit import submit, submit_many
 from remotejob.testing.crashes import Faults
 from tests.simulation.playing import memory_world
 from tests.simulation.world import QUEUE

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from remotejob.domain.states import State
-from remotejob.submission import Submission
-from remotejob.submitting import submit
+from remotejob.jobs.submission.submission import Submission
+from remotejob.jobs.submission.submit import submit
 from remotejob.tasks import Registry
 from remotejob.testing import memory_installation
 from remotejob.testing.crashes import Unreachable

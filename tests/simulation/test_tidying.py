@@ -8,8 +8,8 @@ import pytest
 
 from remotejob.domain.record import output_prefix
 from remotejob.domain.states import State
+from remotejob.jobs.submission.submission import Submission
 from remotejob.ports import Area
-from remotejob.submission import Submission
 from remotejob.testing.crashes import Crash, Fault, Faults
 from remotejob.worker.running import RunningJob
 from tests.simulation.invariants import check_invariants

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from remotejob.consequences import carry_out
 from remotejob.domain.changes import Change
 from remotejob.domain.errors import (
     CommandRefused,
@@ -28,7 +27,13 @@ from remotejob.domain.marks import Attention
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import NO_RETRY, Retry
 from remotejob.domain.states import State
-from remotejob.ingest import Upload, ingest
+from remotejob.jobs.coordination.consequences import carry_out
+from remotejob.jobs.scheduler.sweep import sweep
+from remotejob.jobs.scheduler.tick import tick
+from remotejob.jobs.submission.submission import Submission
+from remotejob.jobs.submission.submit import submit as submit_one
+from remotejob.jobs.submission.submit import submit_many
+from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.ports import (
     Address,
     Channel,
@@ -39,12 +44,7 @@ from remotejob.ports import (
     QueueDescription,
     Updated,
 )
-from remotejob.scheduler import tick
 from remotejob.settings import parse
-from remotejob.submission import Submission
-from remotejob.submitting import submit as submit_one
-from remotejob.submitting import submit_many
-from remotejob.sweep import sweep
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import Call, Crash
@@ -234,7 +234,7 @@ class World:
                     carry_out([outcome.record], installation)
 
     def command(self, command: Callable[..., object], *job_ids: str, **options: Any) -> None:
-        """A manager gives a command of `remotejob.managing` to jobs, one after the other."""
+        """A manager gives a command of `remotejob.jobs.commands.commands` to jobs, one after the other."""
         installation = self.faults.process(self.base, "manager")
         for job_id in job_ids:
             with self.surviving():

@@ -17,8 +17,8 @@ from remotejob import (
 )
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.ids import new_job_id
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock
 from remotejob.worker.attendant import ProcessDeath
 from remotejob.worker.completion import Completion

@@ -19,9 +19,9 @@ from remotejob import (
     State,
 )
 from remotejob.domain.ids import new_job_id
-from remotejob.ingest import Upload, ingest
+from remotejob.jobs.scheduler.tick import tick
+from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.ports import Area, Installation
-from remotejob.scheduler import tick
 from remotejob.settings import parse
 from remotejob.testing import FakeClock
 from remotejob.worker.attendant import ProcessDeath

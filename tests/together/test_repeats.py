@@ -15,8 +15,8 @@ from remotejob import (
     State,
     Submission,
 )
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Area, Installation
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock
 from tests.together.work import Work
 

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from remotejob import Fatal, InvalidName, Job, Queue, RemoteJob, Retry, State
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.attendant import ProcessDeath
 from tests.together.work import Work, dies

@@ -11,9 +11,9 @@ import pytest
 from remotejob import Job, JobCancelled, LeaseLost, Queue, RemoteJob, State, Submission
 from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.transactions import ABSENT, Check, Conflict, Count, Erase, Key, Put, Step
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import Field
 from remotejob.ports import Address, Channel, Depth, Installation
-from remotejob.scheduler import tick
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import CRASHES, Crash, Faults
 from remotejob.testing.interception import intercepted
@@ -54,7 +54,7 @@ def test_dependents_let_go_long_after_they_were_due_are_sent_for_once(
 def test_many_dependents_are_let_go_in_turns_and_all_of_them(
     queue: Queue, work: Work, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remotejob.depending._EDGES_AT_A_TIME", 4)
+    monkeypatch.setattr("remotejob.jobs.coordination.dependencies._EDGES_AT_A_TIME", 4)
     first = queue.submit("work", data="first")
     later = queue.submit_many([Submission(task="work", depends=[first])] * 10)
     for _ in range(4):
@@ -71,7 +71,7 @@ def test_many_dependents_are_cancelled_in_turns_and_all_of_them(
     installation: Installation,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("remotejob.depending._EDGES_AT_A_TIME", 4)
+    monkeypatch.setattr("remotejob.jobs.coordination.dependencies._EDGES_AT_A_TIME", 4)
     first = queue.submit("work", data="fail")
     later = queue.submit_many([Submission(task="work", depends=[first])] * 10)
     for _ in range(6):

@@ -11,10 +11,10 @@ import pytest
 
 from remotejob import Job, JobNotFound, Queue, RemoteJob, RunningJob
 from remotejob.domain.times import from_ms
+from remotejob.jobs.queries.why import Reason, Why
 from remotejob.jobs.queries.workers import BUSY, GRACE
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation
-from remotejob.why import Reason, Why
 from remotejob.worker.presence import Presence
 from remotejob.worker.run import Run
 from remotejob.worker.settlements import Settlement

@@ -22,8 +22,8 @@ from remotejob import (
     WorkerStopping,
 )
 from remotejob.domain.claim_decisions import CRASH_BUDGET
+from remotejob.jobs.messaging.send import send_for
 from remotejob.ports import Installation
-from remotejob.sending import send_for
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.crashes import Crash
 from remotejob.testing.interception import intercepted

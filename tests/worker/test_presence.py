@@ -16,7 +16,7 @@ from remotejob import Queue, RemoteJob, RunningJob, SettingsError, State, Unknow
 from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.times import from_ms
-from remotejob.envelope import Pending
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.jobs.queries.workers import BUSY, GRACE, KEPT, KEPT_IDLE, WorkerStatus
 from remotejob.ports import Address, Channel, Installation
 from remotejob.tasks import Registry

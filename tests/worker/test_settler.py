@@ -14,7 +14,7 @@ from remotejob.backends.memory import MemoryMessages, MemoryStore
 from remotejob.domain.changes import Change
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.envelope import Pending
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import (
     Address,
     Channel,

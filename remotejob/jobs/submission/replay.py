@@ -7,10 +7,10 @@ from typing import Any
 from remotejob.domain.errors import CommandRefused, InvalidBody, JobNotFound, UnknownQueue
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import TERMINAL
-from remotejob.job_view import JobView
+from remotejob.jobs.content.view import JobView
+from remotejob.jobs.submission.submission import Submission
+from remotejob.jobs.submission.submit import submit
 from remotejob.ports import Area, Installation
-from remotejob.submission import Submission
-from remotejob.submitting import submit
 
 
 def replay(job_id: str, installation: Installation, *, queue: str | None = None) -> JobRecord:

@@ -18,9 +18,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from remotejob import payloads
 from remotejob.domain.errors import InvalidData, SettingsError
 from remotejob.domain.times import span_ms
+from remotejob.jobs.content import payloads
 from remotejob.tasks import Task, registry
 from remotejob.worker.completion import Completion
 from remotejob.worker.context import JobContext, job_context

@@ -12,10 +12,6 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from remotejob import payloads
-from remotejob.batches.commands import cancel_children
-from remotejob.batches.counting import let_follower_go
-from remotejob.batches.sources import Children, Each, Reading, Source, recognised
 from remotejob.domain import batch_changes
 from remotejob.domain.batches import KEPT, BatchRecord, Follower, new_batch_id
 from remotejob.domain.errors import AccessProblem, BatchUnfinished, InvalidData, InvalidInput
@@ -24,10 +20,14 @@ from remotejob.domain.ids import new_job_id
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Conflict
+from remotejob.jobs.commands.batch_commands import cancel_children
+from remotejob.jobs.content import payloads
+from remotejob.jobs.coordination.batch_counts import let_follower_go
+from remotejob.jobs.submission.batch_sources import Children, Each, Reading, Source, recognised
+from remotejob.jobs.submission.submission import Checked, Submission, check
+from remotejob.jobs.submission.submit import RECORDS_AT_A_TIME, submit_page
 from remotejob.names import Field
 from remotejob.ports import Installation, QueueDescription
-from remotejob.submission import Checked, Submission, check
-from remotejob.submitting import RECORDS_AT_A_TIME, submit_page
 
 log = logging.getLogger(__name__)
 

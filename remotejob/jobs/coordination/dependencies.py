@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from remotejob.batches.counting import recheck_batch
 from remotejob.domain import dependencies
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
@@ -20,8 +19,9 @@ from remotejob.domain.record import JobRecord, dumps
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Put, Step
+from remotejob.jobs.coordination.batch_counts import recheck_batch
+from remotejob.jobs.messaging.send import send_and_look_at_all
 from remotejob.ports import Installation, Updated
-from remotejob.sending import send_and_look_at_all
 
 log = logging.getLogger(__name__)
 

@@ -18,9 +18,9 @@ from remotejob.domain.locks import Limit, limits_of
 from remotejob.domain.record import Failure, JobRecord, cut
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms
-from remotejob.envelope import pending_address
+from remotejob.jobs.coordination.locks import holders
+from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.workers import KEPT, WorkerStatus, workers
-from remotejob.locking import holders
 from remotejob.ports import Installation
 
 _SKEW_MS: Final = span_ms(CLOCK_SKEW)

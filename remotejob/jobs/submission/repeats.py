@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from remotejob import payloads, schedules
 from remotejob.domain.check_times import first_look
 from remotejob.domain.errors import InvalidData, JobNotFound
 from remotejob.domain.events import Event
@@ -15,10 +14,12 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import Command, State, check
 from remotejob.domain.times import from_ms, to_ms
+from remotejob.jobs.content import payloads
+from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission import cron
+from remotejob.jobs.submission.submission import check_kept
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation
-from remotejob.sending import send_for
-from remotejob.submission import check_kept
 
 
 def successor(record: JobRecord, installation: Installation) -> JobRecord | None:
@@ -26,10 +27,10 @@ def successor(record: JobRecord, installation: Installation) -> JobRecord | None
     if record.repeat_json is None:
         return None
     repeat = Repeat.from_json(record.repeat_json)
-    due = schedules.next_due(repeat, after=from_ms(installation.clock.now_ms()))
+    due = cron.next_due(repeat, after=from_ms(installation.clock.now_ms()))
     if due is None:
         return None
-    return _again(record, schedules.after_run(repeat), due, installation)
+    return _again(record, cron.after_run(repeat), due, installation)
 
 
 def rerun(
@@ -53,7 +54,7 @@ def rerun(
     if not timedelta(0) <= wait <= timedelta(days=365):
         raise InvalidData(f"wait={wait!r}: between nothing and 365 days")
     if repeat is not None:
-        schedules.check(repeat)
+        cron.check(repeat)
     due = from_ms(installation.clock.now_ms()) + wait
     again = _again(record, repeat, due, installation)
     if again.input_json is not None or again.data_ref is not None:

@@ -10,9 +10,6 @@ from functools import partial
 from graphlib import TopologicalSorter
 from typing import Final
 
-from remotejob.batches.counting import uncount
-from remotejob.consequences import carry_out
-from remotejob.depending import edges_of, store_dependent
 from remotejob.domain import command_changes
 from remotejob.domain.batch_changes import restart_counted
 from remotejob.domain.batches import is_batch_id
@@ -32,10 +29,13 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, check
 from remotejob.domain.times import check_moment, span_ms, to_ms
-from remotejob.locking import holders
+from remotejob.jobs.coordination.batch_counts import uncount
+from remotejob.jobs.coordination.consequences import carry_out
+from remotejob.jobs.coordination.dependencies import edges_of, store_dependent
+from remotejob.jobs.coordination.locks import holders
+from remotejob.jobs.messaging.send import send_and_look
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, Updated
-from remotejob.sending import send_and_look
 
 log = logging.getLogger(__name__)
 

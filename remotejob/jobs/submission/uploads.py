@@ -17,9 +17,9 @@ from remotejob.domain.name_rules import check_file_name
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.payloads import encode
+from remotejob.jobs.content.payloads import encode
+from remotejob.jobs.messaging.send import send_for
 from remotejob.ports import Installation, Updated
-from remotejob.sending import send_for
 from remotejob.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,6 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from remotejob.about import about
-from remotejob.consequences import carry_out
-from remotejob.depending import recheck
 from remotejob.domain import changes
 from remotejob.domain.check_times import GRACE, RECHECK, first_look
 from remotejob.domain.claim_decisions import CLOCK_SKEW, budget_spent
@@ -25,11 +22,14 @@ from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.envelope import pending_address
-from remotejob.locking import wake_and_send
+from remotejob.jobs.coordination.consequences import carry_out
+from remotejob.jobs.coordination.dependencies import recheck
+from remotejob.jobs.coordination.locks import wake_and_send
+from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.messages import pending_address
+from remotejob.jobs.messaging.send import send_for
 from remotejob.names import SHARDS
 from remotejob.ports import Address, Installation, Updated
-from remotejob.sending import send_for
 
 log = logging.getLogger(__name__)
 

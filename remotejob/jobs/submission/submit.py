@@ -13,8 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from remotejob import payloads, tracing
-from remotejob.depending import not_ended, store_dependent
+from remotejob import tracing
 from remotejob.domain.errors import (
     AccessProblem,
     InvalidBody,
@@ -26,11 +25,13 @@ from remotejob.domain.events import Event
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.transactions import put_record
-from remotejob.idempotency import job_under, take_key
+from remotejob.jobs.content import payloads
+from remotejob.jobs.coordination.dependencies import not_ended, store_dependent
+from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission.idempotency import job_under, take_key
+from remotejob.jobs.submission.submission import Body, Checked, Submission, check
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, QueueDescription
-from remotejob.sending import send_for
-from remotejob.submission import Body, Checked, Submission, check
 from remotejob.tracing import Trace
 
 RECORDS_AT_A_TIME: Final = 500

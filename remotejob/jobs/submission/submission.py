@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from remotejob import payloads
-from remotejob.depending import check_antecedents
 from remotejob.domain.check_times import first_look
 from remotejob.domain.errors import InvalidBody, InvalidData, UnknownTask
 from remotejob.domain.ids import new_job_id
@@ -24,11 +22,13 @@ from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, span_ms, to_ms
-from remotejob.idempotency import check_idempotency
-from remotejob.job_view import JobView
+from remotejob.jobs.content import payloads
+from remotejob.jobs.content.view import JobView
+from remotejob.jobs.coordination.dependencies import check_antecedents
+from remotejob.jobs.submission.cron import check as check_repeat
+from remotejob.jobs.submission.cron import next_due
+from remotejob.jobs.submission.idempotency import check_idempotency
 from remotejob.ports import Installation, QueueDescription
-from remotejob.schedules import check as check_repeat
-from remotejob.schedules import next_due
 
 Body = Path | str | bytes | BinaryIO
 """The input of a job: a path, its content, or a file open for reading."""

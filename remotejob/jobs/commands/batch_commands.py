@@ -8,9 +8,6 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final, TypeVar
 
-from remotejob import managing
-from remotejob.batches.counting import read_batch
-from remotejob.consequences import carry_out
 from remotejob.domain import batch_changes, batches
 from remotejob.domain import command_changes as changes
 from remotejob.domain.batches import PAGES, BatchRecord
@@ -26,6 +23,9 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.transactions import text
+from remotejob.jobs.commands import commands
+from remotejob.jobs.coordination.batch_counts import read_batch
+from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.names import Field
 from remotejob.ports import Installation, Updated
 
@@ -79,7 +79,7 @@ def cancel_batch(batch_id: str, installation: Installation) -> None:
     cancel_children(_child_ids(batch_id, installation), installation)
     if batch.stopped and batch.follower_ids:
         with suppress(CommandRefused, JobNotFound):
-            managing.cancel(batch.follower_ids[-1], installation)
+            commands.cancel(batch.follower_ids[-1], installation)
 
 
 def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
@@ -96,7 +96,7 @@ def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
                 ended.append(outcome.record)
             elif outcome.record is not None and not outcome.record.terminal:
                 with suppress(CommandRefused, JobNotFound):
-                    managing.cancel(record.id, installation)
+                    commands.cancel(record.id, installation)
         # what is not carried out here is owed, and the scheduler carries it out
         carry_out(ended, installation)
 
@@ -117,7 +117,7 @@ def retry_batch(batch_id: str, installation: Installation, *, retry: Retry | Non
 
     def restart(job_id: str) -> None:
         try:
-            managing.restart(job_id, installation, retry=retry)
+            commands.restart(job_id, installation, retry=retry)
         except (CommandRefused, JobNotFound):
             # somebody else restarted it, or took it away
             return

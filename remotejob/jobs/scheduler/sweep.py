@@ -17,8 +17,6 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Final
 
-from remotejob.about import about
-from remotejob.consequences import carry_out
 from remotejob.domain import changes
 from remotejob.domain.checkpoints import checkpoint_key, is_checkpoint, struck_out
 from remotejob.domain.claim_decisions import budget_spent
@@ -28,10 +26,12 @@ from remotejob.domain.priority import Lane
 from remotejob.domain.record import JobRecord, dumps, output_prefix
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms
+from remotejob.jobs.coordination.consequences import carry_out
+from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.scheduler.tick import Deadline, expire_spent, lease_lapsed, never
 from remotejob.names import SHARDS, Field
 from remotejob.ports import Address, Area, Channel, Installation, Updated
-from remotejob.scheduler import Deadline, expire_spent, lease_lapsed, never
-from remotejob.sending import send_for
 
 log = logging.getLogger(__name__)
 

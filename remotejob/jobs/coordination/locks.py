@@ -19,8 +19,8 @@ from remotejob.domain.locks import Held, Limit, limits_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Step, applied, key_of
+from remotejob.jobs.messaging.send import send_if_free
 from remotejob.ports import Installation
-from remotejob.sending import send_if_free
 
 log = logging.getLogger(__name__)
 

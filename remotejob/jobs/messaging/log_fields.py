@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from remotejob import tracing
 from remotejob.domain.record import JobRecord
-from remotejob.envelope import Pending
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Received
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from remotejob.destinations import destination
 from remotejob.domain.errors import OutputNotFound
 from remotejob.domain.record import OutputFile
 from remotejob.domain.states import State
+from remotejob.jobs.content.download_path import destination
 from remotejob.ports import Area, Installation
 
 

@@ -12,19 +12,19 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from remotejob.about import about
-from remotejob.batches.counting import count_ended
-from remotejob.depending import follow_edges
 from remotejob.domain.changes import settle
 from remotejob.domain.errors import AccessProblem, QueueUnavailable
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.envelope import status_address, status_body
-from remotejob.locking import let_go
+from remotejob.jobs.coordination.batch_counts import count_ended
+from remotejob.jobs.coordination.dependencies import follow_edges
+from remotejob.jobs.coordination.locks import let_go
+from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.messages import status_address, status_body
+from remotejob.jobs.messaging.send import send_for
 from remotejob.ports import Address, Installation, Outgoing
-from remotejob.sending import send_for
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from remotejob import payloads
-from remotejob.destinations import destination
 from remotejob.domain.errors import (
     InvalidBody,
     InvalidData,
@@ -27,10 +25,12 @@ from remotejob.domain.metadata import check_metadata
 from remotejob.domain.name_rules import check_file_name, check_output_name
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
+from remotejob.jobs.content import payloads
+from remotejob.jobs.content.download_path import destination
+from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission.submission import Body, is_binary
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, QueueDescription, Stored
-from remotejob.sending import send_for
-from remotejob.submission import Body, is_binary
 
 STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
 """Where `store` puts files: under the prefix that fires no trigger and is tidied by itself."""

@@ -6,11 +6,11 @@ import json
 from datetime import datetime
 from typing import Any
 
-from remotejob import payloads
 from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.times import from_ms
+from remotejob.jobs.content import payloads
 from remotejob.ports import Area, Installation
 
 

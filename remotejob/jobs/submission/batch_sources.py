@@ -11,14 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from remotejob.batches.manifests import reader_of
 from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
 from remotejob.domain.name_rules import check_file_name
 from remotejob.domain.record import InputFile
 from remotejob.domain.retry import Retry
+from remotejob.jobs.submission.batch_manifests import reader_of
+from remotejob.jobs.submission.submission import Submission
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, Stored
-from remotejob.submission import Submission
 
 log = logging.getLogger(__name__)
 

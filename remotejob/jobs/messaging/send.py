@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
-from remotejob.about import about
 from remotejob.domain import changes
 from remotejob.domain.check_times import first_look
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.envelope import Pending, pending_address
+from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.messages import Pending, pending_address
 from remotejob.ports import Address, Installation, Outgoing
 from remotejob.tracing import Trace
 

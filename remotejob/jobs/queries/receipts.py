@@ -17,9 +17,9 @@ from remotejob.domain.locks import limits_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.usage import READ_UNIT_BYTES, Call, Usage, item_bytes, put_calls, units
+from remotejob.jobs.queries.prices import Prices
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import WorkerSize
-from remotejob.prices import Prices
 
 _MILLION: Final = 1_000_000
 _THOUSAND: Final = 1_000

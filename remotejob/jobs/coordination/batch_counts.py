@@ -20,8 +20,8 @@ from remotejob.domain.ids import new_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Step
+from remotejob.jobs.messaging.send import send_if_free
 from remotejob.ports import Installation, Updated
-from remotejob.sending import send_if_free
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Commands on jobs: pause, resume, cancel, restart, remove, on one job or a batch."""

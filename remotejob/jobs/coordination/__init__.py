@@ -1,0 +1,1 @@
+"""What one job means for others: consequences, dependencies, locks, batch counts."""
