@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from remotejob.batches.batch import Batch, BatchCounts
     from remotejob.client import Queue, RemoteJob
-    from remotejob.composing import StepFailed, StepFailedForGood, compose, progress
     from remotejob.domain.batches import BatchState
     from remotejob.domain.errors import (
         AccessProblem,
@@ -72,11 +71,12 @@ if TYPE_CHECKING:
     from remotejob.jobs.submission.submission import Submission
     from remotejob.many import Commanded
     from remotejob.replaying import OnError, Replayed
-    from remotejob.tasks import task
-    from remotejob.worker.completion import Completion
-    from remotejob.worker.executors.async_job import AsyncRunningJob, AsyncStream
-    from remotejob.worker.executors.options import Async, Credentials, Process, Threads
-    from remotejob.worker.running import RunningJob
+    from remotejob.tasks.async_running_job import AsyncRunningJob, AsyncStream
+    from remotejob.tasks.completion import Completion
+    from remotejob.tasks.compose import StepFailed, StepFailedForGood, compose, progress
+    from remotejob.tasks.registry import task
+    from remotejob.tasks.running_job import RunningJob
+    from remotejob.tasks.runs_in import Async, Credentials, Process, Threads
 
 __all__ = [
     "FOREVER",
@@ -161,7 +161,7 @@ __all__ = [
 _HOMES = {
     "batches.batch": "Batch BatchCounts",
     "client": "Queue RemoteJob",
-    "composing": "StepFailed StepFailedForGood compose progress",
+    "tasks.compose": "StepFailed StepFailedForGood compose progress",
     "domain.batches": "BatchState",
     "domain.priority": "Order Priority",
     "domain.record": "Failure InputFile LogLine",
@@ -180,13 +180,13 @@ _HOMES = {
     "replaying": "OnError Replayed",
     "jobs.submission.stored_files": "StoredFile",
     "jobs.submission.submission": "Submission",
-    "tasks": "task",
+    "tasks.registry": "task",
     "jobs.queries.why": "Reason Why",
-    "worker.completion": "Completion",
-    "worker.executors.async_job": "AsyncRunningJob AsyncStream",
-    "worker.executors.options": "Async Credentials Process Threads",
+    "tasks.completion": "Completion",
+    "tasks.async_running_job": "AsyncRunningJob AsyncStream",
+    "tasks.runs_in": "Async Credentials Process Threads",
     "jobs.queries.workers": "WorkerStatus",
-    "worker.running": "RunningJob",
+    "tasks.running_job": "RunningJob",
     "domain.errors": (
         "AccessProblem BatchNotFound BatchUnfinished CommandRefused DependencyEnded Fatal "
         "InvalidBody InvalidData InvalidInput InvalidName JobCancelled JobFailed JobNotFound "

@@ -38,14 +38,15 @@ from remotejob.ports import (
     Received,
     Stored,
 )
-from remotejob.tasks import Task, registry
-from remotejob.worker.completion import Completion
-from remotejob.worker.executors.async_job import AsyncRunningJob
+from remotejob.tasks.async_running_job import AsyncRunningJob
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.registry import registry
+from remotejob.tasks.running_job import RunningJob
+from remotejob.tasks.runs_in import where
+from remotejob.tasks.task import Task
 from remotejob.worker.executors.here import call_here
-from remotejob.worker.executors.options import where
 from remotejob.worker.keeping import Checkpoints
 from remotejob.worker.run import Lease, Run
-from remotejob.worker.running import RunningJob
 from remotejob.worker.usage import Ending
 
 Tasks = (

@@ -17,13 +17,13 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from remotejob.domain.errors import SettingsError
+from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT, dumps
 from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
-TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = MappingProxyType(
     {

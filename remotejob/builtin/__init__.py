@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from remotejob import tasks
 from remotejob.builtin.fetching import Fetch
 from remotejob.builtin.hrefs import GetHrefs
 from remotejob.builtin.keys import key_map, ping
@@ -29,8 +28,8 @@ from remotejob.builtin.refusals import BadData, BadFile, FetchFailed, FetchRefus
 from remotejob.builtin.unpacking import Untar
 from remotejob.builtin.words import WordCount
 from remotejob.domain.errors import InvalidName
-from remotejob.tasks import Registry
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.registry import Registry, registry
+from remotejob.tasks.running_job import RunningJob
 
 __all__ = [
     "TASKS",
@@ -80,7 +79,7 @@ Options = Fetch | GetHrefs | PluckData | TarGz | Untar | WordCount
 
 
 def register(
-    registry: Registry = tasks.registry,
+    registry: Registry = registry,
     *options: Options,
     names: Iterable[str] = tuple(TASKS),
 ) -> None:

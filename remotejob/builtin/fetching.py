@@ -18,9 +18,9 @@ from remotejob.builtin.files import inside, whole
 from remotejob.builtin.guard import Guard, Resolve
 from remotejob.builtin.http import Deadline
 from remotejob.builtin.refusals import FetchFailed, FetchRefused
-from remotejob.composing import hand_on
 from remotejob.domain.errors import InvalidData
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.compose import hand_on
+from remotejob.tasks.running_job import RunningJob
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LONGEST_NAME: Final = 100

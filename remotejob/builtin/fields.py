@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from remotejob.builtin.refusals import BadData
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 
 
 def data_of(job: RunningJob) -> dict[str, Any]:

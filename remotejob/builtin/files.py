@@ -15,7 +15,7 @@ from remotejob.builtin.fields import shown, texts
 from remotejob.builtin.refusals import BadData, BadFile
 from remotejob.domain.errors import InvalidName
 from remotejob.domain.name_rules import check_output_name
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 
 MOST_NAMES = 10_000
 

@@ -13,7 +13,7 @@ from remotejob.builtin.markup import Tag, tags
 from remotejob.builtin.pages import read_page
 from remotejob.builtin.refusals import BadData, BadFile
 from remotejob.domain.errors import InvalidData
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 
 _LONGEST_LINK: Final = 4096
 

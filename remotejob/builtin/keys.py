@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from remotejob.builtin.fields import data_of, named, shown, texts
 from remotejob.builtin.refusals import BadData
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 
 _MOST_KEYS: Final = 1000
 

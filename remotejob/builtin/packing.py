@@ -13,9 +13,9 @@ from typing import Any, BinaryIO, ClassVar, cast
 from remotejob.builtin.fields import data_of, shown, text
 from remotejob.builtin.files import inside, sources, whole
 from remotejob.builtin.refusals import BadFile
-from remotejob.composing import hand_on
 from remotejob.domain.errors import InvalidData
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.compose import hand_on
+from remotejob.tasks.running_job import RunningJob
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from remotejob.builtin.keys import keys_of
 from remotejob.builtin.pages import read_page
 from remotejob.builtin.refusals import BadData
 from remotejob.domain.errors import InvalidData
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 
 _MOST_SELECTORS: Final = 50
 _MOST_PARTS: Final = 100

@@ -16,10 +16,10 @@ from remotejob.builtin.fields import data_of, shown, text
 from remotejob.builtin.files import inside, one_source
 from remotejob.builtin.refusals import BadData, BadFile
 from remotejob.builtin.tarstream import Stream, members, padded
-from remotejob.composing import hand_on
 from remotejob.domain.errors import InvalidData, InvalidName
 from remotejob.domain.name_rules import check_output_name
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.compose import hand_on
+from remotejob.tasks.running_job import RunningJob
 
 _GZIP: Final = b"\x1f\x8b"
 _PIECE: Final = 1 << 16

@@ -14,7 +14,7 @@ from remotejob.builtin.fields import data_of, shown, text
 from remotejob.builtin.files import regular, sources
 from remotejob.builtin.refusals import BadData, BadFile
 from remotejob.domain.errors import InvalidData
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 
 _PIECE: Final = 1 << 16
 _LONGEST_TOKEN: Final = 100

@@ -1,13 +1,15 @@
-"""What a file may be called, and a tenant."""
+"""What tasks, files, resources and tenants may be called."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
 from remotejob.domain.errors import InvalidName
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 
+TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _LONGEST: Final = 255
 _LONGEST_TENANT: Final = 128
 

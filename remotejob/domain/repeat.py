@@ -28,7 +28,7 @@ _UTC: Final = "UTC"
 class Repeat:
     """When a job runs again: some time after it completed, or by the clock.
 
-    `remotejob.jobs.submission.cron` reads schedules and time zones, and refuses what it cannot read.
+    `remotejob.jobs.submission.cron` reads schedules and time zones, and refuses bad ones.
 
     Raises: InvalidData, when a value makes no sense.
     Source: job-collection, `job.repeat`.

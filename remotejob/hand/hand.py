@@ -20,13 +20,13 @@ from remotejob.hand.options import Taking
 from remotejob.hand.taken import TakenJob
 from remotejob.jobs.messaging.messages import BadMessage, Pending
 from remotejob.ports import Address, Channel, Installation, Received
-from remotejob.tasks import Task
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.running_job import RunningJob
+from remotejob.tasks.task import Task
 from remotejob.worker.attendant import Attendant
 from remotejob.worker.beside import Beside, InTurn, Threads
-from remotejob.worker.completion import Completion
 from remotejob.worker.heart import Heart
 from remotejob.worker.run import Run
-from remotejob.worker.running import RunningJob
 from remotejob.worker.runs import Runs
 from remotejob.worker.settlements import Hide, Replace, Settlement
 from remotejob.worker.settler import Settler

@@ -14,7 +14,7 @@ from remotejob.domain.urgency import Urgency
 from remotejob.hand.hand import Hand
 from remotejob.hand.options import Processing, Taking
 from remotejob.hand.taken import TakenJob
-from remotejob.worker.completion import Completion
+from remotejob.tasks.completion import Completion
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ from remotejob.hand.options import check_span
 from remotejob.jobs.content import payloads
 from remotejob.jobs.messaging.command_events import command
 from remotejob.ports import Area
-from remotejob.worker.completion import Completion
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.run import Run
-from remotejob.worker.running import RunningJob
 from remotejob.worker.settlements import Conclude, Leave, Settlement
 
 log = logging.getLogger(__name__)

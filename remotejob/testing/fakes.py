@@ -14,7 +14,7 @@ from remotejob.domain.priority import Lane
 from remotejob.domain.times import span_ms, to_ms
 from remotejob.hooks import registry
 from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
-from remotejob.tasks import Registry
+from remotejob.tasks.registry import Registry
 from remotejob.worker.attendant import Attendant, Call
 from remotejob.worker.executors.here import call_here
 from remotejob.worker.heart import Heart

@@ -28,10 +28,10 @@ from remotejob.jobs.coordination.locks import let_go
 from remotejob.jobs.messaging.log_fields import about_message
 from remotejob.jobs.messaging.messages import BadMessage, Pending
 from remotejob.ports import Installation, Received, Refused, Updated
-from remotejob.tasks import Task
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.task import Task
 from remotejob.worker import outcomes
 from remotejob.worker.claiming import Claims, unclaimed
-from remotejob.worker.completion import Completion
 from remotejob.worker.context import running
 from remotejob.worker.executors.here import call_here
 from remotejob.worker.executors.program import NotStarted

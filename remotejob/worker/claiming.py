@@ -25,7 +25,7 @@ from remotejob.jobs.coordination.locks import (
 from remotejob.jobs.messaging.log_fields import about, about_message
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Installation, Received, Refused, Updated
-from remotejob.tasks import Task
+from remotejob.tasks.task import Task
 from remotejob.worker.keeping import Checkpoints
 from remotejob.worker.run import Run, new_lease
 from remotejob.worker.settlements import Conclude, Delete, Hide, Replace, Settlement

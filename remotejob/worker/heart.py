@@ -15,10 +15,10 @@ from remotejob.domain.errors import JobCancelled, LeaseLost, TimedOut
 from remotejob.domain.usage import Call
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Address, Installation, Outgoing, Received
+from remotejob.tasks.runs_in import Process
 from remotejob.worker.attendant import Attendant
 from remotejob.worker.beating import beat
 from remotejob.worker.beside import Beside, InTurn
-from remotejob.worker.executors.options import Process
 from remotejob.worker.outage import Troubles, pause_after
 from remotejob.worker.run import Run
 from remotejob.worker.runs import Runs

@@ -21,7 +21,7 @@ from remotejob.jobs.content import payloads
 from remotejob.jobs.submission.repeats import successor
 from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
 from remotejob.ports import Area, Installation
-from remotejob.worker.completion import Completion
+from remotejob.tasks.completion import Completion
 from remotejob.worker.run import Run
 from remotejob.worker.storing import until_answered
 from remotejob.worker.usage import Ending

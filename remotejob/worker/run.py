@@ -24,7 +24,7 @@ from remotejob.domain.record import (
 )
 from remotejob.names import Field
 from remotejob.ports import Installation, Received
-from remotejob.tasks import Task
+from remotejob.tasks.task import Task
 from remotejob.tracing import Trace
 from remotejob.worker.context import JobContext
 from remotejob.worker.reporting import Report, Reporting

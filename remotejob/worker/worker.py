@@ -19,7 +19,7 @@ from remotejob.domain.errors import UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
 from remotejob.ports import Address, Channel, Installation, Received
-from remotejob.tasks import Registry
+from remotejob.tasks.registry import Registry
 from remotejob.worker.attendant import Attendant
 from remotejob.worker.beside import Threads as Beside
 from remotejob.worker.executors.dispatch import Executors

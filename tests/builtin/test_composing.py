@@ -10,9 +10,9 @@ import pytest
 
 from remotejob import Fatal, InvalidData, InvalidName, Job, RemoteJob, Retry, RunningJob, State
 from remotejob import tasks as tasks_module
-from remotejob.composing import StepFailed, StepFailedForGood, compose, hand_on, progress
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
+from remotejob.tasks.compose import StepFailed, StepFailedForGood, compose, hand_on, progress
 from remotejob.testing import FakeClock, Simulation
 from tests.builtin.conftest import Run, runner
 

@@ -10,8 +10,8 @@ import pytest
 
 from remotejob import Job, JobFailed, RemoteJob, builtin
 from remotejob.builtin import Fetch
-from remotejob.composing import compose
 from remotejob.tasks import Registry
+from remotejob.tasks.compose import compose
 from remotejob.testing import Simulation, memory_installation
 from tests.builtin.conftest import Page, Run, Site
 

@@ -88,7 +88,7 @@ def test_a_worker_does_not_load_what_only_a_client_needs() -> None:
     )
 
     loaded = set(done.stdout.split())
-    assert "remotejob.worker.running" in loaded
+    assert "remotejob.tasks.running_job" in loaded
     client = {f"remotejob.{name}" for name in ("client", "batches.batch", "hand.hand", "receipts")}
     assert loaded & client == set()
 

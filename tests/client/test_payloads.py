@@ -10,8 +10,8 @@ from remotejob import Queue, RemoteJob, State
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.ports import Area, Installation
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import Simulation
-from remotejob.worker.running import RunningJob
 
 FITS = "x" * (INLINE_LIMIT - 2)
 """With its quotation marks it is as long as the record takes."""

@@ -11,8 +11,8 @@ from remotejob.backends.memory import MemoryFiles
 from remotejob.domain.conditions import Item
 from remotejob.ports import Area, Installation, Stored
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.running import RunningJob
 
 ONE_WRITE_UNIT = 1024
 BUCKET = "remotejob-default-storage-inputbucket3bf8630a-1qqzgp7xkwy0d"

@@ -23,8 +23,8 @@ from remotejob import (
 from remotejob.domain.times import from_ms
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from remotejob.worker.running import RunningJob
 
 
 class BusyClock(FakeClock):

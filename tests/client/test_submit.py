@@ -20,8 +20,8 @@ from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.ports import Address, Area, Channel, Installation, Outgoing
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.running import RunningJob
 from tests.client.conftest import Pipe, Sent
 
 MINUTE = timedelta(minutes=1)

@@ -18,8 +18,8 @@ from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
+from remotejob.tasks.runs_in import Process
 from remotejob.testing import memory_installation
-from remotejob.worker.executors.options import Process
 from remotejob.worker.executors.program import ChildProgram
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.end_to_end.waiting import PATIENCE, until

@@ -15,8 +15,8 @@ from remotejob.hooks import Hooks
 from remotejob.ports import Area, Installation
 from remotejob.replaying import OnError
 from remotejob.tasks import Registry
+from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.completion import Completion
 from tests.aws import counted_requests
 from tests.systems import BACKENDS, installation_on
 

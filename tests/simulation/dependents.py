@@ -10,9 +10,9 @@ from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
 from remotejob.jobs.messaging.messages import Pending
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash
-from remotejob.worker.completion import Completion
-from remotejob.worker.running import RunningJob
 from tests.simulation.scripting import (
     by_name,
     make,

@@ -11,7 +11,7 @@ from remotejob.domain.retry import Backoff, Retry
 from remotejob.domain.states import State
 from remotejob.jobs.submission.submission import Submission
 from remotejob.tasks import Registry
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 from tests.simulation.scripting import JOB, fails, must_stop, scenario, works
 from tests.simulation.world import PAST_THE_LEASE, Uploaded, World
 

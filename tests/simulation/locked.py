@@ -9,8 +9,8 @@ from remotejob.domain.errors import JobCancelled, LeaseLost, WorkerStopping
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash
-from remotejob.worker.running import RunningJob
 from tests.simulation.dependents import gives_up
 from tests.simulation.scripting import (
     by_name,

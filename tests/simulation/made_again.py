@@ -8,8 +8,8 @@ from typing import Any
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash
-from remotejob.worker.running import RunningJob
 from tests.simulation.dependents import gives_up
 from tests.simulation.locked import PRINTER
 from tests.simulation.scripting import by_name, make, must_be_over, once, scenario, works

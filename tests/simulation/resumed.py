@@ -9,8 +9,8 @@ from remotejob.domain.errors import LeaseLost
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash
-from remotejob.worker.running import RunningJob
 from tests.simulation.locked import PRINTER
 from tests.simulation.scripting import (
     JOB,

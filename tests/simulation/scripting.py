@@ -9,7 +9,7 @@ from typing import Any, Final
 from remotejob.domain.errors import RunInterrupted
 from remotejob.domain.states import State
 from remotejob.jobs.submission.submission import Submission
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 from tests.simulation.world import World
 
 Script = Callable[[World], None]

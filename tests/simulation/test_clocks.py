@@ -10,8 +10,8 @@ import pytest
 from remotejob.domain.errors import LeaseLost
 from remotejob.domain.states import State
 from remotejob.jobs.submission.submission import Submission
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Faults
-from remotejob.worker.running import RunningJob
 from tests.simulation.clocks import SkewedClock, SuspendedClock
 from tests.simulation.invariants import check_invariants
 from tests.simulation.playing import memory_world

@@ -16,8 +16,8 @@ from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
 from remotejob.jobs.submission.submission import Submission
 from remotejob.ports import Address
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash, Fault, Faults
-from remotejob.worker.running import RunningJob
 from tests.simulation.clocks import SkewedClock
 from tests.simulation.invariants import check_invariants
 from tests.simulation.playing import memory_world

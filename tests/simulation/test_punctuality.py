@@ -11,8 +11,8 @@ from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.jobs.scheduler.tick import PERIOD
 from remotejob.jobs.submission.submission import Submission
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import CRASHES, Fault, Faults
-from remotejob.worker.running import RunningJob
 from tests.simulation.invariants import check_invariants
 from tests.simulation.playing import each_request, memory_world
 from tests.simulation.world import World

@@ -14,8 +14,8 @@ import pytest
 from remotejob.domain import command_changes
 from remotejob.domain.states import State
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import STALLS, Crash, Fault, Faults
-from remotejob.worker.running import RunningJob
 from tests.simulation.playing import each_request, memory_world, play
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.world import PAST_THE_LEASE, World

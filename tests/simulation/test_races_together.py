@@ -18,8 +18,8 @@ from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
 from remotejob.jobs.submission.submission import Submission
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import STALLS, Crash, Fault, Faults
-from remotejob.worker.running import RunningJob
 from tests.simulation.locked import PRINTER
 from tests.simulation.playing import each_request, memory_world, play
 from tests.simulation.scenarios import SCENARIOS

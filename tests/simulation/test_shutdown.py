@@ -11,10 +11,10 @@ from remotejob.domain.states import State
 from remotejob.jobs.submission.submission import Submission
 from remotejob.jobs.submission.submit import submit
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import memory_installation
 from remotejob.testing.crashes import Unreachable
 from remotejob.testing.interception import intercepted
-from remotejob.worker.running import RunningJob
 from remotejob.worker.worker import Worker, WorkerOptions
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from remotejob.domain.record import output_prefix
 from remotejob.domain.states import State
 from remotejob.jobs.submission.submission import Submission
 from remotejob.ports import Area
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash, Fault, Faults
-from remotejob.worker.running import RunningJob
 from tests.simulation.invariants import check_invariants
 from tests.simulation.playing import each_request, memory_world
 from tests.simulation.scenarios import SCENARIOS

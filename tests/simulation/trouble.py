@@ -8,8 +8,8 @@ from typing import Any
 from remotejob.domain.errors import LeaseLost, WorkerStopping
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash
-from remotejob.worker.running import RunningJob
 from tests.simulation.scripting import JOB, fails, must_be_over, must_stop, scenario, works
 from tests.simulation.world import PAST_THE_LEASE, World
 

@@ -46,12 +46,12 @@ from remotejob.ports import (
 )
 from remotejob.settings import parse
 from remotejob.tasks import Registry
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import Call, Crash
 from remotejob.testing.interception import intercepted
-from remotejob.worker.completion import Completion
 from remotejob.worker.run import Run
-from remotejob.worker.running import RunningJob
 from remotejob.worker.settlements import Settlement
 from tests.simulation.backstage import Backstage
 from tests.simulation.trace import Trace

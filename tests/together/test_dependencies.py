@@ -19,9 +19,9 @@ from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.ids import new_job_id
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
+from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock
 from remotejob.worker.attendant import ProcessDeath
-from remotejob.worker.completion import Completion
 from tests.together.work import Work, dies
 
 MINUTE = timedelta(minutes=1)

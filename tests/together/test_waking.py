@@ -14,10 +14,10 @@ from remotejob.domain.transactions import ABSENT, Check, Conflict, Count, Erase,
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import Field
 from remotejob.ports import Address, Channel, Depth, Installation
+from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import CRASHES, Crash, Faults
 from remotejob.testing.interception import intercepted
-from remotejob.worker.completion import Completion
 from remotejob.worker.run import Run
 from remotejob.worker.settlements import Hide
 from tests.together.work import Work

@@ -11,8 +11,8 @@ from remotejob.domain.record import LOG_TAIL_LINES, log_lines
 from remotejob.names import LOG_NOTES
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.running import RunningJob
 
 BEAT = timedelta(seconds=20)
 

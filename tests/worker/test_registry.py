@@ -9,8 +9,8 @@ import pytest
 
 from remotejob import InvalidData, InvalidName, Retry, SettingsError, UnknownQueue
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import memory_installation
-from remotejob.worker.running import RunningJob
 from remotejob.worker.worker import Worker, WorkerOptions
 
 

@@ -22,8 +22,8 @@ from remotejob import (
 )
 from remotejob.ports import Area, Installation
 from remotejob.tasks import Registry
+from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.running import RunningJob
 
 Run = Callable[[Callable[[RunningJob], Any]], Any]
 

@@ -16,10 +16,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob.domain.errors import RunInterrupted, WorkerStopping
+from remotejob.tasks.async_running_job import AsyncRunningJob
+from remotejob.tasks.running_job import RunningJob
 from remotejob.worker import stack
-from remotejob.worker.executors.async_job import AsyncRunningJob
 from remotejob.worker.run import Run
-from remotejob.worker.running import RunningJob
 
 log = logging.getLogger(__name__)
 

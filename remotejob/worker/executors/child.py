@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Final
 from remotejob.domain.errors import InvalidData, SettingsError
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads
-from remotejob.tasks import Task, registry
-from remotejob.worker.completion import Completion
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.registry import registry
+from remotejob.tasks.task import Task
 from remotejob.worker.context import JobContext, job_context
 from remotejob.worker.executors.carried import OUT_OF_MEMORY, described
 from remotejob.worker.executors.channel import (

@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any, Final
 
 from remotejob.domain.errors import ProcessDied
+from remotejob.tasks.runs_in import Process
 from remotejob.worker.executors.carried import raised_there
 from remotejob.worker.executors.channel import FROM_CHILD, FROM_WORKER, Channel, Closed, Garbled
 from remotejob.worker.executors.dump import Dump
 from remotejob.worker.executors.environment import environment_for
-from remotejob.worker.executors.options import Process
 from remotejob.worker.executors.program import ChildProgram
 
 log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from remotejob.domain.errors import SettingsError
-from remotejob.tasks import Task
+from remotejob.tasks.running_job import RunningJob
+from remotejob.tasks.runs_in import Process, Threads
+from remotejob.tasks.task import Task
 from remotejob.worker.executors.here import ThisThread
-from remotejob.worker.executors.options import Process, Threads
 from remotejob.worker.executors.program import ChildProgram, NotStarted
 from remotejob.worker.run import Run
-from remotejob.worker.running import RunningJob
 
 if TYPE_CHECKING:
     from remotejob.worker.executors.processes import Processes

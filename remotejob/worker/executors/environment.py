@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from remotejob.names import Env
-from remotejob.worker.executors.options import Credentials
+from remotejob.tasks.runs_in import Credentials
 
 log = logging.getLogger(__name__)
 

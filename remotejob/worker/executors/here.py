@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob.domain.errors import RunInterrupted
+from remotejob.tasks.running_job import RunHandle, RunningJob
+from remotejob.tasks.runs_in import THREADS, is_async
 from remotejob.worker import stack
-from remotejob.worker.executors.options import THREADS, is_async
-from remotejob.worker.running import RunHandle, RunningJob
 
 
 def call_here(run: RunHandle) -> Any:

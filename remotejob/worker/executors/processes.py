@@ -21,13 +21,13 @@ from remotejob.domain.errors import (
     TimedOut,
     WorkerStopping,
 )
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.runs_in import Credentials, Process
 from remotejob.worker import stack
-from remotejob.worker.completion import Completion
 from remotejob.worker.executors.carried import raised_there
 from remotejob.worker.executors.channel import Closed, Frame, Garbled
 from remotejob.worker.executors.child_process import ChildProcess
 from remotejob.worker.executors.environment import hide_this_process
-from remotejob.worker.executors.options import Credentials, Process
 from remotejob.worker.executors.program import ChildProgram, NotStarted
 from remotejob.worker.executors.serving import Serving, run_said
 from remotejob.worker.outage import pause_after

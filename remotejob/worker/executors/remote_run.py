@@ -23,7 +23,7 @@ from uuid import uuid4
 from remotejob.domain.errors import InvalidData, RemoteJobError, RunInterrupted
 from remotejob.domain.record import JobRecord, Level, OutputFile, cut
 from remotejob.ports import Area, Installation, Stored
-from remotejob.tasks import Task
+from remotejob.tasks.task import Task
 from remotejob.worker.context import JobContext
 from remotejob.worker.executors.carried import raised_here
 from remotejob.worker.executors.channel import CHUNK, Channel, Frame, Garbled, Prepared

@@ -21,11 +21,11 @@ from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.errors import InvalidBody
 from remotejob.domain.times import span_ms
 from remotejob.ports import Area
+from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.executors.carried import told
 from remotejob.worker.executors.channel import CHUNK, Channel, Frame, Garbled
 from remotejob.worker.executors.remote_run import record_said
 from remotejob.worker.run import Run
-from remotejob.worker.running import RunningJob
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remotejob import tasks
 from remotejob.domain.errors import Fatal, InvalidData, InvalidName, RemoteJobError, RunInterrupted
 from remotejob.jobs.content import payloads
-from remotejob.tasks import Registry
-from remotejob.worker.executors.options import is_async
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.registry import Registry, registry
+from remotejob.tasks.running_job import RunningJob
+from remotejob.tasks.runs_in import is_async
 
 _MOST_STEPS: Final = 100
 
@@ -117,7 +116,7 @@ def hand_on(job: RunningJob, names: Sequence[str]) -> None:
 
 
 def compose(
-    steps: Sequence[Step], *, registry: Registry = tasks.registry
+    steps: Sequence[Step], *, registry: Registry = registry
 ) -> Callable[[RunningJob], dict[str, Any]]:
     """A task that runs the steps in series; its result is the job's data with all they returned.
 

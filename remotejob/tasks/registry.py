@@ -1,22 +1,22 @@
-"""Tasks: the functions workers run, by name."""
+"""Where tasks are registered, by name."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from remotejob.domain.errors import InvalidData, InvalidName, SettingsError
+from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.retry import NO_RETRY, Retry
 from remotejob.domain.times import check_timedelta
-from remotejob.settings import TASK_NAME
-from remotejob.worker.executors.options import THREADS, RunsIn, where
+from remotejob.tasks.runs_in import RunsIn, where
+from remotejob.tasks.task import Task
 
 if TYPE_CHECKING:
-    from remotejob.worker.executors.async_job import AsyncRunningJob
-    from remotejob.worker.running import RunningJob
+    from remotejob.tasks.async_running_job import AsyncRunningJob
+    from remotejob.tasks.running_job import RunningJob
 
 _SHORTEST_LEASE: Final = timedelta(seconds=3)
 _LONGEST_LEASE: Final = timedelta(hours=6)
@@ -26,26 +26,6 @@ Function = TypeVar(
     "Function",
     bound="Callable[[RunningJob], Any] | Callable[[AsyncRunningJob], Coroutine[Any, Any, Any]]",
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
-    """A registered function and how it is run."""
-
-    name: str
-    function: Callable[[Any], Any]
-    """Takes a `RunningJob`; an `async def` an `AsyncRunningJob`."""
-    retry: Retry = NO_RETRY
-    """What holds when a job was submitted without a policy of its own."""
-    timeout: timedelta | None = None
-    """How long one attempt may take."""
-    lease: timedelta | None = None
-    """How long a worker may be silent before its run counts as dead; default the system's.
-    Source: redis-dist-job-queue, a task's `timeout` since its last heartbeat."""
-    work_timeout: timedelta | None = None
-    """How long the task may be silent: make no call of its job. It fails an attempt, as `timeout`.
-    Source: job-collection, `workTimeout`."""
-    runs_in: RunsIn = THREADS
 
 
 class Registry(Mapping[str, Task]):

@@ -28,8 +28,8 @@ from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.submission.submission import is_binary
 from remotejob.ports import Area
-from remotejob.tasks import Task
-from remotejob.worker.echo import echo_line, echo_progress
+from remotejob.tasks.log_echo import echo_line, echo_progress
+from remotejob.tasks.task import Task
 from remotejob.worker.storing import Interruptible, until_answered
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final, ParamSpec, Self, TypeVar
 
 from remotejob.domain.record import InputFile, Level
 from remotejob.domain.repeat import Repeat
-from remotejob.worker.running import RunningJob
+from remotejob.tasks.running_job import RunningJob
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -1,0 +1,31 @@
+"""A task: a function with a name, and how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from remotejob.domain.retry import NO_RETRY, Retry
+from remotejob.tasks.runs_in import THREADS, RunsIn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A registered function and how it is run."""
+
+    name: str
+    function: Callable[[Any], Any]
+    """Takes a `RunningJob`; an `async def` an `AsyncRunningJob`."""
+    retry: Retry = NO_RETRY
+    """What holds when a job was submitted without a policy of its own."""
+    timeout: timedelta | None = None
+    """How long one attempt may take."""
+    lease: timedelta | None = None
+    """How long a worker may be silent before its run counts as dead; default the system's.
+    Source: redis-dist-job-queue, a task's `timeout` since its last heartbeat."""
+    work_timeout: timedelta | None = None
+    """How long the task may be silent: make no call of its job. It fails an attempt, as `timeout`.
+    Source: job-collection, `workTimeout`."""
+    runs_in: RunsIn = THREADS
