@@ -27,7 +27,7 @@ from remotejob.domain.times import from_ms
 if TYPE_CHECKING:
     from remotejob.job import Job
     from remotejob.ports import Installation
-    from remotejob.worker.supervisor import ChildRestarted
+    from remotejob.worker.lifecycle.supervisor import ChildRestarted
 
 __all__ = [
     "ChildEvent",

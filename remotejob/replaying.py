@@ -44,10 +44,10 @@ from remotejob.tasks.registry import registry
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import where
 from remotejob.tasks.task import Task
-from remotejob.worker.executors.here import call_here
-from remotejob.worker.keeping import Checkpoints
-from remotejob.worker.run import Lease, Run
-from remotejob.worker.usage import Ending
+from remotejob.worker.executors.in_thread import call_here
+from remotejob.worker.runs.checkpoints import Checkpoints
+from remotejob.worker.runs.run import Lease, Run
+from remotejob.worker.runs.usage import Ending
 
 Tasks = (
     Mapping[str, Task]

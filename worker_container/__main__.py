@@ -20,11 +20,11 @@ from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import RemoteJobError, SettingsError
 from remotejob.names import Env
 from remotejob.tasks import registry
-from remotejob.worker.executors.environment import hide_this_process
-from remotejob.worker.executors.program import ChildProgram
-from remotejob.worker.guarding import AGENT, Guard
-from remotejob.worker.supervised import Supervised
-from remotejob.worker.supervisor import Supervisor, SupervisorOptions
+from remotejob.worker.executors.processes.environment import hide_this_process
+from remotejob.worker.executors.processes.program import ChildProgram
+from remotejob.worker.lifecycle.protection_policy import AGENT, Guard
+from remotejob.worker.lifecycle.supervised import Supervised
+from remotejob.worker.lifecycle.supervisor import Supervisor, SupervisorOptions
 from remotejob.worker.worker import STOP_MARGIN, Worker, WorkerOptions
 from worker_container import metrics
 from worker_container.health import health_file, processes
@@ -32,7 +32,7 @@ from worker_container.logs import log_as_json
 from worker_container.stopping import ends, stop_on_signals
 
 if TYPE_CHECKING:
-    from remotejob.worker.protection import Protection
+    from remotejob.worker.lifecycle.ecs_protection import Protection
 
 log = logging.getLogger("worker_container")
 
@@ -97,7 +97,7 @@ def _protection() -> Protection | None:
     agent = os.environ.get(AGENT)
     if not agent:
         return None
-    from remotejob.worker.protection import Protection
+    from remotejob.worker.lifecycle.ecs_protection import Protection
 
     protection = Protection(agent, SystemClock())
     protection.start()

@@ -1,6 +1,6 @@
 """Health check of the container: exit status 0 while every worker in it lives and is not stuck.
 
-Each says so itself once a second, in a file: see `remotejob.worker.health`. Anything else is
+Each says so itself once a second, in a file: see `remotejob.worker.lifecycle.health`. Anything else is
 printed, and the exit status is 1.
 """
 
@@ -16,7 +16,7 @@ from typing import Final
 
 from remotejob.domain.errors import SettingsError
 from remotejob.names import Env
-from remotejob.worker.health import Health
+from remotejob.worker.lifecycle.health import Health
 
 STALE_AFTER: Final = 60.0
 """Seconds; a worker says every one how it is."""

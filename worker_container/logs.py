@@ -15,7 +15,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from remotejob.domain.errors import SettingsError
 from remotejob.names import LOG_LEVELS, Env
-from remotejob.worker.context import JobFields
+from remotejob.worker.runs.log_context import JobFields
 
 log = logging.getLogger("worker_container")
 

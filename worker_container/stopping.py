@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Final
 
 from remotejob.domain.urgency import Urgency
-from remotejob.worker.stopping import SIGNALS
+from remotejob.worker.lifecycle.shutdown import SIGNALS
 
 _LAST: Final = 5.0
 """Seconds for what runs at the interpreter's end."""

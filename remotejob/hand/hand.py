@@ -23,13 +23,13 @@ from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.task import Task
-from remotejob.worker.attendant import Attendant
-from remotejob.worker.beside import Beside, InTurn, Threads
-from remotejob.worker.heart import Heart
-from remotejob.worker.run import Run
-from remotejob.worker.runs import Runs
-from remotejob.worker.settlements import Hide, Replace, Settlement
-from remotejob.worker.settler import Settler
+from remotejob.worker.background import Beside, InTurn, Threads
+from remotejob.worker.messages.handler import Attendant
+from remotejob.worker.messages.heartbeats import Heart
+from remotejob.worker.messages.settlements import Hide, Replace, Settlement
+from remotejob.worker.messages.settler import Settler
+from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 

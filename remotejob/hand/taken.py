@@ -26,8 +26,8 @@ from remotejob.jobs.messaging.command_events import command
 from remotejob.ports import Area
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.running_job import RunningJob
-from remotejob.worker.run import Run
-from remotejob.worker.settlements import Conclude, Leave, Settlement
+from remotejob.worker.messages.settlements import Conclude, Leave, Settlement
+from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 

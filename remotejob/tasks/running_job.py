@@ -27,10 +27,10 @@ from remotejob.jobs.content import payloads
 from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.submission.submission import is_binary
+from remotejob.outages import Interruptible, until_answered
 from remotejob.ports import Area
 from remotejob.tasks.log_echo import echo_line, echo_progress
 from remotejob.tasks.task import Task
-from remotejob.worker.storing import Interruptible, until_answered
 
 T = TypeVar("T")
 

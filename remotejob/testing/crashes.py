@@ -30,7 +30,7 @@ from remotejob.domain.changes import Change
 from remotejob.domain.record import JobRecord
 from remotejob.ports import Address, Installation
 from remotejob.testing.interception import intercepted
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 
 T = TypeVar("T")
 

@@ -15,11 +15,11 @@ from remotejob.domain.times import span_ms, to_ms
 from remotejob.hooks import registry
 from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
 from remotejob.tasks.registry import Registry
-from remotejob.worker.attendant import Attendant, Call
-from remotejob.worker.executors.here import call_here
-from remotejob.worker.heart import Heart
-from remotejob.worker.runs import Runs
-from remotejob.worker.settler import Settler
+from remotejob.worker.executors.in_thread import call_here
+from remotejob.worker.messages.handler import Attendant, Call
+from remotejob.worker.messages.heartbeats import Heart
+from remotejob.worker.messages.settler import Settler
+from remotejob.worker.runs.in_flight import Runs
 
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from remotejob.domain.errors import SettingsError
 from remotejob.ports import QueueDescription
-from remotejob.worker.executors.program import ChildProgram
-from remotejob.worker.guarding import Guard
+from remotejob.worker.executors.processes.program import ChildProgram
+from remotejob.worker.lifecycle.protection_policy import Guard
 from remotejob.worker.metrics import Totals
 
 

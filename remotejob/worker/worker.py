@@ -18,25 +18,25 @@ from typing import Final
 from remotejob.domain.errors import UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
+from remotejob.outages import Troubles, pause_after
 from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.registry import Registry
-from remotejob.worker.attendant import Attendant
-from remotejob.worker.beside import Threads as Beside
-from remotejob.worker.executors.dispatch import Executors
-from remotejob.worker.guarding import Need
-from remotejob.worker.health import Watch
-from remotejob.worker.heart import Heart
-from remotejob.worker.intake import AHEAD, Intake, arranged
+from remotejob.worker.background import Threads as Beside
+from remotejob.worker.executors.executors import Executors
+from remotejob.worker.lifecycle.health import Watch
+from remotejob.worker.lifecycle.polling import AHEAD, Intake, arranged
+from remotejob.worker.lifecycle.presence import Presence
+from remotejob.worker.lifecycle.protection_policy import Need
+from remotejob.worker.lifecycle.shutdown import Told
+from remotejob.worker.lifecycle.watchdog import TICK, Pulse, Threads
+from remotejob.worker.messages.handler import Attendant
+from remotejob.worker.messages.heartbeats import Heart
+from remotejob.worker.messages.settlements import Settlement
+from remotejob.worker.messages.settler import Settler
 from remotejob.worker.metrics import Metrics
 from remotejob.worker.options import WorkerOptions, abilities_of
-from remotejob.worker.outage import Troubles, pause_after
-from remotejob.worker.presence import Presence
-from remotejob.worker.pulse import TICK, Pulse, Threads
-from remotejob.worker.run import Run
-from remotejob.worker.runs import Runs
-from remotejob.worker.settlements import Settlement
-from remotejob.worker.settler import Settler
-from remotejob.worker.stopping import Told
+from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.run import Run
 
 __all__ = ["STOP_MARGIN", "Worker", "WorkerOptions"]
 

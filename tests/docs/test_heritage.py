@@ -21,7 +21,7 @@ PAGE = Path("docs/heritage.md")
 HOMES = (
     "remotejob",
     "remotejob.worker.worker",
-    "remotejob.worker.supervisor",
+    "remotejob.worker.lifecycle.supervisor",
     "remotejob.settings",
     "remotejob.domain.record",
     "remotejob.hand.options",

@@ -12,7 +12,7 @@ from remotejob import Job, Queue, RemoteJob
 from remotejob.ports import Installation
 from remotejob.tasks import registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from remotejob.worker.executors.dispatch import Executors
+from remotejob.worker.executors.executors import Executors
 from tests.executors import work
 from tests.executors.scenes import of_module
 

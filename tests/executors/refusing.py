@@ -30,5 +30,5 @@ def no_room() -> Iterator[Tried]:
         tried.count += 1
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    with patch("remotejob.worker.executors.child_process.subprocess.Popen", popen):
+    with patch("remotejob.worker.executors.processes.child_process.subprocess.Popen", popen):
         yield tried

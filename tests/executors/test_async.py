@@ -25,9 +25,9 @@ from remotejob.domain.errors import TimedOut, WorkerStopping
 from remotejob.ports import Received
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from remotejob.worker.context import current
-from remotejob.worker.executors import awaited
-from remotejob.worker.executors.dispatch import Executors
+from remotejob.worker.executors import event_loop
+from remotejob.worker.executors.executors import Executors
+from remotejob.worker.runs.log_context import current
 from tests.end_to_end.waiting import PATIENCE, until
 from tests.executors.scenes import going_on
 
@@ -241,7 +241,7 @@ def test_a_handler_that_blocks_the_loop_is_named_in_the_log(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(awaited, "_BLOCKED", 0.05)
+    monkeypatch.setattr(event_loop, "_BLOCKED", 0.05)
     go = threading.Event()
 
     @tasks.task("work")
@@ -263,7 +263,7 @@ def test_a_handler_that_awaits_blocks_nothing(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(awaited, "_BLOCKED", 1.0)
+    monkeypatch.setattr(event_loop, "_BLOCKED", 1.0)
 
     @tasks.task("work")
     async def work(job: AsyncRunningJob) -> None:
@@ -322,7 +322,7 @@ def test_a_handler_that_ends_when_the_wait_for_it_does_has_its_result(
                 raise TimeoutError
             return ended
 
-    monkeypatch.setattr(awaited, "Future", Late)
+    monkeypatch.setattr(event_loop, "Future", Late)
 
     @tasks.task("work")
     async def work(job: AsyncRunningJob) -> int:

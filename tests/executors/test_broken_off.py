@@ -19,7 +19,8 @@ from remotejob import InvalidData, State
 from remotejob.ports import Installation
 from remotejob.tasks import registry
 from remotejob.testing import Simulation
-from remotejob.worker.executors.channel import (
+from remotejob.worker.executors.executors import Executors
+from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
     FROM_WORKER,
     RESULT_LIMIT,
@@ -27,8 +28,7 @@ from remotejob.worker.executors.channel import (
     Closed,
     Garbled,
 )
-from remotejob.worker.executors.dispatch import Executors
-from remotejob.worker.executors.remote_run import Asking
+from remotejob.worker.executors.processes.run_proxy import Asking
 from tests.executors.conftest import Done
 from tests.executors.scenes import told, until_gone
 

@@ -27,8 +27,8 @@ from remotejob import (
 )
 from remotejob.tasks import Registry, registry
 from remotejob.testing import Simulation, memory_installation
-from remotejob.worker.executors.dispatch import Executors
-from remotejob.worker.executors.program import ChildProgram
+from remotejob.worker.executors.executors import Executors
+from remotejob.worker.executors.processes.program import ChildProgram
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_threads_import_neither_processes_nor_loops() -> None:
         from remotejob import Async, Process, RemoteJob, Threads, task
         from remotejob.tasks import registry
         from remotejob.testing import Simulation, memory_installation
-        from remotejob.worker.executors.dispatch import Executors
+        from remotejob.worker.executors.executors import Executors
         from remotejob.worker.worker import Worker, WorkerOptions
 
         @task("work", runs_in=Threads())

@@ -16,9 +16,9 @@ from remotejob import Queue, State
 from remotejob.ports import Installation
 from remotejob.tasks import registry
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.executors import child_process
-from remotejob.worker.executors.dispatch import Executors
-from remotejob.worker.executors.program import NotStarted
+from remotejob.worker.executors.executors import Executors
+from remotejob.worker.executors.processes import child_process
+from remotejob.worker.executors.processes.program import NotStarted
 from tests.executors import work
 from tests.executors.refusing import no_room
 from tests.executors.scenes import of_module

@@ -12,7 +12,7 @@ import pytest
 
 from remotejob import Job, Queue, Retry, State
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.executors import child_process
+from remotejob.worker.executors.processes import child_process
 from tests.end_to_end.waiting import until
 from tests.executors.conftest import Done
 from tests.executors.scenes import lives, until_gone

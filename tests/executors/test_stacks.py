@@ -24,7 +24,7 @@ from remotejob import (
 )
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from remotejob.worker.executors.dispatch import Executors
+from remotejob.worker.executors.executors import Executors
 from tests.end_to_end.waiting import PATIENCE, until
 from tests.executors.conftest import Done
 from tests.executors.scenes import going_on, told

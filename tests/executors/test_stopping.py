@@ -17,7 +17,7 @@ from remotejob import Job, Queue, RemoteJob, RunningJob, State
 from remotejob.domain.errors import WorkerStopping
 from remotejob.ports import Received
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from remotejob.worker.run import Run
+from remotejob.worker.runs.run import Run
 from tests.end_to_end.waiting import until
 from tests.executors.conftest import Done
 from tests.executors.scenes import going_on, lives, told, until_gone
@@ -222,7 +222,7 @@ def test_a_process_and_what_it_started_die_with_the_worker(file: Path, how: sign
         from remotejob import RemoteJob
         from remotejob.tasks import registry
         from remotejob.testing import Simulation, memory_installation
-        from remotejob.worker.executors.dispatch import Executors
+        from remotejob.worker.executors.executors import Executors
         from tests.executors import work
 
         installation = memory_installation(queues={{"default": tuple(registry)}})

@@ -14,8 +14,8 @@ from remotejob.names import Env
 from remotejob.ports import Area, Installation
 from remotejob.tasks import registry
 from remotejob.testing import Simulation
-from remotejob.worker.executors.dispatch import Executors
-from remotejob.worker.executors.environment import environment_for
+from remotejob.worker.executors.executors import Executors
+from remotejob.worker.executors.processes.environment import environment_for
 from tests.executors import work
 from tests.executors.conftest import Done
 from tests.executors.scenes import of_module
@@ -87,7 +87,7 @@ def test_the_workers_environment_is_hidden_from_other_processes() -> None:
     # in a process of its own: what is hidden stays so, and the tests' is not to be
     script = """
 import ctypes, os
-from remotejob.worker.executors.environment import hide_this_process
+from remotejob.worker.executors.processes.environment import hide_this_process
 
 def look():
     pid = os.fork()

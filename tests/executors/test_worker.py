@@ -20,7 +20,7 @@ from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.tasks.runs_in import Process
 from remotejob.testing import memory_installation
-from remotejob.worker.executors.program import ChildProgram
+from remotejob.worker.executors.processes.program import ChildProgram
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.end_to_end.waiting import PATIENCE, until
 from tests.executors import work

@@ -10,7 +10,7 @@ import pytest
 from remotejob import Queue, RemoteJob, RunningJob, State
 from remotejob.settings import QueueSettings, SystemSettings
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 from remotejob.worker.worker import WorkerOptions
 from tests.heritage.conftest import work_off
 

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 from remotejob.hooks import ChildEvent, Hooks
-from remotejob.worker.supervisor import Supervisor
+from remotejob.worker.lifecycle.supervisor import Supervisor
 from tests.worker.family import PATIENCE, family, options
 
 

@@ -19,7 +19,7 @@ from remotejob.ports import Installation
 from remotejob.settings import QueueSettings, Route, Settings, SystemSettings
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.interception import intercepted
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 from tests.hooks.conftest import Told
 
 MINUTE = timedelta(minutes=1)

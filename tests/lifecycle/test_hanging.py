@@ -24,9 +24,9 @@ from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
-from remotejob.worker.health import Health
-from remotejob.worker.heart import Heart
-from remotejob.worker.pulse import TICK
+from remotejob.worker.lifecycle.health import Health
+from remotejob.worker.lifecycle.watchdog import TICK
+from remotejob.worker.messages.heartbeats import Heart
 from tests.end_to_end.waiting import until
 from tests.lifecycle.working import Gate, Holding, ended, visible, working
 
@@ -63,7 +63,7 @@ class Beats:
 def test_run_out_of_time_whose_end_is_not_answered_costs_no_other_its_lease(
     short: Installation, tasks: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remotejob.worker.heart._UNWINDING", timedelta(0))
+    monkeypatch.setattr("remotejob.worker.messages.heartbeats._UNWINDING", timedelta(0))
     slow, hold, over = Holding(), Holding(), threading.Event()
     queue = RemoteJob(short).queue()
 
@@ -138,7 +138,7 @@ def test_runs_go_on_while_the_queue_hangs(
 def test_heartbeats_that_hang_cost_the_runs_their_leases_that_they_are_of_and_no_others(
     short: Installation, tasks: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("remotejob.worker.beside._SLOW", 0.1)
+    monkeypatch.setattr("remotejob.worker.background._SLOW", 0.1)
     queue, hold, stuck = RemoteJob(short).queue(), Holding(), set[str]()
     tasks.task("work")(hold)
     gate = Gate(lambda name, given: name == "store.update" and given[0].job_id in stuck)

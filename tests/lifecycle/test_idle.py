@@ -13,7 +13,7 @@ from remotejob import Queue, RemoteJob, Urgency
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing.interception import intercepted
-from remotejob.worker.health import Health
+from remotejob.worker.lifecycle.health import Health
 from tests.end_to_end.waiting import until
 from tests.lifecycle.working import Holding, working
 from worker_container.health import check

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from remotejob.outages import Troubles, pause_after
 from remotejob.testing import FakeClock
-from remotejob.worker.outage import Troubles, pause_after
 
 SECOND = timedelta(seconds=1)
 

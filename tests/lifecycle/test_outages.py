@@ -17,7 +17,7 @@ from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
-from remotejob.worker.run import Run
+from remotejob.worker.runs.run import Run
 from tests.end_to_end.waiting import PATIENCE
 from tests.lifecycle.working import LANES, Holding, awaited, ended, working
 

@@ -15,8 +15,8 @@ import pytest
 
 from remotejob.backends.clock import SystemClock
 from remotejob.testing import FakeClock
-from remotejob.worker.guarding import FRESH, QUIET, Need
-from remotejob.worker.protection import SPAN, Protection
+from remotejob.worker.lifecycle.ecs_protection import SPAN, Protection
+from remotejob.worker.lifecycle.protection_policy import FRESH, QUIET, Need
 from tests.lifecycle.agent import TASK_NOT_VALID, THROTTLED, Agent, agent
 
 SECOND = timedelta(seconds=1)
@@ -177,7 +177,7 @@ def test_agent_that_hangs_holds_up_neither_work_nor_end(
 def test_hanging_call_is_given_up(
     ecs: Agent, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("remotejob.worker.protection._TIMEOUT", 0.05)
+    monkeypatch.setattr("remotejob.worker.lifecycle.ecs_protection._TIMEOUT", 0.05)
     ecs.hangs.set()
     protection = Protection(ecs.uri, clock)
     protection.protect()
@@ -199,7 +199,8 @@ def test_worker_without_an_agent_loads_nothing_of_this() -> None:
     program = (
         "import os, sys; os.environ.pop('ECS_AGENT_URI', None); "
         "from worker_container.__main__ import _protection; "
-        "assert _protection() is None; print('remotejob.worker.protection' in sys.modules)"
+        "assert _protection() is None; "
+        "print('remotejob.worker.lifecycle.ecs_protection' in sys.modules)"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

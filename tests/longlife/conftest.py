@@ -14,7 +14,7 @@ from remotejob import Queue, RemoteJob, RunningJob
 from remotejob.ports import Installation
 from remotejob.tasks import Registry, Task
 from remotejob.testing import FakeClock
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 from tests.systems import BACKENDS, installation_on
 
 LEASE = timedelta(minutes=15)

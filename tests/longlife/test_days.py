@@ -184,7 +184,7 @@ def test_message_that_meets_its_job_for_days_is_never_given_up(
     days: Days, queue: Queue, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # as after days, in hours
-    monkeypatch.setattr("remotejob.worker.attendant._RECEIVES_OF_ONE", 20)
+    monkeypatch.setattr("remotejob.worker.messages.handler._RECEIVES_OF_ONE", 20)
     worker = days.worker("first", installation)
     other = days.worker("other")
     receives: list[int] = []

@@ -25,7 +25,7 @@ from remotejob.ports import Area, Installation
 from remotejob.settings import parse
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.context import JobContext, JobFields, current, job_context
+from remotejob.worker.runs.log_context import JobContext, JobFields, current, job_context
 from worker_container.logs import LineFormatter
 
 mine = logging.Logger("somebody.elses.code")
@@ -82,7 +82,7 @@ def test_a_plain_job_writes_one_line_which_says_all_about_it(
     assert datetime.fromisoformat(line.pop("time")).utcoffset() == timedelta(0)
     assert line == {
         "level": "INFO",
-        "logger": "remotejob.worker.attendant",
+        "logger": "remotejob.worker.messages.handler",
         "process": os.getpid(),
         "message": "job completed",
         "job": job.id,

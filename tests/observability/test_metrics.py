@@ -23,7 +23,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from remotejob.worker.attendant import Attendant
+from remotejob.worker.messages.handler import Attendant
 from remotejob.worker.metrics import MOST_VALUES, Count, Metrics, Seconds, Totals
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.end_to_end.waiting import until

@@ -22,7 +22,7 @@ from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.conformance import samples
-from remotejob.worker.context import JobContext, job_context, running
+from remotejob.worker.runs.log_context import JobContext, job_context, running
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 LANE = Address("default", Channel.NORMAL)
@@ -321,7 +321,7 @@ PROGRAM = textwrap.dedent("""
     sys.meta_path.insert(0, Refused())
     from remotejob import RemoteJob, State
     from remotejob.testing import Simulation, memory_installation
-    from remotejob.worker.context import JobContext
+    from remotejob.worker.runs.log_context import JobContext
 
     installation = memory_installation()
     worker = Simulation(installation=installation)

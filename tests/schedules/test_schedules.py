@@ -294,7 +294,8 @@ def test_no_time_is_left_out_for_who_asks_right_before_it(repeat: Repeat, after:
 def test_waits_are_reckoned_without_the_schedules_library() -> None:
     program = (
         "import sys\nfrom datetime import datetime, UTC\n"
-        "from remotejob.domain.repeat import Repeat\nfrom remotejob.jobs.submission.cron import next_due\n"
+        "from remotejob.domain.repeat import Repeat\n"
+        "from remotejob.jobs.submission.cron import next_due\n"
         "next_due(Repeat(), after=datetime.now(UTC))\nprint('cronsim' in sys.modules)"
     )
     done = subprocess.run(

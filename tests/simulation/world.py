@@ -51,8 +51,8 @@ from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import Call, Crash
 from remotejob.testing.interception import intercepted
-from remotejob.worker.run import Run
-from remotejob.worker.settlements import Settlement
+from remotejob.worker.messages.settlements import Settlement
+from remotejob.worker.runs.run import Run
 from tests.simulation.backstage import Backstage
 from tests.simulation.trace import Trace
 
@@ -234,7 +234,7 @@ class World:
                     carry_out([outcome.record], installation)
 
     def command(self, command: Callable[..., object], *job_ids: str, **options: Any) -> None:
-        """A manager gives a command of `remotejob.jobs.commands.commands` to jobs, one after the other."""
+        """A manager gives a command of `jobs.commands` to jobs, one by one."""
         installation = self.faults.process(self.base, "manager")
         for job_id in job_ids:
             with self.surviving():

@@ -21,7 +21,7 @@ from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
 from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 from tests.together.work import Work, dies
 
 MINUTE = timedelta(minutes=1)

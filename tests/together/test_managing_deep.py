@@ -22,7 +22,7 @@ from remotejob.domain.events import CommandEvent, Event
 from remotejob.hooks import Hooks, JobEvent
 from remotejob.ports import Address, Area, Channel, Installation
 from remotejob.testing import FakeClock, memory_installation
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 from tests.together.work import Work, dies
 
 MINUTE = timedelta(minutes=1)

@@ -24,7 +24,7 @@ from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.ports import Area, Installation
 from remotejob.settings import parse
 from remotejob.testing import FakeClock
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 from tests.together.work import Work, dies
 
 MINUTE = timedelta(minutes=1)

@@ -11,7 +11,7 @@ from remotejob import Fatal, InvalidName, Job, Queue, RemoteJob, Retry, State
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 from tests.together.work import Work, dies
 
 MINUTE = timedelta(minutes=1)

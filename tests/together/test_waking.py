@@ -18,8 +18,8 @@ from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import CRASHES, Crash, Faults
 from remotejob.testing.interception import intercepted
-from remotejob.worker.run import Run
-from remotejob.worker.settlements import Hide
+from remotejob.worker.messages.settlements import Hide
+from remotejob.worker.runs.run import Run
 from tests.together.work import Work
 
 HOUR = timedelta(hours=1)

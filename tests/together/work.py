@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from remotejob import RunningJob
 from remotejob.testing import Simulation
-from remotejob.worker.attendant import ProcessDeath
+from remotejob.worker.messages.handler import ProcessDeath
 
 
 class Work:

@@ -11,7 +11,7 @@ from remotejob import Queue, RemoteJob, Retry, RunningJob
 from remotejob.domain.errors import Fatal
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.presence import Presence
+from remotejob.worker.lifecycle.presence import Presence
 from tests.systems import BACKENDS, installation_on
 
 Live = Callable[..., Presence]

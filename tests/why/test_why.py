@@ -15,9 +15,9 @@ from remotejob.jobs.queries.why import Reason, Why
 from remotejob.jobs.queries.workers import BUSY, GRACE
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.presence import Presence
-from remotejob.worker.run import Run
-from remotejob.worker.settlements import Settlement
+from remotejob.worker.lifecycle.presence import Presence
+from remotejob.worker.messages.settlements import Settlement
+from remotejob.worker.runs.run import Run
 from tests.why.conftest import Live
 
 MINUTE = timedelta(minutes=1)

@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-from remotejob.worker.stopping import SIGNALS
-from remotejob.worker.supervised import Supervised
-from remotejob.worker.supervisor import Supervisor, SupervisorOptions
+from remotejob.worker.lifecycle.shutdown import SIGNALS
+from remotejob.worker.lifecycle.supervised import Supervised
+from remotejob.worker.lifecycle.supervisor import Supervisor, SupervisorOptions
 
 PATIENCE = 30.0
 """Seconds after which something is broken, on the slowest machine."""

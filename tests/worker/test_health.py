@@ -14,7 +14,7 @@ import pytest
 
 from remotejob.domain.errors import SettingsError
 from remotejob.testing import FakeClock
-from remotejob.worker.health import Health, Watch, lost
+from remotejob.worker.lifecycle.health import Health, Watch, lost
 from worker_container.health import STALE_AFTER, check, health_file, health_files, problem_of
 
 

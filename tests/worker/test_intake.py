@@ -13,7 +13,7 @@ import pytest
 
 from remotejob.domain.priority import Lane, Order
 from remotejob.testing.fakes import seeded_entropy
-from remotejob.worker.intake import WEIGHTS, Intake, Turn, arranged
+from remotejob.worker.lifecycle.polling import WEIGHTS, Intake, Turn, arranged
 
 LONG, SHORT = 3600.0, 0.001
 """Seconds a job takes: too long to fetch ahead for, and short enough."""
@@ -41,7 +41,7 @@ def events() -> SimpleQueue[Event]:
 
 
 def _watched(events: SimpleQueue[Event], *, concurrency: int) -> Intake:
-    with patch("remotejob.worker.intake.threading.Condition", lambda: Watched(events)):
+    with patch("remotejob.worker.lifecycle.polling.threading.Condition", lambda: Watched(events)):
         return Intake(concurrency=concurrency)
 
 

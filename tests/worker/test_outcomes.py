@@ -27,7 +27,7 @@ from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.crashes import Crash
 from remotejob.testing.interception import intercepted
-from remotejob.worker.attendant import RELEASES_FREE
+from remotejob.worker.messages.handler import RELEASES_FREE
 
 T = TypeVar("T")
 

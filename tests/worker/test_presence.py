@@ -22,8 +22,8 @@ from remotejob.ports import Address, Channel, Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
-from remotejob.worker.presence import Presence
-from remotejob.worker.run import Run
+from remotejob.worker.lifecycle.presence import Presence
+from remotejob.worker.runs.run import Run
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.aws import aws_installation, counted_requests
 from tests.end_to_end.waiting import until

@@ -26,8 +26,8 @@ from remotejob.ports import (
 )
 from remotejob.testing import FakeClock, memory_installation
 from remotejob.testing.conformance import samples
-from remotejob.worker.settlements import Conclude, DeadLetter, Delete, Hide, Leave, Replace
-from remotejob.worker.settler import Settler
+from remotejob.worker.messages.settlements import Conclude, DeadLetter, Delete, Hide, Leave, Replace
+from remotejob.worker.messages.settler import Settler
 from tests.aws import aws_installation, counted_requests
 
 LANE = Address("default", Channel.NORMAL)

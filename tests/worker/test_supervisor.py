@@ -20,9 +20,9 @@ import pytest
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
-from remotejob.worker.supervised import Supervised
-from remotejob.worker.supervised import told as told_to_child
-from remotejob.worker.supervisor import ChildRestarted, Supervisor, SupervisorOptions
+from remotejob.worker.lifecycle.supervised import Supervised
+from remotejob.worker.lifecycle.supervised import told as told_to_child
+from remotejob.worker.lifecycle.supervisor import ChildRestarted, Supervisor, SupervisorOptions
 from tests.end_to_end.waiting import until
 from tests.worker.family import PATIENCE, Family, family, options
 

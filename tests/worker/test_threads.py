@@ -118,8 +118,8 @@ def test_a_worker_whose_tasks_never_return_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     never = threading.Event()
-    monkeypatch.setattr("remotejob.worker.pulse._HOPELESS", 0.0)
-    monkeypatch.setattr("remotejob.worker.heart._UNWINDING", timedelta(0))
+    monkeypatch.setattr("remotejob.worker.lifecycle.watchdog._HOPELESS", 0.0)
+    monkeypatch.setattr("remotejob.worker.messages.heartbeats._UNWINDING", timedelta(0))
     tasks.task("work", timeout=timedelta(milliseconds=50))(lambda job: never.wait())
     options = WorkerOptions(
         queue="default", name="stuck", concurrency=1, grace=timedelta(seconds=0)

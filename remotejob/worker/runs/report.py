@@ -15,7 +15,7 @@ from remotejob.domain.times import span_ms
 from remotejob.jobs.messaging.log_fields import about
 from remotejob.names import LOG_NOTES, Field
 from remotejob.ports import Installation
-from remotejob.worker.usage import RunUsage
+from remotejob.worker.runs.usage import RunUsage
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from remotejob.ports import Received
-from remotejob.worker.run import Run
+from remotejob.worker.runs.run import Run
 
 
 class Runs:

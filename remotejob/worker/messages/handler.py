@@ -27,19 +27,16 @@ from remotejob.domain.transactions import put_record
 from remotejob.jobs.coordination.locks import let_go
 from remotejob.jobs.messaging.log_fields import about_message
 from remotejob.jobs.messaging.messages import BadMessage, Pending
+from remotejob.outages import Troubles, pause_after
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.task import Task
-from remotejob.worker import outcomes
-from remotejob.worker.claiming import Claims, unclaimed
-from remotejob.worker.context import running
-from remotejob.worker.executors.here import call_here
-from remotejob.worker.executors.program import NotStarted
-from remotejob.worker.metrics import Count, Metrics
-from remotejob.worker.outage import Troubles, pause_after
-from remotejob.worker.run import Run
-from remotejob.worker.runs import Runs
-from remotejob.worker.settlements import (
+from remotejob.worker.executors.in_thread import call_here
+from remotejob.worker.executors.processes.program import NotStarted
+from remotejob.worker.messages import outcomes
+from remotejob.worker.messages.claims import Claims, unclaimed
+from remotejob.worker.messages.run_events import tell_of_end
+from remotejob.worker.messages.settlements import (
     Conclude,
     DeadLetter,
     Hide,
@@ -47,7 +44,10 @@ from remotejob.worker.settlements import (
     Replace,
     Settlement,
 )
-from remotejob.worker.telling import tell_of_end
+from remotejob.worker.metrics import Count, Metrics
+from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.log_context import running
+from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 

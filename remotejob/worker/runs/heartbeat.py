@@ -16,7 +16,7 @@ from remotejob.domain.times import span_ms
 from remotejob.domain.usage import Call
 from remotejob.names import Field
 from remotejob.ports import Updated
-from remotejob.worker.run import Run
+from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 

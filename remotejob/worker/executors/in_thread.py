@@ -13,7 +13,7 @@ from typing import Any, Final
 from remotejob.domain.errors import RunInterrupted
 from remotejob.tasks.running_job import RunHandle, RunningJob
 from remotejob.tasks.runs_in import THREADS, is_async
-from remotejob.worker import stack
+from remotejob.worker.executors import stack_note
 
 
 def call_here(run: RunHandle) -> Any:
@@ -24,7 +24,7 @@ def call_here(run: RunHandle) -> Any:
     task = run.task
     if task.runs_in is THREADS or not is_async(task.function):
         return task.function(RunningJob(run))
-    from remotejob.worker.executors.awaited import run_to_end
+    from remotejob.worker.executors.event_loop import run_to_end
 
     return run_to_end(task.function, RunningJob(run))
 
@@ -41,7 +41,7 @@ class ThisThread:
         # when it is first told: later it may be cleaning up
         told, self._told = self._told, True
         if not told:
-            stack.note(reason, stack.of_thread(self._thread, above=self._caller))
+            stack_note.note(reason, stack_note.of_thread(self._thread, above=self._caller))
 
     def kill(self, *, grace: timedelta) -> bool:  # noqa: ARG002 (the protocol's)
         """Nothing more than it was told: a thread cannot be killed."""

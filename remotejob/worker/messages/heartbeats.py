@@ -14,15 +14,15 @@ from typing import Final
 from remotejob.domain.errors import JobCancelled, LeaseLost, TimedOut
 from remotejob.domain.usage import Call
 from remotejob.jobs.messaging.messages import Pending
+from remotejob.outages import Troubles, pause_after
 from remotejob.ports import Address, Installation, Outgoing, Received
 from remotejob.tasks.runs_in import Process
-from remotejob.worker.attendant import Attendant
-from remotejob.worker.beating import beat
-from remotejob.worker.beside import Beside, InTurn
-from remotejob.worker.outage import Troubles, pause_after
-from remotejob.worker.run import Run
-from remotejob.worker.runs import Runs
-from remotejob.worker.settlements import Settlement
+from remotejob.worker.background import Beside, InTurn
+from remotejob.worker.messages.handler import Attendant
+from remotejob.worker.messages.settlements import Settlement
+from remotejob.worker.runs.heartbeat import beat
+from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -21,17 +21,17 @@ from remotejob.domain.errors import (
     TimedOut,
     WorkerStopping,
 )
+from remotejob.outages import pause_after
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.runs_in import Credentials, Process
-from remotejob.worker import stack
-from remotejob.worker.executors.carried import raised_there
-from remotejob.worker.executors.channel import Closed, Frame, Garbled
-from remotejob.worker.executors.child_process import ChildProcess
-from remotejob.worker.executors.environment import hide_this_process
-from remotejob.worker.executors.program import ChildProgram, NotStarted
-from remotejob.worker.executors.serving import Serving, run_said
-from remotejob.worker.outage import pause_after
-from remotejob.worker.run import Run
+from remotejob.worker.executors import stack_note
+from remotejob.worker.executors.processes.channel import Closed, Frame, Garbled
+from remotejob.worker.executors.processes.child_process import ChildProcess
+from remotejob.worker.executors.processes.environment import hide_this_process
+from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
+from remotejob.worker.executors.processes.run_server import Serving, run_said
+from remotejob.worker.executors.processes.transferred_errors import raised_there
+from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +209,7 @@ class _Killable:
     def _kill_late(self, reason: RunInterrupted) -> None:
         """It has taken no notice: say where it stands, and kill it."""
         if isinstance(reason, TimedOut) and not self._over.is_set():
-            stack.note(reason, self._child.stack())
+            stack_note.note(reason, self._child.stack())
         self._signal_kill()
 
     def _signal_kill(self) -> bool:
@@ -274,7 +274,7 @@ def _outcome(run: Run, frame: Frame, options: Process) -> Completion:
         stopped = run.stopped
         if stopped is not None:
             # that one is told, and has not been where the task was
-            stack.note(stopped, str(said["trace"]))
+            stack_note.note(stopped, str(said["trace"]))
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as problem:
         raise _garbled(problem) from None
     raise error

@@ -24,9 +24,9 @@ from datetime import timedelta
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
-from remotejob.worker.guarding import Guard
-from remotejob.worker.stopping import SIGNAL_OF
-from remotejob.worker.supervised import BEGUN, BUSY, IDLE, told
+from remotejob.worker.lifecycle.protection_policy import Guard
+from remotejob.worker.lifecycle.shutdown import SIGNAL_OF
+from remotejob.worker.lifecycle.supervised import BEGUN, BUSY, IDLE, told
 
 log = logging.getLogger(__name__)
 

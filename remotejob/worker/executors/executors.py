@@ -12,12 +12,12 @@ from remotejob.domain.errors import SettingsError
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import Process, Threads
 from remotejob.tasks.task import Task
-from remotejob.worker.executors.here import ThisThread
-from remotejob.worker.executors.program import ChildProgram, NotStarted
-from remotejob.worker.run import Run
+from remotejob.worker.executors.in_thread import ThisThread
+from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
+from remotejob.worker.runs.run import Run
 
 if TYPE_CHECKING:
-    from remotejob.worker.executors.processes import Processes
+    from remotejob.worker.executors.processes.pool import Processes
 
 
 class Executor(Protocol):
@@ -85,7 +85,7 @@ class Executors:
                 executor.close(within=within)
 
     def _children(self) -> Processes:
-        from remotejob.worker.executors.processes import Processes
+        from remotejob.worker.executors.processes.pool import Processes
 
         with self._lock:
             if self._processes is None:
@@ -95,7 +95,7 @@ class Executors:
             return self._processes
 
     def _event_loop(self) -> Executor:
-        from remotejob.worker.executors.awaited import Loop
+        from remotejob.worker.executors.event_loop import Loop
 
         with self._lock:
             if self._loop is None:

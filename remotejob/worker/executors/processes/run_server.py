@@ -22,10 +22,10 @@ from remotejob.domain.errors import InvalidBody
 from remotejob.domain.times import span_ms
 from remotejob.ports import Area
 from remotejob.tasks.running_job import RunningJob
-from remotejob.worker.executors.carried import told
-from remotejob.worker.executors.channel import CHUNK, Channel, Frame, Garbled
-from remotejob.worker.executors.remote_run import record_said
-from remotejob.worker.run import Run
+from remotejob.worker.executors.processes.channel import CHUNK, Channel, Frame, Garbled
+from remotejob.worker.executors.processes.run_proxy import record_said
+from remotejob.worker.executors.processes.transferred_errors import told
+from remotejob.worker.runs.run import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _LOOK: Final = 0.02
 _LONGEST: Final = 16_384
 """Bytes that are read of it. The interpreter writes no more than a hundred calls."""
 
-_OURS: Final = f"{os.sep}remotejob{os.sep}worker{os.sep}executors{os.sep}here.py"
+_OURS: Final = f"{os.sep}remotejob{os.sep}worker{os.sep}executors{os.sep}in_thread.py"
 """What called the task: of it, and of what is beneath it, nothing is shown."""
 
 

@@ -19,8 +19,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from remotejob.domain.record import cut
+from remotejob.outages import Troubles, pause_after
 from remotejob.ports import Clock
-from remotejob.worker.outage import Troubles, pause_after
 
 log = logging.getLogger(__name__)
 

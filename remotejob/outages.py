@@ -1,17 +1,21 @@
-"""What fails for a while: how long to wait before it is tried again, and how seldom to say so."""
+"""Waiting out an outage: how long to wait before each retry, and how seldom to log it."""
 
 from __future__ import annotations
 
 import logging
 import random
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, Protocol, TypeVar
 
 from remotejob.domain.record import cut
-from remotejob.ports import Clock
+from remotejob.ports import Clock, Installation
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _FIRST_QUIET: Final = 15.0
 _LONGEST_QUIET: Final = 600.0
@@ -19,6 +23,16 @@ _LONGEST_QUIET: Final = 600.0
 
 _LONGEST_SAID: Final = 500
 _MOST_DOUBLINGS: Final = 20
+
+_FIRST_PAUSE: Final = 1.0
+_LONGEST_PAUSE: Final = 15.0
+_FIRST_REFUSED: Final = 400
+_FIRST_FAILED: Final = 500
+_ASKED_TOO_SOON: Final = (408, 429)
+_OF_CONNECTIONS: Final = frozenset(
+    {"HTTPClientError", "ResponseStreamingError", "IncompleteReadError", "CredentialRetrievalError"}
+)
+"""botocore's classes, known by their names: only a backend imports it."""
 
 
 def pause_after(failures: int, *, first: float, longest: float) -> float:
@@ -98,3 +112,64 @@ class Troubles:
             lasted = self._clock.monotonic() - trouble.since
         if told and count:
             log.info("can %s again, after %d failures in %.0f s", what, count, lasted)
+
+
+class Interruptible(Protocol):
+    """A run, as far as retries need it: they end when it must stop."""
+
+    @property
+    def installation(self) -> Installation: ...
+    @property
+    def lease_length(self) -> timedelta: ...
+    @property
+    def log_fields(self) -> Mapping[str, Any]:
+        """What a log line says of its job."""
+        ...
+
+    def check(self) -> None:
+        """Raises: RunInterrupted, when the run must stop."""
+        ...
+
+
+def until_answered(
+    run: Interruptible, request: Callable[[], T], *, what: str, stubborn: bool = False
+) -> T:
+    """Make a request of a file, again and again, later each time.
+
+    Where nobody answers, or S3 says that it has failed, until the run must stop; `stubborn`: where
+    it says no as well, for as long as a lease lasts. `what` is a phrase for the log.
+    Raises: RunInterrupted, when the run must stop; what S3 raised.
+    """
+    clock = run.installation.clock
+    end = clock.monotonic() + run.lease_length.total_seconds()
+    troubles: Troubles | None = None
+    failures = 0
+    while True:
+        try:
+            answer = request()
+        except Exception as problem:
+            # a lease that has ended, or was lost, is the reason that counts
+            run.check()
+            failures += 1
+            pause = pause_after(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
+            if not is_outage(problem) and (not stubborn or clock.monotonic() + pause >= end):
+                raise
+            troubles = troubles or Troubles(clock)
+            troubles.failed(what, problem, **run.log_fields)
+            clock.sleep(timedelta(seconds=pause))
+            run.check()
+        else:
+            if troubles is not None:
+                troubles.over(what)
+            return answer
+
+
+def is_outage(problem: BaseException) -> bool:
+    """Whether it says that nobody answered, or that the service failed; not that it refused."""
+    if isinstance(problem, ConnectionError | TimeoutError):
+        return True
+    said = getattr(problem, "response", None)
+    if isinstance(said, dict):
+        status = said.get("ResponseMetadata", {}).get("HTTPStatusCode", _FIRST_REFUSED)
+        return status >= _FIRST_FAILED or status in _ASKED_TOO_SOON
+    return any(kind.__name__ in _OF_CONNECTIONS for kind in type(problem).__mro__)

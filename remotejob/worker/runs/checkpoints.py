@@ -19,8 +19,8 @@ from remotejob.domain.conditions import Value
 from remotejob.jobs.content import payloads
 from remotejob.names import Field
 from remotejob.ports import Area
-from remotejob.worker.beating import beat
-from remotejob.worker.run import Run
+from remotejob.worker.runs.heartbeat import beat
+from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 

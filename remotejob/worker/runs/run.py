@@ -26,9 +26,9 @@ from remotejob.names import Field
 from remotejob.ports import Installation, Received
 from remotejob.tasks.task import Task
 from remotejob.tracing import Trace
-from remotejob.worker.context import JobContext
-from remotejob.worker.reporting import Report, Reporting
-from remotejob.worker.usage import CountedFiles, Ending, RunUsage
+from remotejob.worker.runs.log_context import JobContext
+from remotejob.worker.runs.report import Report, Reporting
+from remotejob.worker.runs.usage import CountedFiles, Ending, RunUsage
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """A child process of a worker: runs the tasks it is told to, one at a time, until its channel ends.
 
-    python -m remotejob.worker.executors.child CHANNEL LIFELINE DUMP
+    python -m remotejob.worker.executors.processes.child_main CHANNEL LIFELINE DUMP
 
 The three are open files that the worker has given it.
 """
@@ -24,9 +24,8 @@ from remotejob.jobs.content import payloads
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.registry import registry
 from remotejob.tasks.task import Task
-from remotejob.worker.context import JobContext, job_context
-from remotejob.worker.executors.carried import OUT_OF_MEMORY, described
-from remotejob.worker.executors.channel import (
+from remotejob.worker.executors.in_thread import call_here
+from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
     FROM_WORKER,
     RESULT_LIMIT,
@@ -35,9 +34,10 @@ from remotejob.worker.executors.channel import (
     Garbled,
     Prepared,
 )
-from remotejob.worker.executors.dump import write_into
-from remotejob.worker.executors.here import call_here
-from remotejob.worker.executors.remote_run import Asking, RemoteRun
+from remotejob.worker.executors.processes.run_proxy import Asking, RemoteRun
+from remotejob.worker.executors.processes.stack_dump import write_into
+from remotejob.worker.executors.processes.transferred_errors import OUT_OF_MEMORY, described
+from remotejob.worker.runs.log_context import JobContext, job_context
 
 if TYPE_CHECKING:
     pass

@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+from remotejob.outages import Troubles
 from remotejob.ports import Clock
-from remotejob.worker.guarding import Guard, Need
-from remotejob.worker.health import Health, Watch, lost
-from remotejob.worker.outage import Troubles
-from remotejob.worker.presence import Later, Presence
-from remotejob.worker.runs import Runs
+from remotejob.worker.lifecycle.health import Health, Watch, lost
+from remotejob.worker.lifecycle.presence import Later, Presence
+from remotejob.worker.lifecycle.protection_policy import Guard, Need
+from remotejob.worker.runs.in_flight import Runs
 
 log = logging.getLogger(__name__)
 

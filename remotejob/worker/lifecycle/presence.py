@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final
 from remotejob.domain.record import dumps
 from remotejob.domain.times import span_ms
 from remotejob.jobs.queries.workers import BUSY, SIGN, kept_for, partition_of
+from remotejob.outages import Troubles
 from remotejob.ports import Installation
-from remotejob.worker.outage import Troubles
 
 if TYPE_CHECKING:
-    from remotejob.worker.run import Run
+    from remotejob.worker.runs.run import Run
 
 _GIVE: Final = "give a sign of life"
 _PATIENCE: Final = timedelta(seconds=5)

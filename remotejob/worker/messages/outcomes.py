@@ -20,11 +20,11 @@ from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.submission.repeats import successor
 from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
+from remotejob.outages import until_answered
 from remotejob.ports import Area, Installation
 from remotejob.tasks.completion import Completion
-from remotejob.worker.run import Run
-from remotejob.worker.storing import until_answered
-from remotejob.worker.usage import Ending
+from remotejob.worker.runs.run import Run
+from remotejob.worker.runs.usage import Ending
 
 log = logging.getLogger(__name__)
 

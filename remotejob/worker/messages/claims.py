@@ -26,10 +26,10 @@ from remotejob.jobs.messaging.log_fields import about, about_message
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks.task import Task
-from remotejob.worker.keeping import Checkpoints
-from remotejob.worker.run import Run, new_lease
-from remotejob.worker.settlements import Conclude, Delete, Hide, Replace, Settlement
-from remotejob.worker.telling import tell_of_death
+from remotejob.worker.messages.run_events import tell_of_death
+from remotejob.worker.messages.settlements import Conclude, Delete, Hide, Replace, Settlement
+from remotejob.worker.runs.checkpoints import Checkpoints
+from remotejob.worker.runs.run import Run, new_lease
 
 log = logging.getLogger(__name__)
 

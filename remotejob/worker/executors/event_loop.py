@@ -18,8 +18,8 @@ from typing import Any, Final
 from remotejob.domain.errors import RunInterrupted, WorkerStopping
 from remotejob.tasks.async_running_job import AsyncRunningJob
 from remotejob.tasks.running_job import RunningJob
-from remotejob.worker import stack
-from remotejob.worker.run import Run
+from remotejob.worker.executors import stack_note
+from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,7 @@ class _Handler:
             self._cancelled = True
             if self._task is not None:
                 if self._handling is not None:
-                    stack.note(reason, stack.of_coroutine(self._handling))
+                    stack_note.note(reason, stack_note.of_coroutine(self._handling))
                 self._task.cancel()
 
 

@@ -24,9 +24,9 @@ from remotejob.domain.errors import InvalidData, RemoteJobError, RunInterrupted
 from remotejob.domain.record import JobRecord, Level, OutputFile, cut
 from remotejob.ports import Area, Installation, Stored
 from remotejob.tasks.task import Task
-from remotejob.worker.context import JobContext
-from remotejob.worker.executors.carried import raised_here
-from remotejob.worker.executors.channel import CHUNK, Channel, Frame, Garbled, Prepared
+from remotejob.worker.executors.processes.channel import CHUNK, Channel, Frame, Garbled, Prepared
+from remotejob.worker.executors.processes.transferred_errors import raised_here
+from remotejob.worker.runs.log_context import JobContext
 
 _LONGEST_LINE: Final = 10_000
 """Characters of a line that the worker keeps."""

@@ -18,15 +18,21 @@ from typing import Any, Final
 
 from remotejob.domain.errors import ProcessDied
 from remotejob.tasks.runs_in import Process
-from remotejob.worker.executors.carried import raised_there
-from remotejob.worker.executors.channel import FROM_CHILD, FROM_WORKER, Channel, Closed, Garbled
-from remotejob.worker.executors.dump import Dump
-from remotejob.worker.executors.environment import environment_for
-from remotejob.worker.executors.program import ChildProgram
+from remotejob.worker.executors.processes.channel import (
+    FROM_CHILD,
+    FROM_WORKER,
+    Channel,
+    Closed,
+    Garbled,
+)
+from remotejob.worker.executors.processes.environment import environment_for
+from remotejob.worker.executors.processes.program import ChildProgram
+from remotejob.worker.executors.processes.stack_dump import Dump
+from remotejob.worker.executors.processes.transferred_errors import raised_there
 
 log = logging.getLogger(__name__)
 
-_COMMAND: Final = (sys.executable, "-m", "remotejob.worker.executors.child")
+_COMMAND: Final = (sys.executable, "-m", "remotejob.worker.executors.processes.child_main")
 _LONGEST_KILL: Final = 5.0
 """Seconds; a process that the kernel does not end by then hangs in it."""
 

@@ -16,7 +16,7 @@ from remotejob.jobs.coordination.consequences import carry_out, sent
 from remotejob.jobs.messaging.log_fields import about_message
 from remotejob.jobs.messaging.messages import BadMessage, Pending, dead_letter_body
 from remotejob.ports import Address, Channel, Installation, Outgoing, Received
-from remotejob.worker.settlements import (
+from remotejob.worker.messages.settlements import (
     Conclude,
     DeadLetter,
     Delete,

@@ -1,0 +1,1 @@
+"""The worker process: how it polls, stays alive, is watched, and stops."""

@@ -1,0 +1,1 @@
+"""One message: receive, claim, run, commit, settle."""

@@ -1,0 +1,1 @@
+"""One run of one job, from its claim to its end."""
