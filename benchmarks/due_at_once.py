@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.report import table
 from remotejob import Submission
-from remotejob.client import RemoteJob
+from remotejob.client.remote_job import RemoteJob
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, memory_installation

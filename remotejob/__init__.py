@@ -16,8 +16,13 @@ A worker runs functions that are registered by name:
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from remotejob.batches.batch import Batch, BatchCounts
-    from remotejob.client import Queue, RemoteJob
+    from remotejob.client.batch import Batch, BatchCounts
+    from remotejob.client.draft import JobDraft
+    from remotejob.client.job import Job
+    from remotejob.client.many import Commanded
+    from remotejob.client.notices import Notice
+    from remotejob.client.remote_job import Queue, RemoteJob
+    from remotejob.client.replay_here import OnError, Replayed
     from remotejob.domain.batches import BatchState
     from remotejob.domain.errors import (
         AccessProblem,
@@ -58,19 +63,14 @@ if TYPE_CHECKING:
     from remotejob.domain.retry import Backoff, Retry
     from remotejob.domain.states import State
     from remotejob.domain.urgency import Urgency
-    from remotejob.draft import JobDraft
-    from remotejob.hand.processor import Processor
-    from remotejob.hand.taken import TakenJob
-    from remotejob.inbox import Notice
-    from remotejob.job import Job
     from remotejob.jobs.content.outputs import Output, Outputs
     from remotejob.jobs.queries.receipts import Receipt
     from remotejob.jobs.queries.why import Reason, Why
     from remotejob.jobs.queries.workers import WorkerStatus
     from remotejob.jobs.submission.stored_files import StoredFile
     from remotejob.jobs.submission.submission import Submission
-    from remotejob.many import Commanded
-    from remotejob.replaying import OnError, Replayed
+    from remotejob.manual.processor import Processor
+    from remotejob.manual.taken_job import TakenJob
     from remotejob.tasks.async_running_job import AsyncRunningJob, AsyncStream
     from remotejob.tasks.completion import Completion
     from remotejob.tasks.compose import StepFailed, StepFailedForGood, compose, progress
@@ -159,8 +159,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "batches.batch": "Batch BatchCounts",
-    "client": "Queue RemoteJob",
+    "client.batch": "Batch BatchCounts",
+    "client.remote_job": "Queue RemoteJob",
     "tasks.compose": "StepFailed StepFailedForGood compose progress",
     "domain.batches": "BatchState",
     "domain.priority": "Order Priority",
@@ -169,15 +169,15 @@ _HOMES = {
     "domain.retry": "Backoff Retry",
     "domain.states": "State",
     "domain.urgency": "Urgency",
-    "draft": "JobDraft",
-    "hand.processor": "Processor",
-    "hand.taken": "TakenJob",
-    "inbox": "Notice",
-    "job": "Job",
-    "many": "Commanded",
+    "client.draft": "JobDraft",
+    "manual.processor": "Processor",
+    "manual.taken_job": "TakenJob",
+    "client.notices": "Notice",
+    "client.job": "Job",
+    "client.many": "Commanded",
     "jobs.content.outputs": "Output Outputs",
     "jobs.queries.receipts": "Receipt",
-    "replaying": "OnError Replayed",
+    "client.replay_here": "OnError Replayed",
     "jobs.submission.stored_files": "StoredFile",
     "jobs.submission.submission": "Submission",
     "tasks.registry": "task",

@@ -28,12 +28,12 @@ from remotejob.cli.exits import Exit, explain
 from remotejob.cli.local import local
 from remotejob.cli.values import data_of
 from remotejob.cli.waiting import wait_for_job
-from remotejob.client import RemoteJob
+from remotejob.client.job import Job
+from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.priority import Priority, priority_named
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
-from remotejob.job import Job
 from remotejob.jobs.submission.submission import Body
 
 app: Final = typer.Typer(

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console, ConsoleDimensions, RenderableType
 
 from remotejob.cli import shown
-from remotejob.client import NAME_VARIABLE
+from remotejob.client.job import Job
+from remotejob.client.remote_job import NAME_VARIABLE
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.retry import Retry
-from remotejob.job import Job
 
 _WIDE: Final = 10_000_000
 

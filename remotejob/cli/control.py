@@ -22,9 +22,9 @@ from remotejob.cli.common import (
     show_jobs,
 )
 from remotejob.cli.exits import Exit, explain
-from remotejob.client import RemoteJob
+from remotejob.client.many import Commanded
+from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.errors import InvalidData
-from remotejob.many import Commanded
 
 app: Final = typer.Typer()
 

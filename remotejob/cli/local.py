@@ -30,10 +30,10 @@ from remotejob.cli.alone import alone_in
 from remotejob.cli.common import err, on_terminal, out, put
 from remotejob.cli.exits import Exit
 from remotejob.cli.tending import Tended, give_up_on
-from remotejob.client import NAME_VARIABLE, RemoteJob
+from remotejob.client.job import Job
+from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import InvalidBody, SettingsError, WaitTimeout
 from remotejob.domain.states import State
-from remotejob.job import Job
 from remotejob.local.errors import ServerFailed
 from remotejob.names import Env
 

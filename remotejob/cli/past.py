@@ -12,10 +12,10 @@ import typer
 from remotejob.cli import shown
 from remotejob.cli.common import AsJson, JobId, System, out
 from remotejob.cli.exits import Exit
-from remotejob.client import RemoteJob
+from remotejob.client.job import Job
+from remotejob.client.remote_job import RemoteJob
+from remotejob.client.replay_here import OnError, Replayed
 from remotejob.domain.errors import InvalidName
-from remotejob.job import Job
-from remotejob.replaying import OnError, Replayed
 
 app: Final = typer.Typer()
 

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from remotejob.client.job import Job
 from remotejob.domain.states import State
-from remotejob.job import Job
 
 COLOURS: Final = {
     State.WAITING: "yellow",

@@ -8,13 +8,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from remotejob.batches.batch import Batch
 from remotejob.cli import shown
 from remotejob.cli.common import AsJson, Queue, System, Timeout, err, note, out, put, show_jobs
 from remotejob.cli.exits import Exit
 from remotejob.cli.values import data_of
 from remotejob.cli.waiting import wait_for_batch
-from remotejob.client import RemoteJob
+from remotejob.client.batch import Batch
+from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.states import State
 from remotejob.jobs.queries.workers import WorkerStatus
 

@@ -11,12 +11,12 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from remotejob.batches.batch import Batch
 from remotejob.cli import shown
 from remotejob.cli.common import err, note, on_terminal
+from remotejob.client.batch import Batch
+from remotejob.client.job import Job
 from remotejob.domain.errors import WaitTimeout
 from remotejob.domain.states import State
-from remotejob.job import Job
 
 _PATIENCE_S: Final = 5.0
 """After so long without a start it is said why."""

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
+from remotejob.client.hooks import registry
 from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Lane
 from remotejob.domain.times import span_ms, to_ms
-from remotejob.hooks import registry
 from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
 from remotejob.tasks.registry import Registry
 from remotejob.worker.executors.in_thread import call_here

@@ -17,7 +17,7 @@ from remotejob import (
     Submission,
     WaitTimeout,
 )
-from remotejob.batches.batch import Batch
+from remotejob.client.batch import Batch
 from remotejob.domain.batches import BatchState, partition_of_batch
 from remotejob.domain.errors import BatchNotFound, InvalidData, InvalidName, UnknownTask
 from remotejob.domain.transactions import Erase, Key

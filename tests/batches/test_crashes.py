@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from remotejob import Job, RemoteJob, RemoteJobError, State, StillRunning
-from remotejob.batches.batch import Batch
+from remotejob.client.batch import Batch
 from remotejob.domain.batches import BatchState
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick

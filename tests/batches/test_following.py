@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from remotejob import Job, Queue, State, Submission
-from remotejob.batches.batch import Batch
+from remotejob.client.batch import Batch
 from remotejob.testing import FakeClock, Simulation
 from tests.batches.working import let_time_pass, work_off
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from remotejob import Job, Queue, RemoteJob, State
-from remotejob.batches.batch import Batch
+from remotejob.client.batch import Batch
 from remotejob.domain.batches import BatchState
 from remotejob.domain.changes import Change
 from remotejob.domain.errors import BatchUnfinished, StoreUnavailable

@@ -58,7 +58,7 @@ def test_hooks_are_there_without_an_import_of_their_own() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     )
-    assert done.stdout.strip() == "remotejob.hooks"
+    assert done.stdout.strip() == "remotejob.client.hooks"
 
 
 def test_type_checkers_are_told_of_the_names_where_they_are() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 import remotejob
 from remotejob import RemoteJob, RunningJob, State, TakenJob
-from remotejob.hand.hand import Hand
 from remotejob.hooks import registry as hooks
+from remotejob.manual.holder import Hand
 from remotejob.ports import Area, Installation
 from remotejob.tasks import Registry, registry
 from remotejob.testing import FakeClock, Simulation, memory_installation

@@ -24,7 +24,7 @@ HOMES = (
     "remotejob.worker.lifecycle.supervisor",
     "remotejob.settings",
     "remotejob.domain.record",
-    "remotejob.hand.options",
+    "remotejob.manual.options",
 )
 
 # What each README calls its own, as it stood when this project began. A name stands in the first

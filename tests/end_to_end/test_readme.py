@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from remotejob import Job, RemoteJob, State
-from remotejob.client import Queue
+from remotejob.client.remote_job import Queue
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.tasks import Registry
 from remotejob.testing import Simulation, memory_installation

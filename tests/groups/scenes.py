@@ -16,12 +16,12 @@ from uuid import uuid4
 
 from remotejob import Commanded, Job, RemoteJob, Repeat, Retry, State, Submission
 from remotejob.backends.clock import SystemClock
-from remotejob.batches.batch import Batch
+from remotejob.client.batch import Batch
 from remotejob.domain.ids import is_job_id
-from remotejob.hand.hand import Hand
-from remotejob.hand.options import Taking
-from remotejob.hand.taken import TakenJob
 from remotejob.jobs.submission.stored_files import StoredFile
+from remotejob.manual.holder import Hand
+from remotejob.manual.options import Taking
+from remotejob.manual.taken_job import TakenJob
 from tests.groups.conftest import SYSTEM, Person
 
 Act = Callable[[Person], object]
@@ -327,7 +327,7 @@ class _Complaint(logging.Handler):
 
 def process(by: Person) -> Act:
     job = ready(by)
-    log = logging.getLogger("remotejob.hand.processor")
+    log = logging.getLogger("remotejob.manual.processor")
 
     def act(who: Person) -> None:
         looked = threading.Event()

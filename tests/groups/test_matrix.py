@@ -9,11 +9,11 @@ import re
 import pytest
 
 from remotejob import AccessProblem, Job, Output, Queue, RemoteJob
-from remotejob.batches.batch import Batch
-from remotejob.hand.taken import TakenJob
-from remotejob.inbox import Notice
+from remotejob.client.batch import Batch
+from remotejob.client.notices import Notice
 from remotejob.jobs.submission.stored_files import StoredFile
 from remotejob.local.embedded import EmbeddedAws
+from remotejob.manual.taken_job import TakenJob
 from stacks.commands import COMMANDS, Group
 from tests.groups.conftest import NewPerson, Person
 from tests.groups.scenes import SCENES, Act

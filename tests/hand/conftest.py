@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from remotejob import Queue, RemoteJob
-from remotejob.hand.hand import Hand
+from remotejob.manual.holder import Hand
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.systems import BACKENDS, installation_on

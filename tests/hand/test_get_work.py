@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from remotejob import InvalidData, Priority, Queue, RemoteJob, State, Submission, UnknownTask
-from remotejob.hand.hand import Hand
+from remotejob.manual.holder import Hand
 from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.crashes import Unreachable

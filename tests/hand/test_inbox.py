@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from remotejob import InvalidData, InvalidName, JobNotFound, OutputNotFound, Queue, State
+from remotejob.client.notices import Notice
 from remotejob.domain.errors import InvalidBody
-from remotejob.inbox import Notice
 from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.testing import FakeClock, Simulation
 

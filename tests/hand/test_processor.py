@@ -25,8 +25,8 @@ from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
-from remotejob.hand.processor import Processor
-from remotejob.hand.taken import TakenJob
+from remotejob.manual.processor import Processor
+from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Address, Installation, Received
 from remotejob.testing import memory_installation
 from tests.end_to_end.waiting import until

@@ -26,8 +26,8 @@ from remotejob import (
     TimedOut,
 )
 from remotejob.domain.errors import InvalidBody, StoreUnavailable
-from remotejob.hand.hand import Hand
-from remotejob.hand.taken import TakenJob
+from remotejob.manual.holder import Hand
+from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.crashes import CRASHES, Crash, Fault, Faults, Unreachable

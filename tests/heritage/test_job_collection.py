@@ -29,8 +29,8 @@ from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.record import LOG_LEVELS
 from remotejob.domain.states import CANCELLABLE, PAUSABLE, REMOVABLE, RESTARTABLE
-from remotejob.hand.options import Processing
 from remotejob.jobs.scheduler.tick import tick
+from remotejob.manual.options import Processing
 from remotejob.ports import Address, Installation, Received
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.heritage.conftest import work_off

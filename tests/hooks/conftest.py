@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from remotejob import Queue, RemoteJob, RunningJob
+from remotejob.client.hooks import Hooks, JobEvent
 from remotejob.domain.errors import Fatal
 from remotejob.domain.events import Event
 from remotejob.domain.retry import Retry
-from remotejob.hooks import Hooks, JobEvent
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.systems import BACKENDS, installation_on

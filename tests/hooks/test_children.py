@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from remotejob.hooks import ChildEvent, Hooks
+from remotejob.client.hooks import ChildEvent, Hooks
 from remotejob.worker.lifecycle.supervisor import Supervisor
 from tests.worker.family import PATIENCE, family, options
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from remotejob import CommandRefused, Job, Queue, RemoteJob, RunningJob, Submission, UnknownTask
+from remotejob.client.hooks import Hooks
 from remotejob.domain.events import CommandEvent
-from remotejob.hooks import Hooks
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from remotejob import JobFailed, Priority, Queue, Repeat, Retry, RunningJob, State, Submission
+from remotejob.client.hooks import Hooks, JobEvent
 from remotejob.domain.claim_decisions import CRASH_BUDGET
 from remotejob.domain.events import Event
 from remotejob.domain.states import TERMINAL
-from remotejob.hooks import Hooks, JobEvent
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.ports import Installation

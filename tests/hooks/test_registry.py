@@ -9,8 +9,8 @@ import pytest
 
 from remotejob import InvalidData, InvalidName, RemoteJob
 from remotejob import hooks as module
+from remotejob.client.hooks import Hooks, JobEvent
 from remotejob.domain.events import Event
-from remotejob.hooks import Hooks, JobEvent
 from remotejob.ports import Installation
 from remotejob.testing import memory_installation
 

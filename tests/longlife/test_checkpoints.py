@@ -25,9 +25,9 @@ from remotejob import (
 )
 from remotejob.domain.checkpoints import CHECKPOINT_INLINE, CHECKPOINT_LIMIT
 from remotejob.domain.usage import item_bytes
-from remotejob.hand.hand import Hand
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
+from remotejob.manual.holder import Hand
 from remotejob.ports import Area, Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation

@@ -12,8 +12,8 @@ import pytest
 
 from remotejob import AccessProblem, Job, Queue, RemoteJob, Retry, RunningJob, State, WorkerStopping
 from remotejob.domain.priority import Lane
-from remotejob.hand.hand import Hand
 from remotejob.jobs.scheduler.tick import tick
+from remotejob.manual.holder import Hand
 from remotejob.ports import Address, Channel, Depth, Installation, Outgoing
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation

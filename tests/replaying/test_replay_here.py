@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from remotejob import Fatal, InvalidName, Job, Queue, RemoteJob, RunningJob, State
+from remotejob.client.replay_here import OnError
 from remotejob.hooks import Hooks
 from remotejob.ports import Area, Installation
-from remotejob.replaying import OnError
 from remotejob.tasks import Registry
 from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock, Simulation

@@ -16,9 +16,9 @@ from typing import Final
 
 from remotejob.domain.errors import JobCancelled, LeaseLost, RunInterrupted, TimedOut
 from remotejob.domain.priority import Lane
-from remotejob.hand.options import Taking
-from remotejob.hand.taken import TakenJob
 from remotejob.jobs.messaging.messages import BadMessage, Pending
+from remotejob.manual.options import Taking
+from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.running_job import RunningJob

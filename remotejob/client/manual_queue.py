@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, BinaryIO, Final, Literal, overload
 
-from remotejob.hand.hand import Hand
-from remotejob.hand.options import Processing, Taking, check_span, wanted_tasks
-from remotejob.hand.processor import Processor
-from remotejob.hand.taken import TakenJob
-from remotejob.inbox import PENDING, Notice, check_status, receive_notice
-from remotejob.job import Job
+from remotejob.client.job import Job
+from remotejob.client.notices import PENDING, Notice, check_status, receive_notice
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.submission import stored_files
 from remotejob.jobs.submission.stored_files import StoredFile
 from remotejob.jobs.submission.submission import Body
+from remotejob.manual.holder import Hand
+from remotejob.manual.options import Processing, Taking, check_span, wanted_tasks
+from remotejob.manual.processor import Processor
+from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Area, Installation, QueueDescription
 
 _A_WHILE: Final = timedelta(seconds=20)

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
+from remotejob.client.job import Job
 from remotejob.domain.errors import (
     AccessProblem,
     CommandRefused,
@@ -19,7 +20,6 @@ from remotejob.domain.ids import is_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, allows
-from remotejob.job import Job
 from remotejob.jobs.commands import commands
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.scheduler.tick import rescue

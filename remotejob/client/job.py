@@ -37,8 +37,8 @@ from remotejob.names import FAILURE_NOTES
 from remotejob.ports import Area
 
 if TYPE_CHECKING:
+    from remotejob.client.replay_here import OnError, Replayed, Tasks
     from remotejob.jobs.queries.receipts import Receipt
-    from remotejob.replaying import OnError, Replayed, Tasks
 
 _FIRST_LOOK: Final = timedelta(milliseconds=100)
 _LONGEST_LOOK: Final = timedelta(seconds=2)
@@ -289,7 +289,7 @@ class Job(JobView):
         Raises: InvalidName, when the task is not there; InvalidBody, when that version of the
         input is kept no longer; what the task raises, with `on_error="raise"`.
         """
-        from remotejob.replaying import replay_here
+        from remotejob.client.replay_here import replay_here
 
         return replay_here(self._record, self._installation, tasks=tasks, on_error=on_error)
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from remotejob.domain.errors import AccessProblem, InvalidData
 from remotejob.domain.urgency import Urgency
-from remotejob.hand.hand import Hand
-from remotejob.hand.options import Processing, Taking
-from remotejob.hand.taken import TakenJob
+from remotejob.manual.holder import Hand
+from remotejob.manual.options import Processing, Taking
+from remotejob.manual.taken_job import TakenJob
 from remotejob.tasks.completion import Completion
 
 log = logging.getLogger(__name__)

@@ -9,17 +9,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from remotejob.batches.batch import Batch
+from remotejob.client.batch import Batch
+from remotejob.client.draft import JobDraft
+from remotejob.client.job import Job
+from remotejob.client.manual_queue import QueueByHand
+from remotejob.client.many import Commanded, ManyCommands
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
 from remotejob.domain.ids import is_job_id
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
-from remotejob.draft import JobDraft
-from remotejob.hand.hand import Hand
-from remotejob.hand.queue import QueueByHand
-from remotejob.job import Job
 from remotejob.jobs.commands.batch_commands import found_batch
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.queries.listing import failed_jobs, listed
@@ -29,7 +29,7 @@ from remotejob.jobs.submission import submit
 from remotejob.jobs.submission.batch_map import make_batch
 from remotejob.jobs.submission.batch_sources import Each, Source
 from remotejob.jobs.submission.submission import Body, Submission
-from remotejob.many import Commanded, ManyCommands
+from remotejob.manual.holder import Hand
 from remotejob.ports import Area, Installation
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class RemoteJob(ManyCommands):
         Raises: SystemNotFound; AccessProblem, when AWS cannot be asked.
         """
         from remotejob.backends.aws import connect
-        from remotejob.hooks import registry
+        from remotejob.client.hooks import registry
 
         name = system or os.environ.get(NAME_VARIABLE) or "default"
         return cls(replace(connect(name, session=session), hooks=registry))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from remotejob.client.job import Job
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
-from remotejob.job import Job
 from remotejob.jobs.submission.submission import Body
 
 

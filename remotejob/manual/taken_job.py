@@ -19,10 +19,10 @@ from remotejob.domain.errors import (
     StoreUnavailable,
 )
 from remotejob.domain.states import State
-from remotejob.hand.assets import read_assets
-from remotejob.hand.options import check_span
 from remotejob.jobs.content import payloads
 from remotejob.jobs.messaging.command_events import command
+from remotejob.manual.assets import read_assets
+from remotejob.manual.options import check_span
 from remotejob.ports import Area
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.running_job import RunningJob

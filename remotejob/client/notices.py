@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import BinaryIO, Final
 
+from remotejob.client.job import Job
 from remotejob.domain.errors import InvalidBody, InvalidName, JobNotFound
 from remotejob.domain.ids import is_job_id
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
-from remotejob.job import Job
 from remotejob.jobs.content.outputs import Outputs
 from remotejob.ports import Address, Channel, Installation, Received
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from remotejob.client.job import Job
 from remotejob.domain.batches import BatchRecord, BatchState
 from remotejob.domain.errors import BatchUnfinished, InvalidName, WaitTimeout
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
-from remotejob.job import Job
 from remotejob.jobs.commands.batch_commands import cancel_batch, children, found_batch, retry_batch
 from remotejob.jobs.messaging.command_events import command
 from remotejob.ports import Installation

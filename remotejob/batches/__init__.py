@@ -1,1 +1,0 @@
-"""Many jobs as one: made, counted, cancelled and restarted together."""

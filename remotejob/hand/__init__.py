@@ -1,1 +1,0 @@
-"""Jobs taken by hand, in a process that is no worker."""

@@ -1,0 +1,1 @@
+"""Jobs that the caller's own code takes and ends."""
