@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from remotejob.builtin.fetching import Fetch
-from remotejob.builtin.hrefs import GetHrefs
-from remotejob.builtin.keys import key_map, ping
-from remotejob.builtin.packing import TarGz
-from remotejob.builtin.plucking import PluckData
+from remotejob.builtin.fetch import Fetch
+from remotejob.builtin.get_hrefs import GetHrefs
+from remotejob.builtin.key_map import key_map, ping
+from remotejob.builtin.pluck_data import PluckData
 from remotejob.builtin.refusals import BadData, BadFile, FetchFailed, FetchRefused
-from remotejob.builtin.unpacking import Untar
-from remotejob.builtin.words import WordCount
+from remotejob.builtin.targz import TarGz
+from remotejob.builtin.untar import Untar
+from remotejob.builtin.word_count import WordCount
 from remotejob.domain.errors import InvalidName
 from remotejob.tasks.registry import Registry, registry
 from remotejob.tasks.running_job import RunningJob

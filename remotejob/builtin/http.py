@@ -12,8 +12,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Final
 
+from remotejob.builtin.address_guard import Target
 from remotejob.builtin.fields import shown
-from remotejob.builtin.guard import Target
 from remotejob.builtin.refusals import FetchFailed, FetchRefused
 
 _PIECE: Final = 1 << 16

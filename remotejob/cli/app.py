@@ -9,7 +9,8 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import control, past, shown, together
+from remotejob.cli import batches, formats, manage, replay
+from remotejob.cli.arguments import data_of
 from remotejob.cli.common import (
     YEAR,
     AsJson,
@@ -24,9 +25,8 @@ from remotejob.cli.common import (
     show_job,
     show_jobs,
 )
-from remotejob.cli.exits import Exit, explain
+from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.local import local
-from remotejob.cli.values import data_of
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
 from remotejob.client.remote_job import RemoteJob
@@ -120,7 +120,7 @@ def submit(
         note(job.id)
         _finish(wait_for_job(job, None), as_json=as_json)
     elif as_json:
-        shown.to_json(out, shown.as_dict(job))
+        formats.to_json(out, formats.as_dict(job))
     else:
         out.print(job.id, highlight=False)
 
@@ -147,7 +147,7 @@ def why(job_id: JobId, system: System = "default", as_json: AsJson = False) -> N
     """Say why a job does not run: what it waits for."""
     reason = RemoteJob.connect(system).job(job_id).why()
     if as_json:
-        shown.to_json(out, {"why": reason.code, "text": reason.text, **reason.details})
+        formats.to_json(out, {"why": reason.code, "text": reason.text, **reason.details})
     else:
         out.print(reason.text, markup=False, highlight=False, soft_wrap=True)
 
@@ -200,15 +200,15 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
         paths.append(output.download(path))
     if as_json:
-        shown.to_json(out, [str(path) for path in paths])
+        formats.to_json(out, [str(path) for path in paths])
     else:
         for path in paths:
             out.print(str(path), highlight=False, soft_wrap=True)
 
 
-app.registered_commands += control.app.registered_commands
-app.registered_commands += past.app.registered_commands
-app.registered_commands += together.app.registered_commands
+app.registered_commands += manage.app.registered_commands
+app.registered_commands += replay.app.registered_commands
+app.registered_commands += batches.app.registered_commands
 
 
 def run() -> int:
@@ -237,7 +237,7 @@ def _show_traceback(job: Job, *, as_json: bool) -> None:
     """The traceback of the run that failed last; nothing of a run whose worker died."""
     last = next(reversed(job.tracebacks()), None)
     if as_json:
-        shown.to_json(out, {"id": job.id, "traceback": last})
+        formats.to_json(out, {"id": job.id, "traceback": last})
     elif last is None:
         note(f"job {job.id} has no traceback: none of its runs ended with an error of its task")
     else:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console, ConsoleDimensions, RenderableType
 
-from remotejob.cli import shown
+from remotejob.cli import formats
 from remotejob.client.job import Job
 from remotejob.client.remote_job import NAME_VARIABLE
 from remotejob.domain.errors import InvalidData
@@ -80,16 +80,16 @@ def note(text: str) -> None:
 
 def show_job(job: Job, *, as_json: bool) -> None:
     if as_json:
-        shown.to_json(out, shown.in_full(job))
+        formats.to_json(out, formats.in_full(job))
     else:
-        put(shown.details(job))
+        put(formats.details(job))
 
 
 def show_jobs(jobs: list[Job], *, as_json: bool, errors: bool = False) -> None:
     """With `errors`, the last error of a job in the place of its progress."""
     if as_json:
-        shown.to_json(out, [shown.as_dict(job) for job in jobs])
+        formats.to_json(out, [formats.as_dict(job) for job in jobs])
     elif jobs:
-        put(shown.table(jobs, width=out.width, errors=errors))
+        put(formats.table(jobs, width=out.width, errors=errors))
     else:
         err.print("no jobs")

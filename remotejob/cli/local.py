@@ -25,11 +25,11 @@ from rich.table import Table
 from rich.text import Text
 
 from remotejob import settings
-from remotejob.cli import shown
-from remotejob.cli.alone import alone_in
+from remotejob.cli import formats
 from remotejob.cli.common import err, on_terminal, out, put
-from remotejob.cli.exits import Exit
-from remotejob.cli.tending import Tended, give_up_on
+from remotejob.cli.exit_codes import Exit
+from remotejob.cli.local_workers import Tended, give_up_on
+from remotejob.cli.single_instance import alone_in
 from remotejob.client.job import Job
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import InvalidBody, SettingsError, WaitTimeout
@@ -85,12 +85,12 @@ def local(
         console.print(f"uploaded {len(files)} files to s3://{system.input_bucket}/")
         jobs = _watch(system, tended, keys, console)
         found = _fetch(jobs, results)
-        records = [shown.in_full(job) for job in jobs]
+        records = [formats.in_full(job) for job in jobs]
         # the system goes with this command; what its records said stays
         kept = results / "jobs.json"
         kept.write_text(json.dumps(records, indent=2, ensure_ascii=False), encoding="utf-8")
         if as_json:
-            shown.to_json(out, records)
+            formats.to_json(out, records)
         else:
             _report(jobs, found, system, kept, console)
 
@@ -200,7 +200,7 @@ def _watch(system: RemoteJob, tended: Tended, keys: list[str], console: Console)
 
     def table() -> Table:
         known = [jobs[key] for key in keys if key in jobs]
-        return shown.table(known, width=console.width)
+        return formats.table(known, width=console.width)
 
     watching = on_terminal(console)
     with Live(console=console, refresh_per_second=8) if watching else nullcontext() as live:
@@ -258,7 +258,7 @@ def _report(
     """Say where everything is: files to open, records, objects in the output bucket."""
     for job in jobs:
         console.print()
-        console.print(Text(job.filename or job.id, style="bold"), shown.state_text(job))
+        console.print(Text(job.filename or job.id, style="bold"), formats.state_text(job))
         facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
@@ -279,7 +279,7 @@ def _report(
 def _tell(exported: dict[str, str], console: Console, *, as_json: bool) -> None:
     """Print how to reach the system."""
     if as_json:
-        shown.to_json(out, exported)
+        formats.to_json(out, exported)
     else:
         console.print("\nTo reach it from another shell:\n")
         for name, value in exported.items():

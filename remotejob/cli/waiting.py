@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from remotejob.cli import shown
+from remotejob.cli import formats
 from remotejob.cli.common import err, note, on_terminal
 from remotejob.client.batch import Batch
 from remotejob.client.job import Job
@@ -80,7 +80,7 @@ def _progress(line: Callable[[], Text]) -> Iterator[None]:
 
 
 def _job_line(job: Job) -> Text:
-    return Text.assemble(f"job {job.id}  ", shown.state_text(job), "  ", shown.bar(job))
+    return Text.assemble(f"job {job.id}  ", formats.state_text(job), "  ", formats.bar(job))
 
 
 def _batch_line(batch: Batch) -> Text:

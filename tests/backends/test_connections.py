@@ -25,8 +25,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from remotejob.backends.aws.answers import Answer
-from remotejob.backends.aws.connections import MOST_IDLE, Connections, Request
+from remotejob.backends.aws.direct.connections import MOST_IDLE, Connections, Request
+from remotejob.backends.aws.direct.http_response import Answer
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LAST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"

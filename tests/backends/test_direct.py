@@ -21,9 +21,9 @@ from botocore.exceptions import (
 from botocore.hooks import HierarchicalEmitter
 
 from remotejob import AccessProblem
-from remotejob.backends.aws.connections import Connections, Patience
-from remotejob.backends.aws.direct import DYNAMODB, SQS, Api, DirectService
-from remotejob.backends.aws.sender import Sender
+from remotejob.backends.aws.direct.connections import Connections, Patience
+from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS, Api, DirectService
+from remotejob.backends.aws.direct.sender import Sender
 from remotejob.testing import FakeClock
 
 URL = "http://127.0.0.1:9/"

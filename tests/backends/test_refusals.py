@@ -18,11 +18,11 @@ from botocore.stub import Stubber
 from remotejob import AccessProblem, RemoteJob, Submission
 from remotejob.backends.aws import S3Files
 from remotejob.backends.aws.account import Account
-from remotejob.backends.aws.connection import installation
+from remotejob.backends.aws.connect import installation
+from remotejob.backends.aws.system_description import SystemDescription
 from remotejob.domain.command_changes import erase_note
 from remotejob.names import QueueKey
 from remotejob.ports import Address, Area, Channel, Installation, Outgoing
-from remotejob.system import SystemDescription
 from tests.aws import REGION
 
 Use = Callable[[Installation, Path], object]

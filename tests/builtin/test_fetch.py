@@ -14,7 +14,7 @@ import pytest
 
 from remotejob import InvalidData, Job, Queue, Retry, RunningJob, State
 from remotejob.builtin import Fetch, FetchFailed, FetchRefused, fetch
-from remotejob.builtin.guard import Guard, allowed
+from remotejob.builtin.address_guard import Guard, allowed
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation

@@ -9,7 +9,7 @@ import pytest
 
 from remotejob import InvalidData, InvalidName, Job, RunningJob, State, builtin
 from remotejob.builtin import Fetch, GetHrefs, Untar, WordCount
-from remotejob.builtin.markup import Tag, tags
+from remotejob.builtin.html.markup import Tag, tags
 from remotejob.tasks import Registry
 from tests.builtin.conftest import Run
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from remotejob.cli.alone import alone_in
-from remotejob.cli.exits import Exit, explain
+from remotejob.cli.exit_codes import Exit, explain
+from remotejob.cli.single_instance import alone_in
 from remotejob.local.errors import LocalError
 
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 from remotejob import BatchNotFound, Job, Queue, SettingsError, State
-from remotejob.cli import shown
+from remotejob.cli import formats
 from remotejob.cli.common import put
-from remotejob.cli.exits import Exit, explain
+from remotejob.cli.exit_codes import Exit, explain
 from remotejob.testing import Simulation
 from tests.command_line.conftest import Run
 
@@ -21,7 +21,7 @@ LONG = "a-scan-with-a-name-that-goes-on-and-on-and-on-for-longer-than-a-terminal
 
 def lines(jobs: list[Job], *, width: int, errors: bool = False) -> list[str]:
     console = Console(file=StringIO(), width=width)
-    console.print(shown.table(jobs, width=width, errors=errors))
+    console.print(formats.table(jobs, width=width, errors=errors))
     assert isinstance(console.file, StringIO)
     return console.file.getvalue().splitlines()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from remotejob import RemoteJobError
-from remotejob.cli.exits import Exit, explain
-from remotejob.cli.tending import Ended, Tended, give_up_on
+from remotejob.cli.exit_codes import Exit, explain
+from remotejob.cli.local_workers import Ended, Tended, give_up_on
 from remotejob.testing import FakeClock
 
 

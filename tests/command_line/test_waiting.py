@@ -11,7 +11,7 @@ from rich.console import Console
 
 from remotejob import Queue
 from remotejob.cli import waiting
-from remotejob.cli.exits import Exit, explain
+from remotejob.cli.exit_codes import Exit, explain
 from remotejob.domain.errors import WaitTimeout
 from remotejob.testing import FakeClock, Simulation
 from tests.command_line.conftest import Run

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from remotejob.cli.exits import Exit
+from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
 
 COMMAND = Path(sys.executable).parent / "remotejob"

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from remotejob.cli.exits import Exit
+from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
 from tests.end_to_end.test_command_line import NO_JOB, one_line, remotejob
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from remotejob import Job, Queue, State
-from remotejob.cli.exits import Exit
+from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
 from tests.end_to_end.test_command_line import remotejob

@@ -6,9 +6,9 @@ import json
 from datetime import timedelta
 from typing import Any
 
+from remotejob.backends.aws.system_description import SystemDescription
 from remotejob.names import SYSTEM_VERSION
 from remotejob.ports import Address, Channel, Installation, Outgoing, WorkerSize
-from remotejob.system import SystemDescription
 from remotejob.testing import memory_installation
 from tests.aws import aws_installation
 

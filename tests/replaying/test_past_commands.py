@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from remotejob import InvalidName, Job, RemoteJob, State, tasks
 from remotejob.cli.app import app
-from remotejob.cli.exits import Exit
+from remotejob.cli.exit_codes import Exit
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
 

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from remotejob.backends.aws.system_description import SystemDescription
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
 from remotejob.names import (
@@ -16,7 +17,6 @@ from remotejob.names import (
     SystemKey,
     system_parameter,
 )
-from remotejob.system import SystemDescription
 from stacks.description import LIMIT_BYTES
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System, description

@@ -1,6 +1,6 @@
 """DynamoDB, SQS, S3 and SSM."""
 
-from remotejob.backends.aws.connection import connect, from_environment
+from remotejob.backends.aws.connect import connect, from_environment
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
 from remotejob.backends.aws.store import DynamoStore

@@ -22,11 +22,11 @@ from botocore.httpsession import get_cert_path
 from botocore.session import Session
 from botocore.utils import ensure_boolean, get_environ_proxies
 
-from remotejob.backends.aws.connections import MOST_IDLE, Connections, Patience
-from remotejob.backends.aws.direct import DYNAMODB, SQS, Api, DirectService
-from remotejob.backends.aws.objects import DirectObjects, Place
-from remotejob.backends.aws.refusals import explain_refusals
-from remotejob.backends.aws.sender import Sender
+from remotejob.backends.aws.access_errors import explain_refusals
+from remotejob.backends.aws.direct.connections import MOST_IDLE, Connections, Patience
+from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS, Api, DirectService
+from remotejob.backends.aws.direct.objects import DirectObjects, Place
+from remotejob.backends.aws.direct.sender import Sender
 from remotejob.backends.aws.service import Boto3Service, Service
 from remotejob.domain.errors import AccessProblem, SettingsError
 from remotejob.names import Env

@@ -23,8 +23,8 @@ from botocore.exceptions import (
 )
 from urllib3.exceptions import ProtocolError
 
-from remotejob.backends.aws.objects import DirectObjects
-from remotejob.backends.aws.refusals import DENIED, access_problem
+from remotejob.backends.aws.access_errors import DENIED, access_problem
+from remotejob.backends.aws.direct.objects import DirectObjects
 from remotejob.domain.metadata import decoded, encoded
 from remotejob.ports import Area, Stored
 

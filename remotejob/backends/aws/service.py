@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from botocore import xform_name
 
-from remotejob.backends.aws.refusals import Client, explain_refusals
+from remotejob.backends.aws.access_errors import Client, explain_refusals
 
 
 class Service(Protocol):

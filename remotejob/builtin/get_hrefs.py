@@ -9,8 +9,8 @@ from urllib.parse import urljoin, urlsplit
 
 from remotejob.builtin.fields import data_of, text, texts
 from remotejob.builtin.files import MOST_NAMES, sources
-from remotejob.builtin.markup import Tag, tags
-from remotejob.builtin.pages import read_page
+from remotejob.builtin.html.markup import Tag, tags
+from remotejob.builtin.html.pages import read_page
 from remotejob.builtin.refusals import BadData, BadFile
 from remotejob.domain.errors import InvalidData
 from remotejob.tasks.running_job import RunningJob

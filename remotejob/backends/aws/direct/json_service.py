@@ -33,9 +33,9 @@ from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stu
     TransientRetryableChecker,
 )
 
-from remotejob.backends.aws.connections import Patience, Request
-from remotejob.backends.aws.refusals import DENIED, UNKNOWN, access_problem, what_of
-from remotejob.backends.aws.sender import Sender
+from remotejob.backends.aws.access_errors import DENIED, UNKNOWN, access_problem, what_of
+from remotejob.backends.aws.direct.connections import Patience, Request
+from remotejob.backends.aws.direct.sender import Sender
 from remotejob.ports import Clock
 
 _RETRYABLE: Final = OrRetryChecker(

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from remotejob.cli import shown
+from remotejob.cli import formats
 from remotejob.cli.common import AsJson, JobId, System, out
-from remotejob.cli.exits import Exit
+from remotejob.cli.exit_codes import Exit
 from remotejob.client.job import Job
 from remotejob.client.remote_job import RemoteJob
 from remotejob.client.replay_here import OnError, Replayed
@@ -25,7 +25,7 @@ def receipt(job_id: JobId, system: System = "default", as_json: AsJson = False) 
     """Show what a job took: calls, seconds, and about how many dollars."""
     made = RemoteJob.connect(system).job(job_id).receipt()
     if as_json:
-        shown.to_json(out, made.as_dict())
+        formats.to_json(out, made.as_dict())
     else:
         _print(str(made))
 
@@ -63,7 +63,7 @@ def replay(
         return
     again = job.replay(queue)
     if as_json:
-        shown.to_json(out, shown.as_dict(again))
+        formats.to_json(out, formats.as_dict(again))
     else:
         out.print(again.id, highlight=False)
 
@@ -90,7 +90,7 @@ def _replay_here(
     replayed = job.replay_here(on_error=on_error)
     kept = [] if folder is None else _kept(replayed, folder)
     if as_json:
-        shown.to_json(out, _as_dict(replayed, kept))
+        formats.to_json(out, _as_dict(replayed, kept))
     else:
         _show(replayed, kept)
     if replayed.error is not None:

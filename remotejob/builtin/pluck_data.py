@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from remotejob.builtin import selectors
 from remotejob.builtin.fields import data_of, shown
 from remotejob.builtin.files import one_source
-from remotejob.builtin.keys import keys_of
-from remotejob.builtin.pages import read_page
+from remotejob.builtin.html import selectors
+from remotejob.builtin.html.pages import read_page
+from remotejob.builtin.key_map import keys_of
 from remotejob.builtin.refusals import BadData
 from remotejob.domain.errors import InvalidData
 from remotejob.tasks.running_job import RunningJob

@@ -19,10 +19,10 @@ from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ConnectionClosedError
 
-from remotejob.backends.aws.checksums import Check, check_of, crc32_of
-from remotejob.backends.aws.connections import Request
-from remotejob.backends.aws.sender import Sender
-from remotejob.backends.aws.signing import BODY_HASH
+from remotejob.backends.aws.direct.checksums import Check, check_of, crc32_of
+from remotejob.backends.aws.direct.connections import Request
+from remotejob.backends.aws.direct.sender import Sender
+from remotejob.backends.aws.direct.signing import BODY_HASH
 
 T = TypeVar("T")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from remotejob.builtin.fields import shown, text
 from remotejob.builtin.files import regular
-from remotejob.builtin.markup import decoded
+from remotejob.builtin.html.markup import decoded
 from remotejob.builtin.refusals import BadFile
-from remotejob.builtin.words import known_encoding
+from remotejob.builtin.word_count import known_encoding
 
 
 def read_page(path: Path, data: dict[str, Any], *, max_bytes: int) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from remotejob.builtin.fields import shown
-from remotejob.builtin.markup import Tag, tags
+from remotejob.builtin.html.markup import Tag, tags
 from remotejob.builtin.refusals import BadData, BadFile
 
 _LONGEST_SELECTOR: Final = 300

@@ -8,10 +8,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from remotejob.cli import shown
+from remotejob.cli import formats
+from remotejob.cli.arguments import data_of
 from remotejob.cli.common import AsJson, Queue, System, Timeout, err, note, out, put, show_jobs
-from remotejob.cli.exits import Exit
-from remotejob.cli.values import data_of
+from remotejob.cli.exit_codes import Exit
 from remotejob.cli.waiting import wait_for_batch
 from remotejob.client.batch import Batch
 from remotejob.client.remote_job import RemoteJob
@@ -55,7 +55,7 @@ def map_source(
     if wait:
         _finish(made, None, as_json=as_json)
     elif as_json:
-        shown.to_json(out, _batch(made))
+        formats.to_json(out, _batch(made))
     else:
         out.print(made.id, highlight=False)
 
@@ -113,7 +113,7 @@ def workers(
     """List the workers: who lives, what they can do, and what they are doing."""
     found = RemoteJob.connect(system).workers(queue)
     if as_json:
-        shown.to_json(out, [_worker(one) for one in found])
+        formats.to_json(out, [_worker(one) for one in found])
     elif found:
         put(_workers(found))
     else:
@@ -129,7 +129,7 @@ def _finish(batch: Batch, timeout: float | None, *, as_json: bool) -> None:
 def _show(batch: Batch, *, as_json: bool) -> None:
     told = _batch(batch)
     if as_json:
-        shown.to_json(out, told)
+        formats.to_json(out, told)
         return
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold", no_wrap=True)

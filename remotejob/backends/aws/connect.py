@@ -13,15 +13,15 @@ from botocore.exceptions import (
 )
 
 from remotejob.backends.aws.account import USUAL, Account
-from remotejob.backends.aws.direct import DYNAMODB, SQS
+from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
 from remotejob.backends.aws.store import DynamoStore
+from remotejob.backends.aws.system_description import SystemDescription
 from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import AccessProblem, SettingsError, SystemNotFound
 from remotejob.names import Env, system_parameter
 from remotejob.ports import Area, Clock, Installation
-from remotejob.system import SystemDescription
 
 if TYPE_CHECKING:
     import boto3

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import NoCredentialsError
 
-from remotejob.backends.aws.connections import Connections, Opened, Request
-from remotejob.backends.aws.signing import Signer
+from remotejob.backends.aws.direct.connections import Connections, Opened, Request
+from remotejob.backends.aws.direct.signing import Signer
 from remotejob.ports import Clock
 
 _SIGNER_KEPT: Final = 1.0

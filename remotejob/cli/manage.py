@@ -21,7 +21,7 @@ from remotejob.cli.common import (
     show_job,
     show_jobs,
 )
-from remotejob.cli.exits import Exit, explain
+from remotejob.cli.exit_codes import Exit, explain
 from remotejob.client.many import Commanded
 from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.errors import InvalidData

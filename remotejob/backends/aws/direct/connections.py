@@ -24,7 +24,7 @@ from botocore.exceptions import (
 )
 from urllib3.util import wait_for_read
 
-from remotejob.backends.aws.answers import (
+from remotejob.backends.aws.direct.http_response import (
     Answer,
     Broken,
     Head,

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final
 from urllib.parse import unquote, urljoin, urlsplit
 
-from remotejob.builtin import guard, http
+from remotejob.builtin import address_guard, http
+from remotejob.builtin.address_guard import Guard, Resolve
 from remotejob.builtin.fields import data_of, shown, text, texts
 from remotejob.builtin.files import inside, whole
-from remotejob.builtin.guard import Guard, Resolve
 from remotejob.builtin.http import Deadline
 from remotejob.builtin.refusals import FetchFailed, FetchRefused
 from remotejob.domain.errors import InvalidData
@@ -44,11 +44,11 @@ class Fetch:
     """For all files of a job; the system's resolver keeps time by itself."""
     ca_file: Path | None = None
     """Certificates to trust in the place of the system's."""
-    resolve: Resolve = field(default=guard.system_resolve, repr=False)
+    resolve: Resolve = field(default=address_guard.system_resolve, repr=False)
     """How hosts are resolved."""
 
     def __post_init__(self) -> None:
-        guard.allowed(self.allow)
+        address_guard.allowed(self.allow)
         for key in ("max_bytes", "max_files"):
             if getattr(self, key) < 1:
                 raise InvalidData(f"Fetch({key}={getattr(self, key)!r}): use a number from 1")
@@ -92,7 +92,7 @@ class _Downloads:
     """The downloads of one job, which share its limits."""
 
     def __init__(self, options: Fetch) -> None:
-        hosts, networks = guard.allowed(options.allow)
+        hosts, networks = address_guard.allowed(options.allow)
         self._guard = Guard(
             hosts=hosts,
             networks=networks,
