@@ -19,8 +19,7 @@ from moto.sqs.responses import SQSResponse
 
 from remotejob.backends.aws import DynamoStore, S3Files, SqsMessages
 from remotejob.backends.aws.account import Account
-from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS
-from remotejob.backends.aws.service import Boto3Service, Service
+from remotejob.backends.aws.service import DYNAMODB, SQS, Boto3Service, Service
 from remotejob.hooks import registry
 from remotejob.local.gaps.sqs import change_visibility_one_by_one
 from remotejob.names import ATTENTION_INDEX, Field

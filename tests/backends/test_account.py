@@ -14,9 +14,9 @@ from botocore.config import Config
 
 from remotejob import SettingsError
 from remotejob.backends.aws.account import Account
-from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS, DirectService
+from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.objects import DirectObjects
-from remotejob.backends.aws.service import Boto3Service, Service
+from remotejob.backends.aws.service import DYNAMODB, SQS, Boto3Service, Service
 from remotejob.names import Env
 from remotejob.testing import FakeClock
 

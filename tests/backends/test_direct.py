@@ -21,9 +21,10 @@ from botocore.exceptions import (
 from botocore.hooks import HierarchicalEmitter
 
 from remotejob import AccessProblem
-from remotejob.backends.aws.direct.connections import Connections, Patience
-from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS, Api, DirectService
+from remotejob.backends.aws.direct.connections import Connections
+from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.sender import Sender
+from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Patience
 from remotejob.testing import FakeClock
 
 URL = "http://127.0.0.1:9/"

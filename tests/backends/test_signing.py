@@ -16,8 +16,8 @@ from botocore.credentials import ReadOnlyCredentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS, Api
 from remotejob.backends.aws.direct.signing import BODY_HASH, Signer
+from remotejob.backends.aws.service import DYNAMODB, SQS, Api
 
 HOST = "dynamodb.eu-west-1.amazonaws.com"
 NOW = datetime(2026, 11, 22, 23, 59, 58, tzinfo=UTC)

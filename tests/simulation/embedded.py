@@ -16,10 +16,9 @@ from moto.backends import get_backend
 from moto.core.models import botocore_stubber
 
 from remotejob.backends.aws.account import Account
-from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
-from remotejob.backends.aws.service import Boto3Service, Service
+from remotejob.backends.aws.service import DYNAMODB, SQS, Boto3Service, Service
 from remotejob.backends.aws.store import DynamoStore
 from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Address, Area, Channel, Installation

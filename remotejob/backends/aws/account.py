@@ -23,11 +23,11 @@ from botocore.session import Session
 from botocore.utils import ensure_boolean, get_environ_proxies
 
 from remotejob.backends.aws.access_errors import explain_refusals
-from remotejob.backends.aws.direct.connections import MOST_IDLE, Connections, Patience
-from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS, Api, DirectService
+from remotejob.backends.aws.direct.connections import MOST_IDLE, Connections
+from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.objects import DirectObjects, Place
 from remotejob.backends.aws.direct.sender import Sender
-from remotejob.backends.aws.service import Boto3Service, Service
+from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Boto3Service, Patience, Service
 from remotejob.domain.errors import AccessProblem, SettingsError
 from remotejob.names import Env
 from remotejob.ports import Clock

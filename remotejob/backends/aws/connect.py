@@ -13,9 +13,9 @@ from botocore.exceptions import (
 )
 
 from remotejob.backends.aws.account import USUAL, Account
-from remotejob.backends.aws.direct.json_service import DYNAMODB, SQS
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
+from remotejob.backends.aws.service import DYNAMODB, SQS
 from remotejob.backends.aws.store import DynamoStore
 from remotejob.backends.aws.system_description import SystemDescription
 from remotejob.backends.clock import SystemClock

@@ -38,17 +38,6 @@ MOST_IDLE: Final = 64
 a job. More are in use where many files are open at a time."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
-    """How long to wait, in seconds."""
-
-    connect: float
-    read: float
-    """For each part of an answer, the first included."""
-    poll: float
-    """The same where the request waits for something to come."""
-
-
 class Request(NamedTuple):
     """What is sent over HTTP. Made for each request, so of what is made quickest."""
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
 from typing import Any, Final
@@ -34,8 +33,9 @@ from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stu
 )
 
 from remotejob.backends.aws.access_errors import DENIED, UNKNOWN, access_problem, what_of
-from remotejob.backends.aws.direct.connections import Patience, Request
+from remotejob.backends.aws.direct.connections import Request
 from remotejob.backends.aws.direct.sender import Sender
+from remotejob.backends.aws.service import Api, Patience
 from remotejob.ports import Clock
 
 _RETRYABLE: Final = OrRetryChecker(
@@ -48,33 +48,6 @@ _THROTTLED: Final = ThrottlingErrorDetector(None)
 
 _encoded: Final = json.JSONEncoder(separators=(",", ":")).encode
 """json.dumps makes an encoder each time."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Api:
-    """What tells one JSON service from another."""
-
-    service: str
-    """As it is signed for, and as botocore's events name it."""
-    target: str
-    """What stands before the operation in X-Amz-Target."""
-    headers: Mapping[str, str]
-    polls: frozenset[str] = frozenset()
-    """Operations that wait for something to come."""
-
-
-DYNAMODB: Final = Api(
-    service="dynamodb",
-    target="DynamoDB_20120810",
-    headers={"Content-Type": "application/x-amz-json-1.0"},
-)
-SQS: Final = Api(
-    service="sqs",
-    target="AmazonSQS",
-    # errors then have the codes that they had before SQS spoke JSON, as boto3's have
-    headers={"Content-Type": "application/x-amz-json-1.0", "x-amzn-query-mode": "true"},
-    polls=frozenset({"ReceiveMessage"}),
-)
 
 
 class DirectService:
