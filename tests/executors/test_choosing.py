@@ -223,11 +223,11 @@ def test_threads_import_neither_processes_nor_loops() -> None:
         Simulation(installation=installation, tasks=registry, call=executors.run).step()
         assert job.refresh().result == 1
         own = {name for name in sys.modules if name.startswith("remotejob.worker.executors.")}
-        print(*sorted(name.rpartition(".")[2] for name in own))
+        print(*sorted(name.removeprefix("remotejob.worker.executors.") for name in own))
         print(*sorted({"asyncio", "multiprocessing", "ctypes"} & set(sys.modules)))
         """
     )
     said = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, check=True, text=True
     ).stdout
-    assert said.splitlines() == ["dispatch here options program", ""]
+    assert said.splitlines() == ["executors in_thread processes processes.program stack_note", ""]

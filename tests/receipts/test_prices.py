@@ -11,7 +11,7 @@ import pytest
 from remotejob.domain.errors import SettingsError
 from remotejob.jobs.queries.prices import Prices, list_prices
 
-TEXT = files("remotejob").joinpath("prices.toml").read_text(encoding="utf-8")
+TEXT = files("remotejob.jobs.queries").joinpath("prices.toml").read_text(encoding="utf-8")
 
 
 def test_the_list_has_a_date_a_region_and_a_page_for_each_service() -> None:
@@ -25,7 +25,7 @@ def test_the_list_has_a_date_a_region_and_a_page_for_each_service() -> None:
 def test_no_price_stands_anywhere_else() -> None:
     figures = set(re.findall(r"= (0\.\d+)", TEXT))
     assert len(figures) == 9
-    source = files("remotejob").joinpath("receipts.py").read_text(encoding="utf-8")
+    source = files("remotejob.jobs.queries").joinpath("receipts.py").read_text(encoding="utf-8")
     assert not [figure for figure in figures if figure in source]
 
 

@@ -61,7 +61,7 @@ class Prices:
 @cache
 def list_prices() -> Prices:
     """The prices this version of the library knows."""
-    return Prices.parse(files("remotejob").joinpath(_FILE).read_text(encoding="utf-8"))
+    return Prices.parse(files("remotejob.jobs.queries").joinpath(_FILE).read_text(encoding="utf-8"))
 
 
 def _price(service: str, key: str, price: object) -> float:
