@@ -65,7 +65,7 @@ class _Trouble:
         return True
 
 
-class Troubles:
+class OutageLog:
     """Counts failures by what failed, and logs the first, then ever fewer, and their end.
 
     What fails now and again, and works in between, is told no more often. Safe across threads.
@@ -131,7 +131,7 @@ class Interruptible(Protocol):
         ...
 
 
-def until_answered(
+def retry_while_unavailable(
     run: Interruptible, request: Callable[[], T], *, what: str, stubborn: bool = False
 ) -> T:
     """Make a request of a file, again and again, later each time.
@@ -142,7 +142,7 @@ def until_answered(
     """
     clock = run.installation.clock
     end = clock.monotonic() + run.lease_length.total_seconds()
-    troubles: Troubles | None = None
+    outages: OutageLog | None = None
     failures = 0
     while True:
         try:
@@ -154,13 +154,13 @@ def until_answered(
             pause = pause_after(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
             if not is_outage(problem) and (not stubborn or clock.monotonic() + pause >= end):
                 raise
-            troubles = troubles or Troubles(clock)
-            troubles.failed(what, problem, **run.log_fields)
+            outages = outages or OutageLog(clock)
+            outages.failed(what, problem, **run.log_fields)
             clock.sleep(timedelta(seconds=pause))
             run.check()
         else:
-            if troubles is not None:
-                troubles.over(what)
+            if outages is not None:
+                outages.over(what)
             return answer
 
 

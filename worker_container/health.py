@@ -1,7 +1,7 @@
 """Health check of the container: exit status 0 while every worker in it lives and is not stuck.
 
-Each says so itself once a second, in a file: see `remotejob.worker.lifecycle.health`. Anything else is
-printed, and the exit status is 1.
+Each says so itself once a second, in a file: see `remotejob.worker.lifecycle.health`.
+Anything else is printed, and the exit status is 1.
 """
 
 from __future__ import annotations

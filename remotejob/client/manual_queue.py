@@ -12,7 +12,7 @@ from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.submission import stored_files
 from remotejob.jobs.submission.stored_files import StoredFile
 from remotejob.jobs.submission.submission import Body
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.manual.options import Processing, Taking, check_span, wanted_tasks
 from remotejob.manual.processor import Processor
 from remotejob.manual.taken_job import TakenJob
@@ -21,15 +21,15 @@ from remotejob.ports import Area, Installation, QueueDescription
 _A_WHILE: Final = timedelta(seconds=20)
 
 
-class QueueByHand:
+class ManualQueue:
     """What a `Queue` has of job-collection's worker API, and of remotejob's."""
 
     def __init__(
-        self, description: QueueDescription, installation: Installation, hand: Hand
+        self, description: QueueDescription, installation: Installation, holder: JobHolder
     ) -> None:
         self._description = description
         self._installation = installation
-        self._hand = hand
+        self._holder = holder
 
     @command
     def get_work(
@@ -57,7 +57,7 @@ class QueueByHand:
             work_timeout=work_timeout,
             wait=wait,
         )
-        return self._hand.take(self._description.name, taking)
+        return self._holder.take(self._description.name, taking)
 
     @overload
     def process_jobs(
@@ -115,7 +115,7 @@ class QueueByHand:
             work_timeout=work_timeout,
         )
         return Processor(
-            self._hand,
+            self._holder,
             self._description.name,
             function,
             taking=Taking(tasks=wanted, all_tasks=whole),

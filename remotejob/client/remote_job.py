@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from remotejob.client.batch import Batch
 from remotejob.client.draft import JobDraft
 from remotejob.client.job import Job
-from remotejob.client.manual_queue import QueueByHand
+from remotejob.client.manual_queue import ManualQueue
 from remotejob.client.many import Commanded, ManyCommands
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
@@ -29,7 +29,7 @@ from remotejob.jobs.submission import submit
 from remotejob.jobs.submission.batch_map import make_batch
 from remotejob.jobs.submission.batch_sources import Each, Source
 from remotejob.jobs.submission.submission import Body, Submission
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.ports import Area, Installation
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ NAME_VARIABLE: Final = "REMOTEJOB_NAME"
 class RemoteJob(ManyCommands):
     """One deployed system."""
 
-    def __init__(self, installation: Installation, *, hand: Hand | None = None) -> None:
-        """`hand` holds the jobs that are taken through this client; default one of its own."""
+    def __init__(self, installation: Installation, *, holder: JobHolder | None = None) -> None:
+        """`holder` holds the jobs that are taken through this client; default one of its own."""
         self._installation = installation
-        self._hand = hand or Hand(installation)
+        self._holder = holder or JobHolder(installation)
 
     @classmethod
     def connect(
@@ -87,7 +87,7 @@ class RemoteJob(ManyCommands):
         description = self._installation.queues.get(name)
         if description is None:
             raise UnknownQueue(name, known=self._installation.queues)
-        return Queue(description, self._installation, self._hand)
+        return Queue(description, self._installation, self._holder)
 
     def __repr__(self) -> str:
         return f"<RemoteJob {self.name} with queues {', '.join(self.queues)}>"
@@ -144,7 +144,7 @@ class RemoteJob(ManyCommands):
         return [Job(record, self._installation) for record in found]
 
 
-class Queue(QueueByHand):
+class Queue(ManualQueue):
     """One queue of a system."""
 
     @property

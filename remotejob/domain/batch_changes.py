@@ -208,7 +208,7 @@ def follows(batch_id: str, job_id: str) -> Check:
     return Check(key=record_key(job_id), condition=FOLLOWS, values={"batch": batch_id})
 
 
-def let_go(batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool) -> list[Step]:
+def unlock(batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool) -> list[Step]:
     """The steps that let the follower of a complete batch run, and tell it the counts.
 
     One that is not `waiting` (it was paused, or has ended) loses its hindrance all the same.

@@ -262,7 +262,7 @@ def clear_waiter(job_id: str, limit: Limit) -> list[Erase | Check]:
     ]
 
 
-def let_go(held: Held) -> Erase:
+def unlock(held: Held) -> Erase:
     """Free a slot, if that run still holds it."""
     return Erase(key=held.key, condition=SAME_HOLDER, values=held.values)
 

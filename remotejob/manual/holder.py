@@ -23,12 +23,12 @@ from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.task import Task
-from remotejob.worker.background import Beside, InTurn, Threads
-from remotejob.worker.messages.handler import Attendant
-from remotejob.worker.messages.heartbeats import Heart
+from remotejob.worker.background import Background, Inline, Threads
+from remotejob.worker.messages.handler import MessageHandler
+from remotejob.worker.messages.heartbeats import Heartbeats
 from remotejob.worker.messages.settlements import Hide, Replace, Settlement
 from remotejob.worker.messages.settler import Settler
-from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def _in_a_thread(function: Callable[[], None]) -> None:
     threading.Thread(target=function, name="hand", daemon=True).start()
 
 
-def _by_hand(job: RunningJob) -> None:
+def _no_function(job: RunningJob) -> None:
     """No function: whoever takes a job does the work."""
 
 
@@ -66,7 +66,7 @@ class _Held:
     work_timeout: timedelta | None
 
 
-class Hand:
+class JobHolder:
     """The jobs that one client holds. Safe across threads."""
 
     def __init__(
@@ -74,25 +74,27 @@ class Hand:
         installation: Installation,
         *,
         start: Start = _in_a_thread,
-        beside: Beside | None = None,
+        background: Background | None = None,
     ) -> None:
         """`start` runs what keeps the jobs alive, beside everything else; a test calls `beat`.
-        `beside` makes its requests; default threads, and for a `start` of one's own its caller."""
+        `background` makes its requests; default threads, or the caller if `start` is given."""
         tasks = {name for queue in installation.queues.values() for name in queue.tasks}
         self._installation = installation
         self._start = start
-        self._runs = Runs()
-        self._attendant = Attendant(
+        self._runs = InFlight()
+        self._handler = MessageHandler(
             installation,
-            {name: Task(name=name, function=_by_hand) for name in tasks},
+            {name: Task(name=name, function=_no_function) for name in tasks},
             worker=f"{socket.gethostname()}.{os.getpid()}",
             runs=self._runs,
         )
-        if beside is None:
+        if background is None:
             threads = Threads(installation.clock, name="hand-beat")
-            beside = threads if start is _in_a_thread else InTurn()
-        self._beside = beside
-        self._heart = Heart(installation, self._attendant, self._runs, beside=beside)
+            background = threads if start is _in_a_thread else Inline()
+        self._background = background
+        self._heartbeats = Heartbeats(
+            installation, self._handler, self._runs, background=background
+        )
         self._one_beat = threading.Lock()
         self._changed = threading.Condition()
         self._held: dict[str, _Held] = {}
@@ -125,33 +127,33 @@ class Hand:
     def complete(self, run: Run, completion: Completion) -> Settlement | None:
         """End a run with its result. What became of its message, which is settled; None, when
         somebody else has ended it; so the next three."""
-        return self._end(run, lambda: self._attendant.complete(run, completion))
+        return self._end(run, lambda: self._handler.complete(run, completion))
 
     def fail(self, run: Run, error: BaseException) -> Settlement | None:
-        return self._end(run, lambda: self._attendant.fail(run, error))
+        return self._end(run, lambda: self._handler.fail(run, error))
 
     def give_back(self, run: Run, reason: str) -> Settlement | None:
-        return self._end(run, lambda: self._attendant.give_back(run, reason))
+        return self._end(run, lambda: self._handler.give_back(run, reason))
 
     def end_run(self, run: Run, reason: RunInterrupted) -> Settlement | None:
-        return self._end(run, lambda: self._attendant.end_run(run, reason))
+        return self._end(run, lambda: self._handler.end_run(run, reason))
 
     def confirm(self, run: Run) -> bool:
         """Extend the lease of a run now. Whether it was extended."""
         with self._one_beat:
-            return self._heart.beat_for(run)
+            return self._heartbeats.beat_for(run)
 
     def beat(self) -> None:
         """Extend what is due, and end the runs whose time is over."""
         with self._one_beat:
-            self._heart.beat()
+            self._heartbeats.beat()
         with self._changed:
             holding = list(self._held.values())
         for held in holding:
             reason = self._over(held)
             if reason is not None:
                 run = held.job.run
-                self._beside.do(("over", run.run_id), partial(self._end_over, run, reason))
+                self._background.do(("over", run.run_id), partial(self._end_over, run, reason))
 
     def _end_over(self, run: Run, reason: RunInterrupted) -> None:
         try:
@@ -241,9 +243,9 @@ class Hand:
         try:
             pending = Pending.read(message.body)
         except BadMessage:
-            return self._attendant.begin(message)
+            return self._handler.begin(message)
         if pending.task in tasks:
-            return self._attendant.begin(message)
+            return self._handler.begin(message)
         return _passed_back(message, pending)
 
     def _hold(self, run: Run, work_timeout: timedelta | None) -> TakenJob:
@@ -291,7 +293,7 @@ class Hand:
 
     def _beat_on(self) -> None:
         """Beat while jobs are held."""
-        pause = min(_TICK, self._heart.interval / 2).total_seconds()
+        pause = min(_TICK, self._heartbeats.interval / 2).total_seconds()
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: not self._held, timeout=pause)

@@ -11,7 +11,7 @@ from typing import Any
 
 from remotejob.domain.errors import AccessProblem, InvalidData
 from remotejob.domain.urgency import Urgency
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.manual.options import Processing, Taking
 from remotejob.manual.taken_job import TakenJob
 from remotejob.tasks.completion import Completion
@@ -37,7 +37,7 @@ class Processor:
 
     def __init__(
         self,
-        hand: Hand,
+        holder: JobHolder,
         queue: str,
         function: Function,
         *,
@@ -46,7 +46,7 @@ class Processor:
     ) -> None:
         """`taking` says which jobs; how many at a time, and how long they may be silent, follows
         from `processing`."""
-        self._hand = hand
+        self._holder = holder
         self._queue = queue
         self._function = function
         self._taking = taking
@@ -175,7 +175,7 @@ class Processor:
         """Take jobs while there is room: when asked, when a call has returned, and in between."""
         while (room := self._room()) is not None:
             try:
-                taken = self._hand.take(self._queue, self._taking.of(room))
+                taken = self._holder.take(self._queue, self._taking.of(room))
             except AccessProblem as problem:
                 log.error("no more jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 with self._changed:
@@ -239,7 +239,7 @@ class Processor:
 
     def _work(self, jobs: list[TakenJob]) -> None:
         for job in jobs:
-            self._hand.watch(job, self._processing.work_timeout)
+            self._holder.watch(job, self._processing.work_timeout)
         try:
             result = self._function(jobs[0] if self._processing.payload == 1 else jobs)
         except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not us)
@@ -261,7 +261,7 @@ class Processor:
 
     def _fail(self, job: TakenJob, error: BaseException) -> None:
         try:
-            self._hand.fail(job.run, error)
+            self._holder.fail(job.run, error)
         except Exception:
             # one that cannot be failed holds back no other; its lease will end
             log.exception("job not failed", extra=job.run.context.fields)
@@ -275,7 +275,7 @@ class Processor:
     def _give_back(self, jobs: list[TakenJob]) -> None:
         for job in jobs:
             try:
-                self._hand.give_back(job.run, "the processor is shut down")
+                self._holder.give_back(job.run, "the processor is shut down")
             except Exception:
                 # one that cannot be given back holds back no other; its lease will end
                 log.exception("job not given back", extra=job.run.context.fields)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from remotejob.domain.record import JobRecord, Level
-from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.log_fields import log_fields
 
 _LEVELS: Final[Mapping[Level, int]] = MappingProxyType(
     {
@@ -32,9 +32,9 @@ if _log.level == logging.NOTSET:
 
 def echo_line(record: JobRecord, level: Level, message: str, data: Any) -> None:
     """A line a job logged."""
-    _log.log(_LEVELS[level], "%s", message, extra={**about(record), "data": data})
+    _log.log(_LEVELS[level], "%s", message, extra={**log_fields(record), "data": data})
 
 
 def echo_progress(record: JobRecord, done: float, total: float) -> None:
     """How far a job said it is; as a line of level `info`."""
-    _log.info("%g of %g done", done, total, extra=about(record))
+    _log.info("%g of %g done", done, total, extra=log_fields(record))

@@ -27,7 +27,7 @@ from remotejob.jobs.content import payloads
 from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.submission.submission import is_binary
-from remotejob.outages import Interruptible, until_answered
+from remotejob.outages import Interruptible, retry_while_unavailable
 from remotejob.ports import Area
 from remotejob.tasks.log_echo import echo_line, echo_progress
 from remotejob.tasks.task import Task
@@ -251,7 +251,7 @@ class RunningJob(JobView):
         )
 
     def _tried(self, request: Callable[[], T]) -> T:
-        return until_answered(self._touch(), request, what=_REACH)
+        return retry_while_unavailable(self._touch(), request, what=_REACH)
 
     def _put_file(self, key: str, file: BinaryIO, content_type: str | None) -> Any:
         file.seek(0)

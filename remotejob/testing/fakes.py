@@ -16,10 +16,10 @@ from remotejob.domain.times import span_ms, to_ms
 from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
 from remotejob.tasks.registry import Registry
 from remotejob.worker.executors.in_thread import call_here
-from remotejob.worker.messages.handler import Attendant, Call
-from remotejob.worker.messages.heartbeats import Heart
+from remotejob.worker.messages.handler import Call, MessageHandler
+from remotejob.worker.messages.heartbeats import Heartbeats
 from remotejob.worker.messages.settler import Settler
-from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.in_flight import InFlight
 
 START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
@@ -89,11 +89,11 @@ class Simulation:
     call: Call = call_here
 
     def __post_init__(self) -> None:
-        self.runs = Runs()
-        self.attendant = Attendant(
+        self.runs = InFlight()
+        self.handler = MessageHandler(
             self.installation, self.tasks, worker=self.worker, runs=self.runs, call=self.call
         )
-        self.heart = Heart(self.installation, self.attendant, self.runs)
+        self.heartbeats = Heartbeats(self.installation, self.handler, self.runs)
         self.settler = Settler(self.installation)
 
     def receive(self) -> list[Received]:
@@ -112,7 +112,7 @@ class Simulation:
         """See to everything visible now, and settle it; return how many messages that were."""
         received = self.receive()
         for message in received:
-            settlement = self.attendant.attend(message)
+            settlement = self.handler.attend(message)
             if settlement is not None:
                 self.settler.add(settlement)
         self.settler.flush()
@@ -120,5 +120,5 @@ class Simulation:
 
     def beat(self) -> None:
         """Do the heartbeats that are due."""
-        for settlement in self.heart.beat():
+        for settlement in self.heartbeats.beat():
             self.settler.add(settlement)

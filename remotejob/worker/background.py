@@ -17,7 +17,7 @@ _SLOW: Final = 2.0
 """Seconds after which a request is thought slow: another thread takes its place among the eight."""
 
 
-class Beside(Protocol):
+class Background(Protocol):
     """Has things done, each known by a name, of which one at a time is under way."""
 
     def do(self, name: Hashable, function: Callable[[], object]) -> bool:
@@ -25,7 +25,7 @@ class Beside(Protocol):
         ...
 
 
-class InTurn:
+class Inline:
     """Does it here and now: for a worker without threads."""
 
     def do(self, name: Hashable, function: Callable[[], object]) -> bool:  # noqa: ARG002

@@ -18,24 +18,24 @@ from typing import Final
 from remotejob.domain.errors import UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
-from remotejob.outages import Troubles, pause_after
+from remotejob.outages import OutageLog, pause_after
 from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.registry import Registry
-from remotejob.worker.background import Threads as Beside
+from remotejob.worker.background import Threads as Background
 from remotejob.worker.executors.executors import Executors
 from remotejob.worker.lifecycle.health import Watch
-from remotejob.worker.lifecycle.polling import AHEAD, Intake, arranged
+from remotejob.worker.lifecycle.polling import AHEAD, Polling, arranged
 from remotejob.worker.lifecycle.presence import Presence
-from remotejob.worker.lifecycle.protection_policy import Need
-from remotejob.worker.lifecycle.shutdown import Told
-from remotejob.worker.lifecycle.watchdog import TICK, Pulse, Threads
-from remotejob.worker.messages.handler import Attendant
-from remotejob.worker.messages.heartbeats import Heart
+from remotejob.worker.lifecycle.protection_policy import ProtectionPolicy
+from remotejob.worker.lifecycle.shutdown import StopRequests
+from remotejob.worker.lifecycle.watchdog import TICK, Threads, Watchdog
+from remotejob.worker.messages.handler import MessageHandler
+from remotejob.worker.messages.heartbeats import Heartbeats
 from remotejob.worker.messages.settlements import Settlement
 from remotejob.worker.messages.settler import Settler
 from remotejob.worker.metrics import Metrics
 from remotejob.worker.options import WorkerOptions, abilities_of
-from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.run import Run
 
 __all__ = ["STOP_MARGIN", "Worker", "WorkerOptions"]
@@ -90,11 +90,11 @@ class Worker:
         self._installation = installation
         self._options = options
         self._order = description.order
-        self._runs = Runs()
+        self._runs = InFlight()
         self._metrics = Metrics(clock=installation.clock, write=options.write_metrics)
         self._abilities = abilities
         self._executors = Executors(tasks.values(), program=options.children)
-        self._attendant = Attendant(
+        self._handler = MessageHandler(
             installation,
             tasks if options.abilities is None else {name: tasks[name] for name in abilities},
             worker=options.name,
@@ -112,27 +112,29 @@ class Worker:
             running=self._runs.running,
             replaces=options.replaces,
         )
-        self._beside = Beside(installation.clock, name="beat")
-        self._heart = Heart(installation, self._attendant, self._runs, beside=self._beside)
+        self._background = Background(installation.clock, name="beat")
+        self._heartbeats = Heartbeats(
+            installation, self._handler, self._runs, background=self._background
+        )
         self._settler = Settler(installation)
-        self._intake = Intake(concurrency=options.concurrency)
+        self._polling = Polling(concurrency=options.concurrency)
         self._turns: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
-        self._told = Told()
+        self._told = StopRequests()
         self._began_waiting: dict[str, float] = {}
         self._settled = threading.Event()
         self._stopping = threading.Event()
         self._done = threading.Event()
         self._clock = installation.clock
-        self._troubles = Troubles(installation.clock)
+        self._outages = OutageLog(installation.clock)
         self._watch = Watch(installation.clock)
-        self._pulse = Pulse(
+        self._watchdog = Watchdog(
             clock=installation.clock,
             runs=self._runs,
             watch=self._watch,
             presence=self._presence,
-            later=self._beside.start,
+            later=self._background.start,
             guard=options.guard,
-            need=Need(grace=options.grace),
+            need=ProtectionPolicy(grace=options.grace),
             health_file=options.health_file,
         )
 
@@ -165,14 +167,14 @@ class Worker:
             helpers=[self._thread("heart", self._beat), self._thread("settler", self._settle)],
         )
         beat = partial(
-            self._pulse.beat, threads, stop=self.stop, stopping=self._stopping, done=self._done
+            self._watchdog.beat, threads, stop=self.stop, stopping=self._stopping, done=self._done
         )
-        pulse = self._thread("pulse", beat)
-        for thread in (*threads.lanes, *threads.jobs, *threads.helpers, pulse):
+        watchdog = self._thread("pulse", beat)
+        for thread in (*threads.lanes, *threads.jobs, *threads.helpers, watchdog):
             thread.start()
         self._told.first()
         self._stopping.set()
-        return self._drain(threads.lanes, threads.jobs, [*threads.helpers, pulse])
+        return self._drain(threads.lanes, threads.jobs, [*threads.helpers, watchdog])
 
     def _drain(
         self,
@@ -184,7 +186,7 @@ class Worker:
         urgency = self._told.more(0)
         log.info("worker drains", extra={"running": len(self._runs.running()), "urgency": urgency})
         polls_end = self._clock.monotonic() + _LONG_POLL.total_seconds()
-        self._intake.close()
+        self._polling.close()
         self._presence.drain()
         aside = [self._aside("give back", lambda: self._give_back(self._runs.waiting()))]
         for _ in jobs:
@@ -197,7 +199,7 @@ class Worker:
         self._done.set()
         self._settled.set()
         _join(helpers, until=end)
-        for settlement in self._heart.settlements():
+        for settlement in self._heartbeats.settlements():
             self._add(settlement)
         aside.append(self._aside("settle", self._settler.flush))
         _join(aside, until=end)
@@ -214,11 +216,11 @@ class Worker:
         close = partial(self._executors.close, within=_CHILDREN_AT_REST)
         aside.append(self._aside("end processes", close))
         _join(aside, until=time.monotonic() + _FAREWELL)
-        self._beside.close()
+        self._background.close()
         left = [thread.name for thread in (*jobs, *helpers, *aside) if thread.is_alive()]
         self._metrics.flush()
         if not left:
-            self._pulse.say_stopped()
+            self._watchdog.say_stopped()
         log.info("worker stops", extra={"clean": not left, "left": left})
         return not left
 
@@ -254,7 +256,7 @@ class Worker:
 
     def _end(self, run: Run, *, grace: timedelta) -> None:
         reason = WorkerStopping("the worker is stopping")
-        self._add(self._attendant.end_run(run, reason, grace=grace))
+        self._add(self._handler.end_run(run, reason, grace=grace))
 
     def _aside(self, what: str, function: Callable[[], object]) -> threading.Thread:
         """Have a request made beside, by whom nobody is held up."""
@@ -263,7 +265,7 @@ class Worker:
             try:
                 function()
             except Exception as problem:  # noqa: BLE001 (what it held comes back by itself)
-                self._troubles.failed(what, problem)
+                self._outages.failed(what, problem)
 
         thread = self._thread(what, make)
         thread.start()
@@ -273,7 +275,7 @@ class Worker:
         address = Address(self._options.queue, Channel(lane.value))
         messages = self._installation.messages
         what = f"receive from lane {lane}"
-        while (turn := self._intake.turn(lane)) is not None:
+        while (turn := self._polling.turn(lane)) is not None:
             try:
                 with self._watch.during(what, longest=_LONGEST_REQUESTS):
                     received = messages.receive(
@@ -283,14 +285,14 @@ class Worker:
                         hidden=self._installation.lease,
                     )
             except Exception as problem:  # noqa: BLE001 (whatever it is, try again later)
-                self._intake.received(lane, turn, 0)
-                self._pause(self._troubles.failed(what, problem))
+                self._polling.received(lane, turn, 0)
+                self._pause(self._outages.failed(what, problem))
                 continue
-            self._troubles.over(what)
+            self._outages.over(what)
             self._metrics.received(len(received))
             received = arranged(received, self._order, entropy=self._installation.entropy)
             self._runs.await_turn(received)
-            kept = self._intake.received(lane, turn, len(received))
+            kept = self._polling.received(lane, turn, len(received))
             for message in received[:kept]:
                 self._turns.put(message)
             self._give_back(received[kept:])
@@ -303,33 +305,33 @@ class Worker:
                 continue
             began = self._clock.monotonic()
             try:
-                self._add(self._attendant.attend(message))
+                self._add(self._handler.attend(message))
                 self._executors.check_begun()
-                self._troubles.over(_SEE_TO)
+                self._outages.over(_SEE_TO)
             except Exception as problem:  # noqa: BLE001 (the message stays, and comes again)
                 failures += 1
-                self._troubles.failed(_SEE_TO, problem)
+                self._outages.failed(_SEE_TO, problem)
                 # by this thread's own count: in a moment all of them fail, each for the first time
                 self._pause(failures)
             else:
                 failures = 0
             finally:
-                self._intake.finished(self._clock.monotonic() - began)
+                self._polling.finished(self._clock.monotonic() - began)
                 self._settled.set()
 
     def _beat(self) -> None:
-        pause = min(TICK, self._heart.interval / 2).total_seconds()
+        pause = min(TICK, self._heartbeats.interval / 2).total_seconds()
         while not self._done.wait(pause):
             try:
                 with self._watch.during("a heartbeat", longest=_LONGEST_REQUESTS):
-                    for settlement in self._heart.beat():
+                    for settlement in self._heartbeats.beat():
                         self._add(settlement)
                     # as the heart's own requests: a queue that hangs must not hold it up
                     self._return_what_waits()
                 self._metrics.tick()
-                self._troubles.over(_BEAT)
+                self._outages.over(_BEAT)
             except Exception as problem:  # noqa: BLE001 (it beats again)
-                self._troubles.failed(_BEAT, problem)
+                self._outages.failed(_BEAT, problem)
 
     def _return_what_waits(self) -> None:
         """Give back what was fetched ahead and did not begin soon: longer jobs came before it."""
@@ -343,11 +345,11 @@ class Worker:
             if now - self._began_waiting[receipt] > _LONGEST_TURN
         ]
         if late:
-            self._beside.do("give back", lambda: self._return(late))
+            self._background.do("give back", lambda: self._return(late))
 
     def _return(self, late: list[Received]) -> None:
         for _ in range(self._give_back(late)):
-            self._intake.returned()
+            self._polling.returned()
 
     def _settle(self) -> None:
         while not self._done.is_set():
@@ -356,7 +358,7 @@ class Worker:
             self._settled.clear()
             linger = self._options.linger
             # alone, a message is settled at once; among others it waits for them
-            while not (self._intake.idle or self._done.is_set()):
+            while not (self._polling.idle or self._done.is_set()):
                 if self._settler.due(linger=linger):
                     break
                 if not self._settler.any:
@@ -365,13 +367,13 @@ class Worker:
                 self._done.wait(linger.total_seconds() / 10)
             try:
                 with self._watch.during("settling messages", longest=_LONGEST_SETTLING):
-                    if self._intake.idle or self._done.is_set():
+                    if self._polling.idle or self._done.is_set():
                         self._settler.flush()
                     else:
                         self._settler.flush_due(linger=linger)
-                self._troubles.over(_SETTLE)
+                self._outages.over(_SETTLE)
             except Exception as problem:  # noqa: BLE001 (they come back, and are settled anew)
-                self._troubles.failed(_SETTLE, problem)
+                self._outages.failed(_SETTLE, problem)
 
     def _add(self, settlement: Settlement | None) -> None:
         if settlement is not None:
@@ -387,9 +389,9 @@ class Worker:
         for address, receipts in by_address.items():
             try:
                 self._installation.messages.hide(address, receipts, _NO_WAIT)
-                self._troubles.over(_GIVE_BACK)
+                self._outages.over(_GIVE_BACK)
             except Exception as problem:  # noqa: BLE001 (they come back when their time is up)
-                self._troubles.failed(_GIVE_BACK, problem, lane=str(address))
+                self._outages.failed(_GIVE_BACK, problem, lane=str(address))
         return sum(len(receipts) for receipts in by_address.values())
 
     def _pause(self, failures: int) -> None:

@@ -183,7 +183,7 @@ def test_message_received_twice_counts_once(
     other = worker_of(installation)
     for one in (worker, other, worker):
         for message in received:
-            settlement = one.attendant.attend(message)
+            settlement = one.handler.attend(message)
             if settlement is not None:
                 one.settler.add(settlement)
         one.settler.flush()
@@ -197,7 +197,7 @@ def test_worker_that_dies_before_it_counts_is_made_up_for(
 ) -> None:
     batch = queue.map("work", [GOOD], on_complete="summary")
     (message,) = worker.receive()
-    worker.attendant.attend(message)  # and dies before it settles
+    worker.handler.attend(message)  # and dies before it settles
     installation.messages.delete(message.address, [message.receipt])  # nor does it come back
     assert batch.refresh().progress == (0, 1)
 

@@ -106,7 +106,7 @@ def test_fault_of_the_scheduler_counts_each_end_once(fault: Fault) -> None:
         batch = play.mapped()
         dying = worker_of(play.installation)
         for message in dying.receive():
-            dying.attendant.attend(message)  # and dies before it settles
+            dying.handler.attend(message)  # and dies before it settles
         scheduler = play.process("scheduler")
         play.clock.advance(11 * MINUTE)
         with struck():

@@ -103,9 +103,9 @@ def test_wait_looks_less_and_less_often(queue: Queue, clock: BusyClock) -> None:
 
 
 def test_a_job_that_is_gone_is_not_found(queue: Queue, installation: Installation) -> None:
-    elsewhere = RemoteJob(memory_installation()).queue().submit("work")
-    gone = type(elsewhere)(elsewhere.record, installation)
-    with pytest.raises(JobNotFound, match=elsewhere.id):
+    stoppable = RemoteJob(memory_installation()).queue().submit("work")
+    gone = type(stoppable)(stoppable.record, installation)
+    with pytest.raises(JobNotFound, match=stoppable.id):
         gone.refresh()
 
 

@@ -12,7 +12,7 @@ import pytest
 import remotejob
 from remotejob import RemoteJob, RunningJob, State, TakenJob
 from remotejob.hooks import registry as hooks
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.ports import Area, Installation
 from remotejob.tasks import Registry, registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
@@ -63,7 +63,7 @@ def started(installation: Installation, monkeypatch: pytest.MonkeyPatch, tmp_pat
     """A program's surroundings: the system it connects to, files, and nothing registered."""
 
     def connect(name: str = "default") -> RemoteJob:
-        return RemoteJob(installation, hand=Hand(installation, start=lambda beat: None))
+        return RemoteJob(installation, holder=JobHolder(installation, start=lambda beat: None))
 
     monkeypatch.setattr(RemoteJob, "connect", connect)
     monkeypatch.setattr(hooks, "_functions", {})

@@ -86,7 +86,7 @@ def records(draw: st.DrawFn) -> JobRecord:
 def items(draw: st.DrawFn, key: Key) -> dict[str, Value] | None:
     """What may lie in a place: nothing, a record, what lies beside it, or a removed job's rest."""
     place: dict[str, Value] = {Field.PK: key.partition, Field.SK: key.name}
-    beside: dict[str, st.SearchStrategy[Value]] = {
+    background: dict[str, st.SearchStrategy[Value]] = {
         Field.EXPIRES: st.sampled_from([NOW // 1000 - 1, NOW // 1000, NOW // 1000 + 1]),
         Field.JOB: st.sampled_from([HELD.job_id, "another"]),
         Field.RUN: st.sampled_from([RUN, OTHER_RUN]),
@@ -107,7 +107,7 @@ def items(draw: st.DrawFn, key: Key) -> dict[str, Value] | None:
         case "record":
             return {**draw(records()).to_item(), **place}
         case "beside":
-            return {**place, **draw(st.fixed_dictionaries({}, optional=beside))}
+            return {**place, **draw(st.fixed_dictionaries({}, optional=background))}
         case "batch":
             return {**place, **draw(st.fixed_dictionaries({}, optional=batch))}
         case "counter":

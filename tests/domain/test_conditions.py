@@ -176,7 +176,7 @@ GUARDED: Final[tuple[Step, ...]] = (
     *(change for _, change in EXAMPLES.values()),
     command_changes.remove(RECORD, now_ms=NOW, kept_ms=0),
     put_record(RECORD),
-    locks.let_go(HELD),
+    locks.unlock(HELD),
     locks.check_over(HELD, now_ms=NOW, skew_ms=SKEW),
     locks.relieve(HELD, samples.silent(id=HELD.job_id), now_ms=NOW, skew_ms=SKEW),
     *locks.clear_waiter(RECORD.id, LIMIT),
@@ -186,7 +186,7 @@ GUARDED: Final[tuple[Step, ...]] = (
     *batch_changes.counted(BATCH.id, [samples.failed()], retention_ms=0),
     batch_changes.restart_counted(command_changes.restart(RECORD, now_ms=NOW), RECORD),
     batch_changes.follows(BATCH.id, RECORD.id),
-    *batch_changes.let_go(BATCH, RECORD.id, now_ms=NOW, waiting=True),
+    *batch_changes.unlock(BATCH, RECORD.id, now_ms=NOW, waiting=True),
     idempotency.take_key(
         "key", "default", "mine", window=timedelta(days=1), gone=HELD.job_id, now_ms=NOW
     ),

@@ -224,10 +224,10 @@ def test_lines_of_the_log_know_the_job_of_their_coroutine(
     @tasks.task("work")
     async def work(job: AsyncRunningJob) -> list[str]:
         here = current()
-        beside = await asyncio.to_thread(current)
+        background = await asyncio.to_thread(current)
         assert here is not None
-        assert beside is not None
-        return [here.job, beside.job]
+        assert background is not None
+        return [here.job, background.job]
 
     jobs = [queue.submit("work") for _ in range(3)]
     worker.step()
@@ -298,7 +298,7 @@ def test_a_run_that_is_stopped_before_its_first_step_ends(
         what="the second run",
     )
     # where it waits for its first step: the loop is held up by the first
-    until(lambda: run._elsewhere, what="its place on the loop")
+    until(lambda: run._stoppable, what="its place on the loop")
     run.stop(TimedOut("its time is over"))
     go.set()
     for one in (thread, other):
@@ -371,7 +371,7 @@ def test_the_loop_is_begun_with_the_first_async_job(
 
 def _each_in_a_thread(worker: Simulation, messages: list[Received]) -> None:
     def attend(message: Received) -> None:
-        settlement = worker.attendant.attend(message)
+        settlement = worker.handler.attend(message)
         assert settlement is not None
         worker.settler.add(settlement)
 

@@ -51,7 +51,7 @@ def test_a_task_that_ignores_its_timeout_is_killed_after_its_grace(
     with going_on(worker):
         pids = told(file)
         clock.advance(timedelta(seconds=61))
-        assert worker.heart.beat() == [], "it is not ended over its head"
+        assert worker.heartbeats.beat() == [], "it is not ended over its head"
     assert job.refresh().state is State.FAILED
     (failed,) = job.errors
     assert failed.kind == "TimedOut"
@@ -125,7 +125,7 @@ def test_a_run_that_is_given_back_is_dead_before_another_may_begin(
     job = begun("ignore", task="patient")
     with going_on(worker):
         pids = told(file)
-        worker.attendant.end_run(the_run(worker), WorkerStopping("going"))
+        worker.handler.end_run(the_run(worker), WorkerStopping("going"))
         assert not lives(pids[0])
     until_gone(pids)
     seen = job.refresh().record
@@ -140,7 +140,7 @@ def test_a_run_that_is_given_back_may_notice_first(
     with going_on(worker):
         (pid,) = told(file)
         reason = WorkerStopping("going")
-        worker.attendant.end_run(the_run(worker), reason, grace=timedelta(minutes=1))
+        worker.handler.end_run(the_run(worker), reason, grace=timedelta(minutes=1))
     assert noticed.read_text() == "WorkerStopping"
     assert job.refresh().record.releases == 1
     assert lives(pid), "for the next job"
@@ -245,7 +245,7 @@ def test_a_process_and_what_it_started_die_with_the_worker(file: Path, how: sign
 def _taken_by(other: Simulation, job: Job) -> None:
     """Have another worker claim a job whose lease has ended, and go on with it."""
     for message in other.receive():
-        begun = other.attendant.begin(message)
+        begun = other.handler.begin(message)
         assert isinstance(begun, Run)
         assert begun.job_id == job.id
 

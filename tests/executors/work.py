@@ -149,8 +149,10 @@ def do_fill_memory(job: RunningJob) -> int:
 
 def do_ignore(job: RunningJob) -> None:
     """Take no notice of anything, beside a process that does neither."""
-    beside = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
-    _tell(job, f"{os.getpid()} {beside.pid}")
+    background = subprocess.Popen(
+        [sys.executable, "-c", "import threading; threading.Event().wait()"]
+    )
+    _tell(job, f"{os.getpid()} {background.pid}")
     while True:
         threading.Event().wait(1)
 

@@ -19,7 +19,7 @@ from remotejob.backends.clock import SystemClock
 from remotejob.client.batch import Batch
 from remotejob.domain.ids import is_job_id
 from remotejob.jobs.submission.stored_files import StoredFile
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.manual.options import Taking
 from remotejob.manual.taken_job import TakenJob
 from tests.groups.conftest import SYSTEM, Person
@@ -106,9 +106,9 @@ def stale(by: Person) -> Job:
     """A running job whose worker died after its first heartbeat."""
     job = ready(by)
     then = replace(by.system._installation, clock=AWhileAgo())
-    hand = Hand(then, start=lambda beats: None)
+    holder = JobHolder(then, start=lambda beats: None)
     for _ in range(20):
-        for taken in hand.take("default", Taking(tasks=TASKS, all_tasks=True, wait=WAIT)):
+        for taken in holder.take("default", Taking(tasks=TASKS, all_tasks=True, wait=WAIT)):
             if taken.id == job.id:
                 taken.acknowledge()
                 return job.refresh()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from remotejob import Queue, RemoteJob
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.systems import BACKENDS, installation_on
@@ -27,13 +27,13 @@ def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[I
 
 
 @pytest.fixture
-def hand(installation: Installation) -> Hand:
-    return Hand(installation, start=lambda beat: None)
+def holder(installation: Installation) -> JobHolder:
+    return JobHolder(installation, start=lambda beat: None)
 
 
 @pytest.fixture
-def system(installation: Installation, hand: Hand) -> RemoteJob:
-    return RemoteJob(installation, hand=hand)
+def system(installation: Installation, holder: JobHolder) -> RemoteJob:
+    return RemoteJob(installation, holder=holder)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from remotejob import InvalidData, Priority, Queue, RemoteJob, State, Submission, UnknownTask
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.crashes import Unreachable
@@ -197,7 +197,7 @@ def test_jobs_taken_before_a_request_failed_reach_whoever_asked(
     installation: Installation, worker: Simulation
 ) -> None:
     failing = intercepted(installation, _FailsOnce("store.update", at=2))
-    queue = RemoteJob(failing, hand=Hand(failing, start=lambda beat: None)).queue()
+    queue = RemoteJob(failing, holder=JobHolder(failing, start=lambda beat: None)).queue()
     jobs = queue.submit_many([Submission(task="work")] * 3)
 
     (taken,) = queue.get_work(max_jobs=3)
@@ -210,7 +210,7 @@ def test_jobs_taken_before_a_request_failed_reach_whoever_asked(
 
 def test_a_request_that_fails_with_nothing_taken_is_raised(installation: Installation) -> None:
     failing = intercepted(installation, _FailsOnce("store.update", at=1))
-    queue = RemoteJob(failing, hand=Hand(failing, start=lambda beat: None)).queue()
+    queue = RemoteJob(failing, holder=JobHolder(failing, start=lambda beat: None)).queue()
     queue.submit("work")
 
     with pytest.raises(Unreachable):
@@ -230,7 +230,7 @@ def test_ctrl_c_while_jobs_are_taken_gives_them_back(
     installation: Installation, worker: Simulation
 ) -> None:
     stopped = intercepted(installation, _CtrlC("messages.receive", at=2))
-    queue = RemoteJob(stopped, hand=Hand(stopped, start=lambda beat: None)).queue()
+    queue = RemoteJob(stopped, holder=JobHolder(stopped, start=lambda beat: None)).queue()
     job = queue.submit("work", priority=Priority.HIGH)
 
     with pytest.raises(KeyboardInterrupt):

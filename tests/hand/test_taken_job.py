@@ -26,7 +26,7 @@ from remotejob import (
     TimedOut,
 )
 from remotejob.domain.errors import InvalidBody, StoreUnavailable
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
@@ -215,7 +215,7 @@ def test_a_result_that_cannot_be_kept_fails_the_run_and_says_so(
             return call()
 
     broken = intercepted(installation, NoFiles())
-    queue = RemoteJob(broken, hand=Hand(broken, start=lambda beat: None)).queue()
+    queue = RemoteJob(broken, holder=JobHolder(broken, start=lambda beat: None)).queue()
     submitted = queue.submit("work")
 
     with pytest.raises(JobFailed, match="could not be kept"):
@@ -225,14 +225,14 @@ def test_a_result_that_cannot_be_kept_fails_the_run_and_says_so(
 
 
 def test_the_lease_is_kept_alive_while_the_job_is_held(
-    queue: Queue, hand: Hand, worker: Simulation, clock: FakeClock
+    queue: Queue, holder: JobHolder, worker: Simulation, clock: FakeClock
 ) -> None:
     submitted = queue.submit("work")
     job = taken(queue)
 
     for _ in range(20):
         clock.advance(LEASE / 2)
-        hand.beat()
+        holder.beat()
         assert worker.step() == 0
 
     job.done("late")
@@ -240,14 +240,16 @@ def test_the_lease_is_kept_alive_while_the_job_is_held(
     assert submitted.record.crashes == 0
 
 
-def test_progress_and_log_reach_the_record(queue: Queue, hand: Hand, clock: FakeClock) -> None:
+def test_progress_and_log_reach_the_record(
+    queue: Queue, holder: JobHolder, clock: FakeClock
+) -> None:
     submitted = queue.submit("work")
     job = taken(queue)
     job.progress(1, 2)
     job.log("half", level="success")
 
     clock.advance(LEASE / 2)
-    hand.beat()
+    holder.beat()
     assert submitted.refresh().progress == (1, 2)
 
     job.log("all")
@@ -291,13 +293,13 @@ def test_ending_a_cancelled_job_says_that_it_was_and_lets_go_of_it(
 
 
 def test_calls_of_a_cancelled_job_raise_after_the_next_heartbeat(
-    queue: Queue, hand: Hand, clock: FakeClock
+    queue: Queue, holder: JobHolder, clock: FakeClock
 ) -> None:
     submitted = queue.submit("work")
     job = taken(queue)
     submitted.cancel()
     clock.advance(LEASE / 2)
-    hand.beat()
+    holder.beat()
 
     assert job.cancelled
     with pytest.raises(JobCancelled):
@@ -305,17 +307,17 @@ def test_calls_of_a_cancelled_job_raise_after_the_next_heartbeat(
 
 
 def test_a_cancelled_job_that_is_never_called_again_is_let_go_when_its_lease_is_over(
-    queue: Queue, hand: Hand, clock: FakeClock
+    queue: Queue, holder: JobHolder, clock: FakeClock
 ) -> None:
     submitted = queue.submit("work")
     job = taken(queue)
     submitted.cancel()
     clock.advance(LEASE / 2)
-    hand.beat()
+    holder.beat()
     ended = [job.ended]
 
     clock.advance(LEASE)
-    hand.beat()
+    holder.beat()
     ended.append(job.ended)
 
     assert ended == [False, True]
@@ -323,14 +325,14 @@ def test_a_cancelled_job_that_is_never_called_again_is_let_go_when_its_lease_is_
 
 
 def test_a_job_without_a_sign_of_life_is_failed_with_that_reason(
-    queue: Queue, hand: Hand, clock: FakeClock, installation: Installation
+    queue: Queue, holder: JobHolder, clock: FakeClock, installation: Installation
 ) -> None:
     submitted = queue.submit("work")
     job = taken(queue, work_timeout=timedelta(minutes=5))
 
     for _ in range(12):
         clock.advance(LEASE / 2)
-        hand.beat()
+        holder.beat()
 
     assert submitted.refresh().state is State.FAILED
     assert submitted.errors[-1].kind == "TimedOut"
@@ -343,13 +345,13 @@ def test_a_job_without_a_sign_of_life_is_failed_with_that_reason(
 
 
 def test_a_silent_job_is_tried_again_as_its_policy_says(
-    queue: Queue, hand: Hand, clock: FakeClock, worker: Simulation
+    queue: Queue, holder: JobHolder, clock: FakeClock, worker: Simulation
 ) -> None:
     submitted = queue.submit("work", retry=AGAIN)
     taken(queue, work_timeout=timedelta(seconds=10))
 
     clock.advance(timedelta(seconds=10))
-    hand.beat()
+    holder.beat()
     assert submitted.refresh().state is State.WAITING
 
     clock.advance(timedelta(minutes=1))
@@ -371,7 +373,7 @@ SIGNS: dict[str, Callable[[TakenJob], Any]] = {
 
 @pytest.mark.parametrize("sign", SIGNS)
 def test_every_call_is_a_sign_of_life(
-    queue: Queue, hand: Hand, clock: FakeClock, sign: str
+    queue: Queue, holder: JobHolder, clock: FakeClock, sign: str
 ) -> None:
     queue.submit("work", body=b"content")
     job = taken(queue, work_timeout=timedelta(seconds=30))
@@ -379,27 +381,27 @@ def test_every_call_is_a_sign_of_life(
     for _ in range(5):
         clock.advance(timedelta(seconds=20))
         SIGNS[sign](job)
-        hand.beat()
+        holder.beat()
         assert not job.ended
 
     clock.advance(timedelta(seconds=30))
-    hand.beat()
+    holder.beat()
     assert job.ended
 
 
 def test_silence_counts_from_when_somebody_begins_to_watch(
-    queue: Queue, hand: Hand, clock: FakeClock
+    queue: Queue, holder: JobHolder, clock: FakeClock
 ) -> None:
     queue.submit("work")
     job = taken(queue)
     clock.advance(LEASE / 2)
 
-    hand.watch(job, LEASE / 2)
+    holder.watch(job, LEASE / 2)
 
-    hand.beat()
+    holder.beat()
     ended = [job.ended]
     clock.advance(LEASE / 2)
-    hand.beat()
+    holder.beat()
     assert [*ended, job.ended] == [False, True]
 
 
@@ -480,7 +482,7 @@ def test_acknowledging_that_cannot_be_found_out_says_so(installation: Installati
 
     faults = StoreFails()
     broken = intercepted(installation, faults)
-    queue = RemoteJob(broken, hand=Hand(broken, start=lambda beat: None)).queue()
+    queue = RemoteJob(broken, holder=JobHolder(broken, start=lambda beat: None)).queue()
     queue.submit("work")
     job = taken(queue)
     faults.now = True
@@ -571,7 +573,7 @@ def test_a_process_that_dies_at_any_request_loses_no_job(fault: Fault, ending: s
         job = RemoteJob(plain).queue().submit("work", retry=AGAIN)
         faults = Faults(fault, at=number)
         dying = faults.process(plain, "hand")
-        queue = RemoteJob(dying, hand=Hand(dying, start=lambda beat: None)).queue()
+        queue = RemoteJob(dying, holder=JobHolder(dying, start=lambda beat: None)).queue()
         try:
             for one in queue.get_work():
                 ENDINGS[ending](one)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from remotejob import Queue, RemoteJob
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.systems import BACKENDS, installation_on
@@ -29,7 +29,7 @@ def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[I
 @pytest.fixture
 def remote(installation: Installation) -> RemoteJob:
     # nothing beats by itself in the test's time
-    return RemoteJob(installation, hand=Hand(installation, start=lambda beat: None))
+    return RemoteJob(installation, holder=JobHolder(installation, start=lambda beat: None))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.systems import BACKENDS, installation_on
 
 
 @dataclass
-class Told:
+class StopRequests:
     """What hooks for every event were told, in order."""
 
     events: list[Any] = field(default_factory=list)
@@ -85,9 +85,9 @@ def worker(installation: Installation) -> Simulation:
 
 
 @pytest.fixture
-def told(hooks: Hooks) -> Told:
+def told(hooks: Hooks) -> StopRequests:
     """Of every event of a job; commands are told of to those who ask."""
-    heard = Told()
+    heard = StopRequests()
     for event in Event:
         if event not in (Event.CALL, Event.ERROR):
             hooks.on(event, heard.events.append)

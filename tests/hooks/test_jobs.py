@@ -20,7 +20,7 @@ from remotejob.settings import QueueSettings, Route, Settings, SystemSettings
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.interception import intercepted
 from remotejob.worker.messages.handler import ProcessDeath
-from tests.hooks.conftest import Told
+from tests.hooks.conftest import StopRequests
 
 MINUTE = timedelta(minutes=1)
 
@@ -33,11 +33,11 @@ def work_off(worker: Simulation) -> None:
 def begin(worker: Simulation) -> None:
     """See to what is visible, and leave the runs that begin running."""
     for message in worker.receive():
-        worker.attendant.begin(message)
+        worker.handler.begin(message)
 
 
 def test_creator_and_worker_are_told_of_a_job_in_the_order_of_its_life(
-    queue: Queue, worker: Simulation, told: Told, clock: FakeClock
+    queue: Queue, worker: Simulation, told: StopRequests, clock: FakeClock
 ) -> None:
     job = queue.submit("work", data="half")
     assert told.names == ["created", "staged"]
@@ -53,7 +53,7 @@ def test_creator_and_worker_are_told_of_a_job_in_the_order_of_its_life(
 
 
 def test_failed_run_is_counted_and_the_last_one_fails_the_job(
-    queue: Queue, worker: Simulation, told: Told, clock: FakeClock
+    queue: Queue, worker: Simulation, told: StopRequests, clock: FakeClock
 ) -> None:
     queue.submit("work", data="fail")
     told.clear()
@@ -77,7 +77,9 @@ def test_failed_run_is_counted_and_the_last_one_fails_the_job(
         _ = failed.job.result
 
 
-def test_fatal_failure_is_told_as_the_last(queue: Queue, worker: Simulation, told: Told) -> None:
+def test_fatal_failure_is_told_as_the_last(
+    queue: Queue, worker: Simulation, told: StopRequests
+) -> None:
     queue.submit("work", data="fatal")
     told.clear()
     work_off(worker)
@@ -85,7 +87,7 @@ def test_fatal_failure_is_told_as_the_last(queue: Queue, worker: Simulation, tol
     assert told.names == ["failed"]
 
 
-def test_each_of_many_is_created_before_it_is_staged(queue: Queue, told: Told) -> None:
+def test_each_of_many_is_created_before_it_is_staged(queue: Queue, told: StopRequests) -> None:
     jobs = queue.submit_many([Submission(task="work")] * 12)
 
     assert [one.job.id for one in told.of(Event.CREATED)] == [job.id for job in jobs]
@@ -93,7 +95,7 @@ def test_each_of_many_is_created_before_it_is_staged(queue: Queue, told: Told) -
     assert len(told.events) == 24
 
 
-def test_same_submission_again_is_not_created_again(queue: Queue, told: Told) -> None:
+def test_same_submission_again_is_not_created_again(queue: Queue, told: StopRequests) -> None:
     for _ in range(2):
         queue.submit("work", idempotency_key="once")
 
@@ -101,7 +103,7 @@ def test_same_submission_again_is_not_created_again(queue: Queue, told: Told) ->
 
 
 def test_job_whose_message_waits_is_staged_once_that_is_sent(
-    queue: Queue, installation: Installation, clock: FakeClock, told: Told
+    queue: Queue, installation: Installation, clock: FakeClock, told: StopRequests
 ) -> None:
     queue.submit("work", delay=timedelta(hours=1))
     assert told.names == ["created"]
@@ -112,7 +114,7 @@ def test_job_whose_message_waits_is_staged_once_that_is_sent(
 
 
 def test_upload_delivered_twice_is_created_once(
-    installation: Installation, told: Told, clock: FakeClock
+    installation: Installation, told: StopRequests, clock: FakeClock
 ) -> None:
     settings = Settings(
         system=SystemSettings(),
@@ -128,7 +130,7 @@ def test_upload_delivered_twice_is_created_once(
     assert told.names == ["created", "staged", "staged"]
 
 
-def test_job_of_a_stored_file_is_created_and_staged(queue: Queue, told: Told) -> None:
+def test_job_of_a_stored_file_is_created_and_staged(queue: Queue, told: StopRequests) -> None:
     job = queue.trigger("pending", queue.store({"body": b"a body"}), task="work")
 
     assert told.names == ["created", "staged"]
@@ -136,7 +138,7 @@ def test_job_of_a_stored_file_is_created_and_staged(queue: Queue, told: Told) ->
 
 
 def test_successor_is_created_when_its_job_completes_and_a_rerun_when_asked_for(
-    queue: Queue, worker: Simulation, told: Told
+    queue: Queue, worker: Simulation, told: StopRequests
 ) -> None:
     job = queue.submit("work", repeat=Repeat(wait=MINUTE, times=1))
     told.clear()
@@ -152,7 +154,7 @@ def test_successor_is_created_when_its_job_completes_and_a_rerun_when_asked_for(
 
 
 def test_cancelled_is_told_once_by_whoever_cancels(
-    queue: Queue, worker: Simulation, told: Told
+    queue: Queue, worker: Simulation, told: StopRequests
 ) -> None:
     job = queue.submit("work")
     told.clear()
@@ -164,7 +166,7 @@ def test_cancelled_is_told_once_by_whoever_cancels(
 
 
 def test_dependents_cancelled_with_a_failed_job_are_told_of(
-    queue: Queue, worker: Simulation, told: Told
+    queue: Queue, worker: Simulation, told: StopRequests
 ) -> None:
     first = queue.submit("work", data="fatal")
     second = queue.submit("other", depends=[first])
@@ -176,7 +178,11 @@ def test_dependents_cancelled_with_a_failed_job_are_told_of(
 
 
 def test_worker_that_died_is_counted_by_the_next_one(
-    queue: Queue, installation: Installation, worker: Simulation, told: Told, clock: FakeClock
+    queue: Queue,
+    installation: Installation,
+    worker: Simulation,
+    told: StopRequests,
+    clock: FakeClock,
 ) -> None:
     def dies(*_: object) -> None:
         raise ProcessDeath
@@ -216,24 +222,32 @@ class Overtaken:
 
 
 def test_death_is_told_by_the_one_who_claims_the_job_and_by_no_other(
-    queue: Queue, installation: Installation, worker: Simulation, told: Told, clock: FakeClock
+    queue: Queue,
+    installation: Installation,
+    worker: Simulation,
+    told: StopRequests,
+    clock: FakeClock,
 ) -> None:
     queue.submit("work")
     begin(worker)
     clock.advance(timedelta(seconds=63))
     (message,) = worker.receive()
     late = Simulation(
-        installation=intercepted(installation, Overtaken(lambda: worker.attendant.begin(message))),
+        installation=intercepted(installation, Overtaken(lambda: worker.handler.begin(message))),
         tasks=worker.tasks,
     )
     told.clear()
-    late.attendant.begin(message)
+    late.handler.begin(message)
 
     assert told.names == ["count_failed"]
 
 
 def test_run_that_was_parked_meanwhile_tells_of_no_failure_before_its_own(
-    queue: Queue, installation: Installation, worker: Simulation, told: Told, clock: FakeClock
+    queue: Queue,
+    installation: Installation,
+    worker: Simulation,
+    told: StopRequests,
+    clock: FakeClock,
 ) -> None:
     slow = Simulation(installation=installation, worker="slow")
 
@@ -257,7 +271,7 @@ def test_run_that_was_parked_meanwhile_tells_of_no_failure_before_its_own(
 
 
 def test_last_worker_that_dies_fails_the_job(
-    queue: Queue, installation: Installation, told: Told, clock: FakeClock
+    queue: Queue, installation: Installation, told: StopRequests, clock: FakeClock
 ) -> None:
     def dies(*_: object) -> None:
         raise ProcessDeath

@@ -218,8 +218,8 @@ def test_an_upload_whose_message_was_not_taken_is_reported_and_made_good(
 def test_a_route_to_a_queue_that_is_not_deployed_fails_and_makes_no_job(
     upload: Upload, jobs: Jobs, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = replace(installation, queues={})
-    monkeypatch.setattr(on_upload, "from_environment", lambda: elsewhere)
+    stoppable = replace(installation, queues={})
+    monkeypatch.setattr(on_upload, "from_environment", lambda: stoppable)
 
     assert _failed(upload(event("s3_put"))) == ["0"]
     assert jobs() == []

@@ -26,7 +26,7 @@ from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
 from remotejob.worker.lifecycle.health import Health
 from remotejob.worker.lifecycle.watchdog import TICK
-from remotejob.worker.messages.heartbeats import Heart
+from remotejob.worker.messages.heartbeats import Heartbeats
 from tests.end_to_end.waiting import until
 from tests.lifecycle.working import Gate, Holding, ended, visible, working
 
@@ -343,8 +343,8 @@ def test_message_that_is_given_back_is_not_hidden_again(
             function()
             return True
 
-    heart = Heart(system, worker.attendant, worker.runs, beside=GivesBackBefore())
-    heart.beat()
-    clock.advance(heart.interval + TICK)
-    heart.beat()
+    heartbeats = Heartbeats(system, worker.handler, worker.runs, background=GivesBackBefore())
+    heartbeats.beat()
+    clock.advance(heartbeats.interval + TICK)
+    heartbeats.beat()
     assert visible(system) == 1

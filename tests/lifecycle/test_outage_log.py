@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from remotejob.outages import Troubles, pause_after
+from remotejob.outages import OutageLog, pause_after
 from remotejob.testing import FakeClock
 
 SECOND = timedelta(seconds=1)
@@ -19,18 +19,18 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def troubles(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> Troubles:
+def outages(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> OutageLog:
     caplog.set_level(logging.INFO)
-    return Troubles(clock)
+    return OutageLog(clock)
 
 
 def test_long_outage_is_told_at_first_then_rarely_and_when_it_is_over(
-    troubles: Troubles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    outages: OutageLog, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     said_at: list[float] = []
     for _ in range(3600):
         lines = len(caplog.records)
-        troubles.failed("extend a lease", ConnectionError("no route"), job="j1")
+        outages.failed("extend a lease", ConnectionError("no route"), job="j1")
         if len(caplog.records) > lines:
             said_at.append(clock.monotonic())
         clock.advance(SECOND)
@@ -40,8 +40,8 @@ def test_long_outage_is_told_at_first_then_rarely_and_when_it_is_over(
     assert first.message == "cannot extend a lease (1 in a row): ConnectionError: no route"
     assert vars(first)["job"] == "j1"
 
-    troubles.over("extend a lease")
-    troubles.over("extend a lease")
+    outages.over("extend a lease")
+    outages.over("extend a lease")
     ends = [line for line in caplog.records if line.levelno == logging.INFO]
     assert [line.message for line in ends] == [
         "can extend a lease again, after 3600 failures in 3600 s"
@@ -49,44 +49,44 @@ def test_long_outage_is_told_at_first_then_rarely_and_when_it_is_over(
 
 
 def test_what_fails_and_works_in_turns_makes_no_storm(
-    troubles: Troubles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    outages: OutageLog, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(1000):
-        assert troubles.failed("see to a message", ValueError("odd")) == 1
-        troubles.over("see to a message")
+        assert outages.failed("see to a message", ValueError("odd")) == 1
+        outages.over("see to a message")
         clock.advance(SECOND)
     assert 2 <= len(caplog.records) <= 20
 
 
 def test_each_thing_is_told_for_itself(
-    troubles: Troubles, caplog: pytest.LogCaptureFixture
+    outages: OutageLog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    troubles.failed("receive", OSError("no"))
-    assert troubles.failed("claim", OSError("no")) == 1
-    assert troubles.failed("receive", OSError("no")) == 2
-    troubles.over("claim")
+    outages.failed("receive", OSError("no"))
+    assert outages.failed("claim", OSError("no")) == 1
+    assert outages.failed("receive", OSError("no")) == 2
+    outages.over("claim")
     assert [line.message.split(" (")[0].split(",")[0] for line in caplog.records] == [
         "cannot receive",
         "cannot claim",
         "can claim again",
     ]
-    assert troubles.failed("receive", OSError("no")) == 3
+    assert outages.failed("receive", OSError("no")) == 3
 
 
 def test_failure_long_after_the_last_is_news(
-    troubles: Troubles, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    outages: OutageLog, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
-        troubles.failed("claim", OSError("no"))
-        troubles.over("claim")
+        outages.failed("claim", OSError("no"))
+        outages.over("claim")
         clock.advance(timedelta(minutes=11))
     assert len(caplog.records) == 6
 
 
 def test_what_never_failed_is_never_over(
-    troubles: Troubles, caplog: pytest.LogCaptureFixture
+    outages: OutageLog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    troubles.over("claim")
+    outages.over("claim")
     assert caplog.records == []
 
 

@@ -62,7 +62,7 @@ def clock() -> FakeClock:
 
 def _begun(worker: Simulation) -> Run:
     (message,) = worker.receive()
-    run = worker.attendant.begin(message)
+    run = worker.handler.begin(message)
     assert isinstance(run, Run)
     return run
 
@@ -142,7 +142,7 @@ def test_outcome_the_run_could_not_prove_to_own_is_not_committed(
     (message,) = worker.receive()
     began = clock.monotonic()
     with pytest.raises(ConnectionError):
-        worker.attendant.attend(message)
+        worker.handler.attend(message)
     assert clock.monotonic() - began <= LEASE.total_seconds(), "it tries while the lease lasts"
     assert len(outage.failed) >= 5
     assert len(_lines(caplog)) <= 4

@@ -16,7 +16,7 @@ import pytest
 from remotejob.backends.clock import SystemClock
 from remotejob.testing import FakeClock
 from remotejob.worker.lifecycle.ecs_protection import SPAN, Protection
-from remotejob.worker.lifecycle.protection_policy import FRESH, QUIET, Need
+from remotejob.worker.lifecycle.protection_policy import FRESH, QUIET, ProtectionPolicy
 from tests.lifecycle.agent import TASK_NOT_VALID, THROTTLED, Agent, agent
 
 SECOND = timedelta(seconds=1)
@@ -208,7 +208,7 @@ def test_worker_without_an_agent_loads_nothing_of_this() -> None:
     assert run.stdout == "False\n"
 
 
-def needed(need: Need, clock: FakeClock, span: timedelta, *began: float) -> list[bool]:
+def needed(need: ProtectionPolicy, clock: FakeClock, span: timedelta, *began: float) -> list[bool]:
     """What is needed in each second of a time in which those runs go on."""
     found = []
     for _ in range(int(span.total_seconds())):
@@ -218,7 +218,7 @@ def needed(need: Need, clock: FakeClock, span: timedelta, *began: float) -> list
 
 
 def test_busy_worker_needs_protection_and_an_idle_one_none_after_a_moment(clock: FakeClock) -> None:
-    need = Need(grace=GRACE)
+    need = ProtectionPolicy(grace=GRACE)
     assert not any(needed(need, clock, MINUTE))
     assert all(needed(need, clock, MINUTE, clock.monotonic()))
     assert all(needed(need, clock, QUIET))
@@ -226,14 +226,14 @@ def test_busy_worker_needs_protection_and_an_idle_one_none_after_a_moment(clock:
 
 
 def test_moments_between_jobs_do_not_end_protection(clock: FakeClock) -> None:
-    need = Need(grace=GRACE)
+    need = ProtectionPolicy(grace=GRACE)
     for _ in range(20):
         assert all(needed(need, clock, 5 * SECOND, clock.monotonic()))
         assert all(needed(need, clock, QUIET - SECOND))
 
 
 def test_long_run_is_protected_to_its_end(clock: FakeClock) -> None:
-    need = Need(grace=GRACE)
+    need = ProtectionPolicy(grace=GRACE)
     assert all(needed(need, clock, timedelta(hours=12), clock.monotonic()))
 
 
@@ -241,7 +241,7 @@ def test_stream_of_jobs_that_end_within_the_stop_timeout_is_not_protected_for_ev
     clock: FakeClock,
 ) -> None:
     """Else a deployment would wait for as long as there is work."""
-    need = Need(grace=GRACE)
+    need = ProtectionPolicy(grace=GRACE)
     found = [one for _ in range(20) for one in needed(need, clock, MINUTE, clock.monotonic())]
     assert found == [True] * int(FRESH.total_seconds()) + [False] * int(
         (20 * MINUTE - FRESH).total_seconds()

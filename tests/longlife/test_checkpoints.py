@@ -27,7 +27,7 @@ from remotejob.domain.checkpoints import CHECKPOINT_INLINE, CHECKPOINT_LIMIT
 from remotejob.domain.usage import item_bytes
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.ports import Area, Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
@@ -625,8 +625,8 @@ def test_small_checkpoints_leave_the_record_within_a_kilobyte(
     submitted = queue.submit("work", data={"size": 200})
     worker.step()
 
-    inline, beside = sizes
-    assert beside < 600 < inline <= 1024
+    inline, background = sizes
+    assert background < 600 < inline <= 1024
 
 
 def test_receipt_counts_what_checkpoints_took(
@@ -671,8 +671,8 @@ def test_checkpoints_of_several_threads_come_one_after_the_other(
 def test_job_taken_by_hand_keeps_checkpoints_too(
     state: Any, installation: Installation, worker: Simulation, tasks: Registry
 ) -> None:
-    hand = Hand(installation, start=lambda beat: None)
-    queue = RemoteJob(installation, hand=hand).queue()
+    holder = JobHolder(installation, start=lambda beat: None)
+    queue = RemoteJob(installation, holder=holder).queue()
     queue.submit("work")
     (job,) = queue.get_work()
     assert job.resumed_from is None
@@ -691,8 +691,8 @@ def test_job_taken_by_hand_keeps_checkpoints_too(
 
 
 def test_job_taken_by_hand_keeps_nothing_once_it_was_ended(installation: Installation) -> None:
-    hand = Hand(installation, start=lambda beat: None)
-    queue = RemoteJob(installation, hand=hand).queue()
+    holder = JobHolder(installation, start=lambda beat: None)
+    queue = RemoteJob(installation, holder=holder).queue()
     queue.submit("work")
     (job,) = queue.get_work()
     job.done()

@@ -13,7 +13,7 @@ import pytest
 from remotejob import AccessProblem, Job, Queue, RemoteJob, Retry, RunningJob, State, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.jobs.scheduler.tick import tick
-from remotejob.manual.holder import Hand
+from remotejob.manual.holder import JobHolder
 from remotejob.ports import Address, Channel, Depth, Installation, Outgoing
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
@@ -192,7 +192,7 @@ def test_message_that_meets_its_job_for_days_is_never_given_up(
     def each() -> None:
         for message in other.receive():
             receives.append(message.receives)
-            settlement = other.attendant.attend(message)
+            settlement = other.handler.attend(message)
             assert settlement is not None
             other.settler.add(settlement)
         other.settler.flush()
@@ -462,8 +462,8 @@ def test_run_whose_message_is_on_its_way_ends_as_any_other(
 def test_job_taken_by_hand_for_thirty_hours_is_taken_once(
     days: Days, installation: Installation, clock: FakeClock
 ) -> None:
-    hand = Hand(installation, start=lambda beat: None)
-    queue = RemoteJob(installation, hand=hand).queue()
+    holder = JobHolder(installation, start=lambda beat: None)
+    queue = RemoteJob(installation, holder=holder).queue()
     submitted = queue.submit("work")
     days.tasks.task("work")(lambda job: "by a worker")
     other = days.worker("other", installation)
@@ -471,7 +471,7 @@ def test_job_taken_by_hand_for_thirty_hours_is_taken_once(
 
     for number in range(round(30 * HOUR / BEAT)):
         clock.advance(BEAT)
-        hand.beat()
+        holder.beat()
         assert queue.get_work() == []
         if number % 5 == 0:
             other.step()

@@ -44,7 +44,7 @@ def test_job_of_twelve_seconds_under_a_timeout_of_five_runs_once_and_so_do_those
     worker.runs.await_turn(received)
     for message in received:
         assert worker.runs.begin(message)
-        settlement = worker.attendant.attend(message)
+        settlement = worker.handler.attend(message)
         assert settlement is not None
         worker.settler.add(settlement)
         worker.settler.flush()

@@ -165,7 +165,7 @@ def test_restart_tells_the_end_first_where_nobody_has(
 ) -> None:
     job = queue.submit("work", data="fail")
     (message,) = worker.receive()
-    worker.attendant.attend(message)  # and dies before it settles
+    worker.handler.attend(message)  # and dies before it settles
     assert job.refresh().record.owed is not None
 
     job.restart()
@@ -186,7 +186,7 @@ def test_restart_is_refused_while_an_end_is_owed(
 ) -> None:
     job = queue.submit("work", data="fail")
     (message,) = worker.receive()
-    worker.attendant.attend(message)  # and dies before it settles
+    worker.handler.attend(message)  # and dies before it settles
     owing = job.refresh().record
 
     change = command_changes.restart(owing, now_ms=clock.now_ms())

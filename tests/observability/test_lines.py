@@ -348,7 +348,7 @@ def written(level: str | None, *, before: str = "") -> tuple[list[dict[str, Any]
 
 
 def test_warnings_and_the_ends_of_threads_and_of_the_process_are_lines_too() -> None:
-    lines, beside = written(None)
+    lines, background = written(None)
 
     news, warning, thread, process = lines
     assert news["message"] == "news"
@@ -356,7 +356,7 @@ def test_warnings_and_the_ends_of_threads_and_of_the_process_are_lines_too() -> 
     assert thread["message"] == "thread lane-high ends: ZeroDivisionError"
     assert "division by zero" in thread["exc_info"]
     assert (process["level"], process["message"]) == ("CRITICAL", "the process ends: KeyError")
-    assert beside == ""
+    assert background == ""
 
 
 @pytest.mark.parametrize(
@@ -378,6 +378,6 @@ def test_a_level_there_is_not_is_refused_in_a_line() -> None:
 def test_handlers_that_others_have_set_up_stay() -> None:
     before = "import sys; logging.getLogger().addHandler(logging.StreamHandler(sys.stderr))"
 
-    _, beside = written(None, before=before)
+    _, background = written(None, before=before)
 
-    assert "news" in beside.splitlines()
+    assert "news" in background.splitlines()

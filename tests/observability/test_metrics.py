@@ -23,7 +23,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from remotejob.worker.messages.handler import Attendant
+from remotejob.worker.messages.handler import MessageHandler
 from remotejob.worker.metrics import MOST_VALUES, Count, Metrics, Seconds, Totals
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.end_to_end.waiting import until
@@ -47,7 +47,7 @@ def metrics(clock: FakeClock, written: list[Totals]) -> Metrics:
 @pytest.fixture
 def worker(installation: Installation, tasks: Registry, metrics: Metrics) -> Simulation:
     counted = Simulation(installation=installation, tasks=tasks)
-    counted.attendant = Attendant(
+    counted.handler = MessageHandler(
         installation, tasks, worker="counted", runs=counted.runs, metrics=metrics
     )
     return counted
@@ -77,7 +77,7 @@ def test_each_way_a_run_can_end_is_counted_by_its_name(
             case "fail for good":
                 raise Fatal("never")
             case "give back":
-                settlement = worker.attendant.give_back(run, "stopping")
+                settlement = worker.handler.give_back(run, "stopping")
                 assert settlement is not None
                 worker.settler.add(settlement)
             case "lose":

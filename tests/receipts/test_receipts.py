@@ -226,7 +226,7 @@ def test_a_run_whose_worker_died_counts_its_claim(
     worker = worker_of(installation, nothing)
     job = RemoteJob(installation).queue().submit("work")
     (message,) = worker.receive()
-    worker.attendant.begin(message)
+    worker.handler.begin(message)
     clock.advance(5 * MINUTE)
     worker.step()
 

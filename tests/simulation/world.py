@@ -211,7 +211,7 @@ class World:
         if simulation is None:
             return
         for run in simulation.runs.running():
-            settlement = simulation.attendant.end_run(run, reason)
+            settlement = simulation.handler.end_run(run, reason)
             if settlement is not None:
                 simulation.settler.add(settlement)
         simulation.settler.flush()
@@ -268,12 +268,12 @@ class World:
         self, simulation: Simulation, completion: Completion, meanwhile: Callable[[], object]
     ) -> Iterator[Settlement]:
         for message in simulation.receive():
-            begun = simulation.attendant.begin(message)
+            begun = simulation.handler.begin(message)
             if not isinstance(begun, Run):
                 yield begun
                 continue
             meanwhile()
-            settlement = simulation.attendant.complete(begun, completion)
+            settlement = simulation.handler.complete(begun, completion)
             if settlement is not None:
                 yield settlement
 

@@ -133,12 +133,12 @@ def test_a_worker_takes_nothing_of_another_queue_and_only_sends_to_it(
         for action in as_list(statement["Action"]):
             named.setdefault(action, []).extend(texts(statement["Resource"]))
     assert any(f"Queues{queue}" in text for text in named["sqs:ReceiveMessage"])
-    elsewhere = {
+    stoppable = {
         action
         for action, resources in named.items()
         if [text for text in resources if f"Queues{other}" in text or f"/{other}/" in text]
     }
-    assert elsewhere == {"sqs:SendMessage"}
+    assert stoppable == {"sqs:SendMessage"}
     sent_to = [text for text in named["sqs:SendMessage"] if f"Queues{other}" in text]
     assert not [text for text in sent_to if "DeadLetter" in text]
 

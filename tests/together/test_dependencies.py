@@ -262,7 +262,7 @@ def test_scheduler_finds_a_dependent_that_nobody_told(
     first = queue.submit("work", data=1)
     second = queue.submit("work", data=2, depends=[first])
     (message,) = work.worker.receive()
-    work.worker.attendant.attend(message)
+    work.worker.handler.attend(message)
     installation.messages.delete(message.address, [message.receipt])
     assert states(first, second) == [State.COMPLETED, State.WAITING]
 

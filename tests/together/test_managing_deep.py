@@ -335,7 +335,7 @@ def test_what_nobody_saw_to_is_seen_to_before_a_completed_job_goes(
     first = queue.submit("work", data=1)
     second = queue.submit("work", data=2, depends=[first])
     (message,) = work.worker.receive()
-    work.worker.attendant.attend(message)
+    work.worker.handler.attend(message)
     installation.messages.delete(message.address, [message.receipt])
     assert states(first, second) == [State.COMPLETED, State.WAITING]
     clock.advance(later)

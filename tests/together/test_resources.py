@@ -202,7 +202,7 @@ def test_scheduler_wakes_who_is_parked_at_a_free_lock(
     (message, *rest) = work.worker.receive()
     for one in rest:
         installation.messages.hide(one.address, [one.receipt], timedelta(0))
-    work.worker.attendant.attend(message)
+    work.worker.handler.attend(message)
     installation.messages.delete(message.address, [message.receipt])
     parked = next(job for job in queue.jobs() if job.state is State.WAITING)
     assert parked.record.parked == "resource#cat.jpg"

@@ -141,7 +141,7 @@ def test_woken_job_that_finds_its_other_lock_held_wakes_the_next(
     work.while_running["holds X"] = while_x_is_held
     queue.submit("work", data="holds X", resource="X")
     for message in work.worker.receive():
-        settlement = work.worker.attendant.attend(message)
+        settlement = work.worker.handler.attend(message)
         if settlement is not None:
             work.worker.settler.add(settlement)
             work.worker.settler.flush()
@@ -184,14 +184,14 @@ def test_lock_let_go_just_before_a_job_is_parked_at_it_is_seen(
     class LetsGoFirst:
         def request(self, name, arguments, function):  # type: ignore[no-untyped-def]
             if name == "store.transact" and arguments[0].condition.name == "park":
-                ended.append(work.worker.attendant.complete(run, completion))
+                ended.append(work.worker.handler.complete(run, completion))
                 work.worker.settler.add(ended[0])
                 work.worker.settler.flush()
             return function()
 
     completion, ended = Completion(), []  # type: ignore[var-annotated]
     (message,) = work.worker.receive()
-    begun = work.worker.attendant.begin(message)
+    begun = work.worker.handler.begin(message)
     assert isinstance(begun, Run)
     run = begun
     second.append(queue.submit("work", data=2, resource="X"))
@@ -246,7 +246,7 @@ def test_lock_that_many_want_hides_the_message_and_goes_on_with_other_jobs(
     busy = other_worker(work, intercepted(installation, Contended()))
     (message,) = busy.receive()
 
-    settlement = busy.attendant.attend(message)
+    settlement = busy.handler.attend(message)
 
     assert isinstance(settlement, Hide)
     assert timedelta(seconds=5) <= settlement.span <= timedelta(seconds=10)

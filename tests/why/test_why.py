@@ -30,7 +30,7 @@ def now(clock: FakeClock) -> str:
 
 def begin(worker: Simulation) -> list[Run | Settlement]:
     """See to what is visible, and leave the runs that begin running."""
-    return [worker.attendant.begin(message) for message in worker.receive()]
+    return [worker.handler.begin(message) for message in worker.receive()]
 
 
 def told(reason: Reason, code: Why, *words: str) -> Reason:
@@ -302,7 +302,7 @@ def test_job_that_has_ended_says_how(
 def test_job_whose_end_has_not_been_told_says_so(queue: Queue, worker: Simulation) -> None:
     job = queue.submit("work", data="fatal")
     for message in worker.receive():
-        worker.attendant.attend(message)
+        worker.handler.attend(message)
 
     told(job.why(), Why.OWED, "Fatal: never", "still being carried out")
     worker.settler.flush()

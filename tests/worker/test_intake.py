@@ -13,7 +13,7 @@ import pytest
 
 from remotejob.domain.priority import Lane, Order
 from remotejob.testing.fakes import seeded_entropy
-from remotejob.worker.lifecycle.polling import WEIGHTS, Intake, Turn, arranged
+from remotejob.worker.lifecycle.polling import WEIGHTS, Polling, Turn, arranged
 
 LONG, SHORT = 3600.0, 0.001
 """Seconds a job takes: too long to fetch ahead for, and short enough."""
@@ -40,9 +40,9 @@ def events() -> SimpleQueue[Event]:
     return SimpleQueue()
 
 
-def _watched(events: SimpleQueue[Event], *, concurrency: int) -> Intake:
+def _watched(events: SimpleQueue[Event], *, concurrency: int) -> Polling:
     with patch("remotejob.worker.lifecycle.polling.threading.Condition", lambda: Watched(events)):
-        return Intake(concurrency=concurrency)
+        return Polling(concurrency=concurrency)
 
 
 def _until(events: SimpleQueue[Event], what: str, who: str | None = None) -> str:
@@ -53,10 +53,10 @@ def _until(events: SimpleQueue[Event], what: str, who: str | None = None) -> str
             return name
 
 
-def _turn(intake: Intake, lane: Lane) -> Turn:
+def _turn(polling: Polling, lane: Lane) -> Turn:
     """A turn that must come at once."""
     turns: SimpleQueue[Turn | None] = SimpleQueue()
-    thread = threading.Thread(target=lambda: turns.put(intake.turn(lane)), daemon=True)
+    thread = threading.Thread(target=lambda: turns.put(polling.turn(lane)), daemon=True)
     thread.start()
     thread.join(STUCK)
     assert not thread.is_alive(), f"lane {lane} has no turn"
@@ -65,42 +65,42 @@ def _turn(intake: Intake, lane: Lane) -> Turn:
     return turn
 
 
-def _warm(intake: Intake, lane: Lane, *, seconds: float = LONG, given: int = 1) -> None:
+def _warm(polling: Polling, lane: Lane, *, seconds: float = LONG, given: int = 1) -> None:
     """Let a lane have given messages, which are done with."""
-    turn = _turn(intake, lane)
-    assert intake.received(lane, turn, given) == given
+    turn = _turn(polling, lane)
+    assert polling.received(lane, turn, given) == given
     for _ in range(given):
-        intake.finished(seconds)
+        polling.finished(seconds)
 
 
 @pytest.fixture
-def full(events: SimpleQueue[Event]) -> Iterator[Intake]:
+def full(events: SimpleQueue[Event]) -> Iterator[Polling]:
     """An intake with room for one message, of which the lanes are all full."""
-    intake = _watched(events, concurrency=1)
+    polling = _watched(events, concurrency=1)
     for lane in Lane:
-        _warm(intake, lane)
+        _warm(polling, lane)
     # the room is taken until all lanes ask
-    turn = _turn(intake, Lane.HIGH)
-    intake.received(Lane.HIGH, turn, 1)
+    turn = _turn(polling, Lane.HIGH)
+    polling.received(Lane.HIGH, turn, 1)
 
     def poll(lane: Lane) -> None:
-        while (turn := intake.turn(lane)) is not None:
-            intake.received(lane, turn, turn.limit)
+        while (turn := polling.turn(lane)) is not None:
+            polling.received(lane, turn, turn.limit)
             events.put(("received", lane))
 
     threads = [threading.Thread(target=poll, args=(lane,), name=lane, daemon=True) for lane in Lane]
     for thread in threads:
         thread.start()
         _until(events, "waits", thread.name)
-    yield intake
-    intake.close()
+    yield polling
+    polling.close()
     for thread in threads:
         thread.join(STUCK)
         assert not thread.is_alive()
 
 
 def test_while_all_lanes_are_full_turns_go_by_weight_and_low_never_starves(
-    full: Intake, events: SimpleQueue[Event]
+    full: Polling, events: SimpleQueue[Event]
 ) -> None:
     rounds = 3
     turns: list[str] = []
@@ -122,94 +122,94 @@ def test_the_high_lane_weighs_most() -> None:
 
 
 def test_cold_lanes_reserve_nothing() -> None:
-    intake = Intake(concurrency=1)
+    polling = Polling(concurrency=1)
 
-    turns = [_turn(intake, lane) for lane in Lane]
+    turns = [_turn(polling, lane) for lane in Lane]
 
     assert [(turn.limit, turn.hot) for turn in turns] == [(1, False)] * 3
 
 
 def test_what_comes_beyond_the_room_is_not_kept() -> None:
-    intake = Intake(concurrency=3)
-    high, low = _turn(intake, Lane.HIGH), _turn(intake, Lane.LOW)
+    polling = Polling(concurrency=3)
+    high, low = _turn(polling, Lane.HIGH), _turn(polling, Lane.LOW)
 
-    assert intake.received(Lane.HIGH, high, 2) == 2
-    assert intake.received(Lane.LOW, low, 3) == 1
+    assert polling.received(Lane.HIGH, high, 2) == 2
+    assert polling.received(Lane.LOW, low, 3) == 1
 
 
 @pytest.mark.parametrize(("given", "hot"), [(4, True), (3, False), (0, False)])
 def test_a_lane_is_hot_after_all_that_was_asked_for(*, given: int, hot: bool) -> None:
-    intake = Intake(concurrency=4)
-    _warm(intake, Lane.LOW, given=4)
-    turn = _turn(intake, Lane.LOW)
+    polling = Polling(concurrency=4)
+    _warm(polling, Lane.LOW, given=4)
+    turn = _turn(polling, Lane.LOW)
     assert turn == Turn(limit=4, hot=True)
-    assert intake.received(Lane.LOW, turn, given) == given
+    assert polling.received(Lane.LOW, turn, given) == given
     for _ in range(given):
-        intake.finished(LONG)
+        polling.finished(LONG)
 
-    assert _turn(intake, Lane.LOW) == Turn(limit=4, hot=hot)
+    assert _turn(polling, Lane.LOW) == Turn(limit=4, hot=hot)
 
 
 @pytest.mark.parametrize(("others", "hot"), [(1, True), (0, False)])
 def test_a_lane_that_gave_fewer_is_hot_while_another_gives_too(*, others: int, hot: bool) -> None:
-    intake = Intake(concurrency=4)
-    _warm(intake, Lane.HIGH, given=others)
-    _warm(intake, Lane.LOW, given=2)
+    polling = Polling(concurrency=4)
+    _warm(polling, Lane.HIGH, given=others)
+    _warm(polling, Lane.LOW, given=2)
 
-    turn = _turn(intake, Lane.LOW)
+    turn = _turn(polling, Lane.LOW)
     assert turn == Turn(limit=4, hot=hot)
-    intake.received(Lane.LOW, turn, 0)
+    polling.received(Lane.LOW, turn, 0)
 
-    _warm(intake, Lane.LOW, given=2)
-    _warm(intake, Lane.HIGH, given=0)
-    assert _turn(intake, Lane.LOW) == Turn(limit=4, hot=False)
+    _warm(polling, Lane.LOW, given=2)
+    _warm(polling, Lane.HIGH, given=0)
+    assert _turn(polling, Lane.LOW) == Turn(limit=4, hot=False)
 
 
 def test_lanes_that_give_fewer_than_asked_take_no_room_from_one_another(
     events: SimpleQueue[Event],
 ) -> None:
-    intake = _watched(events, concurrency=4)
+    polling = _watched(events, concurrency=4)
     for lane in Lane:
-        _warm(intake, lane, given=2)
-    turn = _turn(intake, Lane.HIGH)
+        _warm(polling, lane, given=2)
+    turn = _turn(polling, Lane.HIGH)
     low: SimpleQueue[tuple[int, int]] = SimpleQueue()
 
     def ask() -> None:
-        if (asked := intake.turn(Lane.LOW)) is not None:
-            low.put((asked.limit, intake.received(Lane.LOW, asked, asked.limit)))
+        if (asked := polling.turn(Lane.LOW)) is not None:
+            low.put((asked.limit, polling.received(Lane.LOW, asked, asked.limit)))
 
     thread = threading.Thread(target=ask, name="low", daemon=True)
     thread.start()
     _until(events, "waits", "low")
 
-    assert intake.received(Lane.HIGH, turn, 3) == 3
+    assert polling.received(Lane.HIGH, turn, 3) == 3
     assert low.get(timeout=STUCK) == (1, 1)
     thread.join(STUCK)
 
 
 def test_what_a_lane_did_not_give_is_free_for_the_others() -> None:
-    intake = Intake(concurrency=4)
-    _warm(intake, Lane.HIGH, given=2)
+    polling = Polling(concurrency=4)
+    _warm(polling, Lane.HIGH, given=2)
 
-    _turn(intake, Lane.HIGH)
+    _turn(polling, Lane.HIGH)
 
-    assert _turn(intake, Lane.LOW).limit == 4
+    assert _turn(polling, Lane.LOW).limit == 4
 
 
 def test_a_lane_that_gave_a_little_has_its_turn_by_weight(events: SimpleQueue[Event]) -> None:
-    intake = _watched(events, concurrency=2)
+    polling = _watched(events, concurrency=2)
     for lane in (Lane.LOW, Lane.HIGH):
-        _warm(intake, lane)
-    held = _turn(intake, Lane.HIGH)
-    intake.received(Lane.HIGH, held, 2)
+        _warm(polling, lane)
+    held = _turn(polling, Lane.HIGH)
+    polling.received(Lane.HIGH, held, 2)
     order: list[Lane] = []
 
     def ask(lane: Lane) -> None:
-        turn = intake.turn(lane)
+        turn = polling.turn(lane)
         assert turn is not None
         order.append(lane)
         # the room of both is taken, so that the other one has to wait for its turn
-        intake.received(lane, turn, 2)
+        polling.received(lane, turn, 2)
 
     threads = [
         threading.Thread(target=ask, args=(lane,), name=lane, daemon=True)
@@ -220,84 +220,84 @@ def test_a_lane_that_gave_a_little_has_its_turn_by_weight(events: SimpleQueue[Ev
         _until(events, "waits", thread.name)
     for thread in (threads[1], threads[0]):
         for _ in range(2):
-            intake.finished(LONG)
+            polling.finished(LONG)
         thread.join(STUCK)
 
     assert order == [Lane.HIGH, Lane.LOW]
 
 
 def test_a_hot_lane_reserves_the_room_it_asks_for(events: SimpleQueue[Event]) -> None:
-    intake = _watched(events, concurrency=4)
-    _warm(intake, Lane.HIGH, given=4)
-    turn = _turn(intake, Lane.HIGH)
+    polling = _watched(events, concurrency=4)
+    _warm(polling, Lane.HIGH, given=4)
+    turn = _turn(polling, Lane.HIGH)
     assert turn.limit == 4
 
     limits: SimpleQueue[int | None] = SimpleQueue()
 
     def ask() -> None:
-        cold = intake.turn(Lane.LOW)
+        cold = polling.turn(Lane.LOW)
         limits.put(None if cold is None else cold.limit)
 
     thread = threading.Thread(target=ask, name="low", daemon=True)
     thread.start()
     _until(events, "waits", "low")
     assert limits.empty()
-    intake.received(Lane.HIGH, turn, 1)
+    polling.received(Lane.HIGH, turn, 1)
 
     assert limits.get(timeout=STUCK) == 3
     thread.join(STUCK)
 
 
 def test_no_more_than_a_batch_is_asked_for() -> None:
-    assert _turn(Intake(concurrency=64), Lane.NORMAL).limit == 10
+    assert _turn(Polling(concurrency=64), Lane.NORMAL).limit == 10
 
 
 def test_nothing_is_fetched_ahead_before_a_job_is_known() -> None:
-    assert _turn(Intake(concurrency=2), Lane.NORMAL).limit == 2
+    assert _turn(Polling(concurrency=2), Lane.NORMAL).limit == 2
 
 
 @pytest.mark.parametrize(("seconds", "limit"), [(LONG, 2), (SHORT, 10)], ids=["long", "short"])
 def test_messages_are_fetched_ahead_for_short_jobs_alone(seconds: float, limit: int) -> None:
-    intake = Intake(concurrency=2)
-    _warm(intake, Lane.NORMAL, seconds=seconds)
+    polling = Polling(concurrency=2)
+    _warm(polling, Lane.NORMAL, seconds=seconds)
 
-    turn = _turn(intake, Lane.LOW)
+    turn = _turn(polling, Lane.LOW)
 
     assert turn.limit == limit
 
 
 def test_jobs_that_become_long_are_no_longer_fetched_ahead() -> None:
-    intake = Intake(concurrency=2)
-    _warm(intake, Lane.NORMAL, seconds=SHORT)
-    _warm(intake, Lane.NORMAL, seconds=LONG)
+    polling = Polling(concurrency=2)
+    _warm(polling, Lane.NORMAL, seconds=SHORT)
+    _warm(polling, Lane.NORMAL, seconds=LONG)
 
-    turn = _turn(intake, Lane.LOW)
+    turn = _turn(polling, Lane.LOW)
     assert turn.limit == 2
 
 
 def test_it_is_idle_while_nothing_is_held() -> None:
-    intake = Intake(concurrency=2)
-    idle = [intake.idle]
-    turn = _turn(intake, Lane.HIGH)
-    intake.received(Lane.HIGH, turn, 2)
-    idle.append(intake.idle)
+    polling = Polling(concurrency=2)
+    idle = [polling.idle]
+    turn = _turn(polling, Lane.HIGH)
+    polling.received(Lane.HIGH, turn, 2)
+    idle.append(polling.idle)
     for _ in range(2):
-        intake.finished(LONG)
-        idle.append(intake.idle)
+        polling.finished(LONG)
+        idle.append(polling.idle)
     assert idle == [True, False, False, True]
 
 
 def test_once_closed_nobody_asks_and_nothing_is_kept() -> None:
-    intake = Intake(concurrency=2)
-    open_poll = _turn(intake, Lane.HIGH)
+    polling = Polling(concurrency=2)
+    open_poll = _turn(polling, Lane.HIGH)
 
-    intake.close()
+    polling.close()
 
-    assert intake.turn(Lane.NORMAL) is None
-    assert intake.received(Lane.HIGH, open_poll, 2) == 0
+    assert polling.turn(Lane.NORMAL) is None
+    assert polling.received(Lane.HIGH, open_poll, 2) == 0
 
 
-def test_closing_wakes_those_who_wait(full: Intake, events: SimpleQueue[Event]) -> None:
+def test_closing_wakes_those_who_wait(full: Polling, events: SimpleQueue[Event]) -> None:
     # the fixture joins the waiting threads
     full.close()
     assert full.turn(Lane.HIGH) is None

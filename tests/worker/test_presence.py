@@ -450,7 +450,7 @@ def test_job_is_passed_on_within_half_a_minute_where_workers_differ_on_purpose(
     queue: Queue = RemoteJob(installation).queue()
     queue.submit("work")
     unable = Simulation(installation=installation)
-    unable.attendant = type(unable.attendant)(
+    unable.handler = type(unable.handler)(
         installation,
         {},
         worker="unable",
@@ -504,6 +504,6 @@ def a_run(clock: FakeClock) -> Run:
     worker.tasks.task("work")(lambda job: None)
     RemoteJob(worker.installation).queue().submit("work")
     (message,) = worker.receive()
-    run = worker.attendant.begin(message)
+    run = worker.handler.begin(message)
     assert isinstance(run, Run)
     return run

@@ -88,7 +88,7 @@ def let_follower_go(batch_id: str, installation: Installation) -> None:
             return
         job_id = batch.follower_ids[-1]
         now = installation.clock.now_ms()
-        conflict = store.transact(batch_changes.let_go(batch, job_id, now_ms=now, waiting=True))
+        conflict = store.transact(batch_changes.unlock(batch, job_id, now_ms=now, waiting=True))
         if conflict is None:
             send_if_free(store.get(job_id), installation)
             return
@@ -101,7 +101,7 @@ def let_follower_go(batch_id: str, installation: Installation) -> None:
                 send_if_free(record, installation)
                 return
             if (
-                store.transact(batch_changes.let_go(batch, job_id, now_ms=now, waiting=False))
+                store.transact(batch_changes.unlock(batch, job_id, now_ms=now, waiting=False))
                 is None
             ):
                 return

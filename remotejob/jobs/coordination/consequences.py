@@ -20,8 +20,8 @@ from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.batch_counts import count_ended
 from remotejob.jobs.coordination.dependencies import follow_edges
-from remotejob.jobs.coordination.locks import let_go
-from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.coordination.locks import unlock
+from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import status_address, status_body
 from remotejob.jobs.messaging.send import send_for
 from remotejob.ports import Address, Installation, Outgoing
@@ -85,7 +85,7 @@ def _followed(record: JobRecord, cancelled: list[JobRecord], installation: Insta
     if record.dependents:
         steps.append(lambda: _released(record, cancelled, installation))
     if record.locked:
-        steps.append(lambda: let_go(record, installation))
+        steps.append(lambda: unlock(record, installation))
     if record.next_id is not None:
         steps.append(lambda: _sent_next(record, installation))
     # each of them, also after one that failed
@@ -98,7 +98,7 @@ def _done(step: Callable[[], bool], record: JobRecord) -> bool:
         return step()
     except Exception:
         # one that is refused does not hold back the others
-        log.exception("consequence not carried out; tried again", extra=about(record))
+        log.exception("consequence not carried out; tried again", extra=log_fields(record))
         return False
 
 
@@ -166,6 +166,6 @@ def _settled_alone(record: JobRecord, installation: Installation) -> bool:
     try:
         installation.store.update(settle(record, retention_ms=span_ms(installation.retention)))
     except Exception:
-        log.exception("cannot note that nothing is owed", extra=about(record))
+        log.exception("cannot note that nothing is owed", extra=log_fields(record))
         return False
     return True

@@ -30,7 +30,7 @@ _WAITERS_READ: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Locked:
     """The job is claimed, under all its locks; this is its record."""
 
     record: JobRecord
@@ -42,7 +42,7 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
+class Changed:
     """The record is not as it was read; this is what it is now, None if there is none."""
 
     record: JobRecord | None
@@ -53,7 +53,7 @@ class Contended:
     """The locks changed hands each time they were looked at."""
 
 
-Outcome = Taken | Parked | Met | Contended
+Outcome = Locked | Parked | Changed | Contended
 
 
 def claim_with_locks(
@@ -74,9 +74,9 @@ def claim_with_locks(
             return _park(record, held_by_others, installation, now_ms=now)
         conflict = installation.store.transact([change, *_once_each(steps)])
         if conflict is None:
-            return Taken(_after(change, record))
+            return Locked(_after(change, record))
         if conflict.step == 0:
-            return Met(conflict.record)
+            return Changed(conflict.record)
     return Contended()
 
 
@@ -97,13 +97,13 @@ def _taking(
 
 def _park(
     record: JobRecord, limit: Limit, installation: Installation, *, now_ms: int
-) -> Parked | Met:
+) -> Parked | Changed:
     steps = locks.park(
         record, limit, now_ms=now_ms, skew_ms=_SKEW_MS, look_ms=now_ms + span_ms(RECHECK)
     )
     conflict = installation.store.transact(steps)
     if conflict is not None:
-        return Met(conflict.record)
+        return Changed(conflict.record)
     # the lock may have become free just before; and whoever let go of another of its locks may
     # have woken this job, which cannot use it now
     for one in limits_of(record):
@@ -111,7 +111,7 @@ def _park(
     return Parked()
 
 
-def let_go(record: JobRecord, installation: Installation) -> bool:
+def unlock(record: JobRecord, installation: Installation) -> bool:
     """Free the locks of a run that has ended, and wake who waits for them.
 
     Returns whether it was done: not while a cancelled run is still winding down.
@@ -123,7 +123,7 @@ def let_go(record: JobRecord, installation: Installation) -> bool:
         held = holders(limit, installation)
         for one in held:
             if one.job_id == record.id and one.run_id == record.run_id:
-                installation.store.transact([locks.let_go(one)])
+                installation.store.transact([locks.unlock(one)])
         # also when it was let go of before: whoever did may have died before waking anybody
         wake_and_send(limit, installation)
     return True

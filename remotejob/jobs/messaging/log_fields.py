@@ -59,12 +59,12 @@ class JobContext:
         return cls(**own), tracing.Trace.read(packed)
 
 
-def about(record: JobRecord) -> dict[str, Any]:
+def log_fields(record: JobRecord) -> dict[str, Any]:
     """The fields of a line that is about a job, whoever has it."""
     return JobContext.of(record).fields
 
 
-def about_message(message: Received, pending: Pending) -> dict[str, Any]:
+def message_log_fields(message: Received, pending: Pending) -> dict[str, Any]:
     """The fields of a line that is about a job of which no more is known than its message says."""
     job, queue, task = pending.job_id, message.address.queue, pending.task
     return JobContext(job=job, queue=queue, task=task, tenant=message.group).fields

@@ -12,7 +12,7 @@ from remotejob.domain.check_times import first_look
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import Pending, pending_address
 from remotejob.ports import Address, Installation, Outgoing
 from remotejob.tracing import Trace
@@ -40,7 +40,7 @@ def send_for(
         if record.queue not in installation.queues:
             # a job that others let go on may be of a queue that is no longer deployed: the
             # scheduler sends for it once that is back
-            log.warning("queue %r is not deployed", record.queue, extra=about(record))
+            log.warning("queue %r is not deployed", record.queue, extra=log_fields(record))
             continue
         delay = timedelta(milliseconds=max(0, (record.due_ms or 0) - now))
         if delay <= installation.messages.capabilities.max_delay:

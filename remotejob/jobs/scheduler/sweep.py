@@ -27,7 +27,7 @@ from remotejob.domain.record import JobRecord, dumps, output_prefix
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.coordination.consequences import carry_out
-from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.scheduler.tick import Deadline, expire_spent, lease_lapsed, never
 from remotejob.names import SHARDS, Field
@@ -85,7 +85,7 @@ def sweep(installation: Installation, *, time_is_up: Deadline = never) -> Counte
                     done = _see_to(record, installation, counts)
                 except Exception:
                     # one job never holds back the others
-                    log.exception("job not swept", extra=about(record))
+                    log.exception("job not swept", extra=log_fields(record))
                     done = False
                 walk = replace(walk, after=record.id, closed=walk.closed and done)
             walk = replace(walk, shard=walk.shard + 1, after="")
@@ -137,7 +137,7 @@ def _see_to(record: JobRecord, installation: Installation, counts: Counter[str])
     stuck = record.state is State.READY or lapsed or record.owed is not None
     if not still or swept_lately or not stuck:
         return False
-    log.warning("swept: %s and silent", record.state, extra=about(record))
+    log.warning("swept: %s and silent", record.state, extra=log_fields(record))
     if record.owed is not None:
         counts["paid"] += len(carry_out([record], installation))
         # unmarked: on a job that has ended, the mark says that its outputs are tidied

@@ -25,7 +25,7 @@ from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.jobs.coordination.dependencies import recheck
 from remotejob.jobs.coordination.locks import wake_and_send
-from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.messaging.send import send_for
 from remotejob.names import SHARDS
@@ -151,7 +151,7 @@ def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
                 wake_and_send(limit, installation)
     except Exception:
         # one job never holds back the others
-        log.exception("job not looked at", extra=about(record))
+        log.exception("job not looked at", extra=log_fields(record))
 
 
 def _send_free(records: list[JobRecord], installation: Installation) -> Counter[str]:
@@ -213,7 +213,7 @@ def _sent(records: list[JobRecord], installation: Installation) -> tuple[set[str
         if record.queue in installation.queues:
             lanes[pending_address(record, installation.queues)].append(record)
         else:
-            log.warning("queue %r is not deployed", record.queue, extra=about(record))
+            log.warning("queue %r is not deployed", record.queue, extra=log_fields(record))
             counts["without a queue"] += 1
     unsent: set[str] = set()
     for address, waiting in lanes.items():

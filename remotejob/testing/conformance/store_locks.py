@@ -243,9 +243,9 @@ class LocksConformance:
     def test_a_holder_lets_go(self, store: JobStore) -> None:
         _holds(store)
 
-        assert store.transact([locks.let_go(HELD)]) is None
+        assert store.transact([locks.unlock(HELD)]) is None
         assert store.item(SLOT) is None
-        assert store.transact([locks.let_go(HELD)]) == Conflict(0, None)
+        assert store.transact([locks.unlock(HELD)]) == Conflict(0, None)
 
     @pytest.mark.parametrize(
         "held",
@@ -255,7 +255,7 @@ class LocksConformance:
     def test_nobody_lets_go_of_the_lock_of_another(self, store: JobStore, held: Held) -> None:
         lock = _holds(store, held)
 
-        assert store.transact([locks.let_go(HELD)]) == Conflict(0, lock)
+        assert store.transact([locks.unlock(HELD)]) == Conflict(0, lock)
         assert store.item(SLOT) == lock
 
     @pytest.mark.parametrize(

@@ -216,16 +216,16 @@ class TransactionsConformance:
 
     def test_a_record_is_put_once(self, store: JobStore) -> None:
         record = samples.waiting(blocked=frozenset({"one"}))
-        beside = Put(key=_KEYS["put"], content=_AFTER)
+        background = Put(key=_KEYS["put"], content=_AFTER)
 
         assert store.transact([put_record(record)]) is None
         assert store.get(record.id) == record
 
-        conflict = store.transact([beside, put_record(samples.ready())])
+        conflict = store.transact([background, put_record(samples.ready())])
         assert conflict == Conflict(1, record.to_item())
         assert conflict.record == record
         assert store.get(record.id) == record
-        assert store.item(beside.key) is None
+        assert store.item(background.key) is None
 
     @pytest.mark.parametrize(("before", "change"), EXAMPLES.values(), ids=EXAMPLES)
     def test_a_change_in_a_transaction_has_the_effect_of_an_update(

@@ -17,7 +17,7 @@ from remotejob.worker.executors.processes.program import ChildProgram, NotStarte
 from remotejob.worker.runs.run import Run
 
 if TYPE_CHECKING:
-    from remotejob.worker.executors.processes.pool import Processes
+    from remotejob.worker.executors.processes.pool import ProcessPool
 
 
 class Executor(Protocol):
@@ -43,7 +43,7 @@ class Executors:
         self._lock = threading.Lock()
         self._in_processes = [task for task in tasks if isinstance(task.runs_in, Process)]
         self._program = _program(self._in_processes, program or ChildProgram())
-        self._processes: Processes | None = None
+        self._processes: ProcessPool | None = None
         self._loop: Executor | None = None
         self._closed = False
         self._here = threading.local()
@@ -84,12 +84,12 @@ class Executors:
             if executor is not None:
                 executor.close(within=within)
 
-    def _children(self) -> Processes:
-        from remotejob.worker.executors.processes.pool import Processes
+    def _children(self) -> ProcessPool:
+        from remotejob.worker.executors.processes.pool import ProcessPool
 
         with self._lock:
             if self._processes is None:
-                self._processes = Processes(self._program)
+                self._processes = ProcessPool(self._program)
             if self._closed:
                 self._processes.close(within=timedelta(0))
             return self._processes

@@ -19,7 +19,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from remotejob.domain.record import cut
-from remotejob.outages import Troubles, pause_after
+from remotejob.outages import OutageLog, pause_after
 from remotejob.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Protection:
         """`agent` is the URI that ECS gives in the variable `AGENT`."""
         self._agent = urlsplit(agent)
         self._clock = clock
-        self._troubles = Troubles(clock)
+        self._outages = OutageLog(clock)
         self._changed = threading.Condition()
         self._wanted = False
         self._closed = False
@@ -120,11 +120,11 @@ class Protection:
             self._put(asked)
         except Exception as problem:  # noqa: BLE001 (work goes on unprotected)
             self._granted = False
-            failures = self._troubles.failed(_WHAT, problem)
+            failures = self._outages.failed(_WHAT, problem)
             wait = pause_after(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
             self._not_before = self._clock.monotonic() + wait
             return
-        self._troubles.over(_WHAT)
+        self._outages.over(_WHAT)
         log.info("task protection is %s", "on" if wanted else "off")
         self._granted = wanted
         self._ends = self._ends if wanted else None

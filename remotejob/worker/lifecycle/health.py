@@ -34,9 +34,9 @@ class Health:
 
     def write(self, file: Path) -> None:
         """As one line of JSON, there whole or not at all."""
-        beside = file.with_name(f"{file.name}.{os.getpid()}")
-        beside.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
-        beside.replace(file)
+        background = file.with_name(f"{file.name}.{os.getpid()}")
+        background.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
+        background.replace(file)
 
     @classmethod
     def read(cls, file: Path) -> Health:

@@ -47,7 +47,7 @@ class Turn:
     """Whether it is thought to have messages: then room is reserved, and no long poll is needed."""
 
 
-class Intake:
+class Polling:
     """Shares the worker's room among the lanes. Safe across threads."""
 
     def __init__(self, *, concurrency: int) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from remotejob.domain.record import dumps
 from remotejob.domain.times import span_ms
 from remotejob.jobs.queries.workers import BUSY, SIGN, kept_for, partition_of
-from remotejob.outages import Troubles
+from remotejob.outages import OutageLog
 from remotejob.ports import Installation
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Presence:
         self._draining = False
         self._unsaid = False
         """Whether it drains, and no sign says so yet."""
-        self._troubles = Troubles(installation.clock)
+        self._outages = OutageLog(installation.clock)
         self._writing = threading.Lock()
 
     def give_if_due(self, later: Later) -> None:
@@ -109,7 +109,7 @@ class Presence:
             try:
                 self._give([], stopped=True)
             except Exception as problem:  # noqa: BLE001 (it stops all the same)
-                self._troubles.failed(_GIVE, problem)
+                self._outages.failed(_GIVE, problem)
             finally:
                 self._writing.release()
 
@@ -119,10 +119,10 @@ class Presence:
             if self._replaces is not None:
                 self._tell_of_death(self._replaces)
                 self._replaces = None
-            self._troubles.over(_GIVE)
+            self._outages.over(_GIVE)
         except Exception as problem:  # noqa: BLE001 (who looks sees less; the work goes on)
             self._once_more = True
-            self._troubles.failed(_GIVE, problem)
+            self._outages.failed(_GIVE, problem)
         finally:
             self._writing.release()
 

@@ -24,7 +24,7 @@ class Guard(Protocol):
     def unprotect(self) -> None: ...
 
 
-class Need:
+class ProtectionPolicy:
     """Whether a worker is to be protected, by what it runs.
 
     A worker is protected when it becomes busy; after a while only for runs too long to end within

@@ -33,7 +33,7 @@ SIGNAL_OF: Final[Mapping[Urgency, signal.Signals]] = MappingProxyType(
 """How a supervisor tells its children."""
 
 
-class Told:
+class StopRequests:
     """What somebody was told of stopping, by any thread or signal handler."""
 
     def __init__(self) -> None:

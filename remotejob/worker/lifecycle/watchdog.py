@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from remotejob.outages import Troubles
+from remotejob.outages import OutageLog
 from remotejob.ports import Clock
 from remotejob.worker.lifecycle.health import Health, Watch, lost
 from remotejob.worker.lifecycle.presence import Later, Presence
-from remotejob.worker.lifecycle.protection_policy import Guard, Need
-from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.lifecycle.protection_policy import Guard, ProtectionPolicy
+from remotejob.worker.runs.in_flight import InFlight
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Threads:
         return lost(self.helpers) or (lost(gone[0]) if gone else None)
 
 
-class Pulse:
+class Watchdog:
     """Gives signs of life, has the worker protected, writes its health, and sees when it is lost.
 
     What it does with AWS it has done beside: an outage must not look as if the worker were stuck.
@@ -55,12 +55,12 @@ class Pulse:
         self,
         *,
         clock: Clock,
-        runs: Runs,
+        runs: InFlight,
         watch: Watch,
         presence: Presence,
         later: Later,
         guard: Guard | None,
-        need: Need,
+        need: ProtectionPolicy,
         health_file: Path | None,
     ) -> None:
         """`later` has a function called beside."""
@@ -72,7 +72,7 @@ class Pulse:
         self._guard = guard
         self._need = need
         self._health_file = health_file
-        self._troubles = Troubles(clock)
+        self._outages = OutageLog(clock)
 
     def beat(
         self,
@@ -95,7 +95,7 @@ class Pulse:
                 try:
                     look()
                 except Exception as problem:  # noqa: BLE001 (what is not said is found out)
-                    self._troubles.failed(_LOOK, problem)
+                    self._outages.failed(_LOOK, problem)
             if done.wait(TICK.total_seconds()):
                 return
 
@@ -108,7 +108,7 @@ class Pulse:
             said.write(self._health_file)
         except OSError as problem:
             # it has stopped all the same
-            self._troubles.failed(_LOOK, problem)
+            self._outages.failed(_LOOK, problem)
 
     def _protect(self) -> None:
         if self._guard is None:

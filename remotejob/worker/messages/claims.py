@@ -15,14 +15,14 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import (
+    Changed,
     Contended,
-    Met,
+    Locked,
     Parked,
-    Taken,
     claim_with_locks,
-    let_go,
+    unlock,
 )
-from remotejob.jobs.messaging.log_fields import about, about_message
+from remotejob.jobs.messaging.log_fields import log_fields, message_log_fields
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks.task import Task
@@ -120,20 +120,20 @@ class Claims:
     def _with_locks(
         self, message: Received, seen: JobRecord, change: changes.Change, run_id: str
     ) -> Updated | Refused | Settlement:
-        outcome: Taken | Met | Parked | Contended
+        outcome: Locked | Changed | Parked | Contended
         try:
             outcome = claim_with_locks(seen, change, run_id=run_id, installation=self._installation)
         except StoreUnavailable as problem:
             # many want the lock at this moment: no reason to stop serving other jobs
-            log.info("lock not taken: %s", problem, extra=about(seen))
+            log.info("lock not taken: %s", problem, extra=log_fields(seen))
             outcome = Contended()
         match outcome:
-            case Taken(record):
+            case Locked(record):
                 return Updated(record)
-            case Met(record):
+            case Changed(record):
                 return Refused(record)
             case Parked():
-                log.info("job parked: its lock is held", extra=about(seen))
+                log.info("job parked: its lock is held", extra=log_fields(seen))
                 return Delete(message=message)
             case Contended():
                 # not all of them again at the same time
@@ -200,7 +200,7 @@ def unclaimed(
         and record.locked
     ):
         # whoever ended its last run may have died before it let go of the locks
-        let_go(record, installation)
+        unlock(record, installation)
     match verdict:
         case claim_decisions.Conclude(ended):
             return Conclude(message=message, record=ended)
@@ -213,5 +213,5 @@ def unclaimed(
                 return Replace(message=message, pending=pending, delay=delay)
             return Delete(message=message)
         case claim_decisions.Drop(reason):
-            log.info("message dropped: %s", reason, extra=about_message(message, pending))
+            log.info("message dropped: %s", reason, extra=message_log_fields(message, pending))
             return Delete(message=message)

@@ -24,10 +24,10 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import put_record
-from remotejob.jobs.coordination.locks import let_go
-from remotejob.jobs.messaging.log_fields import about_message
+from remotejob.jobs.coordination.locks import unlock
+from remotejob.jobs.messaging.log_fields import message_log_fields
 from remotejob.jobs.messaging.messages import BadMessage, Pending
-from remotejob.outages import Troubles, pause_after
+from remotejob.outages import OutageLog, pause_after
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.task import Task
@@ -45,7 +45,7 @@ from remotejob.worker.messages.settlements import (
     Settlement,
 )
 from remotejob.worker.metrics import Count, Metrics
-from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.log_context import running
 from remotejob.worker.runs.run import Run
 
@@ -94,7 +94,7 @@ class ProcessDeath(BaseException):
     """What a test raises in the place of the process's death: nothing here survives it."""
 
 
-class Attendant:
+class MessageHandler:
     """What a worker does with a message, from its receipt to its settlement."""
 
     def __init__(
@@ -103,7 +103,7 @@ class Attendant:
         tasks: Mapping[str, Task],
         *,
         worker: str,
-        runs: Runs,
+        runs: InFlight,
         call: Call = call_here,
         metrics: Metrics | None = None,
         longest_decline: timedelta | None = None,
@@ -116,7 +116,7 @@ class Attendant:
         self._claims = Claims(installation, worker=worker)
         self._runs = runs
         self._call = call
-        self._troubles = Troubles(installation.clock)
+        self._outages = OutageLog(installation.clock)
         self._metrics = metrics or Metrics(clock=installation.clock)
 
     def attend(self, message: Received) -> Settlement | None:
@@ -138,7 +138,7 @@ class Attendant:
         except BadMessage as problem:
             return DeadLetter(message=message, reason=str(problem))
         if self._runs.adopt(message, pending.job_id):
-            # it took the place of one that could not be hidden much longer (see `heart`)
+            # it took the place of one that could not be hidden much longer (see `heartbeats`)
             return Leave(message=message)
         task = self._tasks.get(pending.task)
         if task is None:
@@ -191,7 +191,7 @@ class Attendant:
             "task %r is not registered in this worker; passing the job on in %d s",
             pending.task,
             delay.total_seconds(),
-            extra=about_message(message, pending),
+            extra=message_log_fields(message, pending),
         )
         again = replace(pending, declined=pending.declined + 1)
         return Replace(message=message, pending=again, delay=delay)
@@ -316,10 +316,10 @@ class Attendant:
                 pause = timedelta(seconds=pause_after(failures, first=1.0, longest=10.0))
                 if clock.monotonic() + pause.total_seconds() >= run.lease.ends:
                     raise
-                self._troubles.failed(_COMMIT, problem, **_about(run))
+                self._outages.failed(_COMMIT, problem, **_about(run))
                 clock.sleep(pause)
             else:
-                self._troubles.over(_COMMIT)
+                self._outages.over(_COMMIT)
                 return made
 
     def _made(self, change: changes.Change, following: JobRecord | None) -> Updated | Refused:
@@ -339,7 +339,7 @@ class Attendant:
             log.info("job %s", record.state, extra={**_about(run), "ran_s": round(run.ran_s, 3)})
             return Conclude(message=message, record=record)
         if record.locked:
-            let_go(record, self._installation)
+            unlock(record, self._installation)
         now = self._installation.clock.now_ms()
         if record.state is State.WAITING and record.due_ms is not None and record.due_ms > now:
             verdict = claim_decisions.Wait(record.due_ms)

@@ -14,14 +14,14 @@ from typing import Final
 from remotejob.domain.errors import JobCancelled, LeaseLost, TimedOut
 from remotejob.domain.usage import Call
 from remotejob.jobs.messaging.messages import Pending
-from remotejob.outages import Troubles, pause_after
+from remotejob.outages import OutageLog, pause_after
 from remotejob.ports import Address, Installation, Outgoing, Received
 from remotejob.tasks.runs_in import Process
-from remotejob.worker.background import Beside, InTurn
-from remotejob.worker.messages.handler import Attendant
+from remotejob.worker.background import Background, Inline
+from remotejob.worker.messages.handler import MessageHandler
 from remotejob.worker.messages.settlements import Settlement
 from remotejob.worker.runs.heartbeat import beat
-from remotejob.worker.runs.in_flight import Runs
+from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class _Round:
     alive: list[Run] = field(default_factory=list)
 
 
-class Heart:
+class Heartbeats:
     """Beats for everything the worker holds. `beat` does what is due and returns.
 
     Each request is made beside: one that is not answered costs no other run its lease, and of what
@@ -65,18 +65,18 @@ class Heart:
     def __init__(
         self,
         installation: Installation,
-        attendant: Attendant,
-        runs: Runs,
+        handler: MessageHandler,
+        runs: InFlight,
         *,
-        beside: Beside | None = None,
+        background: Background | None = None,
     ) -> None:
-        """`beside` makes the requests; default here and now, one after the other."""
-        self._beside = beside or InTurn()
+        """`background` makes the requests; default here and now, one after the other."""
+        self._background = background or Inline()
         self._installation = installation
-        self._attendant = attendant
+        self._handler = handler
         self._runs = runs
         self._extended: dict[str, float] = {}
-        self._troubles = Troubles(installation.clock)
+        self._outages = OutageLog(installation.clock)
         self._lock = threading.Lock()
         self._rounds: list[_Round] = []
         self._settlements: queue.SimpleQueue[Settlement] = queue.SimpleQueue()
@@ -113,7 +113,7 @@ class Heart:
         for run in due:
             with self._lock:
                 begun.under_way += 1
-            if not self._beside.do(("beat", run.run_id), partial(self._extend_in, begun, run)):
+            if not self._background.do(("beat", run.run_id), partial(self._extend_in, begun, run)):
                 with self._lock:
                     begun.under_way -= 1
                 # whoever waits for an answer does not see the lease end
@@ -178,10 +178,10 @@ class Heart:
         try:
             goes_on = beat(run)
         except Exception as problem:  # noqa: BLE001 (tried again while the lease lasts)
-            self._troubles.failed(_EXTEND, problem, **run.context.fields)
+            self._outages.failed(_EXTEND, problem, **run.context.fields)
             self._try_again_later(run)
             return self._still_ours(run)
-        self._troubles.over(_EXTEND)
+        self._outages.over(_EXTEND)
         run.beats_failed, run.beat_again = 0, 0.0
         run.beaten = began
         return goes_on
@@ -216,15 +216,15 @@ class Heart:
             # it is killed after its grace, and ends in its own thread
             unwinding += task.runs_in.grace
         if over >= unwinding.total_seconds():
-            self._beside.do(("end", run.run_id), partial(self._end, run, reason))
+            self._background.do(("end", run.run_id), partial(self._end, run, reason))
 
     def _end(self, run: Run, reason: TimedOut) -> None:
         try:
-            settlement = self._attendant.end_run(run, reason)
+            settlement = self._handler.end_run(run, reason)
         except Exception as problem:  # noqa: BLE001 (its lease ends, and another run takes over)
-            self._troubles.failed(_END, problem, **run.context.fields)
+            self._outages.failed(_END, problem, **run.context.fields)
             return
-        self._troubles.over(_END)
+        self._outages.over(_END)
         if settlement is not None:
             self._settlements.put(settlement)
 
@@ -244,7 +244,7 @@ class Heart:
                 turns[message.address].append(message)
         for address in {**runs, **turns}:
             hide = partial(self._hide, address, runs[address], turns[address])
-            if self._beside.do(("hide", address), hide):
+            if self._background.do(("hide", address), hide):
                 self._extended.update({message.receipt: now for message in turns[address]})
             else:
                 # the queue does not answer: their turn comes when it does
@@ -261,16 +261,16 @@ class Heart:
         try:
             self._installation.messages.hide(address, receipts, self._installation.lease)
             self._count(receipts, holding)
-            self._troubles.over(_HIDE)
+            self._outages.over(_HIDE)
         except Exception as problem:  # noqa: BLE001 (a redelivery meets the live lease)
-            self._troubles.failed(_HIDE, problem, lane=str(address))
+            self._outages.failed(_HIDE, problem, lane=str(address))
 
     def _replace_messages(self, alive: list[Run]) -> None:
         """Put new messages in the place of those that cannot be hidden much longer."""
         begun = self._installation.clock.monotonic() - self._longest_hold.total_seconds()
         for run in alive:
             if run.holds_since is not None and run.holds_since <= begun:
-                self._beside.do(("replace", run.run_id), partial(self._replace_message, run))
+                self._background.do(("replace", run.run_id), partial(self._replace_message, run))
 
     def _replace_message(self, run: Run) -> None:
         message, messages = run.message, self._installation.messages
@@ -290,9 +290,9 @@ class Heart:
             messages.delete(message.address, [message.receipt])
             run.usage.count({Call.DELETE: 1})
         except Exception as problem:  # noqa: BLE001 (tried again at the next beat)
-            self._troubles.failed(_REPLACE, problem, **run.context.fields)
+            self._outages.failed(_REPLACE, problem, **run.context.fields)
             return
-        self._troubles.over(_REPLACE)
+        self._outages.over(_REPLACE)
         run.replaced(message)
 
     @property

@@ -20,7 +20,7 @@ from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.submission.repeats import successor
 from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
-from remotejob.outages import until_answered
+from remotejob.outages import retry_while_unavailable
 from remotejob.ports import Area, Installation
 from remotejob.tasks.completion import Completion
 from remotejob.worker.runs.run import Run
@@ -65,7 +65,7 @@ def _stored(run: Run, name: str, text: str) -> str:
     def store() -> str:
         return payloads.store_text(files, Area.OUTPUT, key, text)
 
-    return until_answered(run, store, what=_STORE, stubborn=True)
+    return retry_while_unavailable(run, store, what=_STORE, stubborn=True)
 
 
 def completed(

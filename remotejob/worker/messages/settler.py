@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from remotejob.domain.record import cut
 from remotejob.jobs.coordination.consequences import carry_out, sent
-from remotejob.jobs.messaging.log_fields import about_message
+from remotejob.jobs.messaging.log_fields import message_log_fields
 from remotejob.jobs.messaging.messages import BadMessage, Pending, dead_letter_body
 from remotejob.ports import Address, Channel, Installation, Outgoing, Received
 from remotejob.worker.messages.settlements import (
@@ -178,5 +178,5 @@ def _about(message: Received) -> dict[str, Any]:
         "body": cut(message.body, _LONGEST_REASON),
     }
     with contextlib.suppress(BadMessage):
-        return {**about_message(message, Pending.read(message.body)), **about}
+        return {**message_log_fields(message, Pending.read(message.body)), **about}
     return about

@@ -10,7 +10,7 @@ from remotejob.ports import Received
 from remotejob.worker.runs.run import Run
 
 
-class Runs:
+class InFlight:
     """Who is running and who waits, for the heartbeat and the shutdown. Safe across threads."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.record import JobRecord, Level, LogLine, cut, log_tail, log_to_json
 from remotejob.domain.times import span_ms
-from remotejob.jobs.messaging.log_fields import about
+from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.names import LOG_NOTES, Field
 from remotejob.ports import Installation
 from remotejob.worker.runs.usage import RunUsage
@@ -34,7 +34,7 @@ class Report:
     version: int
 
 
-class Reporting:
+class Reporter:
     """What a run has said, and what of it the record does not surely say. Safe across threads."""
 
     def __init__(self, record: JobRecord, installation: Installation, usage: RunUsage) -> None:
@@ -96,7 +96,7 @@ class Reporting:
             self._write_notes(noted)
         except Exception:
             # the log is told of the work, it is not the work: an outcome never waits for it
-            log.exception("log lines not kept", extra=about(self._claimed))
+            log.exception("log lines not kept", extra=log_fields(self._claimed))
         return values
 
     def _values(self) -> dict[str, Value]:

@@ -27,7 +27,7 @@ from remotejob.ports import Installation, Received
 from remotejob.tasks.task import Task
 from remotejob.tracing import Trace
 from remotejob.worker.runs.log_context import JobContext
-from remotejob.worker.runs.report import Report, Reporting
+from remotejob.worker.runs.report import Report, Reporter
 from remotejob.worker.runs.usage import CountedFiles, Ending, RunUsage
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Lease:
     """Before anybody else may take it."""
 
 
-class Elsewhere(Protocol):
+class Stoppable(Protocol):
     """What a run is where it can be stopped or ended from outside: not a thread's own work."""
 
     def stopping(self, reason: RunInterrupted) -> None:
@@ -117,11 +117,11 @@ class Run:
         self._make_checkpoints: Final = checkpoints
         self._checkpoints: KeepsCheckpoints | None = None
         self._stop: RunInterrupted | None = None
-        self._elsewhere: Elsewhere | None = None
+        self._stoppable: Stoppable | None = None
         self._stirred = lease.began
         self._ended_at: float | None = None
         self._outputs: dict[str, OutputFile] = {}
-        self._reporting = Reporting(record, installation, self.usage)
+        self._reporting = Reporter(record, installation, self.usage)
         self._folder: Path | None = None
 
     @property
@@ -231,19 +231,19 @@ class Run:
         """Make the task's next call of the library raise `reason`. The first reason stays."""
         with self._lock:
             self._stop = self._stop or reason
-            elsewhere = self._elsewhere
-        if elsewhere is not None:
-            elsewhere.stopping(reason)
+            stoppable = self._stoppable
+        if stoppable is not None:
+            stoppable.stopping(reason)
 
     def kill(self, *, grace: timedelta) -> bool:
         """End what the task does, where it runs as something that can be ended; `grace` is how long
         it may take to stop by itself. False when it lives on: then no other run must begin."""
         with self._lock:
-            elsewhere = self._elsewhere
-        return elsewhere is None or elsewhere.kill(grace=grace)
+            stoppable = self._stoppable
+        return stoppable is None or stoppable.kill(grace=grace)
 
     @contextmanager
-    def runs_as(self, elsewhere: Elsewhere) -> Iterator[None]:
+    def runs_as(self, stoppable: Stoppable) -> Iterator[None]:
         """Let what the task runs as be told when the run must stop.
 
         Raises: RunInterrupted, when it must already.
@@ -251,12 +251,12 @@ class Run:
         with self._lock:
             if self._stop is not None:
                 raise self._stop
-            self._elsewhere = elsewhere
+            self._stoppable = stoppable
         try:
             yield
         finally:
             with self._lock:
-                self._elsewhere = None
+                self._stoppable = None
 
     def stir(self) -> None:
         """The task has given a sign of life."""

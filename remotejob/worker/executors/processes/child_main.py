@@ -34,7 +34,7 @@ from remotejob.worker.executors.processes.channel import (
     Garbled,
     Prepared,
 )
-from remotejob.worker.executors.processes.run_proxy import Asking, RemoteRun
+from remotejob.worker.executors.processes.run_proxy import Asking, RunProxy
 from remotejob.worker.executors.processes.stack_dump import write_into
 from remotejob.worker.executors.processes.transferred_errors import OUT_OF_MEMORY, described
 from remotejob.worker.runs.log_context import JobContext, job_context
@@ -130,7 +130,7 @@ def _run(channel: Channel, said: dict[str, Any], spare: bytearray) -> bool:
     try:
         task = _task(said["task"])
         with job_context(*JobContext.unpacked(said["context"])):
-            completion, result = _called(RemoteRun(said, task=task, asking=asking))
+            completion, result = _called(RunProxy(said, task=task, asking=asking))
         asking.end()
         # also where the task took no notice of it
         asking.check()
@@ -163,7 +163,7 @@ def _packed(said: dict[str, Any]) -> bytes:
     return json.dumps(said).encode()
 
 
-def _called(run: RemoteRun) -> tuple[Completion, bytes]:
+def _called(run: RunProxy) -> tuple[Completion, bytes]:
     returned = call_here(run)
     completion = returned if isinstance(returned, Completion) else Completion(result=returned)
     # here, where a result that cannot be kept is this run's error

@@ -29,7 +29,7 @@ from remotejob.worker.executors.processes.channel import Closed, Frame, Garbled
 from remotejob.worker.executors.processes.child_process import ChildProcess
 from remotejob.worker.executors.processes.environment import hide_this_process
 from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
-from remotejob.worker.executors.processes.run_server import Serving, run_said
+from remotejob.worker.executors.processes.run_server import RunServer, run_said
 from remotejob.worker.executors.processes.transferred_errors import raised_there
 from remotejob.worker.runs.run import Run
 
@@ -43,7 +43,7 @@ _BEFORE_THE_LEASE_ENDS: Final = 0.5
 """Seconds."""
 
 
-class Processes:
+class ProcessPool:
     """An `Executor` of child processes: as many as were used at a time, by what tasks ask for."""
 
     def __init__(self, program: ChildProgram) -> None:
@@ -237,7 +237,7 @@ class _Killable:
 
 def _answered(run: Run, child: ChildProcess) -> Frame:
     """Answer what the task asks until it has ended; what the child says then."""
-    with Serving(run) as serving:
+    with RunServer(run) as serving:
         while True:
             frame = child.channel.receive()
             if serving.answers(frame):

@@ -117,7 +117,7 @@ class Asking:
             self._over = True
 
 
-class RemoteRun:
+class RunProxy:
     """What `RunningJob` needs of a run."""
 
     def __init__(self, said: Mapping[str, Any], *, task: Task, asking: Asking) -> None:

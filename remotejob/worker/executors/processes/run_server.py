@@ -53,7 +53,7 @@ def run_said(run: Run) -> dict[str, Any]:
     }
 
 
-class Serving:
+class RunServer:
     """Answers the questions of one run, in the run's own thread."""
 
     def __init__(self, run: Run) -> None:
@@ -77,7 +77,7 @@ class Serving:
             "download": self._download,
         }
 
-    def __enter__(self) -> Serving:
+    def __enter__(self) -> RunServer:
         return self
 
     def __exit__(self, *_: object) -> None:
