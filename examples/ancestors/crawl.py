@@ -13,9 +13,9 @@ from collections.abc import Callable
 from urllib.parse import urldefrag, urlsplit
 
 from remotejob import Job, Queue, RemoteJob, builtin
-from remotejob.composing import compose
 from remotejob.hooks import JobEvent, off, on
 from remotejob.tasks import Registry, registry
+from remotejob.tasks.compose import compose
 from remotejob.testing import Simulation, memory_installation
 
 TASK = "link_scrape"

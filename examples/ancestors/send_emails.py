@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import Any
 
 from remotejob import Job, Priority, Queue, RemoteJob, Retry
-from remotejob.hand.processor import Processor
-from remotejob.hand.taken import TakenJob
-from remotejob.scheduler import tick
+from remotejob.jobs.scheduler.tick import tick
+from remotejob.manual.processor import Processor
+from remotejob.manual.taken_job import TakenJob
 from remotejob.testing import FakeClock, memory_installation
 
 TASK = "send_email"

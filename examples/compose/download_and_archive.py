@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from remotejob import RemoteJob, RunningJob, builtin, tasks
-from remotejob.composing import compose
 from remotejob.tasks import Registry
+from remotejob.tasks.compose import compose
 from remotejob.testing import Simulation, memory_installation
 
 NAME = "download_and_archive"
