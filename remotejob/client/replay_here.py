@@ -47,7 +47,6 @@ from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import call_here
 from remotejob.worker.runs.checkpoints import Checkpoints
 from remotejob.worker.runs.run import Lease, Run
-from remotejob.worker.runs.usage import Ending
 
 Tasks = (
     Mapping[str, Task]
@@ -115,7 +114,7 @@ def replay_here(
     began = here.clock.monotonic()
     error: BaseException | None = None
     result: str | None = None
-    with run.cleaned():
+    with run.workspace.cleaned():
         try:
             returned = call_here(run)
             if isinstance(returned, Completion):
@@ -127,7 +126,7 @@ def replay_here(
                 raise
             error = raised
         took = timedelta(seconds=here.clock.monotonic() - began)
-        said = run.last_report(Ending.FAILED)
+        said = run.reporter.last_report()
     shown = JobRecord.from_item({**run.record.to_item(), **said})
     return Replayed(
         job_id=record.id,
@@ -135,7 +134,7 @@ def replay_here(
         result=None if result is None else json.loads(result),
         error=error,
         traceback=None if error is None else "".join(traceback.format_exception(error)),
-        outputs={file.name: Output(file, here) for file in run.outputs},
+        outputs={file.name: Output(file, here) for file in run.workspace.outputs},
         logs=tuple(whole_log(shown, here)),
         progress=shown.progress,
         took=took,

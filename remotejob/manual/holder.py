@@ -251,7 +251,7 @@ class JobHolder:
     def _hold(self, run: Run, work_timeout: timedelta | None) -> TakenJob:
         until_ended = ExitStack()
         until_ended.enter_context(self._runs.holding(run))
-        until_ended.enter_context(run.cleaned())
+        until_ended.enter_context(run.workspace.cleaned())
         job = TakenJob(run, self)
         with self._changed:
             self._held[run.run_id] = _Held(job, until_ended, work_timeout)
@@ -282,7 +282,7 @@ class JobHolder:
     def _over(self, held: _Held) -> RunInterrupted | None:
         """Why a run is over that nobody has ended, if it is."""
         run, clock = held.job.run, self._installation.clock
-        stopped = run.stopped
+        stopped = run.stop_signal.reason
         if isinstance(stopped, LeaseLost | JobCancelled):
             # its holder may never call the job again, and so never learn of it
             return stopped if clock.monotonic() >= run.lease.ends else None

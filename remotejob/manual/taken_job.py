@@ -168,7 +168,7 @@ class TakenJob(RunningJob):
         FileNotFoundError, when it is gone.
         """
         run = self._touch()
-        outputs = {output.name: output for output in run.outputs}
+        outputs = {output.name: output for output in run.workspace.outputs}
         if name is None or (name not in outputs and name == self.filename):
             return super().open()
         run.check()
@@ -236,7 +236,7 @@ class TakenJob(RunningJob):
             )
 
     def _raise_if_stopped(self) -> None:
-        stopped = self.run.stopped
+        stopped = self.run.stop_signal.reason
         if stopped is not None:
             raise stopped
 

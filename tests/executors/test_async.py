@@ -298,8 +298,8 @@ def test_a_run_that_is_stopped_before_its_first_step_ends(
         what="the second run",
     )
     # where it waits for its first step: the loop is held up by the first
-    until(lambda: run._stoppable, what="its place on the loop")
-    run.stop(TimedOut("its time is over"))
+    until(lambda: run.stop_signal._stoppable, what="its place on the loop")
+    run.stop_signal.set(TimedOut("its time is over"))
     go.set()
     for one in (thread, other):
         one.join(PATIENCE)
@@ -351,7 +351,7 @@ def test_closing_cancels_what_runs_and_nothing_begins_after(
     with going_on(worker):
         assert begun.wait(PATIENCE)
         (run,) = worker.runs.running()
-        run.stop(WorkerStopping("the worker is stopping"))
+        run.stop_signal.set(WorkerStopping("the worker is stopping"))
         executors.close(within=SOON)
     assert cleaned.is_set()
     assert job.refresh().state is State.READY

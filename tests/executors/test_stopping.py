@@ -172,7 +172,7 @@ def test_calls_of_the_job_are_signs_of_life(
         for _ in range(4):
             at, run = clock.monotonic() + 20, the_run(worker)
             clock.advance(timedelta(seconds=20))
-            until(lambda run=run, at=at: run.stirred >= at, what="a sign of life")  # type: ignore[misc]
+            until(lambda run=run, at=at: run.stop_signal.stirred >= at, what="a sign of life")  # type: ignore[misc]
             worker.beat()
         go.touch()
     assert job.refresh().state is State.COMPLETED

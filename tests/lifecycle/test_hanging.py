@@ -246,7 +246,7 @@ def test_result_that_cannot_be_stored_before_the_worker_stops_is_given_back(
     def then() -> None:
         (run,) = worker.runs.running()
         if away.asked == 3:
-            run.stop(WorkerStopping("told to"))
+            run.stop_signal.set(WorkerStopping("told to"))
 
     away.then = then
     worker.step()

@@ -82,7 +82,7 @@ def test_failed_heartbeat_is_tried_again_ever_later_and_not_each_second(
             clock.advance(SECOND)
             worker.beat()
         assert 5 <= len(outage.failed) <= 14
-        assert run.stopped is None, "the lease lasts yet"
+        assert run.stop_signal.reason is None, "the lease lasts yet"
         assert 1 <= len(_lines(caplog)) <= 3
 
         outage.lasts.clear()
@@ -104,14 +104,14 @@ def test_run_whose_lease_ends_during_the_outage_stops_and_asks_nobody(clock: Fak
         for _ in range(59):
             clock.advance(SECOND)
             worker.beat()
-        lasted = run.stopped is None
+        lasted = run.stop_signal.reason is None
         assert lasted
         outage.lasts.clear()
         outage.asked.clear()
         for _ in range(5):
             clock.advance(SECOND)
             worker.beat()
-        assert isinstance(run.stopped, LeaseLost)
+        assert isinstance(run.stop_signal.reason, LeaseLost)
         assert outage.asked == []
     assert job.refresh().state is State.RUNNING, "nothing of it was committed"
 

@@ -127,7 +127,7 @@ def test_job_given_back_goes_on_from_the_last_checkpoint(
 ) -> None:
     def stopped(job: RunningJob) -> None:
         (run,) = worker.runs.running()
-        run.stop(WorkerStopping("told to"))
+        run.stop_signal.set(WorkerStopping("told to"))
         job.check()
 
     resumed = runs(tasks, keeps(state, stopped))

@@ -378,12 +378,12 @@ def test_run_that_has_a_message_does_not_take_another_one_of_its_job(
     @days.tasks.task("work")
     def work(job: RunningJob) -> str:
         (run,) = worker.runs.running()
-        had = run.message
+        had = run.held.message
         body = had.body
         days.clock.advance(MINUTE)
         installation.messages.send(NORMAL, [Outgoing(body=body)])
         worker.step()
-        assert run.message is had
+        assert run.held.message is had
         return "done"
 
     job = queue.submit("work")
@@ -407,7 +407,7 @@ def test_run_that_must_stop_adopts_no_message(
             return "done"
         (run,) = worker.runs.running()
         days.pass_hours(11.2, beating=[worker], each=nothing)
-        assert run.holds_since is None
+        assert run.held.since is None
         # its lease ends: the machine slept, say
         days.clock.advance(LEASE + MINUTE)
         while worker.step():
@@ -435,9 +435,9 @@ def test_run_whose_message_is_on_its_way_ends_as_any_other(
             return "done"
         (run,) = worker.runs.running()
         days.pass_hours(11, beating=[worker], each=nothing)
-        assert run.holds_since is None
+        assert run.held.since is None
         if end == "is given back":
-            run.stop(WorkerStopping("told to"))
+            run.stop_signal.set(WorkerStopping("told to"))
         elif end == "is cancelled":
             RemoteJob(installation).job(job.id).cancel()
             days.pass_hours(BEAT / HOUR, beating=[worker], each=nothing)

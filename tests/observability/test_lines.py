@@ -176,7 +176,7 @@ def test_a_message_that_is_left_to_another_run_names_the_job(
     @tasks.task("work")
     def work(job: RunningJob) -> None:
         (run,) = worker.runs.running()
-        run.stop(LeaseLost("another has it"))
+        run.stop_signal.set(LeaseLost("another has it"))
 
     job = queue.submit("work", tenant="acme")
     worker.step()

@@ -81,7 +81,7 @@ def test_each_way_a_run_can_end_is_counted_by_its_name(
                 assert settlement is not None
                 worker.settler.add(settlement)
             case "lose":
-                run.stop(LeaseLost("another has it"))
+                run.stop_signal.set(LeaseLost("another has it"))
             case "cancel":
                 jobs[-1].cancel()
                 clock.advance(timedelta(seconds=30))

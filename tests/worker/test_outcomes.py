@@ -186,7 +186,7 @@ def test_a_second_runs_log_is_told_beside_that_of_a_run_that_died(
             job.log(f"run {len(runs)}, line {number}")
         if len(runs) == 1:
             (run,) = worker.runs.running()
-            run.report()  # its notes are written, and the heartbeat never is
+            run.reporter.report()  # its notes are written, and the heartbeat never is
             raise Crash("the worker dies")
 
     job = RemoteJob(installation).queue().submit("work")
@@ -210,7 +210,7 @@ def test_a_heartbeat_on_its_way_takes_nothing_from_the_last_report(
         job.progress(3, 4)
         job.log("the last line")
         (run,) = worker.runs.running()
-        run.report()  # taken by a heartbeat that will be refused
+        run.reporter.report()  # taken by a heartbeat that will be refused
 
     job = RemoteJob(installation).queue().submit("work")
     worker.step()
@@ -228,7 +228,7 @@ def test_a_job_given_back_too_often_counts_it_as_a_failure(installation: Install
     @worker.tasks.task("work", retry=Retry(max_attempts=1))
     def work(job: RunningJob) -> None:
         (run,) = worker.runs.running()
-        run.stop(WorkerStopping("the worker is stopping"))
+        run.stop_signal.set(WorkerStopping("the worker is stopping"))
 
     send_for([seen], installation)
     worker.step()

@@ -61,7 +61,7 @@ class Loop:
         with self._lock:
             loop = self._unclosed(run)
         handler = _Handler(run, AsyncRunningJob(RunningJob(run)), loop)
-        with run.runs_as(handler):
+        with run.stop_signal.reaches(handler):
             self._begin(handler, run)
             while True:
                 try:
@@ -94,7 +94,7 @@ class Loop:
 
     def _unclosed(self, run: Run) -> asyncio.AbstractEventLoop:
         if self._closed:
-            run.stop(WorkerStopping("the worker is stopping"))
+            run.stop_signal.set(WorkerStopping("the worker is stopping"))
             raise WorkerStopping("the worker is stopping")
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
@@ -171,7 +171,7 @@ class _Handler:
             self._handling = function(self._job)
             result = await self._handling
         except asyncio.CancelledError as error:
-            stopped = self._run.stopped
+            stopped = self._run.stop_signal.reason
             self.ended.set_exception(error if stopped is None else stopped)
         except BaseException as error:  # noqa: BLE001 (asyncio ends the loop for SystemExit)
             self.ended.set_exception(error)
@@ -181,7 +181,7 @@ class _Handler:
     def _done(self, _: asyncio.Task[Any]) -> None:
         """Say the end of a call that was cancelled before its first step, and so said none."""
         if not self.ended.done():
-            self.ended.set_exception(self._run.stopped or asyncio.CancelledError())
+            self.ended.set_exception(self._run.stop_signal.reason or asyncio.CancelledError())
 
     def _cancel(self, reason: RunInterrupted) -> None:
         # once: what it does to clean up is not to be cancelled in turn

@@ -58,7 +58,7 @@ class Executors:
     def run(self, run: Run) -> Any:
         task = run.task
         if isinstance(task.runs_in, Threads):
-            with run.runs_as(ThisThread()):
+            with run.stop_signal.reaches(ThisThread()):
                 return task.function(RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
         try:

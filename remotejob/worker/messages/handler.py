@@ -60,8 +60,6 @@ gives up one that was received too often, and a job may run for days."""
 
 _FIRST_DECLINE: Final = timedelta(seconds=5)
 _COMMIT: Final = "commit an outcome"
-_LONGEST_MESSAGE: Final = 1000
-_LONGEST_TRACE: Final = 100_000
 
 Call = Callable[[Run], Any]
 """Runs the task's function: in this thread, or elsewhere."""
@@ -151,7 +149,7 @@ class MessageHandler:
             delay = min(begun.span, self._installation.messages.capabilities.max_delay)
             return Replace(message=message, pending=pending, delay=delay)
         if isinstance(begun, Run):
-            self._metrics.started(queued_s=begun.queued_s)
+            self._metrics.started(queued_s=_queued_s(begun))
             # not of every run, which has a line at its end; the heart says so of those that last
             log.debug("run begins", extra=_about(begun))
         return begun
@@ -179,8 +177,8 @@ class MessageHandler:
         What can be killed is dead before: nothing of the run goes on when another begins. `grace`
         is how long it may take, at most, to stop by itself.
         """
-        run.stop(reason)
-        if not run.kill(grace=grace):
+        run.stop_signal.set(reason)
+        if not run.stop_signal.kill(grace=grace):
             return None
         return self._end(run, _Stopped(reason)) if run.take_ending() else None
 
@@ -201,7 +199,7 @@ class MessageHandler:
         return age_ms > span_ms(self._installation.messages.capabilities.retention) // 2
 
     def _run(self, run: Run) -> Settlement | None:
-        with self._runs.holding(run), run.cleaned(), running(run.context, run.trace):
+        with self._runs.holding(run), run.workspace.cleaned(), running(run.context, run.trace):
             return self._ended(run, self._called(run))
 
     def _called(self, run: Run) -> _Outcome:
@@ -217,7 +215,7 @@ class MessageHandler:
 
     def _kept(self, run: Run, completion: Completion) -> _Outcome:
         """Before the run ends: while it waits for S3 its lease is extended."""
-        stopped = run.stopped
+        stopped = run.stop_signal.reason
         if stopped is not None:
             return _Stopped(stopped)
         try:
@@ -228,7 +226,7 @@ class MessageHandler:
 
     def _ended(self, run: Run, outcome: _Outcome) -> Settlement | None:
         # a task may swallow the interruption: its result counts no more than the others'
-        stopped = run.stopped
+        stopped = run.stop_signal.reason
         if stopped is not None:
             outcome = _Stopped(stopped)
         match outcome:
@@ -245,7 +243,7 @@ class MessageHandler:
             case _Stopped(LeaseLost() as reason):
                 log.warning("run abandoned: %s", reason, extra=_about(run))
                 self._metrics.count(Count.LEASE_LOST)
-                return Leave(message=run.message)
+                return Leave(message=run.held.message)
             case _Stopped(JobCancelled()):
                 return self._cancelled(run)
             case _Stopped(WorkerStopping() as reason) if run.record.releases < RELEASES_FREE:
@@ -269,7 +267,7 @@ class MessageHandler:
 
     def _cancelled(self, run: Run) -> Settlement:
         # whoever ran it by hand learns it from the run, also where it has been restarted since
-        run.stop(JobCancelled(f"job {run.job_id} was cancelled"))
+        run.stop_signal.set(JobCancelled(f"job {run.job_id} was cancelled"))
         log.info("run stopped: the job was cancelled", extra=_about(run))
         self._metrics.count(Count.CANCELLED, ran_s=run.ran_s)
         outcome = self._installation.store.update(
@@ -277,11 +275,11 @@ class MessageHandler:
         )
         record = outcome.record
         if record is not None and record.state is State.CANCELLED:
-            return Conclude(message=run.message, record=record)
+            return Conclude(message=run.held.message, record=record)
         if isinstance(outcome, Updated):
             # restarted meanwhile: nothing but the lease was in its way
-            return Hide(message=run.message, span=timedelta(0))
-        return Leave(message=run.message)
+            return Hide(message=run.held.message, span=timedelta(0))
+        return Leave(message=run.held.message)
 
     def _commit(
         self, run: Run, change: changes.Change, following: JobRecord | None = None
@@ -297,7 +295,7 @@ class MessageHandler:
             return self._cancelled(run)
         log.warning("the outcome came too late: another run has the job", extra=_about(run))
         self._metrics.count(Count.LEASE_LOST)
-        return Leave(message=run.message)
+        return Leave(message=run.held.message)
 
     def _committed(
         self, run: Run, change: changes.Change, following: JobRecord | None
@@ -332,7 +330,7 @@ class MessageHandler:
         return Refused(record) if conflict is not None or record is None else Updated(record)
 
     def _after_commit(self, run: Run, record: JobRecord) -> Settlement:
-        message = run.message
+        message = run.held.message
         tell_of_end(record, run.run_id, self._installation)
         self._metrics.count(_counted(run, record), ran_s=run.ran_s)
         if record.terminal:
@@ -345,11 +343,11 @@ class MessageHandler:
             verdict = claim_decisions.Wait(record.due_ms)
             pending = Pending.of(record, trace=run.trace)
             return unclaimed(message, pending, verdict, installation=self._installation, now_ms=now)
-        if run.holds_since is None:
+        if run.held.since is None:
             # another took its place, and is on its way here or hidden by whoever received it
             pending = Pending.of(record, trace=run.trace)
             return Replace(message=message, pending=pending, delay=timedelta(0))
-        stopped = run.stopped
+        stopped = run.stop_signal.reason
         # where this machine has no room for a process, it has none a moment later
         span = stopped.pause if isinstance(stopped, NotStarted) else timedelta(0)
         return Hide(message=message, span=span)
@@ -371,6 +369,18 @@ def _counted(run: Run, record: JobRecord) -> Count:
         case State.CANCELLED:
             return Count.CANCELLED
     return Count.RELEASED if record.releases > run.record.releases else Count.RETRIED
+
+
+def _queued_s(run: Run) -> float | None:
+    """How long the job waited once it could begin, by the clocks of the queue and of this machine.
+
+    None unless this is its first run.
+    """
+    record = run.record
+    if record.failures or record.crashes or record.releases or record.started_ms is None:
+        return None
+    could_begin_ms = max(run.held.message.sent_ms, record.due_ms or 0)
+    return max(0, record.started_ms - could_begin_ms) / 1000
 
 
 def _about(run: Run) -> dict[str, Any]:

@@ -55,6 +55,20 @@ class _Round:
     alive: list[Run] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Schedule:
+    """When one run is due, and what was done for it."""
+
+    beaten: float
+    """When its last heartbeat began. A checkpoint extends the lease too, but hides no message."""
+    failed: int = 0
+    """Heartbeats in a row."""
+    not_before: float = 0.0
+    """The next try after one that failed."""
+    replacement_of: Received | None = None
+    """The message whose replacement was sent, whether it is deleted or not."""
+
+
 class Heartbeats:
     """Beats for everything the worker holds. `beat` does what is due and returns.
 
@@ -78,6 +92,7 @@ class Heartbeats:
         self._extended: dict[str, float] = {}
         self._outages = OutageLog(installation.clock)
         self._lock = threading.Lock()
+        self._schedules: dict[str, _Schedule] = {}
         self._rounds: list[_Round] = []
         self._settlements: queue.SimpleQueue[Settlement] = queue.SimpleQueue()
 
@@ -90,6 +105,7 @@ class Heartbeats:
         """Extend what is due; return settlements of runs that were ended for taking too long."""
         now = self._installation.clock.monotonic()
         runs = [run for run in self._runs.running() if not run.ended]
+        self._forget_schedules_but_of(runs)
         self._begin_round([run for run in runs if self._is_due(run, now)], now)
         alive = self._still_there()
         self._keep_hidden(alive, now)
@@ -152,22 +168,26 @@ class Heartbeats:
         before = run.lease
         if not self._extend(run) or run.lease is before:
             return False
-        if run.holds_since is not None:
-            self._hide(run.message.address, [run], [])
+        if run.held.since is not None:
+            self._hide(run.held.message.address, [run], [])
         return True
 
     def _is_due(self, run: Run, now: float) -> bool:
-        if run.ended or isinstance(run.stopped, LeaseLost | JobCancelled):
+        if run.ended or isinstance(run.stop_signal.reason, LeaseLost | JobCancelled):
             return False
         # a task's own lease may be shorter; its message is hidden for the system's in any case
-        interval = min(self.interval, self._lease(run) / BEATS_PER_LEASE)
-        # not by its lease: a checkpoint extends that, and hides no message
-        if now - run.beaten < interval.total_seconds():
-            return False
-        return now >= run.beat_again
+        interval = min(self.interval, run.lease_length / BEATS_PER_LEASE)
+        schedule = self._schedule(run)
+        return now - schedule.beaten >= interval.total_seconds() and now >= schedule.not_before
 
-    def _lease(self, run: Run) -> timedelta:
-        return run.task.lease or self._installation.lease
+    def _schedule(self, run: Run) -> _Schedule:
+        with self._lock:
+            return self._schedules.setdefault(run.run_id, _Schedule(beaten=run.began))
+
+    def _forget_schedules_but_of(self, runs: list[Run]) -> None:
+        kept = {run.run_id for run in runs}
+        with self._lock:
+            self._schedules = {key: one for key, one in self._schedules.items() if key in kept}
 
     def _extend(self, run: Run) -> bool:
         """One heartbeat of one run. Whether the run goes on."""
@@ -182,21 +202,24 @@ class Heartbeats:
             self._try_again_later(run)
             return self._still_ours(run)
         self._outages.over(_EXTEND)
-        run.beats_failed, run.beat_again = 0, 0.0
-        run.beaten = began
+        schedule = self._schedule(run)
+        schedule.beaten, schedule.failed, schedule.not_before = began, 0, 0.0
         return goes_on
 
     def _try_again_later(self, run: Run) -> None:
-        run.beats_failed += 1
-        lease = self._lease(run).total_seconds()
-        pause = pause_after(run.beats_failed, first=min(1.0, lease / 24), longest=lease / 12)
+        schedule = self._schedule(run)
+        schedule.failed += 1
+        lease = run.lease_length.total_seconds()
+        pause = pause_after(schedule.failed, first=min(1.0, lease / 24), longest=lease / 12)
         # at the end of the lease at the latest, to stop the run
-        run.beat_again = min(self._installation.clock.monotonic() + pause, run.lease.ends)
+        schedule.not_before = min(self._installation.clock.monotonic() + pause, run.lease.ends)
 
     def _still_ours(self, run: Run) -> bool:
         if self._installation.clock.monotonic() < run.lease.ends:
             return True
-        run.stop(LeaseLost(f"the lease of job {run.job_id} ended before it could be extended"))
+        run.stop_signal.set(
+            LeaseLost(f"the lease of job {run.job_id} ended before it could be extended")
+        )
         return False
 
     def _end_if_too_long(self, run: Run, now: float) -> None:
@@ -206,10 +229,10 @@ class Heartbeats:
         over, reason = _over(run, now)
         if over < 0:
             return
-        run.stop(reason)
-        if isinstance(run.stopped, TimedOut):
+        run.stop_signal.set(reason)
+        if isinstance(run.stop_signal.reason, TimedOut):
             # the one that says where the task stood
-            reason = run.stopped
+            reason = run.stop_signal.reason
         # a task that calls the library notices by itself, and cleans up after itself
         unwinding = _UNWINDING
         if isinstance(task.runs_in, Process):
@@ -236,8 +259,8 @@ class Heartbeats:
         runs: defaultdict[Address, list[Run]] = defaultdict(list)
         turns: defaultdict[Address, list[Received]] = defaultdict(list)
         for run in alive:
-            if run.holds_since is not None:
-                runs[run.message.address].append(run)
+            if run.held.since is not None:
+                runs[run.held.message.address].append(run)
         for message in waiting:
             since = now - self._extended.setdefault(message.receipt, now)
             if since >= self.interval.total_seconds():
@@ -254,7 +277,7 @@ class Heartbeats:
     def _hide(self, address: Address, runs: list[Run], turns: list[Received]) -> None:
         holding = [run for run in runs if not run.ended]
         # those that were given back meanwhile are for others to see
-        receipts = [run.message.receipt for run in holding]
+        receipts = [run.held.message.receipt for run in holding]
         receipts += [message.receipt for message in turns if self._runs.waits(message)]
         if not receipts:
             return
@@ -269,14 +292,18 @@ class Heartbeats:
         """Put new messages in the place of those that cannot be hidden much longer."""
         begun = self._installation.clock.monotonic() - self._longest_hold.total_seconds()
         for run in alive:
-            if run.holds_since is not None and run.holds_since <= begun:
+            if run.held.since is not None and run.held.since <= begun:
                 self._background.do(("replace", run.run_id), partial(self._replace_message, run))
 
     def _replace_message(self, run: Run) -> None:
-        message, messages = run.message, self._installation.messages
+        message, messages, schedule = (
+            run.held.message,
+            run.installation.messages,
+            self._schedule(run),
+        )
         try:
             # one is enough: where the old one cannot be deleted, that alone is tried again
-            if run.replacement_of is not message:
+            if schedule.replacement_of is not message:
                 again = Outgoing(
                     body=Pending.of(run.record, trace=run.trace).body(),
                     # not before the job could be had, were this process to die now
@@ -284,16 +311,14 @@ class Heartbeats:
                     group=message.group,
                 )
                 messages.send(message.address, [again])
-                run.replacement_of = message
-                run.usage.count({Call.SEND: 1})
+                schedule.replacement_of = message
             # deleted last: a crash before this leaves two messages of the job, never none
             messages.delete(message.address, [message.receipt])
-            run.usage.count({Call.DELETE: 1})
         except Exception as problem:  # noqa: BLE001 (tried again at the next beat)
             self._outages.failed(_REPLACE, problem, **run.context.fields)
             return
         self._outages.over(_REPLACE)
-        run.replaced(message)
+        run.held.replaced(message)
 
     @property
     def _longest_hold(self) -> timedelta:
@@ -317,7 +342,7 @@ def _over(run: Run, now: float) -> tuple[float, TimedOut]:
     if timeout is not None:
         late = now - run.began - timeout.total_seconds()
     if silence is not None:
-        silent = now - run.stirred - silence.total_seconds()
+        silent = now - run.stop_signal.stirred - silence.total_seconds()
     if late >= silent:
         return late, TimedOut(f"the run took longer than the {timeout} its task allows")
     return silent, TimedOut(f"the task gave no sign of life for {silence} (work_timeout)")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from remotejob.domain import changes
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
-from remotejob.domain.conditions import Value
+from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
 from remotejob.domain.times import from_ms, span_ms, to_ms
@@ -50,8 +50,8 @@ def kept(run: Run, result: Any) -> Kept:
             values[Field.RESULT] = text
         else:
             values[Field.RESULT_REF] = _stored(run, "result.json", text)
-    if run.outputs:
-        text = outputs_to_json(run.outputs)
+    if run.workspace.outputs:
+        text = outputs_to_json(run.workspace.outputs)
         if payloads.fits_inline(text):
             values[Field.OUTPUTS] = text
         else:
@@ -77,7 +77,7 @@ def completed(
     """
     values = dict(kept_result)
     following = successor(run.record, installation)
-    checkpoint, forgotten = run.kept_at_completion()
+    checkpoint, forgotten = run.checkpoints.at_completion()
     delay_ms = span_ms(completion.delay_dependents)
     if delay_ms > 0:
         values[Field.DELAY_DEPENDENTS] = delay_ms
@@ -87,7 +87,7 @@ def completed(
         run.record,
         now_ms=installation.clock.now_ms(),
         retention_ms=span_ms(installation.retention),
-        report={**run.last_report(Ending.COMPLETED), **values, **checkpoint},
+        report={**_last_report(run, Ending.COMPLETED), **values, **checkpoint},
         remove=forgotten,
     )
     return change, following
@@ -122,7 +122,7 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
         },
     )
     if due is None:
-        report = run.last_report(Ending.FAILED)
+        report = _last_report(run, Ending.FAILED)
         return changes.fail_for_good(record, failure, now_ms=now, report=report)
     max_delay = installation.messages.capabilities.max_delay
     due_ms = to_ms(due)
@@ -133,7 +133,7 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
         now_ms=now,
         due_ms=due_ms,
         mark_ms=first_look(due_ms, now_ms=now, max_delay=max_delay),
-        report=run.last_report(later if due_ms > now else Ending.AT_ONCE),
+        report=_last_report(run, later if due_ms > now else Ending.AT_ONCE),
     )
 
 
@@ -142,8 +142,15 @@ def released(run: Run, installation: Installation) -> Change:
     return changes.release(
         run.record,
         now_ms=installation.clock.now_ms(),
-        report=run.last_report(Ending.AT_ONCE),
+        report=_last_report(run, Ending.AT_ONCE),
     )
+
+
+def _last_report(run: Run, ending: Ending) -> Item:
+    """All the run has said and used, even while a heartbeat with part of it is on its way."""
+    said = run.reporter.last_report()
+    used = run.usage.at_end(ending, now_ms=run.installation.clock.now_ms())
+    return said if used is None else {**said, Field.CALLS: used}
 
 
 def _keep_trace(run: Run, error: BaseException, installation: Installation) -> None:
@@ -151,13 +158,12 @@ def _keep_trace(run: Run, error: BaseException, installation: Installation) -> N
     expires_ms = installation.clock.now_ms() + 2 * span_ms(installation.retention)
     try:
         text = cut("".join(traceback.format_exception(error)), _LONGEST_TRACE)
-        installation.store.put_note(
+        run.installation.store.put_note(
             run.job_id,
             f"{FAILURE_NOTES}{run.record.failures + 1:06d}#{run.run_id}",
             text,
             expires_s=expires_ms // 1000,
         )
-        run.usage.noted(text)
     except Exception:
         # it helps who looks for the fault; that the run failed must be told in any case
         log.exception("traceback not kept", extra=run.context.fields)

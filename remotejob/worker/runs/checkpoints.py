@@ -37,6 +37,7 @@ class Checkpoints:
         """The file that the record refers to."""
         self._doubtful: set[int] = set()
         """Files it may refer to, or that S3 may yet write: an answer was lost."""
+        self._kept = False
         self._filed = False
 
     def keep(self, text: str) -> None:
@@ -46,6 +47,7 @@ class Checkpoints:
         tried again for as long as a lease lasts.
         """
         with self._one:
+            self._kept = True
             if len(text.encode()) <= CHECKPOINT_INLINE:
                 self._write({Field.CHECKPOINT: text}, instead_of=Field.CHECKPOINT_REF)
                 self._slot = None
@@ -62,7 +64,11 @@ class Checkpoints:
             self._slot = slot
 
     def at_completion(self) -> tuple[dict[str, Value], tuple[Field, ...]]:
-        """What the record of the completed job says of checkpoints, and what it says no more."""
+        """What the record of the completed job says of checkpoints, and which fields it loses."""
+        record = self._run.record
+        inherited = record.checkpoint_json is not None or record.checkpoint_ref is not None
+        if not self._kept and not inherited:
+            return {}, ()
         if self._filed:
             # for the sweep: files are left, also where the reference to them was never taken
             trace = reference(self._run.run_id, 0)

@@ -13,7 +13,6 @@ from remotejob.domain.errors import JobCancelled, LeaseLost
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.domain.usage import Call
 from remotejob.names import Field
 from remotejob.ports import Updated
 from remotejob.worker.runs.run import Run
@@ -30,14 +29,14 @@ def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> 
     leaves unknown whether anything was written.
     """
     installation = run.installation
-    # one at a time: of two that overtake each other, the record keeps the older lease, and the
-    # run would go on by the newer
-    with run.one_beat:
+    # one at a time: if two overtook each other, the record would keep the older lease while the
+    # run went on by the newer
+    with run.extending:
         clock, lease = installation.clock, run.lease_length
         began, now_ms = clock.monotonic(), clock.now_ms()
         record = run.record
         first = record.attention is None
-        report = run.report()
+        report = run.reporter.report()
         outcome = installation.store.update(
             changes.heartbeat(
                 record,
@@ -48,19 +47,17 @@ def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> 
                 remove=remove,
             )
         )
-        run.usage.count({Call.UPDATE_ITEM: 1})
         if isinstance(outcome, Updated):
             if first:
-                run.usage.marked()
                 # a short run has no line but at its end; one that dies has this
                 log.info("run goes on", extra=run.context.fields)
             run.extended(outcome.record, began, lease, reported=report.version)
             return True
     met = outcome.record
     if met is not None and met.run_id == run.run_id and _cancelled_under_it(met):
-        run.stop(JobCancelled(f"job {run.job_id} was cancelled"))
+        run.stop_signal.set(JobCancelled(f"job {run.job_id} was cancelled"))
     else:
-        run.stop(LeaseLost(f"job {run.job_id} belongs to another run"))
+        run.stop_signal.set(LeaseLost(f"job {run.job_id} belongs to another run"))
     return False
 
 

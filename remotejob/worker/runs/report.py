@@ -15,7 +15,6 @@ from remotejob.domain.times import span_ms
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.names import LOG_NOTES, Field
 from remotejob.ports import Installation
-from remotejob.worker.runs.usage import RunUsage
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +36,9 @@ class Report:
 class Reporter:
     """What a run has said, and what of it the record does not surely say. Safe across threads."""
 
-    def __init__(self, record: JobRecord, installation: Installation, usage: RunUsage) -> None:
+    def __init__(self, record: JobRecord, installation: Installation) -> None:
         self._claimed = record
         self._installation = installation
-        self._usage = usage
         self._lock = threading.Lock()
         self._progress: str | None = None
         # those an earlier run left in the record may be in no note yet
@@ -125,7 +123,6 @@ class Reporter:
                 content,
                 expires_s=expires_s,
             )
-            self._usage.noted(content)
             with self._lock:
                 # those logged meanwhile are left for the next report
                 self._unnoted = self._unnoted[len(chunk) :]

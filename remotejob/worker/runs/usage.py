@@ -1,26 +1,25 @@
-"""Counts what a run does besides claim and commit, while it does it. Counting makes no request."""
+"""What a run used besides claim and commit, for its receipt. Counting makes no request."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Final
+from typing import Final
 
 from remotejob.domain.record import JobRecord
-from remotejob.domain.usage import Call, Usage, put_calls, units
-from remotejob.ports import Area, ObjectStore, Received, Stored
+from remotejob.domain.usage import Call, Usage, units
+from remotejob.ports import Received
 
 
 class Ending(Enum):
-    """How a run ends, and so what becomes of its message."""
+    """How a run ends, which decides what happens to its message."""
 
     COMPLETED = "completed"
     FAILED = "failed"
-    """For good. Of both, the record's state says what follows."""
+    """For good."""
     SENT_AGAIN = "sent again"
     """Tried again later: a message with a delay takes its place."""
     PUT_OFF = "put off"
@@ -100,49 +99,3 @@ class RunUsage:
                 note_units=earlier.note_units + self._note_units,
                 index_units=earlier.index_units + self._index_units + _MARKS.get(ending, 0),
             ).to_json()
-
-
-class CountedFiles:
-    """An `ObjectStore` that counts for one run the requests S3 would get.
-
-    A download that breaks off and is begun anew counts once.
-    """
-
-    def __init__(self, files: ObjectStore, usage: RunUsage) -> None:
-        self._files = files
-        self._usage = usage
-
-    def put(
-        self,
-        area: Area,
-        key: str,
-        body: bytes | BinaryIO,
-        *,
-        content_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Stored:
-        told = isinstance(body, bytes) or body.seekable()
-        stored = self._files.put(area, key, body, content_type=content_type, metadata=metadata)
-        self._usage.count(put_calls(stored.size, told=told))
-        return stored
-
-    def describe(self, area: Area, key: str) -> Stored:
-        self._usage.count({Call.HEAD_OBJECT: 1})
-        return self._files.describe(area, key)
-
-    def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
-        self._usage.count({Call.GET_OBJECT: 1})
-        return self._files.open(bucket, key, version=version)
-
-    def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        self._usage.count({Call.GET_OBJECT: 1})
-        self._files.download(bucket, key, to, version=version)
-
-    def bucket(self, area: Area) -> str:
-        return self._files.bucket(area)
-
-    def keys(self, area: Area, prefix: str) -> Iterator[str]:
-        return self._files.keys(area, prefix)
-
-    def delete(self, area: Area, keys: Iterable[str]) -> None:
-        self._files.delete(area, keys)

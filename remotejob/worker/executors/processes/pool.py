@@ -76,7 +76,10 @@ class ProcessPool:
         options = run.task.runs_in
         assert isinstance(options, Process)
         with self._child(run, options) as child:
-            with _Killable(child, run, options.grace) as killable, run.runs_as(killable):
+            with (
+                _Killable(child, run, options.grace) as killable,
+                run.stop_signal.reaches(killable),
+            ):
                 try:
                     child.make_ready()
                     child.begin()
@@ -131,7 +134,7 @@ class ProcessPool:
     def _taken(self, run: Run, options: Process) -> ChildProcess:
         with self._lock:
             if self._closed:
-                run.stop(WorkerStopping("the worker is stopping"))
+                run.stop_signal.set(WorkerStopping("the worker is stopping"))
                 raise WorkerStopping("the worker is stopping")
             live = self._live(options)
             try:
@@ -141,7 +144,7 @@ class ProcessPool:
             else:
                 self._busy.add(child)
                 return child
-        run.stop(reason)
+        run.stop_signal.set(reason)
         raise reason
 
     def _not_started(self, problem: OSError) -> NotStarted:
@@ -258,7 +261,7 @@ def _why(run: Run, child: ChildProcess, problem: Closed | Garbled) -> BaseExcept
         child.kill()
         return _garbled(problem)
     died = child.died()
-    return run.stopped or died
+    return run.stop_signal.reason or died
 
 
 def _outcome(run: Run, frame: Frame, options: Process) -> Completion:
@@ -271,7 +274,7 @@ def _outcome(run: Run, frame: Frame, options: Process) -> Completion:
         limited = options.memory_mib is not None and said["memory"] is True
         remark = f"its limit is memory_mib={options.memory_mib}" if limited else None
         error = raised_there(said, remark=remark)
-        stopped = run.stopped
+        stopped = run.stop_signal.reason
         if stopped is not None:
             # that one is told, and has not been where the task was
             stack_note.note(stopped, str(said["trace"]))

@@ -95,7 +95,7 @@ class RunServer:
 
     def answer(self, frame: Frame, channel: Channel) -> None:
         """Answer it; what goes wrong is raised in the child. Raises: Closed."""
-        self._run.stir()
+        self._run.stop_signal.stir()
         try:
             self._close(frame.head.get("closed", ()))
             answer = self._answers[frame.kind](frame)
@@ -119,7 +119,7 @@ class RunServer:
         return _Answer({"now_ms": clock.now_ms(), "monotonic": clock.monotonic()})
 
     def _folder(self, _: Frame) -> _Answer:
-        return _Answer({"path": str(self._run.folder())})
+        return _Answer({"path": str(self._run.workspace.folder())})
 
     def _progress(self, frame: Frame) -> _Answer:
         done, total = json.loads(frame.head["progress"])
@@ -144,7 +144,7 @@ class RunServer:
             self._job.output(
                 name, body, content_type=None if content_type is None else str(content_type)
             )
-        kept = next(output for output in self._run.outputs if output.name == name)
+        kept = next(output for output in self._run.workspace.outputs if output.name == name)
         return _Answer({"stored": {"size": kept.size, "etag": kept.etag}})
 
     def _open(self, frame: Frame) -> _Answer:
@@ -172,7 +172,7 @@ class RunServer:
         self._run.check()
         bucket, key, version = self._allowed(frame)
         # a folder of its own, whose name the task cannot have taken before
-        to = Path(tempfile.mkdtemp(prefix=".download-", dir=self._run.folder())) / "input"
+        to = Path(tempfile.mkdtemp(prefix=".download-", dir=self._run.workspace.folder())) / "input"
         self._files.download(bucket, key, to, version=version)
         return _Answer({"path": str(to)})
 

@@ -1,0 +1,49 @@
+"""The files of one run: its temporary folder, and the outputs it has stored."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from remotejob.domain.record import OutputFile
+
+
+class Workspace:
+    """Makes the folder when it is first asked for. Safe across threads."""
+
+    def __init__(self, job_id: str) -> None:
+        self._job_id = job_id
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._outputs: dict[str, OutputFile] = {}
+
+    def folder(self) -> Path:
+        """A folder of the run's own; it is removed when the run ends."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = Path(tempfile.mkdtemp(prefix=f"remotejob-{self._job_id}-"))
+            return self._folder
+
+    def add_output(self, output: OutputFile) -> None:
+        with self._lock:
+            self._outputs[output.name] = output
+
+    @property
+    def outputs(self) -> tuple[OutputFile, ...]:
+        with self._lock:
+            return tuple(self._outputs.values())
+
+    @contextmanager
+    def cleaned(self) -> Iterator[None]:
+        """Remove the folder at the end of the block."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                folder, self._folder = self._folder, None
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
