@@ -10,7 +10,7 @@ import pytest
 from remotejob.domain.states import State
 from remotejob.ports import Address, Channel
 from remotejob.testing.crashes import HttpFault, HttpFaults
-from tests.sampling import Sample, each_request, on_its_own, sampled
+from tests.sampling import EVERY_REQUEST, Sample, each_request, on_its_own, sampled
 from tests.simulation.embedded import EmbeddedAws, embedded_aws
 from tests.simulation.playing import play
 from tests.simulation.scenarios import SCENARIOS
@@ -137,6 +137,12 @@ def test_fault_at_an_http_attempt_parts_no_jobs_that_belong_together(
     exposed, first = _requests_of(aws, name), SAMPLED[name]
     run = partial(_play, aws, name, fault)
     assert each_request(run, fault, sample, exposed=exposed, first=first, stride=_STRIDE) >= 2
+
+
+@pytest.mark.parametrize("fault", HttpFault)
+def test_fault_at_any_http_attempt_loses_no_plain_job(aws: EmbeddedAws, fault: HttpFault) -> None:
+    # the path that all jobs take is never sampled
+    assert each_request(partial(_play, aws, "plain", fault), fault, EVERY_REQUEST) >= 9
 
 
 @pytest.mark.parametrize("name", [on_its_own(name, "aws") for name in EXHAUSTIVE])
