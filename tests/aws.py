@@ -25,11 +25,14 @@ from remotejob.local.gaps.sqs import change_visibility_one_by_one
 from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Address, Area, Channel, Installation, QueueDescription
 from remotejob.testing import FakeClock, seeded_entropy
+from tests import quick_moto
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+
+quick_moto.install()
 
 TABLE: Final = "jobs"
 REGION: Final = "eu-central-1"

@@ -89,10 +89,18 @@ class Schedule:
         self.calls: list[Call] = []
         self.struck: Call | None = None
         """The call that met the fault."""
+        self._disarmed_after: int | None = None
+
+    @property
+    def exposed(self) -> int:
+        """How many calls the fault could have struck: those before `disarm`."""
+        return len(self.calls) if self._disarmed_after is None else self._disarmed_after
 
     def disarm(self) -> None:
         """From now on nothing goes wrong."""
         self._at = 0
+        if self._disarmed_after is None:
+            self._disarmed_after = len(self.calls)
 
     def strike_in(self, calls: int) -> None:
         """Let the fault strike at that call from now, the next one being 1."""

@@ -19,9 +19,17 @@ from remotejob.ports import Installation
 from remotejob.testing import FakeClock, memory_installation
 from remotejob.testing.crashes import CRASHES, ERRORS, STALLS, Crash, Fault, Faults, Unreachable
 from tests.batches.working import MINUTE, QUEUES, work_off, worker_of
+from tests.one_thread import OneThread
 
 ITEMS = [{"fail": False}, {"fail": True}, {"fail": False}]
 FAULTS = [*CRASHES, *ERRORS, *STALLS]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a tick and a listing read all shards, of which most are empty
+    for module in ("scheduler", "listing"):
+        monkeypatch.setattr(f"remotejob.{module}.ThreadPoolExecutor", OneThread)
 
 
 @dataclass

@@ -24,7 +24,10 @@ from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Address, Area, Channel, Installation
 from remotejob.testing import FakeClock, seeded_entropy
 from remotejob.testing.crashes import HttpFault, HttpFaults
+from tests import quick_moto
 from tests.simulation.world import QUEUE, QUEUES, World
+
+quick_moto.install()
 
 _REGION: Final = "us-east-1"
 _ACCOUNT: Final = "123456789012"
@@ -59,7 +62,7 @@ class EmbeddedAws:
         self._account = Account(session)
         self._dynamodb = session.client("dynamodb", config=_CONFIG)
         # never faulted: what the trace reads the records with
-        self._observing = boto3.Session("id", "secret").client("dynamodb", config=_CONFIG)
+        self._observing = Account(boto3.Session("id", "secret", region_name=_REGION))
         self._sqs = session.client("sqs", config=_CONFIG)
         self._s3 = session.client("s3", config=_CONFIG)
         self._emitters = (
@@ -104,7 +107,7 @@ class EmbeddedAws:
             clock=clock,
             faults=faults,
             backstage=_SqsBackstage(urls),
-            observer=DynamoStore(Boto3Service(self._observing), table, clock),
+            observer=DynamoStore(self._observing.service(DYNAMODB, clock=clock), table, clock),
         )
 
     def close(self, world: World) -> None:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from typing import Final
 
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.states import State
 from remotejob.testing import FakeClock, memory_installation
 from remotejob.testing.crashes import Fault, Faults
+from tests.sampling import Sample, each_request
 from tests.simulation.backstage import MemoryBackstage
 from tests.simulation.invariants import check_invariants
-from tests.simulation.scenarios import Scenario
+from tests.simulation.scenarios import SCENARIOS, Scenario
 from tests.simulation.world import QUEUES, FaultInjector, World
 
 RETENTION: Final = timedelta(days=3)
 """Short, because the first sweep walks as many days."""
-
-_ENDLESS: Final = 2000
-"""Requests no scenario comes near."""
 
 
 def memory_world(faults: FaultInjector, *, clock: FakeClock | None = None) -> World:
@@ -66,21 +64,20 @@ def play(
         raise
 
 
-def each_request(run: Callable[[int], FaultInjector]) -> int:
-    """Run with a fault at request 1, at 2 and so on, until it is not reached; how many were."""
-    for number in itertools.count(1):
-        if run(number).struck is None:
-            return number - 1
-        assert number < _ENDLESS
-    raise AssertionError("never reached")
+@cache
+def requests_of(name: str) -> int:
+    """How many requests a scenario makes in memory while nothing goes wrong."""
+    faults = Faults()
+    play(SCENARIOS[name], memory_world(faults), ends=frozenset(SCENARIOS[name].ends))
+    return faults.exposed
 
 
-def with_fault_everywhere(scenario: Scenario, fault: Fault, *, ends: frozenset[State]) -> int:
-    """The scenario in memory, once for each request of it."""
+def with_fault_at(name: str, fault: Fault, sample: Sample, *, ends: frozenset[State]) -> int:
+    """The scenario in memory, once for each request of the sample; how many requests it has."""
 
     def run(number: int) -> Faults:
         faults = Faults(fault, at=number)
-        play(scenario, memory_world(faults), ends=ends)
+        play(SCENARIOS[name], memory_world(faults), ends=ends)
         return faults
 
-    return each_request(run)
+    return each_request(run, fault, sample, exposed=requests_of(name))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache, partial
 
 import pytest
 
 from remotejob.domain.states import State
 from remotejob.ports import Address, Channel
-from remotejob.testing.crashes import HttpFault
-from tests.aws import TRANSPORTS
+from remotejob.testing.crashes import HttpFault, HttpFaults
+from tests.sampling import EVERY_REQUEST, Sample, each_request, on_its_own, sampled
 from tests.simulation.embedded import EmbeddedAws, embedded_aws
-from tests.simulation.playing import each_request, play
+from tests.simulation.playing import play
 from tests.simulation.scenarios import SCENARIOS
-from tests.simulation.world import QUEUE, FaultInjector, World
+from tests.simulation.world import QUEUE, World
 
 COMPLETED = Address(QUEUE, Channel.COMPLETED)
 FAILED = Address(QUEUE, Channel.FAILED)
@@ -96,7 +97,7 @@ def _check_nothing_was_lost(world: World) -> None:
         assert any(record.id in body for body in told), "its end was not announced"
 
 
-def _play(aws: EmbeddedAws, name: str, fault: HttpFault, at: int) -> FaultInjector:
+def _play(aws: EmbeddedAws, name: str, fault: HttpFault, at: int) -> HttpFaults:
     world = aws.world(fault, at=at)
     scenario, ends = SCENARIOS[name], SCENARIOS[name].ends_after_a_crash
     try:
@@ -106,7 +107,14 @@ def _play(aws: EmbeddedAws, name: str, fault: HttpFault, at: int) -> FaultInject
             play(scenario, world, ends=ends)
     finally:
         aws.close(world)
+    assert isinstance(world.faults, HttpFaults)
     return world.faults
+
+
+@cache
+def _requests_of(aws: EmbeddedAws, name: str) -> int:
+    """How many HTTP attempts a scenario makes while nothing goes wrong."""
+    return _play(aws, name, HttpFault.REFUSE, 0).exposed
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -120,20 +128,33 @@ def test_jobs_together_end_on_aws_as_they_do_in_memory(aws: EmbeddedAws, name: s
     _play(aws, name, HttpFault.REFUSE, 0)
 
 
-@pytest.mark.parametrize("name", SAMPLED)
+@pytest.mark.parametrize("name", [on_its_own(name, "aws") for name in SAMPLED])
 @pytest.mark.parametrize("fault", HttpFault)
+@pytest.mark.parametrize("sample", sampled(2))
 def test_fault_at_an_http_attempt_parts_no_jobs_that_belong_together(
-    aws: EmbeddedAws, name: str, fault: HttpFault
+    aws: EmbeddedAws, name: str, fault: HttpFault, sample: Sample
 ) -> None:
-    first = SAMPLED[name]
-    reached = each_request(lambda turn: _play(aws, name, fault, first + (turn - 1) * _STRIDE))
-    assert reached >= 2
+    exposed, first = _requests_of(aws, name), SAMPLED[name]
+    run = partial(_play, aws, name, fault)
+    assert each_request(run, fault, sample, exposed=exposed, first=first, stride=_STRIDE) >= 2
 
 
-@pytest.mark.parametrize("name", EXHAUSTIVE)
 @pytest.mark.parametrize("fault", HttpFault)
-@pytest.mark.parametrize("aws", TRANSPORTS, indirect=True)
+def test_fault_at_any_http_attempt_loses_no_plain_job(aws: EmbeddedAws, fault: HttpFault) -> None:
+    # the path that all jobs take is never sampled
+    assert each_request(partial(_play, aws, "plain", fault), fault, EVERY_REQUEST) >= 9
+
+
+@pytest.mark.parametrize("name", [on_its_own(name, "aws") for name in EXHAUSTIVE])
+@pytest.mark.parametrize("fault", HttpFault)
+@pytest.mark.parametrize(
+    ("aws", "sample"),
+    [*sampled(4, "direct"), *sampled(8, "boto3")],
+    indirect=["aws"],
+)
 def test_fault_at_any_http_attempt_loses_nothing(
-    aws: EmbeddedAws, name: str, fault: HttpFault
+    aws: EmbeddedAws, name: str, fault: HttpFault, sample: Sample
 ) -> None:
-    assert each_request(lambda number: _play(aws, name, fault, number)) >= 9
+    exposed = _requests_of(aws, name)
+    run = partial(_play, aws, name, fault)
+    assert each_request(run, fault, sample, exposed=exposed) >= 9

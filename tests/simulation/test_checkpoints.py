@@ -11,9 +11,10 @@ from remotejob.domain.states import State
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.ports import Area
 from remotejob.testing.crashes import CRASHES, ERRORS, Fault, Faults
+from tests.sampling import Sample, each_request, sampled
 from tests.simulation import resumed
 from tests.simulation.invariants import check_invariants
-from tests.simulation.playing import RETENTION, each_request, memory_world
+from tests.simulation.playing import RETENTION, memory_world
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.world import World
 
@@ -22,7 +23,10 @@ KEEPING = sorted(name for name in vars(resumed) if name in SCENARIOS)
 
 @pytest.mark.parametrize("fault", [*CRASHES, *ERRORS])
 @pytest.mark.parametrize("name", KEEPING)
-def test_no_file_of_a_checkpoint_is_left_whatever_fails(name: str, fault: Fault) -> None:
+@pytest.mark.parametrize("sample", sampled(4))
+def test_no_file_of_a_checkpoint_is_left_whatever_fails(
+    name: str, fault: Fault, sample: Sample
+) -> None:
     def run(number: int) -> Faults:
         faults = Faults(fault, at=number)
         world = memory_world(faults)
@@ -39,7 +43,7 @@ def test_no_file_of_a_checkpoint_is_left_whatever_fails(name: str, fault: Fault)
         assert _files(world) == set(), faults.report()
         return faults
 
-    assert each_request(run) > 10
+    assert each_request(run, fault, sample) > 10
 
 
 def _files(world: World) -> set[str]:

@@ -13,8 +13,9 @@ from remotejob.jobs.scheduler.tick import PERIOD
 from remotejob.jobs.submission.submission import Submission
 from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import CRASHES, Fault, Faults
+from tests.sampling import Sample, each_request, sampled
 from tests.simulation.invariants import check_invariants
-from tests.simulation.playing import each_request, memory_world
+from tests.simulation.playing import memory_world
 from tests.simulation.world import World
 
 _LATEST: Final = timedelta(minutes=1)
@@ -69,7 +70,8 @@ def test_failed_job_is_tried_again_within_a_minute_of_its_time(minutes: int) -> 
 
 
 @pytest.mark.parametrize("fault", CRASHES)
-def test_one_crash_of_the_scheduler_delays_no_job(fault: Fault) -> None:
+@pytest.mark.parametrize("sample", sampled(5))
+def test_one_crash_of_the_scheduler_delays_no_job(fault: Fault, sample: Sample) -> None:
     def run(number: int) -> Faults:
         faults = Faults(fault, at=number)
         world = memory_world(faults)
@@ -87,4 +89,4 @@ def test_one_crash_of_the_scheduler_delays_no_job(fault: Fault) -> None:
             _check_on_time(world, [at_ms for _, at_ms in world.starts])
         return faults
 
-    assert each_request(run) > 100
+    assert each_request(run, fault, sample) > 100

@@ -16,7 +16,8 @@ from remotejob.domain.states import State
 from remotejob.tasks import Registry
 from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import STALLS, Crash, Fault, Faults
-from tests.simulation.playing import each_request, memory_world, play
+from tests.sampling import Sample, each_request, sampled
+from tests.simulation.playing import memory_world, play, requests_of
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.world import PAST_THE_LEASE, World
 
@@ -90,8 +91,9 @@ RACED = (
 @pytest.mark.parametrize("name", RACED)
 @pytest.mark.parametrize("intrusion", INTRUSIONS, ids=lambda act: act.__name__.strip("_"))
 @pytest.mark.parametrize("fault", STALLS)
+@pytest.mark.parametrize("sample", sampled(3))
 def test_others_may_act_between_any_two_requests(
-    name: str, intrusion: Callable[[World], None], fault: Fault
+    name: str, intrusion: Callable[[World], None], fault: Fault, sample: Sample
 ) -> None:
     scenario = SCENARIOS[name]
 
@@ -104,4 +106,4 @@ def test_others_may_act_between_any_two_requests(
         play(scenario, world, ends=frozenset(State))
         return faults
 
-    assert each_request(run) >= 8
+    assert each_request(run, fault, sample, exposed=requests_of(name)) >= 8

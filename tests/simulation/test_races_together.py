@@ -1,7 +1,7 @@
 """Jobs that wait for others, with a stall at a request of somebody's while others act.
 
-As `test_races`, with what befalls several jobs at a time. Each case tries every fifth request of
-a scenario, beginning at another one than its neighbours.
+As `test_races`, with what befalls several jobs at a time. Of a scenario, every fifth request is
+tried, and each case begins at another one than its neighbours.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from remotejob.jobs.submission.submission import Submission
 from remotejob.tasks import Registry
 from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import STALLS, Crash, Fault, Faults
+from tests.sampling import Sample, each_request, on_its_own, sampled
 from tests.simulation.locked import PRINTER
-from tests.simulation.playing import each_request, memory_world, play
+from tests.simulation.playing import memory_world, play, requests_of
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.world import PAST_THE_LEASE, World
 
@@ -163,23 +164,24 @@ RACED: Final = (
 )
 
 
-@pytest.mark.parametrize("name", RACED)
+@pytest.mark.parametrize("name", [on_its_own(name, "raced") for name in RACED])
 @pytest.mark.parametrize("intrusion", INTRUSIONS, ids=lambda act: act.__name__.strip("_"))
 @pytest.mark.parametrize("fault", STALLS)
+@pytest.mark.parametrize("sample", sampled(3))
 def test_others_may_act_between_requests_about_several_jobs(
-    name: str, intrusion: Callable[[World], None], fault: Fault
+    name: str, intrusion: Callable[[World], None], fault: Fault, sample: Sample
 ) -> None:
     scenario = SCENARIOS[name]
-    first = zlib.crc32(f"{name} {intrusion.__name__} {fault}".encode()) % _STRIDE
+    first = 1 + zlib.crc32(f"{name} {intrusion.__name__} {fault}".encode()) % _STRIDE
 
     def run(number: int) -> Faults:
         worlds: list[World] = []
-        at = 1 + first + (number - 1) * _STRIDE
-        faults = Faults(fault, at=at, meanwhile=lambda: intrusion(worlds[0]))
+        faults = Faults(fault, at=number, meanwhile=lambda: intrusion(worlds[0]))
         world = memory_world(faults)
         worlds.append(world)
         # which end it is depends on who was first; that it is one, and just one, does not
         play(scenario, world, ends=frozenset(State))
         return faults
 
-    assert each_request(run) >= 2
+    exposed = requests_of(name)
+    assert each_request(run, fault, sample, exposed=exposed, first=first, stride=_STRIDE) >= 2

@@ -12,8 +12,9 @@ from remotejob.jobs.submission.submission import Submission
 from remotejob.ports import Area
 from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash, Fault, Faults
+from tests.sampling import EVERY_REQUEST, each_request
 from tests.simulation.invariants import check_invariants
-from tests.simulation.playing import each_request, memory_world
+from tests.simulation.playing import memory_world
 from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.world import PAST_THE_LEASE, World
 
@@ -49,7 +50,7 @@ def test_crash_at_any_request_leaves_no_outputs_behind(name: str) -> None:
         _check_tidied(world)
         return faults
 
-    assert each_request(run) >= 8
+    assert each_request(run, Fault.CRASH_BEFORE, EVERY_REQUEST) >= 8
 
 
 def test_outputs_are_removed_of_a_job_that_the_sweep_once_sent_for() -> None:

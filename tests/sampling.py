@@ -1,0 +1,80 @@
+"""Which requests of a scenario meet its fault: some in `make test`, all of them in `make test-all`.
+
+The requests are every so manieth one, and the last. Which one is the first depends on the fault,
+so that what a crash after a request leaves out, a crash before the next one may try. Nothing is
+drawn at random: a case tries the same requests each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+
+from remotejob.testing.crashes import Fault, HttpFault, Schedule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """Of the requests that a fault can strike, those that a case tries."""
+
+    every: int
+    others: bool = False
+    """The ones that the sample leaves out, in its place."""
+
+    def of(self, requests: Sequence[int], fault: Fault | HttpFault) -> list[int]:
+        first = list(type(fault)).index(fault) % self.every
+        chosen = {*requests[first :: self.every], *requests[-1:]}
+        return [number for number in requests if (number in chosen) is not self.others]
+
+
+EVERY_REQUEST: Final = Sample(every=1)
+
+
+def sampled(every: int, *of: str) -> list[Any]:
+    """A sample, and what it leaves out: cases of a test that tries both.
+
+    `of` is what the cases have before it.
+    """
+    return [
+        pytest.param(*of, Sample(every=every), id="-".join((*of, "sample"))),
+        pytest.param(
+            *of,
+            Sample(every=every, others=True),
+            id="-".join((*of, "others")),
+            marks=pytest.mark.exhaustive,
+        ),
+    ]
+
+
+def each_request(
+    run: Callable[[int], Schedule],
+    fault: Fault | HttpFault,
+    sample: Sample,
+    *,
+    exposed: int | None = None,
+    first: int = 1,
+    stride: int = 1,
+) -> int:
+    """Run with a fault at each request of the sample.
+
+    `exposed` is how many requests there are; where it is not known, a run without a fault tells.
+    Sampled is every `stride`-th request from `first` on; how many these are, is returned.
+    """
+    if exposed is None:
+        exposed = run(0).exposed
+    requests = range(first, exposed + 1, stride)
+    for number in sample.of(requests, fault):
+        try:
+            assert run(number).struck is not None, "the fault was not reached"
+        except BaseException as problem:
+            problem.add_note(f"{fault} at request {number} of {requests[-1]}")
+            raise
+    return len(requests)
+
+
+def on_its_own(name: str, *parts: str) -> Any:
+    """A case that may run beside others of its module."""
+    return pytest.param(name, marks=pytest.mark.xdist_group(" ".join((*parts, name))))
