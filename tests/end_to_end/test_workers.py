@@ -10,7 +10,7 @@ from remotejob import Job, Queue, State
 from remotejob.cli.exits import Exit
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
-from tests.end_to_end.test_command_line import remotejob
+from tests.end_to_end.test_command_line import remotejob_here
 from tests.end_to_end.waiting import PATIENCE, until
 
 
@@ -28,7 +28,7 @@ def held(queue: Queue, folder: Path) -> Job:
 
 def draining(aws: EmbeddedAws) -> list[dict[str, Any]]:
     """The workers that say they are about to stop."""
-    listed = remotejob(aws, "workers", "--json")
+    listed = remotejob_here(aws, "workers", "--json")
     assert listed.returncode == Exit.OK, listed.stderr
     return [worker for worker in json.loads(listed.stdout) if worker["draining"]]
 
@@ -88,7 +88,7 @@ def test_worker_that_is_about_to_stop_is_listed_so(
     assert [one["job"] for one in told["running"]] == [job.id]
     (line,) = (
         line
-        for line in remotejob(aws, "workers").stdout.splitlines()
+        for line in remotejob_here(aws, "workers").stdout.splitlines()
         if line.startswith(told["name"])
     )
     assert "draining" in line
