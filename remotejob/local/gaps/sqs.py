@@ -124,7 +124,8 @@ class Messages:
         else:
             self._hidden.pop(message.id, None)
             self._ready[message.id] = message
-            self.condition.notify_all()
+        # also when hidden: it may come back earlier than a long poll has been waiting for
+        self.condition.notify_all()
 
     def delete(self, handle: str) -> None:
         """Delete the message of a current handle; an old handle deletes nothing.
