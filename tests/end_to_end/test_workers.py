@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from remotejob import Job, Queue, State
 from remotejob.cli.exits import Exit
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
 from tests.end_to_end.test_command_line import remotejob_here
-from tests.end_to_end.waiting import PATIENCE, until
+from tests.end_to_end.waiting import PATIENCE, end_polls, given_back, until
 
 
 def begun(folder: Path) -> list[str]:
@@ -65,15 +67,23 @@ def test_killed_worker_loses_nothing_and_the_job_commits_once(
     assert job.outputs["seen.txt"].open().read().decode() == job.result
 
 
-def test_stopped_worker_finishes_what_it_runs(queue: Queue, worker: Worker, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "comes", ["something", pytest.param("nothing", marks=pytest.mark.exhaustive)]
+)
+def test_stopped_worker_finishes_what_it_runs(
+    queue: Queue, worker: Worker, tmp_path: Path, comes: str
+) -> None:
     job = held(queue, tmp_path)
 
     worker.terminate()
+    until(lambda: "worker drains" in worker.log.read_text(), what="that it drains")
+    others = end_polls(queue) if comes == "something" else []
     (tmp_path / "go").touch()
 
     assert worker.wait(PATIENCE) == 0
     assert job.refresh().state is State.COMPLETED
     assert job.attempt == 1
+    assert not others or given_back(others)
 
 
 def test_worker_that_is_about_to_stop_is_listed_so(
@@ -92,8 +102,10 @@ def test_worker_that_is_about_to_stop_is_listed_so(
         if line.startswith(told["name"])
     )
     assert "draining" in line
+    others = end_polls(queue)
     (tmp_path / "go").touch()
     assert worker.wait(PATIENCE) == 0
+    assert given_back(others)
     assert draining(aws) == []
 
 
