@@ -115,6 +115,8 @@ def test_worker_told_twice_gives_its_job_back_uncounted(
     job = held(queue, tmp_path)
 
     worker.terminate()
+    # the kernel makes one of two that come together
+    until(lambda: "worker drains" in worker.log.read_text(), what="that it drains")
     worker.terminate()
     assert worker.wait(PATIENCE) == 0
     job.refresh()
