@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local test check fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
+.PHONY: help run local test test-all check fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,8 +28,11 @@ run: $(READY)  ## the main job, on the photos in examples/: AWS embedded, result
 local: $(READY)  ## the same system, and it stays up; Ctrl-C takes it down
 	@$(BIN)/remotejob local
 
-test: $(READY)  ## all tests, on all cores
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+test: $(READY)  ## the tests, on all cores
+	$(BIN)/pytest -m "not exhaustive" --numprocesses auto --maxprocesses 4 --dist loadgroup
+
+test-all: $(READY)  ## the same, and every further case of what they show
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: $(READY)  ## format, lint, types, import contracts
 	$(BIN)/ruff format --check $(CODE)

@@ -63,7 +63,10 @@ def _supervise(children: int) -> int:
     options = SupervisorOptions(command=command, processes=children)
     protection = _protection()
     supervisor = Supervisor(options, on_event=hooks.registry.tell_child_restarted, guard=protection)
-    stop_on_signals(supervisor.stop, grace=options.grace, margin=_KILLING)
+    # told to hurry, its children may still take their margin, and it waits for them
+    stop_on_signals(
+        supervisor.stop, grace=options.grace - STOP_MARGIN, margin=STOP_MARGIN + _KILLING
+    )
     try:
         return supervisor.run()
     finally:

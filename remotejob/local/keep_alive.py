@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 
+from remotejob.local.callers import answering
+
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
@@ -33,6 +35,7 @@ class Handler(MotoRequestHandler):
         else:
             content = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(content)
+        answering(self.connection)
         told: list[Any] = []
 
         def start_response(status: str, headers: Any, _exc_info: Any = None) -> Any:

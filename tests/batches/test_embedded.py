@@ -8,12 +8,10 @@ import boto3
 import pytest
 
 from remotejob import RemoteJob
-from remotejob.cli.local import synthesize
 from remotejob.domain.batches import BatchState
-from remotejob.local.embedded import EmbeddedAws
+from tests.deployed import deployed
 
 SETTINGS = Path(__file__).with_name("remotejob.toml")
-CACHE = Path("build/tests/assets")
 PATIENCE = 180.0
 """Seconds after which something is broken, on the slowest machine."""
 
@@ -21,11 +19,9 @@ MANY = 500
 
 
 def test_five_hundred_rows_of_a_manifest_are_worked_on_and_told_of(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assembly = synthesize(SETTINGS, tmp_path / "cdk.out")
-    with EmbeddedAws.for_assembly(assembly, cache=CACHE) as aws:
-        aws.deploy(assembly)
+    with deployed(SETTINGS) as aws:
         for name, value in aws.environment().items():
             monkeypatch.setenv(name, value)
         remote = RemoteJob.connect("batches", session=boto3.Session())

@@ -9,19 +9,16 @@ import boto3
 import pytest
 
 from remotejob import Queue, RemoteJob
-from remotejob.cli.local import synthesize
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
+from tests.deployed import deployed
 
 SETTINGS = Path(__file__).with_name("remotejob.toml")
-CACHE = Path("build/tests/assets")
 
 
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    assembly = synthesize(SETTINGS, tmp_path_factory.mktemp("assembly") / "cdk.out")
-    with EmbeddedAws.for_assembly(assembly, cache=CACHE) as embedded:
-        embedded.deploy(assembly)
+def aws() -> Iterator[EmbeddedAws]:
+    with deployed(SETTINGS) as embedded:
         yield embedded
 
 

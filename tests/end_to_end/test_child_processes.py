@@ -14,7 +14,7 @@ from remotejob import Job, Queue, State
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
 from remotejob.names import Env
-from tests.end_to_end.waiting import NOTED, PATIENCE, until
+from tests.end_to_end.waiting import NOTED, PATIENCE, end_polls, given_back, until
 
 DECLINED = "task 'crash_once' is not registered in this worker; passing the job on in 5 s"
 
@@ -90,11 +90,13 @@ def test_stopped_supervisor_waits_for_what_its_children_run(
 
     worker.terminate()
     until(lambda: len(logged(worker, "worker drains")) == 2, what="both children drain")
+    others = end_polls(queue)
     for name in ("one", "two"):
         (tmp_path / name / "go").touch()
 
     assert worker.wait(PATIENCE) == 0
     assert [job.refresh().state for job in jobs] == [State.COMPLETED] * 2
+    assert given_back(others)
     assert not any(runs(pid) for pid in processes)
 
 
@@ -148,8 +150,8 @@ def test_worker_with_some_abilities_leaves_other_tasks_to_others(
         assert job.wait(PATIENCE).state is State.COMPLETED
         until(lambda: logged(worker, DECLINED), what="the other task is passed on")
     finally:
-        worker.terminate()
-        worker.wait(PATIENCE)
+        worker.kill()
+        worker.wait()
     assert other.refresh().state is State.READY
     assert other.cancel().state is State.CANCELLED
 

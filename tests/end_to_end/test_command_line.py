@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
+from remotejob.cli.app import run as run_here
 from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
 
@@ -23,7 +26,21 @@ Done = subprocess.CompletedProcess[str]
 
 
 def remotejob(aws: EmbeddedAws, *arguments: str, **environment: str) -> Done:
+    """The command, in a process of its own."""
     return run(arguments, {**aws.environment(), **environment})
+
+
+def remotejob_here(aws: EmbeddedAws, *arguments: str) -> Done:
+    """The command in this process, which has imported already what it imports."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in {**aws.environment(), "COLUMNS": "120"}.items():
+            patch.setenv(name, value)
+        patch.setattr(sys, "argv", [str(COMMAND), *arguments])
+        code = run_here()
+    return Done(arguments, code, out.getvalue(), err.getvalue())
 
 
 def run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> Done:
@@ -99,7 +116,7 @@ def test_wait_that_times_out_exits_with_5(aws: EmbeddedAws) -> None:
 def test_refusal_is_one_line_with_the_remedy(
     aws: EmbeddedAws, arguments: tuple[str, ...], code: Exit, told: str
 ) -> None:
-    done = remotejob(aws, *arguments)
+    done = remotejob_here(aws, *arguments)
 
     assert done.returncode == code
     assert told in one_line(done)

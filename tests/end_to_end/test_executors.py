@@ -6,7 +6,7 @@ import pytest
 
 from remotejob import Queue, State
 from remotejob.local.workers import Worker
-from tests.end_to_end.waiting import PATIENCE, until
+from tests.end_to_end.waiting import PATIENCE, end_polls, given_back, until
 from tests.executors.scenes import lives, until_gone
 
 
@@ -39,6 +39,9 @@ def test_tasks_in_processes_work_die_and_are_killed_and_the_worker_goes_on(
     assert lives(last.result["pid"])
 
     worker.terminate()
+    until(lambda: "worker drains" in worker.log.read_text(), what="that it drains")
+    others = end_polls(queue)
     assert worker.wait(PATIENCE) == 0
+    assert given_back(others)
     until_gone([last.result["pid"]])
     assert ignoring.refresh().state is State.CANCELLED

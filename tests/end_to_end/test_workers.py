@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from remotejob import Job, Queue, State
 from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
-from tests.end_to_end.test_command_line import remotejob
-from tests.end_to_end.waiting import PATIENCE, until
+from tests.end_to_end.test_command_line import remotejob_here
+from tests.end_to_end.waiting import PATIENCE, end_polls, given_back, until
 
 
 def begun(folder: Path) -> list[str]:
@@ -28,7 +30,7 @@ def held(queue: Queue, folder: Path) -> Job:
 
 def draining(aws: EmbeddedAws) -> list[dict[str, Any]]:
     """The workers that say they are about to stop."""
-    listed = remotejob(aws, "workers", "--json")
+    listed = remotejob_here(aws, "workers", "--json")
     assert listed.returncode == Exit.OK, listed.stderr
     return [worker for worker in json.loads(listed.stdout) if worker["draining"]]
 
@@ -65,15 +67,23 @@ def test_killed_worker_loses_nothing_and_the_job_commits_once(
     assert job.outputs["seen.txt"].open().read().decode() == job.result
 
 
-def test_stopped_worker_finishes_what_it_runs(queue: Queue, worker: Worker, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "comes", ["something", pytest.param("nothing", marks=pytest.mark.exhaustive)]
+)
+def test_stopped_worker_finishes_what_it_runs(
+    queue: Queue, worker: Worker, tmp_path: Path, comes: str
+) -> None:
     job = held(queue, tmp_path)
 
     worker.terminate()
+    until(lambda: "worker drains" in worker.log.read_text(), what="that it drains")
+    others = end_polls(queue) if comes == "something" else []
     (tmp_path / "go").touch()
 
     assert worker.wait(PATIENCE) == 0
     assert job.refresh().state is State.COMPLETED
     assert job.attempt == 1
+    assert not others or given_back(others)
 
 
 def test_worker_that_is_about_to_stop_is_listed_so(
@@ -88,12 +98,14 @@ def test_worker_that_is_about_to_stop_is_listed_so(
     assert [one["job"] for one in told["running"]] == [job.id]
     (line,) = (
         line
-        for line in remotejob(aws, "workers").stdout.splitlines()
+        for line in remotejob_here(aws, "workers").stdout.splitlines()
         if line.startswith(told["name"])
     )
     assert "draining" in line
+    others = end_polls(queue)
     (tmp_path / "go").touch()
     assert worker.wait(PATIENCE) == 0
+    assert given_back(others)
     assert draining(aws) == []
 
 
@@ -103,6 +115,8 @@ def test_worker_told_twice_gives_its_job_back_uncounted(
     job = held(queue, tmp_path)
 
     worker.terminate()
+    # the kernel makes one of two that come together
+    until(lambda: "worker drains" in worker.log.read_text(), what="that it drains")
     worker.terminate()
     assert worker.wait(PATIENCE) == 0
     job.refresh()

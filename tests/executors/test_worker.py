@@ -26,6 +26,7 @@ from tests.end_to_end.waiting import PATIENCE, until
 from tests.executors import work
 from tests.executors.refusing import no_room
 from tests.executors.scenes import of_module, told, until_gone
+from tests.lifecycle.working import ended
 
 NAMES = ("own-process", "patient", "in-thread", "on-loop")
 
@@ -159,7 +160,7 @@ def test_a_worker_waits_where_no_process_can_be_started_and_goes_on_when_one_can
             what="the worker's trouble",
         )
         tried.room = True
-        assert job.wait(PATIENCE).state is State.COMPLETED
+        assert ended(job, installation).state is State.COMPLETED
     assert job.record.failures == 0
     # two at the start, and no more than one for each time it was given back
     assert tried.count <= 2 + job.record.releases

@@ -10,13 +10,12 @@ import boto3
 import pytest
 
 from remotejob import Queue, RemoteJob
-from remotejob.cli.local import synthesize
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.names import Env
 from stacks.commands import Group
+from tests.deployed import deployed
 
 SETTINGS = Path(__file__).with_name("remotejob.toml")
-CACHE = Path("build/tests/assets")
 SYSTEM = "groups"
 
 
@@ -36,10 +35,8 @@ NewPerson = Callable[..., Person]
 
 
 @pytest.fixture(scope="session")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    assembly = synthesize(SETTINGS, tmp_path_factory.mktemp("assembly") / "cdk.out")
-    with EmbeddedAws.for_assembly(assembly, cache=CACHE) as embedded:
-        embedded.deploy(assembly)
+def aws() -> Iterator[EmbeddedAws]:
+    with deployed(SETTINGS) as embedded:
         yield embedded
 
 

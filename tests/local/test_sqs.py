@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.config import Config
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from remotejob.local.embedded import EmbeddedAws
 
@@ -170,6 +171,40 @@ def test_long_poll_wakes_at_a_send(aws: EmbeddedAws, sqs: Any, make_queue: MakeQ
     # one that does not wake would take its twenty seconds
     waiting.join(15)
     assert [message["Body"] for message in arrived] == ["a"]
+
+
+def test_long_poll_wakes_when_a_message_comes_back_earlier(
+    aws: EmbeddedAws, sqs: Any, make_queue: MakeQueue
+) -> None:
+    url = make_queue(VisibilityTimeout=600)
+    sqs.send_message(QueueUrl=url, MessageBody="a")
+    [message] = receive(sqs, url)
+    arrived: list[Any] = []
+    waiting = threading.Thread(
+        target=lambda: arrived.extend(receive(sqs, url, WaitTimeSeconds=20)), daemon=True
+    )
+    aws.reset_requests()
+    waiting.start()
+    while not any(operation == "ReceiveMessage" for _, operation, _ in aws.requests()):
+        pass  # until the poll has reached the server
+    sqs.change_message_visibility(
+        QueueUrl=url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=1
+    )
+    # one that does not wake would take its twenty seconds
+    waiting.join(15)
+    assert [message["Body"] for message in arrived] == ["a"]
+
+
+def test_long_poll_of_a_caller_that_is_gone_takes_no_message(
+    aws: EmbeddedAws, sqs: Any, make_queue: MakeQueue
+) -> None:
+    url = make_queue()
+    hurried = aws.client("sqs", config=Config(read_timeout=0.5, retries={"total_max_attempts": 1}))
+    with pytest.raises(ReadTimeoutError):
+        receive(hurried, url, WaitTimeSeconds=20)
+    hurried.close()
+    sqs.send_message(QueueUrl=url, MessageBody="a")
+    assert [message["Body"] for message in receive(sqs, url, WaitTimeSeconds=20)] == ["a"]
 
 
 def test_long_polls_do_not_hold_up_other_queues(sqs: Any, make_queue: MakeQueue) -> None:

@@ -27,6 +27,8 @@ from moto.sqs import models
 from moto.sqs.exceptions import InvalidParameterValue, ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, SQSBackend
 
+from remotejob.local.callers import caller_is_gone
+
 _MAX_VISIBILITY_S = 12 * 3600
 _ORDER = itertools.count()
 
@@ -122,7 +124,8 @@ class Messages:
         else:
             self._hidden.pop(message.id, None)
             self._ready[message.id] = message
-            self.condition.notify_all()
+        # also when hidden: it may come back earlier than a long poll has been waiting for
+        self.condition.notify_all()
 
     def delete(self, handle: str) -> None:
         """Delete the message of a current handle; an old handle deletes nothing.
@@ -182,11 +185,14 @@ def messages_of(queue: Queue) -> Messages:
 
 
 def receive(queue: Queue, count: int, wait_s: float, visibility_s: int) -> list[Message]:
-    """Receive from a standard queue: wait for the first message, then take what there is."""
+    """Receive from a standard queue: wait for the first message, then take what there is.
+
+    A caller that was killed while it waited takes nothing: it would stay hidden for a while.
+    """
     messages = messages_of(queue)
     end = time.monotonic() + wait_s
     with messages.condition:
-        while True:
+        while not caller_is_gone():
             received = _take(queue, messages, count, visibility_s)
             left = end - time.monotonic()
             if received or left <= 0:
@@ -194,6 +200,7 @@ def receive(queue: Queue, count: int, wait_s: float, visibility_s: int) -> list[
             back = messages.next_return()
             # Woken by a send, or when a hidden or delayed message is due.
             messages.condition.wait(left if back is None else min(left, max(0, back - time.time())))
+    return []
 
 
 def _take(queue: Queue, messages: Messages, count: int, visibility_s: int) -> list[Message]:

@@ -1,0 +1,64 @@
+"""The real stacks, deployed into an AWS embedded in this machine.
+
+Synthesizing takes several seconds of both cores: it is done once for all that runs at a time, and
+again when a file of the project has changed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from remotejob.cli.local import synthesize
+from remotejob.local.embedded import EmbeddedAws
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+ASSETS: Final = ROOT / "build/tests/assets"
+ASSEMBLIES: Final = ROOT / "build/tests/assemblies"
+NOT_READ: Final = frozenset({"build", "cdk.out", "tests", "docs", "benchmarks", "__pycache__"})
+"""Folders whose files no stack is made of."""
+
+
+@contextmanager
+def deployed(settings: Path) -> Iterator[EmbeddedAws]:
+    """An AWS with the system of these settings, and nothing else."""
+    assembly = _synthesized(settings)
+    with EmbeddedAws.for_assembly(assembly, cache=ASSETS) as embedded:
+        embedded.deploy(assembly)
+        yield embedded
+
+
+def _synthesized(settings: Path) -> Path:
+    """The assembly of these settings and of this code, made by whoever comes first."""
+    ASSEMBLIES.mkdir(parents=True, exist_ok=True)
+    name = "-".join(settings.resolve().relative_to(ROOT).with_suffix("").parts)
+    folder, made_of = ASSEMBLIES / name, ASSEMBLIES / f"{name}.digest"
+    with (ASSEMBLIES / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        digest = _digest(settings)
+        if not made_of.exists() or made_of.read_text() != digest:
+            made_of.unlink(missing_ok=True)
+            synthesize(settings, folder)
+            made_of.write_text(digest)
+    return folder
+
+
+def _digest(settings: Path) -> str:
+    """Of all that synthesizing reads."""
+    digest = hashlib.sha256(sys.version.encode())
+    for path in (settings, *sorted(_files())):
+        content = path.read_bytes()
+        digest.update(f"{path} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _files() -> Iterator[Path]:
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in NOT_READ and name[0] != "."]
+        yield from (Path(folder) / name for name in names)
