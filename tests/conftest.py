@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import hypothesis
 import pytest
+from botocore.loaders import JSONFileLoader
 
 pytest.register_assert_rewrite("remotejob.testing.conformance", "tests.aws")
 
@@ -15,6 +18,20 @@ hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("untimed")
+
+
+def _parse_each_file_once() -> None:
+    """Keep botocore's data files: each session would parse those of its services again."""
+    stock = JSONFileLoader.load_file
+
+    @functools.cache
+    def load(path: str) -> Any:
+        return stock(JSONFileLoader(), path)
+
+    JSONFileLoader.load_file = lambda _, path: load(path)  # type: ignore[method-assign]
+
+
+_parse_each_file_once()
 
 
 @pytest.fixture
