@@ -214,9 +214,7 @@ def test_counts_tell_ready_hidden_and_delayed_apart(sqs: Any, make_queue: MakeQu
     assert receive(sqs, url) == []
 
 
-@pytest.mark.parametrize(
-    "count", [1_000, pytest.param(10_000, marks=pytest.mark.exhaustive)]
-)
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.exhaustive)])
 def test_messages_of_a_long_queue_are_each_received_once(
     sqs: Any, make_queue: MakeQueue, count: int
 ) -> None:
