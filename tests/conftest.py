@@ -13,6 +13,8 @@ from botocore.loaders import JSONFileLoader
 
 pytest.register_assert_rewrite("remotejob.testing.conformance", "tests.aws")
 
+pytest_plugins = ["tests.fixtures"]
+
 # how long an example takes is up to the machine
 hypothesis.settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -28,7 +30,7 @@ def _parse_each_file_once() -> None:
     def load(path: str) -> Any:
         return stock(JSONFileLoader(), path)
 
-    JSONFileLoader.load_file = lambda _, path: load(path)  # type: ignore[method-assign]
+    JSONFileLoader.load_file = lambda _, path: load(path)  # type: ignore[method-assign,assignment]
 
 
 _parse_each_file_once()

@@ -12,11 +12,6 @@ from remotejob.testing.conformance import FilesConformance, MessagesConformance,
 from tests.aws import TRANSPORTS, aws_files, aws_messages, aws_store
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 @pytest.fixture(params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest) -> str:
     return str(request.param)

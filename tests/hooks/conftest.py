@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remotejob import Queue, RemoteJob, RunningJob
+from remotejob import RunningJob
 from remotejob.domain.errors import Fatal
 from remotejob.domain.retry import Retry
 from remotejob.hooks import Event, Hooks, JobEvent
@@ -41,11 +41,6 @@ class Told:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def hooks() -> Hooks:
     return Hooks()
 
@@ -57,11 +52,6 @@ def installation(
     queues = {"default": ("work", "other")}
     with installation_on(request.param, clock, queues=queues) as made:
         yield replace(made, hooks=hooks)
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 @pytest.fixture

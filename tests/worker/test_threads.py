@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from remotejob import Job, Queue, RemoteJob, RunningJob, State, Submission
+from remotejob import Job, Queue, RunningJob, State, Submission
 from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.priority import Lane, Priority
@@ -46,16 +46,6 @@ def clock() -> HastyClock:
 @pytest.fixture
 def installation(clock: HastyClock) -> Installation:
     return replace(installation_in_real_time(), clock=clock)
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
-
-
-@pytest.fixture
-def tasks() -> Registry:
-    return Registry()
 
 
 @contextmanager
