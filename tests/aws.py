@@ -115,6 +115,31 @@ def aws_installation(
 
 
 @contextmanager
+def aws_store(clock: FakeClock, *, transport: str) -> Iterator[DynamoStore]:
+    """A table of its own, empty, without the rest of a system."""
+    with mock_aws(), _one_request_at_a_time():
+        _make_table(clients().dynamodb)
+        yield DynamoStore(services(clock, transport=transport)[0], TABLE, clock)
+
+
+@contextmanager
+def aws_messages(clock: FakeClock, *, transport: str) -> Iterator[SqsMessages]:
+    """The channels of the default queue, empty, without the rest of a system."""
+    with mock_aws(), _one_request_at_a_time(), _sqs_time(clock):
+        queues = _made_queues(clients().sqs, {"default": ()})
+        yield SqsMessages(services(clock, transport=transport)[1], queues, clock)
+
+
+@contextmanager
+def aws_files(clock: FakeClock, *, transport: str) -> Iterator[S3Files]:
+    """The buckets, empty, without the rest of a system."""
+    with mock_aws():
+        for area in Area:
+            _make_bucket(clients().s3, area)
+        yield files(clock, transport=transport)
+
+
+@contextmanager
 def counted_requests() -> Iterator[Counter[str]]:
     """How many requests went to AWS, by operation."""
     counts: Counter[str] = Counter()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
-from _pytest.nodeid import NodeId
+from botocore.loaders import JSONFileLoader
 
 pytest.register_assert_rewrite("remotejob.testing.conformance", "tests.aws")
+
+pytest_plugins = ["tests.fixtures"]
 
 TESTS = Path(__file__).parent
 
@@ -22,22 +26,25 @@ hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process, unless they say otherwise by `xdist_group`."""
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))
-        if config.getoption("loadgroup", default=False):
-            _say_group(item)
 
 
-def _say_group(item: pytest.Item) -> None:
-    """Say in its id which group a test is of: pytest 9.2 leaves alone what xdist 3.8 writes there.
+def _parse_each_file_once() -> None:
+    """Keep botocore's data files: each session would parse those of its services again."""
+    stock = JSONFileLoader.load_file
 
-    Source: pytest-xdist, issue 1386.
-    """
-    groups = {str(mark.args[0]) for mark in item.iter_markers("xdist_group")}
-    item._id = NodeId.parse(f"{item.nodeid}@{'_'.join(sorted(groups))}")
+    @functools.cache
+    def load(path: str) -> Any:
+        return stock(JSONFileLoader(), path)
+
+    JSONFileLoader.load_file = lambda _, path: load(path)  # type: ignore[method-assign,assignment]
+
+
+_parse_each_file_once()
 
 
 @pytest.fixture

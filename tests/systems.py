@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
@@ -30,9 +30,15 @@ def installation_on(
             yield made
 
 
-def installation_in_real_time() -> Installation:
-    """A system in memory, by the machine's own clock: for workers with their threads."""
+def installation_in_real_time(**options: Any) -> Installation:
+    """A system in memory, by the machine's own clock: for workers with their threads.
+
+    `options` are those of `memory_installation`.
+    """
     clock = SystemClock()
     return replace(
-        memory_installation(), clock=clock, messages=MemoryMessages(clock), entropy=os.urandom
+        memory_installation(**options),
+        clock=clock,
+        messages=MemoryMessages(clock),
+        entropy=os.urandom,
     )

@@ -36,11 +36,6 @@ class Partly:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def installation(clock: FakeClock) -> Iterator[Installation]:
     with aws_installation(clock) as installation:
         yield installation

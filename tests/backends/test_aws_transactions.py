@@ -39,11 +39,6 @@ READS: dict[str, tuple[str, Callable[[JobStore], object]]] = {
 }
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 @pytest.fixture(params=TRANSPORTS)
 def store(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[JobStore]:
     with aws_installation(clock, transport=request.param) as installation:

@@ -34,7 +34,7 @@ class _HangsUp(socketserver.StreamRequestHandler):
 @pytest.fixture(params=["direct", "boto3"])
 def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Files]:
     with socketserver.TCPServer(("127.0.0.1", 0), _HangsUp) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
         client = boto3.client(

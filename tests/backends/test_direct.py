@@ -84,11 +84,6 @@ def error(name: str, status: int = 400, **more: object) -> AWSResponse:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def keys() -> Keys:
     return Keys()
 

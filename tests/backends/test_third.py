@@ -19,11 +19,6 @@ from tests.backends.third import SqliteMessages, SqliteStore
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def store() -> Iterator[JobStore]:
     with closing(SqliteStore()) as store:
         yield store

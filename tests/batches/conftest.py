@@ -6,32 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from remotejob import Queue, RemoteJob
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.batches.working import QUEUES, worker_of
 from tests.systems import BACKENDS, installation_on
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 @pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
     with installation_on(request.param, clock, queues=QUEUES) as made:
         yield made
-
-
-@pytest.fixture
-def remote(installation: Installation) -> RemoteJob:
-    return RemoteJob(installation)
-
-
-@pytest.fixture
-def queue(remote: RemoteJob) -> Queue:
-    return remote.queue()
 
 
 @pytest.fixture

@@ -10,18 +10,13 @@ from typing import Any
 
 import pytest
 
-from remotejob import Job, Queue, RemoteJob, RunningJob
+from remotejob import Job, Queue, RunningJob
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.systems import BACKENDS, installation_on
 
 Run = Callable[..., Job]
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture
@@ -33,16 +28,6 @@ def installation(clock: FakeClock) -> Installation:
 def each_installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
     with installation_on(request.param, clock) as made:
         yield made
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
-
-
-@pytest.fixture
-def tasks() -> Registry:
-    return Registry()
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ from remotejob import Queue, RemoteJob
 from remotejob.backends import limits
 from remotejob.backends.memory import MemoryMessages
 from remotejob.ports import Address, Channel, Installation
-from remotejob.tasks import Registry
-from remotejob.testing import FakeClock, Simulation, memory_installation
+from remotejob.testing import FakeClock, memory_installation
 
 
 class Untouchable:
@@ -46,11 +45,6 @@ Sent = Callable[[Channel], list[str]]
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def installation(clock: FakeClock) -> Installation:
     return memory_installation(clock, queues={"default": ("work", "other"), "second": ("work",)})
 
@@ -76,13 +70,3 @@ def sent(installation: Installation) -> Sent:
         return installation.messages.bodies(Address("default", channel))
 
     return bodies
-
-
-@pytest.fixture
-def tasks() -> Registry:
-    return Registry()
-
-
-@pytest.fixture
-def worker(installation: Installation, tasks: Registry) -> Simulation:
-    return Simulation(installation=installation, tasks=tasks)

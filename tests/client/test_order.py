@@ -18,11 +18,6 @@ from tests.systems import BACKENDS, installation_on
 PRIORITIES = (Priority.CRITICAL, Priority.NORMAL, Priority.LOW)
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 @pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
     with installation_on(request.param, clock) as made:

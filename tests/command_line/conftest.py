@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner, Result
 
-from remotejob import Queue, RemoteJob, Retry, RunningJob
+from remotejob import RemoteJob, Retry, RunningJob
 from remotejob.cli.app import app
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
@@ -16,18 +16,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def installation(clock: FakeClock) -> Installation:
     return memory_installation(clock, queues={"default": ("work", "a-task-with-a-longer-name")})
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 @pytest.fixture

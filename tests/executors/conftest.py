@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remotejob import Job, Queue, RemoteJob
+from remotejob import Job, Queue
 from remotejob.ports import Installation
 from remotejob.tasks import registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
@@ -28,20 +28,10 @@ def executors() -> Iterator[Executors]:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def installation(clock: FakeClock) -> Installation:
     return memory_installation(
         clock, queues={"default": tuple(of_module(work))}, lease=timedelta(minutes=10)
     )
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 @pytest.fixture

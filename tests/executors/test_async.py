@@ -35,16 +35,6 @@ SOON = timedelta(seconds=10)
 
 
 @pytest.fixture
-def tasks() -> Registry:
-    return Registry()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def executors(tasks: Registry) -> Iterator[Executors]:
     made = Executors(())
     yield made

@@ -31,11 +31,6 @@ from remotejob.worker.executors.executors import Executors
 from remotejob.worker.executors.processes.program import ChildProgram
 
 
-@pytest.fixture
-def tasks() -> Registry:
-    return Registry()
-
-
 def plain(job: RunningJob) -> Any:
     return job.data["said"]
 

@@ -44,11 +44,6 @@ def stood(job: Job) -> str:
 
 
 @pytest.fixture
-def tasks() -> Registry:
-    return Registry()
-
-
-@pytest.fixture
 def here(tasks: Registry, clock: FakeClock) -> Iterator[Simulation]:
     """A worker of tasks that a test makes: in threads and on the event loop."""
     executors = Executors(())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from remotejob import AsyncRunningJob, Queue, RemoteJob, State, Urgency
+from remotejob import AsyncRunningJob, Queue, State, Urgency
 from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.ports import Installation
@@ -40,11 +40,6 @@ def installation() -> Installation:
         messages=MemoryMessages(clock),
         entropy=os.urandom,
     )
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 @pytest.fixture

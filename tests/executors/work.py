@@ -144,7 +144,7 @@ def do_completion(job: RunningJob) -> Completion:
 
 
 def do_fill_memory(job: RunningJob) -> int:
-    return len(bytearray(1024 * 1024 * 1024))
+    return len(bytearray(256 * 1024 * 1024))
 
 
 def do_ignore(job: RunningJob) -> None:

@@ -15,11 +15,6 @@ from tests.systems import BACKENDS, installation_on
 QUEUES = {"default": ("work", "other"), "single": ("work",)}
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 @pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
     with installation_on(request.param, clock, queues=QUEUES) as made:

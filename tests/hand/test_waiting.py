@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from remotejob import Queue, RemoteJob, State
-from remotejob.backends.clock import SystemClock
-from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.priority import Priority
 from remotejob.ports import Installation
-from remotejob.testing import memory_installation
 from tests.end_to_end.waiting import until
+from tests.systems import installation_in_real_time
 
 LEASE = timedelta(milliseconds=300)
 
 
+@pytest.fixture(autouse=True)
+def _each_lane_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a job waits for as long as the lanes before its own are watched
+    monkeypatch.setattr("remotejob.manual.holder._LOOK", timedelta(milliseconds=20))
+
+
 @pytest.fixture
 def installation() -> Installation:
-    clock = SystemClock()
-    return replace(
-        memory_installation(queues={"default": ("work", "other")}, lease=LEASE),
-        clock=clock,
-        messages=MemoryMessages(clock),
-        entropy=os.urandom,
-    )
+    return installation_in_real_time(queues={"default": ("work", "other")}, lease=LEASE)
 
 
 @pytest.fixture

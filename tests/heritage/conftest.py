@@ -6,18 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from remotejob import Queue, RemoteJob
+from remotejob import RemoteJob
 from remotejob.manual.holder import JobHolder
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.systems import BACKENDS, installation_on
 
 QUEUES = {"default": ("work", "other")}
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture(params=BACKENDS)
@@ -30,11 +25,6 @@ def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[I
 def remote(installation: Installation) -> RemoteJob:
     # nothing beats by itself in the test's time
     return RemoteJob(installation, holder=JobHolder(installation, start=lambda beat: None))
-
-
-@pytest.fixture
-def queue(remote: RemoteJob) -> Queue:
-    return remote.queue()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remotejob import Queue, RemoteJob, RunningJob
+from remotejob import RunningJob
 from remotejob.client.hooks import Hooks, JobEvent
 from remotejob.domain.errors import Fatal
 from remotejob.domain.events import Event
@@ -42,11 +42,6 @@ class StopRequests:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def hooks() -> Hooks:
     return Hooks()
 
@@ -58,11 +53,6 @@ def installation(
     queues = {"default": ("work", "other")}
     with installation_on(request.param, clock, queues=queues) as made:
         yield replace(made, hooks=hooks)
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 @pytest.fixture

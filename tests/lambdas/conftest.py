@@ -77,11 +77,6 @@ def batch(*messages: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def installation(clock: FakeClock) -> Installation:
     return memory_installation(clock, queues={"default": ("thumbnail", "keep")})
 

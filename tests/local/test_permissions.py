@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import boto3
@@ -35,6 +36,7 @@ def names(aws: EmbeddedAws) -> dict[str, str]:
 def as_role(aws: EmbeddedAws) -> Callable[[str, str], Any]:
     """A client with the permissions of a role of the sample app."""
 
+    @cache
     def client(role: str, service: str) -> Any:
         return aws.client_as(f"arn:aws:iam::{aws.deployment.account}:role/{role}", service)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from _pytest.outcomes import Failed
 
-from remotejob import Queue, RemoteJob, RunningJob
+from remotejob import RunningJob
 from remotejob.ports import Installation
 from remotejob.tasks import Registry, Task
 from remotejob.testing import FakeClock
@@ -21,20 +21,10 @@ LEASE = timedelta(minutes=15)
 """Long, so that days have few heartbeats."""
 
 
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
 @pytest.fixture(params=BACKENDS)
 def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
     with installation_on(request.param, clock) as made:
         yield replace(made, lease=LEASE)
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 class Unforgiving(Registry):

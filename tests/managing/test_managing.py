@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -28,25 +28,8 @@ from remotejob.ports import Address, Channel, Installation, Refused
 from remotejob.testing import FakeClock, Simulation, memory_installation, seeded_entropy
 from remotejob.testing.crashes import Crash
 from remotejob.testing.interception import intercepted
-from tests.systems import BACKENDS, installation_on
 
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(params=BACKENDS)
-def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    with installation_on(request.param, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 @pytest.fixture

@@ -21,21 +21,9 @@ from remotejob.ports import Area, Installation, QueueDescription, WorkerSize
 from remotejob.settings import parse
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.aws import aws_installation, counted_requests
-from tests.systems import BACKENDS, installation_on
 
 MINUTE = timedelta(minutes=1)
 SIZE = WorkerSize(cpu=2048, memory_mib=4096, jobs=4)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(params=BACKENDS)
-def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    with installation_on(request.param, clock) as made:
-        yield made
 
 
 @pytest.fixture

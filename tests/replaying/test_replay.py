@@ -13,7 +13,6 @@ from remotejob import (
     InvalidBody,
     Job,
     Queue,
-    RemoteJob,
     Retry,
     RunningJob,
     State,
@@ -35,11 +34,6 @@ QUEUES = {"default": ("work",), "second": ("work",), "third": ("other",)}
 def installation(request: pytest.FixtureRequest) -> Iterator[Installation]:
     with installation_on(request.param, FakeClock(), queues=QUEUES) as made:
         yield made
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 @pytest.fixture

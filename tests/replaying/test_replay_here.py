@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,23 +17,6 @@ from remotejob.tasks import Registry
 from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock, Simulation
 from tests.aws import counted_requests
-from tests.systems import BACKENDS, installation_on
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(params=BACKENDS)
-def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Installation]:
-    with installation_on(request.param, clock) as made:
-        yield made
-
-
-@pytest.fixture
-def queue(installation: Installation) -> Queue:
-    return RemoteJob(installation).queue()
 
 
 @pytest.fixture

@@ -22,11 +22,6 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def installation(clock: FakeClock) -> Installation:
     return memory_installation(clock, queues={"default": ("work",), "gone": ("work",)})
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from stacks.bundle import bundle
 from stacks.system import build_app
 from tests.stacks.templates import System
 
@@ -43,9 +44,32 @@ memory_mib = 16384
 Synthesize = Callable[..., System]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process run what is here: the CDK takes seconds to start, and systems are shared."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("the stacks"))
+
+
+@pytest.fixture(scope="session")
+def synthesize_whole(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
+    """Synthesize with settings of choice, as it is deployed. The same settings twice are one."""
+    return _synthesizing(tmp_path_factory, bundle)
+
+
 @pytest.fixture(scope="session")
 def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
-    """Synthesize with settings of choice. The same settings twice are one synth."""
+    """The same, with functions whose code is one small file instead of thousands."""
+    code = tmp_path_factory.mktemp("code")
+    (code / "code.py").write_text("")
+    return _synthesizing(tmp_path_factory, lambda settings: code)
+
+
+def _synthesizing(
+    tmp_path_factory: pytest.TempPathFactory, bundled: Callable[[Path], Path]
+) -> Synthesize:
     made: dict[str, System] = {}
 
     def synthesize(**changes: object) -> System:
@@ -54,7 +78,9 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
             folder = tmp_path_factory.mktemp("system")
             settings = folder / "settings.toml"
             settings.write_text(text)
-            build_app(settings, outdir=folder / "cdk.out").synth()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("stacks.system.bundle", bundled)
+                build_app(settings, outdir=folder / "cdk.out").synth()
             name = str({**DEFAULTS, **changes}["name"])
             made[text] = System(folder=folder / "cdk.out", name=name)
         return made[text]

@@ -24,16 +24,16 @@ from tests.stacks.templates import ASSET_HASH, System
 
 @pytest.mark.parametrize("part", ["storage", "functions", "workers"])
 def test_template_is_as_it_was(
-    synthesize: Synthesize, snapshot: SnapshotAssertion, part: str
+    synthesize_whole: Synthesize, snapshot: SnapshotAssertion, part: str
 ) -> None:
     """Shows what a change changes: `pytest tests/stacks --snapshot-update`, then read the diff."""
-    template = synthesize(stage="production").scrubbed(part)
+    template = synthesize_whole(stage="production").scrubbed(part)
     assert template == snapshot(name=part, extension_class=JSONSnapshotExtension)
 
 
-def test_snapshots_hold_no_asset_hash(synthesize: Synthesize) -> None:
+def test_snapshots_hold_no_asset_hash(synthesize_whole: Synthesize) -> None:
     for part in ("storage", "functions", "workers"):
-        assert not ASSET_HASH.search(json.dumps(synthesize().scrubbed(part)))
+        assert not ASSET_HASH.search(json.dumps(synthesize_whole().scrubbed(part)))
 
 
 def test_an_open_finding_fails_the_synth(settings_file: Path, tmp_path: Path) -> None:
@@ -48,8 +48,8 @@ def test_an_open_finding_fails_the_synth(settings_file: Path, tmp_path: Path) ->
     assert "Careless" in report
 
 
-def test_this_is_acknowledged_and_no_more(synthesize: Synthesize) -> None:
-    report = json.loads((synthesize().folder / "validation-report.json").read_text())
+def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
+    report = json.loads((synthesize_whole().folder / "validation-report.json").read_text())
     assert {source["conclusion"] for source in report["pluginReports"]} == {"success"}
     accepted = [
         (finding["acknowledgedId"].split("-")[1].split("[")[0], finding["acknowledgedAt"])
@@ -109,13 +109,15 @@ def test_python_app_py_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
     assert "nowhere.toml: no such file" in done.stderr
 
 
-def test_app_and_function_write_the_same(synthesize: Synthesize, tmp_path: Path) -> None:
+def test_app_and_function_write_the_same(synthesize_whole: Synthesize, tmp_path: Path) -> None:
     """With and without what the CDK's command line adds to the environment."""
-    settings = synthesize().folder.parent / "settings.toml"
+    settings = synthesize_whole().folder.parent / "settings.toml"
     build_app(settings, outdir=tmp_path / "again").synth()
     for part in ("storage", "functions", "workers"):
         file = f"test-{part}.template.json"
-        assert (tmp_path / "again" / file).read_text() == (synthesize().folder / file).read_text()
+        assert (tmp_path / "again" / file).read_text() == (
+            synthesize_whole().folder / file
+        ).read_text()
 
 
 def test_stacks_are_deployed_in_the_order_they_need_each_other(system: System) -> None:

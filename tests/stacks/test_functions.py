@@ -146,7 +146,7 @@ def test_nothing_runs_code_at_deployment(system: System) -> None:
     assert not {t for t in types if t.startswith("Custom::") or "CustomResource" in t}
 
 
-def test_settings_are_part_of_the_functions_code(synthesize: Synthesize) -> None:
+def test_settings_are_part_of_the_functions_code(synthesize_whole: Synthesize) -> None:
     route = '[[routes]]\nprefix = "{}/"\ntask = "thumbnail"'
-    before, after = (synthesize(more=route.format(p)) for p in ("photos", "scans"))
+    before, after = (synthesize_whole(more=route.format(p)) for p in ("photos", "scans"))
     assert upload_function(before).properties["Code"] != upload_function(after).properties["Code"]

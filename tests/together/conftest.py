@@ -7,17 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from remotejob import Queue, RemoteJob, RunningJob
+from remotejob import RunningJob
 from remotejob.hooks import Hooks
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
 from tests.systems import BACKENDS, installation_on
 from tests.together.work import Work
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture
@@ -38,16 +33,6 @@ def capped(installation: Installation) -> Installation:
     """The same system, with a cap of two running jobs for each tenant."""
     queue = replace(installation.queues["default"], tenant_limit=2)
     return replace(installation, queues={**installation.queues, "default": queue})
-
-
-@pytest.fixture
-def remote(installation: Installation) -> RemoteJob:
-    return RemoteJob(installation)
-
-
-@pytest.fixture
-def queue(remote: RemoteJob) -> Queue:
-    return remote.queue()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from remotejob import Queue, RemoteJob, Retry, RunningJob
+from remotejob import Retry, RunningJob
 from remotejob.domain.errors import Fatal
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
@@ -15,11 +15,6 @@ from remotejob.worker.lifecycle.presence import Presence
 from tests.systems import BACKENDS, installation_on
 
 Live = Callable[..., Presence]
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
 
 
 @pytest.fixture(params=BACKENDS)
@@ -33,16 +28,6 @@ def limited(installation: Installation) -> Installation:
     """The same system, where two jobs of a tenant may run at a time."""
     queue = replace(installation.queues["default"], tenant_limit=2)
     return replace(installation, queues={"default": queue})
-
-
-@pytest.fixture
-def remote(installation: Installation) -> RemoteJob:
-    return RemoteJob(installation)
-
-
-@pytest.fixture
-def queue(remote: RemoteJob) -> Queue:
-    return remote.queue()
 
 
 @pytest.fixture

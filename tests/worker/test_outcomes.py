@@ -62,11 +62,6 @@ class CannotSay(Exception):
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def installation(clock: FakeClock) -> Installation:
     return memory_installation(clock)
 

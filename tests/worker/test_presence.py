@@ -39,11 +39,6 @@ def installation(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[I
         yield made
 
 
-@pytest.fixture
-def remote(installation: Installation) -> RemoteJob:
-    return RemoteJob(installation)
-
-
 def presence(
     installation: Installation,
     *,

@@ -67,11 +67,6 @@ class Store(MemoryStore):
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def calls() -> list[str]:
     return []
 
