@@ -7,7 +7,7 @@ import pytest
 from remotejob import Queue, State
 from remotejob.local.workers import Worker
 from tests.end_to_end.waiting import PATIENCE, end_polls, given_back, until
-from tests.executors.scenes import lives, until_gone
+from tests.worker.executors.scenes import lives, until_gone
 
 
 @pytest.mark.usefixtures("exported")

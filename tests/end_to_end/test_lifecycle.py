@@ -20,7 +20,7 @@ from remotejob.local.workers import Worker
 from remotejob.names import Env
 from tests.end_to_end.conftest import SETTINGS
 from tests.end_to_end.waiting import PATIENCE, end_polls, given_back, until
-from tests.lifecycle.agent import Agent, agent
+from tests.worker.lifecycle.agent import Agent, agent
 
 LEASE = tomllib.loads(SETTINGS.read_text())["system"]["lease_seconds"]
 ON = {"ProtectionEnabled": True, "ExpiresInMinutes": 15}
@@ -194,7 +194,7 @@ def test_children_share_one_protection(
     [
         "dynamodb",
         "credentials",
-        # in `tests.lifecycle.test_outages` too, with a worker's threads alone
+        # in `tests.worker.lifecycle.test_outages` too, with a worker's threads alone
         pytest.param("sqs", marks=pytest.mark.exhaustive),
         pytest.param("s3", marks=pytest.mark.exhaustive),
     ],

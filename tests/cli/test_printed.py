@@ -1,0 +1,183 @@
+"""What is printed, for people and through pipes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from remotejob import BatchNotFound, Job, Queue, SettingsError, State
+from remotejob.cli import formats
+from remotejob.cli.common import put
+from remotejob.cli.exit_codes import Exit, explain
+from remotejob.testing import Simulation
+from tests.cli.conftest import Run
+
+LONG = "a-scan-with-a-name-that-goes-on-and-on-and-on-for-longer-than-a-terminal-is-wide-x.tiff"
+
+
+def lines(jobs: list[Job], *, width: int, errors: bool = False) -> list[str]:
+    console = Console(file=StringIO(), width=width)
+    console.print(formats.table(jobs, width=width, errors=errors))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def failed(queue: Queue, worker: Simulation) -> Job:
+    job = queue.submit("work", data="fail")
+    worker.step()
+    assert job.refresh().state is State.FAILED
+    return job
+
+
+def test_narrow_terminal_has_the_whole_task_and_no_bar(queue: Queue) -> None:
+    job = queue.submit("a-task-with-a-longer-name", body=b"x", filename=LONG)
+
+    _, row = lines([job], width=80)
+
+    assert row.rstrip().endswith(" a-task-with-a-longer-name")
+    assert "…" in row
+    assert "0%" in row
+    assert "━" not in row
+    assert len(row) <= 80
+
+
+def test_wide_terminal_has_the_bar(queue: Queue) -> None:
+    assert "━" in lines([queue.submit("work")], width=100)[1]
+
+
+def test_errors_stand_in_the_place_of_progress(queue: Queue, worker: Simulation) -> None:
+    job = failed(queue, worker)
+
+    header, row = lines([job], width=120, errors=True)
+
+    assert header.split() == ["job", "state", "error", "input", "task"]
+    assert "ValueError: no such size " in row
+    assert "nor any other" not in row
+    assert "%" not in row
+
+
+def test_long_error_is_cut_and_not_the_task(queue: Queue, worker: Simulation) -> None:
+    job = queue.submit("work", data="fail", body=b"x", filename=LONG)
+    worker.step()
+
+    _, row = lines([job.refresh()], width=80, errors=True)
+
+    assert "ValueError: no" in row
+    assert row.rstrip().endswith(" work")
+    assert len(row) <= 80
+
+
+def test_job_without_an_error_keeps_its_progress_among_them(
+    queue: Queue, worker: Simulation
+) -> None:
+    jobs = [failed(queue, worker), queue.submit("work")]
+
+    header, first, second = lines(jobs, width=120, errors=True)
+
+    assert header.split()[2] == "done"
+    assert "ValueError" in first
+    assert "0%" in second
+
+
+def test_failed_and_the_jobs_of_a_batch_are_listed_with_their_errors(
+    run: Run, worker: Simulation, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "rows.jsonl"
+    manifest.write_text('"fail"\n')
+    batch_id = run("map", "work", str(manifest)).stdout.strip()
+    worker.step()
+
+    for command in (("failed",), ("batch-jobs", batch_id)):
+        assert "ValueError: no such size" in run(*command).stdout
+    assert "ValueError" not in run("ls").stdout
+
+
+def test_piped_values_are_whole_and_nothing_trails(run: Run, queue: Queue) -> None:
+    queue.submit("work", body=b"x", filename=LONG)
+    job = queue.submit("work", body=b"x", filename="b.tiff", data="word " * 400)
+
+    listed, told = run("ls").stdout, run("show", job.id).stdout
+
+    assert LONG in listed
+    assert json.dumps(job.data) in told
+    for line in (listed + told).splitlines():
+        assert line == line.rstrip()
+
+
+def test_colours_wanted_by_the_environment_break_no_values(
+    run: Run, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    queue.submit("work", body=b"x", filename=LONG)
+
+    assert LONG in run("ls").stdout
+
+
+def test_put_ends_as_print_does(capsys: pytest.CaptureFixture[str]) -> None:
+    put("one")
+    put("two")
+
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_show_has_data_and_result_as_json(run: Run, queue: Queue, worker: Simulation) -> None:
+    job = queue.submit("work", data={"keep": True, "of": None})
+    worker.step()
+
+    told = run("show", job.id).stdout
+
+    assert '{"keep": true, "of": null}' in told
+    assert '{"größe": true, "of": null}' in told
+
+
+def test_traceback_is_mentioned_and_shown(run: Run, queue: Queue, worker: Simulation) -> None:
+    job = failed(queue, worker)
+
+    assert f"remotejob show {job.id} --traceback" in run("show", job.id).stdout
+    told = run("show", job.id, "--traceback").stdout
+    assert told.startswith("Traceback (most recent call last)")
+    assert told.rstrip() == job.tracebacks()[-1].rstrip()
+    as_json = json.loads(run("show", job.id, "--traceback", "--json").stdout)
+    assert as_json == {"id": job.id, "traceback": job.tracebacks()[-1]}
+
+
+def test_job_without_a_traceback_says_so(run: Run, queue: Queue) -> None:
+    job = queue.submit("work")
+
+    done = run("show", job.id, "--traceback")
+
+    assert done.stdout == ""
+    assert "has no traceback" in done.stderr
+    assert "--traceback" not in run("show", job.id).stdout
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"), [("1\n2\n3\n", "made 3 jobs"), ("", "made 0 jobs: nothing under {path}")]
+)
+def test_map_says_how_many_jobs_it_made(run: Run, tmp_path: Path, rows: str, told: str) -> None:
+    manifest = tmp_path / "rows.jsonl"
+    manifest.write_text(rows)
+
+    done = run("map", "work", str(manifest))
+
+    assert done.stderr == told.format(path=manifest) + "\n"
+    assert done.stdout.startswith("b-")
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["remove", "delete-failed"])
+def test_removed_jobs_are_named(run: Run, queue: Queue, worker: Simulation, command: str) -> None:
+    first, second = failed(queue, worker), failed(queue, worker)
+
+    assert run(command, first.id).stdout == f"removed {first.id}\n"
+    records = json.loads(run(command, second.id, "--json").stdout)
+    assert (records[0] if isinstance(records, list) else records)["id"] == second.id
+
+
+def test_unknown_batch_is_not_found_and_bad_settings_are_refused() -> None:
+    assert explain(BatchNotFound("b-1"))[0] == Exit.NOT_FOUND
+    assert explain(SettingsError("bad"))[0] == Exit.INVALID
