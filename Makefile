@@ -1,20 +1,33 @@
-# Everything there is to do here. `make run` and `make test` need nothing but Python 3.11.
+# All the project's commands. `make run` and `make test` need only Python 3.11 or newer.
 
 PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 UV := .tools/bin/uv
 BIN := .venv/bin
 READY := .venv/.ready
-# the systems that ours is measured against
+# the systems the benchmark compares ours with
 PEERS := build/bench/venv
-# not `latest`, which is an old build that cannot read today's assemblies
+# not `latest`: that is an old build, which cannot read current assemblies
 CDK := aws-cdk@2.1148.1
 CODE := app.py stacks lambdas worker_container remotejob tests benchmarks
 
 export UV_PYTHON_DOWNLOADS := never
-# the CDK's modules are large: compiled once, an app starts in half the time
+# the CDK's modules are large: with compiled files, an app starts in half the time
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Behind a company proxy only the system's trust store has the proxy's certificate, and each tool
+# brings certificates of its own unless it is asked. Debian, Fedora and SUSE keep theirs here.
+CERTIFICATES := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt \
+  /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem))
+ifneq ($(CERTIFICATES),)
+export PIP_CERT ?= $(CERTIFICATES)
+export NODE_EXTRA_CA_CERTS ?= $(CERTIFICATES)
+endif
+ifneq ($(CERTIFICATES)$(filter Darwin,$(shell uname -s)),)
+export UV_SYSTEM_CERTS ?= true
+endif
+export NODE_USE_SYSTEM_CA ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run local test test-all check fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
@@ -22,50 +35,50 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: $(READY)  ## the main job, on the photos in examples/: AWS embedded, results on disk
+run: $(READY)  ## run the main job on the photos in examples/: AWS embedded, results on disk
 	@$(BIN)/remotejob local --process examples/photos --results build/results
 
-local: $(READY)  ## the same system, and it stays up; Ctrl-C takes it down
+local: $(READY)  ## start the same system and keep it running until Ctrl-C
 	@$(BIN)/remotejob local
 
 test: $(READY)  ## the tests, on all cores
 	$(BIN)/pytest -m "not exhaustive" --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-test-all: $(READY)  ## the same, and every further case of what they show
+test-all: $(READY)  ## all tests, including the exhaustive ones
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-check: $(READY)  ## format, lint, types, import contracts
+check: $(READY)  ## check format, lint, types and import contracts
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fix: $(READY)  ## format, and mend what the linter can
+fix: $(READY)  ## format, and apply the linter's fixes
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
 synth: $(READY)  ## synthesize the stacks into cdk.out/
 	CDK_OUTDIR=cdk.out $(BIN)/python app.py
 
-bootstrap: $(READY)  ## prepare an AWS account and region for the CDK, once
+bootstrap: $(READY)  ## prepare an AWS account and region for the CDK (once)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes $(CDK) bootstrap
 
 deploy: $(READY)  ## deploy with the AWS CDK (needs Node, Docker and AWS credentials)
 	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes $(CDK) deploy --all
 
-bench: $(READY) $(PEERS)/.ready  ## what a job costs, beside Celery, dramatiq, taskiq and plain boto3
+bench: $(READY) $(PEERS)/.ready  ## measure what a job costs, next to Celery, dramatiq, taskiq and plain boto3
 	$(BIN)/python -m benchmarks --json build/bench/results.json
 
-bench-quick: $(READY) $(PEERS)/.ready  ## the same in two minutes: fewer jobs, once
+bench-quick: $(READY) $(PEERS)/.ready  ## the same in two minutes: fewer jobs, one repetition
 	$(BIN)/python -m benchmarks --quick --json build/bench/quick.json
 
-bench-growth: $(READY)  ## how requests, CPU and memory grow with the jobs, and with the concurrency
+bench-growth: $(READY)  ## measure how requests, CPU and memory grow with jobs and concurrency
 	$(BIN)/python -m benchmarks growth --json build/bench/growth.json
 
-snapshots: $(READY)  ## write the template snapshots anew
+snapshots: $(READY)  ## update the template snapshots
 	$(BIN)/pytest tests/stacks --snapshot-update
 
-lock: $(UV)  ## resolve the dependencies anew into requirements/
+lock: $(UV)  ## lock the dependencies again, into requirements/
 	@for set in dev:test functions:functions worker:worker,examples; do \
 	  extras=$$(echo $${set#*:} | tr , '\n' | sed 's/^/--extra /' | tr '\n' ' '); \
 	  $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
@@ -79,10 +92,10 @@ lock: $(UV)  ## resolve the dependencies anew into requirements/
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --python-version 3.11 - -o requirements/uv.txt
 
-clean:  ## remove everything that was made here
+clean:  ## remove everything these commands created
 	rm -rf .venv .tools build cdk.out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-# uv goes into a folder of the project's own; where Python came without venv, pip alone will do
+# uv gets its own folder in the project; without the venv module, install it there with pip
 $(UV): requirements/uv.txt
 	@test -n "$(PYTHON)" || { echo "remotejob needs Python 3.11 or newer; install it first" >&2; exit 1; }
 	@echo "setting up: uv"
@@ -98,7 +111,7 @@ $(READY): $(UV) requirements/dev.txt pyproject.toml
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
-# without them the benchmark says so, and measures ours alone
+# if they cannot be installed, the benchmark says so and measures only ours
 $(PEERS)/.ready: $(UV) requirements/bench.txt
 	@echo "setting up: the systems to compare with"
 	@mkdir -p $(@D)

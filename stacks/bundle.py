@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -85,7 +86,9 @@ def _install(lock: Path, folder: Path) -> None:
         *("--require-hashes", "--only-binary", ":all:", "--no-deps", "--link-mode", "copy"),
         *("--requirements", str(lock)),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, check=False, env={**_certificates(), **os.environ}
+    )
     if done.returncode:
         raise BundleError(
             f"{lock.name} cannot be installed for the functions; lock it again with `make lock`,"
@@ -93,6 +96,16 @@ def _install(lock: Path, folder: Path) -> None:
         )
     refuse_native(folder)
     _trim(folder)
+
+
+def _certificates() -> dict[str, str]:
+    """Let uv trust what the system trusts: a company proxy's certificate is nowhere else.
+
+    Not on a Linux without a trust store, where the certificates that uv brings are all there are.
+    """
+    paths = ssl.get_default_verify_paths()
+    trusts_any = paths.cafile or paths.capath or sys.platform != "linux"
+    return {"UV_SYSTEM_CERTS": "true"} if trusts_any else {}
 
 
 def refuse_native(folder: Path) -> None:
