@@ -132,11 +132,14 @@ def test_hooks_module_is_told_of_jobs_by_the_children_and_of_these_by_their_supe
     try:
         job = queue.submit("crash_once", data={"folder": str(tmp_path)})
         job.wait(PATIENCE)
-        until(lambda: noted.exists() and "completed" in noted.read_text(), what="both are told")
+        until(lambda: noted.exists() and job.id in noted.read_text(), what="both are noted")
     finally:
         worker.kill()
         worker.wait()
-    assert noted.read_text().splitlines() == ["child_restarted 1", f"completed {job.id}"]
+    # the worker may also have met a job that another test left in the queue
+    noted_lines = noted.read_text().splitlines()
+    ours = [line for line in noted_lines if line.endswith(job.id) or "child_restarted" in line]
+    assert ours == ["child_restarted 1", f"completed {job.id}"]
 
 
 def test_worker_with_some_abilities_leaves_other_tasks_to_others(

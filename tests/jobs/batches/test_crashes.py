@@ -28,7 +28,7 @@ FAULTS = [*CRASHES, *ERRORS, *STALLS]
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     # a tick and a listing read all shards, of which most are empty
-    for module in ("scheduler", "listing"):
+    for module in ("jobs.scheduler.tick", "jobs.queries.listing"):
         monkeypatch.setattr(f"remotejob.{module}.ThreadPoolExecutor", OneThread)
 
 
