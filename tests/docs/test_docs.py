@@ -10,7 +10,9 @@ import pytest
 from remotejob import settings
 from remotejob.domain.states import diagram
 
-DOCUMENTS = sorted([Path("README.md"), Path("CHANGELOG.md"), *Path("docs").rglob("*.md")])
+DOCUMENTS = sorted(
+    [Path("README.md"), Path("CONTRIBUTING.md"), Path("CHANGELOG.md"), *Path("docs").rglob("*.md")]
+)
 
 
 def test_architecture_shows_the_state_table_as_it_is() -> None:
