@@ -302,7 +302,7 @@ def test_a_peer_whose_certificate_is_trusted_is_spoken_to_in_secret(certificate:
     assert aws.connections == 1
 
 
-def test_a_peer_whose_certificate_is_not_trusted_is_told_nothing(certificate: Path) -> None:
+def test_a_peer_with_an_untrusted_certificate_receives_nothing(certificate: Path) -> None:
     with (
         peer(GOOD, context=_serving(certificate)) as aws,
         pytest.raises(SSLError, match="certificate"),

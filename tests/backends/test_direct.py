@@ -157,7 +157,7 @@ def test_a_service_that_throttles_is_given_longer(clock: FakeClock, keys: Keys) 
     assert waited[1] > 5 * waited[0]
 
 
-def test_it_waits_as_long_as_it_is_told_to(clock: FakeClock, keys: Keys) -> None:
+def test_it_waits_as_long_as_asked(clock: FakeClock, keys: Keys) -> None:
     body = {"__type": "ThrottlingException", "message": "why"}
     aws = Aws(answer(400, body, {"x-amz-retry-after": "4000"}), answer(200))
     began = clock.now_ms()

@@ -359,7 +359,7 @@ def test_the_checksum_of_parts_is_not_that_of_the_file(
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_a_download_of_what_came_to_harm_is_begun_anew(
+def test_a_damaged_download_begins_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transport: str
 ) -> None:
     harmed = answer(b"cOntent", x_amz_checksum_crc32=crc(b"content"))

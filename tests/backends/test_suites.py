@@ -213,7 +213,7 @@ def _unmarked(step: Step) -> Step:
         (KeepsEmptySets, "test_a_set_that_loses_its_last_member_is_absent", []),
         (PutsWhereAJobWasRemoved, "test_a_removed_job_is_not_made_again", []),
         (ItemsInNoOrder, "test_items_come_in_order_of_name", []),
-        (ItemsOfAllPrefixes, "test_items_are_those_of_the_partition_and_the_prefix", []),
+        (ItemsOfAllPrefixes, "test_items_are_listed_by_partition_and_prefix", []),
         (ForgetsTheMark, "test_marks_follow_transactions", []),
         (LooksBeforeItTransacts, "test_of_threads_that_take_one_lock_exactly_one_wins", [None]),
     ],

@@ -44,7 +44,7 @@ def test_program_that_ended_says_its_last_line(tmp_path: Path) -> None:
         program.kill()
 
 
-def test_guardian_kills_what_it_was_told_of_and_not_to_forget(tmp_path: Path) -> None:
+def test_guardian_kills_what_it_guards_unless_it_was_released(tmp_path: Path) -> None:
     left, ended = start(CHILD, tmp_path / "left"), start(CHILD, tmp_path / "ended")
     try:
         guardian = Guardian()

@@ -55,7 +55,7 @@ def test_ratio_says_how_many_times_ours(value: float | None, base: float, shown:
     assert ratio(value, base) == shown
 
 
-def test_figures_are_those_of_a_job() -> None:
+def test_figures_are_per_job() -> None:
     result = Result(
         system=OURS,
         idle=idle(ReceiveMessage=9),
@@ -109,7 +109,7 @@ def test_idle_requests_are_judged_over_a_whole_minute_alone() -> None:
     assert "idle, requests a minute a lane" not in verdicts(result, Plan(idle_s=8))
 
 
-def test_killed_jobs_are_told_apart_by_what_had_become_of_them() -> None:
+def test_killed_jobs_are_distinguished_by_how_far_they_got() -> None:
     # 0 had ended, twice, and 1 once; 2 and 3 were in flight, 4 and 5 had not begun
     before = (Counter([0, 0, 1, 2, 3]), Counter([0, 0, 1]))
     # 1 runs again for nothing, 2 for a reason, 3 is lost

@@ -261,7 +261,7 @@ def test_what_is_no_list_of_steps_is_refused(tasks: Registry, steps: Any) -> Non
         compose(steps, registry=tasks)
 
 
-def test_registered_twice_a_composition_is_told_by_its_steps(tasks: Registry) -> None:
+def test_registering_a_composition_twice_names_its_steps(tasks: Registry) -> None:
     tasks.task("both")(compose(["double", add_one, progress(1)], registry=tasks))
 
     with pytest.raises(InvalidName, match=r"compose\('double', add_one, progress\)"):

@@ -95,7 +95,7 @@ def test_destination_cannot_leave_the_runs_folder(run: Run, destination: str) ->
     assert said(job).startswith("BadData: ")
 
 
-def test_redirects_are_followed_and_the_last_address_is_told(
+def test_redirects_are_followed_and_the_last_address_is_returned(
     run: Run, site: Site, local: Fetch
 ) -> None:
     site.pages = {

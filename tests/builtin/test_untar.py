@@ -345,9 +345,7 @@ def test_limit_of_none_is_refused(key: str) -> None:
         Untar(**limit)
 
 
-def test_unpacking_into_a_folder_of_the_runs_own_is_told_by_location(
-    run: Run, tmp_path: Path
-) -> None:
+def test_unpacking_into_the_runs_folder_returns_its_location(run: Run, tmp_path: Path) -> None:
     job = run(untar, body=packed([("a", b"x")]), filename="x.tar", data={"into": "deep/er/"})
 
     assert job.result == {"location": ["deep/er/a"]}

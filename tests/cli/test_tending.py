@@ -80,7 +80,7 @@ def test_worker_that_lives_is_left_alone(
     assert (len(place.workers), said) == (1, [])
 
 
-def test_end_of_a_worker_is_told_once_with_its_last_critical_line(
+def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
     tended: Tended, place: Place, said: list[str]
 ) -> None:
     place.log.write_text(

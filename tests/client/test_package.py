@@ -61,7 +61,7 @@ def test_hooks_are_there_without_an_import_of_their_own() -> None:
     assert done.stdout.strip() == "remotejob.client.hooks"
 
 
-def test_type_checkers_are_told_of_the_names_where_they_are() -> None:
+def test_type_checkers_find_the_names_in_their_modules() -> None:
     (told,) = (
         node
         for node in ast.parse(Path(remotejob.__file__).read_text(encoding="utf-8")).body

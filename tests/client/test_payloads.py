@@ -103,7 +103,7 @@ def test_a_longer_manifest_goes_to_s3_and_comes_back(
         assert stream.read() == names[7].encode()
 
 
-def test_what_the_library_keeps_beside_the_outputs_is_none_of_them(
+def test_files_the_library_keeps_for_itself_are_not_outputs(
     queue: Queue, worker: Simulation, tasks: Registry
 ) -> None:
     @tasks.task("work")

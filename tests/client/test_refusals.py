@@ -203,7 +203,7 @@ def test_an_unknown_queue_names_those_there_are(installation: Installation) -> N
     _one_line(refusal.value, "'defualt'", "default, second")
 
 
-def test_an_unknown_task_names_those_of_the_queue(untouched: Queue) -> None:
+def test_an_unknown_task_error_names_the_tasks_of_the_queue(untouched: Queue) -> None:
     with pytest.raises(UnknownTask, match="other, work"):
         untouched.submit("thumbnial")
 

@@ -260,7 +260,7 @@ def test_a_job_may_not_wait_longer_than_its_input_is_kept(
     assert queue.submit("work", delay=longest + timedelta(days=1), data={"small": True}).id
 
 
-def test_a_message_that_is_not_taken_is_told_with_the_job_that_is_stored(
+def test_a_message_that_cannot_be_sent_is_reported_with_the_stored_job(
     installation: Installation,
 ) -> None:
     class TakesNothing(MemoryMessages):

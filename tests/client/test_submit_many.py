@@ -124,7 +124,7 @@ def test_only_what_was_stored_is_sent_and_the_error_names_the_rest(
     assert "again" in str(problem)
 
 
-def test_a_store_that_breaks_on_the_way_is_told_with_what_is_stored(
+def test_a_store_that_breaks_midway_reports_what_is_stored(
     installation: Installation, sent: Sent
 ) -> None:
     queue = RemoteJob(replace(installation, store=BreaksLater())).queue()

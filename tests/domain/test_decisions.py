@@ -99,7 +99,7 @@ def test_a_job_not_yet_due_waits_for_its_time() -> None:
     ],
     ids=["paused", "blocked", "blocked and not due", "parked", "parked and not due"],
 )
-def test_whoever_changes_it_sends_a_new_message(record: JobRecord) -> None:
+def test_every_change_of_it_sends_a_new_message(record: JobRecord) -> None:
     assert isinstance(_verdict(record), Drop)
 
 

@@ -32,7 +32,7 @@ REPEATS = st.builds(
 )
 
 
-def test_a_job_repeats_for_ever_every_five_minutes_unless_told_otherwise() -> None:
+def test_by_default_a_job_repeats_for_ever_every_five_minutes() -> None:
     assert Repeat() == Repeat(times=FOREVER, until=FOREVER_DATE, wait=timedelta(minutes=5))
 
 

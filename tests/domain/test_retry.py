@@ -24,7 +24,7 @@ POLICIES = st.builds(
 )
 
 
-def test_a_job_runs_once_unless_told_otherwise() -> None:
+def test_a_job_runs_once_by_default() -> None:
     assert Retry().next_run(failures=1, now=NOW) is None
 
 

@@ -118,7 +118,7 @@ def test_number_of_processes_that_makes_no_sense_is_refused(aws: EmbeddedAws) ->
     assert "REMOTEJOB_PROCESSES='some'" in worker.log.read_text()
 
 
-def test_hooks_module_is_told_of_jobs_by_the_children_and_of_these_by_their_supervisor(
+def test_children_notify_hooks_of_jobs_and_the_supervisor_of_children(
     aws: EmbeddedAws, queue: Queue, tmp_path: Path
 ) -> None:
     noted = tmp_path / "noted.txt"
@@ -167,7 +167,7 @@ def test_worker_with_some_abilities_leaves_other_tasks_to_others(
         (Env.HOOKS, "tests.no_such_hooks", "registers the hooks"),
     ],
 )
-def test_worker_that_is_told_nonsense_does_not_start(
+def test_worker_with_a_nonsense_environment_does_not_start(
     aws: EmbeddedAws, variable: Env, value: str, told: str
 ) -> None:
     worker = aws.start_worker(environment={variable: value})

@@ -65,7 +65,7 @@ def logged(worker: Worker, message: str) -> bool:
     return any(message in line for line in worker.log.read_text().splitlines())
 
 
-def test_idle_worker_told_twice_is_out_at_once(started: Worker) -> None:
+def test_idle_worker_signalled_twice_exits_at_once(started: Worker) -> None:
     until(lambda: logged(started, "worker starts"), what="its start")
     started.terminate()
     until(lambda: logged(started, "worker drains"), what="that it drains")
@@ -76,7 +76,7 @@ def test_idle_worker_told_twice_is_out_at_once(started: Worker) -> None:
     assert time.monotonic() - began < 15, "it does not wait for its polls, of 20 s"
 
 
-def test_worker_told_to_hurry_gives_back_what_it_runs(
+def test_worker_asked_to_hurry_gives_back_what_it_runs(
     queue: Queue, started: Worker, tmp_path: Path
 ) -> None:
     job = held(queue, tmp_path / "held")
@@ -88,7 +88,7 @@ def test_worker_told_to_hurry_gives_back_what_it_runs(
     job.cancel()
 
 
-def test_worker_told_softly_finishes_its_job_and_begins_no_other(
+def test_worker_asked_softly_finishes_its_job_and_begins_no_other(
     queue: Queue, started: Worker, tmp_path: Path
 ) -> None:
     job = held(queue, tmp_path / "held")

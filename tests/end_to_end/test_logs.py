@@ -120,7 +120,7 @@ def test_child_processes_of_a_supervisor_write_lines_and_metrics_of_their_own(
         ("REMOTEJOB_METRICS", "yes", "use on or off"),
     ],
 )
-def test_a_worker_that_is_told_nonsense_does_not_start_and_says_why(
+def test_a_worker_with_a_nonsense_environment_does_not_start_and_says_why(
     aws: EmbeddedAws, variable: str, value: str, remedy: str
 ) -> None:
     refused = aws.start_worker(environment={variable: value})
@@ -131,9 +131,7 @@ def test_a_worker_that_is_told_nonsense_does_not_start_and_says_why(
     assert f"{variable}={value!r}: {remedy}" in line["message"]
 
 
-def test_a_worker_that_is_told_to_be_quiet_writes_metrics_all_the_same(
-    aws: EmbeddedAws, queue: Queue
-) -> None:
+def test_a_quiet_worker_still_writes_metrics(aws: EmbeddedAws, queue: Queue) -> None:
     worker = aws.start_worker(environment={"REMOTEJOB_LOG_LEVEL": "error"})
     try:
         job = queue.submit("say").wait(PATIENCE)

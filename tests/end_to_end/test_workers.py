@@ -109,7 +109,7 @@ def test_worker_that_is_about_to_stop_is_listed_so(
     assert draining(aws) == []
 
 
-def test_worker_told_twice_gives_its_job_back_uncounted(
+def test_worker_signalled_twice_gives_its_job_back_uncounted(
     aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
 ) -> None:
     job = held(queue, tmp_path)
@@ -159,7 +159,7 @@ def test_role_keeps_a_task_from_what_the_template_does_not_allow(
     assert "AccessDenied" in job.errors[-1].message
 
 
-def test_end_of_a_job_is_told_on_the_status_queues(
+def test_end_of_a_job_is_sent_to_the_status_queues(
     aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
 ) -> None:
     (tmp_path / "go").touch()

@@ -99,7 +99,7 @@ def test_each_ping_that_is_answered_brings_the_next() -> None:
     assert sorted(str(job.data) for job in jobs) == ["{'cat': 'dog'}"] * 3 + ["{'foo': 'bar'}"]
 
 
-def test_a_failure_is_told_where_errors_were(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_reported_where_errors_were(capsys: pytest.CaptureFixture[str]) -> None:
     program = example("synopsis")
     job = program["run_here"]("derp")
     assert (job.resource, job.result) == ("resource_id", "DERP")

@@ -42,7 +42,7 @@ def plugin() -> Iterator[Plugin]:
     made.leave()
 
 
-def test_a_set_of_hooks_is_told_of_a_jobs_whole_life_and_of_no_other_task(
+def test_a_set_of_hooks_follows_a_jobs_whole_life_and_no_other_task(
     queue: Queue, worker: Simulation, plugin: Plugin
 ) -> None:
     @worker.tasks.task("work", retry=Retry(max_attempts=2, wait=timedelta(0)))

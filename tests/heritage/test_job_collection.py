@@ -95,7 +95,7 @@ def test_log_levels_and_backoffs_are_called_as_they_were() -> None:
     assert set(Backoff) == {"constant", "exponential"}
 
 
-def test_a_policy_waits_five_minutes_each_time_and_has_no_last_date_unless_told_otherwise() -> None:
+def test_by_default_a_policy_waits_five_minutes_each_time_and_has_no_last_date() -> None:
     retry = Retry(max_attempts=2)
     assert retry.wait == timedelta(minutes=5)
     assert retry.backoff is Backoff.CONSTANT

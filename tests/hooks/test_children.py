@@ -10,7 +10,7 @@ from remotejob.worker.lifecycle.supervisor import Supervisor
 from tests.worker.family import PATIENCE, family, options
 
 
-def test_child_that_is_replaced_is_told_of(hooks: Hooks, tmp_path: Path) -> None:
+def test_replaced_child_is_reported(hooks: Hooks, tmp_path: Path) -> None:
     heard: list[ChildEvent] = []
     hooks.on("child_restarted", heard.append)
     with family(tmp_path, {1: ["crash 7", "serve 1 0"]}) as told:

@@ -82,7 +82,7 @@ def test_command_that_was_carried_out_is_a_call_with_its_result(
     assert last.error is None
 
 
-def test_arguments_are_told_by_name_whichever_way_they_were_given(
+def test_arguments_reach_hooks_by_name_however_they_were_given(
     queue: Queue, heard: list[CommandEvent]
 ) -> None:
     queue.submit("work", data=3)
@@ -124,9 +124,7 @@ def test_job_taken_by_hand_tells_how_it_was_ended(queue: Queue, heard: list[Comm
     ]
 
 
-def test_commands_of_one_tasks_jobs_are_told_to_who_asks_for_them(
-    queue: Queue, hooks: Hooks
-) -> None:
+def test_hooks_of_one_task_get_the_commands_on_its_jobs(queue: Queue, hooks: Hooks) -> None:
     commands: list[tuple[str, object]] = []
     hooks.on("call", lambda event: commands.append((event.command, event.target)), task="other")
     queue.submit("work").pause()
@@ -135,7 +133,7 @@ def test_commands_of_one_tasks_jobs_are_told_to_who_asks_for_them(
     assert commands == [("submit", queue), ("pause", job)]
 
 
-def test_commands_are_told_by_the_process_that_gives_them(
+def test_the_process_that_gives_a_command_notifies_its_hooks(
     installation: Installation, queue: Queue, heard: list[CommandEvent]
 ) -> None:
     worker = Simulation(installation=replace(installation, hooks=Hooks()))

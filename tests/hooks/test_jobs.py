@@ -36,7 +36,7 @@ def begin(worker: Simulation) -> None:
         worker.handler.begin(message)
 
 
-def test_creator_and_worker_are_told_of_a_job_in_the_order_of_its_life(
+def test_hooks_of_creator_and_worker_are_called_in_the_order_of_a_jobs_life(
     queue: Queue, worker: Simulation, told: StopRequests, clock: FakeClock
 ) -> None:
     job = queue.submit("work", data="half")
@@ -77,7 +77,7 @@ def test_failed_run_is_counted_and_the_last_one_fails_the_job(
         _ = failed.job.result
 
 
-def test_fatal_failure_is_told_as_the_last(
+def test_fatal_failure_is_reported_as_the_last(
     queue: Queue, worker: Simulation, told: StopRequests
 ) -> None:
     queue.submit("work", data="fatal")
@@ -153,7 +153,7 @@ def test_successor_is_created_when_its_job_completes_and_a_rerun_when_asked_for(
     assert told.job(Event.CREATED).job.id == again.id
 
 
-def test_cancelled_is_told_once_by_whoever_cancels(
+def test_the_canceller_notifies_cancelled_once(
     queue: Queue, worker: Simulation, told: StopRequests
 ) -> None:
     job = queue.submit("work")
@@ -165,7 +165,7 @@ def test_cancelled_is_told_once_by_whoever_cancels(
     assert told.names == ["cancelled"]
 
 
-def test_dependents_cancelled_with_a_failed_job_are_told_of(
+def test_dependents_cancelled_with_a_failed_job_send_their_status(
     queue: Queue, worker: Simulation, told: StopRequests
 ) -> None:
     first = queue.submit("work", data="fatal")
@@ -221,7 +221,7 @@ class Overtaken:
         return function()
 
 
-def test_death_is_told_by_the_one_who_claims_the_job_and_by_no_other(
+def test_only_the_worker_that_claims_the_job_reports_the_death(
     queue: Queue,
     installation: Installation,
     worker: Simulation,
@@ -289,7 +289,7 @@ def test_last_worker_that_dies_fails_the_job(
     assert told.names == ["count_failed"] * (CRASH_BUDGET - 1) + ["failed"]
 
 
-def test_outcome_is_told_after_the_commit_and_again_after_a_death_before_the_delete(
+def test_status_is_sent_after_the_commit_and_again_after_a_death_before_the_delete(
     queue: Queue, worker: Simulation, hooks: Hooks, clock: FakeClock
 ) -> None:
     seen: list[State] = []
@@ -338,9 +338,7 @@ def test_hook_that_raises_is_logged_and_changes_nothing(
     }
 
 
-def test_hook_of_a_task_is_told_of_its_jobs_alone(
-    queue: Queue, worker: Simulation, hooks: Hooks
-) -> None:
+def test_hook_of_a_task_gets_only_its_jobs(queue: Queue, worker: Simulation, hooks: Hooks) -> None:
     heard: list[str] = []
     hooks.on("completed", lambda event: heard.append(event.job.task), task="other")
     queue.submit("work")

@@ -193,7 +193,7 @@ class _FailsOnce:
         return function()
 
 
-def test_jobs_taken_before_a_request_failed_reach_whoever_asked(
+def test_jobs_taken_before_a_request_failed_reach_the_caller(
     installation: Installation, worker: Simulation
 ) -> None:
     failing = intercepted(installation, _FailsOnce("store.update", at=2))

@@ -30,7 +30,7 @@ def test_a_wait_in_seconds_is_refused(queue: Queue, status: str) -> None:
         ask(status, wait=1)
 
 
-def test_a_completed_job_is_told_of_with_its_outputs(queue: Queue) -> None:
+def test_a_completed_jobs_notice_has_its_outputs(queue: Queue) -> None:
     submitted = queue.submit("work", body=b"in", filename="cat.jpg")
     (job,) = queue.get_work()
     job.output("cat.png", b"png")
@@ -51,7 +51,7 @@ def test_a_completed_job_is_told_of_with_its_outputs(queue: Queue) -> None:
         notice.open("dog.png")
 
 
-def test_failed_and_cancelled_jobs_are_told_of_with_what_is_known(queue: Queue) -> None:
+def test_notices_of_failed_and_cancelled_jobs_say_what_is_known(queue: Queue) -> None:
     failed = queue.submit("work")
     (job,) = queue.get_work()
     job.fail(ValueError("not a cat"))

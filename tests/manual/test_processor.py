@@ -446,7 +446,7 @@ def shut_itself_down(processor: Processor) -> None:
     until(lambda: processor.problem is not None, what="its end")
 
 
-def test_denied_jobs_it_shuts_itself_down_and_says_so_to_whoever_shuts_it_down(
+def test_denied_jobs_it_shuts_itself_down_and_its_shutdown_raises_why(
     queue: Queue, installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
     messages = deny(installation)

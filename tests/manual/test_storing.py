@@ -214,9 +214,7 @@ def test_a_key_that_is_no_text_is_refused(queue: Queue, call: Callable[[Queue], 
         lambda queue: queue.remove("in", "key"),
     ],
 )
-def test_a_direction_there_is_none_of_is_refused(
-    queue: Queue, call: Callable[[Queue], Any]
-) -> None:
+def test_an_unknown_direction_is_refused(queue: Queue, call: Callable[[Queue], Any]) -> None:
     with pytest.raises(InvalidName, match="direction 'in': use one of input, output"):
         call(queue)
 

@@ -44,7 +44,7 @@ def taken(queue: Queue, **options: Any) -> TakenJob:
     return job
 
 
-def test_done_is_durable_told_and_its_message_deleted_when_it_returns(
+def test_once_done_returns_the_outcome_is_durable_and_the_message_deleted(
     queue: Queue, installation: Installation
 ) -> None:
     submitted = queue.submit("work", body=b"content", filename="a.txt")

@@ -227,7 +227,7 @@ def test_what_every_line_says_no_extra_can_say_otherwise(lines: Lines) -> None:
     assert [line[f"extra_{name}"] for name in ("level", "time", "logger")] == ["x", "never", "q"]
 
 
-def test_an_error_is_told_within_its_line(lines: Lines) -> None:
+def test_an_error_is_printed_within_its_line(lines: Lines) -> None:
     def fail() -> None:
         raise Fatal("no\npage")
 

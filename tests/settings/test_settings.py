@@ -41,7 +41,7 @@ def test_a_queue_says_its_order(order: Order) -> None:
     assert parsed(QUEUE + f'order = "{order}"\n').queues["default"].order is order
 
 
-def test_a_queue_goes_by_weight_and_limits_no_tenant_unless_told_otherwise() -> None:
+def test_by_default_a_queue_goes_by_weight_and_limits_no_tenant() -> None:
     queue = parsed(QUEUE).queues["default"]
     assert (queue.order, queue.tenant_limit) == (Order.WEIGHTED, None)
     for limit in (1, 50):

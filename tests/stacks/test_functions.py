@@ -83,7 +83,7 @@ def test_one_bad_upload_does_not_take_down_its_batch(system: System) -> None:
     assert mapping["FunctionName"] == {"Ref": upload_function(system).id}
 
 
-def test_the_scheduler_is_told_what_to_do_and_when(system: System) -> None:
+def test_the_schedules_say_what_to_do_and_when(system: System) -> None:
     told = {
         rule.properties["ScheduleExpression"]: rule.properties["Targets"]
         for rule in system.resources(RULE)
@@ -118,7 +118,7 @@ def test_functions_run_on_a_current_python(system: System) -> None:
         assert function.properties["Architectures"] == ["arm64"]
 
 
-def test_functions_are_told_no_more_than_they_need(system: System) -> None:
+def test_functions_get_no_more_environment_than_they_need(system: System) -> None:
     for function in system.resources(FUNCTION):
         assert set(function.properties["Environment"]["Variables"]) == {"REMOTEJOB_SYSTEM"}
 

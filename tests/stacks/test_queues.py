@@ -133,7 +133,7 @@ def test_the_description_is_where_a_client_looks(system: System) -> None:
     assert parameter["Type"] == "String"
 
 
-def test_functions_and_workers_are_told_the_same(system: System) -> None:
+def test_functions_and_workers_get_the_same_description(system: System) -> None:
     told = [
         function.properties["Environment"]["Variables"][Env.SYSTEM]
         for function in system.resources("AWS::Lambda::Function")

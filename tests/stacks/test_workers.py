@@ -64,7 +64,7 @@ def test_every_queue_has_a_service(system: System) -> None:
     assert queues == {"default", "video"}
 
 
-def test_a_worker_is_told_its_queue_and_how_to_serve_it(system: System) -> None:
+def test_a_workers_environment_names_its_queue_and_how_to_serve_it(system: System) -> None:
     for container in containers(system):
         told = environment(container)
         assert set(told) == {

@@ -52,7 +52,7 @@ def test_a_file_that_no_worker_wrote_is_not(tmp_path: Path, text: str) -> None:
     assert "is not what a worker writes" in (check(tmp_path / "health", now=1000) or "")
 
 
-def test_what_is_said_replaces_what_was_and_leaves_nothing_beside(tmp_path: Path) -> None:
+def test_a_health_report_replaces_the_last_and_leaves_no_other_file(tmp_path: Path) -> None:
     file = _said(tmp_path / "health", at=1000, problem="one that is long, and goes away again")
     _said(file, at=1001)
     assert [*tmp_path.iterdir()] == [file]

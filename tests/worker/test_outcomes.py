@@ -168,7 +168,7 @@ def test_a_long_log_of_long_lines_is_kept_whole(installation: Installation) -> N
     assert max(sizes) < 400_000, "what DynamoDB takes in one item"
 
 
-def test_a_second_runs_log_is_told_beside_that_of_a_run_that_died(
+def test_a_second_runs_log_is_listed_with_that_of_a_run_that_died(
     installation: Installation, clock: FakeClock
 ) -> None:
     worker = Simulation(installation=installation)

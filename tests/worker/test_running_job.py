@@ -179,7 +179,7 @@ def test_outputs_of_a_failed_job_are_not_visible(run: Run, installation: Install
     assert len(list(installation.files.keys(Area.OUTPUT, ""))) == 1
 
 
-def test_outputs_of_a_run_that_failed_are_not_those_of_the_run_that_completed(
+def test_outputs_of_a_failed_run_are_not_outputs_of_the_job(
     queue: Queue, worker: Simulation, tasks: Registry, clock: FakeClock
 ) -> None:
     @tasks.task("work")

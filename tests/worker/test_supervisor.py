@@ -84,7 +84,7 @@ def stopped(supervisor: Supervisor, status: Future[int]) -> int:
     ("death", "exit_code", "signal_number"),
     [("crash 9", 9, None), ("crash 0", 0, None), ("kill 9", None, 9)],
 )
-def test_a_dead_child_is_started_again_and_somebody_is_told(
+def test_a_dead_child_is_replaced_and_a_hook_is_called(
     tmp_path: Path, death: str, exit_code: int | None, signal_number: int | None
 ) -> None:
     events: list[ChildRestarted] = []
@@ -318,7 +318,7 @@ def test_busy_child_that_died_keeps_nobody_protected(tmp_path: Path) -> None:
         assert stopped(supervisor, status) == 0
 
 
-def test_child_is_told_whose_place_it_takes() -> None:
+def test_child_knows_which_child_it_replaces() -> None:
     ours, theirs = socket.socketpair()
     with ours:
         said = told_to_child(3, theirs.detach(), replaces=77)

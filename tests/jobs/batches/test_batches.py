@@ -74,7 +74,7 @@ def test_counted_job_owes_nothing_and_expires(queue: Queue, worker: Simulation) 
     assert job.record.expires_s is not None
 
 
-def test_on_complete_runs_once_when_all_have_ended_and_is_told_the_counts(
+def test_on_complete_runs_once_when_all_have_ended_and_gets_the_counts(
     queue: Queue, worker: Simulation, remote: RemoteJob, clock: FakeClock
 ) -> None:
     batch = queue.map("work", [GOOD, BAD, GOOD], on_complete="summary", name="three")
@@ -276,7 +276,7 @@ def test_retry_of_nothing_does_nothing(
     assert len(runs_of_summary(remote)) == 1
 
 
-def test_one_job_restarted_by_itself_is_counted_anew(
+def test_one_job_restarted_by_itself_is_counted_again(
     queue: Queue, worker: Simulation, installation: Installation, remote: RemoteJob
 ) -> None:
     batch = queue.map("work", [GOOD, BAD], on_complete="summary")
@@ -291,7 +291,7 @@ def test_one_job_restarted_by_itself_is_counted_anew(
     assert [told["failed"] for told in runs_of_summary(remote)] == [1, 0]
 
 
-def test_restarted_job_that_depends_on_others_is_counted_anew(
+def test_restarted_job_that_depends_on_others_is_counted_again(
     queue: Queue, worker: Simulation, installation: Installation
 ) -> None:
     first = queue.submit("work", data=BAD)
@@ -314,7 +314,7 @@ def test_removed_job_stays_counted(queue: Queue, worker: Simulation) -> None:
     assert len(list(batch.children())) == 1
 
 
-def test_removed_on_complete_is_made_anew_by_a_retry(
+def test_removed_on_complete_is_made_again_by_a_retry(
     queue: Queue, worker: Simulation, installation: Installation, remote: RemoteJob
 ) -> None:
     batch = queue.map("work", [BAD], on_complete="summary")
@@ -414,7 +414,9 @@ def test_unknown_task_is_refused(remote: RemoteJob, arguments: dict[str, Any]) -
     assert remote.jobs() == []
 
 
-def test_no_batch_and_no_id_are_told_apart(remote: RemoteJob, queue: Queue) -> None:
+def test_a_missing_batch_and_a_malformed_id_give_different_errors(
+    remote: RemoteJob, queue: Queue
+) -> None:
     with pytest.raises(InvalidName, match="as map gave it"):
         remote.batch(queue.submit("work").id)
     with pytest.raises(BatchNotFound):

@@ -126,7 +126,7 @@ def test_fault_of_the_scheduler_counts_each_end_once(fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_of_whoever_maps_leaves_a_whole_batch_or_says_that_it_is_not(fault: Fault) -> None:
+def test_fault_while_mapping_leaves_a_whole_batch_or_says_that_it_is_not(fault: Fault) -> None:
     for play in plays(fault):
         returned = None
         with struck():
@@ -198,7 +198,7 @@ def test_fault_of_a_manager_keeps_the_counts_right(
 
 
 @pytest.mark.parametrize("fault", STALLS)
-def test_job_restarted_while_another_lets_on_complete_go_is_told_of(fault: Fault) -> None:
+def test_job_restarted_while_on_complete_is_released_is_reported(fault: Fault) -> None:
     raced = 0
     for play in plays(fault):
         batch = play.mapped()
@@ -228,7 +228,7 @@ def test_job_restarted_while_another_lets_on_complete_go_is_told_of(fault: Fault
 
 
 @pytest.mark.parametrize("fault", STALLS)
-def test_restart_that_meets_the_end_of_the_batch_is_told_of(fault: Fault) -> None:
+def test_restart_that_meets_the_end_of_the_batch_is_reported(fault: Fault) -> None:
     followers = set()
     for play in plays(fault):
         batch = play.mapped()

@@ -18,7 +18,7 @@ PATIENCE = 180.0
 MANY = 500
 
 
-def test_five_hundred_rows_of_a_manifest_are_worked_on_and_told_of(
+def test_five_hundred_rows_of_a_manifest_run_and_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with deployed(SETTINGS) as aws:

@@ -52,7 +52,7 @@ def test_ten_thousand_jobs_are_cancelled_as_one() -> None:
 
 
 @pytest.mark.parametrize("follower", [None, "summary"])
-def test_what_a_batch_costs_beside_its_jobs(follower: str | None) -> None:
+def test_requests_of_a_batch_apart_from_its_jobs(follower: str | None) -> None:
     with aws_installation(FakeClock(), queues=QUEUES) as installation:
         worker = worker_of(installation)
         with counted_requests() as making:

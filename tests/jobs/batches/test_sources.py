@@ -111,7 +111,7 @@ def test_manifest_may_lie_in_the_systems_buckets(
     assert data_of(queue, f"s3://{stored.bucket}/{stored.key}") == [1, 2]
 
 
-def test_line_longer_than_a_record_takes_is_kept_beside_it(
+def test_line_too_long_for_the_record_is_kept_in_a_note(
     queue: Queue, write: Write, worker: Simulation
 ) -> None:
     path = write("rows.jsonl", json.dumps("x" * 100_000))

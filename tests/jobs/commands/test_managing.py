@@ -78,7 +78,9 @@ def test_resumed_job_is_due_no_earlier_than_before(
     assert job.refresh().state is State.COMPLETED
 
 
-def test_cancelled_job_does_not_start_and_its_end_is_told(queue: Queue, worker: Simulation) -> None:
+def test_cancelled_job_does_not_start_and_sends_its_status(
+    queue: Queue, worker: Simulation
+) -> None:
     job = queue.submit("work").cancel()
     work_off(worker)
 
@@ -157,7 +159,9 @@ def test_restart_tells_the_end_first_where_nobody_has(
     assert job.state is State.WAITING
 
 
-def test_cancelled_job_is_told_without_any_worker(installation: Installation, queue: Queue) -> None:
+def test_cancelled_job_sends_its_status_without_any_worker(
+    installation: Installation, queue: Queue
+) -> None:
     job = queue.submit("work").cancel()
 
     assert told(installation) == [job.id]

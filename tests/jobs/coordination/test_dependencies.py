@@ -231,7 +231,7 @@ def test_restart_takes_the_dependents_along_when_asked_to(queue: Queue, work: Wo
     assert work.began == [1, 2, 3]
 
 
-def test_job_made_independent_runs_whatever_becomes_of_the_other(queue: Queue, work: Work) -> None:
+def test_job_made_independent_runs_whatever_happens_to_the_other(queue: Queue, work: Work) -> None:
     first = queue.submit("work", data="fail", delay=MINUTE)
     second = queue.submit("work", data=2, depends=[first])
 
@@ -255,7 +255,7 @@ def test_ready_alone_does_not_make_it_independent(queue: Queue, work: Work) -> N
     assert second.refresh().state is State.COMPLETED
 
 
-def test_scheduler_finds_a_dependent_that_nobody_told(
+def test_scheduler_finds_a_dependent_that_nobody_released(
     queue: Queue, work: Work, clock: FakeClock, installation: Installation
 ) -> None:
     """The worker dies right after its commit, and the message is lost with it."""

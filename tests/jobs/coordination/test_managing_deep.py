@@ -145,7 +145,7 @@ def test_commands_reach_the_end_of_a_long_chain(command: str) -> None:
     assert set(states(*jobs)) == {State.WAITING}
 
 
-def test_dependents_are_restarted_without_their_other_antecedents_if_so_told(
+def test_dependents_can_be_restarted_without_their_other_antecedents(
     queue: Queue,
 ) -> None:
     first, other = queue.submit("work"), queue.submit("work")
@@ -293,7 +293,7 @@ def test_job_is_not_removed_while_its_cancelled_run_winds_down(
 
 
 @pytest.mark.parametrize("command", ["restart", "remove"])
-def test_nobody_is_told_again_at_each_try_while_a_run_winds_down(
+def test_status_is_not_sent_again_at_each_try_while_a_run_winds_down(
     command: str, queue: Queue, work: Work, installation: Installation
 ) -> None:
     job = winding_down(queue, work, resource="cat.jpg")
@@ -306,7 +306,7 @@ def test_nobody_is_told_again_at_each_try_while_a_run_winds_down(
     assert told(Channel.FAILED, installation) == before
 
 
-def test_nobody_is_told_again_of_a_job_that_completed_long_ago(
+def test_a_job_that_completed_long_ago_notifies_nobody_again(
     remote: RemoteJob,
     queue: Queue,
     work: Work,
@@ -328,7 +328,7 @@ def test_nobody_is_told_again_of_a_job_that_completed_long_ago(
 
 
 @pytest.mark.parametrize("later", [MINUTE, timedelta(hours=2)])
-def test_what_nobody_saw_to_is_seen_to_before_a_completed_job_goes(
+def test_owed_consequences_are_carried_out_before_a_completed_job_is_removed(
     later: timedelta, queue: Queue, work: Work, clock: FakeClock, installation: Installation
 ) -> None:
     """The worker dies right after its commit."""
@@ -408,7 +408,7 @@ def test_no_file_is_stored_for_a_job_whose_antecedent_failed(
     assert list(installation.files.keys(Area.INPUT, "")) == []
 
 
-def test_replay_is_told_once(
+def test_replay_notifies_once(
     queue: Queue, work: Work, installation: Installation, hooks: Hooks
 ) -> None:
     calls: list[CommandEvent] = []

@@ -83,7 +83,7 @@ def test_an_async_task_has_all_that_a_task_has(
     assert job.outputs["again"].content_type == "text/plain"
 
 
-def test_async_tasks_wait_beside_each_other_in_one_thread(
+def test_async_tasks_wait_concurrently_in_one_thread(
     queue: Queue, worker: Simulation, tasks: Registry
 ) -> None:
     met: list[tuple[int, asyncio.Event]] = []

@@ -110,7 +110,7 @@ def test_a_crash_under_a_limit_names_the_limit(done: Done) -> None:
     assert message.endswith("ended with signal 11 (SIGSEGV); its limit is memory_mib=192")
 
 
-def test_errors_of_the_task_are_told_by_name_with_their_traceback(
+def test_errors_of_the_task_arrive_by_name_with_their_traceback(
     queue: Queue, worker: Simulation
 ) -> None:
     job = queue.submit(

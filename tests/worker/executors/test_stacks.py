@@ -110,7 +110,7 @@ def test_a_thread_that_takes_notice_stands_where_it_did(timed: Timed) -> None:
     assert "wait_for_nothing" in told
 
 
-def test_a_task_that_is_cancelled_is_told_no_more_than_that(
+def test_a_cancelled_task_learns_only_that(
     here_queue: Queue, here: Simulation, tasks: Registry, clock: FakeClock
 ) -> None:
     begun, over = threading.Event(), threading.Event()

@@ -101,7 +101,7 @@ def test_worker_says_in_a_file_how_it_is(
     assert check(file, now=hours_later) is None, "its siblings may go on for hours"
 
 
-def test_thread_that_died_is_told_and_the_others_go_on(
+def test_thread_that_died_is_logged_and_the_others_go_on(
     installation: Installation, queue: Queue, tasks: Registry, tmp_path: Path
 ) -> None:
     tasks.task("work")(lambda job: "done")

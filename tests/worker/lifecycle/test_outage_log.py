@@ -24,7 +24,7 @@ def outages(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> OutageLog:
     return OutageLog(clock)
 
 
-def test_long_outage_is_told_at_first_then_rarely_and_when_it_is_over(
+def test_long_outage_is_logged_at_first_then_rarely_and_when_it_is_over(
     outages: OutageLog, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     said_at: list[float] = []
@@ -58,7 +58,7 @@ def test_what_fails_and_works_in_turns_makes_no_storm(
     assert 2 <= len(caplog.records) <= 20
 
 
-def test_each_thing_is_told_for_itself(
+def test_each_failing_request_is_logged_separately(
     outages: OutageLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     outages.failed("receive", OSError("no"))

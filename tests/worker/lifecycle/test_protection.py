@@ -91,7 +91,7 @@ def test_many_changes_make_few_calls(ecs: Agent, clock: FakeClock) -> None:
         (200, {"protection": None}, "status 200:"),
     ],
 )
-def test_refusal_is_understood_told_rarely_and_tried_again_ever_later(
+def test_refusal_is_understood_logged_rarely_and_retried_ever_later(
     ecs: Agent,
     clock: FakeClock,
     caplog: pytest.LogCaptureFixture,

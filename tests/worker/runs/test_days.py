@@ -151,7 +151,7 @@ def test_message_is_hidden_from_everybody_but_for_the_moments_it_is_replaced(
     assert sum(met) == 0
 
 
-def test_job_of_thirty_hours_runs_once_beside_another_worker(
+def test_job_of_thirty_hours_runs_once_while_another_worker_polls(
     days: Days, queue: Queue, installation: Installation
 ) -> None:
     worker, other = days.worker("first"), days.worker("other", installation)

@@ -299,7 +299,7 @@ def test_job_that_has_ended_says_how(
     assert told(job.why(), Why.ENDED, words).details["state"] == job.state
 
 
-def test_job_whose_end_has_not_been_told_says_so(queue: Queue, worker: Simulation) -> None:
+def test_job_whose_status_is_still_owed_says_so(queue: Queue, worker: Simulation) -> None:
     job = queue.submit("work", data="fatal")
     for message in worker.receive():
         worker.handler.attend(message)

@@ -188,7 +188,7 @@ def test_task_is_found_in_a_registry(failed: Job) -> None:
         failed.replay_here(tasks, on_error="print")
 
 
-def test_nobody_is_told_of_a_replay(failed: Job, installation: Installation) -> None:
+def test_a_replay_here_notifies_no_hook(failed: Job, installation: Installation) -> None:
     told: list[object] = []
     hooks = Hooks()
     hooks.on("progress", told.append)

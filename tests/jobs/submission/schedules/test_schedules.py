@@ -274,7 +274,7 @@ def test_the_next_time_is_always_after_the_last(repeat: Repeat, after: datetime)
 
 
 @given(REPEATS, moments(), st.integers(0, 4 * 3600))
-def test_who_asks_later_is_never_told_an_earlier_time(
+def test_a_later_question_never_gets_an_earlier_time(
     repeat: Repeat, after: datetime, seconds: int
 ) -> None:
     first = next_due(repeat, after=after)
