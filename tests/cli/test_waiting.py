@@ -70,7 +70,9 @@ def test_interrupted_wait_says_that_the_job_goes_on(run: Run, queue: Queue, comm
     done = run(*arguments, code=Exit.INTERRUPTED)
 
     job_id = job_id or queue.jobs()[0].id
-    assert done.stderr.splitlines()[-1] == f"job {job_id} goes on; remotejob wait {job_id}"
+    assert done.stderr.splitlines()[-1] == (
+        f"job {job_id} continues; to wait again: remotejob wait {job_id}"
+    )
 
 
 @pytest.mark.usefixtures("interrupted")
@@ -82,7 +84,9 @@ def test_interrupted_wait_for_a_batch_says_that_it_goes_on(run: Run, tmp_path: P
 
     batch_id, made, goes_on = done.stderr.splitlines()
     assert made == "made 2 jobs"
-    assert goes_on == f"batch {batch_id} goes on; remotejob batch {batch_id} --wait"
+    assert goes_on == (
+        f"batch {batch_id} continues; to wait again: remotejob batch {batch_id} --wait"
+    )
 
 
 def test_why_it_does_not_start_is_said_once(

@@ -77,7 +77,7 @@ def test_one_that_refuses_does_not_stop_the_others(aws: EmbeddedAws) -> None:
     ("arguments", "told"),
     [
         (("pause", "nonsense"), "an id has 26 letters and digits"),
-        (("delete-failed",), "name the jobs, or say --all"),
+        (("delete-failed",), "give either job ids or --all"),
         (("submit", "hold", "--repeats", "2"), "--repeat 'every 15 minutes'"),
         (("submit", "hold", "--time-zone", "Europe/Berlin"), "--repeat 'every 15 minutes'"),
         (("submit", "hold", "--retry-wait", "5"), "--retries 2"),

@@ -39,7 +39,7 @@ def test_what_cannot_be_called_is_refused(hooks: Hooks, function: object) -> Non
 
 
 def test_task_of_an_event_that_is_of_no_job_is_refused(hooks: Hooks) -> None:
-    with pytest.raises(InvalidData, match="is of no job; leave it out"):
+    with pytest.raises(InvalidData, match="belongs to no job; leave it out"):
         hooks.on("child_restarted", print, task="x")
 
 

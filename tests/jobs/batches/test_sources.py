@@ -324,5 +324,5 @@ def test_batch_that_nobody_makes_any_more_is_given_up_after_a_week(
     clock.advance(timedelta(days=2))
     let_time_pass(worker, clock, minutes=1)
     assert [waiting.refresh().state] == [State.CANCELLED]
-    with pytest.raises(BatchUnfinished, match="begun days ago"):
+    with pytest.raises(BatchUnfinished, match="started days ago"):
         batch.wait()

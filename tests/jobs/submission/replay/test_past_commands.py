@@ -109,10 +109,10 @@ def test_replay_here_of_a_task_that_fails_exits_with_1(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--here",), "--here: name the module that registers the tasks"),
+        (("--here",), "--here needs the module that registers the tasks"),
         (("--here", "--tasks", "no_such"), "--tasks no_such: No module named 'no_such'"),
-        (("--here", "--tasks", "x", "--queue", "q"), "with --here the job goes to no queue"),
-        (("--tasks", "x"), "give --here as well"),
+        (("--here", "--tasks", "x", "--queue", "q"), "--here runs the job on no queue"),
+        (("--tasks", "x"), "need --here; add it"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

@@ -11,7 +11,7 @@ import pytest
 
 from remotejob import RemoteJobError
 from remotejob.cli.exit_codes import Exit, explain
-from remotejob.cli.local_workers import Ended, Tended, give_up_on
+from remotejob.cli.local_workers import Ended, LocalWorkers, raise_if_hopeless
 from remotejob.testing import FakeClock
 
 
@@ -48,22 +48,22 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def tended(place: Place, said: list[str], clock: FakeClock) -> Tended:
-    made = Tended(said.append, clock=clock.monotonic)
+def local_workers(place: Place, said: list[str], clock: FakeClock) -> LocalWorkers:
+    made = LocalWorkers(said.append, clock=clock.monotonic)
     made.start("thumbs", place.start)
     return made
 
 
-def waits(tended: Tended, place: Place, clock: FakeClock) -> int:
+def waits(local_workers: LocalWorkers, place: Place, clock: FakeClock) -> int:
     """How many seconds after its end the next worker starts."""
     begun = len(place.workers)
     place.workers[-1].code = 1
-    tended.look()
+    local_workers.check()
     seconds = 0
     while len(place.workers) == begun:
         clock.advance(timedelta(seconds=1))
         seconds += 1
-        tended.look()
+        local_workers.check()
     return seconds
 
 
@@ -72,16 +72,16 @@ def entry(level: str, message: str) -> str:
 
 
 def test_worker_that_lives_is_left_alone(
-    tended: Tended, place: Place, said: list[str], clock: FakeClock
+    local_workers: LocalWorkers, place: Place, said: list[str], clock: FakeClock
 ) -> None:
     clock.advance(timedelta(hours=1))
-    tended.look()
+    local_workers.check()
 
     assert (len(place.workers), said) == (1, [])
 
 
 def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
-    tended: Tended, place: Place, said: list[str]
+    local_workers: LocalWorkers, place: Place, said: list[str]
 ) -> None:
     place.log.write_text(
         entry("CRITICAL", "an older one")
@@ -91,8 +91,8 @@ def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
     )
     place.workers[0].code = 2
 
-    tended.look()
-    tended.look()
+    local_workers.check()
+    local_workers.check()
 
     assert said == [
         "worker for queue thumbs ended with 2: cannot start: no module; see worker-1.log",
@@ -104,69 +104,73 @@ def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
     ("log", "told"),
     [
         ("Traceback:\nMemoryError: full\n\n", "MemoryError: full"),
-        ("", "it said nothing"),
-        (None, "it said nothing"),
+        ("", "its log is empty"),
+        (None, "its log is empty"),
     ],
 )
 def test_worker_without_a_critical_line_is_quoted_with_its_last(
-    tended: Tended, place: Place, said: list[str], log: str | None, told: str
+    local_workers: LocalWorkers, place: Place, said: list[str], log: str | None, told: str
 ) -> None:
     if log is not None:
         place.log.write_text(log)
     place.workers[0].code = -9
 
-    tended.look()
+    local_workers.check()
 
     assert said[0] == f"worker for queue thumbs ended with -9: {told}; see worker-1.log"
 
 
-def test_waits_grow_to_half_a_minute(tended: Tended, place: Place, clock: FakeClock) -> None:
-    seen = [waits(tended, place, clock) for _ in range(8)]
+def test_waits_grow_to_half_a_minute(
+    local_workers: LocalWorkers, place: Place, clock: FakeClock
+) -> None:
+    seen = [waits(local_workers, place, clock) for _ in range(8)]
 
     assert seen == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
 def test_worker_that_lived_for_long_is_replaced_soon(
-    tended: Tended, place: Place, clock: FakeClock
+    local_workers: LocalWorkers, place: Place, clock: FakeClock
 ) -> None:
-    assert [waits(tended, place, clock) for _ in range(3)] == [1, 2, 4]
+    assert [waits(local_workers, place, clock) for _ in range(3)] == [1, 2, 4]
     clock.advance(timedelta(minutes=1))
 
-    assert waits(tended, place, clock) == 1
+    assert waits(local_workers, place, clock) == 1
 
 
-def test_other_places_go_on(tended: Tended, place: Place, clock: FakeClock, tmp_path: Path) -> None:
+def test_other_places_go_on(
+    local_workers: LocalWorkers, place: Place, clock: FakeClock, tmp_path: Path
+) -> None:
     other = Place(tmp_path / "other.log")
-    tended.start("other", other.start)
+    local_workers.start("other", other.start)
 
-    waits(tended, place, clock)
+    waits(local_workers, place, clock)
 
     assert (len(place.workers), len(other.workers)) == (2, 1)
 
 
 @pytest.mark.parametrize(("code", "hopeless"), [(2, [True]), (1, [False, False, True])])
 def test_worker_is_given_up_at_once_when_it_cannot_start_and_else_the_third_time(
-    tended: Tended, place: Place, clock: FakeClock, code: int, hopeless: list[bool]
+    local_workers: LocalWorkers, place: Place, clock: FakeClock, code: int, hopeless: list[bool]
 ) -> None:
     seen: list[Ended] = []
     for _ in hopeless:
         place.workers[-1].code = code
-        tended.look(on_ended=seen.append)
+        local_workers.check(on_ended=seen.append)
         clock.advance(timedelta(seconds=30))
-        tended.look()
+        local_workers.check()
 
     assert [ended.hopeless for ended in seen] == hopeless
 
 
 def test_what_is_given_up_is_not_started_again(
-    tended: Tended, place: Place, said: list[str]
+    local_workers: LocalWorkers, place: Place, said: list[str]
 ) -> None:
     def give_up(ended: Ended) -> None:
         raise RuntimeError(str(ended))
 
     place.workers[-1].code = 1
     with pytest.raises(RuntimeError, match="ended with 1"):
-        tended.look(on_ended=give_up)
+        local_workers.check(on_ended=give_up)
 
     assert (len(place.workers), said) == (1, [])
 
@@ -180,7 +184,7 @@ def test_giving_up_is_one_line_that_quotes_the_worker(
     ended = Ended(queue="thumbs", code=code, log=place.log, in_a_row=in_a_row)
 
     with pytest.raises(RemoteJobError) as given_up:
-        give_up_on(ended)
+        raise_if_hopeless(ended)
 
     assert explain(given_up.value)[0] == exit_code
     assert str(given_up.value).startswith(str(ended))
@@ -190,6 +194,6 @@ def test_giving_up_is_one_line_that_quotes_the_worker(
 def test_worker_that_ended_once_is_not_given_up(place: Place) -> None:
     ended = Ended(queue="thumbs", code=-9, log=place.log, in_a_row=2)
 
-    give_up_on(ended)
+    raise_if_hopeless(ended)
 
     assert not ended.hopeless

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from remotejob.cli.exit_codes import Exit, explain
-from remotejob.cli.single_instance import alone_in
+from remotejob.cli.single_instance import lock_folder
 from remotejob.local.errors import LocalError
 
 
 def test_second_one_is_refused_in_one_line_that_names_the_first(tmp_path: Path) -> None:
     with (
-        alone_in(tmp_path / "local"),
+        lock_folder(tmp_path / "local"),
         pytest.raises(LocalError) as refused,
-        alone_in(tmp_path / "local"),
+        lock_folder(tmp_path / "local"),
     ):
         pass
 
@@ -29,12 +29,12 @@ def test_second_one_is_refused_in_one_line_that_names_the_first(tmp_path: Path) 
 def test_folder_is_free_again_afterwards(tmp_path: Path) -> None:
     entered = 0
     for _ in range(2):
-        with alone_in(tmp_path):
+        with lock_folder(tmp_path):
             entered += 1
 
     assert entered == 2
 
 
 def test_other_folder_is_free(tmp_path: Path) -> None:
-    with alone_in(tmp_path / "one"), alone_in(tmp_path / "two"):
+    with lock_folder(tmp_path / "one"), lock_folder(tmp_path / "two"):
         assert (tmp_path / "two" / "lock").read_text() == str(os.getpid())

@@ -125,7 +125,7 @@ def test_what_is_no_notice_is_left_and_the_next_one_read(
     notice.acknowledge()
     assert queue.next("completed", wait=NO_WAIT) is None
     assert installation.messages.depth(COMPLETED).hidden == len(bodies), "SQS sets them aside"
-    assert "no notice of a job's end" in caplog.text
+    assert "unreadable notice" in caplog.text
 
 
 def test_a_job_that_is_gone_is_said_to_be(
@@ -147,7 +147,7 @@ def test_a_job_that_is_gone_is_said_to_be(
 def test_a_status_without_a_queue_is_refused_naming_those_there_are(
     queue: Queue, status: str
 ) -> None:
-    with pytest.raises(InvalidName, match="there are queues for pending, completed, failed"):
+    with pytest.raises(InvalidName, match="use one of pending, completed, failed"):
         told(queue, status)
 
 
