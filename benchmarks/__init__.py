@@ -1,1 +1,1 @@
-"""What a job costs, counted: requests first, then CPU. Never part of the tests."""
+"""Benchmarks of the cost of a job, in requests and CPU. They are not part of the tests."""

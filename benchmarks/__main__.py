@@ -1,7 +1,7 @@
-"""What a job costs, counted where the requests arrive.
+"""Measure the cost of a job. Requests are counted at the server.
 
-python -m benchmarks            all systems side by side, then growth
-python -m benchmarks --quick    the same in two minutes, fewer jobs, once
+python -m benchmarks            all systems side by side, then everything else
+python -m benchmarks --quick    two minutes: fewer jobs, one repetition, no kill, no growth
 python -m benchmarks growth     how requests, CPU and memory grow
 python -m benchmarks due        the scheduler with very many jobs due at once
 """
@@ -29,19 +29,19 @@ _PARTS = ("all", "peers", "growth", "memory", "due")
 
 
 def main() -> int:
-    """Measure and print; exit status 1 when something that is counted misses its bar."""
+    """Measure and print. Exits with status 1 when a counted figure misses its bar."""
     options = _options()
     if not supported():
-        print("the CPU of other processes is read from /proc: run this on Linux", file=sys.stderr)
+        print("the benchmarks read CPU times from /proc: run them on Linux", file=sys.stderr)
         return 2
-    # every block's end runs, on SIGTERM as on Ctrl-C, which a shell may have had ignored
+    # run all cleanup on SIGTERM as on Ctrl-C; a shell may have set SIGINT to be ignored
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     found: dict[str, Any] = {"heading": heading()}
     try:
         missed = _measure(options, found)
     except KeyboardInterrupt:
-        print("interrupted; everything that was started has been ended", file=sys.stderr)
+        print("interrupted; all started processes have been ended", file=sys.stderr)
         return 130
     finally:
         if options.json is not None:
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def _measure(options: argparse.Namespace, found: dict[str, Any]) -> bool:
-    """Whether something that is counted misses its bar. `found` is filled part by part."""
+    """Fill `found` part by part; return whether a counted figure misses its bar."""
     missed = False
     whole = options.part == "all" and not options.quick
     if options.part in ("all", "peers", "growth"):
@@ -76,25 +76,33 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("part", nargs="?", choices=_PARTS, default="all")
     parser.add_argument("--quick", action="store_true", help="fewer jobs, once; no kill, no growth")
-    parser.add_argument("--only", metavar="NAME", help="only the systems with this in their name")
-    parser.add_argument("--jobs", type=int, metavar="N", help="no-op jobs of a repetition")
-    parser.add_argument("--repetitions", type=int, metavar="N", help="of which the best counts")
-    parser.add_argument("--most", type=int, default=10_000, metavar="N", help="jobs in growth")
-    parser.add_argument("--most-in-memory", type=int, default=100_000, metavar="N")
+    parser.add_argument("--only", metavar="NAME", help="only systems with this in their name")
+    parser.add_argument("--jobs", type=int, metavar="N", help="no-op jobs per repetition")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="the best one counts")
+    parser.add_argument(
+        "--most", type=int, default=10_000, metavar="N", help="most jobs in the growth part"
+    )
+    parser.add_argument(
+        "--most-in-memory",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="most jobs in the in-memory part",
+    )
     parser.add_argument("--due", type=int, default=100_000, metavar="N", help="jobs due at once")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all results there")
     return parser.parse_args()
 
 
 def _side_by_side(bench: Bench, options: argparse.Namespace, found: dict[str, Any]) -> bool:
     plan = _QUICK if options.quick else Plan()
-    given = {name: getattr(options, name) for name in ("jobs", "repetitions")}
-    plan = replace(plan, **{name: value for name, value in given.items() if value is not None})
+    overrides = {name: getattr(options, name) for name in ("jobs", "repetitions")}
+    plan = replace(plan, **{name: value for name, value in overrides.items() if value is not None})
     prices = list_prices()
     results = side_by_side.run(bench, plan, only=options.only)
     show(results, plan, prices)
-    found["side_by_side"] = shown = as_dict(results, plan, prices)
-    return any(bar["kind"] == "count" and not bar["passed"] for bar in shown["bars"])
+    found["side_by_side"] = summary = as_dict(results, plan, prices)
+    return any(bar["kind"] == "count" and not bar["passed"] for bar in summary["bars"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What remotejob must reach, and whether it does."""
+"""The bars: limits that remotejob's figures must not exceed."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ EXACT = "count"
 INDICATION = "indication"
 WHOLE_MINUTE_S = 60
 _ROUNDING = 0.005
-"""A bar is given in two digits: a batch that was not full must not break it."""
+"""Bars have two digits; a batch that was not full must not break one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """One figure and what it must not exceed."""
+    """One figure and its limit."""
 
     name: str
     value: float
@@ -56,8 +56,8 @@ class Bar:
         }
 
 
-def judged(results: list[Result], plan: Plan, prices: Prices) -> list[Bar]:
-    """Of what was measured, all that has a bar."""
+def check(results: list[Result], plan: Plan, prices: Prices) -> list[Bar]:
+    """The bars for all figures that have one."""
     found: list[Bar] = []
     for result in results:
         if result.system is OURS:
@@ -94,7 +94,7 @@ def _at_rest(result: Result, plan: Plan) -> Iterator[Bar]:
     if idle is None:
         return
     yield Bar(name="start-up CPU s", value=idle.start_cpu_s, limit=0.25, kind=INDICATION)
-    # polls last twenty seconds: a shorter look sees too many of them, or none
+    # polls last twenty seconds: a shorter period has too many of them, or none
     if plan.idle_s >= WHOLE_MINUTE_S:
         counted = idle.requests_per_minute
         dynamodb = sum(n for (service, _), n in counted.items() if service == "dynamodb")

@@ -1,8 +1,7 @@
-"""The place where everything is measured: one embedded AWS, and who asks it.
+"""The test bench: one embedded AWS, and the users and programs that send requests to it.
 
-The embedded AWS is a process of its own; what it spends is nobody's. Each system has two users of
-its own there, one that submits and one that works, so that requests are told apart where they
-arrive.
+The embedded AWS is a separate process, whose CPU counts for no system. Each system has two users in
+it, one that submits and one that works, so the server can tell their requests apart.
 """
 
 from __future__ import annotations
@@ -42,19 +41,19 @@ _ANYTHING = json.dumps(
 _LONGEST_POLL_S = 20
 
 Requests = Counter[tuple[str, str]]
-"""By service and operation."""
+"""Request counts by service and operation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OurQueue:
-    """A queue of our deployed system, with the service whose workers serve it."""
+    """A queue of our deployed system, with its workers' ECS service."""
 
     service: str
     task: Task
 
 
 class Bench:
-    """The embedded AWS with our system deployed in it, and all that is started beside it."""
+    """The embedded AWS with our system deployed in it, and the programs that use it."""
 
     def __enter__(self) -> Self:
         assembly = synthesize(Path("benchmarks/remotejob.toml"), BUILD / "cdk.out")
@@ -73,7 +72,7 @@ class Bench:
             task.environment[Env.QUEUE]: OurQueue(service=service.physical_id, task=task)
             for service, task in zip(services, described, strict=True)
         }
-        self._rested = dict.fromkeys(self._ours, 0.0)
+        self._free_at = dict.fromkeys(self._ours, 0.0)
         self._names = iter(range(1, sys.maxsize))
         return self
 
@@ -87,18 +86,18 @@ class Bench:
         self._guardian.close()
 
     def fresh(self, what: str) -> str:
-        """A name nothing has had."""
+        """A name that nothing else has had."""
         return f"{what}-{next(self._names)}"
 
     def queue(self, name: str, *, visibility_s: int) -> str:
-        """The URL of a new queue."""
+        """Create a queue; return its URL."""
         sqs = self.aws.client("sqs")
         attributes = {"VisibilityTimeout": str(visibility_s)}
         url: str = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
         return url
 
     def table(self, name: str) -> str:
-        """A new table with one key, `id`."""
+        """Create a table with one key, `id`; return its name."""
         self.aws.client("dynamodb").create_table(
             TableName=name,
             BillingMode="PAY_PER_REQUEST",
@@ -108,14 +107,14 @@ class Bench:
         return name
 
     def bucket(self, name: str) -> str:
-        """A new bucket."""
+        """Create a bucket; return its name."""
         self.aws.client("s3").create_bucket(
             Bucket=name, CreateBucketConfiguration={"LocationConstraint": self.aws.region}
         )
         return name
 
     def environment(self, user: str) -> dict[str, str]:
-        """What a process needs to ask the embedded AWS as that user, who may do anything."""
+        """Variables that let a process use the embedded AWS as this user, who may do anything."""
         if user not in self._keys:
             iam = self.aws.client("iam")
             iam.create_user(UserName=user)
@@ -131,7 +130,7 @@ class Bench:
     def program(
         self, command: Sequence[str], *, environment: Mapping[str, str], piped: bool = False
     ) -> Iterator[Program]:
-        """A program for as long as the block lasts."""
+        """Run a program until the block ends."""
         log = BUILD / "logs" / f"{self.fresh('program')}.log"
         program = Program(command, environment=environment, log=log, piped=piped)
         self._guardian.watch(program.session)
@@ -142,19 +141,19 @@ class Bench:
             self._guardian.forget(program.session)
 
     def our_queue(self) -> OurQueue:
-        """One of our queues that nobody polls any more."""
-        queue = min(self._rested, key=lambda name: self._rested[name])
-        time.sleep(max(0, self._rested[queue] - time.monotonic()))
-        self._rested[queue] = float("inf")
+        """Take one of our queues; waits until no poll on it is left."""
+        queue = min(self._free_at, key=lambda name: self._free_at[name])
+        time.sleep(max(0, self._free_at[queue] - time.monotonic()))
+        self._free_at[queue] = float("inf")
         return self._ours[queue]
 
-    def rest(self, queue: str) -> None:
-        """Let one of our queues be used again, once the polls of its worker have ended."""
-        self._rested[queue] = time.monotonic() + _LONGEST_POLL_S + 1
+    def release(self, queue: str) -> None:
+        """Return one of our queues, to be used again once its worker's polls have ended."""
+        self._free_at[queue] = time.monotonic() + _LONGEST_POLL_S + 1
 
     @contextmanager
     def our_worker(self, queue: OurQueue, environment: Mapping[str, str]) -> Iterator[Worker]:
-        """The deployed worker for as long as the block lasts; the embedded AWS's own child."""
+        """Run the deployed worker, a child of the embedded AWS, until the block ends."""
         worker = self.aws.start_worker(queue.service, environment=environment)
         try:
             yield worker
@@ -163,7 +162,7 @@ class Bench:
             worker.wait()
 
     def requests(self, user: str) -> Requests:
-        """What has arrived from a user, or from a role with that in its name, since the reset."""
+        """Requests since the reset from a user, or from a role with `user` in its name."""
         counted: Requests = Counter()
         for (service, operation, who), count in self.aws.requests().items():
             if user.lower() in who.lower():
@@ -171,7 +170,7 @@ class Bench:
         return counted
 
     def units(self, user: str) -> dict[str, float]:
-        """DynamoDB's units that a user, or such a role, has used since the reset, by kind."""
+        """DynamoDB's units since the reset, by kind, for a user or role as in `requests`."""
         counted: Counter[str] = Counter()
         for (kind, who), units in self.aws.units().items():
             if user.lower() in who.lower():
@@ -179,20 +178,20 @@ class Bench:
         return dict(counted)
 
     def record_bytes(self) -> int:
-        """The size of the largest of our newest records, as DynamoDB counts it."""
+        """The size of the largest of our newest records, as DynamoDB computes it."""
         with _exported(self.aws.environment()):
             system = RemoteJob.connect("bench", session=boto3.Session())
             jobs = [job for queue in self._ours for job in system.queue(queue).jobs(limit=20)]
         return max(item_bytes(job.record.to_item()) for job in jobs)
 
     def reset(self) -> None:
-        """Count from nothing."""
+        """Reset the counts to zero."""
         self.aws.reset_requests()
 
 
 @contextmanager
 def _exported(variables: Mapping[str, str]) -> Iterator[None]:
-    """Variables of this process, as they were again at the end."""
+    """Set environment variables of this process; restore them at the end."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -1,6 +1,6 @@
-"""What a million jobs cost at list prices, from counted requests and units. Compute is left out.
+"""The cost of a million jobs at list prices, from counted requests and units, without compute.
 
-A request to SQS is one request up to 64 KB; DynamoDB is billed by units, not by requests.
+SQS bills each 64 KB of a request as one; DynamoDB bills units, not requests.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Cost:
 
 
 def per_million(sides: Mapping[str, Side], prices: Prices) -> Cost:
-    """The cost of jobs whose submitter and worker needed that."""
+    """The cost of a million jobs, from the counts of their submitter and worker."""
     requests: dict[tuple[str, str], float] = {}
     units: dict[str, float] = {}
     for side in sides.values():

@@ -1,7 +1,7 @@
 """The scheduler with very many jobs due at once: one tick, on the in-memory backend.
 
-Counts are of calls at the ports, which are requests on AWS but for batches. The embedded AWS is
-no place for this: its own CPU would be what is measured.
+It counts calls at the ports, converted to AWS requests where calls are batched. The embedded AWS
+would be useless here: we would measure its CPU.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, memory_installation
 
-BATCH = 10
-READ = 100
+SEND_BATCH = 10
+READ_BATCH = 100
 
 
 class _Counting:
-    """A port whose calls are counted."""
+    """Counts the calls of a port."""
 
     def __init__(self, port: Any, calls: Counter[str]) -> None:
         self._port = port
@@ -37,9 +37,9 @@ class _Counting:
         def counted(*args: Any, **named: Any) -> Any:
             requests = 1
             if name == "send":
-                requests = -(-len(args[1]) // BATCH)
+                requests = -(-len(args[1]) // SEND_BATCH)
             elif name == "get_many":
-                requests = -(-len(args[0]) // READ)
+                requests = -(-len(args[0]) // READ_BATCH)
             self._calls[name] += requests
             return found(*args, **named)
 
@@ -47,7 +47,7 @@ class _Counting:
 
 
 def run(jobs: int) -> None:
-    """Make so many jobs that become due together, let the time come, tick once, and print."""
+    """Submit jobs that are all due at one time, advance to it, tick once, and print."""
     clock = FakeClock()
     plain = memory_installation(clock)
     queue = RemoteJob(plain).queue()
@@ -71,7 +71,7 @@ def run(jobs: int) -> None:
     again = tick(installation)
     table(
         f"scheduler: {jobs:,} jobs due at once, one tick, in memory",
-        ["", "all", "a job"],
+        ["", "total", "per job"],
         [
             ["messages sent", f"{counts['sent']:,}", f"{counts['sent'] / jobs:.3f}"],
             *([name, f"{count:,}", f"{count / jobs:.3f}"] for name, count in sorted(calls.items())),

@@ -1,4 +1,4 @@
-"""How our requests, CPU and memory grow: with the jobs that wait, and with those run at a time."""
+"""How our requests, CPU and memory grow with the number of jobs and with the concurrency."""
 
 from __future__ import annotations
 
@@ -13,59 +13,63 @@ from benchmarks.systems import CONCURRENCY, OURS
 from remotejob.names import Env
 
 _JOBS = (100, 1_000, 3_000, 10_000, 30_000, 100_000)
-_AT_A_TIME = (1, 2, 4, 8, 16, 32)
-_JOBS_AT_A_TIME = 500
+_CONCURRENCIES = (1, 2, 4, 8, 16, 32)
+_JOBS_PER_CONCURRENCY = 500
 _LONGEST_S = 420
-"""What one step may take: the embedded AWS is the slow part, and steps up to it suffice."""
+"""Skip steps that would take longer; the embedded AWS is what makes them slow."""
 
 _BULK = replace(OURS, ways=tuple(way for way in OURS.ways if way.name == "in bulk"))
 
 
 def run(bench: Bench, *, most: int) -> dict[str, Any]:
     """Measure both and print them."""
-    by_jobs, left_out = _by_jobs(bench, most)
+    by_jobs, skipped = _by_jobs(bench, most)
     _show("jobs", f"remotejob in bulk, concurrency {CONCURRENCY}: growth with the jobs", by_jobs)
-    if left_out:
-        say(f"left out, as they failed or would take more than {_LONGEST_S} s here: {left_out}")
-    by_width = {
-        number: one
-        for number in _AT_A_TIME
-        if (one := _measure(bench, _JOBS_AT_A_TIME, number)) is not None
+    if skipped:
+        say(f"skipped, because they failed or would take over {_LONGEST_S} s: {skipped}")
+    by_concurrency = {
+        concurrency: measured
+        for concurrency in _CONCURRENCIES
+        if (measured := _measure(bench, _JOBS_PER_CONCURRENCY, concurrency)) is not None
     }
-    _show("at a time", f"remotejob, {_JOBS_AT_A_TIME} jobs: growth with the concurrency", by_width)
+    _show(
+        "at a time",
+        f"remotejob, {_JOBS_PER_CONCURRENCY} jobs: growth with the concurrency",
+        by_concurrency,
+    )
     return {
-        "jobs": {number: _as_dict(one) for number, one in by_jobs.items()},
-        "left_out": left_out,
-        "at_a_time": {number: _as_dict(one) for number, one in by_width.items()},
+        "jobs": {number: _as_dict(measured) for number, measured in by_jobs.items()},
+        "left_out": skipped,
+        "at_a_time": {number: _as_dict(measured) for number, measured in by_concurrency.items()},
     }
 
 
 def _by_jobs(bench: Bench, most: int) -> tuple[dict[int, Busy], list[int]]:
     found: dict[int, Busy] = {}
-    left_out: list[int] = []
-    a_job_s = 0.0
+    skipped: list[int] = []
+    seconds_per_job = 0.0
     for number in (number for number in _JOBS if number <= most):
-        if a_job_s * number > _LONGEST_S:
-            left_out.append(number)
+        if seconds_per_job * number > _LONGEST_S:
+            skipped.append(number)
             continue
         began = time.monotonic()
-        one = _measure(bench, number, CONCURRENCY)
-        if one is None:
-            left_out.append(number)
+        measured = _measure(bench, number, CONCURRENCY)
+        if measured is None:
+            skipped.append(number)
             continue
-        found[number] = one
-        a_job_s = (time.monotonic() - began) / number
-    return found, left_out
+        found[number] = measured
+        seconds_per_job = (time.monotonic() - began) / number
+    return found, skipped
 
 
-def _measure(bench: Bench, jobs: int, at_a_time: int) -> Busy | None:
-    """None where it failed, which is said."""
-    say(f"{jobs} jobs, {at_a_time} at a time")
-    system = replace(_BULK, variables={Env.CONCURRENCY: str(at_a_time)})
-    # nothing is taken off: what it does meanwhile belongs to it here
+def _measure(bench: Bench, jobs: int, concurrency: int) -> Busy | None:
+    """Measure one step. Returns None, and prints why, when it failed."""
+    say(f"{jobs} jobs, {concurrency} at a time")
+    system = replace(_BULK, variables={Env.CONCURRENCY: str(concurrency)})
+    # an empty Idle, so that nothing is subtracted: idle work belongs to the figures here
     try:
         return busy(bench, system, Idle(start_cpu_s=0, start_s=0), jobs)
-    except Exception as problem:  # noqa: BLE001 (one step that fails leaves the others)
+    except Exception as problem:  # noqa: BLE001 (a failed step must not stop the others)
         say(f"{type(problem).__name__}: {problem}")
         return None
 

@@ -1,6 +1,6 @@
-"""Kills the sessions it is told of when its standard input ends: whoever told it is gone.
+"""Kills leftover process sessions when the benchmark process dies, seen as the end of stdin.
 
-`with` blocks end everything in order, on Ctrl-C too; this is for the end that runs no block.
+`with` blocks clean up normally, on Ctrl-C too. This is for when no cleanup runs, as after SIGKILL.
 """
 
 from __future__ import annotations
@@ -12,38 +12,39 @@ from benchmarks.processes import ROOT, kill
 
 
 class Guardian:
-    """The harness's side."""
+    """The benchmark's side: starts the guardian process and tells it what to watch."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.guardian"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
-            # Ctrl-C in a terminal is not for it
+            # so that Ctrl-C in a terminal does not reach it
             start_new_session=True,
         )
 
     def watch(self, session: int) -> None:
-        """Have a session killed should this process end without doing so."""
-        self._tell(f"+{session}")
+        """Kill this session if this process dies without having ended it."""
+        self._send(f"+{session}")
 
     def forget(self, session: int) -> None:
-        """The session has ended; its number may be another's soon."""
-        self._tell(f"-{session}")
+        """Stop watching an ended session: the system may reuse its number."""
+        self._send(f"-{session}")
 
     def close(self) -> None:
-        """End it. It kills what it was told of and not to forget."""
+        """End the guardian process, which kills the sessions it still watches."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{line}\n".encode())
         self._process.stdin.flush()
 
 
 def main() -> None:
+    """The guardian process."""
     watched: set[int] = set()
     for line in sys.stdin:
         session = int(line[1:])

@@ -1,7 +1,7 @@
-"""Throughput on the in-memory backend, in jobs a CPU second: our own work alone, no AWS client.
+"""Throughput on the in-memory backend, in jobs per CPU second: our own code, without AWS clients.
 
-Each number of jobs has a process of its own, so that its memory is its own:
-`python -m benchmarks.in_memory N` is one of them.
+Each number of jobs runs in its own process, `python -m benchmarks.in_memory N`, to measure its
+memory separately.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from remotejob import RemoteJob, Submission
 from remotejob.testing import FakeClock, Simulation, memory_installation
 
 _JOBS = (100, 1_000, 10_000, 100_000)
-_SUBMITTED_TOGETHER = 1_000
+_SUBMIT_BATCH = 1_000
 
 
 def run(most: int) -> list[dict[str, Any]]:
-    """Measure up to so many jobs, and print."""
+    """Measure with up to `most` jobs, and print."""
     found = [_in_a_process(number) for number in _JOBS if number <= most]
     table(
-        "in memory, one thread: jobs a CPU second, submitted in bulk and worked off",
-        ["jobs", "submit", "work", "both", "RSS MiB", "KiB a job"],
+        "in memory, one thread, submitted in bulk: jobs per CPU second",
+        ["jobs", "submit", "work", "both", "RSS MiB", "KiB per job"],
         [
             [
                 f"{one['jobs']:,}",
@@ -44,16 +44,16 @@ def run(most: int) -> list[dict[str, Any]]:
 
 
 def measure(jobs: int) -> dict[str, Any]:
-    """Submit and work off, in this process."""
+    """Submit jobs and run them, in this process."""
     installation = memory_installation(FakeClock())
     simulation = Simulation(installation=installation)
     simulation.tasks.task("work")(_work)
     queue = RemoteJob(installation).queue()
     before = _peak_mib()
     began = time.process_time()
-    for at in range(0, jobs, _SUBMITTED_TOGETHER):
-        together = min(_SUBMITTED_TOGETHER, jobs - at)
-        queue.submit_many([Submission(task="work") for _ in range(together)])
+    for start in range(0, jobs, _SUBMIT_BATCH):
+        size = min(_SUBMIT_BATCH, jobs - start)
+        queue.submit_many([Submission(task="work") for _ in range(size)])
     submitted = time.process_time()
     done = 0
     while stepped := simulation.step():
@@ -82,7 +82,7 @@ def _in_a_process(jobs: int) -> dict[str, Any]:
 
 
 def _peak_mib() -> float:
-    # getrusage would tell that of the process this one was forked from, if it was larger
+    # getrusage would report the peak of the process we were forked from, if that was higher
     return high_water_kib(os.getpid()) / 1024
 
 

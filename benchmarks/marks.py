@@ -1,6 +1,6 @@
-"""What a handler leaves behind: a record of 16 bytes in a file, for whoever counts.
+"""Marks: handlers append a 16-byte record to a file when a job starts or ends; we count them.
 
-It costs a job about two microseconds, asks AWS for nothing, and is the same for every system.
+A mark costs a job about two microseconds, makes no AWS request, and is the same for every system.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 VARIABLE = "BENCH_MARKS"
 _RECORD = struct.Struct("=iiq")
-_NOBODY = -1
+_NO_NUMBER = -1
 
 
 class Kind(IntEnum):
@@ -26,7 +26,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One thing that happened to one job. `at_ns` is the clock all processes share."""
+    """The start or end of one job. `at_ns` is from the clock that all processes share."""
 
     number: int
     kind: Kind
@@ -34,25 +34,25 @@ class Mark:
 
 
 class Marker:
-    """The handler's side."""
+    """The handler's side: writes marks."""
 
     def __init__(self) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
         self._file = os.open(os.environ[VARIABLE], flags, 0o600)
 
-    def mark(self, number: int = _NOBODY, kind: Kind = Kind.START) -> None:
-        """Append, in one write: several processes may do so at once."""
+    def mark(self, number: int = _NO_NUMBER, kind: Kind = Kind.START) -> None:
+        """Append a mark in one write, because several processes may write at once."""
         os.write(self._file, _RECORD.pack(number, kind, time.monotonic_ns()))
 
     def nap(self, number: int, seconds: float) -> None:
-        """A job that takes so long, and says when it begins and ends."""
+        """Run a job of `seconds`, with a mark at its start and end."""
         self.mark(number)
         time.sleep(seconds)
         self.mark(number, Kind.END)
 
 
 class Marks:
-    """The side of whoever counts."""
+    """The benchmark's side: counts and reads marks."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

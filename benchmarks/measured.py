@@ -1,4 +1,4 @@
-"""What was measured of one system."""
+"""The measurements of one system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remotejob.jobs.queries.prices import Prices
 
 @dataclass(kw_only=True, slots=True)
 class Result:
-    """Of one system."""
+    """The measurements of one system; None where something was not measured."""
 
     system: System
     idle: Idle | None = None
@@ -22,7 +22,7 @@ class Result:
     killed: Killed | None = None
     record_bytes: int | None = None
     problem: str | None = None
-    """Why something is missing."""
+    """Why a measurement is missing."""
 
     def cost(self, way: Way, prices: Prices) -> Cost | None:
         if self.busy is None:
@@ -32,7 +32,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figures:
-    """The figures of one row, those that can be compared; None where it was not measured."""
+    """The comparable figures of one row; None where something was not measured."""
 
     submit_requests: float | None
     submit_cpu: float | None

@@ -1,8 +1,8 @@
-"""How a system is measured: idle, busy, and killed.
+"""Measure a system: idle, busy, and killed.
 
-CPU seconds are user and system time of the processes alone, from a warm point to the end: start-up
-is a figure of its own. Requests are counted where they arrive, retries included; those before the
-first receive are start-up's.
+CPU seconds are user and system time of its processes, from when they are warm to the end; start-up
+is a separate figure. The server counts requests, including retries. Requests before the first
+receive belong to start-up.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ RECEIVE = ("sqs", "ReceiveMessage")
 _WARM_SUBMITS = 20
 _WARM_JOBS = 50
 _SETTLED_S = 1.2
-"""Longer than anybody waits to share a delete."""
-_PATIENCE_S = 180
-_A_JOB_AT_MOST_S = 0.2
+"""Longer than any system waits to batch a delete."""
+_TIMEOUT_S = 180
+_TIMEOUT_PER_JOB_S = 0.2
 _PAUSE_S = 0.7
-_INTO_S = 0.3
-_ENDED_BEFORE = 8
-"""Jobs that must have ended when a worker is killed."""
+_BEFORE_KILL_S = 0.3
+_ENDED_BEFORE_KILL = 8
+"""Jobs that must have ended before we kill the worker."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How much of everything."""
+    """How many jobs, repetitions and seconds to measure."""
 
     jobs: int = 1000
     repetitions: int = 5
@@ -43,12 +43,12 @@ class Plan:
     idle_s: float = 60
     kill: bool = True
     quick: bool = False
-    """Leave out the systems for which there is no time."""
+    """Leave out systems that would take too long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Idle:
-    """What a system does without jobs, or with one."""
+    """What a system uses without jobs, or with one at a time."""
 
     start_cpu_s: float
     start_s: float
@@ -60,14 +60,14 @@ class Idle:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Side:
-    """What the submitter, or the worker, needed for so many jobs."""
+    """What the submitter or the worker used for a number of jobs."""
 
     jobs: int
     requests: Requests
     cpu_ms_a_job: float
-    """Which is seconds for a thousand."""
+    """Equal to the seconds for a thousand jobs."""
     units: dict[str, float] = field(default_factory=dict)
-    """DynamoDB's, by kind."""
+    """DynamoDB's units by kind."""
 
     @property
     def requests_a_job(self) -> float:
@@ -79,30 +79,30 @@ class Busy:
     """One repetition."""
 
     submit: dict[str, Side]
-    """By the name of the way."""
+    """The submitter's side, by the name of the way it submits."""
     work: Side
     peak_mib: float
     seconds: float
-    """From the worker's start until everything was settled."""
+    """From the worker's start until it made no more requests."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Killed:
-    """What became of jobs when their worker was killed and another started."""
+    """What happened to jobs when their worker was killed and another one started."""
 
     in_flight: int
     ended: int
-    """How many had ended before."""
+    """Jobs that had ended before the kill."""
     lost: int
     in_flight_again: int
     ended_again: int
-    """Had ended, and ran once more."""
+    """Jobs that had ended but ran again."""
 
 
 def idle(bench: Bench, systems: Iterable[System], plan: Plan) -> dict[str, Idle | str]:
-    """Start every system, one after another; then watch all of them together doing nothing.
+    """Start all systems one after another, then measure them together while idle.
 
-    By name; of one that does not start, why.
+    Returns the measurements by name, or the error of a system that did not start.
     """
     found: dict[str, Idle | str] = {}
     with ExitStack() as opened:
@@ -111,12 +111,12 @@ def idle(bench: Bench, systems: Iterable[System], plan: Plan) -> dict[str, Idle 
             say(f"starting {system.name}")
             try:
                 started.append((system, *_start(bench, opened, system, plan)))
-            except Exception as problem:  # noqa: BLE001 (one that fails leaves the others)
+            except Exception as problem:  # noqa: BLE001 (one failure must not stop the others)
                 found[system.name] = f"{type(problem).__name__}: {problem}"
         time.sleep(_SETTLED_S)
         bench.reset()
         before = {system.name: cpu_seconds(worker.session) for system, worker, _ in started}
-        say(f"all together idle for {plan.idle_s:.0f} s")
+        say(f"all idle together for {plan.idle_s:.0f} s")
         time.sleep(plan.idle_s)
         minutes = plan.idle_s / 60
         for system, worker, first in started:
@@ -165,16 +165,15 @@ def busy(bench: Bench, system: System, idle: Idle, jobs: int) -> Busy:
         with system.start_worker(bench, prepared, marks) as worker:
             wait_for("first jobs", lambda: marks.count() >= _WARM_JOBS, timeout_s=60, of=worker)
             cpu, done = cpu_seconds(worker.session), marks.count()
-            patience_s = max(_PATIENCE_S, waiting * _A_JOB_AT_MOST_S)
             wait_for(
                 f"{waiting} jobs",
                 lambda: marks.count() >= waiting,
-                timeout_s=patience_s,
+                timeout_s=max(_TIMEOUT_S, waiting * _TIMEOUT_PER_JOB_S),
                 of=worker,
             )
-            at = time.monotonic()
+            all_ran = time.monotonic()
             _settle(bench, system)
-            idle_s = time.monotonic() - at
+            idle_s = time.monotonic() - all_ran
             spent = cpu_seconds(worker.session) - cpu - idle.cpu_per_minute_s * idle_s / 60
             requests = bench.requests(system.worker_user) - idle.start_requests
             return Busy(
@@ -191,7 +190,7 @@ def busy(bench: Bench, system: System, idle: Idle, jobs: int) -> Busy:
 
 
 def killed(bench: Bench, system: System) -> Killed:
-    """Kill the worker in the midst of its jobs, start another, and see what becomes of them."""
+    """Kill the worker while it runs jobs, start another, and see what happens to the jobs."""
     jobs, nap_s = 3 * max(system.at_a_time, 8), 1.0
     marks = fresh_marks(bench)
     with system.prepared(bench, short=True) as prepared:
@@ -199,20 +198,22 @@ def killed(bench: Bench, system: System) -> Killed:
             submitter.ask()
             submitter.ask(do="nap", first=0, count=jobs, seconds=nap_s)
         with system.start_worker(bench, prepared, marks) as worker:
-            wait_for("jobs in flight", lambda: _in_the_midst(marks, system.at_a_time), timeout_s=60)
-            # by then whoever acknowledges at the start has done so
-            time.sleep(_INTO_S)
+            wait_for(
+                "jobs in flight", lambda: _ready_to_kill(marks, system.at_a_time), timeout_s=60
+            )
+            # give systems that acknowledge at the start time to do so
+            time.sleep(_BEFORE_KILL_S)
             kill(worker.session)
         before = _numbers(marks)
         with system.start_worker(bench, prepared, marks):
-            _wait_for_the_rest(marks, jobs, patience_s=3 * SHORT_VISIBILITY_S + jobs * nap_s)
-        return became(before, _numbers(marks), jobs)
+            _wait_for_the_rest(marks, jobs, quiet_s=3 * SHORT_VISIBILITY_S + jobs * nap_s)
+        return compare(before, _numbers(marks), jobs)
 
 
 def best(repetitions: list[Busy]) -> Busy:
-    """The repetition whose worker needed the least CPU: on a shared machine, the least disturbed.
+    """The repetition whose worker used the least CPU: the least disturbed on a shared machine.
 
-    Each way of submitting takes its own best.
+    The submitter's figures are the best ones of each way to submit.
     """
     least = min(repetitions, key=lambda one: one.work.cpu_ms_a_job)
     submit = {
@@ -239,7 +240,7 @@ def fresh_marks(bench: Bench) -> Marks:
 
 
 def say(what: str) -> None:
-    """Progress, for whoever waits."""
+    """Print progress to standard error."""
     print(f"  {what}", file=sys.stderr, flush=True)
 
 
@@ -250,20 +251,20 @@ def _without_receives(requests: Requests) -> Requests:
 def _latencies(submitter: Program, marks: Marks, count: int) -> list[float]:
     """Milliseconds from the call that submits to the handler's first line, one job at a time."""
     found = []
-    # what is done once for a process is not the jobs'
+    # two extra jobs at first, for work that a process does only once
     for number in range(-2, count):
-        told = submitter.ask(do="nap", first=number, count=1, seconds=0)
+        submitted = submitter.ask(do="nap", first=number, count=1, seconds=0)
         wait_for("a job", lambda n=number: marks.count() >= 2 * (n + 3), timeout_s=30)
         began = next(m.at_ns for m in marks.read()[-2:] if m.kind is Kind.START)
-        found.append((began - told["at_ns"]) / 1e6)
-        # idle again: longer than anybody waits to share a request
+        found.append((began - submitted["at_ns"]) / 1e6)
+        # until idle again: longer than any system waits to batch a request
         time.sleep(_PAUSE_S)
     return found[2:]
 
 
 def _submit(bench: Bench, system: System, submitter: Program, way: Way, jobs: int) -> Side:
     submitter.ask(do=way.command, count=_WARM_SUBMITS)
-    # whole batches, of ten and of a hundred
+    # a multiple of both batch sizes, ten and a hundred
     count = max(100, int(jobs * way.share) // 100 * 100)
     bench.reset()
     spent = submitter.ask(do=way.command, count=count)["cpu"]
@@ -276,7 +277,7 @@ def _submit(bench: Bench, system: System, submitter: Program, way: Way, jobs: in
 
 
 def _settle(bench: Bench, system: System) -> None:
-    """Wait until the worker asks for nothing but messages any more."""
+    """Wait until the worker makes no requests except receives."""
     before, since = None, time.monotonic()
     while time.monotonic() - since < _SETTLED_S:
         now = _without_receives(bench.requests(system.worker_user))
@@ -286,33 +287,33 @@ def _settle(bench: Bench, system: System) -> None:
 
 
 def _numbers(marks: Marks) -> tuple[Counter[int], Counter[int]]:
-    """How often each job began, and ended."""
-    seen = marks.read()
-    began, ended = (Counter(m.number for m in seen if m.kind is kind) for kind in Kind)
+    """How often each job started, and how often it ended."""
+    all_marks = marks.read()
+    began, ended = (Counter(m.number for m in all_marks if m.kind is kind) for kind in Kind)
     return began, ended
 
 
-def _in_the_midst(marks: Marks, at_a_time: int) -> bool:
+def _ready_to_kill(marks: Marks, at_a_time: int) -> bool:
     began, ended = _numbers(marks)
     done = sum(ended.values())
-    return done >= _ENDED_BEFORE and sum(began.values()) - done >= at_a_time
+    return done >= _ENDED_BEFORE_KILL and sum(began.values()) - done >= at_a_time
 
 
-def _wait_for_the_rest(marks: Marks, jobs: int, *, patience_s: float) -> None:
-    """Until every job has ended, or nothing has happened for so long."""
-    seen, since = marks.count(), time.monotonic()
-    while len(_numbers(marks)[1]) < jobs and time.monotonic() - since < patience_s:
-        if marks.count() != seen:
-            seen, since = marks.count(), time.monotonic()
+def _wait_for_the_rest(marks: Marks, jobs: int, *, quiet_s: float) -> None:
+    """Wait until every job has ended, or nothing has happened for `quiet_s`."""
+    count, since = marks.count(), time.monotonic()
+    while len(_numbers(marks)[1]) < jobs and time.monotonic() - since < quiet_s:
+        if marks.count() != count:
+            count, since = marks.count(), time.monotonic()
         time.sleep(0.1)
-    # what runs again although it had ended comes back about now
+    # about now, messages of ended jobs that were not deleted become visible again
     time.sleep(SHORT_VISIBILITY_S * 1.5)
 
 
-def became(
+def compare(
     before: tuple[Counter[int], Counter[int]], after: tuple[Counter[int], Counter[int]], jobs: int
 ) -> Killed:
-    """What became of jobs, by how often each had begun and ended at the kill and at the end."""
+    """What happened to the jobs, from their starts and ends counted at the kill and at the end."""
     ended = set(before[1])
     in_flight = set(before[0]) - ended
     again = {number for number, times in after[0].items() if times > before[0][number]}

@@ -1,7 +1,7 @@
-"""The processes that are measured: their CPU seconds, their memory, and their certain end.
+"""Start the measured processes, read their CPU seconds and memory, and kill them reliably.
 
-Every one is started as the leader of a session; whatever it starts stays in that session, so that
-the whole tree is found, measured and killed. Source: Linux, proc(5).
+Each one leads its own session. Its children stay in that session, so we can find, measure and kill
+the whole tree. Source: Linux, proc(5).
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PROC = Path("/proc")
 # in the fields after the name: utime, stime, cutime, cstime; and the session
 _TIMES, _SESSION = slice(11, 15), 3
-_LOOK_S = 0.005
-_LOOKS = 100
-"""Looks for what is awaited, for each one at the process."""
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+_POLL_S = 0.005
+_POLLS_PER_CHECK = 100
+"""How many polls between checks that the process is still alive."""
+_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 class NotReady(Exception):
-    """Something that was to happen did not, in its time."""
+    """An expected event did not happen in time."""
 
 
 def supported() -> bool:
-    """Whether this system tells what processes use."""
+    """Whether this system has /proc."""
     return (_PROC / "self" / "stat").exists()
 
 
 def members(session: int) -> list[int]:
-    """Ids of the processes of a session that live."""
+    """Ids of the living processes of a session."""
     return [
         pid
         for entry in _PROC.iterdir()
@@ -49,7 +49,7 @@ def members(session: int) -> list[int]:
 
 
 def cpu_seconds(session: int) -> float:
-    """User and system time of a session's processes, with the children they have waited for."""
+    """User and system time of a session's processes, including children they waited for."""
     ticks = sum(
         sum(int(field) for field in fields[_TIMES])
         for pid in members(session)
@@ -59,12 +59,12 @@ def cpu_seconds(session: int) -> float:
 
 
 def peak_mib(session: int) -> float:
-    """Peak resident memory, summed over a session's processes: what they share counts for each."""
+    """Peak resident memory, summed over a session's processes; shared pages count for each."""
     return sum(high_water_kib(pid) for pid in members(session)) / 1024
 
 
 def kill(session: int) -> None:
-    """SIGKILL to everything in a session, until nothing is left."""
+    """Send SIGKILL to everything in a session until nothing is left."""
     end = time.monotonic() + 10
     while (left := members(session)) and time.monotonic() < end:
         for pid in left:
@@ -76,20 +76,23 @@ def kill(session: int) -> None:
 def wait_for(
     what: str, ready: Callable[[], object], *, timeout_s: float, of: Running | None = None
 ) -> None:
-    """Raises: NotReady, when `ready()` does not become true, or the process that does it ends."""
+    """Wait until `ready()` is true.
+
+    Raises: NotReady, after `timeout_s`, or when the process `of` ends first.
+    """
     end = time.monotonic() + timeout_s
-    look = 0
+    polls = 0
     while not ready():
-        look += 1
-        if of is not None and look % _LOOKS == 0 and not members(of.session):
-            raise NotReady(f"it ended before {what}: {of.tail()}")
+        polls += 1
+        if of is not None and polls % _POLLS_PER_CHECK == 0 and not members(of.session):
+            raise NotReady(f"the process ended before {what}: {of.tail()}")
         if time.monotonic() > end:
             raise NotReady(f"{what}: not within {timeout_s:.0f} s")
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
 class Running(Protocol):
-    """Something that runs, by its session."""
+    """A running program, known by its session."""
 
     @property
     def session(self) -> int: ...
@@ -100,7 +103,7 @@ class Running(Protocol):
 
 
 class Program:
-    """A program of our own choice, in a session of its own. Leaving the block kills all of it."""
+    """A program in its own session."""
 
     def __init__(
         self,
@@ -116,7 +119,7 @@ class Program:
             self._process = subprocess.Popen(  # noqa: S603  (the commands are in this package)
                 list(command),
                 cwd=ROOT,
-                env={k: os.environ[k] for k in _KEPT if k in os.environ} | dict(environment),
+                env={k: os.environ[k] for k in _INHERITED if k in os.environ} | dict(environment),
                 stdin=subprocess.PIPE if piped else subprocess.DEVNULL,
                 stdout=subprocess.PIPE if piped else errors,
                 stderr=errors,
@@ -127,27 +130,30 @@ class Program:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def stop(self, *, patience_s: float = 5) -> None:
-        """SIGTERM, and after a while SIGKILL to all that is left."""
+    def stop(self, *, grace_s: float = 5) -> None:
+        """Send SIGTERM, and after `grace_s` SIGKILL to whatever is left."""
         if self.alive():
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience_s)
+                self._process.wait(grace_s)
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL to all of it at once."""
+        """Send SIGKILL to the whole session."""
         kill(self.session)
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
 
-    def ask(self, **wanted: Any) -> dict[str, Any]:
-        """Send one line and read the answer. Raises: NotReady, when the program has ended."""
+    def ask(self, **command: Any) -> dict[str, Any]:
+        """Send a command as one JSON line and read the answer; without one, only read.
+
+        Raises: NotReady, when the program has ended.
+        """
         assert self._process.stdin is not None
-        if wanted:
-            self._process.stdin.write(json.dumps(wanted).encode() + b"\n")
+        if command:
+            self._process.stdin.write(json.dumps(command).encode() + b"\n")
             self._process.stdin.flush()
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
@@ -163,11 +169,11 @@ class Program:
 
 def last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it wrote nothing"
+    return lines[-1] if lines else "its log is empty"
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of a process after its name; none when it has ended."""
+    """The fields of a process after its name; empty if it has ended."""
     try:
         return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -175,7 +181,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def high_water_kib(pid: int) -> int:
-    """The peak resident memory of one process; 0 when it has ended."""
+    """The peak resident memory of one process; 0 if it has ended."""
     try:
         status = (_PROC / str(pid) / "status").read_text()
     except (FileNotFoundError, ProcessLookupError):

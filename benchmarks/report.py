@@ -1,4 +1,4 @@
-"""What every benchmark prints first, and how it prints its counts."""
+"""Print the heading and the tables of a benchmark."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def heading() -> dict[str, str]:
-    """The command, the machine, the commit: a figure without them says nothing."""
+    """Print and return the command, the machine and the commit; figures mean nothing without."""
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    said = {
+    facts = {
         "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
         "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
         f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         f"boto3 {boto3.__version__}, moto {moto.__version__}",
         "commit": f"{commit or 'none'}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
-    for name, text in said.items():
+    for name, text in facts.items():
         console.print(f"{name:<8} {text}")
-    return said
+    return facts
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A titled table; all columns but the first are figures. Nothing where there are no rows."""
+    """Print a table with a title; all columns except the first are figures. Skip it if empty."""
     rows = list(rows)
     if not rows:
         return
-    shown = Table(box=None, pad_edge=False)
+    printed = Table(box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        shown.add_column(column, justify="right" if number else "left", no_wrap=True)
+        printed.add_column(column, justify="right" if number else "left", no_wrap=True)
     for row in rows:
-        shown.add_row(*row)
+        printed.add_row(*row)
     console.print()
     console.print(title, style="bold")
-    console.print(shown)
+    console.print(printed)

@@ -1,4 +1,4 @@
-"""The tables and the JSON made of what was measured."""
+"""The tables and the JSON of the results."""
 
 from __future__ import annotations
 
@@ -45,25 +45,25 @@ def show(results: list[Result], plan: Plan, prices: Prices) -> None:
          "S3", "all"],
         _costs(results, prices),
     )  # fmt: skip
-    found = bars.judged(results, plan, prices)
+    found = bars.check(results, plan, prices)
     table(
-        "remotejob against its bar: counts are exact, CPU and latency an indication",
+        "remotejob against its bars: counts are exact, CPU and latency only indicate",
         ["", "measured", "bar", "", ""],
         [[one.name, one.shown, one.limit_shown, one.verdict, one.kind] for one in found],
     )
-    console.print("\nhow each is set up", style="bold")
+    console.print("\nsettings of each system", style="bold")
     for result in results:
         console.print(f"{result.system.name}: {result.system.settings}")
 
 
-def _each(results: list[Result]) -> Iterator[tuple[Result, Way]]:
+def _result_ways(results: list[Result]) -> Iterator[tuple[Result, Way]]:
     for result in results:
         for way in result.system.ways:
             yield result, way
 
 
 def _rows(results: list[Result], plan: Plan, prices: Prices) -> Iterator[Row]:
-    for result, way in _each(results):
+    for result, way in _result_ways(results):
         figures = Figures.of(result, way)
         cost = result.cost(way, prices)
         yield [
@@ -88,7 +88,7 @@ def _ratios(results: list[Result]) -> Iterator[Row]:
     if ours is None or ours.busy is None:
         return
     ways = {way.name: way for way in OURS.ways}
-    for result, way in _each(results):
+    for result, way in _result_ways(results):
         if result.busy is None:
             continue
         base = Figures.of(ours, ways[way.like]).values()
@@ -100,7 +100,7 @@ def _ratios(results: list[Result]) -> Iterator[Row]:
 
 
 def ratio(value: float | None, base: float | None) -> str:
-    """How many times the base; nothing where there is none."""
+    """The value as a multiple of the base; a dash if either is missing."""
     if value is None or not base:
         return _NONE
     times = value / base
@@ -109,7 +109,7 @@ def ratio(value: float | None, base: float | None) -> str:
 
 def _show_operations(results: list[Result], side: str) -> None:
     columns: dict[str, Side] = {}
-    for result, way in _each(results):
+    for result, way in _result_ways(results):
         if result.busy is None:
             continue
         if side == "submit":
@@ -132,7 +132,7 @@ def _show_operations(results: list[Result], side: str) -> None:
 
 
 def _costs(results: list[Result], prices: Prices) -> Iterator[Row]:
-    for result, way in _each(results):
+    for result, way in _result_ways(results):
         cost = result.cost(way, prices)
         if cost is None or result.busy is None:
             continue
@@ -149,13 +149,13 @@ def _costs(results: list[Result], prices: Prices) -> Iterator[Row]:
 
 
 def as_dict(results: list[Result], plan: Plan, prices: Prices) -> dict[str, Any]:
-    """Everything, as JSON has it: CPU in seconds per 1,000 jobs."""
+    """All results for JSON, with CPU in seconds per 1,000 jobs."""
     return {
         "jobs": plan.jobs,
         "repetitions": plan.repetitions,
         "idle_s": plan.idle_s,
         "systems": [_system_as_dict(one, prices) for one in results],
-        "bars": [one.as_dict() for one in bars.judged(results, plan, prices)],
+        "bars": [one.as_dict() for one in bars.check(results, plan, prices)],
     }
 
 

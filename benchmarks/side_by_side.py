@@ -1,4 +1,4 @@
-"""All systems in one run: started, watched idle, kept busy in turns, and killed."""
+"""Measure all systems in one run: start-up, idle, busy in turns, and killed."""
 
 from __future__ import annotations
 
@@ -9,40 +9,41 @@ from benchmarks.systems import SYSTEMS, Ours, System
 
 
 def run(bench: Bench, plan: Plan, *, only: str | None = None) -> list[Result]:
-    """Measure; a system that fails says why and leaves the others alone."""
+    """Measure the systems. The error of one that fails goes to its result; the others continue."""
     wanted = [
         one
         for one in SYSTEMS
         if (only.lower() in one.name.lower() if only is not None else one.quick or not plan.quick)
     ]
     results = [Result(system=system, problem=system.missing()) for system in wanted]
-    here = [result for result in results if result.problem is None]
-    _idle(bench, here, plan)
-    _busy(bench, here, plan)
+    runnable = [result for result in results if result.problem is None]
+    _idle(bench, runnable, plan)
+    _busy(bench, runnable, plan)
     if plan.kill:
-        _killed(bench, here)
+        _killed(bench, runnable)
     return results
 
 
 def _idle(bench: Bench, results: list[Result], plan: Plan) -> None:
     by_name = {result.system.name: result for result in results}
-    alone = [
+    measured = [
         result.system
         for result in results
         if result.system.idle_as is None or result.system.idle_as not in by_name
     ]
-    found = idle(bench, alone, plan)
+    found = idle(bench, measured, plan)
     for result in results:
-        seen = found[result.system.name if result.system in alone else result.system.idle_as or ""]
-        if isinstance(seen, str):
-            result.problem = seen
+        system = result.system
+        outcome = found[system.name if system in measured else system.idle_as or ""]
+        if isinstance(outcome, str):
+            result.problem = outcome
         else:
-            result.idle = seen
+            result.idle = outcome
 
 
 def _busy(bench: Bench, results: list[Result], plan: Plan) -> None:
     done: dict[str, list[Busy]] = {result.system.name: [] for result in results}
-    # in turns: what disturbs the machine for a while disturbs all of them
+    # in turns, so that a disturbance of the machine affects all systems
     for number in range(plan.repetitions):
         for result in results:
             system = result.system
@@ -67,7 +68,7 @@ def _killed(bench: Bench, results: list[Result]) -> None:
         system: System = result.system
         if result.busy is None or system.idle_as is not None:
             continue
-        say(f"{system.name}: killed in the midst of its jobs")
+        say(f"{system.name}: killing its worker while it runs jobs")
         try:
             result.killed = killed(bench, system)
         except Exception as problem:  # noqa: BLE001 (as in `idle`)

@@ -1,4 +1,4 @@
-"""The systems side by side: how each is set up, and how its submitter and its worker start."""
+"""The systems we compare: the settings of each, and how to start its submitter and worker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from remotejob.names import Env, SystemKey
 
 CONCURRENCY = 8
 SHORT_VISIBILITY_S = 5
-"""Where a worker is killed: how long until its messages come back."""
+"""Visibility timeout when the worker is killed: its messages return after this."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,20 +27,21 @@ class Way:
 
     name: str
     command: str
-    """What the submitter is told to do."""
+    """The command for the submitter."""
     share: float = 1.0
-    """Of the jobs that are measured: a second way needs fewer."""
+    """Fraction of the planned jobs to submit this way."""
     like: str = "one by one"
-    """Which of our ways it is compared with."""
+    """Name of the way of remotejob to compare with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """A system that is set up in the embedded AWS, with queues of its own."""
+    """A system set up in the embedded AWS, with its own queues."""
 
     submitter: Mapping[str, str]
+    """Environment of the submitter."""
     worker: Mapping[str, str]
-    """The environments of the two."""
+    """Environment of the worker."""
     ours: OurQueue | None = None
 
 
@@ -58,7 +59,7 @@ class _OurWorker:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class System:
-    """One system of the table."""
+    """One system of the comparison."""
 
     name: str
     app: str
@@ -66,25 +67,25 @@ class System:
     work: tuple[str, ...] = ()
     """The arguments to Python that start its worker."""
     keeps: str
-    """What is kept of a job: a record, its result only, or nothing."""
+    """Whether it keeps a record of a job ("yes"), only its result, or nothing ("no")."""
     ways: tuple[Way, ...] = (Way(name="one by one", command="one"),)
-    """The worker is measured with the jobs of all of them."""
+    """Ways to submit; the worker is measured with the jobs of all ways."""
     idle_as: str | None = None
-    """The system whose worker is the very same, and is watched in its stead."""
+    """Another system with the same worker; its idle figures apply here too."""
     peer: bool = True
-    """It has packages of its own, which are not ours."""
+    """Whether it needs packages that remotejob does not."""
     at_a_time: int = CONCURRENCY
     needs: frozenset[str] = frozenset()
-    """Of "table" and "bucket"."""
+    """The resources to create for it: "table", "bucket"."""
     quick: bool = True
-    """There is time for it in the quick run."""
+    """Whether the quick run includes it."""
     settings: str = ""
-    """What differs from its defaults, for the reader."""
+    """Its settings, where they differ from its defaults, for the report."""
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def user(self) -> str:
-        """Whose the requests are, where they are counted; the name of its queues too."""
+        """Prefix of its users, by which requests are counted, and of its queues."""
         return re.sub("[^a-z0-9]+", "-", f"bench-{self.name}".lower())
 
     @property
@@ -94,12 +95,12 @@ class System:
     def missing(self) -> str | None:
         """Why it cannot run here; None when it can."""
         if self.peer and not PEERS_PYTHON.exists():
-            return "its packages are not installed: run it with `make bench`"
+            return "its packages are not installed; run `make bench`"
         return None
 
     @contextmanager
     def prepared(self, bench: Bench, *, short: bool = False) -> Iterator[Prepared]:
-        """Set it up anew; `short`, with messages that come back soon."""
+        """Set it up from scratch; with `short`, messages return after a short time."""
         visibility_s = SHORT_VISIBILITY_S if short else 120
         queue = bench.fresh(self.user)
         common = {
@@ -144,7 +145,7 @@ class System:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ours(System):
-    """remotejob, as its template deploys it."""
+    """remotejob, deployed from its template."""
 
     peer: bool = False
 
@@ -162,7 +163,7 @@ class Ours(System):
                 ours=ours,
             )
         finally:
-            bench.rest(queue)
+            bench.release(queue)
 
     @property
     def worker_user(self) -> str:

@@ -1,4 +1,4 @@
-"""Our tasks: they cost as little as a task can, and leave a mark."""
+"""Our tasks: they do as little as possible, and write a mark."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 from benchmarks.marks import Marker
 from remotejob import RunningJob, task
 
-# two lines a job are the log's cost, not the worker's; the peers log at this level too
+# don't count the cost of logging two lines per job; the other systems use this level too
 logging.getLogger("remotejob").setLevel(logging.WARNING)
 _MARKER = Marker()
 
@@ -20,7 +20,7 @@ def nothing(_job: RunningJob) -> None:
 
 @task("copy")
 def copy(job: RunningJob) -> None:
-    """Read the input, and write it as the one output."""
+    """Copy the input to one output."""
     with job.open() as body:
         job.output("copy", body.read())
     _MARKER.mark()
@@ -28,5 +28,5 @@ def copy(job: RunningJob) -> None:
 
 @task("nap")
 def nap(job: RunningJob) -> None:
-    """Take a while."""
+    """Sleep for a while."""
     _MARKER.nap(job.data["number"], job.data["seconds"])

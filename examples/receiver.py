@@ -1,8 +1,8 @@
-"""Processes jobs as they come: the second program of remotejob's README, line by line.
+"""Process jobs as they arrive: the second program of remotejob's README, line by line.
 
     python examples/receiver.py
 
-It takes jobs as the system's own workers do, and side by side with them.
+It takes jobs from the same queue as the system's own workers.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ SIZE = 400
 def process_next(queue: Queue) -> None:
     job = queue.next("pending")
 
-    # make sure of the job: its message is deleted once there is an outcome, not before
+    # check that we still hold the job; its message is deleted only once there is an outcome
     job.acknowledge()
 
-    # download the file and make it fill a square, as `resize('400^', '400^')` does
+    # download the file and scale it to cover a square, as `resize('400^', '400^')` does
     png = BytesIO()
     error: Exception | None = None
     try:

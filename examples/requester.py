@@ -1,4 +1,4 @@
-"""Requests a job: the first program of remotejob's README, line by line.
+"""Request a job: the first program of remotejob's README, line by line.
 
 python examples/requester.py
 """
@@ -18,7 +18,7 @@ def request(queue: Queue) -> None:
     with CAT.open("rb") as body:
         data: dict[str, Any] = {"name": "Chelsea", "filename": "cat.png", "body": body}
         try:
-            # what is new to the call is the task: a queue may have more than one
+            # unlike in the README, name the task: a queue may have several
             job = queue.submit("thumbnail", **data)
         except RemoteJobError as problem:
             sys.exit(f"could not submit job: {problem}")

@@ -7,7 +7,7 @@ A creator connects and submits:
     job.wait()
     job.outputs["cat.png"].download("cat.png")
 
-A worker runs functions that are registered by name:
+A worker runs functions registered by name:
 
     @task("thumbnail")
     def thumbnail(job: RunningJob) -> dict[str, int]: ...
@@ -196,7 +196,7 @@ _HOMES = {
         "WorkerStopping"
     ),
 }
-"""The names of each module. The half of them that a worker does not need is not loaded there."""
+"""The names each module defines. They load at first use: a worker does not need half of them."""
 
 if not TYPE_CHECKING:
 

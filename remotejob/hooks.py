@@ -1,4 +1,4 @@
-"""Hooks: functions that are called when something happens to a job, where it happens.
+"""Hooks: functions called when something happens to a job, in the process where it happens.
 
 from remotejob import hooks
 

@@ -39,6 +39,19 @@ class Refused:
     record: JobRecord | None
 
 
+def took_effect(change: Change, outcome: Updated | Refused) -> bool:
+    """Whether a change was made, by this request or by an earlier one whose answer was lost.
+
+    The earlier one's effect refuses the later one.
+    """
+    if isinstance(outcome, Updated):
+        return True
+    if outcome.record is None:
+        return False
+    item = outcome.record.to_item()
+    return all(item.get(name) == value for name, value in change.set.items())
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """An entry of the attention index."""

@@ -1,1 +1,1 @@
-"""What runs in the processes that are measured: a submitter and a worker of each system."""
+"""The measured programs: a submitter and a worker of each system."""

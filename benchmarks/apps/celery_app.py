@@ -1,6 +1,6 @@
-"""Celery on SQS, as its documentation says to set it up.
+"""Celery on SQS, set up as its documentation recommends.
 
-Results go to DynamoDB if it is told a table, to S3 if a bucket, else nowhere.
+Results go to DynamoDB if BENCH_TABLE is set, to S3 if BENCH_BUCKET is, else nowhere.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ app.conf.update(
         "region": _REGION,
         "is_secure": False,
         "visibility_timeout": int(os.environ["BENCH_VISIBILITY_S"]),
-        # as recommended: no ListQueues, and the least rights
+        # as recommended: needs no ListQueues, and the fewest permissions
         "predefined_queues": {_QUEUE: {"url": os.environ["BENCH_QUEUE_URL"]}},
     },
     task_default_queue=_QUEUE,
-    # SQS has no remote control
+    # Celery has no remote control on SQS
     worker_enable_remote_control=False,
     task_ignore_result=_TABLE is None and _BUCKET is None,
 )

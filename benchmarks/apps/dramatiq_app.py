@@ -1,4 +1,4 @@
-"""dramatiq on SQS, with its defaults but for the visibility timeout where one is given."""
+"""dramatiq on SQS, with its defaults except for the visibility timeout."""
 
 from __future__ import annotations
 

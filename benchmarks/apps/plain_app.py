@@ -1,4 +1,4 @@
-"""boto3 and a loop: receive ten, run them, delete ten. No record of anything."""
+"""boto3 in a loop: receive ten messages, run them, delete ten. It keeps no records."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def _work() -> None:
         if not received:
             continue
         for message in received:
-            asked = json.loads(message["Body"])
-            if asked is None:
+            nap = json.loads(message["Body"])
+            if nap is None:
                 marker.mark()
             else:
-                marker.nap(*asked)
+                marker.nap(*nap)
         sqs.delete_message_batch(
             QueueUrl=_URL,
             Entries=[

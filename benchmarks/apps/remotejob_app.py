@@ -1,4 +1,4 @@
-"""Our submitter. The worker is the deployed one, with the tasks in `benchmarks.tasks`."""
+"""Our submitter. The worker is the deployed one, with the tasks of `benchmarks.tasks`."""
 
 from __future__ import annotations
 

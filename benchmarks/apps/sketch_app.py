@@ -1,6 +1,6 @@
-"""The least that keeps a record: put it and send; receive ten, claim, run, complete, delete ten.
+"""The smallest queue that keeps records: put and send; receive ten, claim, run, complete, delete.
 
-It has no heartbeat, no retry, no order and no scheduler: what is left when all of that is left out.
+It has no heartbeat, no retry, no order and no scheduler.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def _work() -> None:
         )
 
     def run(message: dict[str, str]) -> str | None:
-        """The handle to delete; none when another has the job."""
-        name, asked = json.loads(message["Body"])
+        """Run a job; return the handle to delete, or None if another worker has the job."""
+        name, nap = json.loads(message["Body"])
         now, run_id = int(time.time()), {"S": uuid.uuid4().hex}
         running, ready, completed = ({"S": state} for state in ("running", "ready", "completed"))
         until, at, first = {"N": str(now + _LEASE_S)}, {"N": str(now)}, {"N": "1"}
@@ -76,10 +76,10 @@ def _work() -> None:
                 name, *_CLAIM, running=running, ready=ready, run=run_id, until=until, now=at,
                 one=first,
             )  # fmt: skip
-            if asked is None:
+            if nap is None:
                 marker.mark()
             else:
-                marker.nap(*asked)
+                marker.nap(*nap)
             update(name, *_COMPLETE, completed=completed, now=at, run=run_id)
         except ClientError as problem:
             if problem.response["Error"]["Code"] != "ConditionalCheckFailedException":

@@ -1,6 +1,6 @@
-"""A submitter: it is told on standard input what to submit, and answers with what that took.
+"""A submitter: reads commands from standard input, submits jobs, and answers with the time taken.
 
-It ends with its standard input, so it never outlives whoever started it.
+It ends when standard input ends, so it never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 
 
 def serve(commands: Mapping[str, Callable[..., None]]) -> None:
-    """Carry out one command a line: {"do": name, ...its arguments}."""
+    """Run one command per line: {"do": name, ...its arguments}."""
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        wanted: dict[str, Any] = json.loads(line)
-        command = commands[wanted.pop("do")]
+        arguments: dict[str, Any] = json.loads(line)
+        command = commands[arguments.pop("do")]
         at_ns, cpu = time.monotonic_ns(), time.process_time()
-        command(**wanted)
+        command(**arguments)
         spent = time.process_time() - cpu
         seconds = (time.monotonic_ns() - at_ns) / 1e9
         print(json.dumps({"at_ns": at_ns, "cpu": spent, "seconds": seconds}), flush=True)

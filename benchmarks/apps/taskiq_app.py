@@ -1,4 +1,4 @@
-"""taskiq on SQS, tuned: messages sent and received ten at a time, results in S3."""
+"""taskiq on SQS, tuned: sends and receives ten messages at a time, with results in S3."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _serve() -> None:
     async def submit_nothing(count: int) -> None:
         for _ in range(count):
             await nothing.kiq()
-        # `kiq` returns before anything is sent: what is sent later is the same jobs' work
+        # `kiq` returns before sending, so wait until the jobs' messages are sent
         await asyncio.sleep(_BATCH_TIMEOUT_S * 1.2)
 
     async def submit_naps(first: int, count: int, seconds: float) -> None:

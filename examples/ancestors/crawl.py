@@ -1,9 +1,9 @@
-"""A crawl: each page's job, once it completed, makes a job of every link; forerunner's example.
+"""A crawler, forerunner's example: when a page's job completes, submit a job for each link.
 
     python examples/ancestors/crawl.py https://example.com/
 
-runs it here, in memory, over at most 20 pages of that site. A page is crawled once however often it
-is linked to: its address is the key of its job.
+runs it here, in memory, for at most 20 pages of that site. Each page is crawled once, however many
+pages link to it, because its URL is the job's idempotency key.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ MOST_PAGES = 20
 
 
 def register(tasks: Registry = registry, *, fetch: builtin.Fetch | None = None) -> None:
-    """The worker: fetch a page, and find its links."""
+    """The worker: fetch a page and find its links."""
     builtin.register(tasks, fetch or builtin.Fetch(), names=("fetch", "get_hrefs"))
     tasks.task(TASK)(compose(["fetch", "get_hrefs"], registry=tasks))
 
 
 def crawl(queue: Queue, url: str) -> Callable[[JobEvent], None]:
-    """The manager: assign the first page, and whatever the pages lead to."""
+    """The manager: submit the first page, then every page it leads to."""
     site, seen = urlsplit(url).netloc, set[str]()
 
     def scraped(event: JobEvent) -> None:
@@ -41,7 +41,7 @@ def crawl(queue: Queue, url: str) -> Callable[[JobEvent], None]:
         if urlsplit(page).netloc != site or page in seen or len(seen) == MOST_PAGES:
             return
         seen.add(page)
-        # another manager, or this one begun anew, makes no second job of it
+        # the key prevents a second job when another manager runs, or this one restarts
         queue.submit(TASK, data={"origin": page}, idempotency_key=page)
 
     on("completed", scraped, task=TASK)
@@ -50,7 +50,7 @@ def crawl(queue: Queue, url: str) -> Callable[[JobEvent], None]:
 
 
 def run_here(url: str, *, fetch: builtin.Fetch | None = None) -> list[Job]:
-    """Crawl with one worker; the jobs, newest first."""
+    """Crawl with one worker; return the jobs, newest first."""
     tasks = Registry()
     register(tasks, fetch=fetch)
     installation = memory_installation(queues={"default": (TASK,)})
@@ -67,6 +67,6 @@ def run_here(url: str, *, fetch: builtin.Fetch | None = None) -> list[Job]:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("name the URL to begin with")
+        sys.exit("usage: crawl.py URL")
     for job in reversed(run_here(sys.argv[1])):
         print(job.state, job.data["origin"])

@@ -2,8 +2,8 @@
 
     python examples/ancestors/ping.py
 
-runs both here, in memory. On a deployed system there is no manager process: the one program
-submits, the other is the workers' tasks module, and the hook runs in whichever process ends a job.
+runs both here, in memory. On a deployed system there is no manager process: your program submits,
+the task is in the workers' tasks module, and the hook runs in the process that ends the job.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def register(tasks: Registry = registry) -> None:
 
 
 def manage(queue: Queue, *, rounds: int) -> Callable[[JobEvent], None]:
-    """The manager: assign a job, and each time one completes the next, up to so many."""
+    """The manager: submit a job, and the next one each time one completes, `rounds` in all."""
     left = rounds - 1
 
     def pinged(event: JobEvent) -> None:
@@ -40,7 +40,7 @@ def manage(queue: Queue, *, rounds: int) -> Callable[[JobEvent], None]:
 
 
 def run_here(rounds: int = 3) -> list[Job]:
-    """The manager and one worker, until every ping was answered; the jobs, newest first."""
+    """Run the manager and one worker until all jobs have ended; return them, newest first."""
     tasks = Registry()
     register(tasks)
     installation = memory_installation(queues={"default": (TASK,)})

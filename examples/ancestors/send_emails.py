@@ -1,8 +1,8 @@
-"""Emails, a job for each: the creator and the worker of job-collection's and meteor-job's READMEs.
+"""A job for each email: the creator and the worker of job-collection's and meteor-job's READMEs.
 
     python examples/ancestors/send_emails.py
 
-runs both here, in memory. On a deployed system they are two programs, each of which begins with
+runs both here, in memory. On a deployed system they are two programs, and each starts with
 `RemoteJob.connect().queue()`.
 """
 
@@ -30,7 +30,7 @@ Send = Callable[[dict[str, str]], Any]
 
 
 def create(queue: Queue, email: dict[str, str] = EMAIL) -> Job:
-    """The creator: not in the first hour; up to five more tries, a quarter of an hour apart."""
+    """The creator: send in an hour; retry up to five times, 15 minutes apart."""
     return (
         queue.new_job(TASK, email)
         .priority(Priority.NORMAL)
@@ -41,7 +41,7 @@ def create(queue: Queue, email: dict[str, str] = EMAIL) -> Job:
 
 
 def work(queue: Queue, send: Send, *, concurrency: int = 4) -> Processor:
-    """The worker: calls a function with each job as it comes, some at a time."""
+    """The worker: calls a function with each job as it arrives, up to `concurrency` at a time."""
 
     def one(job: TakenJob) -> None:
         job.log(f"sending to {job.data['address']}")
@@ -59,7 +59,7 @@ def work(queue: Queue, send: Send, *, concurrency: int = 4) -> Processor:
 
 
 def work_in_lists(queue: Queue, send: Send, *, payload: int = 20) -> Processor:
-    """The same worker, given up to so many jobs at a time; each succeeds or fails by itself."""
+    """The same worker with up to `payload` jobs per call; each job succeeds or fails on its own."""
 
     def some(jobs: list[TakenJob]) -> None:
         for job in jobs:
@@ -74,13 +74,13 @@ def work_in_lists(queue: Queue, send: Send, *, payload: int = 20) -> Processor:
 
 
 def run_here() -> Job:
-    """The creator and the worker on a system in memory, an hour later."""
+    """Run the creator on a system in memory, and the worker an hour later."""
     clock = FakeClock()
     installation = memory_installation(clock, queues={"default": (TASK,)})
     queue = RemoteJob(installation).queue()
     job = create(queue)
     clock.advance(timedelta(hours=1))
-    # a deployed system does this by itself, once a minute
+    # a deployed system does this automatically, once a minute
     tick(installation)
     sent = threading.Event()
 

@@ -2,8 +2,8 @@
 
     python examples/ancestors/synopsis.py
 
-runs it here, in memory. On a deployed system the task and its registration go into the workers'
-tasks module, which is this one's part above `submit`.
+runs it here, in memory. On a deployed system, `perform` and `register` go into the workers' tasks
+module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TASK = "this-is-my-task"
 
 
 def perform(job: RunningJob) -> str:
-    """What the README's `foo_node_module` does; while it runs, the resource is its own."""
+    """The README's `foo_node_module`. While it runs, no other job has its resource."""
     shouted: str = job.data["the_string"].upper()
     print(shouted)
     return shouted
@@ -28,7 +28,7 @@ def register(tasks: Registry = registry) -> None:
 
 
 def tell(event: JobEvent) -> None:
-    """Where the README listens for `error`: here each job's failure says which one it was."""
+    """Replaces the README's `error` listener; each failure names its job."""
     print(f"job {event.job.id} failed: {event.failure}")
 
 
@@ -46,7 +46,7 @@ def run_here(text: str | None = "derp") -> Job:
     job = submit(RemoteJob(installation).queue(), text)
     on("failed", tell, task=TASK)
     try:
-        # a deployed worker starts by itself when there is work
+        # a deployed worker starts automatically when there are jobs
         Simulation(installation=installation, tasks=tasks).step()
     finally:
         off("failed", tell)

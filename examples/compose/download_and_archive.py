@@ -1,10 +1,10 @@
-"""Download files, and pack them into one archive: a task composed of others.
+"""Download files and pack them into one archive: a task composed of other tasks.
 
     python examples/compose/download_and_archive.py https://example.com/ https://example.org/
 
-runs it here, in memory, and writes what it makes to `download_and_archive.tar.gz`.
+runs it here, in memory, and writes the archive to `download_and_archive.tar.gz`.
 
-In a worker, put `register()` into the tasks module; see docs/builtin-tasks.md.
+In a worker, call `register()` in the tasks module; see docs/builtin-tasks.md.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ NAME = "download_and_archive"
 
 
 def alter_keys(job: RunningJob, data: dict[str, Any]) -> dict[str, Any]:
-    """Say to `targz` in its own words what `fetch` made: pack its folder, not each file."""
+    """Convert the output of `fetch` to the input of `targz`: pack the folder, not each file."""
     job.log(f"fetched {', '.join(data['location'])}")
     return {"location": data["destination"], "archive": f"{data['destination']}.tar.gz"}
 
 
 def describe(job: RunningJob, data: dict[str, Any]) -> dict[str, Any]:
-    """A step of one's own; the archive is in the run's folder."""
+    """A custom step; the archive is in the run's folder."""
     size = (job.folder() / data["location"]).stat().st_size
     job.log(f"packed {len(data['urls'])} files", level="success")
     return {"files": len(data["urls"]), "bytes": size}
 
 
 def register(registry: Registry = tasks.registry, *, fetch: builtin.Fetch | None = None) -> None:
-    """Register the composition, and the built-in tasks it is made of."""
+    """Register the composed task and the built-in tasks it uses."""
     builtin.register(registry, fetch or builtin.Fetch(), names=("fetch", "targz"))
     steps = ["fetch", alter_keys, "targz", describe]
     registry.task(NAME)(compose(steps, registry=registry))
@@ -59,5 +59,5 @@ def run_here(urls: list[str], to: Path, *, fetch: builtin.Fetch | None = None) -
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("name the URLs to download")
+        sys.exit("usage: download_and_archive.py URL...")
     print(run_here(sys.argv[1:], Path("download_and_archive.tar.gz")))

@@ -1,4 +1,4 @@
-"""The commands."""
+"""The command line: the commands to submit and read one job, and the entry point."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, formats, manage, replay
-from remotejob.cli.arguments import data_of
+from remotejob.cli import batches, formats, manage, replay, workers
+from remotejob.cli.arguments import parse_data
 from remotejob.cli.common import (
     YEAR,
     AsJson,
@@ -21,7 +21,7 @@ from remotejob.cli.common import (
     err,
     note,
     out,
-    retry_of,
+    parse_retry,
     show_job,
     show_jobs,
 )
@@ -34,15 +34,15 @@ from remotejob.domain.errors import InvalidData
 from remotejob.domain.priority import Priority, priority_named
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
-from remotejob.jobs.submission.submission import Body
+from remotejob.jobs.content.bodies import Body
 
 app: Final = typer.Typer(
     name="remotejob",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Submit jobs, look at them, and try the whole system on this machine.",
-    epilog="Exit codes: 0 well, 1 the job failed, 2 a value was refused, 3 not found, "
+    help="Submit jobs, inspect and control them, and run the whole system on this machine.",
+    epilog="Exit codes: 0 success, 1 the job failed, 2 a value was refused, 3 not found, "
     "4 no access to AWS, 5 the wait timed out, 6 anything else, 130 Ctrl-C.",
 )
 app.command()(local)
@@ -52,62 +52,71 @@ app.command()(local)
 def submit(
     task: Annotated[str, typer.Argument(help="Name of the task.")],
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="The input; - reads standard input.")
+        str | None, typer.Argument(metavar="[FILE]", help="Input file; - reads standard input.")
     ] = None,
     queue: Annotated[str, typer.Option(help="Queue to submit to.")] = "default",
     data: Annotated[
         str | None, typer.Option(help="JSON for the task, or @FILE to read it from a file.")
     ] = None,
-    filename: Annotated[str | None, typer.Option(help="Name of the input.")] = None,
+    filename: Annotated[
+        str | None, typer.Option(help="Name of the input; default: the file's own.")
+    ] = None,
     retries: Annotated[
-        int | None, typer.Option(min=0, help="Runs after the first; default the task's own.")
+        int | None, typer.Option(min=0, help="Retries after the first run; default: the task's.")
     ] = None,
     retry_wait: RetryWait = None,
     priority: Annotated[
         str, typer.Option(help="low, normal, medium, high, critical, or a whole number.")
     ] = "normal",
     delay: Annotated[
-        float | None, typer.Option(min=0, max=YEAR, help="Seconds before it may run.")
+        float | None, typer.Option(min=0, max=YEAR, help="Seconds to wait before it may run.")
     ] = None,
     depends: Annotated[
         list[str] | None,
-        typer.Option("--depends", metavar="JOB", help="Run after this job; once for each."),
+        typer.Option("--depends", metavar="JOB", help="Run after this job; may be repeated."),
     ] = None,
     resource: Annotated[
-        str | None, typer.Option(help="One job of a resource runs at a time.")
+        str | None, typer.Option(help="Resource to lock: only one of its jobs runs at a time.")
     ] = None,
-    tenant: Annotated[str | None, typer.Option(help="For whom it is.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Tenant the job is for.")] = None,
     repeat: Annotated[
         str | None,
-        typer.Option(help="Repeat it: 'every 15 minutes', 'every day at 09:30', or as cron does."),
+        typer.Option(help="'every 15 minutes', 'every day at 09:30', or a cron expression."),
     ] = None,
     repeats: Annotated[
-        int | None, typer.Option(min=0, help="Repeats after the first run; default for ever.")
+        int | None,
+        typer.Option(min=0, help="With --repeat: runs after the first; default: no limit."),
     ] = None,
     time_zone: Annotated[
-        str | None, typer.Option(help="Of --repeat, such as Europe/Berlin; default UTC.")
+        str | None,
+        typer.Option(help="With --repeat: time zone, such as Europe/Berlin; default: UTC."),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Idempotency key: within a day it makes one job.")
+        str | None,
+        typer.Option(
+            help="Idempotency key: submitting it again within a day returns the same job."
+        ),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end, and show it.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the job has ended, and show it.")
+    ] = False,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Make a job, and print its id."""
-    retry = retry_of(retries, retry_wait)
-    repetition = _repeat(repeat, repeats, time_zone)
-    parsed = data_of(data)
+    """Submit a job and print its id."""
+    retry = parse_retry(retries, retry_wait)
+    repetition = _parse_repeat(repeat, repeats, time_zone)
+    parsed = parse_data(data)
     job = (
         RemoteJob.connect(system)
         .queue(queue)
         .submit(
             task,
-            body=_body(file),
+            body=_open_body(file),
             data=parsed,
             filename=filename,
             retry=retry,
-            priority=_priority(priority),
+            priority=_parse_priority(priority),
             delay=None if delay is None else timedelta(seconds=delay),
             depends=depends or (),
             resource=resource,
@@ -129,7 +138,7 @@ def submit(
 def show(
     job_id: JobId,
     traceback: Annotated[
-        bool, typer.Option("--traceback", help="Only where its last failed run went wrong.")
+        bool, typer.Option("--traceback", help="Show only the traceback of its last failed run.")
     ] = False,
     system: System = "default",
     as_json: AsJson = False,
@@ -144,7 +153,7 @@ def show(
 
 @app.command()
 def why(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
-    """Say why a job does not run: what it waits for."""
+    """Explain why a job is not running: what it is waiting for."""
     reason = RemoteJob.connect(system).job(job_id).why()
     if as_json:
         formats.to_json(out, {"why": reason.code, "text": reason.text, **reason.details})
@@ -154,16 +163,16 @@ def why(job_id: JobId, system: System = "default", as_json: AsJson = False) -> N
 
 @app.command("ls")
 def list_jobs(
-    queue: Annotated[str | None, typer.Option(help="Of this queue alone.")] = None,
-    state: Annotated[State | None, typer.Option(help="In this state alone.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    queue: Annotated[str | None, typer.Option(help="Only jobs of this queue.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
     unable: Annotated[
-        bool, typer.Option("--unable", help="Of these, what no living worker can do.")
+        bool, typer.Option("--unable", help="Of these, only jobs that no living worker can run.")
     ] = False,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """List jobs, the newest first."""
+    """List jobs, newest first."""
     connected = RemoteJob.connect(system)
     source = connected if queue is None else connected.queue(queue)
     jobs = source.jobs(state=state, limit=limit)
@@ -177,7 +186,7 @@ def wait(
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Wait until a job has ended, and show it. Exit code 1 if it failed or was cancelled."""
+    """Wait until a job has ended, and show it. Exits with 1 if it failed or was cancelled."""
     job = RemoteJob.connect(system).job(job_id)
     _finish(wait_for_job(job, timeout), as_json=as_json)
 
@@ -185,14 +194,14 @@ def wait(
 @app.command()
 def download(
     job_id: JobId,
-    folder: Annotated[Path, typer.Argument(help="Where to; made if it is not there.")] = Path(),
-    name: Annotated[str | None, typer.Option(help="This output alone.")] = None,
+    folder: Annotated[Path, typer.Argument(help="Target folder; created if missing.")] = Path(),
+    name: Annotated[str | None, typer.Option(help="Only this output.")] = None,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Download the outputs of a completed job, and print where they are."""
+    """Download the outputs of a completed job and print their paths."""
     job = RemoteJob.connect(system).job(job_id)
-    _ = job.result  # says why there are none, when the job has not completed
+    _ = job.result  # raises the reason when the job has not completed
     outputs = [job.outputs[name]] if name is not None else list(job.outputs.values())
     paths = []
     for output in outputs:
@@ -209,18 +218,19 @@ def download(
 app.registered_commands += manage.app.registered_commands
 app.registered_commands += replay.app.registered_commands
 app.registered_commands += batches.app.registered_commands
+app.registered_commands += workers.app.registered_commands
 
 
 def run() -> int:
-    """Run the command line; the exit code. An error is one line, which names the remedy."""
+    """Run the command line and return the exit code. An error prints one line with the remedy."""
     try:
         app()
     except SystemExit as leaving:
-        # how typer leaves: 0 at the end of a command, 2 when the command line was refused
+        # typer exits this way: 0 after a command, 2 when it refuses the command line
         return leaving.code if isinstance(leaving.code, int) else Exit.OK
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (explained, or raised again)
+    except Exception as error:  # noqa: BLE001 (`explain` raises what it does not know)
         code, line = explain(error)
         err.print(f"remotejob: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
         return code
@@ -234,30 +244,32 @@ def _finish(job: Job, *, as_json: bool) -> None:
 
 
 def _show_traceback(job: Job, *, as_json: bool) -> None:
-    """The traceback of the run that failed last; nothing of a run whose worker died."""
+    """Show the traceback of the last failed run; a run whose worker died has none."""
     last = next(reversed(job.tracebacks()), None)
     if as_json:
         formats.to_json(out, {"id": job.id, "traceback": last})
     elif last is None:
-        note(f"job {job.id} has no traceback: none of its runs ended with an error of its task")
+        note(f"job {job.id} has no traceback: its task raised no error in any run")
     else:
         out.print(last.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
 
 
-def _repeat(schedule: str | None, times: int | None, time_zone: str | None) -> Repeat | None:
+def _parse_repeat(schedule: str | None, times: int | None, time_zone: str | None) -> Repeat | None:
     if schedule is None:
         for option, value in (("--repeats", times), ("--time-zone", time_zone)):
             if value is not None:
-                raise InvalidData(f"{option}: say when, such as --repeat 'every 15 minutes'")
+                raise InvalidData(
+                    f"{option} {value} needs a schedule, such as --repeat 'every 15 minutes'"
+                )
         return None
     return Repeat(schedule=schedule, times=times, time_zone=time_zone or "UTC")
 
 
-def _body(file: str | None) -> Body | None:
+def _open_body(file: str | None) -> Body | None:
     return sys.stdin.buffer if file == "-" else file
 
 
-def _priority(text: str) -> int:
+def _parse_priority(text: str) -> int:
     try:
         return priority_named(text)
     except KeyError:

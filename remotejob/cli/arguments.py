@@ -1,4 +1,4 @@
-"""Values on the command line."""
+"""Parsing of command line values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from remotejob.domain.errors import InvalidData
 
 
-def data_of(text: str | None) -> Any:
-    """JSON, or `@FILE` to read it from a file. Raises: InvalidData."""
+def parse_data(text: str | None) -> Any:
+    """Parse `--data`: JSON, or `@FILE` to read JSON from a file. Raises: InvalidData."""
     if text is None:
         return None
     if text.startswith("@"):
@@ -19,7 +19,7 @@ def data_of(text: str | None) -> Any:
         except OSError as problem:
             raise InvalidData(f"--data {text}: {problem.strerror}; check the path") from None
         except UnicodeDecodeError:
-            raise InvalidData(f"--data {text}: not text in UTF-8; give a JSON file") from None
+            raise InvalidData(f"--data {text}: the file is not UTF-8; give a JSON file") from None
     try:
         return json.loads(text)
     except ValueError as problem:

@@ -1,4 +1,4 @@
-"""The commands on what is more than one job: batches, and workers."""
+"""The commands on batches: `map`, `batch`, `batch-jobs`, `batch-cancel`, `batch-retry`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from remotejob.cli import formats
-from remotejob.cli.arguments import data_of
-from remotejob.cli.common import AsJson, Queue, System, Timeout, err, note, out, put, show_jobs
+from remotejob.cli.arguments import parse_data
+from remotejob.cli.common import AsJson, Queue, System, Timeout, note, out, put, show_jobs
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.waiting import wait_for_batch
 from remotejob.client.batch import Batch
 from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.states import State
-from remotejob.jobs.queries.workers import WorkerStatus
 
 app: Final = typer.Typer()
 
@@ -28,47 +27,47 @@ def map_source(
     task: Annotated[str, typer.Argument(help="Name of the task.")],
     source: Annotated[
         str,
-        typer.Argument(help="s3://bucket/prefix/, or a manifest: .jsonl or .csv, here or s3://."),
+        typer.Argument(help="s3://bucket/prefix/, or a .jsonl or .csv manifest, local or s3://."),
     ],
     queue: Queue = "default",
     data: Annotated[
         str | None, typer.Option(help="JSON for each job, or @FILE to read it from a file.")
     ] = None,
     on_complete: Annotated[
-        str | None, typer.Option(help="Task of a job that runs when all have ended.")
+        str | None, typer.Option(help="Task to run once all jobs have ended.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    tenant: Annotated[str | None, typer.Option(help="For whom they are.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all have ended.")] = False,
+    name: Annotated[str | None, typer.Option(help="A display name for the batch.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Tenant the jobs are for.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all jobs have ended.")] = False,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Make a job of each file, or of each line of a manifest, as one batch; print its id."""
-    jobs = RemoteJob.connect(system).queue(queue)
-    made = jobs.map(
-        task, source, on_complete=on_complete, data=data_of(data), name=name, tenant=tenant
+    """Submit a batch, one job for each file or manifest line, and print its id."""
+    target = RemoteJob.connect(system).queue(queue)
+    submitted = target.map(
+        task, source, on_complete=on_complete, data=parse_data(data), name=name, tenant=tenant
     )
     if wait:
-        note(made.id)
-    count = made.counts.total
+        note(submitted.id)
+    count = submitted.counts.total
     note(f"made {count} jobs" if count else f"made 0 jobs: nothing under {source}")
     if wait:
-        _finish(made, None, as_json=as_json)
+        _finish(submitted, None, as_json=as_json)
     elif as_json:
-        formats.to_json(out, _batch(made))
+        formats.to_json(out, _as_dict(submitted))
     else:
-        out.print(made.id, highlight=False)
+        out.print(submitted.id, highlight=False)
 
 
 @app.command()
 def batch(
     batch_id: BatchId,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all have ended.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all jobs have ended.")] = False,
     timeout: Timeout = None,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Show how many jobs of a batch stand where. With --wait, exit code 1 unless all completed."""
+    """Count the jobs of a batch by state. With --wait, exits with 1 unless all completed."""
     found = RemoteJob.connect(system).batch(batch_id)
     if wait:
         _finish(found, timeout, as_json=as_json)
@@ -79,7 +78,7 @@ def batch(
 @app.command()
 def batch_jobs(
     batch_id: BatchId,
-    state: Annotated[State | None, typer.Option(help="In this state alone.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
@@ -90,7 +89,7 @@ def batch_jobs(
 
 @app.command()
 def batch_cancel(batch_id: BatchId, system: System = "default", as_json: AsJson = False) -> None:
-    """End all jobs of a batch that have not ended."""
+    """Cancel all jobs of a batch that have not ended."""
     found = RemoteJob.connect(system).batch(batch_id)
     found.cancel()
     _show(found.refresh(), as_json=as_json)
@@ -98,26 +97,10 @@ def batch_cancel(batch_id: BatchId, system: System = "default", as_json: AsJson 
 
 @app.command()
 def batch_retry(batch_id: BatchId, system: System = "default", as_json: AsJson = False) -> None:
-    """Run those jobs of a batch again that failed or were cancelled."""
+    """Run the failed and cancelled jobs of a batch again."""
     found = RemoteJob.connect(system).batch(batch_id)
     found.retry()
     _show(found.refresh(), as_json=as_json)
-
-
-@app.command()
-def workers(
-    queue: Annotated[str | None, typer.Option(help="Of this queue alone.")] = None,
-    system: System = "default",
-    as_json: AsJson = False,
-) -> None:
-    """List the workers: who lives, what they can do, and what they are doing."""
-    found = RemoteJob.connect(system).workers(queue)
-    if as_json:
-        formats.to_json(out, [_worker(one) for one in found])
-    elif found:
-        put(_workers(found))
-    else:
-        err.print("no workers")
 
 
 def _finish(batch: Batch, timeout: float | None, *, as_json: bool) -> None:
@@ -127,20 +110,20 @@ def _finish(batch: Batch, timeout: float | None, *, as_json: bool) -> None:
 
 
 def _show(batch: Batch, *, as_json: bool) -> None:
-    told = _batch(batch)
+    fields = _as_dict(batch)
     if as_json:
-        formats.to_json(out, told)
+        formats.to_json(out, fields)
         return
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, value in told.items():
+    for name, value in fields.items():
         if value is not None:
             facts.add_row(name.replace("_", " "), escape(str(value)))
     put(facts)
 
 
-def _batch(batch: Batch) -> dict[str, Any]:
+def _as_dict(batch: Batch) -> dict[str, Any]:
     counts = batch.counts
     follower = batch.on_complete
     return {
@@ -155,43 +138,3 @@ def _batch(batch: Batch) -> dict[str, Any]:
         "cancelled": counts.cancelled,
         "on_complete": None if follower is None else follower.id,
     }
-
-
-def _worker(worker: WorkerStatus) -> dict[str, Any]:
-    return {
-        "name": worker.name,
-        "queue": worker.queue,
-        "alive": worker.alive,
-        "draining": worker.draining,
-        "abilities": list(worker.abilities),
-        "concurrency": worker.concurrency,
-        "version": worker.version,
-        "started": worker.started_at.isoformat(),
-        "seen": worker.seen_at.isoformat(),
-        "running": [
-            {"job": one.job_id, "task": one.task, "since": one.since.isoformat()}
-            for one in worker.running
-        ],
-    }
-
-
-def _workers(found: list[WorkerStatus]) -> Table:
-    rows = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("worker", "queue", "alive", "seen", "running", "can do"):
-        rows.add_column(column, no_wrap=column != "can do")
-    for one in found:
-        rows.add_row(
-            escape(one.name),
-            escape(one.queue),
-            _life(one),
-            f"{one.seen_at:%Y-%m-%d %H:%M:%S}",
-            f"{len(one.running)} of {one.concurrency}",
-            escape(", ".join(one.abilities)),
-        )
-    return rows
-
-
-def _life(worker: WorkerStatus) -> str:
-    if worker.draining and worker.alive:
-        return "draining"
-    return {True: "yes", False: "no", None: "idle"}[worker.alive]

@@ -1,4 +1,4 @@
-"""What the commands share: their common options, and where they print."""
+"""Options that several commands share, and printing to the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDE: Final = 10_000_000
 
 
 class _Console(Console):
-    """A console as wide as need be where nobody looks: a program's values are not broken."""
+    """A console that wraps lines only on a terminal, so that programs read whole values."""
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -31,7 +31,7 @@ class _Console(Console):
 
 
 def on_terminal(console: Console) -> bool:
-    """Whether people see it; colours asked for by the environment do not make it so."""
+    """Whether a terminal shows it. Unlike rich, ignore environment variables that force colours."""
     return console.file.isatty()
 
 
@@ -47,24 +47,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of the jobs.")]
 Queue = Annotated[str, typer.Option(help="Name of the queue.")]
-Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait; default for ever.")]
+Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait; default: no limit.")]
 RetryWait = Annotated[
     float | None,
-    typer.Option(min=0, max=YEAR, help="With --retries: seconds between runs; default 300."),
+    typer.Option(min=0, max=YEAR, help="With --retries: seconds between runs; default: 300."),
 ]
 
 
-def retry_of(retries: int | None, wait: float | None) -> Retry | None:
+def parse_retry(retries: int | None, wait: float | None) -> Retry | None:
     """The retry policy of `--retries` and `--retry-wait`. Raises: InvalidData."""
     if retries is None:
         if wait is not None:
-            raise InvalidData("--retry-wait: say how often, such as --retries 2")
+            raise InvalidData(
+                f"--retry-wait {wait:g} needs a number of retries, such as --retries 2"
+            )
         return None
     return Retry(max_attempts=retries + 1, wait=timedelta(seconds=300 if wait is None else wait))
 
 
 def put(renderable: RenderableType, console: Console = out) -> None:
-    """Print a table or the like; without the blanks that fill its lines, where nobody looks."""
+    """Print a table or the like. Off a terminal, strip the blanks that pad its lines."""
     if on_terminal(console):
         console.print(renderable)
         return
@@ -74,7 +76,7 @@ def put(renderable: RenderableType, console: Console = out) -> None:
 
 
 def note(text: str) -> None:
-    """Say something beside the result: one line on standard error."""
+    """Print one line to standard error, next to the result."""
     err.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -86,7 +88,7 @@ def show_job(job: Job, *, as_json: bool) -> None:
 
 
 def show_jobs(jobs: list[Job], *, as_json: bool, errors: bool = False) -> None:
-    """With `errors`, the last error of a job in the place of its progress."""
+    """Print a table or JSON. With `errors`, show a job's last error instead of its progress."""
     if as_json:
         formats.to_json(out, [formats.as_dict(job) for job in jobs])
     elif jobs:

@@ -1,4 +1,4 @@
-"""Exit codes: what went wrong, for scripts."""
+"""Exit codes, and which errors lead to them."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ class Exit(IntEnum):
 
     OK = 0
     JOB_FAILED = 1
-    """A job that was waited for failed or was cancelled."""
+    """A job failed or was cancelled while the command waited for it."""
     INVALID = 2
-    """The command line, a value on it, the settings, or the command in the job's state was
-    refused."""
+    """The command line, a value or the settings are invalid, or the job's state does not allow the
+    command."""
     NOT_FOUND = 3
     """No such job, batch, output, or deployed system."""
     ACCESS = 4
-    """AWS could not be reached, or did not allow it."""
+    """AWS could not be reached, or refused access."""
     TIMEOUT = 5
-    """The job did not end in the time given."""
+    """The job did not end within --timeout."""
     TROUBLE = 6
-    """Anything else; the message says what."""
+    """Any other error; see its message."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
 
 def explain(error: Exception) -> tuple[Exit, str]:
-    """The exit code and the one line a user gets for an error.
+    """The exit code and the one-line message for an error.
 
-    Raises: the error itself, when it is none of ours or boto's: a bug is worth its traceback.
+    Raises: the error itself, unless it is ours or boto3's: a bug deserves its traceback.
     """
     match error:
         case InvalidInput() | CommandRefused() | SettingsError():
@@ -74,9 +74,9 @@ def explain(error: Exception) -> tuple[Exit, str]:
         case NoCredentialsError() | PartialCredentialsError():
             return Exit.ACCESS, f"no AWS credentials ({error}); set AWS_PROFILE or the keys"
         case ClientError():
-            said = error.response["Error"]
+            refusal = error.response["Error"]
             return Exit.ACCESS, (
-                f"AWS refused {error.operation_name} ({said['Code']}: {said['Message']}); "
+                f"AWS refused {error.operation_name} ({refusal['Code']}: {refusal['Message']}); "
                 "check the permissions of these credentials"
             )
         case BotoCoreError():

@@ -1,4 +1,4 @@
-"""How jobs are shown: as tables for people, as JSON for programs."""
+"""Format jobs: as tables for people, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ COLOURS: Final = {
     State.CANCELLED: "magenta",
 }
 
-_BAR: Final = 10
+_BAR_WIDTH: Final = 10
 _NARROW: Final = 100
-"""Columns of a terminal; under these a bar would cost the task its name."""
+"""On a terminal with fewer columns, a bar would leave no room for the task's name."""
 
 
 def as_dict(job: Job) -> dict[str, Any]:
-    """A job as JSON has it: times in ISO 8601, sizes in bytes."""
+    """A job for JSON: times in ISO 8601, sizes in bytes."""
     done, total = job.progress
-    shown: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": job.id,
         "task": job.task,
         "queue": job.queue,
@@ -65,18 +65,18 @@ def as_dict(job: Job) -> dict[str, Any]:
         ],
     }
     if job.input is not None:
-        shown["input"] = {
+        fields["input"] = {
             "name": job.input.name,
             "bucket": job.input.bucket,
             "key": job.input.key,
             "version": job.input.version,
             "size": job.input.size,
         }
-    return shown
+    return fields
 
 
 def in_full(job: Job) -> dict[str, Any]:
-    """Everything about one job: its data, result, outputs and log too."""
+    """Everything about one job, including its data, result, outputs and log."""
     return {
         **as_dict(job),
         "data": job.data,
@@ -105,38 +105,42 @@ def in_full(job: Job) -> dict[str, Any]:
 
 
 def table(jobs: Iterable[Job], *, width: int, errors: bool = False) -> Table:
-    """A table of jobs, a row each, for a console of so many columns.
+    """A table of jobs for a console `width` columns wide.
 
-    With `errors`, the last error of a job in the place of its progress.
+    With `errors`, it shows a job's last error instead of its progress.
     """
     listed = list(jobs)
     cells = [_failure(job) if errors else None for job in listed]
     rows = Table(box=None, pad_edge=False, header_style="bold")
     rows.add_column("job", no_wrap=True, min_width=26)
     rows.add_column("state", no_wrap=True, min_width=9)
-    # these two are cut before the task, the wider one first
+    # rich truncates these two before the task, the wider one first
     rows.add_column("error" if listed and all(cells) else "done", no_wrap=not errors)
     rows.add_column("input")
     rows.add_column("task", no_wrap=True, max_width=width // 3)
     for job, failure in zip(listed, cells, strict=True):
-        done = part(job) if width < _NARROW else bar(job)
+        done = percentage(job) if width < _NARROW else bar(job)
         rows.add_row(
-            job.id, state_text(job), failure or done, _cut(job.filename or ""), _cut(job.task)
+            job.id,
+            state_text(job),
+            failure or done,
+            _one_line(job.filename or ""),
+            _one_line(job.task),
         )
     return rows
 
 
 def _failure(job: Job) -> Text | None:
-    """The first line of the last error, of a job that does not run."""
+    """The first line of the last error; None while the job runs, or once it completed."""
     if not job.errors or job.state in (State.RUNNING, State.COMPLETED):
         return None
     last = job.errors[-1]
     line = next(iter(last.message.splitlines()), "")
-    return _cut(f"{last.kind}: {line}", style="red")
+    return _one_line(f"{last.kind}: {line}", style="red")
 
 
-def _cut(text: str, style: str = "") -> Text:
-    """Text that keeps to one line, and ends with an ellipsis where that is too short."""
+def _one_line(text: str, style: str = "") -> Text:
+    """Text on one line, truncated with an ellipsis if the column is too narrow."""
     return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
@@ -145,25 +149,26 @@ def state_text(job: Job) -> Text:
 
 
 def bar(job: Job) -> Text:
-    """Progress as a bar; a job that is completed is all done, whatever it reported."""
-    full = round(_part(job) * _BAR)
+    """Progress as a bar with a percentage."""
+    full = round(_fraction_done(job) * _BAR_WIDTH)
     text = Text("━" * full, style=COLOURS[job.state])
-    text.append("━" * (_BAR - full), style="grey30")
-    return text.append(f" {_part(job):4.0%}")
+    text.append("━" * (_BAR_WIDTH - full), style="grey30")
+    return text.append(f" {_fraction_done(job):4.0%}")
 
 
-def part(job: Job) -> Text:
-    """Progress as a bar has it, without the bar."""
-    return Text(f"{_part(job):4.0%}", style=COLOURS[job.state])
+def percentage(job: Job) -> Text:
+    """Progress as a percentage."""
+    return Text(f"{_fraction_done(job):4.0%}", style=COLOURS[job.state])
 
 
-def _part(job: Job) -> float:
+def _fraction_done(job: Job) -> float:
+    """The reported progress; 1 for a completed job, whatever it reported."""
     done, total = job.progress
     return 1.0 if job.state is State.COMPLETED else done / total
 
 
 def details(job: Job) -> Group:
-    """One job, in full, for people."""
+    """Everything about one job, for people."""
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
@@ -177,23 +182,23 @@ def details(job: Job) -> Group:
             facts.add_row(name, full[name])
     if job.input is not None:
         facts.add_row("input", escape(f"s3://{job.input.bucket}/{job.input.key}"))
-    for name, said in _ties(job):
-        if said:
-            facts.add_row(name, escape(said))
+    for name, value in _relations(job):
+        if value:
+            facts.add_row(name, escape(value))
     for name in ("data", "result", "checkpoint"):
         if full[name] is not None:
             facts.add_row(name, escape(json.dumps(full[name], ensure_ascii=False)))
-    for name, text in _came_of_it(full):
+    for name, text in _history(full):
         facts.add_row(name, text)
     if job.errors and job.tracebacks():
         facts.add_row("traceback", f"remotejob show {job.id} --traceback")
     return Group(facts)
 
 
-def _came_of_it(full: dict[str, Any]) -> Iterator[tuple[str, Text]]:
-    """The outputs, errors and log of a job, and how often a worker died of it or with it."""
+def _history(full: dict[str, Any]) -> Iterator[tuple[str, Text]]:
+    """The crashes, outputs, errors and log of a job."""
     if full["crashes"]:
-        yield "crashes", Text(f"{full['crashes']}: so often its worker died or fell silent")
+        yield "crashes", Text(f"{full['crashes']} (its worker died or fell silent)")
     for output in full["outputs"]:
         yield "output", Text(f"{output['name']}, {output['size']:,} bytes")
     for error in full["errors"]:
@@ -203,8 +208,8 @@ def _came_of_it(full: dict[str, Any]) -> Iterator[tuple[str, Text]]:
         yield "log", Text(f"{line['level']}: {line['message']}")
 
 
-def _ties(job: Job) -> Iterator[tuple[str, str | None]]:
-    """What ties a job to others."""
+def _relations(job: Job) -> Iterator[tuple[str, str | None]]:
+    """How a job relates to other jobs."""
     yield "depends", " ".join(job.depends)
     yield "resource", job.resource
     yield "tenant", job.tenant
@@ -214,7 +219,7 @@ def _ties(job: Job) -> Iterator[tuple[str, str | None]]:
 
 
 def to_json(console: Console, value: Any) -> None:
-    """JSON as it is, without colours or line breaks a program would have to take out."""
+    """Print JSON without colours, and without line breaks inside values."""
     console.print_json(data=value, highlight=False, indent=2)
 
 

@@ -1,4 +1,4 @@
-"""`remotejob local`: the whole system on this machine, from the real templates."""
+"""`remotejob local`: run the whole system on this machine, deployed from its real templates."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from remotejob import settings
 from remotejob.cli import formats
 from remotejob.cli.common import err, on_terminal, out, put
 from remotejob.cli.exit_codes import Exit
-from remotejob.cli.local_workers import Tended, give_up_on
-from remotejob.cli.single_instance import alone_in
+from remotejob.cli.local_workers import LocalWorkers, raise_if_hopeless
+from remotejob.cli.single_instance import lock_folder
 from remotejob.client.job import Job
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import InvalidBody, SettingsError, WaitTimeout
@@ -40,9 +40,9 @@ from remotejob.names import Env
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
 
-_LOOK: Final = 0.2
-_LOOK_AT_WORKERS: Final = 0.5
-_PATIENCE: Final = 120.0
+_JOBS_POLL_S: Final = 0.2
+_WORKERS_POLL_S: Final = 0.5
+_UPLOADS_TIMEOUT_S: Final = 120.0
 _STATE: Final = Path("build/local")
 _LOGS: Final = _STATE / "logs"
 _FUNCTIONS: Final = _STATE / "functions"
@@ -53,52 +53,55 @@ _CACHE: Final = _STATE / "assets"
 def local(
     process: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Upload the files in it, wait for their jobs, leave."),
+        typer.Option(
+            metavar="FOLDER", help="Upload the files in this folder, wait for their jobs, and exit."
+        ),
     ] = None,
     results: Annotated[
-        Path, typer.Option(metavar="FOLDER", help="Where the outputs go, with --process.")
+        Path, typer.Option(metavar="FOLDER", help="With --process: folder for the outputs.")
     ] = Path("build/results"),
     settings_file: Annotated[
-        Path, typer.Option("--settings", help="The settings to deploy.")
+        Path, typer.Option("--settings", help="Settings file to deploy.")
     ] = Path(settings.DEFAULT_FILE),
-    workers: Annotated[int, typer.Option(min=1, help="Workers of each queue.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Workers per queue.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Deploy the system into an AWS embedded in this machine, with its functions and workers.
+    """Deploy the system to an embedded AWS on this machine, with its functions and workers.
 
-    It needs no AWS account, no Docker and no network, and it takes everything down at its end.
+    Needs no AWS account, no Docker and no network. Takes everything down when it ends.
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
     files = [] if process is None else _files_in(process)
     with (
         _interruptible(),
-        alone_in(_STATE),
-        _deployed(settings_file, loaded, workers, console) as (aws, tended),
+        lock_folder(_STATE),
+        _deployed(settings_file, loaded, workers, console) as (aws, local_workers),
     ):
         exported = {**aws.environment(), NAME_VARIABLE: loaded.system.name}
         if process is None:
-            _tell(exported, console, as_json=as_json)
-            _stay(tended)
+            _print_environment(exported, console, as_json=as_json)
+            _run_until_interrupted(local_workers)
         system = _connect(exported)
         keys = _upload(aws, system.input_bucket, loaded, files)
         console.print(f"uploaded {len(files)} files to s3://{system.input_bucket}/")
-        jobs = _watch(system, tended, keys, console)
-        found = _fetch(jobs, results)
+        jobs = _watch(system, local_workers, keys, console)
+        downloaded = _download_outputs(jobs, results)
         records = [formats.in_full(job) for job in jobs]
-        # the system goes with this command; what its records said stays
-        kept = results / "jobs.json"
-        kept.write_text(json.dumps(records, indent=2, ensure_ascii=False), encoding="utf-8")
+        # the records disappear with the system when this command ends, so keep a copy
+        records_file = results / "jobs.json"
+        records_file.write_text(json.dumps(records, indent=2, ensure_ascii=False), encoding="utf-8")
         if as_json:
             formats.to_json(out, records)
         else:
-            _report(jobs, found, system, kept, console)
+            _report(jobs, downloaded, system, records_file, console)
 
 
 @contextmanager
 def _deployed(
     settings_file: Path, loaded: settings.Settings, workers: int, console: Console
-) -> Iterator[tuple[EmbeddedAws, Tended]]:
+) -> Iterator[tuple[EmbeddedAws, LocalWorkers]]:
+    """Deploy to an embedded AWS and start workers; take everything down at the end."""
     try:
         from remotejob.local.embedded import EmbeddedAws
         from remotejob.local.workers import tasks
@@ -109,17 +112,17 @@ def _deployed(
         ) from None
     began = time.monotonic()
 
-    def say(what: str) -> None:
+    def say(message: str) -> None:
         console.print(
-            f"[dim]{time.monotonic() - began:5.1f} s[/]  {escape(what)}",
+            f"[dim]{time.monotonic() - began:5.1f} s[/]  {escape(message)}",
             highlight=False,
             soft_wrap=True,
         )
 
     say("synthesizing the CDK app; the first time takes longest")
     assembly = synthesize(settings_file, _ASSEMBLY)
-    for left in (_LOGS, _FUNCTIONS):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in (_LOGS, _FUNCTIONS):
+        shutil.rmtree(leftover, ignore_errors=True)
     say("starting the embedded AWS")
     with EmbeddedAws.for_assembly(assembly, state=_STATE, cache=_CACHE) as aws:
         say(f"deploying to {aws.endpoint_url}")
@@ -129,12 +132,12 @@ def _deployed(
         services = [service.physical_id for service in deployed.all("AWS::ECS::Service")]
         found = tasks(deployed, aws.client)
         say(f"starting {workers * len(found)} worker(s), for {', '.join(loaded.queues)}")
-        tended = Tended(say)
+        local_workers = LocalWorkers(say)
         for service, task in zip(services, found, strict=True):
             for _ in range(workers):
-                tended.start(task.environment[Env.QUEUE], partial(aws.start_worker, service))
+                local_workers.start(task.environment[Env.QUEUE], partial(aws.start_worker, service))
         try:
-            yield aws, tended
+            yield aws, local_workers
         except urllib.error.URLError as problem:
             raise ServerFailed(
                 f"the embedded AWS has ended ({problem.reason}); see {_LOGS}/server.log"
@@ -144,13 +147,13 @@ def _deployed(
 
 
 def synthesize(settings_file: Path, folder: Path) -> Path:
-    """Run the CDK app into a folder.
+    """Synthesize the CDK app into a folder.
 
-    Raises: SettingsError, with what the app said.
+    Raises: SettingsError, with the app's error output.
     """
     if not Path("app.py").is_file():
         raise SettingsError(
-            f"there is no app.py in {Path.cwd()}; start in the folder of the project"
+            f"there is no app.py in {Path.cwd()}; run this in the project's root folder"
         )
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -176,14 +179,14 @@ def _files_in(folder: Path) -> list[Path]:
         raise InvalidBody(f"--process {folder}: no such folder; check the path")
     files = sorted(path for path in folder.iterdir() if path.is_file())
     if not files:
-        raise InvalidBody(f"--process {folder}: there is no file in it")
+        raise InvalidBody(f"--process {folder}: the folder has no files; put some in it")
     return files
 
 
 def _upload(
     aws: EmbeddedAws, bucket: str, loaded: settings.Settings, files: list[Path]
 ) -> list[str]:
-    """Upload files as a user would; their keys."""
+    """Upload files as a user would; return their keys."""
     keys = {_key_for(file, loaded): file for file in files}
     s3 = aws.client("s3")
     for key, file in keys.items():
@@ -191,10 +194,12 @@ def _upload(
     return list(keys)
 
 
-def _watch(system: RemoteJob, tended: Tended, keys: list[str], console: Console) -> list[Job]:
-    """Watch the jobs of uploads to their end.
+def _watch(
+    system: RemoteJob, local_workers: LocalWorkers, keys: list[str], console: Console
+) -> list[Job]:
+    """Show the jobs of uploads until all have ended.
 
-    Raises: WaitTimeout; SettingsError or LocalError, when workers end and will go on to do so.
+    Raises: WaitTimeout; SettingsError or LocalError, when workers keep ending.
     """
     jobs: dict[str, Job] = {}
 
@@ -202,67 +207,67 @@ def _watch(system: RemoteJob, tended: Tended, keys: list[str], console: Console)
         known = [jobs[key] for key in keys if key in jobs]
         return formats.table(known, width=console.width)
 
-    watching = on_terminal(console)
-    with Live(console=console, refresh_per_second=8) if watching else nullcontext() as live:
-        patience = time.monotonic() + _PATIENCE
+    live_table = on_terminal(console)
+    with Live(console=console, refresh_per_second=8) if live_table else nullcontext() as live:
+        deadline = time.monotonic() + _UPLOADS_TIMEOUT_S
         while len(jobs) < len(keys) or not all(job.ended for job in jobs.values()):
-            if len(jobs) < len(keys) and time.monotonic() > patience:
+            if len(jobs) < len(keys) and time.monotonic() > deadline:
                 raise WaitTimeout(
                     f"{len(keys) - len(jobs)} of {len(keys)} uploads made no job in "
-                    f"{_PATIENCE:.0f} s; see the functions' logs in {_LOGS}"
+                    f"{_UPLOADS_TIMEOUT_S:.0f} s; see the functions' logs in {_LOGS}"
                 )
-            tended.look(on_ended=give_up_on)
+            local_workers.check(on_ended=raise_if_hopeless)
             for job in system.jobs(limit=len(keys)):
                 if job.input is not None and job.input.key in keys:
                     jobs[job.input.key] = job
             if live is not None:
                 live.update(table())
-            time.sleep(_LOOK)
-    if not watching:
+            time.sleep(_JOBS_POLL_S)
+    if not live_table:
         put(table(), console)
     return [jobs[key] for key in keys]
 
 
 def _key_for(file: Path, loaded: settings.Settings) -> str:
-    """The key under which the first route that takes such a file takes it."""
+    """The upload key for a file: the prefix of the first route that takes it, and its name."""
     for route in loaded.routes:
         if route.matches(route.prefix + file.name):
             return route.prefix + file.name
     raise InvalidBody(
-        f"{file}: no route in the settings takes such a file; add its suffix to a route"
+        f"{file}: no route in the settings takes this file; add its suffix to a route"
     )
 
 
-def _fetch(jobs: list[Job], folder: Path) -> dict[str, list[Path]]:
-    """Download what the jobs made; their files by job id."""
-    found: dict[str, list[Path]] = {}
+def _download_outputs(jobs: list[Job], folder: Path) -> dict[str, list[Path]]:
+    """Download the outputs of the jobs; return their paths by job id."""
+    downloaded: dict[str, list[Path]] = {}
     folder.mkdir(parents=True, exist_ok=True)
     for job in jobs:
         for output in job.outputs.values():
             path = folder / output.name
-            if any(path in paths for paths in found.values()):
+            if any(path in paths for paths in downloaded.values()):
                 # cat.jpg and cat.png both become cat.png
                 path = folder / job.id / output.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            found.setdefault(job.id, []).append(output.download(path))
-    return found
+            downloaded.setdefault(job.id, []).append(output.download(path))
+    return downloaded
 
 
 def _report(
     jobs: list[Job],
-    found: dict[str, list[Path]],
+    downloaded: dict[str, list[Path]],
     system: RemoteJob,
-    records: Path,
+    records_file: Path,
     console: Console,
 ) -> None:
-    """Say where everything is: files to open, records, objects in the output bucket."""
+    """Print where everything is: downloaded files, records, objects in the output bucket."""
     for job in jobs:
         console.print()
         console.print(Text(job.filename or job.id, style="bold"), formats.state_text(job))
         facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
         facts.add_column(style="dim", no_wrap=True)
         facts.add_column(overflow="fold")
-        for path in found.get(job.id, []):
+        for path in downloaded.get(job.id, []):
             facts.add_row("file", escape(str(path)))
         for output in job.outputs.values():
             facts.add_row("output", escape(f"s3://{system.output_bucket}/{output.key}"))
@@ -273,26 +278,28 @@ def _report(
         facts.add_row("job", job.id)
         put(facts, console)
     completed = sum(job.state is State.COMPLETED for job in jobs)
-    console.print(f"\n{completed} of {len(jobs)} jobs completed; their records are in {records}")
+    console.print(
+        f"\n{completed} of {len(jobs)} jobs completed; their records are in {records_file}"
+    )
 
 
-def _tell(exported: dict[str, str], console: Console, *, as_json: bool) -> None:
+def _print_environment(exported: dict[str, str], console: Console, *, as_json: bool) -> None:
     """Print how to reach the system."""
     if as_json:
         formats.to_json(out, exported)
     else:
-        console.print("\nTo reach it from another shell:\n")
+        console.print("\nTo use it from another shell:\n")
         for name, value in exported.items():
             console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
-        console.print("\nthen, for example: remotejob ls\nCtrl-C takes everything down.")
+        console.print("\nThen, for example: remotejob ls\nCtrl-C takes everything down.")
         console.print(f"Logs of workers and functions: {_LOGS}/", highlight=False)
 
 
-def _stay(tended: Tended) -> NoReturn:
-    """Keep the workers up until Ctrl-C."""
+def _run_until_interrupted(local_workers: LocalWorkers) -> NoReturn:
+    """Restart workers that end, until Ctrl-C."""
     while True:
-        tended.look()
-        time.sleep(_LOOK_AT_WORKERS)
+        local_workers.check()
+        time.sleep(_WORKERS_POLL_S)
 
 
 def _connect(exported: dict[str, str]) -> RemoteJob:
@@ -307,12 +314,12 @@ def _connect(exported: dict[str, str]) -> RemoteJob:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the command in order, with everything taken down."""
+    """Make Ctrl-C and SIGTERM end the command cleanly, with everything taken down."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    # SIGINT too: a shell starts what runs in the background with it ignored
+    # SIGINT too: a shell starts background processes with SIGINT ignored
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, interrupt) for number in signals]
     try:

@@ -1,4 +1,4 @@
-"""Keep the workers of `remotejob local` up, as ECS keeps up those of a service."""
+"""Restart the workers of `remotejob local` when they end, as ECS does for a service."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from remotejob.local.errors import LocalError
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 30.0
 _STEADY_S: Final = 60.0
-"""A worker that lived so long began well: the next one waits the first wait again."""
+"""After a worker lived this long, the wait before the next start is the shortest again."""
 _CANNOT_START: Final = 2
-"""With what a worker ends that cannot begin: another would end in the same way."""
+"""Exit status of a worker that cannot start; another one would not start either."""
 _TRIES: Final = 3
 
 
 class Running(Protocol):
-    """What there is to know of a worker's process."""
+    """A worker's process."""
 
     @property
     def log(self) -> Path: ...
@@ -34,35 +34,35 @@ class Running(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ended:
-    """A worker that ended, and nobody had told it to."""
+    """A worker that ended although nobody stopped it."""
 
     queue: str
     code: int
     log: Path
     in_a_row: int
-    """How many of its place have ended so, none of which lived for long."""
+    """How many processes of this worker ended one after another, each after a short life."""
 
     @property
     def cannot_start(self) -> bool:
-        """It said that it cannot begin, as with settings it cannot use."""
+        """Whether it reported that it cannot start, for example because of unusable settings."""
         return self.code == _CANNOT_START
 
     @property
     def hopeless(self) -> bool:
-        """Another will hardly do better."""
+        """Whether another process would most likely end the same way."""
         return self.cannot_start or self.in_a_row >= _TRIES
 
     def __str__(self) -> str:
-        said = _last_words(self.log) or "it said nothing"
+        message = _last_message(self.log) or "its log is empty"
         return (
-            f"worker for queue {self.queue} ended with {self.code}: {said}; "
+            f"worker for queue {self.queue} ended with {self.code}: {message}; "
             f"see {os.path.relpath(self.log)}"
         )
 
 
 @dataclass(kw_only=True, slots=True)
-class _Place:
-    """One worker, through all its processes."""
+class _Slot:
+    """One worker, whose process is replaced each time it ends."""
 
     queue: str
     start: Callable[[], Running]
@@ -72,10 +72,10 @@ class _Place:
     start_at: float = 0.0
 
 
-def give_up_on(ended: Ended) -> None:
-    """Where somebody waits for the end of jobs: another worker would end as this one did.
+def raise_if_hopeless(ended: Ended) -> None:
+    """Fail a command that waits for jobs when no worker will ever run them.
 
-    Raises: SettingsError; LocalError, when it is not settings that it names.
+    Raises: SettingsError, when the worker cannot start; LocalError, when it keeps ending.
     """
     if ended.cannot_start:
         raise SettingsError(str(ended))
@@ -83,66 +83,66 @@ def give_up_on(ended: Ended) -> None:
         raise LocalError(f"{ended}; that makes {ended.in_a_row} in a row")
 
 
-class Tended:
-    """Workers that are started again when they end, each time after a longer wait."""
+class LocalWorkers:
+    """Workers that are restarted when they end, each time after a longer wait."""
 
     def __init__(
         self, say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`say` is told, in one line each, what ended and what starts; `clock` is in seconds."""
+        """`say` gets one line for each worker that ends or starts; `clock` counts in seconds."""
         self._say = say
         self._clock = clock
-        self._places: list[_Place] = []
+        self._slots: list[_Slot] = []
 
     def start(self, queue: str, start: Callable[[], Running]) -> None:
-        """Start a worker, and keep it up from now on."""
-        self._places.append(
-            _Place(queue=queue, start=start, worker=start(), started_at=self._clock())
+        """Start a worker, and restart it from now on whenever it ends."""
+        self._slots.append(
+            _Slot(queue=queue, start=start, worker=start(), started_at=self._clock())
         )
 
-    def look(self, *, on_ended: Callable[[Ended], None] = lambda _: None) -> None:
-        """Look at each worker once. `on_ended` may raise, where nobody is to start another."""
-        for place in self._places:
-            self._look_at(place, on_ended)
+    def check(self, *, on_ended: Callable[[Ended], None] = lambda _: None) -> None:
+        """Check each worker once. If `on_ended` raises, no other worker is started."""
+        for slot in self._slots:
+            self._check_slot(slot, on_ended)
 
-    def _look_at(self, place: _Place, on_ended: Callable[[Ended], None]) -> None:
+    def _check_slot(self, slot: _Slot, on_ended: Callable[[Ended], None]) -> None:
         now = self._clock()
-        if place.worker is None:
-            if now >= place.start_at:
-                self._say(f"starting another worker for queue {place.queue}")
-                place.worker, place.started_at = place.start(), now
+        if slot.worker is None:
+            if now >= slot.start_at:
+                self._say(f"starting another worker for queue {slot.queue}")
+                slot.worker, slot.started_at = slot.start(), now
             return
-        code = place.worker.poll()
+        code = slot.worker.poll()
         if code is None:
             return
-        steady = now - place.started_at >= _STEADY_S
-        place.deaths = 1 if steady else place.deaths + 1
-        # no power of a count that may be large
-        wait = min(_FIRST_WAIT_S * 2 ** min(place.deaths - 1, 10), _LONGEST_WAIT_S)
-        ended = Ended(queue=place.queue, code=code, log=place.worker.log, in_a_row=place.deaths)
-        place.worker, place.start_at = None, now + wait
+        steady = now - slot.started_at >= _STEADY_S
+        slot.deaths = 1 if steady else slot.deaths + 1
+        # cap the exponent: the count may grow large
+        wait = min(_FIRST_WAIT_S * 2 ** min(slot.deaths - 1, 10), _LONGEST_WAIT_S)
+        ended = Ended(queue=slot.queue, code=code, log=slot.worker.log, in_a_row=slot.deaths)
+        slot.worker, slot.start_at = None, now + wait
         on_ended(ended)
         self._say(str(ended))
-        self._say(f"another worker for queue {place.queue} starts in {wait:g} s")
+        self._say(f"another worker for queue {slot.queue} starts in {wait:g} s")
 
 
-def _last_words(log: Path) -> str:
-    """The last critical line of a worker's log; failing that, its last line."""
+def _last_message(log: Path) -> str:
+    """The last critical message in a worker's log, or else its last line."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return ""
     for line in reversed(lines):
-        if (message := _critical(line)) is not None:
+        if (message := _critical_message(line)) is not None:
             return " ".join(message.split())
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _critical(line: str) -> str | None:
+def _critical_message(line: str) -> str | None:
     try:
         entry = json.loads(line)
     except ValueError:
-        return None  # not the worker's own: a traceback, or what a task printed
+        return None  # not a log entry: a traceback, or output of a task
     if not isinstance(entry, dict) or entry.get("level") != "CRITICAL":
         return None
     return str(entry.get("message"))

@@ -1,4 +1,4 @@
-"""The commands that change jobs, one or many at a time."""
+"""The commands that change jobs: pause, resume, cancel, restart, remove and so on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from remotejob.cli.common import (
     System,
     err,
     out,
-    retry_of,
+    parse_retry,
     show_job,
     show_jobs,
 )
@@ -29,22 +29,19 @@ from remotejob.domain.errors import InvalidData
 app: Final = typer.Typer()
 
 Antecedents = Annotated[
-    bool, typer.Option("--antecedents", help="Also the jobs that these depend on.")
-]
-Some = Annotated[
-    list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of the jobs; default all.")
+    bool, typer.Option("--antecedents", help="Also cancel the jobs that these depend on.")
 ]
 
 
 @app.command()
 def pause(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
-    """Keep jobs from starting, until they are resumed."""
+    """Keep jobs from starting until you resume them."""
     _report(RemoteJob.connect(system).pause_jobs(jobs), as_json=as_json)
 
 
 @app.command()
 def resume(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
-    """Let paused jobs go on."""
+    """Resume paused jobs."""
     _report(RemoteJob.connect(system).resume_jobs(jobs), as_json=as_json)
 
 
@@ -52,15 +49,15 @@ def resume(jobs: JobIds, system: System = "default", as_json: AsJson = False) ->
 def ready(
     jobs: JobIds,
     at: Annotated[
-        datetime | None, typer.Option(help="When, by this machine's clock; default now.")
+        datetime | None, typer.Option(help="Local time on this machine; default: now.")
     ] = None,
     independent: Annotated[
-        bool, typer.Option("--independent", help="Whatever they depend on.")
+        bool, typer.Option("--independent", help="Drop their dependencies on other jobs.")
     ] = False,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Let waiting jobs run now, or at a time."""
+    """Let waiting jobs run now, or at a given time."""
     connected = RemoteJob.connect(system)
     when = None if at is None else at.astimezone()
     _report(connected.make_jobs_ready(jobs, at=when, independent=independent), as_json=as_json)
@@ -73,7 +70,7 @@ def cancel(
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """End jobs, and all that depend on them; what runs is stopped at its next heartbeat."""
+    """Cancel jobs and all that depend on them. A running job stops at its next heartbeat."""
     connected = RemoteJob.connect(system)
     _report(connected.cancel_jobs(jobs, antecedents=antecedents), as_json=as_json)
 
@@ -82,17 +79,17 @@ def cancel(
 def restart(
     jobs: JobIds,
     retries: Annotated[
-        int | None, typer.Option(min=0, help="Runs after the first; default as before.")
+        int | None, typer.Option(min=0, help="Retries after the first run; default: as before.")
     ] = None,
     retry_wait: RetryWait = None,
     dependents: Annotated[
-        bool, typer.Option("--dependents", help="Also those that were cancelled with them.")
+        bool, typer.Option("--dependents", help="Also restart jobs that were cancelled with them.")
     ] = False,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Run jobs again that failed or were cancelled, after those they depend on."""
-    retry = retry_of(retries, retry_wait)
+    """Run failed or cancelled jobs again, after the jobs they depend on."""
+    retry = parse_retry(retries, retry_wait)
     connected = RemoteJob.connect(system)
     _report(connected.restart_jobs(jobs, retry=retry, dependents=dependents), as_json=as_json)
 
@@ -100,11 +97,13 @@ def restart(
 @app.command()
 def rerun(
     job_id: JobId,
-    wait: Annotated[float, typer.Option(min=0, max=YEAR, help="Seconds before it may run.")] = 0,
+    wait: Annotated[
+        float, typer.Option(min=0, max=YEAR, help="Seconds to wait before it may run.")
+    ] = 0,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Make a new job like one that completed, and print its id."""
+    """Submit a copy of a completed job and print its id."""
     job = RemoteJob.connect(system).job(job_id).rerun(wait=timedelta(seconds=wait))
     if as_json:
         show_job(job, as_json=True)
@@ -114,7 +113,7 @@ def rerun(
 
 @app.command()
 def remove(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
-    """Take away jobs that have ended, with their logs and outputs."""
+    """Delete jobs that have ended, with their logs and outputs."""
     _report_removed(RemoteJob.connect(system).remove_jobs(jobs), as_json=as_json)
 
 
@@ -126,12 +125,14 @@ def failed(queue: Queue = "default", system: System = "default", as_json: AsJson
 
 @app.command()
 def retry_failed(
-    jobs: Some = None,
+    jobs: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of the jobs; default: all.")
+    ] = None,
     queue: Queue = "default",
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Restart the failed jobs of a queue, all or some."""
+    """Restart failed jobs of a queue: all, or the given ones."""
     chosen = jobs or None
     _report(RemoteJob.connect(system).queue(queue).retry_failed(chosen), as_json=as_json)
 
@@ -141,39 +142,39 @@ def delete_failed(
     jobs: Annotated[
         list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of the jobs.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All that have failed.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Delete all failed jobs.")] = False,
     queue: Queue = "default",
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Remove failed jobs of a queue."""
+    """Delete failed jobs of a queue: the given ones, or --all."""
     if bool(jobs) is every:
-        raise InvalidData("delete-failed: name the jobs, or say --all")
+        raise InvalidData("delete-failed: give either job ids or --all")
     chosen = jobs or None
     _report_removed(RemoteJob.connect(system).queue(queue).delete_failed(chosen), as_json=as_json)
 
 
 def _report(commanded: Commanded, *, as_json: bool) -> None:
-    """What became of a command. Exits with the code of the first job that refused it."""
+    """Print the outcome of a command. Exits with the code of the first job that refused it."""
     jobs = list(commanded.done)
     if len(jobs) == 1 and not commanded.refused:
         show_job(jobs[0], as_json=as_json)
     elif jobs or as_json:
         show_jobs(jobs, as_json=as_json)
-    _refuse(commanded)
+    _exit_if_refused(commanded)
 
 
 def _report_removed(commanded: Commanded, *, as_json: bool) -> None:
-    """A line for each that is gone: its record would look as if it were still there."""
+    """Print a line for each removed job; showing its record would look as if it still existed."""
     if as_json:
         _report(commanded, as_json=True)
         return
     for job in commanded.done:
         out.print(f"removed {job.id}", highlight=False)
-    _refuse(commanded)
+    _exit_if_refused(commanded)
 
 
-def _refuse(commanded: Commanded) -> None:
+def _exit_if_refused(commanded: Commanded) -> None:
     codes: list[Exit] = []
     for refusal in commanded.refused.values():
         code, line = explain(refusal)

@@ -1,4 +1,4 @@
-"""The commands that look at jobs of the past: what they took, and how they run again."""
+"""The commands on past jobs: `receipt` and `replay`."""
 
 from __future__ import annotations
 
@@ -22,26 +22,28 @@ app: Final = typer.Typer()
 
 @app.command()
 def receipt(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
-    """Show what a job took: calls, seconds, and about how many dollars."""
-    made = RemoteJob.connect(system).job(job_id).receipt()
+    """Show what a job used: calls, seconds, and the approximate cost in dollars."""
+    found = RemoteJob.connect(system).job(job_id).receipt()
     if as_json:
-        formats.to_json(out, made.as_dict())
+        formats.to_json(out, found.as_dict())
     else:
-        _print(str(made))
+        _print(str(found))
 
 
 @app.command()
 def replay(
     job_id: JobId,
-    queue: Annotated[str | None, typer.Option(help="Another queue; default the job's own.")] = None,
+    queue: Annotated[str | None, typer.Option(help="Queue to run it on; default: its own.")] = None,
     here: Annotated[
-        bool, typer.Option("--here", help="In this process; the system learns nothing of it.")
+        bool, typer.Option("--here", help="Run it in this process; changes nothing in the system.")
     ] = False,
     tasks: Annotated[
-        str | None, typer.Option(metavar="MODULE", help="With --here: registers the tasks.")
+        str | None,
+        typer.Option(metavar="MODULE", help="With --here: the module that registers the tasks."),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="With --here: where the outputs go; default nowhere.")
+        Path | None,
+        typer.Option(help="With --here: folder to save the outputs in; default: do not save."),
     ] = None,
     on_error: Annotated[
         OnError, typer.Option(help="With --here: keep the task's error to show it, or raise it.")
@@ -49,14 +51,14 @@ def replay(
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Run a job again, on the same data and the same version of its input.
+    """Run a job again on the same data and the same version of its input.
 
-    With --here a breakpoint() in the task works. Exit code 1 if the task fails then.
+    With --here, breakpoint() works in the task, and the exit code is 1 if the task fails.
     """
     if here:
         _check_here(tasks, queue)
     elif tasks is not None or folder is not None or on_error is not OnError.KEEP:
-        raise InvalidName("--tasks, --folder and --on-error: give --here as well")
+        raise InvalidName("--tasks, --folder and --on-error need --here; add it")
     job = RemoteJob.connect(system).job(job_id)
     if here:
         _replay_here(job, tasks, folder, on_error, as_json=as_json)
@@ -70,16 +72,16 @@ def replay(
 
 def _check_here(tasks: str | None, queue: str | None) -> None:
     if tasks is None:
-        raise InvalidName("--here: name the module that registers the tasks, such as --tasks tasks")
+        raise InvalidName("--here needs the module that registers the tasks, such as --tasks tasks")
     if queue is not None:
-        raise InvalidName(f"--queue {queue}: with --here the job goes to no queue; leave it out")
+        raise InvalidName(f"--queue {queue}: --here runs the job on no queue; leave --queue out")
 
 
 def _replay_here(
     job: Job, tasks: str | None, folder: Path | None, on_error: OnError, *, as_json: bool
 ) -> None:
     assert tasks is not None
-    # as `python -m` has it: the module may lie where the user stands
+    # like `python -m`: the module may be in the current folder
     sys.path.insert(0, str(Path.cwd()))
     try:
         importlib.import_module(tasks)
@@ -88,16 +90,16 @@ def _replay_here(
             f"--tasks {tasks}: {problem}; name a module that can be imported from here"
         ) from None
     replayed = job.replay_here(on_error=on_error)
-    kept = [] if folder is None else _kept(replayed, folder)
+    saved = [] if folder is None else _save_outputs(replayed, folder)
     if as_json:
-        formats.to_json(out, _as_dict(replayed, kept))
+        formats.to_json(out, _as_dict(replayed, saved))
     else:
-        _show(replayed, kept)
+        _show(replayed, saved)
     if replayed.error is not None:
         raise typer.Exit(Exit.JOB_FAILED)
 
 
-def _kept(replayed: Replayed, folder: Path) -> list[str]:
+def _save_outputs(replayed: Replayed, folder: Path) -> list[str]:
     paths = []
     for output in replayed.outputs.values():
         path = folder / output.name
@@ -106,7 +108,7 @@ def _kept(replayed: Replayed, folder: Path) -> list[str]:
     return paths
 
 
-def _as_dict(replayed: Replayed, kept: list[str]) -> dict[str, Any]:
+def _as_dict(replayed: Replayed, saved: list[str]) -> dict[str, Any]:
     return {
         "job": replayed.job_id,
         "task": replayed.task,
@@ -115,18 +117,18 @@ def _as_dict(replayed: Replayed, kept: list[str]) -> dict[str, Any]:
         "traceback": replayed.traceback,
         "seconds": replayed.took.total_seconds(),
         "outputs": [{"name": out.name, "size": out.size} for out in replayed.outputs.values()],
-        "kept": kept,
+        "kept": saved,
         "log": [{"level": line.level, "message": line.message} for line in replayed.logs],
     }
 
 
-def _show(replayed: Replayed, kept: list[str]) -> None:
+def _show(replayed: Replayed, saved: list[str]) -> None:
     for line in replayed.logs:
         _print(f"{line.level}: {line.message}")
     for output in replayed.outputs.values():
         _print(f"output {output.name}, {output.size:,} bytes")
-    for path in kept:
-        _print(f"kept {path}")
+    for path in saved:
+        _print(f"saved {path}")
     if replayed.traceback is None:
         _print(f"result {replayed.result!r}")
     else:

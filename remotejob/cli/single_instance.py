@@ -1,4 +1,4 @@
-"""One `remotejob local` at a time in a folder: they would write over one another's files."""
+"""Allow one `remotejob local` per folder: two would overwrite each other's files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from remotejob.local.errors import LocalError
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder for as long as the block lasts, or this process.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock the folder until the block, or this process, ends.
 
-    Raises: LocalError, naming the process that holds it.
+    Raises: LocalError, which names the process that holds the lock.
     """
-    # not at the top: the other commands work where there is none
+    # imported here because Windows has no fcntl, and the other commands work without it
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,8 +28,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise LocalError(
-                f"`remotejob local` runs in {Path.cwd()} already, as process {holder}; "
-                "end it first, or work in another copy of the project"
+                f"`remotejob local` is already running in {Path.cwd()}, as process {holder}; "
+                "stop it first, or work in another copy of the project"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()))

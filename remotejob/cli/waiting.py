@@ -1,4 +1,4 @@
-"""Waiting at a terminal: what goes on is seen, and Ctrl-C ends the waiting alone."""
+"""Waiting at a terminal: shows progress, and Ctrl-C ends only the wait, not the job."""
 
 from __future__ import annotations
 
@@ -18,33 +18,36 @@ from remotejob.client.job import Job
 from remotejob.domain.errors import WaitTimeout
 from remotejob.domain.states import State
 
-_PATIENCE_S: Final = 5.0
-"""After so long without a start it is said why."""
+_EXPLAIN_AFTER_S: Final = 5.0
+"""If the job has not started after this long, print why."""
 
 
 def wait_for_job(job: Job, timeout: float | None) -> Job:
-    """Wait for its end, for `timeout` seconds or for ever. Raises: see `Job.wait`."""
-    with _watched(lambda: _job_line(job), f"job {job.id} goes on; remotejob wait {job.id}"):
-        if timeout is not None and timeout <= _PATIENCE_S:
+    """Wait until it has ended, up to `timeout` seconds or for ever. Raises: as `Job.wait`."""
+    note_on_interrupt = f"job {job.id} continues; to wait again: remotejob wait {job.id}"
+    with _watched(lambda: _job_line(job), note_on_interrupt):
+        if timeout is not None and timeout <= _EXPLAIN_AFTER_S:
             return job.wait(timeout)
         try:
-            return job.wait(_PATIENCE_S)
+            return job.wait(_EXPLAIN_AFTER_S)
         except WaitTimeout:
-            _say_why(job)
+            _print_why(job)
         try:
-            return job.wait(None if timeout is None else timeout - _PATIENCE_S)
+            return job.wait(None if timeout is None else timeout - _EXPLAIN_AFTER_S)
         except WaitTimeout:
             raise WaitTimeout(f"job {job.id} is still {job.state} after {timeout:g} s") from None
 
 
 def wait_for_batch(batch: Batch, timeout: float | None) -> Batch:
-    """Wait for the end of all its jobs. Raises: see `Batch.wait`."""
-    goes_on = f"batch {batch.id} goes on; remotejob batch {batch.id} --wait"
-    with _watched(lambda: _batch_line(batch), goes_on):
+    """Wait until all its jobs have ended. Raises: as `Batch.wait`."""
+    note_on_interrupt = (
+        f"batch {batch.id} continues; to wait again: remotejob batch {batch.id} --wait"
+    )
+    with _watched(lambda: _batch_line(batch), note_on_interrupt):
         return batch.wait(timeout)
 
 
-def _say_why(job: Job) -> None:
+def _print_why(job: Job) -> None:
     if job.state is State.RUNNING:
         return
     reason = job.why()
@@ -53,29 +56,29 @@ def _say_why(job: Job) -> None:
 
 
 @contextmanager
-def _watched(line: Callable[[], Text], goes_on: str) -> Iterator[None]:
+def _watched(line: Callable[[], Text], note_on_interrupt: str) -> Iterator[None]:
     try:
         with _progress(line):
             yield
     except KeyboardInterrupt:
-        note(goes_on)
+        note(note_on_interrupt)
         raise
 
 
 @contextmanager
 def _progress(line: Callable[[], Text]) -> Iterator[None]:
-    """A line that is drawn anew from what the waiting has read: it makes no request of its own."""
+    """Redraw a status line from what the wait has read; makes no requests itself."""
     if not on_terminal(err):
         yield
         return
     began = time.monotonic()
     spinner = Spinner("dots")
 
-    def drawn() -> Spinner:
+    def render() -> Spinner:
         spinner.update(text=line().append(f"  {time.monotonic() - began:.0f} s", style="dim"))
         return spinner
 
-    with Live(console=err, get_renderable=drawn, refresh_per_second=8, transient=True):
+    with Live(console=err, get_renderable=render, refresh_per_second=8, transient=True):
         yield
 
 

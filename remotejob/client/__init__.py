@@ -1,4 +1,4 @@
-"""What a creator holds: the system, its queues, jobs, batches, and hooks."""
+"""The client API: the system, its queues, jobs and batches, and hooks."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ __all__ = ["NAME_VARIABLE", "Queue", "RemoteJob"]
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        # a worker imports the hooks from this package, and must not load the client with them
+        # a worker imports the hooks from this package and must not load the client with them
         if name in __all__:
             from remotejob.client import remote_job
 

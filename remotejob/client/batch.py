@@ -1,50 +1,50 @@
-"""A batch, as its creator sees it."""
+"""A batch: many jobs submitted as one, to follow, cancel, retry and wait for."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from remotejob.client.job import Job
+from remotejob.client.waiting import poll_until
 from remotejob.domain.batches import BatchRecord, BatchState
-from remotejob.domain.errors import BatchUnfinished, InvalidName, WaitTimeout
+from remotejob.domain.errors import BatchUnfinished, WaitTimeout
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
 from remotejob.jobs.commands.batch_commands import cancel_batch, children, found_batch, retry_batch
 from remotejob.jobs.messaging.command_events import command
+from remotejob.jobs.queries.listing import state_named
 from remotejob.ports import Installation
 
-_FIRST_LOOK: Final = timedelta(milliseconds=100)
-_LONGEST_LOOK: Final = timedelta(seconds=5)
+_LONGEST_PAUSE: Final = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchCounts:
-    """How many jobs of a batch stand where."""
+    """The jobs of a batch, counted by state."""
 
     total: int
-    """Those made so far, while the batch is being made."""
+    """All jobs; while the batch is still being made, the jobs made so far."""
     completed: int
     failed: int
     cancelled: int
 
     @property
     def done(self) -> int:
-        """Those that have ended, however."""
+        """Jobs that have ended: completed, failed or cancelled."""
         return self.completed + self.failed + self.cancelled
 
     @property
     def left(self) -> int:
-        """Those that have not ended."""
+        """Jobs that have not ended."""
         return self.total - self.done
 
 
 class Batch:
-    """Jobs made as one, as they stood when the batch was last read; `refresh` reads it again."""
+    """A batch as it was when last read; `refresh` reads it again."""
 
     def __init__(self, record: BatchRecord, installation: Installation) -> None:
         self._record = record
@@ -64,7 +64,7 @@ class Batch:
 
     @property
     def name(self) -> str | None:
-        """As it was given to `map`."""
+        """The name given to `map`."""
         return self._record.name
 
     @property
@@ -77,7 +77,7 @@ class Batch:
 
     @property
     def whole(self) -> bool:
-        """Whether all its jobs were made. If nobody is making them any more, they never will be."""
+        """Whether all its jobs were made. If the process making them died, they never will be."""
         return self._record.sealed
 
     @property
@@ -97,14 +97,14 @@ class Batch:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Jobs that have ended, and all that were made."""
+        """Jobs that have ended, and all jobs made."""
         return (self._record.done, self._record.total)
 
     @property
     def on_complete(self) -> Job | None:
-        """The job that runs, or ran last, when all had ended; None if none was asked for.
+        """The job that runs once all jobs have ended (the latest one, after `retry`).
 
-        Read at each call. None, too, when it was removed.
+        None if `map` was given none, or if it was removed. Reads the record at each call.
         """
         if not self._record.follower_ids:
             return None
@@ -112,83 +112,84 @@ class Batch:
         return None if record is None else Job(record, self._installation)
 
     def children(self, state: State | str | None = None) -> Iterator[Job]:
-        """Its jobs, in the order they were made, a hundred read at a time; or those in a state.
+        """Its jobs, or those in one state, in the order they were made. Reads a hundred at a time.
 
-        Jobs that were removed, or are kept no longer, are not among them.
+        Leaves out jobs that were removed or whose retention has ended.
 
         Raises: InvalidName, when there is no such state.
         """
-        states = None if state is None else frozenset({_state(state)})
+        states = None if state is None else frozenset({state_named(state)})
         records = children(self.id, self._installation, states=states)
         return (Job(record, self._installation) for record in records)
 
     def refresh(self) -> Batch:
-        """Read it again. Raises: BatchNotFound."""
+        """Read the batch again. Raises: BatchNotFound."""
         self._record = found_batch(self.id, self._installation)
         return self
 
     @command
     def cancel(self) -> Batch:
-        """End all its jobs that have not ended, and all that depend on them.
+        """Cancel all its jobs that have not ended, and all jobs that depend on them.
 
-        One that is still being made, or that nobody makes any more, gets no more jobs, and its
-        `on_complete` is cancelled, too. What a process did that died over it stays: cancel again.
+        If the batch is incomplete, because it is still being made or its maker died, it gets no
+        more jobs and its `on_complete` is cancelled too. If this process dies half-way, jobs it
+        cancelled stay cancelled: call `cancel` again.
 
-        Raises: BatchNotFound; what kept some from being cancelled, after the others.
+        Raises: BatchNotFound; after trying every job, the error of one that was not cancelled.
         """
         cancel_batch(self.id, self._installation)
         return self.refresh()
 
     @command
     def retry(self, *, retry: Retry | None = None) -> Batch:
-        """Run its jobs again that failed or were cancelled; `retry` replaces their policy.
+        """Restart its failed and cancelled jobs; `retry` replaces their retry policy.
 
-        When all have ended again, `on_complete` runs again: another job, if it ran before.
+        Once all have ended, `on_complete` runs again, as a new job if it already ran.
 
-        Raises: BatchUnfinished, unless all its jobs were made; BatchNotFound; after the others were
-        restarted, StillRunning, when a cancelled run winds down, and StoreUnavailable, saying how
-        many were not restarted.
+        Raises: BatchUnfinished, unless all its jobs were made; BatchNotFound. After restarting the
+        other jobs: StillRunning, when a cancelled run is still winding down; StoreUnavailable,
+        which says how many were not restarted.
         """
         retry_batch(self.id, self._installation, retry=retry)
         return self.refresh()
 
     def wait(self, timeout: timedelta | float | None = None) -> Batch:
-        """Wait until every job has ended, for `timeout` (seconds if a number) or for ever.
+        """Wait until every job has ended, up to `timeout` (seconds if a number), default for ever.
 
-        Jobs that failed are no error here; `counts` says how many.
+        Failed jobs are not an error here; see `counts`.
 
-        Raises: BatchUnfinished, when not all its jobs were made and nobody is making them, as far
-        as can be told; WaitTimeout; BatchNotFound.
+        Raises: BatchUnfinished, when not all its jobs were made and nobody seems to be making them;
+        WaitTimeout; BatchNotFound.
         """
         clock = self._installation.clock
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        end = None if seconds is None or seconds == math.inf else clock.monotonic() + seconds
-        pause = _FIRST_LOOK
-        while not self.refresh().ended:
+
+        def ended() -> bool:
+            if self.refresh().ended:
+                return True
             if self._record.given_up(clock.now_ms()):
                 raise BatchUnfinished(
-                    self.id, made=self._record.total, why="it was begun days ago, and not ended"
+                    self.id,
+                    made=self._record.total,
+                    why="it was started days ago and never finished",
                 )
-            if end is not None:
-                left = end - clock.monotonic()
-                if left <= 0:
-                    done, total = self.progress
-                    raise WaitTimeout(
-                        f"batch {self.id} is still {self.state} after {seconds:g} s: {done} of "
-                        f"{total} have ended"
-                    )
-                pause = min(pause, timedelta(seconds=left))
-            clock.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_LOOK)
+            return False
+
+        def timed_out(seconds: float) -> WaitTimeout:
+            done, total = self.progress
+            return WaitTimeout(
+                f"batch {self.id} is still {self.state} after {seconds:g} s: {done} of {total} "
+                "have ended"
+            )
+
+        poll_until(
+            ended,
+            timeout=timeout,
+            longest_pause=_LONGEST_PAUSE,
+            clock=clock,
+            timed_out=timed_out,
+        )
         return self
 
     def __repr__(self) -> str:
         done, total = self.progress
         return f"<Batch {self.id} {self.task} {self.state}: {done} of {total}>"
-
-
-def _state(state: State | str) -> State:
-    try:
-        return State(state)
-    except ValueError:
-        raise InvalidName(f"state {state!r}: use one of {', '.join(State)}") from None

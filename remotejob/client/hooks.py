@@ -1,8 +1,8 @@
-"""Hooks: functions that are told what happens to jobs, in the process where it happens.
+"""Hooks: functions called when something happens to a job, in the process where it happens.
 
-The creator's process tells `created`, `staged`, and what is done to jobs by command; the worker's
-`progress`, `completed`, `count_failed` and `failed`; `cancelled` is told by whoever cancels; the
-supervisor's tells `child_restarted`.
+The creator's process reports `created`, `staged` and commands; the worker's process reports
+`progress`, `completed`, `count_failed` and `failed`; the process that cancels reports `cancelled`;
+the supervisor reports `child_restarted`.
 
 Source: forerunner, `onCreated`, `onStaged`, `onProgress`, `onComplete`, `onCountFailed`,
 `onFailed`; redis-dist-job-queue, its events; job-collection, `jc.events`.
@@ -50,13 +50,13 @@ class JobEvent:
     event: Event
     at: datetime
     job: Job
-    """As it stood then."""
+    """The job as it was at that moment."""
     progress: tuple[float, float] | None = None
-    """Done and total; of `progress`."""
+    """For `progress`: done and total."""
     failure: Failure | None = None
-    """Of `count_failed` and `failed`: the last run's."""
+    """For `count_failed` and `failed`: the failure of the last run."""
     again_at: datetime | None = None
-    """Of `count_failed`: when the job runs again, at the earliest; None for at once."""
+    """For `count_failed`: the earliest time of the next run; None means at once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,14 +68,14 @@ class ChildEvent:
 
 
 Function = Callable[[Any], object]
-"""Takes a `JobEvent`; of `call` and `error` a `CommandEvent`; of `child_restarted` a `ChildEvent`.
-"""
+"""A hook. It takes a `CommandEvent` for `call` and `error`, a `ChildEvent` for `child_restarted`,
+and a `JobEvent` for all others."""
 
 F = TypeVar("F", bound=Function)
 
 
 class Hooks:
-    """Functions by event. Safe across threads."""
+    """The registered functions of each event. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -89,17 +89,17 @@ class Hooks:
     def on(
         self, event: Event | str, function: F | None = None, *, task: str | None = None
     ) -> F | Callable[[F], F]:
-        """Call a function at each such event; of all jobs, or of one task's. Also a decorator.
+        """Call a function at each such event, for all jobs or those of one task. Also a decorator.
 
-        Functions are called one after the other, in the order they were given. What one raises is
-        logged, and changes nothing else.
+        Functions run one after another, in the order they were registered. An exception in one is
+        logged and has no other effect.
 
-        Raises: InvalidName, when there is no such event; InvalidData, when the function cannot be
-        called, or nothing would ever call it.
+        Raises: InvalidName, when there is no such event; InvalidData, when the function is not
+        callable, or nothing would ever call it.
         """
         known = _event(event)
         if known is Event.CHILD_RESTARTED and task is not None:
-            raise InvalidData(f"task={task!r}: the event {known} is of no job; leave it out")
+            raise InvalidData(f"task={task!r}: the event {known} belongs to no job; leave it out")
 
         def register(function: F) -> F:
             if not callable(function) or inspect.iscoroutinefunction(function):
@@ -111,11 +111,11 @@ class Hooks:
         return register if function is None else register(function)
 
     def off(self, event: Event | str, function: Function) -> None:
-        """Call a function no more. One that was not registered is no error."""
+        """Stop calling a function. It is not an error if it was not registered."""
         known = _event(event)
         with self._lock:
-            kept = [one for one in self._functions.get(known, ()) if one[1] != function]
-            self._functions[known] = tuple(kept)
+            entries = self._functions.get(known, ())
+            self._functions[known] = tuple(entry for entry in entries if entry[1] != function)
 
     def tell(
         self,
@@ -126,8 +126,8 @@ class Hooks:
         progress: tuple[float, float] | None = None,
         failure: Failure | None = None,
     ) -> None:
-        """Call the functions of an event of a job."""
-        functions = self._of(event, record.task)
+        """Call the functions registered for an event of a job."""
+        functions = self._registered(event, record.task)
         if not functions:
             return
         # imported at the first event: a worker without hooks never loads the client
@@ -135,7 +135,7 @@ class Hooks:
 
         waits = event is Event.COUNT_FAILED and record.state is State.WAITING
         due = record.due_ms if waits else None
-        told = JobEvent(
+        job_event = JobEvent(
             event=event,
             at=from_ms(installation.clock.now_ms()),
             job=Job(record, installation),
@@ -143,26 +143,26 @@ class Hooks:
             failure=failure,
             again_at=None if due is None else from_ms(due),
         )
-        _call(functions, told, event)
+        _call(functions, job_event, event)
 
     def tell_child_restarted(self, child: ChildRestarted) -> None:
-        """Call the functions of `child_restarted`: a supervisor's `on_event`."""
+        """Call the functions of `child_restarted`. Pass this to a supervisor as `on_event`."""
         event = Event.CHILD_RESTARTED
-        _call(self._of(event, None), ChildEvent(event=event, child=child), event)
+        _call(self._registered(event, None), ChildEvent(event=event, child=child), event)
 
     def tell_command(self, told: CommandEvent, *, task: str | None) -> None:
         """Call the functions of `call` or `error`."""
-        _call(self._of(told.event, task), told, told.event)
+        _call(self._registered(told.event, task), told, told.event)
 
     def wants(self, event: Event) -> bool:
         """Whether any function is registered for an event."""
         return bool(self._functions.get(event))
 
-    def _of(self, event: Event, task: str | None) -> list[Function]:
-        registered = self._functions.get(event)
-        if not registered:
+    def _registered(self, event: Event, task: str | None) -> list[Function]:
+        entries = self._functions.get(event)
+        if not entries:
             return []
-        return [function for wanted, function in registered if wanted is None or wanted == task]
+        return [function for wanted, function in entries if wanted is None or wanted == task]
 
 
 def _event(event: Event | str) -> Event:
@@ -172,19 +172,19 @@ def _event(event: Event | str) -> Event:
         raise InvalidName(f"event {event!r}: use one of {', '.join(Event)}") from None
 
 
-def _call(functions: list[Function], told: object, event: Event) -> None:
+def _call(functions: list[Function], argument: object, event: Event) -> None:
     for function in functions:
         try:
-            function(told)
+            function(argument)
         except (Exception, SystemExit):
-            # told of the work, it is not the work; and it must not end a worker's thread
+            # a failing hook must not fail the job, nor end a worker's thread
             log.exception(
                 "hook failed", extra={"event": event, "hook": getattr(function, "__name__", "")}
             )
 
 
 registry: Final = Hooks()
-"""The hooks of this process: those of every system it works with."""
+"""The hooks of this process, shared by every system it connects to."""
 
 on: Final = registry.on
 off: Final = registry.off

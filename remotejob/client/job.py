@@ -1,12 +1,12 @@
-"""A job, as its creator sees it."""
+"""A job in the client: its state, result, outputs and log, and the commands on it."""
 
 from __future__ import annotations
 
 import json
-import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from remotejob.client.waiting import poll_until
 from remotejob.domain.errors import (
     JobFailed,
     JobNotFound,
@@ -26,6 +26,7 @@ from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
 from remotejob.jobs.commands import commands
+from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.log import whole_log
 from remotejob.jobs.content.outputs import Output, Outputs
@@ -40,12 +41,11 @@ if TYPE_CHECKING:
     from remotejob.client.replay_here import OnError, Replayed, Tasks
     from remotejob.jobs.queries.receipts import Receipt
 
-_FIRST_LOOK: Final = timedelta(milliseconds=100)
-_LONGEST_LOOK: Final = timedelta(seconds=2)
+_LONGEST_PAUSE: Final = timedelta(seconds=2)
 
 
 class Job(JobView):
-    """A job as it stood when it was last read; `refresh` reads it again."""
+    """A job as it was when last read; `refresh` reads it again."""
 
     @property
     def state(self) -> State:
@@ -53,28 +53,28 @@ class Job(JobView):
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended: completed, failed or cancelled."""
+        """Whether the job is completed, failed or cancelled."""
         return self._record.terminal
 
     @property
     def depends(self) -> tuple[str, ...]:
-        """Ids of the jobs it runs after."""
+        """Ids of the jobs it depends on."""
         return self._record.depends
 
     @property
     def next_id(self) -> str | None:
-        """The job that repeats this one, once this one completed."""
+        """Id of the job that repeats this one; set once this one has completed."""
         return self._record.next_id
 
     @property
     def due_at(self) -> datetime | None:
-        """When a waiting job may run."""
+        """The earliest time a waiting job may run."""
         due = self._record.due_ms
         return None if due is None else from_ms(due)
 
     @property
     def started_at(self) -> datetime | None:
-        """When the current or last run began."""
+        """When the current or last run started."""
         started = self._record.started_ms
         return None if started is None else from_ms(started)
 
@@ -90,34 +90,33 @@ class Job(JobView):
 
     @property
     def last_checkpoint(self) -> Any:
-        """What the next run, or the one that goes on, would be resumed from; None if there is
-        nothing, as in a job that has completed.
+        """The checkpoint the next run would resume from; None without one, or once completed.
 
-        Raises: FileNotFoundError, when it was too long for the record and is kept no longer.
+        Raises: FileNotFoundError, when it was too large for the record and its file has expired.
         """
         return None if self.state is State.COMPLETED else self._checkpoint()
 
     @property
     def errors(self) -> tuple[Failure, ...]:
-        """The last failed runs, oldest first."""
+        """The last failures, oldest first."""
         return self._record.errors
 
     @property
     def record(self) -> JobRecord:
-        """Everything the record says, as it is stored."""
+        """The whole record, as stored."""
         return self._record
 
     @property
     def result(self) -> Any:
         """What the task returned.
 
-        Raises: JobUnfinished; JobFailed, with the last error, when it failed or was cancelled.
+        Raises: JobUnfinished; JobFailed, when it failed (with the last error) or was cancelled.
         """
         record = self._record
         if not record.terminal:
             raise JobUnfinished(f"job {record.id} is {record.state}; call wait() first")
         if record.state is not State.COMPLETED:
-            raise JobFailed(_reason(record))
+            raise JobFailed(_why_no_result(record))
         text = payloads.load_text(
             self._installation.files, Area.OUTPUT, record.result_json, record.result_ref
         )
@@ -125,7 +124,7 @@ class Job(JobView):
 
     @property
     def outputs(self) -> Outputs:
-        """The files the committed run made; none before the job is completed."""
+        """The files made by the run that completed the job; none before that."""
         record = self._record
         files: tuple[OutputFile, ...] = ()
         if record.state is State.COMPLETED and record.run_id is not None:
@@ -138,11 +137,11 @@ class Job(JobView):
         return Outputs(outputs, job_id=record.id, state=record.state)
 
     def logs(self) -> list[LogLine]:
-        """Everything the job logged, over all its runs, oldest first."""
+        """Everything the job logged, in all its runs, oldest first."""
         return whole_log(self._record, self._installation)
 
     def tracebacks(self) -> list[str]:
-        """Of every run that failed, in order of their count; not of those whose worker died.
+        """The traceback of each failed run, oldest first. A run whose worker died has none.
 
         Source: job-collection, `failures` of a job document.
         """
@@ -161,9 +160,9 @@ class Job(JobView):
         return self
 
     def why(self) -> Reason:
-        """Why the job does not run, or that it does: what it waits for at this moment.
+        """Why the job is not running: what it is waiting for at this moment.
 
-        Reads the record again, and whatever else it takes to tell.
+        Reads the record again, and whatever else the answer needs.
 
         Raises: JobNotFound.
         """
@@ -171,16 +170,16 @@ class Job(JobView):
 
     @command
     def pause(self) -> Job:
-        """Keep the job from starting, until it is resumed. A running job cannot be paused.
+        """Keep the job from starting until it is resumed. A running job cannot be paused.
 
-        Raises: CommandRefused, naming the states that allow it; JobNotFound.
+        Raises: CommandRefused, which names the states that allow it; JobNotFound.
         """
         self._record = commands.pause(self.id, self._installation)
         return self
 
     @command
     def resume(self) -> Job:
-        """Let a paused job go on, due no earlier than before.
+        """Resume a paused job. It is due no earlier than before.
 
         Raises: CommandRefused; JobNotFound.
         """
@@ -189,12 +188,12 @@ class Job(JobView):
 
     @command
     def make_ready(self, at: datetime | None = None, *, independent: bool = False) -> Job:
-        """Let a waiting job run now, or at `at`, whatever its time was.
+        """Let a waiting job run now, or at `at`, whenever it was due before.
 
-        `independent`: it does not wait for the jobs it depends on either, for it depends on them
-        no more. One that follows a batch still waits for that.
+        `independent` also drops its dependencies, so it no longer waits for those jobs. The
+        `on_complete` job of a batch still waits for the batch.
 
-        Raises: CommandRefused, unless it is waiting; JobNotFound.
+        Raises: CommandRefused, unless the job is waiting; JobNotFound.
         Source: job-collection, `job.ready`, with `time` and `force`.
         """
         self._record = commands.make_ready(
@@ -204,11 +203,11 @@ class Job(JobView):
 
     @command
     def cancel(self, *, antecedents: bool = False) -> Job:
-        """End the job, and all that depend on it. If it runs, it is stopped at its next heartbeat.
+        """Cancel the job and all jobs that depend on it. A running job stops at its next heartbeat.
 
-        `antecedents`: the jobs it depends on, too.
+        `antecedents` also cancels the jobs it depends on.
 
-        Raises: CommandRefused, when it has ended already; JobNotFound.
+        Raises: CommandRefused, when it has already ended; JobNotFound.
         """
         self._record = commands.cancel(self.id, self._installation, antecedents=antecedents)
         return self
@@ -221,15 +220,15 @@ class Job(JobView):
         antecedents: bool = True,
         dependents: bool = False,
     ) -> Job:
-        """Run the job again after it failed or was cancelled; its failures count from nothing.
+        """Run the job again after it failed or was cancelled; its failure count starts from zero.
 
-        `retry` replaces its policy. `antecedents`: jobs it still waits for that failed or were
-        cancelled are restarted as well. `dependents`: those that were cancelled with it, too.
+        `retry` replaces its retry policy. `antecedents` also restarts failed or cancelled jobs it
+        still waits for; `dependents` also restarts jobs that were cancelled with it.
 
         Raises: CommandRefused; JobNotFound; DependencyEnded; StillRunning.
         Source: job-collection, `job.restart`.
         """
-        self._record = commands.restart(
+        self._record = restart(
             self.id,
             self._installation,
             retry=retry,
@@ -240,18 +239,18 @@ class Job(JobView):
 
     @command
     def rerun(self, *, repeat: Repeat | None = None, wait: timedelta = timedelta(0)) -> Job:
-        """Make a new job like this one, which is completed; return the new one.
+        """Submit a copy of this job, which must be completed; return the copy.
 
-        It repeats only as asked for here.
+        The copy repeats only if you pass `repeat`.
 
-        Raises: CommandRefused, unless this one is completed; JobNotFound.
+        Raises: CommandRefused, unless this job is completed; JobNotFound.
         Source: job-collection, `job.rerun`.
         """
         record = rerun(self.id, self._installation, repeat=repeat, wait=wait)
         return Job(record, self._installation)
 
     def receipt(self) -> Receipt:
-        """What the job took so far, as of when it was last read: calls, seconds, about how much."""
+        """What the job used until it was last read: calls, seconds, and the approximate cost."""
         from remotejob.jobs.queries.prices import list_prices
         from remotejob.jobs.queries.receipts import receipt
 
@@ -265,11 +264,12 @@ class Job(JobView):
 
     @command
     def replay(self, queue: str | None = None) -> Job:
-        """Run a job that has ended again, as a new job with the same data and the same version of
-        its input, on its own queue or another; return the new one.
+        """Run an ended job again, as a new job on its own queue or another; return the new job.
 
-        Raises: CommandRefused, while it has not ended; JobNotFound; UnknownQueue; UnknownTask;
-        InvalidBody, when that version of the input is kept no longer.
+        It gets the same data and the same version of the input.
+
+        Raises: CommandRefused, while this job has not ended; JobNotFound; UnknownQueue;
+        UnknownTask; InvalidBody, when that version of the input has expired.
         """
         from remotejob.jobs.submission.replay import replay
 
@@ -283,11 +283,11 @@ class Job(JobView):
     ) -> Replayed:
         """Run the job again in this process and thread, on the same data and version of its input.
 
-        `tasks` is a registry or the function itself; default where `@task` registers. What the
-        task reads is the system's; what it writes stays here, and the system learns nothing.
+        `tasks` is a registry or the function itself; default: the registry of `@task`. The task
+        reads from the system, but writes only to this process's memory.
 
-        Raises: InvalidName, when the task is not there; InvalidBody, when that version of the
-        input is kept no longer; what the task raises, with `on_error="raise"`.
+        Raises: InvalidName, when the task is not registered; InvalidBody, when that version of the
+        input has expired; with `on_error="raise"`, whatever the task raises.
         """
         from remotejob.client.replay_here import replay_here
 
@@ -295,38 +295,35 @@ class Job(JobView):
 
     @command
     def remove(self) -> None:
-        """Take away the job, which has ended, with its log, its outputs and its own input.
+        """Delete an ended job with its log, its outputs, and the input uploaded for it.
 
-        Raises: CommandRefused, while it has not ended; JobNotFound; StillRunning.
+        Raises: CommandRefused, while the job has not ended; JobNotFound; StillRunning.
         """
         commands.remove(self.id, self._installation)
 
     def wait(self, timeout: timedelta | float | None = None) -> Job:
-        """Wait until the job has ended, for `timeout` (seconds if a number) or for ever.
+        """Wait until the job has ended, up to `timeout` (seconds if a number), default for ever.
 
-        A job that failed is no error here; `result` says so.
+        A failed job is not an error here; reading its `result` is.
 
         Raises: WaitTimeout; JobNotFound.
         """
-        clock = self._installation.clock
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        end = None if seconds is None or seconds == math.inf else clock.monotonic() + seconds
-        pause = _FIRST_LOOK
-        while not self.refresh().ended:
-            if end is not None:
-                left = end - clock.monotonic()
-                if left <= 0:
-                    raise WaitTimeout(f"job {self.id} is still {self.state} after {seconds:g} s")
-                pause = min(pause, timedelta(seconds=left))
-            clock.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_LOOK)
+        poll_until(
+            lambda: self.refresh().ended,
+            timeout=timeout,
+            longest_pause=_LONGEST_PAUSE,
+            clock=self._installation.clock,
+            timed_out=lambda seconds: WaitTimeout(
+                f"job {self.id} is still {self.state} after {seconds:g} s"
+            ),
+        )
         return self
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} {self.state}>"
 
 
-def _reason(record: JobRecord) -> str:
+def _why_no_result(record: JobRecord) -> str:
     if record.state is State.FAILED and record.errors:
         last = record.errors[-1]
         return f"job {record.id} failed: {last.kind}: {last.message}"

@@ -1,4 +1,4 @@
-"""A queue, as a process sees it that takes jobs itself, or keeps files in its buckets."""
+"""The part of `Queue` that takes jobs by hand, and stores files in the buckets."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, BinaryIO, Final, Literal, overload
 
 from remotejob.client.job import Job
 from remotejob.client.notices import PENDING, Notice, check_status, receive_notice
+from remotejob.jobs.content.bodies import Body
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.submission import stored_files
 from remotejob.jobs.submission.stored_files import StoredFile
-from remotejob.jobs.submission.submission import Body
 from remotejob.manual.holder import JobHolder
 from remotejob.manual.options import Processing, Taking, check_span, wanted_tasks
 from remotejob.manual.processor import Processor
 from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Area, Installation, QueueDescription
 
-_A_WHILE: Final = timedelta(seconds=20)
+_LONGEST_POLL: Final = timedelta(seconds=20)
 
 
 class ManualQueue:
-    """What a `Queue` has of job-collection's worker API, and of remotejob's."""
+    """The methods of `Queue` that come from the worker APIs of job-collection and remotejob."""
 
     def __init__(
         self, description: QueueDescription, installation: Installation, holder: JobHolder
@@ -40,13 +40,13 @@ class ManualQueue:
         work_timeout: timedelta | None = None,
         wait: timedelta = timedelta(0),
     ) -> list[TakenJob]:
-        """Take jobs to work on here: of some tasks, or of all the queue has.
+        """Take jobs to work on here, for some tasks or for all tasks of the queue.
 
-        They are yours until you end each, and are kept alive meanwhile; with `work_timeout`, as
-        long as you call them at least so often, and else failed. Without `wait` it looks once, and
-        SQS may miss the messages of a queue that holds few.
+        You hold each job, and its lease is renewed, until you end it. With `work_timeout`, a job
+        fails unless you call one of its methods at least that often. Without `wait` this polls
+        once, and SQS may miss messages when the queue holds few.
 
-        Raises: UnknownTask, InvalidData; before anything is asked for.
+        Raises: UnknownTask, InvalidData; both before it receives anything.
         Source: job-collection, `jc.getWork`.
         """
         wanted, whole = wanted_tasks(tasks, self._description)
@@ -96,14 +96,14 @@ class ManualQueue:
         prefetch: int = 0,
         work_timeout: timedelta | None = None,
     ) -> Processor:
-        """Call a function with jobs as they come; `Processing` says what the options mean.
+        """Call a function with each job as it arrives; `Processing` documents the options.
 
-        What it returns is the job's result, unless it has ended the job itself; what it raises
-        fails the job. With `payload` beyond one it is given a list, and what it returns is the
-        result of each.
+        Its return value becomes the job's result, unless it ended the job itself; an exception
+        fails the job. With `payload` greater than 1 it gets a list of jobs, and its return value
+        becomes the result of each.
 
-        Raises: UnknownTask, InvalidData; before anything is asked for. What these credentials may
-        not do is raised by the processor's `shutdown`.
+        Raises: UnknownTask, InvalidData; both before it receives anything. The processor's
+        `shutdown` raises errors about missing permissions.
         Source: meteor-job, `Job.processJobs`.
         """
         wanted, whole = wanted_tasks(tasks, self._description)
@@ -132,18 +132,19 @@ class ManualQueue:
     def next(self, status: Literal["completed", "failed"], *, wait: timedelta) -> Notice | None: ...
 
     def next(self, status: str, *, wait: timedelta | None = None) -> TakenJob | Notice | None:
-        """The next job to work on (`pending`), or the news of the next one that has ended.
+        """The next job to work on (`pending`), or a notice of the next job that has ended.
 
-        Waits for ever, or up to `wait`; then None.
+        Waits for ever, or up to `wait` and then returns None.
 
-        Raises: InvalidName, naming the statuses there are; InvalidData, when `wait` is no span.
+        Raises: InvalidName, which names the valid statuses; InvalidData, when `wait` is not a
+        duration of zero or more.
         Source: remotejob, `next`.
         """
         check_status(status)
         if wait is not None:
             check_span("wait", wait)
         while True:
-            span = _A_WHILE if wait is None else wait
+            span = _LONGEST_POLL if wait is None else wait
             found: TakenJob | Notice | None
             if status == PENDING:
                 found = next(iter(self.get_work(wait=span)), None)
@@ -155,33 +156,33 @@ class ManualQueue:
                 return found
 
     def store(self, data: Mapping[str, Any]) -> str:
-        """Keep a file, without making a job of it; return its key.
+        """Store a file without making a job of it; return its key.
 
-        `data` says its `body` (a path, bytes, or a file open for reading in binary; or nothing),
-        its `filename`, the `key` to keep it under (default a new one), and whatever else is to be
-        noted of it, as text. It is kept for `retention_days`.
+        `data` has its `body` (a path, bytes, a file opened in binary mode, or nothing), its
+        `filename`, its `key` (default: a new one), and any other metadata, as text. The file is
+        kept for `retention_days`.
 
-        Raises: InvalidInput, before anything is stored.
+        Raises: InvalidInput, before storing anything.
         Source: remotejob, `store`.
         """
         return stored_files.store(data, self._installation)
 
     def store_raw(self, key: str, metadata: Mapping[str, str], body: Body) -> str:
-        """Put a file under exactly that key of the input bucket; return the key.
+        """Store a file under exactly this key of the input bucket; return the key.
 
-        Where a route takes such keys, a job is made of it as of any upload.
+        If a route matches the key, the file becomes a job like any upload.
 
-        Raises: InvalidInput, before anything is stored.
+        Raises: InvalidInput, before storing anything.
         Source: remotejob, `storeRaw`.
         """
         return stored_files.store_raw(key, metadata, body, self._installation)
 
     @command
     def trigger(self, queue_name: str, key: str, *, task: str | None = None) -> Job:
-        """Make a job of a stored file, a new one each time: its body is the job's input, what is
-        noted of it the job's data.
+        """Submit a job for a stored file, a new one at each call.
 
-        `queue_name` is `pending`; `task` may be left out where the queue has but one.
+        The file becomes the job's input, its metadata the job's data. `queue_name` must be
+        `pending`. You may leave out `task` if the queue has only one.
 
         Raises: InvalidName; UnknownTask; FileNotFoundError, when there is no such file.
         Source: remotejob, `trigger`.
@@ -196,7 +197,7 @@ class ManualQueue:
         return Job(record, self._installation)
 
     def retrieve(self, direction: Area | str, key: str) -> StoredFile:
-        """A file of the `input` or the `output` bucket, and what is noted of it.
+        """A file of the `input` or `output` bucket, with its metadata.
 
         Raises: InvalidName; FileNotFoundError.
         Source: remotejob, `retrieve`.
@@ -204,7 +205,7 @@ class ManualQueue:
         return stored_files.retrieve(direction, key, self._installation)
 
     def download(self, direction: Area | str, key: str) -> BinaryIO:
-        """A stream of a file of the `input` or the `output` bucket; close it.
+        """A stream of a file in the `input` or `output` bucket; close it when done.
 
         Raises: InvalidName; FileNotFoundError.
         Source: remotejob, `download`.
@@ -212,7 +213,7 @@ class ManualQueue:
         return stored_files.open_stored(direction, key, self._installation)
 
     def remove(self, direction: Area | str, key: str) -> None:
-        """Remove a file of the `input` or the `output` bucket. One that is gone is no error.
+        """Delete a file of the `input` or `output` bucket. A missing file is not an error.
 
         Raises: InvalidName.
         Source: remotejob, `remove`.

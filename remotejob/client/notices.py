@@ -1,4 +1,4 @@
-"""The status queues: how jobs ended, read by whoever waits for them."""
+"""Notices from the status queues: which jobs have ended, and how."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ PENDING: Final = "pending"
 STATUS: Final = (Channel.COMPLETED, Channel.FAILED)
 
 _HIDDEN: Final = timedelta(seconds=30)
-"""How long a notice is its reader's. Source: remotejob, index.js: a VisibilityTimeout of 30 s."""
+"""Visibility timeout of a received notice. Source: remotejob, index.js, `VisibilityTimeout`."""
 
-_LOOK: Final = timedelta(seconds=20)
-"""The longest SQS offers."""
+_LONGEST_POLL: Final = timedelta(seconds=20)
+"""The longest long poll SQS offers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """The news that a job has ended. It comes again after half a minute unless acknowledged.
+    """A message that a job has ended. It is redelivered after 30 s unless acknowledged.
 
-    At least once: a job may be told of twice, and one that was restarted ends again.
+    Delivery is at least once: a job may cause two notices, and a restarted job ends again.
     """
 
     job_id: str
@@ -44,16 +44,16 @@ class Notice:
     run_id: str | None
     finished_at: datetime | None
     error: str | None
-    """Why it failed: the kind and the message of the last failure."""
+    """Kind and message of the last failure, if the job failed."""
     receives: int
-    """How often this message was received, this time included; after ten it is given up, and goes
-    to the status queue's own dead-letter queue."""
+    """How often this message was received, including this time. After ten receives it goes to the
+    status queue's own dead-letter queue."""
     message: Received
     installation: Installation
 
     @property
     def job(self) -> Job:
-        """The job as it stands now, read at each call. Raises: JobNotFound."""
+        """The job as it is now; reads its record at each call. Raises: JobNotFound."""
         record = self.installation.store.get(self.job_id)
         if record is None:
             raise JobNotFound(self.job_id)
@@ -61,14 +61,14 @@ class Notice:
 
     @property
     def outputs(self) -> Outputs:
-        """The files of a job that completed. Raises: JobNotFound."""
+        """The output files of a completed job. Raises: JobNotFound."""
         return self.job.outputs
 
     def open(self, name: str | None = None) -> BinaryIO:
-        """A stream of the job's input, or of the output of that name; close it.
+        """A stream of the job's input, or of the named output; close it when done.
 
-        Raises: OutputNotFound, naming those there are; InvalidBody, when the job has no input;
-        JobNotFound; FileNotFoundError, when the file is gone.
+        Raises: OutputNotFound, which names the outputs; InvalidBody, when the job has no input;
+        JobNotFound; FileNotFoundError, when the file was deleted.
         Source: remotejob, `Job#createReadStream`.
         """
         job = self.job
@@ -80,7 +80,7 @@ class Notice:
         return self.installation.files.open(file.bucket, file.key, version=file.version)
 
     def acknowledge(self) -> None:
-        """Delete the message: this has been seen to.
+        """Delete the message, so it is not redelivered.
 
         Source: remotejob, `Job#acknowledge`.
         """
@@ -88,10 +88,14 @@ class Notice:
 
 
 def check_status(status: str) -> str:
-    """Raises: InvalidName, naming the statuses there are. Source: remotejob, `next`."""
+    """Return the status if there is a queue for it.
+
+    Raises: InvalidName, which names the valid statuses.
+    Source: remotejob, `next`.
+    """
     known = (PENDING, *STATUS)
     if status not in known:
-        raise InvalidName(f"status {status!r}: there are queues for {', '.join(known)}")
+        raise InvalidName(f"status {status!r}: use one of {', '.join(known)}")
     return status
 
 
@@ -103,21 +107,21 @@ def receive_notice(
     left = wait
     while True:
         received = installation.messages.receive(
-            address, limit=1, wait=min(left, _LOOK), hidden=_HIDDEN
+            address, limit=1, wait=min(left, _LONGEST_POLL), hidden=_HIDDEN
         )
         for message in received:
             notice = _read(message, installation)
             if notice is not None:
                 return notice
-            # left where it is: it comes again, and SQS sets it aside in the end
-            log.error("no notice of a job's end", extra={"queue": queue, "body": message.body})
+            # not deleted: SQS redelivers it, and moves it to the dead-letter queue in the end
+            log.error("unreadable notice", extra={"queue": queue, "body": message.body})
         if not received:
-            left -= _LOOK
+            left -= _LONGEST_POLL
             if left <= timedelta(0):
                 return None
 
 
-def _said(error: object) -> str | None:
+def _error_text(error: object) -> str | None:
     match error:
         case {"kind": kind, "message": message}:
             return f"{kind}: {message}"
@@ -126,10 +130,10 @@ def _said(error: object) -> str | None:
 
 def _read(message: Received, installation: Installation) -> Notice | None:
     try:
-        told = json.loads(message.body)
+        fields = json.loads(message.body)
     except (ValueError, RecursionError):
         return None
-    match told:
+    match fields:
         case {
             "v": 1,
             "id": str(job_id),
@@ -137,16 +141,16 @@ def _read(message: Received, installation: Installation) -> Notice | None:
             "queue": str(queue),
             "state": state,
         } if is_job_id(job_id) and state in set(State):
-            finished = told.get("finished_ms")
+            finished = fields.get("finished_ms")
             return Notice(
                 job_id=job_id,
                 task=task,
                 queue=queue,
                 state=State(state),
-                attempt=told.get("attempt", 0),
-                run_id=told.get("run"),
+                attempt=fields.get("attempt", 0),
+                run_id=fields.get("run"),
                 finished_at=from_ms(finished) if isinstance(finished, int) else None,
-                error=_said(told.get("error")),
+                error=_error_text(fields.get("error")),
                 receives=message.receives,
                 message=message,
                 installation=installation,

@@ -1,4 +1,4 @@
-"""The client: connect to a system, submit jobs, look at them."""
+"""The client: connect to a system, submit jobs, look them up."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.jobs.commands.batch_commands import found_batch
+from remotejob.jobs.content.bodies import Body
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.queries.listing import failed_jobs, listed
 from remotejob.jobs.queries.why import unable
@@ -28,7 +29,7 @@ from remotejob.jobs.queries.workers import WorkerStatus, workers
 from remotejob.jobs.submission import submit
 from remotejob.jobs.submission.batch_map import make_batch
 from remotejob.jobs.submission.batch_sources import Each, Source
-from remotejob.jobs.submission.submission import Body, Submission
+from remotejob.jobs.submission.submission import Submission
 from remotejob.manual.holder import JobHolder
 from remotejob.ports import Area, Installation
 
@@ -43,7 +44,7 @@ class RemoteJob(ManyCommands):
     """One deployed system."""
 
     def __init__(self, installation: Installation, *, holder: JobHolder | None = None) -> None:
-        """`holder` holds the jobs that are taken through this client; default one of its own."""
+        """`holder` renews the leases of jobs taken through this client; default: a new one."""
         self._installation = installation
         self._holder = holder or JobHolder(installation)
 
@@ -51,11 +52,11 @@ class RemoteJob(ManyCommands):
     def connect(
         cls, system: str | None = None, *, session: boto3.Session | None = None
     ) -> RemoteJob:
-        """The system deployed under that name, in the session's account and region.
+        """The system deployed under this name, in the session's account and region.
 
-        Without a name it is $REMOTEJOB_NAME, or else "default".
+        The name defaults to $REMOTEJOB_NAME, then to "default".
 
-        Raises: SystemNotFound; AccessProblem, when AWS cannot be asked.
+        Raises: SystemNotFound; AccessProblem, when AWS refuses access or cannot be reached.
         """
         from remotejob.backends.aws import connect
         from remotejob.client.hooks import registry
@@ -74,7 +75,7 @@ class RemoteJob(ManyCommands):
 
     @property
     def output_bucket(self) -> str:
-        """Name of the bucket the outputs are in."""
+        """Name of the bucket that holds the outputs."""
         return self._installation.files.bucket(Area.OUTPUT)
 
     @property
@@ -83,7 +84,7 @@ class RemoteJob(ManyCommands):
         return tuple(self._installation.queues)
 
     def queue(self, name: str = "default") -> Queue:
-        """Raises: UnknownQueue, naming those there are."""
+        """The queue of this name. Raises: UnknownQueue, which names the known ones."""
         description = self._installation.queues.get(name)
         if description is None:
             raise UnknownQueue(name, known=self._installation.queues)
@@ -93,7 +94,7 @@ class RemoteJob(ManyCommands):
         return f"<RemoteJob {self.name} with queues {', '.join(self.queues)}>"
 
     def job(self, job_id: str) -> Job:
-        """Raises: InvalidName, when that is no id; JobNotFound."""
+        """The job with this id. Raises: InvalidName, when it is not a job id; JobNotFound."""
         if not is_job_id(job_id):
             raise InvalidName(
                 f"job id {job_id!r}: an id has 26 letters and digits, as submit gave it"
@@ -104,18 +105,18 @@ class RemoteJob(ManyCommands):
         return Job(record, self._installation)
 
     def unable(self, jobs: Iterable[Job]) -> list[Job]:
-        """Those of the jobs that wait, and that no worker which is alive can do.
+        """The waiting jobs among these that no living worker can run.
 
         They wait for a worker that has their task; `Job.why` says when the last one was seen.
         """
-        given = {job.id: job for job in jobs}
-        records = unable((job.record for job in given.values()), self._installation)
-        return [given[record.id] for record in records]
+        by_id = {job.id: job for job in jobs}
+        records = unable((job.record for job in by_id.values()), self._installation)
+        return [by_id[record.id] for record in records]
 
     def workers(self, queue: str | None = None) -> list[WorkerStatus]:
-        """The workers of a queue, or of all, as they last said: whoever was seen last first.
+        """The last status of each worker of a queue, or of all queues; most recently seen first.
 
-        Those that stopped or fell silent are remembered for two days; `alive` tells them apart.
+        Workers that stopped or fell silent stay listed for two days; see `alive`.
 
         Raises: UnknownQueue.
         Source: forerunner, `status`.
@@ -125,7 +126,7 @@ class RemoteJob(ManyCommands):
         return sorted(found, key=lambda status: status.seen_at, reverse=True)
 
     def batch(self, batch_id: str) -> Batch:
-        """Raises: InvalidName, when that is no id; BatchNotFound."""
+        """The batch with this id. Raises: InvalidName, when it is not a batch id; BatchNotFound."""
         if not is_batch_id(batch_id):
             raise InvalidName(
                 f"batch id {batch_id!r}: an id has 'b-' and 26 letters and digits, as map gave it"
@@ -153,7 +154,7 @@ class Queue(ManualQueue):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Names of the tasks its workers run."""
+        """Names of the tasks that its workers run."""
         return self._description.tasks
 
     def __repr__(self) -> str:
@@ -181,21 +182,20 @@ class Queue(ManualQueue):
         idempotency_window: timedelta = timedelta(days=1),
         cancel_repeats: bool = False,
     ) -> Job:
-        """Make a job. Once this returns it is durable, and will run.
+        """Submit a job. Once this returns, the job is durable and will run.
 
-        `body` is the input: a path, its bytes, or a file open for reading in binary, which is
-        streamed. `data` is anything JSON can write; `name` goes into it, so that what remotejob's
-        programs submit can be given as it is: `submit(task, **data)`. See `Submission` for the
-        rest. `cancel_repeats`: a job that repeats for ever takes the place of those of its task
-        that do.
+        `body` is the input: a path, bytes, or a file opened in binary mode, which is streamed.
+        `data` is anything that can be written as JSON. `name` is added to `data`, so programs
+        written for remotejob can call `submit(task, **data)` unchanged. `cancel_repeats` cancels
+        the other jobs of this task that repeat for ever. `Submission` documents the rest.
 
-        Raises: InvalidInput, before anything is written.
+        Raises: InvalidInput, before writing anything.
         Source: job-collection, `job.save`, for `cancel_repeats`.
         """
         submission = Submission(
             task=task,
             body=body,
-            data=data if name is None else _named(data, name),
+            data=data if name is None else _with_name(data, name),
             filename=filename,
             content_type=content_type,
             retry=retry,
@@ -211,22 +211,24 @@ class Queue(ManualQueue):
         )
         for_ever = isinstance(repeat, Repeat) and repeat.times is None
         if cancel_repeats and not for_ever:
-            raise InvalidData("cancel_repeats is for a job that repeats for ever; give it a repeat")
+            raise InvalidData(
+                "cancel_repeats=True needs a job that repeats for ever; pass a repeat without times"
+            )
         record = submit.submit(submission, queue=self._description, installation=self._installation)
         if cancel_repeats:
-            others = [job for job in self._repeating(task) if job.id != record.id]
+            others = [job for job in self._repeating_for_ever(task) if job.id != record.id]
             RemoteJob(self._installation).cancel_jobs(others)
         return Job(record, self._installation)
 
     def new_job(self, task: str, data: Any = None) -> JobDraft:
-        """A job to be put together option by option, and saved."""
+        """A draft of a job: set options one by one, then save it."""
         return JobDraft(self.submit, task, {"data": data})
 
     @command
     def submit_many(self, submissions: Iterable[Submission]) -> list[Job]:
-        """Make many jobs in few requests.
+        """Submit many jobs in few requests.
 
-        Raises: InvalidInput, before anything is written; PartlySubmitted.
+        Raises: InvalidInput, before writing anything; PartlySubmitted.
         """
         records = submit.submit_many(
             list(submissions), queue=self._description, installation=self._installation
@@ -246,18 +248,20 @@ class Queue(ManualQueue):
         tenant: str | None = None,
         name: str | None = None,
     ) -> Batch:
-        """Make a batch: a job of each object, line or item of a source. Returns once all are made.
+        """Submit a batch: a job for each object, line or item of a source.
 
-        `source` is `"s3://bucket/prefix/"`, whose bucket is the system's input bucket; a manifest
-        in JSON lines or CSV, by its path or as `"s3://bucket/key.csv"`; or an iterable of data, or
-        of `Submission`s. `data` is each job's data, together with what the source says of it.
+        Returns once all jobs are made. `source` is `"s3://bucket/prefix/"` in the system's input
+        bucket; a manifest in JSON lines or CSV, as a path or `"s3://bucket/key.csv"`; or an
+        iterable of data or of `Submission`s. Each job gets `data`, merged with its own from the
+        source.
 
-        `on_complete` runs when every job of the batch has ended, however: a task's name, or a
-        Submission. Its `data["batch"]` has the batch's id and counts.
+        `on_complete` is a task name or a `Submission`. It runs once every job of the batch has
+        ended, whether completed, failed or cancelled. Its `data["batch"]` has the batch's id and
+        counts.
 
-        Raises: InvalidInput, before anything is written, but for what an iterator gives later;
-        FileNotFoundError, when there is no such manifest; BatchUnfinished, when some jobs were made
-        and others not.
+        Raises: InvalidInput, before writing anything, except for invalid items that an iterator
+        yields later; FileNotFoundError, when there is no such manifest; BatchUnfinished, when only
+        some of the jobs were made.
         """
         batch_id = make_batch(
             Each(task=task, data=data, retry=retry, priority=priority, tenant=tenant),
@@ -276,31 +280,30 @@ class Queue(ManualQueue):
         limit: int = 100,
         since: datetime | None = None,
     ) -> list[Job]:
-        """The newest jobs, newest first, up to `limit`.
+        """Up to `limit` jobs, newest first.
 
-        `since` is how far back to look by the time of submit; default `retention_days`, so that a
-        job which has waited longer needs it. Looking for a rare state reads every record on the
-        way.
+        `since` is the earliest submit time; default `retention_days` ago, so pass it to find a job
+        that has waited longer. Filtering by a rare state reads every record on the way.
 
-        Raises: InvalidName, when there is no such state; InvalidData, without a time zone.
+        Raises: InvalidName, when there is no such state; InvalidData, when `since` has no time
+        zone.
         """
         found = listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
         return [Job(record, self._installation) for record in found]
 
-    def _repeating(self, task: str) -> list[Job]:
-        """Its jobs of a task that have not ended and repeat for ever."""
+    def _repeating_for_ever(self, task: str) -> list[Job]:
         jobs = self.jobs(limit=sys.maxsize)
-        ours = [job for job in jobs if job.task == task and not job.ended]
-        return [job for job in ours if job.repeat is not None and job.repeat.times is None]
+        unfinished = [job for job in jobs if job.task == task and not job.ended]
+        return [job for job in unfinished if job.repeat is not None and job.repeat.times is None]
 
     def failed(self) -> list[Job]:
-        """Its failed jobs, of all times."""
+        """All failed jobs of the queue, however old."""
         found = failed_jobs(self.name, self._installation)
         return [Job(record, self._installation) for record in found]
 
     @command
     def retry_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
-        """Restart its failed jobs, all or those given.
+        """Restart the failed jobs of the queue: all, or the given ones.
 
         Source: redis-dist-job-queue, `retryFailedJobs`.
         """
@@ -309,7 +312,7 @@ class Queue(ManualQueue):
 
     @command
     def delete_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
-        """Remove its failed jobs, all or those given.
+        """Delete the failed jobs of the queue: all, or the given ones.
 
         Raises: InvalidName.
         Source: redis-dist-job-queue, `deleteFailedJobs`.
@@ -318,9 +321,9 @@ class Queue(ManualQueue):
         return RemoteJob(self._installation).remove_jobs(chosen)
 
 
-def _named(data: Any, name: str) -> dict[str, Any]:
+def _with_name(data: Any, name: str) -> dict[str, Any]:
     if data is not None and not isinstance(data, dict):
-        raise InvalidData(f"name={name!r} with data={data!r}: a name goes into a dict")
+        raise InvalidData(f"name={name!r} with data={data!r}: a name needs data that is a dict")
     if data and "name" in data:
-        raise InvalidData(f'name={name!r} and data["name"]={data["name"]!r}: give one of them')
+        raise InvalidData(f'name={name!r} and data["name"]={data["name"]!r}: give only one of them')
     return {**(data or {}), "name": name}

@@ -1,7 +1,6 @@
-"""Past jobs run again, on exactly the data and the version of the input they had.
+"""Replay a past job in this process, on the data and the version of the input it had.
 
-In the system, as a new job; or in this process, for whoever looks for a fault: then what the task
-reads is the system's, and what it writes stays here.
+This is for debugging: the task reads from the system, but writes only to this process's memory.
 """
 
 from __future__ import annotations
@@ -17,9 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
-from remotejob.domain.errors import (
-    InvalidName,
-)
+from remotejob.domain.errors import InvalidName
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import JobRecord, LogLine
 from remotejob.domain.states import State
@@ -53,34 +50,34 @@ Tasks = (
     | Callable[[RunningJob], Any]
     | Callable[[AsyncRunningJob], Coroutine[Any, Any, Any]]
 )
-"""Where the task is: a registry, or the function itself."""
+"""A registry that has the task, or the function itself."""
 
-_HERE: Final = "replayed here"
+_REPLAY_WORKER: Final = "replayed here"
 _FOR_EVER: Final = timedelta(days=3650)
 
 
 class OnError(StrEnum):
-    """What becomes of an error that the task raises."""
+    """What to do with an error that the task raises."""
 
     KEEP = "keep"
-    """It is in `Replayed.error`."""
+    """Keep it in `Replayed.error`."""
     RAISE = "raise"
-    """It goes on to the caller, and to a debugger that waits for it."""
+    """Raise it to the caller, and so to a debugger."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replayed:
-    """What came of running a job again in this process."""
+    """The outcome of replaying a job in this process."""
 
     job_id: str
     task: str
     result: Any
-    """What the task returned, as JSON has it; None where it failed."""
+    """What the task returned, after a round trip through JSON; None if it failed."""
     error: BaseException | None
     traceback: str | None
-    """Of the error, whole."""
+    """The full traceback of the error."""
     outputs: Mapping[str, Output]
-    """By name; open or download them. They are in this process's memory."""
+    """Outputs by name, to open or download. They live in this process's memory."""
     logs: tuple[LogLine, ...]
     progress: tuple[float, float]
     """Done and total, as last reported."""
@@ -94,23 +91,23 @@ def replay_here(
     tasks: Tasks | None = None,
     on_error: OnError | str = OnError.KEEP,
 ) -> Replayed:
-    """Run a job's task on it in this thread and process, whatever the job's state is, and wherever
-    the task runs in a worker: an `async def` is run to its end.
+    """Run a job's task in this thread, whatever the job's state.
 
-    There is no lease and no time limit: it may stand at a breakpoint for as long as it takes.
+    It runs in this thread even if a worker would run the task elsewhere; an `async def` runs to its
+    end. There is no lease and no time limit, so you can stay at a breakpoint as long as you like.
 
     Raises: InvalidName, when there is no such task; InvalidBody, when that version of the input
-    is kept no longer.
+    has expired.
     """
     try:
         on_error = OnError(on_error)
     except ValueError:
         raise InvalidName(f"on_error={on_error!r}: use one of {', '.join(OnError)}") from None
-    task = _task(record.task, tasks)
+    task = _find_task(record.task, tasks)
     replay_data(record, installation)
     replay_input(record, installation)
-    here = _local(installation)
-    run = _run(record, task, here)
+    here = _overlay(installation)
+    run = _start_run(record, task, here)
     began = here.clock.monotonic()
     error: BaseException | None = None
     result: str | None = None
@@ -120,14 +117,14 @@ def replay_here(
             if isinstance(returned, Completion):
                 returned = returned.result
             result = payloads.encode(returned, what="the result")
-        # Ctrl-C, and what leaves a debugger, end the replay itself
+        # KeyboardInterrupt and leaving a debugger end the replay itself, so they pass through
         except (Exception, SystemExit) as raised:
             if on_error is OnError.RAISE:
                 raise
             error = raised
         took = timedelta(seconds=here.clock.monotonic() - began)
-        said = run.reporter.last_report()
-    shown = JobRecord.from_item({**run.record.to_item(), **said})
+        report = run.reporter.last_report()
+    reported = JobRecord.from_item({**run.record.to_item(), **report})
     return Replayed(
         job_id=record.id,
         task=record.task,
@@ -135,18 +132,18 @@ def replay_here(
         error=error,
         traceback=None if error is None else "".join(traceback.format_exception(error)),
         outputs={file.name: Output(file, here) for file in run.workspace.outputs},
-        logs=tuple(whole_log(shown, here)),
-        progress=shown.progress,
+        logs=tuple(whole_log(reported, here)),
+        progress=reported.progress,
         took=took,
     )
 
 
 class OverlaidFiles:
-    """An `ObjectStore` whose files are another's, and in which all that is written stays here."""
+    """An `ObjectStore` that reads from another one, and keeps its own writes in memory."""
 
     def __init__(self, beneath: ObjectStore) -> None:
         self._beneath: Final = beneath
-        self._written: Final = _NamedFiles(beneath)
+        self._written: Final = _SameBuckets(beneath)
         self._keys: set[tuple[str, str]] = set()
 
     def put(
@@ -163,33 +160,33 @@ class OverlaidFiles:
         return stored
 
     def describe(self, area: Area, key: str) -> Stored:
-        return self._where(self.bucket(area), key).describe(area, key)
+        return self._store_of(self.bucket(area), key).describe(area, key)
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
-        return self._where(bucket, key).open(bucket, key, version=version)
+        return self._store_of(bucket, key).open(bucket, key, version=version)
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        self._where(bucket, key).download(bucket, key, to, version=version)
+        self._store_of(bucket, key).download(bucket, key, to, version=version)
 
     def bucket(self, area: Area) -> str:
         return self._beneath.bucket(area)
 
     def keys(self, area: Area, prefix: str) -> Iterator[str]:
-        here = set(self._written.keys(area, prefix))
-        return iter(sorted(here.union(self._beneath.keys(area, prefix))))
+        written = set(self._written.keys(area, prefix))
+        return iter(sorted(written.union(self._beneath.keys(area, prefix))))
 
     def delete(self, area: Area, keys: Iterable[str]) -> None:
-        """Take away what was written here; what is beneath stays."""
-        gone = list(keys)
-        self._written.delete(area, gone)
-        self._keys -= {(self.bucket(area), key) for key in gone}
+        """Delete files that were written here; the store beneath is not changed."""
+        deleted = list(keys)
+        self._written.delete(area, deleted)
+        self._keys -= {(self.bucket(area), key) for key in deleted}
 
-    def _where(self, bucket: str, key: str) -> ObjectStore:
+    def _store_of(self, bucket: str, key: str) -> ObjectStore:
         return self._written if (bucket, key) in self._keys else self._beneath
 
 
-class _NamedFiles(MemoryFiles):
-    """Files in memory, in buckets of the same names."""
+class _SameBuckets(MemoryFiles):
+    """Files in memory, in buckets named like those of another store."""
 
     def __init__(self, beneath: ObjectStore) -> None:
         super().__init__()
@@ -199,26 +196,26 @@ class _NamedFiles(MemoryFiles):
         return self._beneath.bucket(area)
 
 
-def _local(installation: Installation) -> Installation:
-    """The system with all that can be written to in memory, and nobody told of anything."""
+def _overlay(installation: Installation) -> Installation:
+    """The same system, but with all writes kept in memory, and without hooks."""
     return replace(
         installation,
         store=MemoryStore(),
         messages=MemoryMessages(installation.clock),
         files=OverlaidFiles(installation.files),
         hooks=NOBODY,
-        # a checkpoint is written under a lease, and may come after hours at a breakpoint
+        # writing a checkpoint needs a valid lease, perhaps after hours at a breakpoint
         lease=_FOR_EVER,
     )
 
 
-def _run(record: JobRecord, task: Task, here: Installation) -> Run:
+def _start_run(record: JobRecord, task: Task, here: Installation) -> Run:
     now = here.clock.now_ms()
     running = replace(
         record,
         state=State.RUNNING,
         run_id=new_run_id(here.entropy),
-        worker=_HERE,
+        worker=_REPLAY_WORKER,
         attempt=max(1, record.attempt),
         lease_ms=now + span_ms(here.lease),
         started_ms=now,
@@ -232,7 +229,7 @@ def _run(record: JobRecord, task: Task, here: Installation) -> Run:
     message = Received(
         address=Address(record.queue, Channel(record.lane.value)),
         body="",
-        receipt=_HERE,
+        receipt=_REPLAY_WORKER,
         sent_ms=now,
         receives=1,
     )
@@ -248,7 +245,7 @@ def _run(record: JobRecord, task: Task, here: Installation) -> Run:
     )
 
 
-def _task(name: str, tasks: Tasks | None) -> Task:
+def _find_task(name: str, tasks: Tasks | None) -> Task:
     if tasks is None:
         tasks = registry
     if not isinstance(tasks, Mapping):
@@ -256,7 +253,7 @@ def _task(name: str, tasks: Tasks | None) -> Task:
     if name not in tasks:
         known = ", ".join(sorted(tasks)) or "none"
         raise InvalidName(
-            f"task {name!r} is not registered here; there is {known}: import the module whose "
-            "@task registers it, or give its function"
+            f"task {name!r} is not registered here (registered: {known}); import the module whose "
+            "@task registers it, or pass its function"
         )
     return tasks[name]

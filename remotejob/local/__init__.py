@@ -1,7 +1,7 @@
 """The embedded AWS: the project's own templates, deployed and running on this machine.
 
-`embedded.EmbeddedAws` is what a program or a test uses. The server behind it (`server`) is moto in
-one process of its own with its gaps closed (`gaps`), every request authorised by the policies of
-the role that signs it (`access`, `gateway`), functions run from their deployed code (`functions`,
-`event_sources`, `schedules`) and workers started as their task definition says (`workers`).
+Programs and tests use `embedded.EmbeddedAws`. The server behind it (`server`) runs moto in its own
+process, with the gaps to AWS closed (`gaps`). It authorises every request by the policies of the
+role that signs it (`access`, `gateway`), runs functions from their deployed code (`functions`,
+`event_sources`, `schedules`), and starts workers from their task definitions (`workers`).
 """

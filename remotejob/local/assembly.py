@@ -1,4 +1,4 @@
-"""Read a cloud assembly: the folder that synthesis writes.
+"""Read a cloud assembly: the folder that `cdk synth` writes.
 
 Source: the CDK's Cloud Assembly Schema, `manifest.json` and `*.assets.json`.
 """
@@ -25,7 +25,7 @@ class FileAsset:
 
     id: str
     source: Path
-    #: The folder is to be packed into a zip archive.
+    #: Whether to pack the folder into a zip archive.
     zipped: bool
     bucket: str
     key: str
@@ -40,13 +40,13 @@ class StackArtifact:
     template: dict[str, Any]
     assets: tuple[FileAsset, ...]
     parameters: dict[str, str] = field(default_factory=dict)
-    #: Logical id to the construct's place in the app ("Stack/Unit/Function/Resource").
+    #: Construct path in the app ("Stack/Unit/Function/Resource") by logical id.
     paths: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assembly:
-    """The stacks of an assembly, each after those it depends on, and where they belong."""
+    """The stacks of an assembly, each after its dependencies, with their account and region."""
 
     account: str
     region: str
@@ -56,7 +56,7 @@ class Assembly:
 def read(folder: Path) -> Assembly:
     """Read the assembly in a folder.
 
-    Raises: InvalidAssembly, when it is none, or its stacks are for several accounts or regions.
+    Raises: InvalidAssembly, when it is not an assembly, or has several accounts or regions.
     """
     artifacts = dict(_artifacts(folder))
     found = {k: a for k, a in artifacts.items() if a[1]["type"] == _STACK}
@@ -91,12 +91,12 @@ def _environment(artifact: dict[str, Any]) -> tuple[str, str]:
 
 
 def _ordered(artifacts: dict[str, tuple[Path, dict[str, Any]]]) -> list[str]:
-    """Ids with every artifact after those it depends on."""
+    """Artifact ids, each after its dependencies."""
     ordered: list[str] = []
 
     def visit(artifact_id: str, path: tuple[str, ...]) -> None:
         if artifact_id in path:
-            raise InvalidAssembly(f"a cycle of dependencies: {' → '.join((*path, artifact_id))}")
+            raise InvalidAssembly(f"circular dependencies: {' → '.join((*path, artifact_id))}")
         if artifact_id in ordered or artifact_id not in artifacts:
             return
         for needed in artifacts[artifact_id][1].get("dependencies", []):
@@ -138,7 +138,7 @@ def _stack(
 
 
 def _paths(folder: Path, artifact: dict[str, Any]) -> dict[str, str]:
-    # Templates have the paths too, but only those that the CDK's command line had synthesized.
+    # Templates have the paths too, but only if the CDK command line synthesized them.
     metadata = dict(artifact.get("metadata", {}))
     if "additionalMetadataFile" in artifact:
         metadata |= json.loads((folder / artifact["additionalMetadataFile"]).read_text())
@@ -151,20 +151,20 @@ def _paths(folder: Path, artifact: dict[str, Any]) -> dict[str, str]:
 
 
 def _assets(folder: Path, manifest: Path, account: str, region: str) -> Iterator[FileAsset]:
-    def filled(text: str) -> str:
+    def resolve(text: str) -> str:
         for name, value in (("AccountId", account), ("Region", region), ("Partition", "aws")):
             text = text.replace(f"${{AWS::{name}}}", value)
         return text
 
-    # Image assets are left out: their code runs from the source tree (see `workers`).
+    # We skip image assets: their code runs from the source tree (see `workers`).
     for asset_id, asset in json.loads(manifest.read_text()).get("files", {}).items():
         if "path" not in asset["source"]:
-            raise InvalidAssembly(f"{manifest}: asset {asset_id} is not made of a file")
+            raise InvalidAssembly(f"{manifest}: asset {asset_id} has no source file or folder")
         for destination in asset["destinations"].values():
             yield FileAsset(
                 id=asset_id,
                 source=folder / asset["source"]["path"],
                 zipped=asset["source"].get("packaging") == "zip",
-                bucket=filled(destination["bucketName"]),
-                key=filled(destination["objectKey"]),
+                bucket=resolve(destination["bucketName"]),
+                key=resolve(destination["objectKey"]),
             )

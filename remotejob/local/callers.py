@@ -1,21 +1,21 @@
-"""Whether somebody still waits for the answer that a thread of the server prepares."""
+"""Detect whether the client of the request that a server thread handles has disconnected."""
 
 from __future__ import annotations
 
 import socket
 import threading
 
-_ANSWERING = threading.local()
+_CURRENT = threading.local()
 
 
-def answering(connection: socket.socket) -> None:
-    """From now on this thread answers what comes on that connection."""
-    _ANSWERING.connection = connection
+def set_connection(connection: socket.socket) -> None:
+    """Note the connection whose requests this thread handles from now on."""
+    _CURRENT.connection = connection
 
 
 def caller_is_gone() -> bool:
-    """Whether the other end of this thread's connection was closed."""
-    connection: socket.socket | None = getattr(_ANSWERING, "connection", None)
+    """Whether the client closed this thread's connection."""
+    connection: socket.socket | None = getattr(_CURRENT, "connection", None)
     if connection is None:
         return False
     try:

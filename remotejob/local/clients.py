@@ -1,4 +1,4 @@
-"""Clients that reach the embedded AWS and nothing else, whatever the environment says."""
+"""boto3 clients that only reach the embedded AWS, whatever the environment has configured."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-#: Settings of an SDK that would otherwise be read from the caller's environment or home.
+#: SDK settings that boto3 would otherwise read from the caller's environment or home.
 _ISOLATED: Final[dict[str, tuple[Any, Any, Any, Any]]] = {
     "profile": (None, [], None, None),
     "config_file": (None, None, os.devnull, None),
@@ -23,7 +23,7 @@ _ISOLATED: Final[dict[str, tuple[Any, Any, Any, Any]]] = {
 
 
 def make_session(environment: Mapping[str, str]) -> boto3.Session:
-    """A session with the credentials and the region of `environment`, and none of the caller's."""
+    """A session with the credentials and region of `environment`, ignoring the caller's own."""
     core = botocore.session.Session(session_vars=_ISOLATED)
     return boto3.Session(
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
@@ -37,10 +37,10 @@ def make_session(environment: Mapping[str, str]) -> boto3.Session:
 def make_client(
     session: boto3.Session, service: str, *, endpoint_url: str, config: Config | None = None
 ) -> Any:
-    """A client of a service in the embedded AWS; `config` adds to ours."""
-    ours = Config(proxies={}, retries={"mode": "standard", "total_max_attempts": 3})
+    """A client of a service in the embedded AWS; `config` is merged into the defaults."""
+    defaults = Config(proxies={}, retries={"mode": "standard", "total_max_attempts": 3})
     return session.client(
         service,  # type: ignore[call-overload]
         endpoint_url=endpoint_url,
-        config=ours.merge(config) if config is not None else ours,
+        config=defaults.merge(config) if config is not None else defaults,
     )

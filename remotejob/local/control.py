@@ -1,4 +1,4 @@
-"""Speak to the control interface of the server, which no AWS SDK knows."""
+"""Client of the server's control interface, which is not part of any AWS API."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from remotejob.local.errors import ControlError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Control:
-    """Where the control interface is, and the token that opens it."""
+    """The address of the control interface, and its token."""
 
     endpoint_url: str
     token: str
 
     def get(self, path: str, *, timeout_s: float = 30) -> Any:
-        """Read. Raises: ControlError."""
+        """Send a GET request. Raises: ControlError."""
         return self._send("GET", path, None, timeout_s)
 
     def post(self, path: str, body: Any = None, *, timeout_s: float = 30) -> Any:
-        """Ask for something to be done. Raises: ControlError."""
+        """Send a POST request. Raises: ControlError."""
         return self._send("POST", path, json.dumps(body).encode(), timeout_s)
 
     def _send(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Any:
@@ -33,7 +33,7 @@ class Control:
             method=method,
             headers={"Authorization": self.token, "Content-Type": "application/json"},
         )
-        # A proxy of the caller's environment knows nothing of our loopback.
+        # A proxy from the caller's environment could not reach our loopback address.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=timeout_s) as answer:

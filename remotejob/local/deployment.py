@@ -1,7 +1,7 @@
-"""Deploy a cloud assembly with nothing but AWS's own API.
+"""Deploy a cloud assembly through AWS's own API.
 
-What `cdk deploy` does, without its tools: publish the file assets, create the stacks in order and
-wait.
+Does what `cdk deploy` does, without the CDK tools: publish the file assets, create the stacks in
+order, and wait.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from remotejob.local.assembly import Assembly, FileAsset, StackArtifact
 from remotejob.local.errors import DeploymentFailed, UnknownResource
 
 ClientFactory = Callable[[str], Any]
-#: What the bootstrap stack leaves for templates to check.
+#: Set by the CDK's bootstrap stack; templates check it.
 _BOOTSTRAP_PARAMETER: Final = "/cdk-bootstrap/hnb659fds/version"
 _BOOTSTRAP_VERSION: Final = "30"
 
@@ -33,13 +33,13 @@ class Resource:
     type: str
     logical_id: str
     physical_id: str
-    #: Where the construct stands in the app ("Stack/Unit/Function/Resource"); "" when not said.
+    #: Construct path in the app ("Stack/Unit/Function/Resource"); "" if the assembly has none.
     path: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deployment:
-    """What was deployed, and where."""
+    """The deployed resources and outputs, with their account and region."""
 
     account: str
     region: str
@@ -52,35 +52,35 @@ class Deployment:
         return [r for r in self.resources if r.type == kind]
 
     def one(self, kind: str, name: str | None = None) -> Resource:
-        """The resource of a type that a name means.
+        """The one resource of a type that matches a name.
 
         The name is a physical id, a logical id, or part of the construct's path ("OnUpload" or
-        "Uploads/OnUpload"), whatever its case. Raises: UnknownResource, when it means none or
-        several.
+        "Uploads/OnUpload"); case does not matter. Raises: UnknownResource, when no resource or
+        several match.
         """
         candidates = self.all(kind)
         tests: tuple[Callable[[Resource], bool], ...] = (
             lambda r: name in (None, r.physical_id, r.logical_id),
-            lambda r: f"/{_plain(name)}/" in f"/{_plain(r.path)}/",
-            lambda r: _plain(r.logical_id).startswith(_plain(name)),
+            lambda r: f"/{_normalise(name)}/" in f"/{_normalise(r.path)}/",
+            lambda r: _normalise(r.logical_id).startswith(_normalise(name)),
         )
         for test in tests:
             found = [r for r in candidates if test(r)]
             if len(found) == 1:
                 return found[0]
         known = ", ".join(sorted(r.path.removesuffix("/Resource") for r in candidates)) or "none"
-        raise UnknownResource(f"no single {kind} is meant by {name!r}; deployed: {known}")
+        raise UnknownResource(f"{name!r} does not match exactly one {kind}; deployed: {known}")
 
 
-def _plain(name: str | None) -> str:
+def _normalise(name: str | None) -> str:
     return (name or "").lower().replace("_", "").replace("-", "")
 
 
 def deploy(assembly: Assembly, *, client: ClientFactory, cache: Path) -> Deployment:
     """Create every stack of an assembly.
 
-    Zipped assets are kept in `cache`, so that a second deployment of the same code is fast.
-    Raises: DeploymentFailed, naming the stack and its failed events.
+    `cache` keeps zipped assets, which makes another deployment of the same code fast.
+    Raises: DeploymentFailed, which names the stack and its failed events.
     """
     _bootstrap(assembly, client)
     _publish(assembly, client, cache)
@@ -113,7 +113,7 @@ def _bootstrap(assembly: Assembly, client: ClientFactory) -> None:
 
 def _publish(assembly: Assembly, client: ClientFactory, cache: Path) -> None:
     s3 = client("s3")
-    # A template is itself an asset, which only the CDK's own tools need.
+    # Templates are assets too, but only the CDK's own tools need them.
     templates = ".template.json"
     assets = {
         (a.bucket, a.key): a
@@ -132,7 +132,7 @@ def _publish(assembly: Assembly, client: ClientFactory, cache: Path) -> None:
 
 
 def _packed(asset: FileAsset, cache: Path) -> Path:
-    """The file to upload: the asset itself, or its folder as an archive."""
+    """The file to upload: the asset itself, or a zip archive of its folder."""
     if not asset.zipped:
         return asset.source
     archive = cache / f"{asset.id}.zip"
@@ -193,6 +193,6 @@ def _resources(cloudformation: Any, stack: StackArtifact) -> list[Resource]:
         )
         for page in pages
         for summary in page["StackResourceSummaries"]
-        # moto lists what it skipped too, without a type.
+        # moto also lists resources it skipped, without a type.
         if summary.get("ResourceType", "").strip()
     ]

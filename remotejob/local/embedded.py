@@ -1,12 +1,12 @@
-"""AWS on this machine, for as long as a `with` block lasts.
+"""AWS on this machine, for the duration of a `with` block.
 
     with EmbeddedAws() as aws:
         aws.deploy(Path("cdk.out"))
         worker = aws.start_worker()
         aws.client("s3").upload_file("photo.jpg", bucket, "photo.jpg")
 
-Everything it starts is a child of one server process, which ends when this process does, however
-that happens. Nothing listens but on the loopback.
+Everything it starts is a child of one server process. The server ends when this process ends, even
+if it is killed. It listens only on the loopback interface.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class EmbeddedAws:
         port: int = 0,
         verbose: bool = False,
     ) -> None:
-        """`state` keeps logs and code, a temporary folder by default, removed at the end.
+        """`state` is the folder for logs and code; default: a temporary folder, removed at the end.
 
-        `cache` keeps packed assets between runs; it is in `state` by default.
+        `cache` keeps packed assets between runs; default: a folder in `state`.
         """
         self._own_state = state is None
         self._state = state
@@ -63,7 +63,7 @@ class EmbeddedAws:
 
     @classmethod
     def for_assembly(cls, folder: Path, **options: Any) -> Self:
-        """One in the account and region of an assembly; `options` are those of the class.
+        """An embedded AWS for the account and region of an assembly; `options` as in `__init__`.
 
         Raises: InvalidAssembly.
         """
@@ -96,12 +96,12 @@ class EmbeddedAws:
         self.stop()
 
     def stop(self) -> None:
-        """End the server with all it started. Does nothing the second time."""
+        """Stop the server and everything it started. Calling it again does nothing."""
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin is not None
             assert process.stdout is not None
-            process.stdin.close()  # the end of its input tells it to end
+            process.stdin.close()  # the server stops when its input ends
             try:
                 process.wait(_STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -111,11 +111,11 @@ class EmbeddedAws:
         if self._own_state and hasattr(self, "state"):
             shutil.rmtree(self.state, ignore_errors=True)
 
-    # --- what is there ---------------------------------------------------------------------------
+    # --- inspect ---------------------------------------------------------------------------------
 
     @property
     def logs(self) -> Path:
-        """The folder of the logs: `<function>.log`, `worker-<n>.log`, `server.log`."""
+        """The folder with the logs: `<function>.log`, `worker-<n>.log`, `server.log`."""
         return self.state / "logs"
 
     @property
@@ -126,7 +126,7 @@ class EmbeddedAws:
         return self._deployment
 
     def environment(self) -> dict[str, str]:
-        """What to export so that boto3, the AWS CLI and `remotejob` reach it as administrator."""
+        """Variables that let boto3, the AWS CLI and `remotejob` use it as administrator."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": self._keys[0],
@@ -148,7 +148,8 @@ class EmbeddedAws:
         return self._clients[service]
 
     def client_as(self, role_arn: str, service: str) -> Any:
-        """A boto3 client with the permissions of a role that lets the administrator assume it."""
+        """A boto3 client with the permissions of a role, which the administrator must be able to
+        assume."""
         assumed = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName="as")
         credentials = assumed["Credentials"]
         session = clients.make_session(
@@ -162,30 +163,30 @@ class EmbeddedAws:
         return clients.make_client(session, service, endpoint_url=self.endpoint_url)
 
     def requests(self) -> dict[tuple[str, str, str], int]:
-        """Requests since the last reset, by service, operation and name of the role or user."""
+        """Request counts since the last reset, by service, operation and name of role or user."""
         counts = self._control.get("requests")
         return {(service, operation, role): n for service, operation, role, n in counts}
 
     def units(self) -> dict[tuple[str, str], float]:
         """DynamoDB's units since the last reset, by kind and name of the role or user.
 
-        The kinds are "write units", "read units" and "index writes"; queries and scans are left
-        out.
+        The kinds are "write units", "read units" and "index writes". Queries and scans do not
+        count.
         """
         return {(kind, role): n for kind, role, n in self._control.get("units")}
 
     def fail(self, *services: str) -> None:
-        """Have services, such as "dynamodb", answer that they are not available; none ends it.
+        """Make services, such as "dynamodb", answer "unavailable"; call without any to end it.
 
-        "credentials" has the credentials of every role be expired.
+        "credentials" makes the credentials of every role expired.
         """
         self._control.post("failing", services)
 
     def reset_requests(self) -> None:
-        """Start counting requests and units from nothing."""
+        """Reset the counts of requests and units to zero."""
         self._control.post("requests")
 
-    # --- what to do with it ----------------------------------------------------------------------
+    # --- act -------------------------------------------------------------------------------------
 
     def deploy(self, folder: Path) -> Deployment:
         """Deploy a cloud assembly.
@@ -195,8 +196,8 @@ class EmbeddedAws:
         read = assembly.read(folder)
         if (read.account, read.region) != (self._account, self.region):
             raise InvalidAssembly(
-                f"{folder} is for {read.account} in {read.region}, this is {self._account} in "
-                f"{self.region}: use EmbeddedAws.for_assembly"
+                f"{folder} is for account {read.account} in {read.region}, but this embedded AWS "
+                f"is {self._account} in {self.region}; use EmbeddedAws.for_assembly"
             )
         cache = self._cache or self.state / "assets"
         self._deployment = deploy_assembly(read, client=self.client, cache=cache)
@@ -210,7 +211,7 @@ class EmbeddedAws:
         environment: Mapping[str, str] | None = None,
         directory: Path | None = None,
     ) -> workers.Worker:
-        """Start a worker of a deployed ECS service, the only one when none is named.
+        """Start a worker of a deployed ECS service; you may omit the name if there is only one.
 
         Raises: UnknownResource; NoTaskRole; ControlError, when it cannot be started.
         """
@@ -231,14 +232,14 @@ class EmbeddedAws:
         )
 
     def invoke(self, function: str, payload: Any = None) -> Any:
-        """What a function gives for a payload; it is named by ARN or as in `Deployment.one`.
+        """Invoke a function and return its result; name it by ARN or as in `Deployment.one`.
 
         Raises: FunctionFailed; UnknownResource.
         """
         name = function
         if not function.startswith("arn:"):
             name = self.deployment.one("AWS::Lambda::Function", function).physical_id
-        # An invocation may last longer than a client waits, and must not be sent twice.
+        # An invocation may outlast boto3's default timeout, and must not be retried.
         patient = Config(read_timeout=910, retries={"total_max_attempts": 1})
         client = self.client("lambda", config=patient)
         answer = client.invoke(FunctionName=name, Payload=json.dumps(payload).encode())
@@ -248,7 +249,7 @@ class EmbeddedAws:
         return result
 
     def fire_schedule(self, rule: str) -> None:
-        """Fire a rule with a schedule at once; it is named as in `Deployment.one`, or by ARN."""
+        """Fire a scheduled rule now; name it by ARN or as in `Deployment.one`."""
         if not rule.startswith("arn:"):
             rule = self.deployment.one("AWS::Events::Rule", rule).physical_id
         self._control.post("schedules", {"rule": rule})
@@ -272,7 +273,7 @@ class EmbeddedAws:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=_clean_environment(),
-                # Ctrl-C in a terminal is for the caller: it takes down in order.
+                # Ctrl-C in a terminal must only reach the caller, which shuts down cleanly.
                 start_new_session=True,
             )
         line = _first_line(process, _START_TIMEOUT_S)
@@ -283,7 +284,7 @@ class EmbeddedAws:
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
-    """The first line a process writes; empty when it ends or takes too long."""
+    """The first line a process writes; empty if it ends first or takes too long."""
     assert process.stdout is not None
     end, line = time.monotonic() + timeout_s, b""
     while not line.endswith(b"\n"):
@@ -297,7 +298,7 @@ def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
 
 
 def _clean_environment() -> dict[str, str]:
-    """The caller's environment without what would change where requests go."""
+    """The caller's environment, without variables that redirect requests."""
     unwanted = ("AWS_", "MOTO_", "BOTO_")
     proxies = ("http_proxy", "https_proxy", "all_proxy")
     root = str(Path(__file__).absolute().parents[2])

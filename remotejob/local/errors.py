@@ -1,14 +1,14 @@
-"""What the embedded AWS raises to whoever starts it.
+"""Errors of the embedded AWS.
 
 RemoteJobError
 └── LocalError
     ├── InvalidAssembly      the CDK app's output cannot be deployed
     ├── DeploymentFailed     a stack could not be created
     ├── ServerFailed         the server did not start
-    ├── ControlError         the server refused something, or is gone
-    ├── NoTaskRole           a task definition without a role
-    ├── UnknownResource      no single deployed resource of that name
-    └── FunctionFailed       a function that was invoked failed
+    ├── ControlError         the server refused a control request
+    ├── NoTaskRole           a task definition has no role
+    ├── UnknownResource      no deployed resource, or more than one, matches the name
+    └── FunctionFailed       an invoked function failed
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ class LocalError(RemoteJobError):
 
 
 class InvalidAssembly(LocalError):
-    """The folder is no cloud assembly that can be deployed; the message says what is wrong."""
+    """The folder is not a deployable cloud assembly; the message says what is wrong."""
 
 
 class DeploymentFailed(LocalError):
-    """A stack could not be created; the message has the events that say why."""
+    """A stack could not be created; the message has its failed events."""
 
 
 class ServerFailed(LocalError):
-    """The server of the embedded AWS did not start; the message has what it wrote."""
+    """The server of the embedded AWS did not start or has ended; the message says more."""
 
 
 class ControlError(LocalError):
-    """The server refused a request of its starter; the message says why."""
+    """The server refused a control request; the message says why."""
 
 
 class NoTaskRole(LocalError):
-    """The deployed task definition names no task role, so the worker could call nothing."""
+    """The deployed task definition has no task role, so the worker could call no AWS service."""
 
 
 class UnknownResource(LocalError, LookupError):
-    """No deployed resource has this type and name, or several have."""
+    """No deployed resource, or more than one, has this type and name."""
 
 
 class FunctionFailed(LocalError):
-    """A function that was invoked failed; `payload` is the error as Lambda describes it."""
+    """An invoked function failed; `payload` is Lambda's description of the error."""
 
     def __init__(self, payload: Any) -> None:
         self.payload = payload

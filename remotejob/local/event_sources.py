@@ -1,10 +1,10 @@
-"""Poll the queues that are mapped to functions.
+"""Poll queues and invoke the functions they are mapped to.
 
 Source: Lambda Developer Guide, "Using Lambda with Amazon SQS" and "Implementing partial batch
-responses": messages of a batch are deleted when the function succeeds, except those it names; when
-it fails, none is deleted and all come back after the visibility timeout.
+responses": when the function succeeds, the messages of the batch are deleted, except those it
+reports as failed. When it fails, all become visible again after the visibility timeout.
 
-Limits: two pollers a mapping; no filter criteria.
+Limits: two pollers per mapping; no filter criteria.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from remotejob.local.access.policies import Access, allowed
 _LOG = logging.getLogger(__name__)
 _POLLERS: Final = 2
 _LONG_POLL_S: Final = 1
-#: What a function's role needs for the queue of a mapping.
+#: Permissions a function's role needs on the queue of a mapping.
 ROLE_ACTIONS: Final = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
 
 def poll(backend: LambdaBackend, mapping: EventSourceMapping) -> None:
-    """Begin to poll for a mapping, for as long as it exists."""
+    """Start polling for a mapping, until it is deleted."""
     for number in range(_POLLERS):
         name = f"poller {number} of {mapping.function_name}"
         threading.Thread(target=_run, args=(backend, mapping), name=name, daemon=True).start()
 
 
 def problems(backend: LambdaBackend, mapping: EventSourceMapping) -> list[str]:
-    """Why AWS would refuse the mapping; empty when it would not."""
+    """Why AWS would refuse the mapping; empty if it would accept it."""
     function = backend.get_function(mapping.function_arn)
     queue = _queue(backend, mapping)
     documents = identity.policies_of_role(backend.account_id, function.role)
@@ -71,7 +71,7 @@ def _run(backend: LambdaBackend, mapping: EventSourceMapping) -> None:
                 _handle(backend, mapping, queue, messages)
         except QueueDoesNotExist:
             return
-        except Exception:  # noqa: BLE001  (a poller outlives whatever one batch does)
+        except Exception:  # noqa: BLE001  (one bad batch must not end a poller)
             _LOG.exception("poller of %s", mapping.function_name)
             time.sleep(1)
 
@@ -82,7 +82,7 @@ def _queue(backend: LambdaBackend, mapping: EventSourceMapping) -> Queue:
 
 
 def _gather(sqs: SQSBackend, queue: Queue, mapping: EventSourceMapping) -> list[Message]:
-    """Messages for one invocation: what is there, or what comes within the batching window."""
+    """Messages for one invocation: those available, plus arrivals within the batching window."""
     size = int(mapping.batch_size)
     visibility = int(queue.visibility_timeout)  # type: ignore[attr-defined]
 
@@ -123,7 +123,7 @@ def _handle(
 
 
 def _failed(mapping: EventSourceMapping, payload: bytes, sent: set[str]) -> set[str]:
-    """The messages that the function says it failed on; all of them when it says it badly."""
+    """The messages the function reports as failed; all of them if its report is malformed."""
     if "ReportBatchItemFailures" not in (mapping.function_response_types or []):
         return set()
     try:

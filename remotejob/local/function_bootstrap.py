@@ -1,8 +1,8 @@
-"""Run the handler of a deployed Lambda function, in a process of its own.
+"""Run the handler of a deployed Lambda function in its own process.
 
-Started isolated (`-I -S`): it sees the standard library and the function's own code, and nothing of
-this project. One JSON line comes in for each invocation, one goes out. When the parent's end of the
-pipe is closed, this process ends, also in the middle of an invocation.
+Started isolated (`-I -S`): it sees only the standard library and the function's own code. For each
+invocation it reads one JSON line and writes one. When the parent closes its end of the pipe, this
+process ends, even during an invocation.
 """
 
 import json
@@ -38,14 +38,14 @@ class Context:
 
 
 def read_requests(stream: TextIO, requests: queue.Queue[dict[str, Any]]) -> None:
-    """Queue up what the parent sends, and end with it."""
+    """Queue the parent's requests; end this process when the parent closes the pipe."""
     for line in stream:
         requests.put(json.loads(line))
     os._exit(0)
 
 
 def load(handler: str) -> Callable[[Any, Context], Any]:
-    """Import "package/module.function"."""
+    """Import a handler named like "package/module.function"."""
     module_name, _, name = handler.rpartition(".")
     module = __import__(module_name.replace("/", "."), fromlist=[name])
     found: Callable[[Any, Context], Any] = getattr(module, name)
@@ -53,7 +53,7 @@ def load(handler: str) -> Callable[[Any, Context], Any]:
 
 
 def failure(error: BaseException) -> dict[str, Any]:
-    """An error as Lambda describes it."""
+    """An error in Lambda's format."""
     return {
         "errorMessage": str(error),
         "errorType": type(error).__name__,
@@ -78,7 +78,7 @@ def main(read_fd: int, write_fd: int) -> None:
     sys.argv = [root]
     try:
         handler = load(os.environ["_HANDLER"])
-    except BaseException as error:  # noqa: BLE001  (also SystemExit is an error here)
+    except BaseException as error:  # noqa: BLE001  (SystemExit is an error here too)
         traceback.print_exc()
         answer(init_error=failure(error))
         return
@@ -87,7 +87,7 @@ def main(read_fd: int, write_fd: int) -> None:
         request = requests.get()
         try:
             result = json.dumps(handler(request["event"], Context(request)))
-        except BaseException as error:  # noqa: BLE001  (also SystemExit is an error here)
+        except BaseException as error:  # noqa: BLE001  (SystemExit is an error here too)
             traceback.print_exc()
             answer(id=request["id"], error=failure(error))
         else:

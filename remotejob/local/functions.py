@@ -2,10 +2,10 @@
 
 What moto does: it starts a Docker container for each invocation, with made-up credentials.
 What AWS does: Lambda Developer Guide, "Lambda execution environment lifecycle": an environment is
-kept warm, serves one invocation at a time, and is thrown away after a timeout or a crash.
+kept warm, serves one invocation at a time, and is discarded after a timeout or a crash.
 
-Limits: Python runtimes only, run by the Python of this process; at most two environments a
-function; an asynchronous invocation that fails is logged and not tried again.
+Limits: only Python runtimes, run by the Python of this process; at most two environments per
+function; a failed asynchronous invocation is logged and not retried.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MAX_ENVIRONMENTS: Final = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What an invocation gave: a payload, which describes an error when `failed`."""
+    """The result of an invocation. If it `failed`, the payload describes the error."""
 
     payload: bytes
     failed: bool
@@ -47,7 +47,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """Where functions run and what they talk to."""
+    """Where functions keep files, and the endpoint and account they use."""
 
     endpoint_url: str
     state: Path
@@ -55,7 +55,7 @@ class Settings:
 
 
 class _Crashed(Exception):
-    """The process ended, or ran out of time, before it answered."""
+    """The process ended before it answered."""
 
 
 def _error(kind: str, message: str) -> Outcome:
@@ -88,12 +88,12 @@ class _Environment:
     def initialise(self) -> dict[str, Any]:
         """Wait for the handler to be imported.
 
-        Raises: _Crashed, when that takes too long or ends the process.
+        Raises: TimeoutError; _Crashed, when the process ends.
         """
         return self._read(_INIT_TIMEOUT_S)
 
     def invoke(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """Send one event and wait for the answer. Raises: _Crashed."""
+        """Send one event and wait for the answer. Raises: TimeoutError; _Crashed."""
         try:
             self._requests.write(json.dumps(request) + "\n")
             self._requests.flush()
@@ -102,14 +102,14 @@ class _Environment:
         return self._read(timeout_s)
 
     def close(self) -> None:
-        """End the process, whatever it is doing, with all that it started."""
+        """Kill the process and everything it started."""
         if self._process.poll() is None:
             try:
                 os.killpg(self._process.pid, 9)
             except (ProcessLookupError, PermissionError):
                 self._process.kill()
         self._process.wait()
-        with contextlib.suppress(OSError):  # a request that was not sent before it was gone
+        with contextlib.suppress(OSError):  # it may have ended before reading a request
             self._requests.close()
         os.close(self._answers)
 
@@ -146,7 +146,7 @@ class _Pool:
 
 
 class Functions:
-    """Every function's environments."""
+    """The environments of all functions."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -156,19 +156,19 @@ class Functions:
         (settings.state / "logs").mkdir(parents=True, exist_ok=True)
 
     def invoke(self, function: LambdaFunction, event: Any) -> Outcome:
-        """Run the function on an event and wait for what it gives."""
+        """Run the function on an event and wait for the outcome."""
         if not str(function.run_time).startswith("python"):
             return _error(
                 "Runtime.Unsupported",
-                f"{function.function_name} is for {function.run_time}: only Python functions run "
-                "in the embedded AWS",
+                f"{function.function_name} needs {function.run_time}, but the embedded AWS only "
+                "runs Python functions",
             )
         pool = self._pool(function)
         with pool.places:
             return self._invoke(function, pool, event)
 
     def close(self) -> None:
-        """End every process."""
+        """Kill all environments."""
         with self._lock:
             self._closed = True
             pools, self._pools = list(self._pools.values()), {}
@@ -177,7 +177,7 @@ class Functions:
             environment.close()
 
     def log_path(self, name: str) -> Path:
-        """Where the lines a function writes are kept."""
+        """The log file of a function."""
         return self._settings.state / "logs" / f"{name}.log"
 
     def _invoke(self, function: LambdaFunction, pool: _Pool, event: Any) -> Outcome:
@@ -224,7 +224,7 @@ class Functions:
     def _give_back(self, pool: _Pool, environment: _Environment, *, healthy: bool) -> None:
         with self._lock:
             if self._closed:
-                return  # `close` has ended it already
+                return  # `close` already killed it
             if environment in pool.busy:
                 pool.busy.remove(environment)
             keep = healthy and not pool.retired
@@ -294,12 +294,12 @@ class Functions:
         digest = hashlib.sha256(function.code_bytes).hexdigest()
         root = self._settings.state / "functions" / digest[:32]
         if not root.exists():
-            # Beside it, then renamed: whoever sees the folder sees all of it.
+            # Extract elsewhere, then rename, so that the folder is always complete.
             partial = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
             partial.mkdir(parents=True)
             with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
                 archive.extractall(partial)
-            with contextlib.suppress(OSError):  # another environment of this code was faster
+            with contextlib.suppress(OSError):  # another environment extracted it first
                 partial.rename(root)
         return root
 
@@ -308,21 +308,21 @@ _current: Functions | None = None
 
 
 def start(settings: Settings) -> Functions:
-    """Begin to run functions; the ones of the server of this process."""
+    """Create the `Functions` of this process, which `current` returns from now on."""
     global _current
     _current = Functions(settings)
     return _current
 
 
 def current() -> Functions:
-    """The running functions. Raises: RuntimeError, before `start`."""
+    """The `Functions` of this process. Raises: RuntimeError, before `start`."""
     if _current is None:
         raise RuntimeError("the embedded AWS has not been started")
     return _current
 
 
 def invoke_later(arn: str, event: Any) -> None:
-    """Invoke asynchronously, as other services do: nobody waits for the result."""
+    """Invoke asynchronously, as other AWS services do, without waiting for the result."""
     function = lambda_backends[arn.split(":")[4]][arn.split(":")[3]].get_function(arn)
 
     def run() -> None:

@@ -1,7 +1,7 @@
-"""The door of the embedded AWS: every request is identified, counted and authorised here.
+"""The entrance to the embedded AWS: identifies, counts and authorises every request.
 
-It stands in front of moto's own application. What moto does: it checks resources for SQS, STS, IAM
-and S3 alone, knows no conditions, and authorises by API name. What AWS does is in `access`.
+It wraps moto's own application. What moto does: it checks resources only for SQS, STS, IAM and S3,
+ignores conditions, and authorises by API name. What AWS does is in `access`.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from remotejob.local.metering import Meter
 StartResponse = Callable[..., Any]
 Environ = dict[str, Any]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
-#: A request handled by us and not by AWS: (method, path, body, headers) to (status, JSON).
+#: Handles a request that is not part of AWS: (method, path, body, headers) to (status, JSON).
 Control = Callable[[str, str, bytes, Mapping[str, str]], tuple[int, Any]]
 
 _LOG = logging.getLogger(__name__)
 
 CONTROL_PREFIX = "/_remotejob/"
-#: Where a function of a custom resource reports: a presigned S3 URL on AWS, and unsigned in moto.
+#: Where a custom resource's function reports: a presigned S3 URL on AWS, unsigned in moto.
 _CUSTOM_RESOURCE_PREFIX = "/cloudformation_"
-#: Where the examined call is kept in the environment of a request.
+#: Key of the examined call in a request's WSGI environment.
 _CALL = "remotejob.call"
 
 
 class Gateway:
-    """A WSGI application that lets through what the caller's policies allow."""
+    """A WSGI application that passes on the requests that the caller's policies allow."""
 
     def __init__(self, app: App, *, account: str, control: Control) -> None:
         self._app = app
@@ -53,12 +53,12 @@ class Gateway:
         self._failing: frozenset[str] = frozenset()
 
     def counts(self) -> list[tuple[str, str, str, int]]:
-        """Requests since the last reset, by service, operation and name of the role."""
+        """Request counts since the last reset, by service, operation and name of the role."""
         with self._lock:
             return sorted((*key, count) for key, count in self._counts.items())
 
     def reset_counts(self) -> None:
-        """Start counting from nothing, units too."""
+        """Reset the counts of requests and units to zero."""
         with self._lock:
             self._counts.clear()
         self._meter.reset()
@@ -68,9 +68,9 @@ class Gateway:
         return self._meter.counts()
 
     def fail(self, services: Iterable[str]) -> None:
-        """Have these services, such as "dynamodb", fail from now on; those not named work.
+        """Make only these services, such as "dynamodb", fail from now on.
 
-        "credentials" in their place has no credentials of a role be valid any more.
+        "credentials" makes the credentials of every role expired.
         """
         self._failing = frozenset(services)
 
@@ -81,7 +81,7 @@ class Gateway:
         if path.startswith(_CUSTOM_RESOURCE_PREFIX):
             return self._app(environ, start_response)
         if path.startswith("/moto-api"):
-            # moto's own control interface is unauthenticated and can wipe everything.
+            # moto's own control interface needs no authentication and can delete everything.
             return _send(
                 refusal("NotFound", "no such address", status=404, protocol="json"), start_response
             )
@@ -89,18 +89,18 @@ class Gateway:
         if isinstance(outcome, Refusal):
             return _send(outcome, start_response)
         if outcome is None:
-            counted = self._meter.before(*environ[_CALL])
+            count_units = self._meter.before(*environ[_CALL])
             try:
                 return self._pass_on(environ, start_response)
             finally:
-                counted()
+                count_units()
         return self._hide_missing(environ, start_response, outcome)
 
     def _pass_on(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
             return self._app(environ, start_response)
         except Exception as error:  # noqa: BLE001
-            # A page of HTML would only tell the SDK that it cannot read it.
+            # An SDK could not parse the HTML page that the server would send.
             _LOG.exception("%s %s", environ["REQUEST_METHOD"], environ.get("RAW_URI"))
             target = "HTTP_X_AMZ_TARGET" in environ
             message = f"{type(error).__name__}: {error}"
@@ -126,7 +126,7 @@ class Gateway:
         return [body]
 
     def _examine(self, environ: Environ) -> Refusal | str | None:
-        """A refusal, None to let pass, or the message to send should the object not exist."""
+        """A refusal, None to pass it on, or the message to send if the object does not exist."""
         headers = _headers(environ)
         query = environ.get("QUERY_STRING", "")
         signed = signature.read(headers, query)
@@ -136,7 +136,7 @@ class Gateway:
             )
         call, protocol = self._call(environ, signed, headers, query)
         if call.service in self._failing:
-            message = "failing, as it was asked to"
+            message = "this service was set to fail"
             return refusal("ServiceUnavailable", message, status=503, protocol=protocol)
         who = identity.principal_of(self._account, signed.access_key_id)
         if who is None or who.token != signed.token:
@@ -197,7 +197,7 @@ class Gateway:
             "aws:PrincipalArn": who.role_arn or who.arn,
             "aws:PrincipalAccount": self._account,
             "aws:RequestedRegion": call.region,
-            # Plain HTTP on the loopback stands for TLS: policies that demand it must not fail here.
+            # Treat plain HTTP on the loopback as TLS, so policies that require TLS do not fail.
             "aws:SecureTransport": "true",
             **access.context,
         }
@@ -214,7 +214,7 @@ class Gateway:
         service = signed.service.lower()
         values = parse_qs(query, keep_blank_values=True)
         parameters: dict[str, Any] = {}
-        # Objects can be large: their bodies are left for the application to stream.
+        # Objects can be large, so we leave their bodies for the application to stream.
         body = b"" if service == "s3" and "delete" not in values else _body(environ)
         target = headers.get("x-amz-target")
         form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
@@ -243,7 +243,7 @@ class Gateway:
     def _hide_missing(
         self, environ: Environ, start_response: StartResponse, message: str
     ) -> Iterable[bytes]:
-        """Answer "denied" for an object that is not there, as S3 does to those who may not list.
+        """Answer "denied" for a missing object, as S3 does to callers who may not list.
 
         Source: S3 API Reference, "GetObject", permissions.
         """
@@ -294,7 +294,7 @@ def _headers(environ: Environ) -> dict[str, str]:
 
 
 def _body(environ: Environ) -> bytes:
-    """The whole body, put back for the application to read again."""
+    """The whole body; the application can still read it."""
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     return body

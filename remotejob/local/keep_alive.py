@@ -1,7 +1,7 @@
-"""Connections that stay open from one request to the next, as AWS's do.
+"""Persistent HTTP connections, as AWS has them.
 
-werkzeug's server closes each after one answer: a client would pay for a connection with every
-request, which on AWS it does not, and what it costs could not be measured.
+werkzeug's server closes a connection after each answer. Clients would then open one for every
+request, unlike on AWS, and CPU measurements would be wrong.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Any, Final
 
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 
-from remotejob.local.callers import answering
+from remotejob.local.callers import set_connection
 
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
 class Handler(MotoRequestHandler):
-    """Answers the requests of one connection, one after the other.
+    """Handles the requests of one connection, one after another.
 
-    Bodies are read whole, and answers are whole before they are sent: what a request leaves unread
-    would be taken for the next one.
+    It reads each body completely, because unread bytes would be taken for the next request, and
+    buffers each answer to know its length.
     """
 
-    # Answers go out in small writes, each of which would wait for an acknowledgement.
+    # Answers are sent in small writes; with Nagle's algorithm each would wait for an ACK.
     disable_nagle_algorithm = True
     protocol_version = "HTTP/1.1"
 
@@ -35,11 +35,11 @@ class Handler(MotoRequestHandler):
         else:
             content = self.rfile.read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(content)
-        answering(self.connection)
-        told: list[Any] = []
+        set_connection(self.connection)
+        started: list[Any] = []
 
         def start_response(status: str, headers: Any, _exc_info: Any = None) -> Any:
-            told[:] = [status, headers]
+            started[:] = [status, headers]
             return answer.append
 
         answer: list[bytes] = []
@@ -47,15 +47,15 @@ class Handler(MotoRequestHandler):
         answer.extend(parts)
         if hasattr(parts, "close"):
             parts.close()
-        self._send(told[0], told[1], b"".join(answer))
+        self._send(started[0], started[1], b"".join(answer))
 
     def _send(self, status: str, headers: Any, content: bytes) -> None:
         code, _, reason = status.partition(" ")
         self.send_response(int(code), reason)
         for key, value in headers:
             self.send_header(key, value)
-        told = {key.lower() for key, _ in headers}
-        if "content-length" not in told and int(code) not in _WITHOUT_BODY:
+        names = {key.lower() for key, _ in headers}
+        if "content-length" not in names and int(code) not in _WITHOUT_BODY:
             self.send_header("Content-Length", str(len(content)))
         if self.close_connection:
             self.send_header("Connection", "close")

@@ -1,6 +1,6 @@
-"""What requests to DynamoDB would be billed for: units of capacity, from the sizes of the items.
+"""Count the capacity units DynamoDB would bill for requests, from the sizes of the items.
 
-Queries and scans are not metered: what they read is only known from their answers.
+Queries and scans are not metered, because only their answers show what they read.
 
 Source: Amazon DynamoDB Developer Guide, "DynamoDB read and write operations", "DynamoDB item sizes
 and formats" and "Managing global secondary indexes: write throughput considerations".
@@ -29,7 +29,7 @@ Kind = str
 WRITE_UNITS: Final = "write units"
 READ_UNITS: Final = "read units"
 INDEX_WRITES: Final = "index writes"
-"""Each is a write unit more where its entry is at most 1 KB."""
+"""Each costs one more write unit, if the index entry is at most 1 KB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,16 +40,16 @@ class _Access:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Seen:
+class _Snapshot:
     """An item at one moment."""
 
     size: int
     entries: Mapping[str, Any]
-    """By index: the values of its keys there and, unless it keeps nothing else, the item."""
+    """By index: the item's key values and, unless the index holds only keys, its attributes."""
 
 
 class Meter:
-    """Counts units by kind and by who asked."""
+    """Counts units by kind and caller."""
 
     def __init__(self, account: str) -> None:
         self._account = account
@@ -57,36 +57,36 @@ class Meter:
         self._counts: dict[tuple[Kind, str], float] = {}
 
     def counts(self) -> list[tuple[Kind, str, float]]:
-        """Since the last reset."""
+        """The units since the last reset."""
         with self._lock:
             return sorted((*key, count) for key, count in self._counts.items())
 
     def reset(self) -> None:
-        """Start from nothing."""
+        """Reset the counts to zero."""
         with self._lock:
             self._counts.clear()
 
     def before(self, call: Call, who: str) -> Callable[[], None]:
-        """Look at what a request touches. To be called after it: looks again, and counts."""
+        """Note the items a request touches. Call the result afterwards to compare and count."""
         if call.service != "dynamodb":
             return lambda: None
         backend = dynamodb_backends[self._account][call.region]
         try:
             with LOCK:
-                reads = [(a, _first_seen(backend, a)) for a in _reads(call)]
-                writes = [(a, _first_seen(backend, a)) for a in _writes(call, backend)]
+                reads = [(a, _first_snapshot(backend, a)) for a in _reads(call)]
+                writes = [(a, _first_snapshot(backend, a)) for a in _writes(call, backend)]
         except (KeyError, TypeError, AttributeError):
-            # no request of the API, or of no table there is: DynamoDB refuses it, and bills nothing
+            # malformed, or an unknown table: DynamoDB refuses it and bills nothing
             return lambda: None
 
         def after() -> None:
-            read = sum(a.weight * _units(seen.size, _READ_UNIT_BYTES) for a, seen in reads)
+            read = sum(a.weight * _units(old.size, _READ_UNIT_BYTES) for a, old in reads)
             written, indexed = 0.0, 0
-            for access, seen in writes:
+            for access, old in writes:
                 with LOCK:
-                    now = _seen(backend, access)
-                written += access.weight * _units(max(seen.size, now.size), _WRITE_UNIT_BYTES)
-                indexed += _index_writes(seen, now)
+                    new = _snapshot(backend, access)
+                written += access.weight * _units(max(old.size, new.size), _WRITE_UNIT_BYTES)
+                indexed += _index_writes(old, new)
             counted = {READ_UNITS: read, WRITE_UNITS: written, INDEX_WRITES: indexed}
             with self._lock:
                 for kind, units in counted.items():
@@ -149,32 +149,32 @@ def _key_names(table: Table) -> list[str]:
     return [name for name in (table.hash_key_attr, table.range_key_attr) if name is not None]
 
 
-def _first_seen(backend: DynamoDBBackend, access: _Access) -> _Seen:
-    """Raises: KeyError, where there is no such table, or that is no key of it."""
+def _first_snapshot(backend: DynamoDBBackend, access: _Access) -> _Snapshot:
+    """Raises: KeyError, when there is no such table, or the key does not fit it."""
     if set(access.key) != set(_key_names(backend.tables[access.table])):
         raise KeyError(access.key)
-    return _seen(backend, access)
+    return _snapshot(backend, access)
 
 
-def _seen(backend: DynamoDBBackend, access: _Access) -> _Seen:
+def _snapshot(backend: DynamoDBBackend, access: _Access) -> _Snapshot:
     table = backend.tables.get(access.table)
     if table is None:
-        return _Seen(size=0, entries={})  # deleted meanwhile
+        return _Snapshot(size=0, entries={})  # deleted meanwhile
     item = backend.get_item(access.table, dict(access.key))
     if item is None:
-        return _Seen(size=0, entries={})
+        return _Snapshot(size=0, entries={})
     attributes = item.to_json()["Attributes"]
     entries: dict[str, Any] = {}
     for index in table.global_indexes:
         keys = [attributes.get(name) for name in index.schema_key_attrs]
         if None not in keys:
-            all_of_it = index.projection.get("ProjectionType") != "KEYS_ONLY"
-            entries[index.name] = (keys, attributes if all_of_it else None)
-    return _Seen(size=_item_bytes(attributes), entries=entries)
+            keys_only = index.projection.get("ProjectionType") == "KEYS_ONLY"
+            entries[index.name] = (keys, None if keys_only else attributes)
+    return _Snapshot(size=_item_bytes(attributes), entries=entries)
 
 
-def _index_writes(before: _Seen, after: _Seen) -> int:
-    """An entry that is new, gone or changed is one write; one whose key changed is two."""
+def _index_writes(before: _Snapshot, after: _Snapshot) -> int:
+    """A new, deleted or changed entry costs one write; one with a changed key costs two."""
     writes = 0
     for name in {*before.entries, *after.entries}:
         old, new = before.entries.get(name, _NOTHING), after.entries.get(name, _NOTHING)

@@ -1,7 +1,7 @@
-"""Fire the EventBridge rules that have a schedule, on real time.
+"""Fire the EventBridge rules that have a schedule, in real time.
 
-Source: EventBridge User Guide, "Setting a schedule pattern": a rate starts when the rule is made,
-so it fires first one period later; a cron expression is in UTC, to the minute.
+Source: EventBridge User Guide, "Setting a schedule pattern": a rate starts when the rule is
+created, so it first fires one period later; a cron expression is in UTC, to the minute.
 
 Limits: the special characters L, W and # of a cron expression are refused.
 """
@@ -26,13 +26,13 @@ _DAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 
 
 class UnsupportedSchedule(ValueError):
-    """The schedule expression is not one that the embedded AWS can follow."""
+    """The embedded AWS does not support this schedule expression."""
 
 
 def next_firing(expression: str, after: datetime) -> datetime:
-    """When a rule made or last fired at `after` fires next.
+    """When a rule that was created or last fired at `after` fires next.
 
-    Raises: UnsupportedSchedule, naming the expression.
+    Raises: UnsupportedSchedule, which quotes the expression.
     """
     rate = re.fullmatch(r"rate\((\d+) (minute|hour|day)s?\)", expression)
     if rate:
@@ -84,18 +84,18 @@ def _holds(field: str, value: int, low: int, high: int, names: list[str] | None 
 
 
 class Schedules:
-    """Looks at the rules twice a second and fires those that are due."""
+    """Checks the rules twice a second and fires those that are due."""
 
     def __init__(self, account: str) -> None:
         self._account = account
         self._due: dict[tuple[str, str], datetime | None] = {}
 
     def start(self) -> None:
-        """Begin, in the background."""
+        """Start checking in a background thread."""
         threading.Thread(target=self._run, name="schedules", daemon=True).start()
 
     def fire(self, name: str) -> bool:
-        """Fire the rule of this name or ARN at once; whether there is one."""
+        """Fire the rule with this name or ARN now; return whether it exists."""
         rule = next((r for r in self._rules() if name in (r.name, r.arn)), None)
         if rule is not None:
             eventbridge.fire(rule)
@@ -106,11 +106,11 @@ class Schedules:
             time.sleep(_TICK_S)
             for rule in self._rules():
                 try:
-                    self._look_at(rule, datetime.now(UTC))
+                    self._fire_if_due(rule, datetime.now(UTC))
                 except Exception:  # noqa: BLE001
                     _LOG.exception("could not fire rule %s", rule.name)
 
-    def _look_at(self, rule: Rule, now: datetime) -> None:
+    def _fire_if_due(self, rule: Rule, now: datetime) -> None:
         key = (rule.arn, str(rule.scheduled_expression))
         if key not in self._due:
             self._due[key] = self._next(rule, now)

@@ -1,8 +1,8 @@
 """The server of the embedded AWS: `python -m remotejob.local.server [--port 0] [--state DIR]`.
 
-One line of JSON on standard output says that it is ready, where, and the keys to it. It listens on
-the loopback only, and ends, with every function it started, on SIGTERM, on SIGINT, and when
-standard input ends: whoever started it need only die.
+When ready, it prints one line of JSON with its address and credentials. It listens only on the
+loopback interface. It ends, with everything it started, on SIGTERM, on SIGINT, and at the end of
+standard input, so it never outlives the process that started it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ ADMINISTRATOR: Final = "administrator"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     parser = argparse.ArgumentParser(prog="remotejob.local.server")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--state", type=Path, help="where logs and extracted code are kept")
+    parser.add_argument("--port", type=int, default=0, help="0 picks a free port")
+    parser.add_argument("--state", type=Path, help="folder for logs and extracted code")
     parser.add_argument("--account", default="123456789012")
     parser.add_argument("--region", default="eu-west-1")
     parser.add_argument("--verbose", action="store_true", help="log every request")
@@ -43,15 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     server = Server(port=options.port, state=state, account=options.account, region=options.region)
     started = server.start()
-    # what moto has loaded stays: looking through it for garbage takes a seventh of a second
+    # what moto loaded is never garbage, and scanning it takes a seventh of a second
     gc.freeze()
     print(json.dumps(started), flush=True)
     threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
-    # In slices: a signal is handled between two of them on every platform.
+    # Wait in slices, so that signals are handled in between on every platform.
     while not stop.wait(0.5):
         pass
     server.stop()
-    # Long polls of clients may hold their threads for seconds; there is nobody left to answer.
+    # Don't wait for threads in long polls, which may take seconds: no client is left.
     logging.shutdown()
     os._exit(0)
 
@@ -63,14 +63,14 @@ def _watch_parent(stop: threading.Event) -> None:
 
 
 def _configure(account: str, region: str, state: Path, *, verbose: bool) -> None:
-    """Set moto up. Its settings are read when it is imported, so nothing imports it before."""
+    """Configure moto. It reads its settings at import, so nothing may import it before this."""
     for name in [n for n in os.environ if n.startswith(("AWS_", "MOTO_"))]:
         del os.environ[name]
     os.environ.update(
         {
             "MOTO_ACCOUNT_ID": account,
             "AWS_DEFAULT_REGION": region,
-            # Pages of the web must not read what is served here.
+            # Web pages in a browser must not be able to read from this server.
             "MOTO_DISABLE_GLOBAL_CORS": "true",
             "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
             "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
@@ -90,7 +90,7 @@ def _configure(account: str, region: str, state: Path, *, verbose: bool) -> None
 
 
 def _parse_each_file_once() -> None:
-    """Keep the SDK's data files: moto parses the same large ones again and again as it starts."""
+    """Cache the SDK's data files: moto parses the same large ones repeatedly as it starts."""
     from botocore.loaders import JSONFileLoader
 
     stock = JSONFileLoader.load_file
@@ -106,7 +106,7 @@ class Server:
     """The parts of the embedded AWS that live in one process, and their control interface."""
 
     def __init__(self, *, port: int, state: Path, account: str, region: str) -> None:
-        # moto reads its settings when it is imported: see `_configure`.
+        # imported here because moto reads its settings at import: see `_configure`
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
 
@@ -138,7 +138,7 @@ class Server:
         self._workers = worker_processes.WorkerProcesses()
 
     def start(self) -> dict[str, str]:
-        """Begin to serve. What the parent needs to know: the endpoint and the keys to it."""
+        """Start serving; return what the parent needs: the endpoint and its credentials."""
         threading.Thread(target=self._http.serve_forever, name="http", daemon=True).start()
         self._schedules.start()
         access_key_id, secret_access_key = self._create_administrator()
@@ -153,7 +153,7 @@ class Server:
         }
 
     def stop(self) -> None:
-        """End the workers and the functions; connections end with the process."""
+        """Kill the workers and functions; connections close when the process ends."""
         self._workers.close()
         self._functions.close()
 
@@ -193,7 +193,14 @@ class Server:
             case "POST", "schedules":
                 rule = json.loads(body)["rule"]
                 known = self._schedules.fire(rule)
-                return (200, {}) if known else (404, {"error": f"no rule with a schedule: {rule}"})
+                return (
+                    (200, {})
+                    if known
+                    else (
+                        404,
+                        {"error": f"no rule with a schedule: {rule!r}; check its name or ARN"},
+                    )
+                )
             case "POST", "tasks":
                 wanted = json.loads(body)
                 try:

@@ -1,7 +1,7 @@
-"""Hand a worker the credentials of its task role, the way the ECS agent does.
+"""Give a worker the credentials of its task role, as the ECS agent does.
 
 Source: ECS Developer Guide, "Amazon ECS task IAM role": the SDK reads the address in
-AWS_CONTAINER_CREDENTIALS_FULL_URI and refreshes before the expiration it is told.
+AWS_CONTAINER_CREDENTIALS_FULL_URI and refreshes the credentials before they expire.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LIFE: Final = timedelta(hours=6)
 
 
 class TaskCredentials:
-    """The tasks that run, each known by a token of its own."""
+    """The running tasks, each with its own token."""
 
     def __init__(self, account: str, region: str) -> None:
         self._account = account
@@ -27,7 +27,7 @@ class TaskCredentials:
         self._roles: dict[str, tuple[str, str]] = {}
 
     def register(self, role_arn: str, session: str) -> dict[str, str]:
-        """Name and token for a new task of this role.
+        """Register a new task with this role; return its path and token.
 
         Raises: NotTrusted, when the role does not let ECS tasks assume it.
         """
@@ -38,7 +38,7 @@ class TaskCredentials:
         return {"path": f"{PATH}{name}", "token": token}
 
     def answer(self, name: str, token: str) -> dict[str, Any] | None:
-        """Fresh credentials in the shape the SDK reads; None for a wrong name or token."""
+        """Fresh credentials in the SDK's format; None for a wrong name or token."""
         with self._lock:
             expected, role_arn = self._roles.get(name, ("", ""))
         if not expected or not secrets.compare_digest(expected, token):

@@ -1,4 +1,4 @@
-"""The processes of workers, owned by the server: they end when it does, whoever asked for them."""
+"""Worker processes. The server owns them, so they end when it does."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Process:
 
 
 class WorkerProcesses:
-    """Starts, signals and waits for processes, each known by a number."""
+    """Starts processes, signals them and waits for them; each has a number."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -29,7 +29,10 @@ class WorkerProcesses:
     def start(
         self, command: list[str], *, environment: dict[str, str], directory: str, log: Path
     ) -> tuple[int, int]:
-        """Number and process id of a new process. Raises: OSError, when it cannot be started."""
+        """Start a process; return its number and process id.
+
+        Raises: OSError, when it cannot be started.
+        """
         with self._lock, log.open("ab") as output:
             process = subprocess.Popen(  # noqa: S603  (the command of the task definition)
                 command,
@@ -38,16 +41,16 @@ class WorkerProcesses:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                # A session of its own: a container ends with all that its first process started.
+                # Its own session, so that we can kill all of it, as a container would be.
                 start_new_session=True,
             )
             number = next(self._numbers)
-            self._processes[number] = kept = _Process(process=process)
-        threading.Thread(target=self._reap, args=(kept,), daemon=True).start()
+            self._processes[number] = started = _Process(process=process)
+        threading.Thread(target=self._reap, args=(started,), daemon=True).start()
         return number, process.pid
 
     def signal(self, number: int, which: int) -> None:
-        """Send a signal; SIGKILL goes to everything the process started. Nothing once it ended."""
+        """Send a signal, unless the process has ended. SIGKILL goes to everything it started."""
         process = self._processes[number].process
         if process.poll() is not None:
             return
@@ -57,45 +60,45 @@ class WorkerProcesses:
             process.send_signal(which)
 
     def wait(self, number: int, timeout_s: float) -> int | None:
-        """The exit code, negative for a signal; None when it still runs after so long."""
-        kept = self._processes[number]
-        kept.ended.wait(timeout_s)
-        return kept.process.returncode if kept.ended.is_set() else None
+        """The exit code, negative for a signal; None if it still runs after `timeout_s`."""
+        found = self._processes[number]
+        found.ended.wait(timeout_s)
+        return found.process.returncode if found.ended.is_set() else None
 
     def close(self) -> None:
-        """Kill whatever runs."""
-        for kept in list(self._processes.values()):
-            if kept.process.poll() is None:
-                _kill_all(kept.process)
-            kept.process.wait()
+        """Kill all running processes."""
+        for found in list(self._processes.values()):
+            if found.process.poll() is None:
+                _kill_all(found.process)
+            found.process.wait()
 
-    def _reap(self, kept: _Process) -> None:
-        kept.process.wait()
-        # What the first process left behind would live on without its container.
-        _kill_all(kept.process)
-        kept.ended.set()
+    def _reap(self, ended: _Process) -> None:
+        ended.process.wait()
+        # A container ends with its first process, so processes it left behind must end too.
+        _kill_all(ended.process)
+        ended.ended.set()
 
 
 def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all of its session: a worker's children have groups of their own."""
+    """Kill a process and its whole session; a process group would miss a worker's children."""
     with contextlib.suppress(ProcessLookupError):
-        # first, so that it starts no others; nothing once it was waited for
+        # kill it first, so that it starts no other processes
         process.kill()
     killed = {process.pid}
     while found := _session(process.pid) - killed:
         for pid in found:
-            # Gone by itself; macOS says EPERM of a zombie.
+            # It may have ended by itself; macOS answers EPERM for a zombie.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        # once more: one of them may have started another in the meantime
+        # look again: one of them may have started another process meanwhile
         killed |= found
 
 
 def _session(leader: int) -> set[int]:
-    """Ids of the processes in the session that a process began."""
+    """Ids of the processes in the session that this process leads."""
     members = set()
     for pid in _all_processes():
-        # Ended since the listing, or somebody else's.
+        # It may have ended since the listing, or belong to another user.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == leader:
                 members.add(pid)

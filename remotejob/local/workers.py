@@ -1,10 +1,9 @@
-"""Start workers as their deployed task definition says, without a container.
+"""Start workers from their deployed task definition, without a container.
 
 Source: ECS Developer Guide, "Amazon ECS task definition parameters for Fargate".
 
-Limits: the image is not used, its code runs from this source tree; secrets, health checks, limits
-on memory and processor, and the agent's addresses (for metadata and for protection) are not
-provided.
+Limits: the code runs from this source tree, not from the image. There are no secrets, no health
+checks, no memory or CPU limits, and no agent endpoints for metadata or task protection.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from remotejob.local.deployment import ClientFactory, Deployment
 from remotejob.local.errors import NoTaskRole
 
 DEFAULT_COMMAND: Final = (sys.executable, "-m", "worker_container")
-#: All that a worker inherits of the environment it is started from.
+#: The only variables a worker inherits from our own environment.
 _BASE: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 _NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """What ECS would run: one container of a deployed task definition."""
+    """What ECS would run: the essential container of a deployed task definition."""
 
     service: str
     family: str
@@ -43,7 +42,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """A worker's process. It is the server's child, and ends with it."""
+    """A worker's process: a child of the server, which ends with it."""
 
     pid: int
     log: Path
@@ -55,11 +54,11 @@ class Worker:
         self.control.post(f"workers/{self.number}/signal", {"signal": int(signal.SIGTERM)})
 
     def send(self, which: signal.Signals) -> None:
-        """Send a signal to the first process."""
+        """Send a signal to the worker's first process."""
         self.control.post(f"workers/{self.number}/signal", {"signal": int(which)})
 
     def kill(self) -> None:
-        """Send SIGKILL to all of it, as ECS does when the stop timeout has passed."""
+        """Send SIGKILL to all its processes, as ECS does after the stop timeout."""
         self.control.post(f"workers/{self.number}/signal", {"signal": int(signal.SIGKILL)})
 
     def poll(self) -> int | None:
@@ -68,7 +67,10 @@ class Worker:
         return code
 
     def wait(self, timeout: float = 30) -> int:
-        """Wait for the end; the exit code. Raises: subprocess.TimeoutExpired, after `timeout` s."""
+        """Wait until it ends; return the exit code.
+
+        Raises: subprocess.TimeoutExpired, after `timeout` seconds.
+        """
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
             code: int | None = self.control.post(
@@ -80,7 +82,7 @@ class Worker:
 
 
 def tasks(deployment: Deployment, client: ClientFactory) -> list[Task]:
-    """The tasks of every deployed ECS service: one for each, of its first essential container.
+    """One task for each deployed ECS service, from its first essential container.
 
     Raises: NoTaskRole.
     """
@@ -100,7 +102,7 @@ def _task(service: str, ecs: Any, deployment: Deployment) -> Task:
     arn = described["taskDefinition"]
     definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
     if not definition.get("taskRoleArn"):
-        raise NoTaskRole(f"{definition['family']}: give its task definition a task role")
+        raise NoTaskRole(f"task definition {definition['family']} has no task role; give it one")
     containers = definition["containerDefinitions"]
     container = next((c for c in containers if c.get("essential", True)), containers[0])
     return Task(
@@ -124,14 +126,15 @@ def start(
 ) -> Worker:
     """Start the process of a task.
 
-    The command of the task definition wins over `command`; `environment` wins over the task's.
-    Raises: ControlError, when the role may not be assumed by ECS or the program does not start.
+    The task definition's command takes precedence over `command`; `environment` takes precedence
+    over the task definition's. Raises: ControlError, when ECS may not assume the role, or the
+    program does not start.
     """
     number = next(_NUMBERS)
     session = f"worker-{os.getpid()}-{number}"
     granted = control.post("tasks", {"role_arn": task.role_arn, "session": session})
     log = state / "logs" / f"worker-{number}.log"
-    # The image is not there: a command that names its Python gets ours.
+    # There is no image, so replace its Python with ours.
     wanted = [*(task.command or command)]
     if Path(wanted[0]).name in ("python", "python3"):
         wanted[0] = sys.executable
@@ -148,7 +151,7 @@ def start(
                 "AWS_REGION": region,
                 "AWS_DEFAULT_REGION": region,
                 "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
-                # Before the container's credentials the SDK would take those of the user's home.
+                # The SDK would prefer credentials in the user's home to the container's.
                 "AWS_CONFIG_FILE": os.devnull,
                 "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                 "AWS_CONTAINER_CREDENTIALS_FULL_URI": (

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Final
 
 from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
 from remotejob.domain.name_rules import check_output_name
-from remotejob.jobs.submission.submission import is_binary
+from remotejob.jobs.content.bodies import is_binary
 
 _UNNAMED: Final = "output"
 _FIELDS: Final = ("key", "name", "filename", "body")

@@ -24,9 +24,9 @@ from remotejob.domain.record import (
 )
 from remotejob.domain.times import from_ms
 from remotejob.jobs.content import payloads
+from remotejob.jobs.content.bodies import is_binary
 from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
-from remotejob.jobs.submission.submission import is_binary
 from remotejob.outages import Interruptible, retry_while_unavailable
 from remotejob.ports import Area
 from remotejob.tasks.log_echo import echo_line, echo_progress

@@ -27,7 +27,7 @@ from remotejob.backends.aws.account import Account
 from remotejob.ports import Area, Stored
 from remotejob.testing import FakeClock
 from tests.aws import BUCKETS, TRANSPORTS, aws_installation, clients, session
-from tests.backends.test_connects import peer
+from tests.backends.test_connections import peer
 
 KEYS = [
     "plain.txt",

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import bars
 from benchmarks.measured import Figures, Result
-from benchmarks.measuring import Busy, Idle, Killed, Plan, Side, became, best
+from benchmarks.measuring import Busy, Idle, Killed, Plan, Side, best, compare
 from benchmarks.results import as_dict, ratio
 from benchmarks.systems import OURS, SYSTEMS
 from remotejob.jobs.queries.prices import list_prices
@@ -38,7 +38,7 @@ def idle(**per_minute: int) -> Idle:
 
 
 def verdicts(result: Result, plan: Plan) -> Mapping[str, str]:
-    return {one.name: one.verdict for one in bars.judged([result], plan, list_prices())}
+    return {one.name: one.verdict for one in bars.check([result], plan, list_prices())}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_count_over_its_bar_fails_and_a_batch_not_full_does_not() -> None:
 
 def test_cpu_over_its_bar_fails_as_an_indication() -> None:
     result = Result(system=OURS, busy=busy(work=side(1.5)))
-    found = {one.name: one for one in bars.judged([result], Plan(), list_prices())}
+    found = {one.name: one for one in bars.check([result], Plan(), list_prices())}
 
     assert found["worker, CPU s"].verdict == "pass"
     assert found["worker, CPU s, ahead of all"].verdict == "FAIL"
@@ -115,7 +115,7 @@ def test_killed_jobs_are_distinguished_by_how_far_they_got() -> None:
     # 1 runs again for nothing, 2 for a reason, 3 is lost
     after = (Counter([0, 0, 1, 1, 2, 2, 3, 4, 5]), Counter([0, 0, 1, 1, 2, 4, 5]))
 
-    assert became(before, after, 6) == Killed(
+    assert compare(before, after, 6) == Killed(
         in_flight=2, ended=2, lost=1, in_flight_again=1, ended_again=1
     )
 

@@ -9,6 +9,7 @@ from remotejob.domain.errors import Fatal, JobCancelled
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
+from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.running_job import RunningJob
@@ -213,7 +214,7 @@ def both_restarted_by_way_of_the_dependent(world: World) -> None:
     first = make(world, "first")
     second = make(world, "second", depends=first)
     world.step()
-    world.command(commands.restart, *second)
+    world.command(restart, *second)
     world.step()
     world.step()
     must_be_over(world)
@@ -226,7 +227,7 @@ def chain_restarted_by_way_of_its_beginning(world: World) -> None:
     second = make(world, "second", depends=first)
     make(world, "third", depends=second)
     world.step()
-    world.command(commands.restart, *first, dependents=True)
+    world.command(restart, *first, dependents=True)
     for _ in range(3):
         world.step()
     must_be_over(world)
@@ -238,9 +239,9 @@ def dependent_restarted_after_its_antecedent_went_well(world: World) -> None:
     first = make(world, "first")
     second = make(world, "second", depends=first)
     world.step()
-    world.command(commands.restart, *first)
+    world.command(restart, *first)
     world.step()
-    world.command(commands.restart, *second)
+    world.command(restart, *second)
     world.step()
     must_be_over(world)
 

@@ -9,6 +9,7 @@ from remotejob.domain.errors import LeaseLost
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
+from remotejob.jobs.commands.restart import restart
 from remotejob.tasks.running_job import RunningJob
 from remotejob.testing.crashes import Crash
 from tests.simulation.locked import PRINTER
@@ -132,7 +133,7 @@ def resumed_by_a_restart(world: World) -> None:
     world.step()
     world.advance(timedelta(hours=2))
     world.sweep()
-    world.command_if_allowed(commands.restart, *jobs)
+    world.command_if_allowed(restart, *jobs)
     world.step()
 
 
@@ -140,7 +141,7 @@ def resumed_by_a_restart(world: World) -> None:
 def resumed_by_a_restart_under_the_cancelled_run(world: World) -> None:
     def cancelled(job: RunningJob) -> Any:
         world.command(commands.cancel, job.id)
-        world.command_if_allowed(commands.restart, job.id)
+        world.command_if_allowed(restart, job.id)
         world.advance(timedelta(seconds=25))
         world.beat()
 

@@ -14,6 +14,7 @@ from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
+from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.submission.submission import Submission
 from remotejob.ports import Address
 from remotejob.tasks.running_job import RunningJob
@@ -40,9 +41,9 @@ COMMANDS = (
     partial(commands.cancel, antecedents=True),
     commands.pause,
     commands.resume,
-    commands.restart,
-    partial(commands.restart, dependents=True),
-    partial(commands.restart, antecedents=False),
+    restart,
+    partial(restart, dependents=True),
+    partial(restart, antecedents=False),
     commands.make_ready,
     partial(commands.make_ready, independent=True),
     commands.remove,

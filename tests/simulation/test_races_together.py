@@ -16,6 +16,7 @@ import pytest
 from remotejob.domain.errors import WorkerStopping
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
+from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.submission.submission import Submission
 from remotejob.tasks import Registry
 from remotejob.tasks.running_job import RunningJob
@@ -59,14 +60,14 @@ def _a_manager_cancels_and_restarts(world: World) -> None:
     world.command_if_allowed(commands.cancel, *_all(world))
     world.advance(PAST_THE_LEASE)
     world.step("intruder")
-    world.command_if_allowed(commands.restart, *_all(world))
+    world.command_if_allowed(restart, *_all(world))
     world.step("intruder")
 
 
 def _a_manager_restarts_what_was_owed_for(world: World) -> None:
     world.advance(timedelta(minutes=3))
     world.tick()
-    world.command_if_allowed(commands.restart, *_all(world), dependents=True)
+    world.command_if_allowed(restart, *_all(world), dependents=True)
     for job_id in _all(world)[:1]:
         world.submit(Submission(task="work", depends=[job_id]))
     world.step("intruder")

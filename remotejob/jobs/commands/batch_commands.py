@@ -24,6 +24,7 @@ from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.transactions import text
 from remotejob.jobs.commands import commands
+from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.coordination.batch_counts import read_batch
 from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.names import Field
@@ -115,9 +116,9 @@ def retry_batch(batch_id: str, installation: Installation, *, retry: Retry | Non
     if not batch.sealed:
         raise BatchUnfinished(batch_id, made=batch.total, why="it cannot be retried so")
 
-    def restart(job_id: str) -> None:
+    def restart_child(job_id: str) -> None:
         try:
-            commands.restart(job_id, installation, retry=retry)
+            restart(job_id, installation, retry=retry)
         except (CommandRefused, JobNotFound):
             # somebody else restarted it, or took it away
             return
@@ -132,12 +133,12 @@ def retry_batch(batch_id: str, installation: Installation, *, retry: Retry | Non
     ended = (record.id for record in children(batch_id, installation, states=states))
     # the first by itself: if the batch needs another follower, it is made once, and not tried for
     # by many at a time
-    problems = _each(islice(ended, 1), restart) + _each(ended, restart)
+    problems = _each(islice(ended, 1), restart_child) + _each(ended, restart_child)
     # all restarts touch the batch's follower and its counters, where those made at a time get into
     # each other's way: now there is nobody else
     again, crowded_out = crowded_out, {}
     for job_id in again:
-        problems += _each([job_id], restart)
+        problems += _each([job_id], restart_child)
     if crowded_out:
         last = list(crowded_out.values())[-1]
         raise StoreUnavailable(

@@ -1,1 +1,1 @@
-"""What a job carries: data, bodies, outputs and logs, in its record or beside it."""
+"""What a job carries: data, input, outputs and log, in its record or next to it."""

@@ -1,4 +1,4 @@
-"""Where a file that is downloaded goes on the disk."""
+"""The path on disk for a downloaded file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def destination(path: Path | str, name: str) -> Path:
-    """The path itself, or the place of `name` in it, where it is a folder.
+    """The path itself, or if it is a folder, the path of `name` in it.
 
-    It is one if it is there as one, or given as text that ends in a slash; then it is made, with
-    the folders that `name` has in it.
+    A folder is one that exists, or text that ends in a slash. It is created if missing, as are the
+    folders in `name`.
     """
-    # a Path has lost the slash: pathlib takes it away
+    # only text counts: pathlib drops the slash
     is_folder = isinstance(path, str) and path.endswith(("/", os.sep))
     path = Path(path)
     if not (is_folder or path.is_dir()):

@@ -1,4 +1,4 @@
-"""Reads the whole log of a job: the last lines from its record, the others from its notes."""
+"""Reads the whole log of a job: the last lines from its record, the rest from its notes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from remotejob.ports import Installation
 
 
 def whole_log(record: JobRecord, installation: Installation) -> list[LogLine]:
-    """Every line of all the job's runs, oldest first."""
+    """All lines of all runs, oldest first."""
     found = list(record.log_tail)
     for _name, text in installation.store.notes(record.id, LOG_NOTES):
         found += log_lines(text)
-    # by time as well: a run that died may have left notes that the next run knew nothing of
+    # the time is part of the key: a run that died may have left notes that its successor did not
+    # know of when it numbered its lines
     lines: dict[tuple[int, int], LogLine] = {}
     for line in found:
-        # the record keeps a long line cut, and without its data; the note has it whole
+        # the record keeps a long line cut and without its data; the note has all of it
         key = (line.at_ms, line.number)
         known = lines.get(key)
         if known is None or line.data is not None or len(line.message) > len(known.message):

@@ -1,4 +1,4 @@
-"""The files a job made."""
+"""The output files of a job."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Output:
         self.etag: Final = file.etag
         self.content_type: Final = file.content_type
         self.key: Final = file.key
-        """Where it is in the output bucket."""
+        """Its key in the output bucket."""
         self._files: Final = installation.files
 
     def open(self) -> BinaryIO:
-        """A stream of its bytes; close it."""
+        """Open a stream of its bytes; close it after use."""
         return self._files.open(self._files.bucket(Area.OUTPUT), self.key)
 
     def download(self, path: Path | str) -> Path:
         """Copy it to a file, or into a folder under its own name. Returns the file's path.
 
-        A folder is one that is there, or text that ends in a slash: `"results/"`, which is made if
-        it is not. Slashes in the output's name make folders in it, so that no output overwrites
-        another. Nothing is there until all of it is.
+        A folder is one that exists, or text that ends in a slash, such as `"results/"`, which is
+        created if missing. Slashes in the output's name make subfolders, so outputs never overwrite
+        each other. The file appears only once it is complete.
         """
         path = destination(path, self.name)
         self._files.download(self._files.bucket(Area.OUTPUT), self.key, path)

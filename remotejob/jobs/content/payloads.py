@@ -1,4 +1,4 @@
-"""Data, results and manifests: in the record while they are small, in S3 beyond that."""
+"""Data, results and manifests as JSON: small ones in the record, larger ones in S3."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from remotejob.ports import Area, ObjectStore
 def encode(value: Any, *, what: str) -> str:
     """A value as JSON.
 
-    Raises: InvalidData, naming the part that JSON has no way to write.
+    Raises: InvalidData, naming the part that JSON cannot represent.
     """
     try:
         text = dumps(value)
         _check_keys(value)
-        text.encode()  # half of a surrogate pair is text to Python, and none to JSON
+        text.encode()  # half a surrogate pair is valid in a Python str, not in JSON
     except (TypeError, ValueError, RecursionError) as problem:
         raise InvalidData(
             f"{what} cannot be written as JSON: {problem}; use dicts with text keys, lists, text, "
@@ -27,7 +27,7 @@ def encode(value: Any, *, what: str) -> str:
 
 
 def _check_keys(value: Any) -> None:
-    """Refuse keys that JSON would turn into text, and give back as such."""
+    """Refuse keys that JSON would turn into text and return as text."""
     if isinstance(value, dict):
         for key, part in value.items():
             if not isinstance(key, str):
@@ -43,13 +43,13 @@ def fits_inline(text: str) -> bool:
 
 
 def store_text(files: ObjectStore, area: Area, key: str, text: str) -> str:
-    """Put a long text beside the files; return the key."""
+    """Store a long text next to the files; return its key."""
     files.put(area, key, text.encode(), content_type="application/json")
     return key
 
 
 def load_text(files: ObjectStore, area: Area, inline: str | None, key: str | None) -> str | None:
-    """The text, from wherever it is."""
+    """The text, from the record or from S3."""
     if key is None:
         return inline
     with files.open(files.bucket(area), key) as stream:

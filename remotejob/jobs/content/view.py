@@ -1,4 +1,4 @@
-"""What the creator of a job and the task that runs it both see."""
+"""The part of a job that both its creator and its task see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from remotejob.ports import Area, Installation
 
 
 class JobView:
-    """What the creator of a job and the task that runs it both see."""
+    """The part of a job that both its creator and its task see."""
 
     def __init__(self, record: JobRecord, installation: Installation) -> None:
         self._record = record
@@ -39,23 +39,23 @@ class JobView:
 
     @property
     def resource(self) -> str | None:
-        """What it has to itself while it runs."""
+        """The resource it uses exclusively while it runs."""
         return self._record.resource
 
     @property
     def tenant(self) -> str | None:
-        """For whom it is."""
+        """The tenant it belongs to."""
         return self._record.tenant
 
     @property
     def repeat(self) -> Repeat | None:
-        """How it is repeated; `times` is what is left."""
+        """How it repeats; `times` is the number of repeats left."""
         text = self._record.repeat_json
         return None if text is None else Repeat.from_json(text)
 
     @property
     def origin_id(self) -> str | None:
-        """The job that it repeats, reruns or replays."""
+        """The job it repeats, reruns or replays."""
         return self._record.origin_id
 
     @property
@@ -80,9 +80,9 @@ class JobView:
 
     @property
     def data(self) -> Any:
-        """What was given at submit, decoded anew at each call; None if nothing was.
+        """The data given at submit, decoded again at each call; None if there was none.
 
-        Raises: FileNotFoundError, when it was too long for the record and is kept no longer.
+        Raises: FileNotFoundError, when it was too long for the record and has expired.
         """
         record = self._record
         text = payloads.load_text(

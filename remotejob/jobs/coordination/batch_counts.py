@@ -1,8 +1,8 @@
-"""Counts the children of batches as they end, and lets the job go that follows a batch.
+"""Counts the children of batches as they end, and releases the job that follows a batch.
 
-A child owes its batch to be counted: the owing is cleared in the transaction that counts, so a
-crash before it leaves the mark, and after it there is nothing to do. The follower is blocked by
-the batch from the start, so a crash before it is let go is found when the scheduler re-checks it.
+An ended child owes its batch the count. The transaction that counts it also clears what it owes,
+so after a crash the child is either counted or still marked. The batch blocks its follower from
+the start, so after a crash the scheduler finds an unreleased follower when it re-checks it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ log = logging.getLogger(__name__)
 
 _TRIES: Final = 5
 _AT_A_TIME: Final = 50
-"""Children settled in one transaction, of a hundred steps."""
+"""Children settled in one transaction, which takes 100 steps."""
 
 
 def read_batch(batch_id: str, installation: Installation) -> BatchRecord | None:
-    """A batch as it stands, in one request."""
+    """The current state of a batch, in one request."""
     items = installation.store.items(batches.partition_of_batch(batch_id), BATCH)
     return BatchRecord.of(batch_id, dict(items))
 
 
 def count_ended(records: Sequence[JobRecord], installation: Installation) -> list[JobRecord]:
-    """Settle children that ended and count them, each end once; those that are settled.
+    """Settle children that ended and count each end once; return the settled ones.
 
-    What is refused for one batch does not hold back the others.
+    A failure in one batch does not hold back the others.
     """
     by_batch: defaultdict[str, list[JobRecord]] = defaultdict(list)
     for record in {record.id: record for record in records}.values():
@@ -53,12 +53,12 @@ def count_ended(records: Sequence[JobRecord], installation: Installation) -> lis
                 _count(batch_id, some, installation)
                 settled += some
         except Exception:
-            log.exception("children not counted; tried again", extra={"batch": batch_id})
+            log.exception("children not counted; will be tried again", extra={"batch": batch_id})
         try:
-            let_follower_go(batch_id, installation)
+            release_follower(batch_id, installation)
         except Exception:
-            # it is blocked by the batch, and looked at again for that
-            log.exception("follower not let go; tried again", extra={"batch": batch_id})
+            # the batch still blocks it, so the scheduler re-checks it
+            log.exception("follower not released; will be tried again", extra={"batch": batch_id})
     return settled
 
 
@@ -71,16 +71,16 @@ def _count(batch_id: str, records: Sequence[JobRecord], installation: Installati
         if conflict is None:
             return
         if conflict.step == len(left):
-            log.warning("batch kept no longer; its children are not counted: %s", batch_id)
+            log.warning("batch %s has expired; its children are not counted", batch_id)
             for record in left:
                 installation.store.update(settle(record, retention_ms=retention_ms))
             return
-        # somebody else has settled and counted it
+        # another process has settled and counted it
         del left[conflict.step]
 
 
-def let_follower_go(batch_id: str, installation: Installation) -> None:
-    """Let the job run that follows a batch, if it is complete."""
+def release_follower(batch_id: str, installation: Installation) -> None:
+    """Let the job that follows a batch run, if the batch is complete."""
     store = installation.store
     for _ in range(_TRIES):
         batch = read_batch(batch_id, installation)
@@ -97,7 +97,7 @@ def let_follower_go(batch_id: str, installation: Installation) -> None:
             if record is None:
                 return
             if batch_id not in (record.blocked or ()):
-                # it was let go before, and whoever did may have died before sending
+                # released before, perhaps by a process that died before sending
                 send_if_free(record, installation)
                 return
             if (
@@ -105,28 +105,31 @@ def let_follower_go(batch_id: str, installation: Installation) -> None:
                 is None
             ):
                 return
-        # a child was restarted or counted meanwhile, or the follower paused or resumed
+        # meanwhile a child was restarted or counted, or the follower paused or resumed
     raise StoreUnavailable(f"batch {batch_id} changed each time it was read; try again")
 
 
 def recheck_batch(record: JobRecord, batch_id: str, installation: Installation) -> JobRecord | None:
-    """Look at the batch that a job is blocked by, in case nobody told it; the job, if it ended."""
+    """Check the batch that blocks a job, in case its release was lost.
+
+    Returns the job if this cancelled it.
+    """
     batch = read_batch(batch_id, installation)
     now = installation.clock.now_ms()
     if batch is not None and not batch.given_up(now):
-        let_follower_go(batch_id, installation)
+        release_follower(batch_id, installation)
         return None
-    log.warning("batch %s will never be complete; its follower is cancelled", batch_id)
+    log.warning("batch %s will never complete; its follower is cancelled", batch_id)
     change = command_changes.cancel(record, now_ms=now)
     outcome = installation.store.update(change)
     return outcome.record if isinstance(outcome, Updated) else None
 
 
 def uncount(record: JobRecord, installation: Installation) -> list[Step]:
-    """The steps beside the restart of a child: it is counted no more, and its batch not complete.
+    """The steps that go with the restart of a child: its end no longer counts in its batch.
 
-    They hold that a job will follow the batch when it is complete again: the one there is, if it
-    was not let go yet, or else another.
+    They also ensure that a job follows the batch when it completes again: the existing follower if
+    it was not released yet, else a new one.
     """
     batch = None if record.batch is None else read_batch(record.batch, installation)
     if batch is None:

@@ -1,8 +1,8 @@
-"""What follows from the end of a job, carried out before its message is deleted.
+"""Carries out the consequences of a job's end, before its message is deleted.
 
-The status message is sent, jobs that depend on it go on or are cancelled, its locks are let go
-of, the job that repeats it is sent for. Every step is idempotent: a worker that dies on the way
-leaves the message, and whoever receives it next carries them all out again.
+They are: send the status message, release or cancel the jobs that depend on it, free its locks,
+and send the message of the job that repeats it. Every step is idempotent. If a worker dies on the
+way, the message comes back and its next receiver carries out all steps again.
 """
 
 from __future__ import annotations
@@ -37,78 +37,86 @@ def carry_out(
     *,
     denied: list[AccessProblem] | None = None,
 ) -> list[JobRecord]:
-    """Carry out the consequences of jobs that have ended; return those that are done with.
+    """Carry out the consequences of jobs that have ended; return the jobs that are finished.
 
-    Each is carried out by itself: one that is refused does not hold back the others, and is
-    left, with its message or its mark, for another try. `denied` gets what these credentials
-    may not do, for a caller who can say so.
+    One job's failure does not hold back the others: it keeps its message or its mark for another
+    try. `denied` collects what these credentials may not do, for callers that report it.
     """
     done: list[JobRecord] = []
     ended: Sequence[JobRecord] = records
     while ended:
-        told = _told(ended, installation, denied)
+        reported = _send_status(ended, installation, denied)
         cancelled: list[JobRecord] = []
-        seen_to: list[JobRecord] = []
+        finished: list[JobRecord] = []
         for record in ended:
-            followed = _followed(record, cancelled, installation)
-            if not (followed and record.id in told):
+            followed = _carry_out_other_steps(record, cancelled, installation)
+            if not (followed and record.id in reported):
                 continue
-            _tell_hooks(record, installation)
-            seen_to.append(record)
-        done += _settled(seen_to, installation)
-        # the end of a job can cancel others, whose end cancels others again
+            _notify_hooks(record, installation)
+            finished.append(record)
+        done += _settle(finished, installation)
+        # the end of a job can cancel others, and their end more
         ended = cancelled
     return [record for record in done if record in records]
 
 
-def _told(
+def _send_status(
     records: Sequence[JobRecord], installation: Installation, denied: list[AccessProblem] | None
 ) -> set[str]:
-    """Send the status messages; the ids of the jobs whose message was taken."""
+    """Send the status messages; return the ids of the jobs whose message was accepted."""
     by_address: defaultdict[Address, list[JobRecord]] = defaultdict(list)
-    told: set[str] = set()
+    reported: set[str] = set()
     for record in records:
         if record.queue in installation.queues:
             by_address[status_address(record)].append(record)
         else:
-            # its queue is no longer deployed: there is nobody to be told
-            told.add(record.id)
+            # its queue is no longer deployed: nobody would receive the message
+            reported.add(record.id)
     for address, ended in by_address.items():
         messages = [Outgoing(body=status_body(job)) for job in ended]
-        told |= {record.id for record in sent(address, ended, messages, installation, denied)}
-    return told
+        reported |= {
+            record.id for record in send_each(address, ended, messages, installation, denied)
+        }
+    return reported
 
 
-def _followed(record: JobRecord, cancelled: list[JobRecord], installation: Installation) -> bool:
-    """Whether everything but the status message was done. A plain job has nothing of it."""
+def _carry_out_other_steps(
+    record: JobRecord, cancelled: list[JobRecord], installation: Installation
+) -> bool:
+    """Do everything except the status message; whether all of it succeeded.
+
+    A plain job needs nothing else.
+    """
     steps: list[Callable[[], bool]] = []
     if record.dependents:
-        steps.append(lambda: _released(record, cancelled, installation))
+        steps.append(lambda: _follow_dependents(record, cancelled, installation))
     if record.locked:
         steps.append(lambda: unlock(record, installation))
     if record.next_id is not None:
-        steps.append(lambda: _sent_next(record, installation))
-    # each of them, also after one that failed
-    outcomes = [_done(step, record) for step in steps]
+        steps.append(lambda: _send_next(record, installation))
+    # run all of them, even after a failure
+    outcomes = [_try_step(step, record) for step in steps]
     return all(outcomes)
 
 
-def _done(step: Callable[[], bool], record: JobRecord) -> bool:
+def _try_step(step: Callable[[], bool], record: JobRecord) -> bool:
     try:
         return step()
     except Exception:
-        # one that is refused does not hold back the others
-        log.exception("consequence not carried out; tried again", extra=log_fields(record))
+        # one failing step must not hold back the others
+        log.exception("consequence not carried out; will be tried again", extra=log_fields(record))
         return False
 
 
-def _released(record: JobRecord, cancelled: list[JobRecord], installation: Installation) -> bool:
+def _follow_dependents(
+    record: JobRecord, cancelled: list[JobRecord], installation: Installation
+) -> bool:
     followed = follow_edges(record, installation)
     cancelled += followed.cancelled
     return followed.all
 
 
-def _sent_next(record: JobRecord, installation: Installation) -> bool:
+def _send_next(record: JobRecord, installation: Installation) -> bool:
     assert record.next_id is not None
     successor = installation.store.get(record.next_id)
     if successor is not None and successor.attempt == 0 and not successor.terminal:
@@ -116,14 +124,14 @@ def _sent_next(record: JobRecord, installation: Installation) -> bool:
     return True
 
 
-def sent(
+def send_each(
     address: Address,
     what: Sequence[T],
     messages: Sequence[Outgoing],
     installation: Installation,
     denied: list[AccessProblem] | None = None,
 ) -> list[T]:
-    """Send a message for each of `what`; return those whose message was taken."""
+    """Send a message for each item of `what`; return the items whose message was accepted."""
     try:
         installation.messages.send(address, messages)
     except QueueUnavailable as refusal:
@@ -140,27 +148,28 @@ def sent(
     return list(what)
 
 
-def _tell_hooks(record: JobRecord, installation: Installation) -> None:
-    """Last, so that what is tried again tells them once."""
+def _notify_hooks(record: JobRecord, installation: Installation) -> None:
+    """Call this last: retries of the earlier steps then notify the hooks only once."""
     if record.state is State.COMPLETED:
         installation.hooks.tell(Event.COMPLETED, record, installation)
     elif record.state is State.FAILED:
         last = record.errors[-1] if record.errors else None
         installation.hooks.tell(Event.FAILED, record, installation, failure=last)
     elif record.owed is not None:
-        # whoever cancelled it has told; its message reaches a worker later, or its run winds down
+        # once nothing is owed, whoever cancelled the job has notified the hooks; later its message
+        # reaches a worker, or its run winds down
         installation.hooks.tell(Event.CANCELLED, record, installation)
 
 
-def _settled(records: Sequence[JobRecord], installation: Installation) -> list[JobRecord]:
-    """Note that nothing is owed any more; those of which it is noted."""
+def _settle(records: Sequence[JobRecord], installation: Installation) -> list[JobRecord]:
+    """Note that the jobs owe nothing any more; return those for which it succeeded."""
     alone = [record for record in records if record.batch is None or record.owed is None]
     counting = [record for record in records if not (record.batch is None or record.owed is None)]
-    settled = [record for record in alone if _settled_alone(record, installation)]
+    settled = [record for record in alone if _settle_alone(record, installation)]
     return settled + count_ended(counting, installation)
 
 
-def _settled_alone(record: JobRecord, installation: Installation) -> bool:
+def _settle_alone(record: JobRecord, installation: Installation) -> bool:
     if record.owed is None:
         return True
     try:

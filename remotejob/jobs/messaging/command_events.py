@@ -1,4 +1,4 @@
-"""Notifies hooks of commands: each call of a public method that changes a job or a queue."""
+"""Notifies hooks of commands: calls of public methods that change a job or a queue."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ R = TypeVar("R")
 
 
 def command(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Notify hooks of each call of a method: after it returned, or raised."""
+    """Notify hooks after each call of a method, whether it returned or raised."""
     name, signature = method.__name__, inspect.signature(method)
 
     @wraps(method)
     def called(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
         hooks = self._installation.hooks
 
-        def tell(event: Event, *, result: object = None, error: Exception | None = None) -> None:
+        def notify(event: Event, *, result: object = None, error: Exception | None = None) -> None:
             given = dict(signature.bind_partial(self, *args, **kwargs).arguments)
             del given["self"]
-            told = CommandEvent(
+            command_event = CommandEvent(
                 event=event,
                 at=from_ms(self._installation.clock.now_ms()),
                 command=name,
@@ -42,16 +42,16 @@ def command(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P
                 result=result,
                 error=error,
             )
-            hooks.tell_command(told, task=getattr(self, "task", given.get("task")))
+            hooks.tell_command(command_event, task=getattr(self, "task", given.get("task")))
 
         try:
             result = method(self, *args, **kwargs)
         except Exception as error:
             if hooks.wants(Event.ERROR):
-                tell(Event.ERROR, error=error)
+                notify(Event.ERROR, error=error)
             raise
         if hooks.wants(Event.CALL):
-            tell(Event.CALL, result=result)
+            notify(Event.CALL, result=result)
         return result
 
     return called

@@ -1,4 +1,4 @@
-"""What a line of the log says of a job: the same fields, whoever writes it."""
+"""The fields of every log line about a job, the same wherever it is written."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from remotejob.ports import Received
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobContext:
-    """What the log says of a run. `fields` are the names used in every line."""
+    """What log lines say about a run; `fields` names it as every line does."""
 
     job: str
     queue: str
     task: str
     run: str | None = None
-    """None where a line is of the job and not of one of its runs."""
+    """None in a line about the job rather than one of its runs."""
     attempt: int | None = None
     tenant: str | None = None
 
     @classmethod
     def of(cls, record: JobRecord) -> Self:
-        """Of the run that has the job, as its record was claimed."""
+        """The run that holds the job, from the record it claimed."""
         return cls(
             job=record.id,
             queue=record.queue,
@@ -38,7 +38,7 @@ class JobContext:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """As a line of the log has them: without those there are none of."""
+        """As a log line has them, without empty ones."""
         fields: dict[str, Any] = {"job": self.job, "queue": self.queue, "task": self.task}
         if self.run is not None:
             fields["run"] = self.run
@@ -48,23 +48,23 @@ class JobContext:
         return fields
 
     def packed(self) -> dict[str, Any]:
-        """For another process: what JSON can write, the trace that goes on here included."""
+        """For another process, as JSON: the fields and the current trace context."""
         trace = tracing.carried()
         return self.fields if trace is None else {**self.fields, **trace.fields}
 
     @classmethod
     def unpacked(cls, packed: Mapping[str, Any]) -> tuple[Self, tracing.Trace | None]:
-        """What `packed` gave: the context, and the trace to go on with."""
+        """Read what `packed` wrote: the context, and the trace to continue."""
         own = {name: packed[name] for name in cls.__dataclass_fields__ if name in packed}
         return cls(**own), tracing.Trace.read(packed)
 
 
 def log_fields(record: JobRecord) -> dict[str, Any]:
-    """The fields of a line that is about a job, whoever has it."""
+    """The fields of a line about a job, from its record."""
     return JobContext.of(record).fields
 
 
 def message_log_fields(message: Received, pending: Pending) -> dict[str, Any]:
-    """The fields of a line that is about a job of which no more is known than its message says."""
+    """The fields of a line about a job of which only the message is known."""
     job, queue, task = pending.job_id, message.address.queue, pending.task
     return JobContext(job=job, queue=queue, task=task, tenant=message.group).fields

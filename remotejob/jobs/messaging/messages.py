@@ -1,4 +1,4 @@
-"""What the messages say."""
+"""The bodies of the messages on the queues, and which queue each goes to."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class BadMessage(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pending:
-    """The promise that somebody will see to a job."""
+    """The message that brings a worker to a job."""
 
     job_id: str
     task: str
     declined: int = 0
-    """How often a worker that does not have the task passed it on."""
+    """How often a worker without the task passed it on."""
     trace: Trace | None = None
-    """Where in which trace the job was submitted; None where nobody traces."""
+    """The trace context of the submit; None without tracing."""
 
     def body(self) -> str:
         message: dict[str, Any] = {"v": 1, "id": self.job_id, "task": self.task}
@@ -53,14 +53,14 @@ class Pending:
             case {"v": 1, "id": str(job_id), "task": str(task)} if is_job_id(job_id):
                 declined = message.get("declined", 0)
                 if isinstance(declined, int):
-                    # a trace that is not understood is lost, and no job with it
+                    # an unreadable trace is dropped; the job still runs
                     trace = Trace.read(message)
                     return cls(job_id=job_id, task=task, declined=declined, trace=trace)
         raise BadMessage("it is not a pending message of version 1, with an id and a task")
 
 
 def status_body(record: JobRecord) -> str:
-    """The message that tells the world how a job ended."""
+    """The message that reports how a job ended."""
     message: dict[str, Any] = {
         "v": 1,
         "id": record.id,
@@ -78,23 +78,23 @@ def status_body(record: JobRecord) -> str:
 
 
 def dead_letter_body(*, reason: str, lane: str, body: str) -> str:
-    """A message that was set aside, and why."""
+    """A message for the dead-letter queue: the original, and why it was moved there."""
     return _to_body({"reason": reason, "lane": lane, "body": body})
 
 
 def _to_body(message: dict[str, Any]) -> str:
-    # in ASCII: SQS refuses some letters, and with one message its whole batch
+    # in ASCII: SQS refuses some characters, and with that message its whole batch
     return json.dumps(message, separators=(",", ":"))
 
 
 def status_address(record: JobRecord) -> Address:
-    """Completed jobs report to one queue, all that ended otherwise to the other."""
+    """Completed jobs report to one queue, failed and cancelled jobs to the other."""
     completed = record.state is State.COMPLETED
     return Address(record.queue, Channel.COMPLETED if completed else Channel.FAILED)
 
 
 def pending_address(record: JobRecord, queues: Mapping[str, QueueDescription]) -> Address:
-    """The lane of the job's priority, or the one lane of a queue that goes by none."""
+    """The lane for the job's priority; a queue that is not ordered by weight has only one lane."""
     queue = queues.get(record.queue)
     weighted = queue is None or queue.order is Order.WEIGHTED
     lane = record.lane if weighted else Lane.NORMAL

@@ -25,8 +25,8 @@ def send_for(
 ) -> None:
     """Send the pending messages of jobs, delayed to their due times.
 
-    They carry `trace`. A job due beyond the queue's longest delay gets none: the scheduler sends
-    it in time.
+    They carry `trace`. A job due beyond the queue's longest delay gets none yet: the scheduler
+    sends it in time.
 
     Raises: QueueUnavailable.
     """
@@ -35,11 +35,11 @@ def send_for(
     staged: defaultdict[Address, list[JobRecord]] = defaultdict(list)
     for record in records:
         if record.blocked or record.parked:
-            # whoever lets it go on sends for it
+            # whatever releases the job sends its message
             continue
         if record.queue not in installation.queues:
-            # a job that others let go on may be of a queue that is no longer deployed: the
-            # scheduler sends for it once that is back
+            # a released job may belong to a queue that is no longer deployed: the scheduler sends
+            # its message once the queue is back
             log.warning("queue %r is not deployed", record.queue, extra=log_fields(record))
             continue
         delay = timedelta(milliseconds=max(0, (record.due_ms or 0) - now))
@@ -56,37 +56,37 @@ def send_for(
 
 
 def send_and_look(record: JobRecord, installation: Installation) -> JobRecord:
-    """Send for a job that was marked for it, then move the mark to when that is overdue.
+    """Send the message of a marked job, then move its mark to when the message is overdue.
 
     Raises: QueueUnavailable; the mark stays, and the scheduler sends.
     """
-    (looked_at,) = send_and_look_at_all([record], installation)
-    return looked_at
+    (moved,) = send_and_look_at_all([record], installation)
+    return moved
 
 
 def send_and_look_at_all(
     records: Sequence[JobRecord], installation: Installation
 ) -> list[JobRecord]:
-    """Send for jobs in as few requests as they fit, and then move their marks.
+    """Send the messages of jobs in as few requests as possible, then move their marks.
 
     Raises: QueueUnavailable; the marks stay, and the scheduler sends.
     """
     send_for(records, installation)
     now = installation.clock.now_ms()
     max_delay = installation.messages.capabilities.max_delay
-    looked_at: list[JobRecord] = []
+    moved: list[JobRecord] = []
     for record in records:
         if record.attention is None or record.queue not in installation.queues:
-            looked_at.append(record)
+            moved.append(record)
             continue
-        look = first_look(record.due_ms or now, now_ms=now, max_delay=max_delay)
-        outcome = installation.store.update(changes.move_mark(record, to_ms=look))
-        looked_at.append(outcome.record or record)
-    return looked_at
+        check_ms = first_look(record.due_ms or now, now_ms=now, max_delay=max_delay)
+        outcome = installation.store.update(changes.move_mark(record, to_ms=check_ms))
+        moved.append(outcome.record or record)
+    return moved
 
 
 def send_if_free(record: JobRecord | None, installation: Installation) -> None:
-    """Send for a job that waits for nothing but its time, if it does."""
+    """Send the message of a job if it waits for nothing but its due time."""
     if record is None or record.blocked or record.parked:
         return
     if record.state is State.WAITING:

@@ -30,7 +30,7 @@ def listed(
     since: datetime | None,
 ) -> list[JobRecord]:
     """The newest jobs, as `Queue.jobs` selects them."""
-    wanted = None if state is None else _state(state)
+    wanted = None if state is None else state_named(state)
     now = from_ms(installation.clock.now_ms())
     if since is None:
         since = now - installation.retention
@@ -84,7 +84,8 @@ def _newest_first(
             day -= timedelta(days=1)
 
 
-def _state(state: State | str) -> State:
+def state_named(state: State | str) -> State:
+    """Raises: InvalidName, naming the states."""
     try:
         return State(state)
     except ValueError:

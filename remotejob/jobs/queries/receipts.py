@@ -17,6 +17,7 @@ from remotejob.domain.locks import limits_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.usage import READ_UNIT_BYTES, Call, Usage, item_bytes, put_calls, units
+from remotejob.jobs.content.input_files import input_prefix
 from remotejob.jobs.queries.prices import Prices
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import WorkerSize
@@ -174,7 +175,7 @@ class _Tally:
 
     def submitted(self) -> None:
         record = self._record
-        own = f"{INPUT_PREFIX_SUBMITTED}{record.id}/"
+        own = input_prefix(record.id)
         file = record.input
         if file is not None and file.key.startswith(own):
             self._add(put_calls(file.size, told=True))

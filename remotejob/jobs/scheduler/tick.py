@@ -1,7 +1,7 @@
-"""The scheduler: once a minute, what is due is sent for and what is stale is rescued.
+"""The scheduler's tick: once a minute, send messages for due jobs and rescue stale ones.
 
-It reads the attention index, acts, and only then moves the mark: a crash between the two acts
-again, which is harmless, for every act is idempotent.
+It reads the attention index, acts, and only then moves the mark. After a crash between the two it
+acts again, which is harmless because every action is idempotent.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 from remotejob.domain import changes
 from remotejob.domain.check_times import GRACE, RECHECK, first_look
-from remotejob.domain.claim_decisions import CLOCK_SKEW, budget_spent
+from remotejob.domain.claim_decisions import budget_spent
 from remotejob.domain.locks import limits_of
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
@@ -28,38 +28,32 @@ from remotejob.jobs.coordination.locks import wake_and_send
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.scheduler.lapsed import Deadline, expire_spent, lease_lapsed, never
 from remotejob.names import SHARDS
-from remotejob.ports import Address, Installation, Updated
+from remotejob.ports import Address, Installation
 
 log = logging.getLogger(__name__)
 
 PERIOD: Final = timedelta(minutes=1)
 
-_RAREST_LOOK: Final = timedelta(hours=6)
-_RAREST_RECHECK: Final = timedelta(hours=1)
+_LONGEST_CHECK_INTERVAL: Final = timedelta(hours=6)
+_LONGEST_RECHECK_INTERVAL: Final = timedelta(hours=1)
 
 _READ_AT_A_TIME: Final = 100
 """Source: Amazon DynamoDB, BatchGetItem."""
 
-Deadline = Callable[[], bool]
-"""Whether the time is up."""
-
-
-def never() -> bool:
-    return False
-
 
 def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter[str]:
-    """Do what is due now, and count it.
+    """Process all marks that are due now, and count the actions.
 
-    Stops between two batches once the time is up; the next tick goes on, for marks that were not
-    moved are still due.
+    Stops between two batches once the time is up. The next tick goes on, because marks that were
+    not moved are still due.
     """
     now = installation.clock.now_ms()
-    # those that wait last: there may be very many of them, and the time may not be enough
+    # waiting jobs last: there may be very many, and too little time for all of them
     work = [
-        # whoever ended the job is carrying out what it owes at this moment
-        (Attention.OWED, now - span_ms(GRACE), _pay_owed),
+        # the grace period: whoever has just ended the job is carrying out what it owes
+        (Attention.OWED, now - span_ms(GRACE), _settle_ends),
         (Attention.RUNNING, now, _rescue_running),
         (Attention.WAITING, now + span_ms(PERIOD), _send_waiting),
     ]
@@ -67,7 +61,7 @@ def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter
     with ThreadPoolExecutor(SHARDS, thread_name_prefix="scheduler") as pool:
         for kind, until_ms, act in work:
             for counted in pool.map(
-                lambda shard, kind=kind, until_ms=until_ms, act=act: _shard(
+                lambda shard, kind=kind, until_ms=until_ms, act=act: _process_shard(
                     installation, kind, shard, until_ms, act, time_is_up
                 ),
                 range(SHARDS),
@@ -76,7 +70,7 @@ def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter
     return counts
 
 
-def _shard(
+def _process_shard(
     installation: Installation,
     kind: str,
     shard: int,
@@ -87,19 +81,19 @@ def _shard(
     counts: Counter[str] = Counter()
     where = {"kind": kind, "shard": shard}
     try:
-        for batch in _batches(installation, kind, shard, until_ms):
+        for batch in _marked_records(installation, kind, shard, until_ms):
             if time_is_up():
                 log.warning("time is up; the next run goes on", extra=where)
                 break
-            counts += _done(batch, installation, act, where)
+            counts += _process_batch(batch, installation, act, where)
     except Exception:
-        # one shard never takes the others down; its marks stay due
-        log.exception("shard not read", extra=where)
+        # one failing shard must not stop the others; its marks stay due
+        log.exception("shard not processed", extra=where)
         counts["shards failed"] += 1
     return counts
 
 
-def _done(
+def _process_batch(
     batch: list[JobRecord],
     installation: Installation,
     act: Callable[[list[JobRecord], Installation], Counter[str]],
@@ -108,14 +102,14 @@ def _done(
     try:
         return act(batch, installation)
     except Exception:
-        log.exception("batch not done", extra=dict(where))
+        log.exception("batch not processed", extra=dict(where))
         return Counter({"batches failed": 1})
 
 
-def _batches(
+def _marked_records(
     installation: Installation, kind: str, shard: int, until_ms: int
 ) -> Iterator[list[JobRecord]]:
-    """The marked records, without those whose mark is gone or moved: the index lags behind."""
+    """The marked records. The index lags behind: skip those whose mark is gone or has moved."""
     marks = installation.store.attention(kind, shard, until_ms=until_ms)
     while ids := [mark.job_id for mark in islice(marks, _READ_AT_A_TIME)]:
         yield [
@@ -129,19 +123,19 @@ def _batches(
 
 def _send_waiting(records: list[JobRecord], installation: Installation) -> Counter[str]:
     now = installation.clock.now_ms()
-    hindered = [record for record in records if record.blocked or record.parked]
-    counts = Counter(rechecked=len(hindered))
-    for record in hindered:
+    held_back = [record for record in records if record.blocked or record.parked]
+    counts = Counter(rechecked=len(held_back))
+    for record in held_back:
         _recheck(record, now, installation)
     free = [record for record in records if not (record.blocked or record.parked)]
-    return counts + _send_free(free, installation)
+    return counts + _send_unblocked(free, installation)
 
 
 def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
-    """Look at what a job waits for besides its time: whoever should have told it may have died."""
-    # moved first: what is found below marks the job anew; and ever more rarely, for who waits an
-    # hour for a long job costs an index write each time
-    waited = min(max(now - record.updated_ms, span_ms(RECHECK)), span_ms(_RAREST_RECHECK))
+    """Check what holds a job back besides its time: the worker that frees it may have died."""
+    # move the mark first, since a release below sets a new one; and check less and less often,
+    # since each check of a job that waits for hours costs an index write
+    waited = min(max(now - record.updated_ms, span_ms(RECHECK)), span_ms(_LONGEST_RECHECK_INTERVAL))
     _move_mark(record, now + waited, installation)
     try:
         if record.blocked:
@@ -150,11 +144,11 @@ def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
             for limit in limits_of(record):
                 wake_and_send(limit, installation)
     except Exception:
-        # one job never holds back the others
-        log.exception("job not looked at", extra=log_fields(record))
+        # one failing job must not hold back the others
+        log.exception("job not rechecked", extra=log_fields(record))
 
 
-def _send_free(records: list[JobRecord], installation: Installation) -> Counter[str]:
+def _send_unblocked(records: list[JobRecord], installation: Installation) -> Counter[str]:
     now = installation.clock.now_ms()
     max_delay = installation.messages.capabilities.max_delay
     near = now + span_ms(max_delay)
@@ -163,12 +157,12 @@ def _send_free(records: list[JobRecord], installation: Installation) -> Counter[
         for record in records
         if record.state is State.WAITING and (record.due_ms or now) <= near
     ]
-    unsent, counts = _sent(due, installation)
+    unsent, counts = _send_by_lane(due, installation)
     for record in records:
         if record.id not in unsent:
             due_ms = record.due_ms or now
-            look = first_look(due_ms, now_ms=now, max_delay=max_delay)
-            _move_mark(record, max(look, _next_look(due_ms, now)), installation)
+            check_ms = first_look(due_ms, now_ms=now, max_delay=max_delay)
+            _move_mark(record, max(check_ms, _next_check(due_ms, now)), installation)
     return counts
 
 
@@ -177,23 +171,27 @@ def _rescue_running(records: list[JobRecord], installation: Installation) -> Cou
     lapsed = [record for record in records if lease_lapsed(record, now)]
     spent = {record.id for record in lapsed if budget_spent(record)}
     expired = expire_spent(lapsed, installation)
-    unsent, counts = _sent([record for record in lapsed if record.id not in spent], installation)
+    unsent, counts = _send_by_lane(
+        [record for record in lapsed if record.id not in spent], installation
+    )
     for record in records:
         if record.id not in unsent | spent:
-            _move_mark(record, _next_look(record.lease_ms or now, now), installation)
+            _move_mark(record, _next_check(record.lease_ms or now, now), installation)
     return Counter({"rescued": counts["sent"], "expired": expired})
 
 
 def rescue(installation: Installation) -> int:
-    """Send for every running job whose worker fell silent, or fail it; how many there were.
+    """Requeue every running job whose worker fell silent, or fail it; return how many there were.
 
-    Jobs that never lived to a heartbeat carry no mark: their message comes back by itself.
+    Jobs that never reached a heartbeat carry no mark: their message comes back by itself.
     """
     now = installation.clock.now_ms()
     rescued = 0
     for shard in range(SHARDS):
-        # marks lie a while behind the leases: what is lapsed now may be marked for later
-        marked = _batches(installation, Attention.RUNNING, shard, now + span_ms(_RAREST_LOOK))
+        # marks lag behind the leases: a job whose lease has lapsed may be marked for later
+        marked = _marked_records(
+            installation, Attention.RUNNING, shard, now + span_ms(_LONGEST_CHECK_INTERVAL)
+        )
         for batch in marked:
             lapsed = [record for record in batch if lease_lapsed(record, now)]
             rescued += len(lapsed)
@@ -201,11 +199,13 @@ def rescue(installation: Installation) -> int:
     return rescued
 
 
-def _sent(records: list[JobRecord], installation: Installation) -> tuple[set[str], Counter[str]]:
-    """Send for jobs, lane by lane; the ids of those whose lane failed, and the counts.
+def _send_by_lane(
+    records: list[JobRecord], installation: Installation
+) -> tuple[set[str], Counter[str]]:
+    """Send messages for jobs, lane by lane; return the ids whose lane failed, and the counts.
 
-    A job of a queue that is no longer deployed cannot be sent for: it is looked at ever more
-    rarely, and runs once its queue is back.
+    A job whose queue is no longer deployed gets no message. It is checked less and less often, and
+    runs once its queue is back.
     """
     lanes: defaultdict[Address, list[JobRecord]] = defaultdict(list)
     counts: Counter[str] = Counter()
@@ -221,51 +221,28 @@ def _sent(records: list[JobRecord], installation: Installation) -> tuple[set[str
             send_for(waiting, installation)
             counts["sent"] += len(waiting)
         except Exception:
-            # its marks stay due; the other lanes' jobs are no worse for it
+            # its marks stay due; go on with the other lanes
             log.exception("lane not sent to", extra={"queue": address.queue})
             unsent |= {record.id for record in waiting}
             counts["lanes failed"] += 1
     return unsent, counts
 
 
-def _next_look(since_ms: int, now_ms: int) -> int:
-    """When to look again at what should have gone on at `since_ms`.
+def _next_check(since_ms: int, now_ms: int) -> int:
+    """When to check a job again that should have moved on at `since_ms`.
 
-    The longer it has not, the later: its messages are most likely there, and waiting their turn.
-    Sent for every two minutes, a day's backlog would multiply by hundreds.
+    The longer it is overdue, the later: most likely its message is in the queue and waits its turn.
+    A new message every two minutes would multiply a day's backlog by hundreds.
     """
     if since_ms > now_ms:
         return since_ms + span_ms(GRACE)
     overdue = now_ms - since_ms
-    return now_ms + min(max(overdue, span_ms(GRACE)), span_ms(_RAREST_LOOK))
+    return now_ms + min(max(overdue, span_ms(GRACE)), span_ms(_LONGEST_CHECK_INTERVAL))
 
 
 def _move_mark(record: JobRecord, to_ms: int, installation: Installation) -> None:
     installation.store.update(changes.move_mark(record, to_ms=to_ms))
 
 
-def _pay_owed(records: list[JobRecord], installation: Installation) -> Counter[str]:
+def _settle_ends(records: list[JobRecord], installation: Installation) -> Counter[str]:
     return Counter(paid=len(carry_out(records, installation)))
-
-
-def lease_lapsed(record: JobRecord, now_ms: int) -> bool:
-    """Whether a running job's worker has fallen silent for good."""
-    lease = record.lease_ms
-    return record.state is State.RUNNING and lease is not None and lease + _SKEW_MS <= now_ms
-
-
-def expire_spent(lapsed: list[JobRecord], installation: Installation) -> int:
-    """Fail those whose workers died too often, with the consequences; return how many."""
-    now = installation.clock.now_ms()
-    ended = []
-    for record in lapsed:
-        if budget_spent(record):
-            change = changes.expire(record, now_ms=now, skew_ms=_SKEW_MS)
-            outcome = installation.store.update(change)
-            if isinstance(outcome, Updated):
-                ended.append(outcome.record)
-    carry_out(ended, installation)
-    return len(ended)
-
-
-_SKEW_MS: Final = span_ms(CLOCK_SKEW)

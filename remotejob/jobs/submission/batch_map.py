@@ -22,7 +22,7 @@ from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Conflict
 from remotejob.jobs.commands.batch_commands import cancel_children
 from remotejob.jobs.content import payloads
-from remotejob.jobs.coordination.batch_counts import let_follower_go
+from remotejob.jobs.coordination.batch_counts import release_follower
 from remotejob.jobs.submission.batch_sources import Children, Each, Reading, Source, recognised
 from remotejob.jobs.submission.submission import Checked, Submission, check
 from remotejob.jobs.submission.submit import RECORDS_AT_A_TIME, submit_page
@@ -115,7 +115,7 @@ class _Making:
             # whoever cancelled it may have looked before these were stored
             cancel_children(last, self._installation)
             raise
-        let_follower_go(batch.id, self._installation)
+        release_follower(batch.id, self._installation)
 
     def _begin(self, batch: BatchRecord) -> None:
         installation = self._installation

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
-from remotejob.domain.name_rules import check_file_name
-from remotejob.domain.record import InputFile
 from remotejob.domain.retry import Retry
+from remotejob.jobs.content.input_files import STORED_PREFIX, file_name_of, input_file
 from remotejob.jobs.submission.batch_manifests import reader_of
 from remotejob.jobs.submission.submission import Submission
 from remotejob.names import INPUT_PREFIX_SUBMITTED
@@ -28,7 +27,6 @@ Source = str | Path | Iterable[Any]
 _S3: Final = "s3://"
 _DESCRIBED_AT_A_TIME: Final = 64
 _DESCRIBERS: Final = 16
-_UNNAMED: Final = "input"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,7 +203,8 @@ def _under(prefix: str, each: Each, installation: Installation) -> Children:
         while some := list(islice(keys, _DESCRIBED_AT_A_TIME)):
             for key, stored in zip(some, pool.map(described, some), strict=True):
                 if stored is not None:
-                    yield f"object {key!r}", each.child(input=_input(stored))
+                    file = input_file(stored, name=file_name_of(key))
+                    yield f"object {key!r}", each.child(input=file)
 
 
 def _left_out(key: str, prefix: str) -> bool:
@@ -214,27 +213,8 @@ def _left_out(key: str, prefix: str) -> bool:
     return key.endswith("/") or ours
 
 
-def _input(stored: Stored) -> InputFile:
-    return InputFile(
-        bucket=stored.bucket,
-        key=stored.key,
-        size=stored.size,
-        name=_file_name(stored.key),
-        version=stored.version,
-        etag=stored.etag,
-        content_type=stored.content_type,
-    )
-
-
-def _file_name(key: str) -> str:
-    try:
-        return check_file_name(key.rpartition("/")[2])
-    except InvalidName:
-        return _UNNAMED
-
-
 def _copying(source: str, installation: Installation, key: str) -> str:
     """How to bring a folder to where `map` can read it, and no upload makes jobs of it."""
     bucket = installation.files.bucket(Area.INPUT)
-    prefix = f"{INPUT_PREFIX_SUBMITTED}stored/{key.strip('/')}"
+    prefix = f"{STORED_PREFIX}{key.strip('/')}"
     return f"aws s3 sync {source} {_S3}{bucket}/{prefix.rstrip('/')}/"

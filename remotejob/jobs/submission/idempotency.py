@@ -1,7 +1,7 @@
-"""Idempotency keys: a submit repeated under the same key gives the job it made before.
+"""Idempotency keys: a submit repeated under the same key returns the job it made before.
 
-The key lies beside the records and is put in one transaction with the job, so that of many who
-submit under one key at a time exactly one makes a job.
+One transaction stores the key and the job, so concurrent submits under one key make exactly one
+job.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _LONGEST_WINDOW: Final = timedelta(days=365)
 
 FREE: Final = Condition(
     name="key_free",
-    # A key past its window may still lie there: DynamoDB removes what expired days later. One
-    # whose job was removed names a job that is not there.
+    # A key past its window may still exist: DynamoDB deletes expired items days later. A key
+    # whose job was removed names a job that no longer exists.
     expression=Either(Absent(Field.PK), AtMost(Field.EXPIRES, "now_s"), Is(Field.JOB, "gone")),
 )
 
@@ -33,22 +33,22 @@ FREE: Final = Condition(
 def check_idempotency(key: str, window: timedelta, *, retention: timedelta) -> None:
     """Raises: InvalidData."""
     if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
-        raise InvalidData(f"idempotency_key={key!r}: a text of 1 to {_LONGEST_KEY} letters")
+        raise InvalidData(f"idempotency_key={key!r}: use text of 1 to {_LONGEST_KEY} characters")
     check_timedelta("idempotency_window", window)
     if not timedelta(seconds=1) <= window <= _LONGEST_WINDOW:
         raise InvalidData(
-            f"idempotency_window={window!r}: between a second and {_LONGEST_WINDOW.days} days"
+            f"idempotency_window={window!r}: use 1 second to {_LONGEST_WINDOW.days} days"
         )
     if window > retention:
         raise InvalidData(
-            f"idempotency_window={window!r}: the job that has the key goes {retention.days} days "
+            f"idempotency_window={window!r}: the key's job is deleted {retention.days} days "
             "after its end; give a shorter window, or raise retention_days in remotejob.toml and "
             "deploy"
         )
 
 
 def job_under(key: str, queue: str, installation: Installation) -> tuple[JobRecord | None, str]:
-    """The job that has the key, if it has one now; and the id that the key names."""
+    """The job that holds the key, if any; and the id that the key names."""
     item = installation.store.item(_key(key, queue))
     if item is None or number(item[Field.EXPIRES]) * 1000 <= installation.clock.now_ms():
         return None, ""
@@ -59,7 +59,7 @@ def job_under(key: str, queue: str, installation: Installation) -> tuple[JobReco
 def take_key(
     key: str, queue: str, job_id: str, *, window: timedelta, gone: str, now_ms: int
 ) -> Put:
-    """The step that takes a key for a job. `gone` is the id of a removed job that had it."""
+    """The step that takes a key for a job. `gone` is the id of a removed job that held it."""
     return Put(
         key=_key(key, queue),
         content={Field.JOB: job_id, Field.EXPIRES: (now_ms + span_ms(window)) // 1000},
@@ -69,6 +69,6 @@ def take_key(
 
 
 def _key(key: str, queue: str) -> Key:
-    # hashed: a partition key has an end, and takes no half surrogate pairs
+    # hashed: a partition key has a maximum length and takes no half surrogate pairs
     digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
     return Key(f"key#{queue}#{digest[:32]}", "key")

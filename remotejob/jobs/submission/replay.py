@@ -1,4 +1,4 @@
-"""Makes a new job of one that has ended, with the same data and the same version of its input."""
+"""Replays an ended job as a new one, with the same data and the same version of its input."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from remotejob.ports import Area, Installation
 
 
 def replay(job_id: str, installation: Installation, *, queue: str | None = None) -> JobRecord:
-    """Make a new job with the data and the version of the input of one that has ended.
+    """Make a new job with the data and the input version of one that has ended.
 
-    It keeps priority, retry policy, resource and tenant. It waits for no other job, and does not
+    It keeps priority, retry policy, resource and tenant. It depends on no other job and does not
     repeat.
 
     Raises: JobNotFound; CommandRefused; UnknownQueue; UnknownTask; InvalidBody, when that version
-    is kept no longer.
+    has expired.
     """
     record = installation.store.get(job_id)
     if record is None:
@@ -45,7 +45,7 @@ def replay(job_id: str, installation: Installation, *, queue: str | None = None)
 
 
 def replay_data(record: JobRecord, installation: Installation) -> Any:
-    """Raises: InvalidBody, when it was too long for the record and is kept no longer."""
+    """Raises: InvalidBody, when it was too long for the record and has expired."""
     try:
         return JobView(record, installation).data
     except FileNotFoundError:
@@ -53,19 +53,19 @@ def replay_data(record: JobRecord, installation: Installation) -> Any:
 
 
 def replay_input(record: JobRecord, installation: Installation) -> InputFile | None:
-    """The input, which is there. Raises: InvalidBody, when it is gone or another's."""
+    """The input, if it still exists. Raises: InvalidBody, when it is gone or was overwritten."""
     file, files = record.input, installation.files
     if file is None:
         return None
     try:
         files.open(file.bucket, file.key, version=file.version).close()
         if file.version is None and file.etag is not None:
-            # the bucket keeps no versions: what is there may be another file by now
+            # the bucket keeps no versions, so the key may hold another file by now
             there = files.describe(Area.INPUT, file.key)
             if there.bucket == file.bucket and there.etag != file.etag:
                 raise InvalidBody(
                     f"the input of job {record.id}, {file.key!r}, was overwritten, and its bucket "
-                    "keeps no versions; submit the file it had"
+                    "keeps no versions; submit the original file"
                 )
     except FileNotFoundError:
         raise _gone(f"input {file.key!r}, version {file.version},", record, installation) from None

@@ -6,14 +6,12 @@ Source: remotejob, `store`, `trigger`, `retrieve`, `remove`, `download`.
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remotejob.domain.errors import (
-    InvalidBody,
     InvalidData,
     InvalidName,
     QueueUnavailable,
@@ -23,22 +21,18 @@ from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.metadata import check_metadata
 from remotejob.domain.name_rules import check_file_name, check_output_name
-from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.jobs.content import payloads
+from remotejob.jobs.content.bodies import Body, open_body
 from remotejob.jobs.content.download_path import destination
+from remotejob.jobs.content.input_files import STORED_PREFIX, file_name_of, input_file
 from remotejob.jobs.messaging.send import send_for
-from remotejob.jobs.submission.submission import Body, is_binary
-from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Area, Installation, QueueDescription, Stored
-
-STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
-"""Where `store` puts files: under the prefix that fires no trigger and is tidied by itself."""
 
 _PENDING: Final = "pending"
 _FILENAME: Final = "filename"
 _NOT_METADATA: Final = ("key", "body")
-_UNNAMED: Final = "input"
 _LONGEST_KEY: Final = 1024
 
 
@@ -64,7 +58,7 @@ class StoredFile:
 
         A folder is one that is there, or text that ends in a slash, which is made if it is not.
         """
-        path = destination(path, _file_name(self.metadata, self.key))
+        path = destination(path, _name_of(self.metadata, self.key))
         files = self.installation.files
         files.download(files.bucket(self.area), self.key, path)
         return path
@@ -108,7 +102,7 @@ def store_raw(key: str, metadata: Mapping[str, str], body: Body, installation: I
     _check_key(key)
     checked = check_metadata(metadata)
     content_type = mimetypes.guess_type(checked.get(_FILENAME, key))[0]
-    with _opened(body) as content:
+    with open_body(body) as content:
         stored = installation.files.put(
             Area.INPUT, key, content, content_type=content_type, metadata=checked
         )
@@ -143,7 +137,7 @@ def trigger(
         created_ms=now,
         updated_ms=now,
         data_json=payloads.encode(data, what="metadata") if data else None,
-        input_json=_input(stored).to_json() if stored.size else None,
+        input_json=_input_json(stored) if stored.size else None,
     )
     # a fresh id: a refusal is our own record, met by a request that was sent twice
     installation.store.put_new(record)
@@ -212,42 +206,9 @@ def _task(task: str | None, queue: QueueDescription) -> str:
     return task
 
 
-def _input(stored: Stored) -> InputFile:
-    return InputFile(
-        bucket=stored.bucket,
-        key=stored.key,
-        size=stored.size,
-        name=_file_name(stored.metadata, stored.key),
-        version=stored.version,
-        etag=stored.etag,
-        content_type=stored.content_type,
-    )
+def _input_json(stored: Stored) -> str:
+    return input_file(stored, name=_name_of(stored.metadata, stored.key)).to_json()
 
 
-def _file_name(metadata: Mapping[str, str], key: str) -> str:
-    # others may have stored it: a file name is opened on a worker's disk
-    for name in (metadata.get(_FILENAME, ""), key.rpartition("/")[2]):
-        try:
-            return check_file_name(name)
-        except InvalidName:
-            continue
-    return _UNNAMED
-
-
-@contextmanager
-def _opened(body: object) -> Iterator[bytes | BinaryIO]:
-    """Raises: InvalidBody, when it is no body, or there is no such file."""
-    if isinstance(body, str | Path):
-        path = Path(body)
-        if not path.is_file():
-            raise InvalidBody(
-                f"body {str(body)!r} is not a file; give the path of one, or the content as bytes"
-            )
-        with path.open("rb") as file:
-            yield file
-    elif isinstance(body, bytes):
-        yield body
-    elif is_binary(body):
-        yield body  # type: ignore[misc]
-    else:
-        raise InvalidBody(f"body={body!r}: give a path, bytes, or a file opened with mode 'rb'")
+def _name_of(metadata: Mapping[str, str], key: str) -> str:
+    return file_name_of(key, preferred=metadata.get(_FILENAME, ""))

@@ -1,8 +1,7 @@
-"""What a creator asks for, and everything that can be wrong with it."""
+"""The submission of a job, and all checks on it."""
 
 from __future__ import annotations
 
-import io
 import mimetypes
 import os
 from collections.abc import Sequence
@@ -12,8 +11,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remotejob.domain.check_times import first_look
+from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.errors import InvalidBody, InvalidData, UnknownTask
-from remotejob.domain.ids import new_job_id
+from remotejob.domain.ids import is_job_id, new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.name_rules import check_file_name, check_resource, check_tenant
 from remotejob.domain.priority import Priority
@@ -23,15 +23,13 @@ from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
+from remotejob.jobs.content.bodies import Body, is_binary, not_a_body
+from remotejob.jobs.content.input_files import UNNAMED
 from remotejob.jobs.content.view import JobView
-from remotejob.jobs.coordination.dependencies import check_antecedents
 from remotejob.jobs.submission.cron import check as check_repeat
 from remotejob.jobs.submission.cron import next_due
 from remotejob.jobs.submission.idempotency import check_idempotency
 from remotejob.ports import Installation, QueueDescription
-
-Body = Path | str | bytes | BinaryIO
-"""The input of a job: a path, its content, or a file open for reading."""
 
 _LARGEST_BODY: Final = 5 * 1024**4
 """Source: Amazon S3, "Uploading objects": 5 TiB at most."""
@@ -41,46 +39,46 @@ _LARGEST_PRIORITY: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One job to be made: `Submission("thumbnail", body="cat.jpg")`."""
+    """A job to submit: `Submission("thumbnail", body="cat.jpg")`."""
 
     task: str
     _: KW_ONLY
     data: Any = None
-    """Anything JSON can write."""
+    """Anything JSON can represent."""
     body: Body | None = None
     filename: str | None = None
-    """Of the input; default the path's own name, or `input`."""
+    """Name of the input; by default the path's own name, or `input`."""
     content_type: str | None = None
-    """Of the input; default guessed from the name."""
+    """Type of the input; by default guessed from its name."""
     retry: Retry | None = None
-    """Default: the task's own policy."""
+    """By default the task's own policy."""
     priority: int = 0
-    """A `Priority`, or any whole number; smaller is sooner."""
+    """A `Priority` or any whole number; smaller runs sooner."""
     delay: timedelta | None = None
     after: datetime | None = None
-    """Not before this time. Not together with `delay`."""
+    """Run no earlier than this. Give this or `delay`, not both."""
     depends: Sequence[str | JobView] = ()
-    """Jobs that must complete first; when one fails or is cancelled, this one is cancelled."""
+    """Jobs that must complete first. If one fails or is cancelled, this job is cancelled."""
     resource: str | None = None
-    """Of the jobs of one resource, in all queues, one runs at a time."""
+    """Only one job of a resource runs at a time, across all queues."""
     tenant: str | None = None
-    """For whom it is: tenants get their turns fairly, and may have a cap (`tenant_limit`)."""
+    """The tenant it belongs to. Tenants share a queue fairly and may be capped (`tenant_limit`)."""
     repeat: Repeat | None = None
     """Run again each time it completes."""
     idempotency_key: str | None = None
-    """The same key again, within the window, gives the job that has it and makes none."""
+    """The same key again within the window returns its job instead of making another."""
     idempotency_window: timedelta = timedelta(days=1)
     batch: str | None = None
     """Set by `map`."""
     origin: str | None = None
-    """The job this one was made from, by `rerun` or `replay`."""
+    """The job that `rerun` or `replay` made this one from."""
     input: InputFile | None = None
-    """In the place of a body: a file that is in a bucket of the system already."""
+    """Instead of a body: a file that is already in one of the system's buckets."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checked:
-    """A submission nothing is wrong with."""
+    """A submission that passed all checks."""
 
     submission: Submission
     record: JobRecord
@@ -95,13 +93,13 @@ class Checked:
 def check(
     submission: Submission, *, queue: QueueDescription, installation: Installation
 ) -> Checked:
-    """Everything that can be found wrong before a request.
+    """Check everything that can be checked without a request.
 
     Raises: InvalidInput.
     """
     if not isinstance(submission, Submission):
         raise InvalidData(
-            f"{submission!r} is no Submission; write Submission({queue.tasks[0]!r}, data=...)"
+            f"{submission!r} is not a Submission; write Submission({queue.tasks[0]!r}, data=...)"
         )
     if submission.task not in queue.tasks:
         raise UnknownTask(submission.task, known=queue.tasks, queue=queue.name)
@@ -131,13 +129,13 @@ def check(
         batch=submission.batch,
         origin_id=submission.origin,
     )
-    record = _delayed(record, submission, installation)
+    record = _with_due_time(record, submission, installation)
     if submission.body is not None or submission.input is not None or not inline:
         check_kept(record, submission.repeat, installation)
     return Checked(
         submission=submission,
         record=record,
-        depends=check_antecedents(
+        depends=_check_antecedents(
             [one if isinstance(one, str) else one.id for one in submission.depends]
         ),
         data_text=None if inline else text,
@@ -148,13 +146,13 @@ def check(
 
 
 def _check_types(submission: Submission) -> None:
-    """What Python does not check, and a store would find out too late."""
+    """Check what Python does not, and a store would refuse too late."""
     priority, delay, after = submission.priority, submission.delay, submission.after
     if not isinstance(priority, int) or isinstance(priority, bool):
         named = ", ".join(f"Priority.{one.name}" for one in Priority)
         raise InvalidData(f"priority={priority!r}: use one of {named}, or a whole number")
     if abs(priority) > _LARGEST_PRIORITY:
-        raise InvalidData(f"priority={priority!r}: between -{_LARGEST_PRIORITY} and as much")
+        raise InvalidData(f"priority={priority!r}: use -{_LARGEST_PRIORITY} to {_LARGEST_PRIORITY}")
     if delay is not None:
         check_timedelta("delay", delay)
     if after is not None:
@@ -168,7 +166,7 @@ def _check_types(submission: Submission) -> None:
         )
     _check_depends(submission.depends)
     if submission.body is not None and submission.input is not None:
-        raise InvalidData("body and input are both given; give the one you mean")
+        raise InvalidData("body and input are both given; give one of them")
 
 
 def _check_depends(depends: object) -> None:
@@ -196,19 +194,21 @@ def _check_names(submission: Submission, installation: Installation) -> None:
         )
 
 
-def _delayed(record: JobRecord, submission: Submission, installation: Installation) -> JobRecord:
+def _with_due_time(
+    record: JobRecord, submission: Submission, installation: Installation
+) -> JobRecord:
     if submission.delay is not None and submission.after is not None:
-        raise InvalidData("delay and after are both given; give the one you mean")
+        raise InvalidData("delay and after are both given; give one of them")
     now = record.created_ms
     if submission.after is not None:
         due = to_ms(submission.after)
     else:
         due = now + span_ms(submission.delay or timedelta(0))
     if due < now and submission.delay is not None:
-        raise InvalidData(f"delay={submission.delay!r} lies in the past")
+        raise InvalidData(f"delay={submission.delay!r} is negative; leave it out to run at once")
     if submission.repeat is not None and submission.repeat.schedule is not None:
-        # by its schedule from the first run on. Source: job-collection, `job.save`
-        due = _first_scheduled(submission.repeat, max(due, now))
+        # the schedule sets the first run too. Source: job-collection, `job.save`
+        due = _first_scheduled_ms(submission.repeat, max(due, now))
     if due <= now:
         return record
     max_delay = installation.messages.capabilities.max_delay
@@ -222,7 +222,7 @@ def _delayed(record: JobRecord, submission: Submission, installation: Installati
 
 
 def check_kept(record: JobRecord, repeat: Repeat | None, installation: Installation) -> None:
-    """A job that has something in S3 must become due, for the last time, while it is kept.
+    """Check that a job with a file or long data in S3 runs for the last time before they expire.
 
     Raises: InvalidData.
     """
@@ -240,10 +240,12 @@ def check_kept(record: JobRecord, repeat: Repeat | None, installation: Installat
         )
 
 
-def _first_scheduled(repeat: Repeat, from_ms_: int) -> int:
+def _first_scheduled_ms(repeat: Repeat, from_ms_: int) -> int:
     first = next_due(replace(repeat, times=None), after=from_ms(from_ms_))
     if first is None:
-        raise InvalidData(f"repeat={repeat!r}: its schedule has no time before `until`")
+        raise InvalidData(
+            f"repeat={repeat!r}: its schedule has no run before `until`; give a later one"
+        )
     return to_ms(first)
 
 
@@ -252,7 +254,7 @@ def _filename(submission: Submission) -> str:
         return check_file_name(submission.filename)
     if isinstance(submission.body, str | Path):
         return check_file_name(Path(submission.body).name)
-    return "input"
+    return UNNAMED
 
 
 def _check_body(body: Body | None) -> None:
@@ -274,17 +276,26 @@ def _check_body(body: Body | None) -> None:
     else:
         which = "body"
         if not is_binary(body):
-            raise InvalidBody(f"body={body!r}: give a path, bytes, or a file opened with mode 'rb'")
+            raise not_a_body(body)
         size = _size_left(body)
     if size == 0:
-        raise InvalidBody(f"{which} is empty; there is nothing to work on")
+        raise InvalidBody(f"{which} is empty; give one with content, or none")
     if size is not None and size > _LARGEST_BODY:
         raise InvalidBody(f"{which} is {size} bytes; S3 takes 5 TiB at most")
 
 
-def is_binary(body: object) -> bool:
-    """Whether it is a file that gives bytes."""
-    return hasattr(body, "read") and not isinstance(body, io.TextIOBase)
+def _check_antecedents(job_ids: Sequence[str]) -> tuple[str, ...]:
+    """The ids, without duplicates. Raises: InvalidData."""
+    unique = tuple(dict.fromkeys(job_ids))
+    for job_id in unique:
+        if not is_job_id(job_id):
+            raise InvalidData(f"depends on {job_id!r}: give jobs, or their ids as submit gave them")
+    if len(unique) > ANTECEDENTS_AT_MOST:
+        raise InvalidData(
+            f"depends on {len(unique)} jobs: {ANTECEDENTS_AT_MOST} at most; make them a batch with "
+            "map(), whose on_complete job runs when all are done"
+        )
+    return unique
 
 
 def _size_left(stream: BinaryIO) -> int | None:

@@ -1,17 +1,15 @@
-"""Submit: from what a creator asks for to a stored record and a sent message.
+"""Submits jobs: checks the submission, stores input and record, sends the message.
 
-Everything is checked before the first request. Then the input goes to S3, the record to the
-table, the message to its lane, in this order: a crash between two of them leaves a file without a
-job, which its lifecycle rule removes, or a job without a message, which the sweep sends for.
+All checks come before the first request. Then the input goes to S3, the record to the table and
+the message to its lane, in this order. A crash in between leaves a file without a job, which a
+lifecycle rule deletes, or a job without a message, for which the sweep sends one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from remotejob import tracing
 from remotejob.domain.errors import (
@@ -22,15 +20,16 @@ from remotejob.domain.errors import (
     StoreUnavailable,
 )
 from remotejob.domain.events import Event
-from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.transactions import put_record
 from remotejob.jobs.content import payloads
+from remotejob.jobs.content.bodies import open_body
+from remotejob.jobs.content.input_files import data_key, input_file, input_key
 from remotejob.jobs.coordination.dependencies import not_ended, store_dependent
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.submission.idempotency import job_under, take_key
-from remotejob.jobs.submission.submission import Body, Checked, Submission, check
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.jobs.submission.submission import Checked, Submission, check
 from remotejob.ports import Area, Installation, QueueDescription
 from remotejob.tracing import Trace
 
@@ -41,10 +40,10 @@ _TRIES: Final = 5
 def submit(
     submission: Submission, *, queue: QueueDescription, installation: Installation
 ) -> JobRecord:
-    """Make one job. It will run once this has returned.
+    """Submit one job. Once this returns, the job will run.
 
     Raises: InvalidInput, before anything is written; QueueUnavailable, when the record is stored
-    but the message was not taken: the sweep will send it.
+    but the message was not accepted; the sweep will send it.
     """
     checked = check(submission, queue=queue, installation=installation)
     with tracing.submitting(queue=queue.name, tasks={submission.task}) as span:
@@ -54,22 +53,22 @@ def submit(
 
 
 def _submit(checked: Checked, installation: Installation, trace: Trace | None) -> JobRecord:
-    if _by_itself(checked):
-        record = _store_by_itself(checked, installation)
+    if _needs_own_transaction(checked):
+        record = _store_in_transaction(checked, installation)
     else:
         record = _store_files(checked, installation)
-        # an answer that was lost makes botocore store again, which our own record refuses: fresh
-        # ids belong to nobody else, so a refusal means it is stored
+        # if an answer is lost, botocore stores again and our own record refuses it; nobody else
+        # has a fresh id, so a refusal means that the record is stored
         installation.store.put_new(record)
     if record.id == checked.record.id:
-        # else it was there before, under the same key
+        # otherwise the job existed before, under the same key
         installation.hooks.tell(Event.CREATED, record, installation)
     try:
-        send_for(_unclaimed([record]), installation, trace=trace)
+        send_for(_not_started([record]), installation, trace=trace)
     except Exception as problem:
         raise QueueUnavailable(
-            f"job {record.id} is stored and its message was not taken ({problem}); do not submit "
-            "it again: the sweep will send for it within hours"
+            f"job {record.id} is stored, but its message was not accepted ({problem}); do not "
+            "submit it again: the sweep will send the message within hours"
         ) from problem
     return record
 
@@ -77,11 +76,11 @@ def _submit(checked: Checked, installation: Installation, trace: Trace | None) -
 def submit_many(
     submissions: Sequence[Submission], *, queue: QueueDescription, installation: Installation
 ) -> list[JobRecord]:
-    """Make many jobs, 25 records and ten messages to a request.
+    """Submit many jobs, with 25 records or 10 messages per request.
 
-    Raises: InvalidInput, before anything is written, naming the first that is wrong;
-    AccessProblem, when nothing was stored for want of permission; PartlySubmitted, when something
-    else failed, or later: it says which jobs will run.
+    Raises: InvalidInput, before anything is written, naming the first invalid one; AccessProblem,
+    when permissions are missing and nothing was stored; PartlySubmitted, on any other failure, with
+    the jobs that will run.
     """
     checked = [
         check(submission, queue=queue, installation=installation) for submission in submissions
@@ -121,10 +120,9 @@ def _submit_many(
 def submit_page(
     page: Sequence[Checked], installation: Installation, *, trace: Trace | None = None
 ) -> tuple[dict[int, JobRecord], Exception | None]:
-    """Store jobs and send for them; those that are stored, by their numbers, and what went wrong.
+    """Store jobs and send their messages; return the stored ones by index, and the first error.
 
-    The messages carry `trace`. Nothing is raised: those that are stored will run, whatever befell
-    the others.
+    The messages carry `trace`. It raises nothing: the stored jobs will run even if others failed.
     """
     made, cause = _store_page(page, installation)
     fresh = [made[number] for number in sorted(made)]
@@ -132,8 +130,8 @@ def submit_page(
         if made[number].id == page[number].record.id:
             installation.hooks.tell(Event.CREATED, made[number], installation)
     try:
-        send_for(_unclaimed(fresh), installation, trace=trace)
-    except Exception as problem:  # noqa: BLE001 (they are stored: the sweep will send for them)
+        send_for(_not_started(fresh), installation, trace=trace)
+    except Exception as problem:  # noqa: BLE001 (they are stored: the sweep will send the messages)
         cause = cause or problem
     return made, cause
 
@@ -141,17 +139,17 @@ def submit_page(
 def _store_page(
     page: Sequence[Checked], installation: Installation
 ) -> tuple[dict[int, JobRecord], Exception | None]:
-    """Store jobs; those that are stored, by their numbers, and what went wrong with the others."""
+    """Store jobs; return the stored ones by index, and why others were not."""
     made: dict[int, JobRecord] = {}
     records: dict[int, JobRecord] = {}
     try:
         for number, one in enumerate(page):
-            if _by_itself(one):
-                made[number] = _store_by_itself(one, installation)
+            if _needs_own_transaction(one):
+                made[number] = _store_in_transaction(one, installation)
             else:
                 records[number] = _store_files(one, installation)
         unstored = set(installation.store.put_fresh(list(records.values())))
-    except Exception as problem:  # noqa: BLE001 (whatever it was, find out what is stored)
+    except Exception as problem:  # noqa: BLE001 (whatever it is, find out what was stored)
         ids = [record.id for record in records.values()]
         there = {record.id for record in installation.store.get_many(ids)}
         found = {number: one for number, one in records.items() if one.id in there}
@@ -160,24 +158,24 @@ def _store_page(
     cause = None
     if unstored:
         cause = StoreUnavailable(
-            f"the table left out {len(unstored)} of {len(records)} records each time it was asked; "
-            "try again later"
+            f"the table left out {len(unstored)} of {len(records)} records on every try; try again "
+            "later"
         )
     return {**made, **kept}, cause
 
 
-def _unclaimed(records: Sequence[JobRecord]) -> list[JobRecord]:
-    """Without those that were there before, under the same key, and have begun or ended."""
+def _not_started(records: Sequence[JobRecord]) -> list[JobRecord]:
+    """Without jobs that existed before under the same key, and have started or ended."""
     return [record for record in records if record.state in (State.READY, State.WAITING)]
 
 
-def _by_itself(checked: Checked) -> bool:
-    """Whether it is stored in a transaction of its own."""
+def _needs_own_transaction(checked: Checked) -> bool:
+    """Whether it needs a transaction of its own."""
     return bool(checked.depends) or checked.submission.idempotency_key is not None
 
 
-def _store_by_itself(checked: Checked, installation: Installation) -> JobRecord:
-    """Store a job with its key and its edges; or find the one that has the key.
+def _store_in_transaction(checked: Checked, installation: Installation) -> JobRecord:
+    """Store a job with its idempotency key and its edges, or find the job that has the key.
 
     Raises: DependencyEnded.
     """
@@ -191,7 +189,7 @@ def _store_by_itself(checked: Checked, installation: Installation) -> JobRecord:
                 return there
         if record is None:
             if checked.body is not None or checked.data_text is not None:
-                # before a file is sent that nobody would work on
+                # check first, so as not to upload a file for a job that is refused
                 not_ended(checked.depends, installation)
             record = _store_files(checked, installation)
         if key is not None:
@@ -213,45 +211,23 @@ def _store_by_itself(checked: Checked, installation: Installation) -> JobRecord:
         if there is not None:
             # our own write, whose answer was lost
             return there
-    raise StoreUnavailable(f"the key {key!r} changed hands each of {_TRIES} times; submit again")
-
-
-def input_key(job_id: str, name: str) -> str:
-    """Where the input of a submitted job goes; uploads there fire no trigger."""
-    return f"{INPUT_PREFIX_SUBMITTED}{job_id}/{name}"
+    raise StoreUnavailable(f"the key {key!r} changed hands on each of {_TRIES} tries; submit again")
 
 
 def _store_files(checked: Checked, installation: Installation) -> JobRecord:
     record, files = checked.record, installation.files
     if checked.data_text is not None:
-        key = input_key(record.id, "-/data.json")
+        key = data_key(record.id)
         payloads.store_text(files, Area.INPUT, key, checked.data_text)
         record = replace(record, data_ref=key)
     if checked.body is None:
         return record
     key = input_key(record.id, checked.filename)
-    with _opened(checked.body) as body:
+    with open_body(checked.body) as body:
         stored = files.put(Area.INPUT, key, body, content_type=checked.content_type)
     if stored.size == 0:
-        # a stream that cannot tell its size beforehand
+        # a stream whose size was unknown before
         files.delete(Area.INPUT, [key])
-        raise InvalidBody("body is empty; there is nothing to work on")
-    file = InputFile(
-        bucket=stored.bucket,
-        key=stored.key,
-        size=stored.size,
-        name=checked.filename,
-        version=stored.version,
-        etag=stored.etag,
-        content_type=checked.content_type,
-    )
+        raise InvalidBody("body is empty; give one with content, or none")
+    file = replace(input_file(stored, name=checked.filename), content_type=checked.content_type)
     return replace(record, input_json=file.to_json())
-
-
-@contextmanager
-def _opened(body: Body) -> Iterator[bytes | BinaryIO]:
-    if isinstance(body, str | Path):
-        with Path(body).open("rb") as file:
-            yield file
-    else:
-        yield body

@@ -1,4 +1,4 @@
-"""From an uploaded object to a job, once for each version however often its event comes."""
+"""Makes jobs of uploaded objects: one per version, however often the event arrives."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import timedelta
 from typing import Final
 
 from remotejob.domain.check_times import first_look
-from remotejob.domain.errors import InvalidName, UnknownQueue
+from remotejob.domain.errors import UnknownQueue
 from remotejob.domain.events import Event
 from remotejob.domain.ids import upload_job_id
 from remotejob.domain.marks import Attention, attention_key
-from remotejob.domain.name_rules import check_file_name
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.jobs.content.input_files import file_name_of
 from remotejob.jobs.content.payloads import encode
 from remotejob.jobs.messaging.send import send_for
 from remotejob.ports import Installation, Updated
@@ -24,38 +24,37 @@ from remotejob.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_UNNAMED: Final = "input"
 _LATE: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Upload:
-    """An object that was created, as its event tells."""
+    """An object that was created, as its event describes it."""
 
     bucket: str
     key: str
-    """As it is, not url-encoded."""
+    """Decoded, not URL-encoded."""
     size: int
     etag: str | None
     version: str | None
-    """None where the bucket keeps no versions."""
+    """None if the bucket keeps no versions."""
     sequencer: str | None
     at_ms: int
-    """When it was created: the same in each delivery of the event."""
+    """When it was created; the same in every delivery of the event."""
 
     @property
     def identity(self) -> str:
-        """What tells this object from another of the same key."""
+        """Tells this object from another with the same key."""
         return self.version or self.sequencer or self.etag or ""
 
 
 def ingest(upload: Upload, settings: Settings, installation: Installation) -> JobRecord | None:
-    """Make the job an upload stands for, or none: no route wants it, or its job was removed.
+    """Make the job for an upload; None when no route matches or its job was removed.
 
-    The id follows from the upload, so the same event again meets the same record. The message is
-    sent each time: the first delivery may have died between the two.
+    The id is derived from the upload, so a repeated event finds the same record. Each delivery
+    sends the message, because an earlier one may have died after storing the record.
 
-    Raises: UnknownQueue, when the routes name a queue that is not deployed.
+    Raises: UnknownQueue, when a route names a queue that is not deployed.
     """
     route = settings.route_for(upload.key)
     if route is None:
@@ -70,13 +69,13 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
         bucket=upload.bucket,
         key=upload.key,
         size=upload.size,
-        name=_file_name(upload.key),
+        name=file_name_of(upload.key),
         version=upload.version,
         etag=upload.etag,
         content_type=mimetypes.guess_type(upload.key)[0],
     )
     now = installation.clock.now_ms()
-    # its day may lie below the sweep's watermark: then the scheduler looks after it
+    # its day may lie before the sweep's watermark: then the scheduler looks after it
     late = upload.at_ms < now - span_ms(_LATE)
     mark_ms = first_look(now, now_ms=now, max_delay=installation.messages.capabilities.max_delay)
     record = JobRecord(
@@ -96,20 +95,14 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
     outcome = installation.store.put_new(record)
     about = {"key": upload.key, "job": job_id, "queue": route.queue, "task": route.task}
     if outcome.record is None:
-        log.info("upload's job was removed; it stays so", extra=about)
+        log.info("upload's job was removed; no new one is made", extra=about)
         return None
     new = isinstance(outcome, Updated)
     if new:
         installation.hooks.tell(Event.CREATED, outcome.record, installation)
-    # as it was stored: the route may have changed between two deliveries
+    # use the stored record: the route may have changed between two deliveries
     send_for([outcome.record], installation)
-    log.info("upload is a job" if new else "upload is a job already; sent again", extra=about)
+    log.info(
+        "job made of upload" if new else "upload has a job already; message sent again", extra=about
+    )
     return outcome.record
-
-
-def _file_name(key: str) -> str:
-    # anything may stand in a key; a file name is opened on a worker's disk
-    try:
-        return check_file_name(key.rpartition("/")[2])
-    except InvalidName:
-        return _UNNAMED

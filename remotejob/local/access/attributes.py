@@ -1,10 +1,10 @@
-"""Which attributes a request to DynamoDB names, for policies that speak of them.
+"""Find the attributes that a DynamoDB request names, for policies with conditions on them.
 
 Source: Amazon DynamoDB Developer Guide, "Using IAM policy conditions for fine-grained access
 control" (`dynamodb:Attributes`: the top-level attributes a request accesses, keys included) and
 "Using IAM with DynamoDB transactions" (`dynamodb:EnclosingOperation`).
 
-Limits: `dynamodb:LeadingKeys`, `dynamodb:Select` and `dynamodb:ReturnValues` are not known here.
+Limits: `dynamodb:LeadingKeys`, `dynamodb:Select` and `dynamodb:ReturnValues` are not supported.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KEYWORDS: Final = frozenset(
 
 
 def named(request: Mapping[str, Any]) -> list[str]:
-    """The attributes named by a request, or by one part of a transaction."""
+    """The attributes that a request, or one part of a transaction, names."""
     found = {*request.get("Item", ()), *request.get("Key", ()), *request.get("AttributesToGet", ())}
     names = request.get("ExpressionAttributeNames") or {}
     for expression in _EXPRESSIONS:
@@ -36,7 +36,7 @@ def named(request: Mapping[str, Any]) -> list[str]:
 
 
 def named_in_batch(requests: list[Mapping[str, Any]]) -> list[str]:
-    """The attributes named by the writes of a batch to one table."""
+    """The attributes that a batch's writes to one table name."""
     parts = [part for request in requests for part in request.values()]
     return sorted({name for part in parts for name in named(part)})
 

@@ -1,4 +1,4 @@
-"""Find who an access key belongs to, and the policies of that user or role."""
+"""Find the user or role an access key belongs to, and its policies."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PARTITION = "aws"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Principal:
-    """A user or a role's session that signs requests."""
+    """The signer of a request: a user, or a session of a role."""
 
     arn: str
-    #: The role's name, or the user's: what requests are counted under.
+    #: Name of the role or user; requests are counted by it.
     name: str
     #: The role's own ARN; None for a user.
     role_arn: str | None
@@ -53,7 +53,7 @@ class NotTrusted(Exception):
 
 
 def principal_of(account: str, access_key_id: str) -> Principal | None:
-    """Who signs with this access key, or None when nobody does."""
+    """The principal that owns this access key; None if the key is unknown."""
     key = iam_backends[account][PARTITION].access_keys.get(access_key_id)
     if key is not None and key.user_name is not None:
         return Principal(
@@ -76,7 +76,7 @@ def principal_of(account: str, access_key_id: str) -> Principal | None:
 
 
 def policies_of(account: str, principal: Principal) -> list[Mapping[str, Any]]:
-    """The policy documents attached to the principal; none for a role that was deleted."""
+    """The policy documents of the principal; none if its role was deleted."""
     backend = iam_backends[account][PARTITION]
     if principal.role_arn is None:
         holder: Any = backend.users.get(principal.name)
@@ -86,7 +86,7 @@ def policies_of(account: str, principal: Principal) -> list[Mapping[str, Any]]:
 
 
 def policies_of_role(account: str, role_arn: str) -> list[Mapping[str, Any]]:
-    """The policy documents of a role; none when there is no such role."""
+    """The policy documents of a role; none if there is no such role."""
     roles = iam_backends[account][PARTITION].roles.values()
     role = next((r for r in roles if r.arn == role_arn), None)
     return policies_of_holder(role) if role is not None else []
@@ -122,14 +122,14 @@ def trusts(account: str, role_arn: str, access: Access) -> bool:
 def assume_as_service(
     account: str, region: str, role_arn: str, *, service: str, session: str
 ) -> Credentials:
-    """Credentials of a role, taken the way a service takes them for what it runs.
+    """Credentials of a role, assumed on behalf of an AWS service.
 
     Raises: NotTrusted, when the role's trust policy does not name the service.
     """
     access = Access(action="sts:AssumeRole", resource=role_arn, service=service)
     if not trusts(account, role_arn, access):
         raise NotTrusted(
-            f"{service} may not assume {role_arn}: name it as a Service principal in the role's "
+            f"{service} may not assume {role_arn}; name it as a Service principal in the role's "
             "AssumeRolePolicyDocument"
         )
     role = sts_backends[account][PARTITION].assume_role(

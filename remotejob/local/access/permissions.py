@@ -1,9 +1,9 @@
-"""Say which actions on which resources a request needs, by AWS's rules and not by its API names.
+"""List the actions and resources a request needs permission for; these differ from API names.
 
 Source: Service Authorization Reference, "Actions, resources, and condition keys for" Amazon S3,
 Amazon SQS, Amazon DynamoDB, AWS Lambda, AWS Systems Manager, AWS STS.
 
-Limits: for services that are not listed here the action is checked, the resource is not.
+Limits: for services not listed here, only the action is checked, not the resource.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from xml.etree import ElementTree as ET
 from remotejob.local.access import attributes
 from remotejob.local.access.policies import Access
 
-#: Signing names that are not the prefix of the service's actions.
+#: Action prefix by signing name, where they differ.
 _ACTION_PREFIX = {"monitoring": "cloudwatch", "elasticfilesystem": "efs"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One request to one service, as far as its permissions depend on it."""
+    """One request to one service: the parts that decide which permissions it needs."""
 
     service: str
     operation: str
     region: str
     account: str
-    #: Parameters: of the JSON body, the form, or the path of a REST request.
+    #: Parameters from the JSON body, the form, or the path of a REST request.
     parameters: Mapping[str, Any]
     #: Query string of a REST request.
     query: Mapping[str, list[str]]
@@ -43,7 +43,7 @@ class Call:
 
 
 def required(call: Call) -> list[Access]:
-    """Every access the caller must have; an empty list needs no permission at all."""
+    """Every access the caller must have; an empty list means it needs no permission."""
     rule = _RULES.get(call.service)
     if rule is not None:
         return rule(call)
@@ -67,12 +67,12 @@ def _dynamodb(call: Call) -> list[Access]:
         return str(name) if str(name).startswith("arn:") else call.arn(f"table/{name}")
 
     def access(action: str, resource: str, names: list[str], **more: str) -> Access:
-        # No key where nothing is named: an empty list would pass for "none but these".
+        # Leave the key out if nothing is named: an empty list would satisfy any "only these".
         context = {"dynamodb:Attributes": names} if names else {}
         return Access(action=f"dynamodb:{action}", resource=resource, context={**context, **more})
 
     if call.operation in ("TransactWriteItems", "TransactGetItems"):
-        # A transaction has no permission of its own: each of its parts needs the plain one.
+        # There is no permission for transactions: each part needs that of its own operation.
         within = {"dynamodb:EnclosingOperation": call.operation}
         return [
             access(
@@ -99,7 +99,7 @@ def _dynamodb(call: Call) -> list[Access]:
     if name is None:
         return [access(call.operation, "*", [])]
     index = call.parameters.get("IndexName")
-    # A query on an index needs the index's own ARN, and not the table's.
+    # A query on an index needs permission on the index's ARN, not on the table's.
     resource = f"{table(name)}/index/{index}" if index else table(name)
     return [access(call.operation, resource, attributes.named(call.parameters))]
 
@@ -108,7 +108,7 @@ def _dynamodb(call: Call) -> list[Access]:
 
 
 def _sqs(call: Call) -> list[Access]:
-    # Batches have no permission of their own: SendMessageBatch is allowed by sqs:SendMessage.
+    # There are no permissions for batches: sqs:SendMessage also allows SendMessageBatch.
     action = f"sqs:{call.operation.removesuffix('Batch')}"
     name = call.parameters.get("QueueName")
     if name is None:
@@ -118,7 +118,7 @@ def _sqs(call: Call) -> list[Access]:
 
 # --- S3 ------------------------------------------------------------------------------------------
 
-#: Operation to action, for those whose names differ.
+#: Action by operation, where they differ.
 _S3_ACTIONS = {
     "HeadObject": "GetObject",
     "GetObjectAttributes": "GetObject",
@@ -146,7 +146,7 @@ _S3_ACTIONS = {
     "GetBucketCors": "GetBucketCORS",
     "PutBucketCors": "PutBucketCORS",
 }
-#: Actions that have a second form for a request that names a version.
+#: Actions that have a second form for requests that name a version.
 _S3_VERSIONED = (
     "GetObject",
     "DeleteObject",
@@ -187,7 +187,7 @@ def _s3(call: Call) -> list[Access]:
 
 
 def list_bucket(call: Call) -> Access:
-    """What turns "access denied" into "no such key" for a reader of a missing object."""
+    """The access that makes a missing object answer "no such key", not "access denied"."""
     bucket = call.parameters.get("Bucket")
     return Access(action="s3:ListBucket", resource=f"arn:aws:s3:::{bucket}")
 

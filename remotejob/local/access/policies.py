@@ -3,8 +3,8 @@
 Source: IAM User Guide, "Policy evaluation logic" and "IAM JSON policy elements: Condition
 operators".
 
-Limits: no permission boundaries, session policies or service control policies. A condition
-operator that is not known here never grants and always denies, so that the unknown is refused.
+Limits: no permission boundaries, session policies or service control policies. An unsupported
+condition operator never lets an Allow apply, and always lets a Deny apply.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Context = Mapping[str, str | Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """One action on one resource, as asked for by one request."""
+    """One action on one resource, which a request needs."""
 
     action: str
-    #: None: the resource is not known to us, any statement on the action counts.
+    #: None if we don't know the resource: then any statement on the action applies.
     resource: str | None
     context: Context = field(default_factory=dict)
-    #: The service principal that calls, for resource-based policies ("events.amazonaws.com").
+    #: The calling service principal ("events.amazonaws.com"), for resource-based policies.
     service: str | None = None
 
 
@@ -79,7 +79,7 @@ def _resource_matches(statement: Mapping[str, Any], resource: str | None) -> boo
         return True
     if "NotResource" in statement:
         return not any(like(p, resource) for p in _listed(statement["NotResource"]))
-    # Trust policies have no Resource element: they speak of the role they belong to.
+    # Trust policies have no Resource element: they apply to the role they belong to.
     return "Resource" not in statement or any(
         like(p, resource) for p in _listed(statement["Resource"])
     )

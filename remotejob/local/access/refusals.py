@@ -1,4 +1,4 @@
-"""Word a refusal the way each AWS protocol does, so that every SDK raises its own error for it."""
+"""Format refusals like each AWS protocol does, so that SDKs raise the right errors."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-#: The code for "not allowed" differs: SQS, S3 and the query services say AccessDenied.
+#: Error code for "not allowed" by service, where it differs from the protocol's default.
 _DENIED = {"sqs": "AccessDenied", "s3": "AccessDenied"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refusal:
-    """An error response that is sent in place of carrying out the request."""
+    """An error response, sent instead of carrying out the request."""
 
     status: int
     content_type: str
@@ -21,14 +21,14 @@ class Refusal:
 
 
 def denied(service: str, message: str, *, protocol: str) -> Refusal:
-    """The caller is known, and may not do this."""
+    """The refusal for a known caller without the permission."""
     default = "AccessDeniedException" if protocol in ("json", "rest-json") else "AccessDenied"
     status = 403 if service != "dynamodb" else 400
     return refusal(_DENIED.get(service, default), message, status=status, protocol=protocol)
 
 
 def refusal(code: str, message: str, *, status: int, protocol: str) -> Refusal:
-    """Any other refusal, in the shape of the protocol."""
+    """A refusal in the format of the protocol."""
     if protocol in ("json", "rest-json"):
         return Refusal(
             status=status,

@@ -2,8 +2,8 @@
 
 Source: IAM User Guide, "Create a signed AWS API request".
 
-Limits: the signatures of single chunks in a streaming upload are not verified, and the clock of the
-caller is trusted (it is the same machine).
+Limits: chunk signatures of streaming uploads are not verified. The caller's clock is trusted,
+because it is the same machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ALGORITHM = "AWS4-HMAC-SHA256"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signature:
-    """What a request says about who signed it."""
+    """The signature of a request, and what it says about the signer."""
 
     access_key_id: str
     date: str
@@ -44,7 +44,7 @@ class Signature:
 
 
 def read(headers: Mapping[str, str], query: str) -> Signature | None:
-    """The signature a request carries, or None when it is not signed (names are lower case)."""
+    """The signature of a request; None if it is unsigned. Header names must be lower case."""
     authorization = headers.get("authorization", "")
     if authorization.startswith(_ALGORITHM):
         fields = dict(
@@ -107,12 +107,12 @@ def matches(
     headers: Mapping[str, str],
     body: bytes,
 ) -> bool:
-    """Whether the signature is the one this secret makes of this request."""
+    """Whether signing this request with this secret gives this signature."""
     if signature.presigned:
         payload = "UNSIGNED-PAYLOAD"
     else:
         payload = headers.get("x-amz-content-sha256") or hashlib.sha256(body).hexdigest()
-    # S3 signs the path as it is sent; everybody else signs the encoded path encoded once more.
+    # S3 signs the path as sent; all other services encode the encoded path once more.
     path = raw_path if signature.service == "s3" else quote(raw_path, safe="/~")
     canonical = "\n".join(
         (

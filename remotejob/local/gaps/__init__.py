@@ -1,7 +1,7 @@
-"""Where moto differs from AWS in what this project relies on, closed one module at a time.
+"""Patches for moto where it differs from AWS in ways this project relies on, a module for each.
 
-Each module says what moto does, what AWS does and where AWS says so. Who may do what is not here:
-see `remotejob.local.access`.
+Each module says what moto does, what AWS does, and where AWS documents it. Permissions are in
+`remotejob.local.access`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from remotejob.local.gaps import (
 
 
 def close_gaps() -> None:
-    """Patch moto in this process. To be called once, before the first request."""
+    """Patch moto in this process. Call once, before the first request."""
     for gap in (tracking, sqs, dynamodb, eventbridge, s3_events, lambda_invoke, cloudformation):
         gap.close_gap()
     repeated_work.close_gap()

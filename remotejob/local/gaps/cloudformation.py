@@ -1,14 +1,14 @@
-"""CloudFormation: keep the properties that behaviour depends on, and say what failed.
+"""CloudFormation: keep the properties that behaviour depends on, and report failures.
 
 What moto does: it creates a bucket without its versioning and notifications, a table without its
 time to live, a task definition without its roles and sizes, and no queue policy at all. A resource
-that cannot be created ends in an internal error, which SDKs retry.
+that cannot be created causes an internal error, which SDKs retry.
 
 What AWS does: CloudFormation Template Reference, "AWS::S3::Bucket", "AWS::DynamoDB::Table",
-"AWS::ECS::TaskDefinition", "AWS::SQS::QueuePolicy". Of CDK's custom resources, bucket notifications
-are applied directly, and those that only clean up or restrict are accepted without effect.
+"AWS::ECS::TaskDefinition", "AWS::SQS::QueuePolicy". Of the CDK's custom resources, we apply bucket
+notifications directly, and accept those that only clean up or restrict without any effect.
 
-Limits: bucket policies, lifecycle, alarms and scaling are accepted or skipped, and have no effect.
+Limits: bucket policies, lifecycle, alarms and scaling have no effect.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from moto.sqs.models import sqs_backends
 from remotejob.local import event_sources
 
 _LOG = logging.getLogger(__name__)
-#: Custom resources of the CDK whose absence changes nothing that can be seen here.
+#: Custom resources of the CDK whose absence makes no visible difference here.
 _WITHOUT_EFFECT = ("Custom::S3AutoDeleteObjects", "Custom::VpcRestrictDefaultSG")
 
 
 def close_gap() -> None:
-    """Complete the resources moto creates, and turn a failure into a stack event."""
+    """Complete the resources moto creates, and turn failures into stack events."""
     _complete(FakeBucket, _complete_bucket)
     _complete(Table, _complete_table)
     _replace(TaskDefinition, _create_task_definition)
@@ -79,7 +79,7 @@ class QueuePolicy(CloudFormationModel):
 
 
 def _complete(model: type[Any], complete: Callable[[Any, Any, str, str], None]) -> None:
-    """Call `complete(resource, properties, account, region)` after moto has made a resource."""
+    """Call `complete(resource, properties, account, region)` after moto created a resource."""
     stock = model.create_from_cloudformation_json.__func__
 
     def create_from_cloudformation_json(
@@ -93,7 +93,7 @@ def _complete(model: type[Any], complete: Callable[[Any, Any, str, str], None]) 
 
 
 def _replace(model: type[Any], create: Callable[[str, Any, str, str], Any]) -> None:
-    """Let `create(name, properties, account, region)` make a resource in moto's place."""
+    """Let `create(name, properties, account, region)` create a resource instead of moto."""
 
     def create_from_cloudformation_json(
         _: type[Any], /, name: str, document: Any, account: str, region: str, **__: Any
@@ -147,7 +147,7 @@ def _complete_table(table: Table, properties: Any, account: str, region: str) ->
 
 
 def _create_task_definition(name: str, properties: Any, account: str, region: str) -> Any:
-    # moto makes the names of labels and options lower case too; these are the user's own.
+    # moto also changes the case of label and option names, which are the user's own.
     verbatim = ("DockerLabels", "Options")
     containers = []
     for container in properties.get("ContainerDefinitions", []):
@@ -201,7 +201,7 @@ def _handle_custom_resources() -> None:
         elif kind not in _WITHOUT_EFFECT:
             handled: CustomModel = stock(cls, name, document, account, region, **kw)
             return handled
-        resource = CustomModel(  # type: ignore[abstract]  # moto makes them too
+        resource = CustomModel(  # type: ignore[abstract]  # moto does this too
             region, kw["StackId"], kw["LogicalId"], name
         )
         resource.set_data({})
@@ -213,7 +213,7 @@ def _handle_custom_resources() -> None:
 
 
 def _from_api(configuration: Any) -> dict[str, Any]:
-    """A notification configuration of the S3 API as moto keeps it."""
+    """Convert a notification configuration from the S3 API's format to moto's."""
     kept: dict[str, Any] = {}
     if "EventBridgeConfiguration" in configuration:
         kept["EventBridgeConfiguration"] = {}
@@ -264,7 +264,7 @@ def _failed(stack: Stack, reason: str) -> ValidationError:
 
 
 def _problems(backend: CloudFormationBackend, stack: Stack) -> list[str]:
-    """What AWS would refuse to create, and moto does not look at."""
+    """Problems for which AWS would refuse the stack, but moto does not."""
     functions = lambda_backends[backend.account_id][backend.region_name]
     return [
         problem

@@ -1,11 +1,11 @@
 """DynamoDB: one request at a time, and transactions that undo only what they touched.
 
-What moto does: a TransactWriteItems copies the whole table first, and a refused one puts that copy
-back, so that writes acknowledged meanwhile are lost. An update that fails half way leaves the item
-half changed. A query sorts and scans the whole table. ClientRequestToken is ignored.
+What moto does: a TransactWriteItems copies the whole table first. If refused, it restores that
+copy and so loses writes acknowledged meanwhile. An update that fails half-way leaves the item half
+changed. A query sorts and scans the whole table. ClientRequestToken is ignored.
 
-What AWS does: DynamoDB Developer Guide, "Amazon DynamoDB Transactions: How it works": conditions
-are judged on the state before, then everything is written or nothing; a token makes the request
+What AWS does: DynamoDB Developer Guide, "Amazon DynamoDB Transactions: How it works": it checks all
+conditions against the state before, then writes everything or nothing; a token makes the request
 idempotent for ten minutes.
 """
 
@@ -36,7 +36,7 @@ from moto.dynamodb.responses import DynamoHandler
 
 from remotejob.local.gaps import dynamodb_indexes as indexes
 
-#: Held while a request is carried out.
+#: Held during each request.
 LOCK = threading.RLock()
 _TOKEN_LIFE_S = 600
 _Key = tuple[DynamoType, DynamoType | None]
@@ -44,7 +44,7 @@ _Error = tuple[str | None, str | None, dict[str, Any] | None]
 
 
 def close_gap() -> None:
-    """Serialise requests, replace transactions, and make queries read only what they match."""
+    """Serialise requests, replace transactions, and limit queries to the items that can match."""
     _serialise_requests()
     _restore_failed_updates()
     _honour_request_tokens()
@@ -56,7 +56,7 @@ def _serialise_requests() -> None:
     stock = DynamoHandler.call_action
 
     def call_action(self: DynamoHandler) -> Any:
-        # Held until the answer is serialised: it may refer to items that others change.
+        # Hold the lock until the answer is serialised: it may refer to live items.
         with LOCK:
             return stock(self)
 
@@ -114,9 +114,9 @@ def _honour_request_tokens() -> None:
 
 
 def transact_write_items(self: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
-    """Judge every condition on the state before, then write all or nothing.
+    """Check every condition against the state before, then write all or nothing.
 
-    Raises: TransactionCanceledException with a reason for each item, when one is refused.
+    Raises: TransactionCanceledException, with a reason for each item, when one is refused.
     """
     if len(transact_items) > 100:
         raise TooManyTransactionsException
@@ -126,14 +126,14 @@ def transact_write_items(self: DynamoDBBackend, transact_items: list[dict[str, A
     places = [_place_of(self, kind, step) for kind, step in steps]
     if len({(t.name, *p) for t, p in places}) < len(places):
         raise MultipleTransactionsException
-    errors = [_judge(t, p, step) for (_, step), (t, p) in zip(steps, places, strict=True)]
+    errors = [_check(t, p, step) for (_, step), (t, p) in zip(steps, places, strict=True)]
     if all(code is None for code, _, _ in errors):
         errors = _carry_out(self, steps, places)
     if any(code is not None for code, _, _ in errors):
         raise TransactionCanceledException(errors)
 
 
-def _judge(table: Table, place: _Key, step: dict[str, Any]) -> _Error:
+def _check(table: Table, place: _Key, step: dict[str, Any]) -> _Error:
     condition = step.get("ConditionExpression")
     if condition is None:
         return None, None, None
@@ -169,7 +169,7 @@ def _carry_out(
             undo()
             raise
         except Exception as error:  # noqa: BLE001
-            # As in moto: whatever refuses one item is a reason in the answer.
+            # As in moto, any error of one item becomes a reason in the answer.
             errors.append((type(error).__name__, str(error), None))
     if any(code is not None for code, _, _ in errors):
         undo()

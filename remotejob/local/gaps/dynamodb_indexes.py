@@ -1,9 +1,9 @@
 """DynamoDB: queries that read one partition of the table or of an index, not the whole table.
 
-What moto does: every Query sorts all items of the table, then looks at each.
-What AWS does: the cost of a Query is that of the items it reads.
+What moto does: every Query sorts all items of the table, then checks each one.
+What AWS does: a Query only reads the items of its partition.
 
-The index of secondary partitions is built at the first query on an index and kept up to date after.
+We index the secondary partitions at the first query on an index and keep that up to date.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 
 Place = tuple[DynamoType, DynamoType | None]
-#: Index name, value of its partition key: the places of the items.
+#: Attribute of a table that holds its `Places`.
 _ATTRIBUTE = "_secondary_places"
 
 
@@ -42,7 +42,7 @@ class Places:
         return set(self._partition_keys) == {index.name for index in table.all_indexes()}
 
     def put(self, place: Place, item: Item | None) -> None:
-        """Note what is at a place now."""
+        """Record the item now at a place."""
         for key in self._where.pop(place, ()):
             self._partitions[key].pop(place, None)
         if item is None:
@@ -62,14 +62,14 @@ class Places:
 
 
 def reindex(table: Table, place: Place) -> None:
-    """Note that the item at a place has changed, for a table whose indexes were queried."""
+    """Record that the item at a place changed, if the table's indexes were ever queried."""
     places: Places | None = table.__dict__.get(_ATTRIBUTE)
     if places is not None:
         places.put(place, _item(table, place))
 
 
 def close_gap() -> None:
-    """Let Table.query see only the items that can match."""
+    """Make Table.query see only the items that can match."""
     _keep_up_to_date()
     _narrow_queries()
 
@@ -102,7 +102,7 @@ def _narrow_queries() -> None:
         hash_key_conditions: Any = None,
         **kw: Any,
     ) -> Any:
-        # moto passes eight positional arguments, of which the index's name is the seventh.
+        # moto passes eight positional arguments; the index name is the seventh after the key.
         given = list(args)
         if len(given) > 6:
             index_name = given[6]
@@ -123,7 +123,7 @@ def _narrow_queries() -> None:
         self: Table, hash_keys: list[str], range_keys: list[str | None], items: list[Item]
     ) -> list[Item]:
         names = self._generate_attr_to_sort_by(hash_keys, range_keys)
-        # Plain values: moto's own compare their type and convert themselves each time.
+        # Sort by plain values: moto's own values check types and convert at each comparison.
         items.sort(key=lambda item: [item.attrs[name].cast_value for name in names])
         return items
 
@@ -149,10 +149,10 @@ def _partition(table: Table, hash_key: DynamoType) -> list[Place]:
 
 
 def _view(table: Table, places: list[Place]) -> Table:
-    """The same table with only these items in it, as a Query sees them; they stay shared."""
+    """A view of the table with only these items, which it shares with the table."""
     items = [item for item in (_item(table, place) for place in places) if item is not None]
     if table.range_key_attr is not None:
-        # In the order of the key: moto's own sorting is quick when there is nothing to sort.
+        # In key order, because moto sorts again, which is fast when already sorted.
         items.sort(key=lambda item: item.range_key.cast_value if item.range_key else "")
     view = copy.copy(table)
     view.all_items = lambda: items  # type: ignore[method-assign]

@@ -1,13 +1,13 @@
 """EventBridge: deliver to queues and functions, and fire schedules.
 
 What moto does: every S3 event has the same `id`; functions are never called; schedules never fire;
-`anything-but` knows one prefix; whether the target lets EventBridge in is not asked.
+`anything-but` supports only one prefix; the target's resource policy is not checked.
 
 What AWS does: EventBridge User Guide, "Amazon EventBridge event patterns" and "Using resource-based
 policies": a queue's policy or a function's permission must name events.amazonaws.com.
 
-Limits: input transformers are moto's; a delivery that fails is logged, goes to the target's
-dead-letter queue if it has one, and is not tried again.
+Limits: input transformers are moto's; a failed delivery is logged, goes to the target's
+dead-letter queue if it has one, and is not retried.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Event = dict[str, Any]
 
 
 def close_gap() -> None:
-    """Deliver ourselves where we can, and let moto deliver to the other targets."""
+    """Deliver to queues and functions ourselves, and let moto deliver to other targets."""
     stock_send = Rule.send_to_targets
     stock_filter = EventPattern._does_item_match_named_filter
 
@@ -77,7 +77,7 @@ def event(
     account: str,
     region: str,
 ) -> Event:
-    """An event with an id of its own, that happened now."""
+    """A new event with a unique id and the current time."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -102,7 +102,7 @@ def put(event: Event) -> None:
 
 
 def fire(rule: Rule) -> None:
-    """Carry out a rule with a schedule, now."""
+    """Fire a scheduled rule now."""
     scheduled = event(
         source="aws.events",
         detail_type="Scheduled Event",
@@ -115,7 +115,7 @@ def fire(rule: Rule) -> None:
 
 
 def deliver(rule: Rule, event: Event) -> list[dict[str, Any]]:
-    """Send to the targets that are queues and functions; the targets dealt with."""
+    """Send to the targets that are queues or functions; return those targets."""
     ours = [t for t in rule.targets if t["Arn"].split(":")[2] in ("sqs", "lambda")]
     for target in ours:
         body = _input(target, event)
@@ -129,7 +129,7 @@ def deliver(rule: Rule, event: Event) -> list[dict[str, Any]]:
 
 
 def _deliver(rule: Rule, target: Mapping[str, Any], body: Any) -> bool:
-    """Whether the target let us in and took the event."""
+    """Deliver to one target; return whether its policy allows EventBridge to."""
     arn = str(target["Arn"])
     service, region, name = arn.split(":")[2], arn.split(":")[3], arn.rpartition(":")[2]
     action = "sqs:SendMessage" if service == "sqs" else "lambda:InvokeFunction"
@@ -147,7 +147,7 @@ def _deliver(rule: Rule, target: Mapping[str, Any], body: Any) -> bool:
         policy = {"Statement": function.policy.statements}
     if not allowed([policy], access):
         _LOG.error(
-            "rule %s may not %s: the policy of %s does not let events.amazonaws.com in",
+            "rule %s may not %s: the policy of %s does not allow events.amazonaws.com",
             rule.name,
             action,
             arn,

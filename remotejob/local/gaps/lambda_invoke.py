@@ -1,8 +1,8 @@
 """Lambda: run the deployed code, and leave queues to pollers.
 
-What moto does: it needs Docker, reports every failure as "Handled", and sends each message to a
-mapped function inside SendMessage, one at a time, without its attributes.
-What AWS does: Lambda API Reference, "Invoke"; `event_sources` has the pollers.
+What moto does: it needs Docker, reports every failure as "Handled", and calls a mapped function
+inside SendMessage, with one message at a time and without its attributes.
+What AWS does: Lambda API Reference, "Invoke". The pollers are in `event_sources`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from remotejob.local import event_sources, functions
 
 
 def close_gap() -> None:
-    """Invoke through `functions`, and start a poller with each mapping of a queue."""
+    """Invoke through `functions`, and start pollers for each mapping of a queue."""
     stock_create = LambdaBackend.create_event_source_mapping
 
     def invoke(
@@ -38,7 +38,7 @@ def close_gap() -> None:
     def create_event_source_mapping(
         self: LambdaBackend, spec: dict[str, Any]
     ) -> EventSourceMapping:
-        # CloudFormation passes "false" and "10" as they stand in the template.
+        # CloudFormation passes "false" and "10" as text.
         if "Enabled" in spec:
             spec["Enabled"] = str(spec["Enabled"]).lower() == "true"
         if "BatchSize" in spec:

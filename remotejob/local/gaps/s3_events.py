@@ -1,11 +1,11 @@
-"""S3: event notifications as S3 sends them.
+"""S3: event notifications in the format of S3.
 
-What moto does: no `sequencer` and no version in notifications to queues, a constant sequencer and
-the reason "ObjectCreated" in events to EventBridge, `/` encoded as `%2F`, and two events for a
-multipart upload; nothing for a delete marker.
+What moto does: notifications to queues have no `sequencer` and no version; events to EventBridge
+have a constant sequencer and the reason "ObjectCreated"; `/` is encoded as `%2F`; a multipart
+upload causes two events, a delete marker none.
 
-What AWS does: S3 User Guide, "Event message structure" (keys URL-encoded, for queues and functions)
-and "EventBridge event message structure" (keys as they are).
+What AWS does: S3 User Guide, "Event message structure" (URL-encoded keys, for queues and
+functions) and "EventBridge event message structure" (plain keys).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LOG = logging.getLogger(__name__)
 _SEQUENCE = itertools.count()
 _LOCAL = threading.local()
 
-#: Event name to the `reason` of the EventBridge event.
+#: The EventBridge event's `reason` by event name.
 _REASONS = {
     "ObjectCreated:Put": "PutObject",
     "ObjectCreated:Post": "POST Object",
@@ -43,7 +43,7 @@ _REASONS = {
 
 
 def close_gap() -> None:
-    """Send our notifications in place of moto's, one for each change."""
+    """Send our own notifications instead of moto's, one for each change."""
     notifications.send_event = send_event
     _one_event_for_each_multipart_upload()
     _notify_of_delete_markers()
@@ -81,7 +81,7 @@ def _notify_of_delete_markers() -> None:
 
 
 def send_event(account_id: str, event_name: str, bucket: Any, key: Any) -> None:
-    """Tell whoever the bucket's configuration names; failing to reach one is not the caller's."""
+    """Notify the targets in the bucket's configuration; log failures and continue."""
     configuration = bucket.notification_configuration
     if configuration is None or key is None:
         return

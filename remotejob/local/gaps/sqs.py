@@ -1,13 +1,13 @@
-"""SQS: a queue that stays fast when it is long, and forgets old receipt handles.
+"""SQS: queues that stay fast when long, and receipt handles that expire.
 
 What moto does: it rescans the whole queue at each receive, delete and count (0.4 s for a receive at
-1,000 messages), races receive against delete, wakes a long poll within a second, and deletes with
-any receipt handle the message ever had. One message that cannot be hidden longer fails its batch.
+1,000 messages), lets receive race with delete, wakes a long poll only within a second, and deletes
+by any receipt handle the message ever had. One refused visibility change fails its whole batch.
 
 What AWS does: see SQS Developer Guide, "Amazon SQS visibility timeout" and API Reference,
 "DeleteMessage": an old handle may succeed without deleting a message that was received again. Here
-it never deletes. "ChangeMessageVisibility" is counted 12 hours from the receive, and in a batch one
-that is refused leaves the others as they were asked for.
+it never deletes. "ChangeMessageVisibility" allows up to 12 hours from the receive; in a batch, a
+refused entry does not affect the others.
 
 FIFO queues keep moto's own code, behind the same lock.
 """
@@ -40,17 +40,17 @@ def close_gap() -> None:
 
 
 class Messages:
-    """The messages of one standard queue. Every method is called with `condition` held."""
+    """The messages of one standard queue. Hold `condition` when calling any method."""
 
     def __init__(self) -> None:
         self.condition = threading.Condition(threading.RLock())
         self._ready: OrderedDict[str, Message] = OrderedDict()
         self._hidden: dict[str, Message] = {}
         self._delayed: dict[str, Message] = {}
-        #: When hidden or delayed messages come back; entries that were overtaken are skipped.
+        #: When hidden or delayed messages become visible; outdated entries are skipped.
         self._returns: list[tuple[float, int, str]] = []
         self._by_handle: dict[str, Message] = {}
-        #: Handles once given out whose message is gone or was received again.
+        #: Handles whose message was deleted or received again.
         self._stale: set[str] = set()
 
     def __iter__(self) -> Iterator[Message]:
@@ -59,7 +59,7 @@ class Messages:
         )
 
     def counts(self) -> tuple[int, int, int]:
-        """How many are ready, in flight and delayed."""
+        """The numbers of messages that are ready, in flight and delayed."""
         self._bring_back()
         return len(self._ready), len(self._hidden), len(self._delayed)
 
@@ -69,7 +69,7 @@ class Messages:
         return list(self._ready.values())
 
     def add(self, message: Message) -> None:
-        """Take in a message that was sent."""
+        """Add a sent message."""
         if message.delayed:
             self._delayed[message.id] = message
             self._return_at(message.delayed_until / 1000, message)
@@ -78,12 +78,12 @@ class Messages:
         self.condition.notify_all()
 
     def take(self) -> Message | None:
-        """The next message that is visible, removed from those that are."""
+        """Remove and return the next visible message."""
         self._bring_back()
         return self._ready.popitem(last=False)[1] if self._ready else None
 
     def hide(self, message: Message, seconds: int) -> None:
-        """Put a message in flight, for so long unless it is deleted."""
+        """Put a message in flight, hidden for `seconds`."""
         message.mark_received(visibility_timeout=seconds)
         for old in message._old_receipt_handles:
             if old is not None:
@@ -100,10 +100,10 @@ class Messages:
             self._ready[message.id] = message
 
     def change_visibility(self, handle: str, seconds: int) -> None:
-        """Let a message in flight come back so many seconds from now.
+        """Make a message in flight visible again in `seconds`. An old handle changes nothing.
 
-        Raises: ReceiptHandleIsInvalid, for a handle that was never given out or is not current;
-        InvalidParameterValue, past 12 hours from the receive.
+        Raises: ReceiptHandleIsInvalid, for an unknown handle; InvalidParameterValue, for more than
+        12 hours from the receive.
         """
         message = self._by_handle.get(handle)
         if message is None:
@@ -124,13 +124,13 @@ class Messages:
         else:
             self._hidden.pop(message.id, None)
             self._ready[message.id] = message
-        # also when hidden: it may come back earlier than a long poll has been waiting for
+        # even if still hidden: it may become visible sooner than a long poll expects
         self.condition.notify_all()
 
     def delete(self, handle: str) -> None:
         """Delete the message of a current handle; an old handle deletes nothing.
 
-        Raises: ReceiptHandleIsInvalid, for a handle that was never given out.
+        Raises: ReceiptHandleIsInvalid, for an unknown handle.
         """
         message = self._by_handle.pop(handle, None)
         if message is None:
@@ -153,7 +153,7 @@ class Messages:
             self.forget(message)
 
     def next_return(self) -> float | None:
-        """When the first hidden or delayed message comes back, as a Unix time."""
+        """When the first hidden or delayed message becomes visible, as Unix time."""
         return self._returns[0][0] if self._returns else None
 
     def _remove(self, message: Message) -> None:
@@ -170,14 +170,14 @@ class Messages:
             when, _, message_id = heapq.heappop(self._returns)
             for place in (self._hidden, self._delayed):
                 message = place.get(message_id)
-                # Another return time means that the visibility was changed since.
+                # A different time means that the visibility was changed since.
                 if message is not None and message.returns_at == when:  # type: ignore[attr-defined]
                     del place[message_id]
                     self._ready[message_id] = message
 
 
 def messages_of(queue: Queue) -> Messages:
-    """The messages of a queue, made at first use."""
+    """The messages of a queue, created at first use."""
     found: Messages | None = queue.__dict__.get("_fast_messages")
     if found is None:
         found = queue.__dict__.setdefault("_fast_messages", Messages())
@@ -185,9 +185,9 @@ def messages_of(queue: Queue) -> Messages:
 
 
 def receive(queue: Queue, count: int, wait_s: float, visibility_s: int) -> list[Message]:
-    """Receive from a standard queue: wait for the first message, then take what there is.
+    """Receive from a standard queue: wait for the first message, then take all available.
 
-    A caller that was killed while it waited takes nothing: it would stay hidden for a while.
+    If the caller was killed meanwhile, take nothing: the messages would stay hidden for a while.
     """
     messages = messages_of(queue)
     end = time.monotonic() + wait_s
@@ -198,7 +198,7 @@ def receive(queue: Queue, count: int, wait_s: float, visibility_s: int) -> list[
             if received or left <= 0:
                 return received
             back = messages.next_return()
-            # Woken by a send, or when a hidden or delayed message is due.
+            # Wakes up at a send, or when a hidden or delayed message becomes visible.
             messages.condition.wait(left if back is None else min(left, max(0, back - time.time())))
     return []
 
@@ -226,7 +226,7 @@ def _take(queue: Queue, messages: Messages, count: int, visibility_s: int) -> li
 
 
 def _move(message: Message, target: Queue) -> None:
-    # A message keeps its id and time of sending on its way to the dead-letter queue.
+    # A message keeps its id and sent time when it moves to the dead-letter queue.
     message.delayed_until = 0.0
     message.visible_at = 0.0
     destination = messages_of(target)
@@ -242,7 +242,7 @@ def _replace_queue() -> None:
         messages = messages_of(self)
         with messages.condition:
             if self.fifo_queue:
-                # Mappings are polled (see `event_sources`), not invoked inside the send.
+                # `event_sources` polls for mappings; don't invoke functions inside the send.
                 mappings, self.lambda_event_source_mappings = self.lambda_event_source_mappings, {}
                 try:
                     stock_add(self, message)
@@ -280,7 +280,7 @@ def _replace_queue() -> None:
 
 
 def _count(index: int) -> Callable[[Queue], int]:
-    """How many messages are ready (0), in flight (1) or delayed (2)."""
+    """A property that counts the messages ready (0), in flight (1) or delayed (2)."""
 
     def counted(self: Queue) -> int:
         messages = messages_of(self)
@@ -296,7 +296,7 @@ def _count(index: int) -> Callable[[Queue], int]:
 def change_visibility_one_by_one(
     self: SQSBackend, queue_name: str, entries: list[dict[str, Any]]
 ) -> tuple[list[str], list[dict[str, Any]]]:
-    """Answer for each entry of a batch by itself."""
+    """Handle each entry of a batch independently."""
     done: list[str] = []
     refused: list[dict[str, Any]] = []
     for entry in entries:

@@ -1,6 +1,6 @@
-"""Memory: moto keeps every message, item and object it ever made in a list, for its dashboard.
+"""Memory: moto keeps every message, item and object it ever created, for its dashboard.
 
-A long run would grow without end, so nothing is kept.
+A long run would grow without limit, so we turn that off.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from moto.core.common_models import BaseModel
 
 
 def close_gap() -> None:
-    """Make instances without remembering them."""
+    """Create instances without tracking them."""
 
     def new(cls: type[BaseModel], *_: Any, **__: Any) -> Any:
         return object.__new__(cls)

@@ -205,7 +205,7 @@ class FilesConformance:
 
         assert (tmp_path / "file").read_bytes() == b"mine"
 
-    def test_a_download_is_the_file_and_nothing_beside(
+    def test_a_download_writes_the_file_and_nothing_else(
         self, files: ObjectStore, tmp_path: Path
     ) -> None:
         files.put(Area.OUTPUT, _KEY, b"content")
@@ -245,7 +245,7 @@ class FilesConformance:
         files.delete(Area.INPUT, [key])
         assert list(files.keys(Area.INPUT, "conformance/")) == []
 
-    def test_keys_are_those_of_the_prefix(self, files: ObjectStore) -> None:
+    def test_keys_are_listed_by_prefix(self, files: ObjectStore) -> None:
         for key in ("conformance/a/1", "conformance/a/2", "conformance/ab", "other"):
             files.put(Area.OUTPUT, key, b"x")
 

@@ -80,7 +80,7 @@ class EdgesConformance:
             edge = Edge(antecedent=antecedent.id, dependent=dependent.id, token=TOKEN)
             assert _edges(store, antecedent.id) == [edge]
 
-    def test_edges_of_many_dependents_lie_beside_one_job(self, store: JobStore) -> None:
+    def test_edges_of_many_dependents_are_stored_with_one_job(self, store: JobStore) -> None:
         store.put_new(samples.running(id=ANTECEDENT))
         dependents = [samples.waiting(number, blocked=_ONE) for number in (3, 1, 2)]
         for dependent in dependents:

@@ -189,7 +189,7 @@ class ManagingConformance:
         made_from(store, before, _COMMANDS[Command.CANCEL](before), _marked(after, Attention.OWED))
 
     @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
-    def test_restart_begins_anew(self, store: JobStore, state: State) -> None:
+    def test_restart_begins_from_nothing(self, store: JobStore, state: State) -> None:
         before = _settled(
             state,
             attempt=3,

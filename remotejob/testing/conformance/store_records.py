@@ -142,7 +142,7 @@ class RecordsConformance:
             for name in ("log#000000000", "log#000000100", "log#000000200")
         ]
 
-    def test_notes_are_those_of_the_prefix_and_the_job(self, store: JobStore) -> None:
+    def test_notes_are_listed_by_job_and_prefix(self, store: JobStore) -> None:
         mine, other = samples.job_id(1), samples.job_id(2)
         store.put_note(mine, "log#1", "mine", expires_s=_EXPIRES_S)
         store.put_note(mine, "failure#1", "trace", expires_s=_EXPIRES_S)

@@ -342,7 +342,7 @@ class TransactionsConformance:
             (name, _at(Key(_PLACE, name), {Field.JOB: name})) for name in sorted(names)
         ]
 
-    def test_items_are_those_of_the_partition_and_the_prefix(self, store: JobStore) -> None:
+    def test_items_are_listed_by_partition_and_prefix(self, store: JobStore) -> None:
         for place in (_PLACE, "beside#others"):
             for name in ("lock#000", "waiter#1", "waiter", "waiting#1"):
                 _stored(store, Key(place, name), {Field.JOB: place})

@@ -1,4 +1,4 @@
-"""Claims the job of a message, or finds out why it is not to be had."""
+"""Claims the job of a message, or decides what to do with the message instead."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Claims:
         self._worker = worker
 
     def claim(self, message: Received, pending: Pending, task: Task) -> Run | Settlement:
-        """Take the job for a run, or say what becomes of a message whose job is not to be had."""
+        """Claim the job for a run; without a claim, return how to settle the message."""
         clock = self._installation.clock
         run_id = new_run_id(self._installation.entropy)
         lease = task.lease or self._installation.lease
-        # the lease is counted from before the request: its answer may take any time
+        # the lease counts from before the request: the answer may take any time
         began, now = clock.monotonic(), clock.now_ms()
         begins = _Begins(run_id=run_id, worker=self._worker, lease_ms=span_ms(lease))
         outcome: Updated | Refused | Settlement
@@ -61,8 +61,8 @@ class Claims:
             record = outcome.record
             own = record is not None and record.run_id == run_id
             if record is not None and own and record.state is State.RUNNING:
-                # also when it was refused: the answer to our own claim was lost, and the claim
-                # sent again
+                # even if it was refused: the answer to our own claim was lost, and boto3 sent the
+                # claim again
                 return Run(
                     record=record,
                     lease=new_lease(began, lease),
@@ -76,7 +76,7 @@ class Claims:
                 return Conclude(message=message, record=record)
             began, now = clock.monotonic(), clock.now_ms()
             outcome = self._tried_again(message, pending, record, begins, now)
-        # others change the record as fast as we read it; it is in good hands
+        # others change the record as fast as we read it, so somebody has it
         return Hide(message=message, span=_CONTENDED)
 
     def _tried_again(
@@ -87,7 +87,7 @@ class Claims:
         begins: _Begins,
         now: int,
     ) -> Updated | Refused | Settlement:
-        """What the record that refused a claim leads to: another change of it, or nothing more."""
+        """Follow up on the record that refused a claim: by another change, or by a settlement."""
         store = self._installation.store
         match after_refused_claim(record, now_ms=now):
             case claim_decisions.ClaimAgain(stamp_ms):
@@ -124,7 +124,7 @@ class Claims:
         try:
             outcome = claim_with_locks(seen, change, run_id=run_id, installation=self._installation)
         except StoreUnavailable as problem:
-            # many want the lock at this moment: no reason to stop serving other jobs
+            # many want the lock right now: no reason to stop serving other jobs
             log.info("lock not taken: %s", problem, extra=log_fields(seen))
             outcome = Contended()
         match outcome:
@@ -136,13 +136,13 @@ class Claims:
                 log.info("job parked: its lock is held", extra=log_fields(seen))
                 return Delete(message=message)
             case Contended():
-                # not all of them again at the same time
+                # spread out, so that they do not all come back at once
                 return Hide(message=message, span=_CONTENDED * (1 + int(run_id[:2], 16) / 255))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Begins:
-    """How a run would begin."""
+    """The values of a run that would begin."""
 
     run_id: str
     worker: str
@@ -192,14 +192,14 @@ def unclaimed(
     now_ms: int,
     record: JobRecord | None = None,
 ) -> Settlement:
-    """What becomes of a message whose job is not to be run now."""
+    """How to settle a message whose job must not run now."""
     capabilities = installation.messages.capabilities
     if (
         isinstance(verdict, claim_decisions.Wait | claim_decisions.Drop)
         and record
         and record.locked
     ):
-        # whoever ended its last run may have died before it let go of the locks
+        # the worker that ended its last run may have died before releasing the locks
         unlock(record, installation)
     match verdict:
         case claim_decisions.Conclude(ended):

@@ -1,7 +1,7 @@
-"""Sees to one message: claims its job, runs it, commits what came of it.
+"""Handles one message: claims its job, runs it, commits the outcome.
 
-Holds no threads and does not wait, so that every step can be tried alone, with a crash before and
-after each request. What the worker does on which record is `domain.decisions`.
+It has no threads and never waits, so tests can try each step alone, with a crash before and after
+each request. `domain.claim_decisions` decides what to do about the record that refused a claim.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from remotejob.jobs.coordination.locks import unlock
 from remotejob.jobs.messaging.log_fields import message_log_fields
 from remotejob.jobs.messaging.messages import BadMessage, Pending
 from remotejob.outages import OutageLog, pause_after
-from remotejob.ports import Installation, Received, Refused, Updated
+from remotejob.ports import Installation, Received, Refused, Updated, took_effect
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import call_here
@@ -52,11 +52,11 @@ from remotejob.worker.runs.run import Run
 log = logging.getLogger(__name__)
 
 RELEASES_FREE: Final = 10
-"""How often a job may be given back; from then on, being given back is a failed attempt."""
+"""How often a job may be given back. From then on, each time counts as a failed attempt."""
 
 _RECEIVES_OF_ONE: Final = 200
-"""How often a message may meet a job that others have before another takes its place: SQS itself
-gives up one that was received too often, and a job may run for days."""
+"""After so many receives of a message whose job another worker has, it is replaced: SQS gives up on
+a message that is received too often, and a job may run for days."""
 
 _FIRST_DECLINE: Final = timedelta(seconds=5)
 _COMMIT: Final = "commit an outcome"
@@ -72,14 +72,14 @@ class _Raised:
 
 @dataclass(frozen=True, slots=True)
 class _Stopped:
-    """The run was stopped, whatever the task made of it."""
+    """The run was stopped; the reason counts, whatever the task returned or raised."""
 
     reason: RunInterrupted
 
 
 @dataclass(frozen=True, slots=True)
 class _Completed:
-    """The task returned, and what it returned is kept."""
+    """The task returned, and its result and manifest are stored."""
 
     completion: Completion
     kept: outcomes.Kept
@@ -89,7 +89,7 @@ _Outcome = _Completed | _Raised | _Stopped
 
 
 class ProcessDeath(BaseException):
-    """What a test raises in the place of the process's death: nothing here survives it."""
+    """A test raises it to simulate the death of the process. Nothing here may catch it."""
 
 
 class MessageHandler:
@@ -106,8 +106,8 @@ class MessageHandler:
         metrics: Metrics | None = None,
         longest_decline: timedelta | None = None,
     ) -> None:
-        """`longest_decline` is how long a job is kept from everybody at most, when it is of a
-        task that is not here; default the queue's longest delay."""
+        """`longest_decline`: the longest delay of a job whose task is not registered here; default
+        the queue's longest delay."""
         self._installation = installation
         self._longest_decline = longest_decline or installation.messages.capabilities.max_delay
         self._tasks = tasks
@@ -118,31 +118,31 @@ class MessageHandler:
         self._metrics = metrics or Metrics(clock=installation.clock)
 
     def attend(self, message: Received) -> Settlement | None:
-        """See to a message, and say what is to become of it.
+        """Handle a message to the end of its job's run; return how to settle it.
 
-        None, when another thread has ended the run and settled its message.
+        None if another thread has ended the run and settled the message.
         """
         begun = self.begin(message)
         return self._run(begun) if isinstance(begun, Run) else begun
 
     def begin(self, message: Received) -> Run | Settlement:
-        """Claim the job of a message, or say what is to become of the message.
+        """Claim the job of a message; without a claim, return how to settle the message.
 
-        A run begun is the caller's to hold among the runs that beat, and to end: see `complete`,
-        `fail`, `give_back`.
+        The caller holds a claimed run in `InFlight`, which keeps its lease alive, and ends it by
+        `complete`, `fail` or `give_back`.
         """
         try:
             pending = Pending.read(message.body)
         except BadMessage as problem:
             return DeadLetter(message=message, reason=str(problem))
         if self._runs.adopt(message, pending.job_id):
-            # it took the place of one that could not be hidden much longer (see `heartbeats`)
+            # it replaces a message that could not be hidden much longer (see `heartbeats`)
             return Leave(message=message)
         task = self._tasks.get(pending.task)
         if task is None:
             return self._decline(message, pending)
         if self._past_half_its_life(message):
-            # a message is kept no longer than the queue's retention, a job as long as it takes
+            # SQS drops a message after the queue's retention; the job may wait for longer
             return Replace(message=message, pending=pending, delay=timedelta(0))
         begun = self._claims.claim(message, pending, task)
         if isinstance(begun, Hide) and message.receives >= _RECEIVES_OF_ONE:
@@ -150,32 +150,32 @@ class MessageHandler:
             return Replace(message=message, pending=pending, delay=delay)
         if isinstance(begun, Run):
             self._metrics.started(queued_s=_queued_s(begun))
-            # not of every run, which has a line at its end; the heart says so of those that last
+            # debug only: every run logs its end, and the first heartbeat logs the long ones
             log.debug("run begins", extra=_about(begun))
         return begun
 
     def complete(self, run: Run, completion: Completion) -> Settlement | None:
-        """End a run with its result. None, when somebody else has ended it; so the other two.
+        """End a run with its result. None if another thread has ended it, as in `fail` and below.
 
-        Where the run was stopped, the reason counts and not the result.
+        If the run was stopped, the reason counts and the result does not.
         """
         return self._ended(run, self._kept(run, completion))
 
     def fail(self, run: Run, error: BaseException) -> Settlement | None:
-        """End a run with an error: the job runs again, or fails, as its retry policy says."""
+        """End a run with an error. The job runs again or fails, as its retry policy says."""
         return self._ended(run, _Raised(error))
 
     def give_back(self, run: Run, reason: str) -> Settlement | None:
-        """End a run so that another one takes the job up at once."""
+        """End a run so that another one can claim the job at once."""
         return self.end_run(run, WorkerStopping(reason))
 
     def end_run(
         self, run: Run, reason: RunInterrupted, *, grace: timedelta = timedelta(0)
     ) -> Settlement | None:
-        """End a run from outside its thread, which may go on for a while to no effect.
+        """End a run from outside its thread, which may continue for a while without effect.
 
-        What can be killed is dead before: nothing of the run goes on when another begins. `grace`
-        is how long it may take, at most, to stop by itself.
+        A task that can be killed is dead before this returns, so it cannot overlap the next run.
+        `grace` is the longest it may take to stop by itself.
         """
         run.stop_signal.set(reason)
         if not run.stop_signal.kill(grace=grace):
@@ -183,7 +183,7 @@ class MessageHandler:
         return self._end(run, _Stopped(reason)) if run.take_ending() else None
 
     def _decline(self, message: Received, pending: Pending) -> Settlement:
-        # another worker may have the task: during a deployment, old and new ones run side by side
+        # another worker may have the task: old and new ones run side by side in a deployment
         delay = min(self._longest_decline, _FIRST_DECLINE * 2 ** min(pending.declined, 10))
         log.warning(
             "task %r is not registered in this worker; passing the job on in %d s",
@@ -209,23 +209,23 @@ class MessageHandler:
             raise
         except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the worker)
             return _Raised(error)
-        # a task that says more than its result returns it so
+        # a task that wants to set more than its result returns a Completion
         completion = result if isinstance(result, Completion) else Completion(result=result)
         return self._kept(run, completion)
 
     def _kept(self, run: Run, completion: Completion) -> _Outcome:
-        """Before the run ends: while it waits for S3 its lease is extended."""
+        """Store the result before the run ends: while this waits for S3, heartbeats continue."""
         stopped = run.stop_signal.reason
         if stopped is not None:
             return _Stopped(stopped)
         try:
             return _Completed(completion, outcomes.kept(run, completion.result))
         except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
-            # also the interruption, in whose place the reason counts
+            # RunInterrupted too: `_ended` puts the reason in its place
             return _Raised(error)
 
     def _ended(self, run: Run, outcome: _Outcome) -> Settlement | None:
-        # a task may swallow the interruption: its result counts no more than the others'
+        # a task may swallow the interruption; its result still does not count
         stopped = run.stop_signal.reason
         if stopped is not None:
             outcome = _Stopped(stopped)
@@ -266,7 +266,7 @@ class MessageHandler:
         return self._commit(run, outcomes.failed(run, error, self._installation))
 
     def _cancelled(self, run: Run) -> Settlement:
-        # whoever ran it by hand learns it from the run, also where it has been restarted since
+        # a caller who took the job by hand learns it from the run, even after a restart
         run.stop_signal.set(JobCancelled(f"job {run.job_id} was cancelled"))
         log.info("run stopped: the job was cancelled", extra=_about(run))
         self._metrics.count(Count.CANCELLED, ran_s=run.ran_s)
@@ -277,7 +277,7 @@ class MessageHandler:
         if record is not None and record.state is State.CANCELLED:
             return Conclude(message=run.held.message, record=record)
         if isinstance(outcome, Updated):
-            # restarted meanwhile: nothing but the lease was in its way
+            # restarted meanwhile: only our lease kept it from running
             return Hide(message=run.held.message, span=timedelta(0))
         return Leave(message=run.held.message)
 
@@ -286,8 +286,7 @@ class MessageHandler:
     ) -> Settlement:
         outcome = self._committed(run, change, following)
         record = outcome.record
-        # refused by our own write, whose answer was lost, it is as good as made
-        if record is not None and (isinstance(outcome, Updated) or _made_before(change, record)):
+        if record is not None and took_effect(change, outcome):
             return self._after_commit(run, record)
         ours = record is not None and record.run_id == run.run_id
         if ours and record is not None and record.state is not State.RUNNING:
@@ -300,8 +299,9 @@ class MessageHandler:
     def _committed(
         self, run: Run, change: changes.Change, following: JobRecord | None
     ) -> Updated | Refused:
-        """Make the change, again and again while the run is surely ours: work is not thrown away
-        for one bad answer. A change that was made and not answered is refused by its own effect.
+        """Retry the change as long as the lease lasts: one bad answer must not cost the work.
+
+        If an earlier attempt succeeded without an answer, its own effect refuses the next one.
         """
         clock = self._installation.clock
         failures = 0
@@ -309,7 +309,7 @@ class MessageHandler:
             try:
                 made = self._made(change, following)
             except Exception as problem:
-                # also where it is not allowed: credentials are renewed, and policies spread
+                # AccessDenied too: credentials get renewed, and policies take time to spread
                 failures += 1
                 pause = timedelta(seconds=pause_after(failures, first=1.0, longest=10.0))
                 if clock.monotonic() + pause.total_seconds() >= run.lease.ends:
@@ -324,7 +324,7 @@ class MessageHandler:
         store = self._installation.store
         if following is None:
             return store.update(change)
-        # the run's end and the job that repeats it: both, or neither
+        # the run's end and its successor: both or neither
         conflict = store.transact([change, put_record(following)])
         record = store.get(change.job_id)
         return Refused(record) if conflict is not None or record is None else Updated(record)
@@ -344,23 +344,17 @@ class MessageHandler:
             pending = Pending.of(record, trace=run.trace)
             return unclaimed(message, pending, verdict, installation=self._installation, now_ms=now)
         if run.held.since is None:
-            # another took its place, and is on its way here or hidden by whoever received it
+            # its replacement is on its way, or hidden by the worker that received it
             pending = Pending.of(record, trace=run.trace)
             return Replace(message=message, pending=pending, delay=timedelta(0))
         stopped = run.stop_signal.reason
-        # where this machine has no room for a process, it has none a moment later
+        # a machine without room for a process has none a moment later either
         span = stopped.pause if isinstance(stopped, NotStarted) else timedelta(0)
         return Hide(message=message, span=span)
 
 
-def _made_before(change: changes.Change, record: JobRecord) -> bool:
-    """Whether a change that was refused has left this record, in an attempt not answered."""
-    item = record.to_item()
-    return all(item.get(name) == value for name, value in change.set.items())
-
-
 def _counted(run: Run, record: JobRecord) -> Count:
-    """As what a run counts whose end has been committed."""
+    """What to count a run as, once its end is committed."""
     match record.state:
         case State.COMPLETED:
             return Count.COMPLETED

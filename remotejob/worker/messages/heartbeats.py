@@ -1,4 +1,4 @@
-"""Heartbeats: the lease of every run and the visibility of every message held."""
+"""Extends the lease of every run, and the visibility timeout of every message held."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 BEATS_PER_LEASE: Final = 3
 
 _MARGIN: Final = timedelta(hours=1)
-"""How long before a message can be hidden no longer another takes its place."""
+"""How long before SQS's limit on hiding a message it is replaced by another one."""
 
 _LEASES_OF_MARGIN: Final = 3
 
@@ -39,16 +39,16 @@ _REPLACE: Final = "replace a message"
 _END: Final = "end a run"
 
 _UNWINDING: Final = timedelta(seconds=10)
-"""How long a task out of time may take to notice before its run is ended over its head."""
+"""How long a task that is out of time may take to notice, before its run is ended without it."""
 
 
 _PATIENCE: Final = 1.0
-"""Seconds that messages wait for each other's leases, to be hidden by one request."""
+"""Seconds to wait for the heartbeats of a round, so that one request hides all its messages."""
 
 
 @dataclass(slots=True, eq=False)
 class _Round:
-    """Heartbeats begun together, so that the messages of the runs that go on are hidden so."""
+    """Heartbeats that began together, so that one request can hide the messages of their runs."""
 
     began: float
     under_way: int = 0
@@ -70,10 +70,10 @@ class _Schedule:
 
 
 class Heartbeats:
-    """Beats for everything the worker holds. `beat` does what is due and returns.
+    """Keeps everything the worker holds. `beat` starts what is due and returns.
 
-    Each request is made beside: one that is not answered costs no other run its lease, and of what
-    is slow no second one is begun.
+    Requests run in the background: one without an answer costs no other run its lease, and no
+    second one of its kind starts while it is on its way.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Heartbeats:
         *,
         background: Background | None = None,
     ) -> None:
-        """`background` makes the requests; default here and now, one after the other."""
+        """`background` makes the requests; default at once, in the calling thread."""
         self._background = background or Inline()
         self._installation = installation
         self._handler = handler
@@ -98,11 +98,11 @@ class Heartbeats:
 
     @property
     def interval(self) -> timedelta:
-        """Between two beats of one run."""
+        """Time between two heartbeats of one run."""
         return self._installation.lease / BEATS_PER_LEASE
 
     def beat(self) -> list[Settlement]:
-        """Extend what is due; return settlements of runs that were ended for taking too long."""
+        """Start the heartbeats that are due; return how to settle runs that took too long."""
         now = self._installation.clock.monotonic()
         runs = [run for run in self._runs.running() if not run.ended]
         self._forget_schedules_but_of(runs)
@@ -110,13 +110,13 @@ class Heartbeats:
         alive = self._still_there()
         self._keep_hidden(alive, now)
         self._replace_messages(alive)
-        # last: ending a run may take long, where requests are made one after the other
+        # last: ending a run may take long if requests are made one after the other
         for run in runs:
             self._end_if_too_long(run, now)
         return self.settlements()
 
     def settlements(self) -> list[Settlement]:
-        """Of the runs that were ended for taking too long, since it was last asked."""
+        """How to settle the runs that were ended for taking too long, since the last call."""
         # no other thread takes any out
         return [self._settlements.get() for _ in range(self._settlements.qsize())]
 
@@ -132,7 +132,7 @@ class Heartbeats:
             if not self._background.do(("beat", run.run_id), partial(self._extend_in, begun, run)):
                 with self._lock:
                     begun.under_way -= 1
-                # whoever waits for an answer does not see the lease end
+                # its last heartbeat still waits for an answer, and cannot notice the end
                 self._still_ours(run)
 
     def _extend_in(self, begun: _Round, run: Run) -> None:
@@ -145,11 +145,11 @@ class Heartbeats:
                 if goes_on:
                     begun.alive.append(run)
                 if begun not in self._rounds:
-                    # its round did not wait for it
+                    # the round is closed: it did not wait for this one
                     self._rounds.append(begun)
 
     def _still_there(self) -> list[Run]:
-        """The runs that went on, of the rounds that are over or have taken too long."""
+        """The runs that continue, from the rounds that are over or took too long."""
         now = self._installation.clock.monotonic()
         alive: list[Run] = []
         with self._lock:
@@ -164,7 +164,7 @@ class Heartbeats:
         return [run for run in alive if not run.ended]
 
     def beat_for(self, run: Run) -> bool:
-        """Beat for one run, due or not. Whether its lease was extended."""
+        """Send a heartbeat for one run, due or not. Whether its lease was extended."""
         before = run.lease
         if not self._extend(run) or run.lease is before:
             return False
@@ -175,7 +175,7 @@ class Heartbeats:
     def _is_due(self, run: Run, now: float) -> bool:
         if run.ended or isinstance(run.stop_signal.reason, LeaseLost | JobCancelled):
             return False
-        # a task's own lease may be shorter; its message is hidden for the system's in any case
+        # a task's own lease may be shorter; its message is hidden for the system's lease anyway
         interval = min(self.interval, run.lease_length / BEATS_PER_LEASE)
         schedule = self._schedule(run)
         return now - schedule.beaten >= interval.total_seconds() and now >= schedule.not_before
@@ -190,9 +190,9 @@ class Heartbeats:
             self._schedules = {key: one for key, one in self._schedules.items() if key in kept}
 
     def _extend(self, run: Run) -> bool:
-        """One heartbeat of one run. Whether the run goes on."""
+        """Send one heartbeat of one run. Whether the run continues."""
         began = self._installation.clock.monotonic()
-        # a lease that has ended is never revived: nobody need be asked
+        # a lost lease is never revived, so no request is needed
         if not self._still_ours(run):
             return False
         try:
@@ -211,7 +211,7 @@ class Heartbeats:
         schedule.failed += 1
         lease = run.lease_length.total_seconds()
         pause = pause_after(schedule.failed, first=min(1.0, lease / 24), longest=lease / 12)
-        # at the end of the lease at the latest, to stop the run
+        # no later than the end of the lease, to stop the run then
         schedule.not_before = min(self._installation.clock.monotonic() + pause, run.lease.ends)
 
     def _still_ours(self, run: Run) -> bool:
@@ -231,12 +231,12 @@ class Heartbeats:
             return
         run.stop_signal.set(reason)
         if isinstance(run.stop_signal.reason, TimedOut):
-            # the one that says where the task stood
+            # this one has the task's stack
             reason = run.stop_signal.reason
-        # a task that calls the library notices by itself, and cleans up after itself
+        # a task that calls the library notices by itself and cleans up
         unwinding = _UNWINDING
         if isinstance(task.runs_in, Process):
-            # it is killed after its grace, and ends in its own thread
+            # it is killed after its grace, and its own thread ends the run
             unwinding += task.runs_in.grace
         if over >= unwinding.total_seconds():
             self._background.do(("end", run.run_id), partial(self._end, run, reason))
@@ -252,7 +252,7 @@ class Heartbeats:
             self._settlements.put(settlement)
 
     def _keep_hidden(self, alive: list[Run], now: float) -> None:
-        """Extend the messages of living runs, and of those that wait for their turn."""
+        """Hide the messages of runs that continue, and of jobs received but not begun."""
         waiting = self._runs.waiting()
         held = {message.receipt for message in waiting}
         self._extended = {key: at for key, at in self._extended.items() if key in held}
@@ -270,13 +270,13 @@ class Heartbeats:
             if self._background.do(("hide", address), hide):
                 self._extended.update({message.receipt: now for message in turns[address]})
             else:
-                # the queue does not answer: their turn comes when it does
+                # the queue does not answer: they join the next round
                 with self._lock:
                     self._rounds.append(_Round(began=now, alive=runs[address]))
 
     def _hide(self, address: Address, runs: list[Run], turns: list[Received]) -> None:
         holding = [run for run in runs if not run.ended]
-        # those that were given back meanwhile are for others to see
+        # not those given back meanwhile: other workers must see them
         receipts = [run.held.message.receipt for run in holding]
         receipts += [message.receipt for message in turns if self._runs.waits(message)]
         if not receipts:
@@ -289,7 +289,7 @@ class Heartbeats:
             self._outages.failed(_HIDE, problem, lane=str(address))
 
     def _replace_messages(self, alive: list[Run]) -> None:
-        """Put new messages in the place of those that cannot be hidden much longer."""
+        """Replace the messages that SQS will not hide much longer."""
         begun = self._installation.clock.monotonic() - self._longest_hold.total_seconds()
         for run in alive:
             if run.held.since is not None and run.held.since <= begun:
@@ -302,11 +302,11 @@ class Heartbeats:
             self._schedule(run),
         )
         try:
-            # one is enough: where the old one cannot be deleted, that alone is tried again
+            # send once: if only the delete failed, only the delete is retried
             if schedule.replacement_of is not message:
                 again = Outgoing(
                     body=Pending.of(run.record, trace=run.trace).body(),
-                    # not before the job could be had, were this process to die now
+                    # not before the lease would end if this process died now
                     delay=min(self._installation.lease, messages.capabilities.max_delay),
                     group=message.group,
                 )
@@ -322,13 +322,13 @@ class Heartbeats:
 
     @property
     def _longest_hold(self) -> timedelta:
-        """How long a message is kept hidden: well within what the queue allows in all."""
+        """How long to keep one message hidden: well within the queue's limit."""
         cap = self._installation.messages.capabilities.max_hidden
         margin = max(_MARGIN, _LEASES_OF_MARGIN * self._installation.lease)
         return max(cap - margin, cap / 2)
 
     def _count(self, receipts: list[str], holding: list[Run]) -> None:
-        """Count for each run its part of the requests that kept these messages hidden."""
+        """Count each run's share of the requests that hid these messages."""
         batch = self._installation.messages.capabilities.batch
         part = -(-len(receipts) // batch) / len(receipts)
         for run in holding:
@@ -336,7 +336,7 @@ class Heartbeats:
 
 
 def _over(run: Run, now: float) -> tuple[float, TimedOut]:
-    """For how many seconds a run has gone on too long, and in what way; less than 0: it may."""
+    """How many seconds a run is over its time, and which limit; negative while it is within."""
     timeout, silence = run.task.timeout, run.task.work_timeout
     late = silent = float("-inf")
     if timeout is not None:

@@ -1,6 +1,6 @@
-"""What the end of a run makes of its job's record, as a change that is to be committed.
+"""The change that commits the end of a run to its job's record.
 
-Long results and manifests are stored before the change names them; a traceback is kept beside.
+Long results and manifests are stored in S3 before the change names them. A traceback is a note.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from remotejob.worker.runs.usage import Ending
 log = logging.getLogger(__name__)
 
 Kept = Mapping[str, Value]
-"""What the completed record says of the result and the outputs."""
+"""The fields of the completed record that hold the result and the outputs."""
 
 _STORE: Final = "store a result"
 _LONGEST_MESSAGE: Final = 1000
@@ -37,11 +37,11 @@ _LONGEST_TRACE: Final = 100_000
 
 
 def kept(run: Run, result: Any) -> Kept:
-    """The result and the manifest as the record takes them; long ones go to S3 first.
+    """The result and the manifest as fields of the record; long ones go to S3 first.
 
-    While S3 is away that is tried again, for as long as the run is ours: the work is done.
-    Raises: InvalidData, when the result is no JSON; RunInterrupted, when the run must stop; what
-    S3 answered, when it refused for as long as a lease lasts.
+    The work is done, so this retries as long as the run has the job.
+    Raises: InvalidData, when JSON cannot write the result; RunInterrupted, when the run must stop;
+    S3's own error, when it refused for the length of a lease.
     """
     values: dict[str, Value] = {}
     if result is not None:
@@ -71,9 +71,9 @@ def _stored(run: Run, name: str, text: str) -> str:
 def completed(
     run: Run, completion: Completion, kept_result: Kept, installation: Installation
 ) -> tuple[Change, JobRecord | None]:
-    """The job is completed; and the job that follows it, where it is repeated.
+    """The change that completes the job, and its successor if it repeats.
 
-    Raises: what forbids the successor to be made.
+    Raises: what the successor's own checks raise.
     """
     values = dict(kept_result)
     following = successor(run.record, installation)
@@ -94,7 +94,7 @@ def completed(
 
 
 def failed(run: Run, error: BaseException, installation: Installation) -> Change:
-    """The job runs again, or has failed for good, as its retry policy says."""
+    """The change after a failed run: the job waits to run again, or has failed for good."""
     record = run.record
     now = installation.clock.now_ms()
     failure = Failure(
@@ -138,7 +138,7 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
 
 
 def released(run: Run, installation: Installation) -> Change:
-    """The job is given back, for another run to begin at once."""
+    """The change that gives the job back, for another run to begin at once."""
     return changes.release(
         run.record,
         now_ms=installation.clock.now_ms(),
@@ -154,7 +154,7 @@ def _last_report(run: Run, ending: Ending) -> Item:
 
 
 def _keep_trace(run: Run, error: BaseException, installation: Installation) -> None:
-    """The whole traceback, beside the record: the record keeps the last lines alone."""
+    """Store the whole traceback as a note; the record keeps only the last lines."""
     expires_ms = installation.clock.now_ms() + 2 * span_ms(installation.retention)
     try:
         text = cut("".join(traceback.format_exception(error)), _LONGEST_TRACE)
@@ -165,12 +165,12 @@ def _keep_trace(run: Run, error: BaseException, installation: Installation) -> N
             expires_s=expires_ms // 1000,
         )
     except Exception:
-        # it helps who looks for the fault; that the run failed must be told in any case
+        # a traceback helps to find the fault, but the failure must be recorded without it too
         log.exception("traceback not kept", extra=run.context.fields)
 
 
 def _said_by(error: BaseException) -> str:
-    """An error's message, also where the error cannot say it."""
+    """An error's message, even if its __str__ raises."""
     try:
         return str(error) or repr(error)
     except Exception:  # noqa: BLE001 (a broken __str__ must not hide that the run failed)

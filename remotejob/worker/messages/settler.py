@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from remotejob.domain.record import cut
-from remotejob.jobs.coordination.consequences import carry_out, sent
+from remotejob.jobs.coordination.consequences import carry_out, send_each
 from remotejob.jobs.messaging.log_fields import message_log_fields
 from remotejob.jobs.messaging.messages import BadMessage, Pending, dead_letter_body
 from remotejob.ports import Address, Channel, Installation, Outgoing, Received
@@ -143,7 +143,7 @@ class Settler:
         for address, pairs in by_address.items():
             messages = [message for message, _ in pairs]
             outgoing_all = [outgoing for _, outgoing in pairs]
-            gone += sent(address, messages, outgoing_all, self._installation)
+            gone += send_each(address, messages, outgoing_all, self._installation)
         return gone
 
     def _deleted(self, messages: Sequence[Received]) -> None:

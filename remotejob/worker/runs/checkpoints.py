@@ -1,4 +1,4 @@
-"""Keeps the checkpoints of one run (see `domain.checkpoints`)."""
+"""Writes the checkpoints of one run (see `domain.checkpoints`)."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ _FIRST_PAUSE: Final = timedelta(seconds=1)
 
 
 class Checkpoints:
-    """What one run has kept. Safe across threads."""
+    """The checkpoints of one run. Safe across threads."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._one = threading.RLock()
         self._slot: int | None = None
-        """The file that the record refers to."""
+        """The file the record refers to."""
         self._doubtful: set[int] = set()
-        """Files it may refer to, or that S3 may yet write: an answer was lost."""
+        """Files it may refer to, or that S3 may still write, because an answer was lost."""
         self._kept = False
         self._filed = False
 
     def keep(self, text: str) -> None:
-        """Write a checkpoint into the record, or beside it; once this returns it is durable.
+        """Write a checkpoint into the record, or into a file if it is large. Then it is durable.
 
-        Raises: RunInterrupted, when the run must stop; what S3 or DynamoDB raised, when it was
-        tried again for as long as a lease lasts.
+        Raises: RunInterrupted, when the run must stop; the error of S3 or DynamoDB, after retrying
+        for the length of a lease.
         """
         with self._one:
             self._kept = True
@@ -56,7 +56,7 @@ class Checkpoints:
             slot = free_slot(taken)
             self._doubtful.add(slot)
             self._filed = True
-            # stored first: whoever reads the record finds what it refers to
+            # stored first: a reader of the record always finds the file it refers to
             self._store(slot, text)
             refers = reference(self._run.run_id, slot)
             self._write({Field.CHECKPOINT_REF: refers}, instead_of=Field.CHECKPOINT)
@@ -70,7 +70,7 @@ class Checkpoints:
         if not self._kept and not inherited:
             return {}, ()
         if self._filed:
-            # for the sweep: files are left, also where the reference to them was never taken
+            # for the sweep: there are files to remove, even if no reference to them was stored
             trace = reference(self._run.run_id, 0)
             return {Field.CHECKPOINT_REF: trace}, (Field.CHECKPOINT,)
         return {}, CHECKPOINT_FIELDS
@@ -82,11 +82,11 @@ class Checkpoints:
 
     def _write(self, values: dict[str, Value], *, instead_of: Field) -> None:
         self._tried(lambda: beat(self._run, also=values, remove=(instead_of,)))
-        # one that was refused has told the run to stop
+        # a refused heartbeat has set the stop signal
         self._run.check()
 
     def _tried(self, request: Callable[[], object]) -> None:
-        """Make a request, again and again for a while: hours of work hang on it."""
+        """Retry a request for the length of a lease: hours of work depend on it."""
         run, clock = self._run, self._run.installation.clock
         end = clock.monotonic() + run.lease_length.total_seconds()
         pause = _FIRST_PAUSE

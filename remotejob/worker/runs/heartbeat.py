@@ -1,4 +1,4 @@
-"""One heartbeat of one run: its lease, what it reports, and whether it must stop."""
+"""One heartbeat of one run: extends the lease, writes its report, reads whether it must stop."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _NOTHING: Final[Item] = MappingProxyType({})
 
 
 def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> bool:
-    """Extend the lease of a run and write what it reports, `also` in the place of `remove`.
+    """Extend the lease of a run and write its report, with the fields `also` and without `remove`.
 
-    Whether the run goes on: if not, it has been told to stop. What the store raises passes, and
-    leaves unknown whether anything was written.
+    Whether the run continues; if not, its stop signal is set. The store's errors pass through, and
+    leave open whether anything was written.
     """
     installation = run.installation
     # one at a time: if two overtook each other, the record would keep the older lease while the
@@ -49,7 +49,7 @@ def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> 
         )
         if isinstance(outcome, Updated):
             if first:
-                # a short run has no line but at its end; one that dies has this
+                # a short run logs only its end; this is the trace of one that dies
                 log.info("run goes on", extra=run.context.fields)
             run.extended(outcome.record, began, lease, reported=report.version)
             return True
@@ -62,8 +62,10 @@ def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> 
 
 
 def _cancelled_under_it(met: JobRecord) -> bool:
-    """Whether the job was cancelled while a run had it, and perhaps restarted since: then the
-    lease is still there, for its holder to clear."""
+    """Whether the job was cancelled under a run, and perhaps restarted since.
+
+    Then the lease is still there: only its holder clears it.
+    """
     if met.state is State.CANCELLED:
         return True
     return met.state in (State.WAITING, State.PAUSED) and met.lease_ms is not None

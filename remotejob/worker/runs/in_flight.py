@@ -1,4 +1,4 @@
-"""The runs a worker holds, and the messages it has not begun with."""
+"""The runs a worker holds, and the messages it has received and not begun."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from remotejob.worker.runs.run import Run
 
 
 class InFlight:
-    """Who is running and who waits, for the heartbeat and the shutdown. Safe across threads."""
+    """What heartbeats keep alive and shutdown gives back. Safe across threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._runs: dict[str, Run] = {}
         self._latest: dict[str, Run] = {}
-        """By job; of a job that was lost and claimed again, the run that has it."""
+        """By job. If a job was lost and claimed again here, the run that has it now."""
         self._waiting: dict[str, Received] = {}
 
     @contextmanager
@@ -37,23 +37,23 @@ class InFlight:
             return list(self._runs.values())
 
     def adopt(self, message: Received, job_id: str) -> bool:
-        """Give a message to the run of its job that goes on here, if that has none."""
+        """Give a message to the run of its job here, if that has lost its own."""
         with self._lock:
             run = self._latest.get(job_id)
         return run is not None and run.adopt(message)
 
     def await_turn(self, messages: Iterable[Received]) -> None:
-        """These were received and not begun: their visibility is extended with the others'."""
+        """Add messages that were received and not begun, to be kept hidden with the others."""
         with self._lock:
             self._waiting.update({message.receipt: message for message in messages})
 
     def begin(self, message: Received) -> bool:
-        """Take a message out of those that wait; false when it was given back meanwhile."""
+        """Remove a message from those that wait. False if it was given back meanwhile."""
         with self._lock:
             return self._waiting.pop(message.receipt, None) is not None
 
     def waits(self, message: Received) -> bool:
-        """Whether it waits yet: neither begun nor given back."""
+        """Whether it still waits: neither begun nor given back."""
         with self._lock:
             return message.receipt in self._waiting
 

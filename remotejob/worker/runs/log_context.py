@@ -1,10 +1,10 @@
-"""Whose run this is: known to each line of the log that is written while it goes on.
+"""Puts the job of the current run into every log line written while it goes on.
 
-Whoever calls a task's function does it inside `job_context`, in the thread, the coroutine or the
-process where the function runs. Coroutines and tasks of asyncio begun inside have it too, those
-begun by `asyncio.run_coroutine_threadsafe` among them; threads that the task starts by itself have
-it where they are started with `contextvars.copy_context().run`. A child process is told what
-`JobContext.packed` gives, and enters `job_context(JobContext.unpacked(told))`.
+A task's function is called inside `job_context`, in the thread, coroutine or process where it runs.
+Coroutines and asyncio tasks that it starts inherit the context, also through
+`asyncio.run_coroutine_threadsafe`. A thread of its own does if it is started with
+`contextvars.copy_context().run`. A child process receives `JobContext.packed()` and enters
+`job_context(*JobContext.unpacked(packed))`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _current: Final[ContextVar[JobContext | None]] = ContextVar("remotejob_job", def
 
 @contextmanager
 def running(context: JobContext, trace: tracing.Trace | None) -> Iterator[None]:
-    """What the worker itself puts around a run, from before the call to after its commit.
+    """The worker's context around a run, from before the call to after the commit.
 
-    `trace` is where the job was submitted: where there are traces, the run is a span under it.
+    `trace` is where the job was submitted. With tracing on, the run is a span under it.
     """
     token = _current.set(context)
     try:
@@ -48,7 +48,7 @@ def running(context: JobContext, trace: tracing.Trace | None) -> Iterator[None]:
 
 @contextmanager
 def job_context(context: JobContext, trace: tracing.Trace | None = None) -> Iterator[None]:
-    """Let all that is logged inside be of this run, and what is traced be under `trace`."""
+    """Attribute log lines inside to this run, and put spans under `trace`."""
     token = _current.set(context)
     try:
         with tracing.under(trace):
@@ -58,14 +58,14 @@ def job_context(context: JobContext, trace: tracing.Trace | None = None) -> Iter
 
 
 def current() -> JobContext | None:
-    """The run that goes on in this thread or coroutine, or None."""
+    """The run of this thread or coroutine, or None."""
     return _current.get()
 
 
 class JobFields(logging.Filter):
-    """Gives a handler's records the fields of the run that goes on.
+    """Adds the fields of the current run to a handler's log records.
 
-    A line that names a job by itself is left as it is: it may be about another one.
+    A line that already names a job stays as it is: it may be about another job.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

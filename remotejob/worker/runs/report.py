@@ -1,4 +1,4 @@
-"""What a run says of itself, progress and log, on the way into the record and its notes."""
+"""Collects what a run reports, progress and log lines, and writes it with the next heartbeat."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ log = logging.getLogger(__name__)
 
 _LONGEST_LINE: Final = 10_000
 _BYTES_IN_A_NOTE: Final = 200_000
-"""Half of what DynamoDB takes in an item; one line is at most about 40 KB."""
+"""Half of DynamoDB's limit for an item; one line takes about 40 KB at most."""
 
 _INLINE_LINE: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What to write into the record, and the version of it."""
+    """What to write into the record, and its version."""
 
     values: Item
     version: int
 
 
 class Reporter:
-    """What a run has said, and what of it the record does not surely say. Safe across threads."""
+    """What a run has reported, and what of it may not be in the record. Safe across threads."""
 
     def __init__(self, record: JobRecord, installation: Installation) -> None:
         self._claimed = record
         self._installation = installation
         self._lock = threading.Lock()
         self._progress: str | None = None
-        # those an earlier run left in the record may be in no note yet
+        # lines of an earlier run that are in the record may be in no note yet
         self._unnoted = list(record.log_tail)
         self._tail = record.log_tail
         self._count = record.log_count
         self._version = 0
-        """Counts what was said."""
+        """Goes up with each report."""
         self._written = 0
-        """The version that has surely reached the record."""
+        """The version that is certainly in the record."""
 
     def progress(self, progress: str) -> None:
         with self._lock:
@@ -70,14 +70,14 @@ class Reporter:
             self._version += 1
 
     def written(self, version: int) -> None:
-        """The record has the report of that version."""
+        """The report of that version is in the record."""
         with self._lock:
             self._written = max(self._written, version)
 
     def report(self) -> Report:
-        """What the record does not surely say yet.
+        """What may not be in the record yet.
 
-        Lines the record has no room for go into notes first, so that none is lost.
+        Lines that do not fit the record go into notes first, so none is lost.
         """
         with self._lock:
             if self._version == self._written:
@@ -87,13 +87,13 @@ class Reporter:
         return Report(values=values, version=version)
 
     def last_report(self) -> Item:
-        """All the run has said, be another report on its way."""
+        """Everything the run has reported, even while another report is on its way."""
         with self._lock:
             values, noted = self._values(), self._for_notes()
         try:
             self._write_notes(noted)
         except Exception:
-            # the log is told of the work, it is not the work: an outcome never waits for it
+            # an outcome never waits for log lines
             log.exception("log lines not kept", extra=log_fields(self._claimed))
         return values
 
@@ -107,7 +107,7 @@ class Reporter:
         return values
 
     def _for_notes(self) -> list[LogLine]:
-        """Lines for notes: all that are in none, unless the record has room for each, whole."""
+        """The lines that are in no note yet, unless the record holds each of them whole."""
         in_record = {line.number: line for line in self._tail}
         lines = self._unnoted
         return [] if all(in_record.get(x.number) == x for x in lines) else list(lines)
@@ -124,12 +124,12 @@ class Reporter:
                 expires_s=expires_s,
             )
             with self._lock:
-                # those logged meanwhile are left for the next report
+                # lines logged meanwhile wait for the next report
                 self._unnoted = self._unnoted[len(chunk) :]
 
 
 def _chunks(lines: list[LogLine]) -> Iterator[tuple[LogLine, ...]]:
-    """The lines in parts that fit a note."""
+    """Split the lines into chunks that fit a note."""
     chunk: list[LogLine] = []
     size = 0
     for line in lines:
@@ -144,7 +144,7 @@ def _chunks(lines: list[LogLine]) -> Iterator[tuple[LogLine, ...]]:
 
 
 def _short(line: LogLine) -> LogLine:
-    """The line as the record keeps it."""
+    """The line as the record keeps it: cut, and without large data."""
     if len(line.message) <= _INLINE_LINE and len(json.dumps(line.data)) <= _INLINE_LINE:
         return line
     return LogLine(

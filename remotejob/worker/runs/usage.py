@@ -21,11 +21,11 @@ class Ending(Enum):
     FAILED = "failed"
     """For good."""
     SENT_AGAIN = "sent again"
-    """Tried again later: a message with a delay takes its place."""
+    """Retried later: a message with a delay replaces this one."""
     PUT_OFF = "put off"
-    """Tried again after longer than a message can be delayed: the scheduler sends."""
+    """Retried later than a message can be delayed: the scheduler sends."""
     AT_ONCE = "at once"
-    """Given back, or tried again now: its message is made visible."""
+    """Given back, or retried now: its message becomes visible."""
 
 
 _SETTLING: Final[Mapping[Ending, Mapping[Call, int]]] = MappingProxyType(
@@ -38,13 +38,13 @@ _SETTLING: Final[Mapping[Ending, Mapping[Call, int]]] = MappingProxyType(
     }
 )
 _MARKS: Final[Mapping[Ending, int]] = MappingProxyType(
-    # put into the index, moved there (which writes it twice), taken out by the next claim
+    # put into the index, moved (which writes twice), and removed by the next claim
     {Ending.SENT_AGAIN: 2, Ending.PUT_OFF: 4}
 )
 
 
 class RunUsage:
-    """What one run did so far. Safe across threads."""
+    """The requests of one run so far. Safe across threads."""
 
     def __init__(self, record: JobRecord, message: Received) -> None:
         self._lock = threading.Lock()
@@ -61,23 +61,23 @@ class RunUsage:
             self._calls.update(calls)
 
     def share(self, call: Call, part: float) -> None:
-        """A part of a request that was made for several jobs."""
+        """Count a share of a request that was made for several jobs."""
         with self._lock:
             self._shares[call] = self._shares.get(call, 0) + part
 
     def noted(self, content: str) -> None:
-        """A note was put beside the record."""
+        """A note was written next to the record."""
         with self._lock:
             self._calls[Call.PUT_ITEM] += 1
             self._note_units += units(len(content.encode(errors="replace")))
 
     def marked(self) -> None:
-        """The record was put into the index, which its end takes back."""
+        """The record was put into the index, which the run's end undoes."""
         with self._lock:
             self._index_units += 2
 
     def at_end(self, ending: Ending, *, now_ms: int) -> str | None:
-        """What the record is to keep with the end of the run; None when there is nothing to say."""
+        """What the record keeps at the end of the run; None if there is nothing to keep."""
         with self._lock:
             earlier, completes = self._earlier, ending is Ending.COMPLETED
             if completes and not (self._calls or self._shares or earlier.runs):

@@ -83,7 +83,7 @@ def test_replay_here_shows_what_came_of_it(installation: Installation, module: s
     assert done.stdout.splitlines() == [
         "info: [bold] is no markup here",
         "output copy/of it, 6 bytes",
-        "kept kept/copy/of it",
+        "saved kept/copy/of it",
         "result {'size': 3}",
     ]
     assert Path("kept/copy/of it").read_bytes() == b"a body"

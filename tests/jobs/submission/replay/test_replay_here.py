@@ -182,7 +182,7 @@ def test_task_is_found_in_a_registry(failed: Job) -> None:
     tasks.task("work")(lambda job: job.attempt)
     assert failed.replay_here(tasks).result == 1
 
-    with pytest.raises(InvalidName, match=r"task 'work' is not registered here \(registered: none\)"):
+    with pytest.raises(InvalidName, match=r"'work' is not registered here \(registered: none\)"):
         failed.replay_here(Registry())
     with pytest.raises(InvalidName, match="on_error='print': use one of keep, raise"):
         failed.replay_here(tasks, on_error="print")

@@ -1,0 +1,72 @@
+"""The `workers` command."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from remotejob.cli import formats
+from remotejob.cli.common import AsJson, System, err, out, put
+from remotejob.client.remote_job import RemoteJob
+from remotejob.jobs.queries.workers import WorkerStatus
+
+app: Final = typer.Typer()
+
+
+@app.command()
+def workers(
+    queue: Annotated[str | None, typer.Option(help="Only workers of this queue.")] = None,
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """List the workers: whether they are alive, what they can run, and what they are running."""
+    found = RemoteJob.connect(system).workers(queue)
+    if as_json:
+        formats.to_json(out, [_as_dict(worker) for worker in found])
+    elif found:
+        put(_table(found))
+    else:
+        err.print("no workers")
+
+
+def _as_dict(worker: WorkerStatus) -> dict[str, Any]:
+    return {
+        "name": worker.name,
+        "queue": worker.queue,
+        "alive": worker.alive,
+        "draining": worker.draining,
+        "abilities": list(worker.abilities),
+        "concurrency": worker.concurrency,
+        "version": worker.version,
+        "started": worker.started_at.isoformat(),
+        "seen": worker.seen_at.isoformat(),
+        "running": [
+            {"job": run.job_id, "task": run.task, "since": run.since.isoformat()}
+            for run in worker.running
+        ],
+    }
+
+
+def _table(found: list[WorkerStatus]) -> Table:
+    rows = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("worker", "queue", "alive", "seen", "running", "can do"):
+        rows.add_column(column, no_wrap=column != "can do")
+    for worker in found:
+        rows.add_row(
+            escape(worker.name),
+            escape(worker.queue),
+            _liveness(worker),
+            f"{worker.seen_at:%Y-%m-%d %H:%M:%S}",
+            f"{len(worker.running)} of {worker.concurrency}",
+            escape(", ".join(worker.abilities)),
+        )
+    return rows
+
+
+def _liveness(worker: WorkerStatus) -> str:
+    if worker.draining and worker.alive:
+        return "draining"
+    return {True: "yes", False: "no", None: "idle"}[worker.alive]

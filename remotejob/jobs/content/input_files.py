@@ -1,0 +1,57 @@
+"""Input files in the input bucket: their keys, their names, and how a record describes them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from remotejob.domain.errors import InvalidName
+from remotejob.domain.name_rules import check_file_name
+from remotejob.domain.record import InputFile
+from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.ports import Stored
+
+STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
+"""Where `store` puts files: uploads there fire no trigger, and a lifecycle rule deletes them."""
+
+UNNAMED: Final = "input"
+"""Name of an input that nobody named."""
+
+
+def input_prefix(job_id: str) -> str:
+    """Prefix of all keys under which a submitted job keeps its input and long data."""
+    return f"{INPUT_PREFIX_SUBMITTED}{job_id}/"
+
+
+def input_key(job_id: str, name: str) -> str:
+    """Where the input of a submitted job goes; uploads there fire no trigger."""
+    return f"{input_prefix(job_id)}{name}"
+
+
+def data_key(job_id: str) -> str:
+    """Where data goes that is too long for the record."""
+    return input_key(job_id, "-/data.json")
+
+
+def input_file(stored: Stored, *, name: str) -> InputFile:
+    """A stored file as the input of a job, at exactly that version."""
+    return InputFile(
+        bucket=stored.bucket,
+        key=stored.key,
+        size=stored.size,
+        name=name,
+        version=stored.version,
+        etag=stored.etag,
+        content_type=stored.content_type,
+    )
+
+
+def file_name_of(key: str, *, preferred: str = "") -> str:
+    """A valid file name for an object: the preferred one, else the last part of its key.
+
+    Others may have chosen both, and a worker opens a file of that name on its disk.
+    """
+    for name in (preferred, key.rpartition("/")[2]):
+        with suppress(InvalidName):
+            return check_file_name(name)
+    return UNNAMED

@@ -1,0 +1,44 @@
+"""Running jobs whose worker fell silent, and the time limit that all scheduler passes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from remotejob.domain import changes
+from remotejob.domain.claim_decisions import CLOCK_SKEW, budget_spent
+from remotejob.domain.record import JobRecord
+from remotejob.domain.states import State
+from remotejob.domain.times import span_ms
+from remotejob.jobs.coordination.consequences import carry_out
+from remotejob.ports import Installation, Updated
+
+_SKEW_MS: Final = span_ms(CLOCK_SKEW)
+
+Deadline = Callable[[], bool]
+"""Whether the time is up."""
+
+
+def never() -> bool:
+    """The `Deadline` of a pass without a time limit."""
+    return False
+
+
+def lease_lapsed(record: JobRecord, now_ms: int) -> bool:
+    """Whether a job is running and its worker's lease has ended, allowing for clock skew."""
+    lease = record.lease_ms
+    return record.state is State.RUNNING and lease is not None and lease + _SKEW_MS <= now_ms
+
+
+def expire_spent(lapsed: Sequence[JobRecord], installation: Installation) -> int:
+    """Fail the jobs whose workers died too often, with the consequences; return how many."""
+    now = installation.clock.now_ms()
+    ended = []
+    for record in lapsed:
+        if budget_spent(record):
+            change = changes.expire(record, now_ms=now, skew_ms=_SKEW_MS)
+            outcome = installation.store.update(change)
+            if isinstance(outcome, Updated):
+                ended.append(outcome.record)
+    carry_out(ended, installation)
+    return len(ended)
