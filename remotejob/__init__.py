@@ -57,8 +57,9 @@ if TYPE_CHECKING:
         WaitTimeout,
         WorkerStopping,
     )
+    from remotejob.domain.job_log import LogLine
     from remotejob.domain.priority import Order, Priority
-    from remotejob.domain.record import Failure, InputFile, LogLine
+    from remotejob.domain.record import Failure, InputFile
     from remotejob.domain.repeat import FOREVER, FOREVER_DATE, Repeat
     from remotejob.domain.retry import Backoff, Retry
     from remotejob.domain.states import State
@@ -164,7 +165,8 @@ _HOMES = {
     "tasks.compose": "StepFailed StepFailedForGood compose progress",
     "domain.batches": "BatchState",
     "domain.priority": "Order Priority",
-    "domain.record": "Failure InputFile LogLine",
+    "domain.job_log": "LogLine",
+    "domain.record": "Failure InputFile",
     "domain.repeat": "FOREVER FOREVER_DATE Repeat",
     "domain.retry": "Backoff Retry",
     "domain.states": "State",

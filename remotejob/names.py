@@ -1,8 +1,8 @@
-"""Every name that the infrastructure and the library must agree on, in one place.
+"""All names that the infrastructure and the library must agree on.
 
-The stacks write these names into environment variables, table definitions and the system
-description; the library reads them back. Physical AWS names (of buckets, queues, tables) are
-CloudFormation's and never appear here.
+The stacks write them into environment variables, table definitions and the system description; the
+library reads them back. CloudFormation chooses the physical AWS names (of buckets, queues, tables),
+which never appear here.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from enum import StrEnum
 from typing import Final
 
 SHARDS: Final = 8
-"""Partitions per day: DynamoDB gives each 1,000 write units a second, and a job writes three."""
+"""Partitions per day: DynamoDB allows each 1,000 write units a second, and a job takes three."""
 
 INPUT_PREFIX_SUBMITTED: Final = "jobs/"
-"""Where `submit` puts a job's input. The upload rule leaves it out, so no second job is made."""
+"""Where `submit` puts a job's input. The upload rule excludes it, so no second job is made."""
 
 RESERVED_OUTPUT_PREFIX: Final = "-/"
-"""Where a run keeps a long result or manifest, beside its outputs; no output may be named so."""
-
+"""Where a run keeps a long result or manifest next to its outputs; no output name may start so."""
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
-"""Of what a worker logs; its jobs' own lines have others."""
+"""The log levels of a worker; a job's own log has different ones."""
 
 
 class Env(StrEnum):
@@ -40,29 +39,29 @@ class Env(StrEnum):
     """How many child processes run the jobs; 0 for the worker's own process."""
 
     CHILD = "REMOTEJOB_CHILD"
-    """Set by a supervisor for its children alone: the child's number, its channel, and the process
+    """Set by a supervisor only for its children: the child's number, its channel, and the process
     it replaces."""
 
     TASKS = "REMOTEJOB_TASKS"
     """The module the worker imports to register its tasks."""
 
     HOOKS = "REMOTEJOB_HOOKS"
-    """A module whose import registers hooks, for the worker and for its supervisor."""
+    """A module whose import registers hooks, for the worker and its supervisor."""
 
     ABILITIES = "REMOTEJOB_ABILITIES"
-    """The tasks this worker runs, when not all of its queue, with commas between."""
+    """The tasks this worker runs, separated by commas, if not all of its queue's."""
 
     LOG_LEVEL = "REMOTEJOB_LOG_LEVEL"
-    """From which level on this worker logs; `info` by default."""
+    """The lowest level this worker logs; `info` by default."""
 
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
 
     TRANSPORT = "REMOTEJOB_TRANSPORT"
-    """How DynamoDB and SQS are asked: `direct`, or `boto3` for its own clients."""
+    """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""
 
     SETTINGS = "REMOTEJOB_SETTINGS"
-    """Where the function finds `remotejob.toml`, when not at the root of its code."""
+    """Where the function finds `remotejob.toml`, if not at the root of its code."""
 
 
 class SystemKey(StrEnum):
@@ -93,11 +92,11 @@ class QueueKey(StrEnum):
     FAILED = "failed"
     TASKS = "tasks"
     ORDER = "order"
-    """Absent where it is by weight."""
+    """Absent if it is by weight."""
     TENANT_LIMIT = "tenant_limit"
-    """Absent where there is none."""
+    """Absent if there is none."""
     SIZE = "size"
-    """CPU units, MiB and jobs at a time of a worker, in this order: there is little room."""
+    """A worker's CPU units, MiB and jobs at a time, in this order: it must stay short."""
 
 
 def system_parameter(system: str) -> str:
@@ -108,8 +107,8 @@ def system_parameter(system: str) -> str:
 class Field(StrEnum):
     """Attributes of the job table.
 
-    Short, because a write pays for the whole item, names included; prefixed, because DynamoDB
-    reserves words such as `state` and `result`.
+    The names are short because a write pays for the whole item, names included. They have a prefix
+    because DynamoDB reserves words such as `state` and `result`.
     """
 
     PK = "pk"
@@ -132,7 +131,7 @@ class Field(StrEnum):
     DEPENDS = "j_depends"
     """Jobs it was submitted to run after, as JSON."""
     DEPENDENTS = "j_deps"
-    """Present when edges to dependents lie beside the record."""
+    """Present if the record has edges to dependents."""
     DELAY_DEPENDENTS = "j_deps_ms"
     REPEAT = "j_repeat"
     NEXT = "j_next"
@@ -165,29 +164,29 @@ class Field(StrEnum):
     OUTPUTS_REF = "j_outputs_ref"
     CHECKPOINT = "j_check"
     CHECKPOINT_REF = "j_check_ref"
-    """Where a checkpoint too long for the record is; on a completed one, that there was one."""
+    """Where a checkpoint too long for the record is; on a completed job, that there was one."""
     OWED = "j_owed"
     SWEPT = "j_swept"
     EXPIRES = "j_expires"
     """TTL, seconds since the epoch; absent until nothing is owed."""
     REMOVED = "j_removed"
-    """On what a removed job leaves behind, when that was."""
+    """When a job was removed, on the marker that it leaves behind."""
     JOB = "j_job"
-    """On an item beside the records, the job it speaks of."""
+    """The job that an item next to the records is about."""
     TOKEN = "j_token"
-    """Tells an item from a later one in its place."""
+    """Tells an item from a later one with the same key."""
     SPENT = "j_spent"
-    """On an edge that was acted on."""
+    """On an edge whose antecedent's end was handled."""
     TOTAL = "j_total"
-    """Of a batch: how many children were made."""
+    """How many children of a batch were made."""
     SEALED = "j_sealed"
-    """On a batch all of whose children were made."""
+    """On a batch once all its children were made."""
     STOPPED = "j_stopped"
-    """On a batch that was cancelled before they were."""
+    """On a batch that was cancelled before that."""
     COMPLETED = "j_n_completed"
     FAILED = "j_n_failed"
     CANCELLED = "j_n_cancelled"
-    """How many children of a batch ended so, on one of its counters."""
+    """On a counter of a batch: how many children ended like this."""
     CONTENT = "j_note"
     ATTENTION = "a_kind"
     """Partition key of the attention index, `kind#shard`; absent from most records."""
@@ -195,10 +194,10 @@ class Field(StrEnum):
 
 
 ATTENTION_INDEX: Final = "attention"
-"""Sparse, KEYS_ONLY: the records somebody must look at, by when."""
+"""Sparse, KEYS_ONLY: the records that need attention, and when."""
 
 LOG_NOTES: Final = "log#"
-"""Prefix of the notes that hold lines no longer in the record."""
+"""Prefix of the notes that hold log lines no longer in the record."""
 
 FAILURE_NOTES: Final = "failure#"
-"""Prefix of the notes that hold the traceback of a run that failed, in their order."""
+"""Prefix of the notes that hold the tracebacks of failed runs, in order."""

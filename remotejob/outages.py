@@ -1,4 +1,4 @@
-"""Waiting out an outage: how long to wait before each retry, and how seldom to log it."""
+"""Waits out outages: how long to wait before each retry, and how rarely to log it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol, TypeVar
 
-from remotejob.domain.record import cut
+from remotejob.domain.text import cut
 from remotejob.ports import Clock, Installation
 
 log = logging.getLogger(__name__)
@@ -19,56 +19,56 @@ T = TypeVar("T")
 
 _FIRST_QUIET: Final = 15.0
 _LONGEST_QUIET: Final = 600.0
-"""Seconds between two lines about the same thing; what has not failed for so long is news again."""
+"""Seconds between two log lines about the same failure; after that long without one, it is news."""
 
-_LONGEST_SAID: Final = 500
+_LONGEST_LOGGED: Final = 500
 _MOST_DOUBLINGS: Final = 20
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 15.0
-_FIRST_REFUSED: Final = 400
-_FIRST_FAILED: Final = 500
-_ASKED_TOO_SOON: Final = (408, 429)
-_OF_CONNECTIONS: Final = frozenset(
+_REFUSED_FROM: Final = 400
+_FAILED_FROM: Final = 500
+_RETRYABLE_REFUSALS: Final = (408, 429)
+_CONNECTION_ERRORS: Final = frozenset(
     {"HTTPClientError", "ResponseStreamingError", "IncompleteReadError", "CredentialRetrievalError"}
 )
-"""botocore's classes, known by their names: only a backend imports it."""
+"""botocore's classes, by name: only backends import botocore."""
 
 
 def pause_after(failures: int, *, first: float, longest: float) -> float:
-    """Seconds to wait after so many failures in a row, from 1: longer each time, and never the
-    same for all workers, which an outage has brought into step."""
+    """Seconds to wait after that many failures in a row, from 1: longer each time, with jitter,
+    because an outage makes all workers retry in step."""
     wait = min(longest, first * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
     return wait * random.uniform(0.5, 1)  # noqa: S311 (nobody gains by guessing it)
 
 
 @dataclass(slots=True)
 class _Trouble:
-    """One thing that fails."""
+    """One operation that fails."""
 
     in_a_row: int = 0
     since: float = 0.0
     failed_at: float | None = None
-    said_at: float = 0.0
+    logged_at: float = 0.0
     quiet: float = _FIRST_QUIET
-    told: bool = False
-    """Whether the log has a line of this row of failures, and so is owed its end."""
+    logged: bool = False
+    """Whether this row of failures was logged, so that its end must be logged too."""
 
     def due(self, now: float) -> bool:
-        """Whether the failure of now is to be told."""
+        """Whether to log the failure that happened now."""
         if self.failed_at is None or now - self.failed_at > _LONGEST_QUIET:
             self.quiet = _FIRST_QUIET
             return True
-        if now - self.said_at < self.quiet:
+        if now - self.logged_at < self.quiet:
             return False
         self.quiet = min(_LONGEST_QUIET, 2 * self.quiet)
         return True
 
 
 class OutageLog:
-    """Counts failures by what failed, and logs the first, then ever fewer, and their end.
+    """Counts failures by operation; logs the first, then fewer and fewer, and their end.
 
-    What fails now and again, and works in between, is told no more often. Safe across threads.
+    An operation that fails on and off is logged no more often. Thread-safe.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -77,7 +77,7 @@ class OutageLog:
         self._known: dict[str, _Trouble] = {}
 
     def failed(self, what: str, problem: BaseException, **about: Any) -> int:
-        """How often `what`, a phrase such as "extend a lease", has failed in a row."""
+        """Note a failure of `what`, a phrase such as "extend a lease"; return how many in a row."""
         now = self._clock.monotonic()
         with self._lock:
             trouble = self._known.setdefault(what, _Trouble())
@@ -87,7 +87,7 @@ class OutageLog:
             count = trouble.in_a_row
             due = trouble.due(now)
             if due:
-                trouble.said_at, trouble.told = now, True
+                trouble.logged_at, trouble.logged = now, True
             trouble.failed_at = now
         if due:
             log.error(
@@ -95,27 +95,27 @@ class OutageLog:
                 what,
                 count,
                 type(problem).__name__,
-                cut(str(problem), _LONGEST_SAID),
+                cut(str(problem), _LONGEST_LOGGED),
                 extra=about,
             )
         return count
 
     def over(self, what: str) -> None:
-        """It works."""
-        # what works is asked for each job: nothing is locked for what has not failed
+        """Note that `what` works again."""
+        # called after every success: take no lock if nothing has failed
         trouble = self._known.get(what)
         if trouble is None or trouble.in_a_row == 0:
             return
         with self._lock:
             count, trouble.in_a_row = trouble.in_a_row, 0
-            told, trouble.told = trouble.told, False
+            logged, trouble.logged = trouble.logged, False
             lasted = self._clock.monotonic() - trouble.since
-        if told and count:
+        if logged and count:
             log.info("can %s again, after %d failures in %.0f s", what, count, lasted)
 
 
 class Interruptible(Protocol):
-    """A run, as far as retries need it: they end when it must stop."""
+    """The part of a run that retries use: they end when it must stop."""
 
     @property
     def installation(self) -> Installation: ...
@@ -123,7 +123,7 @@ class Interruptible(Protocol):
     def lease_length(self) -> timedelta: ...
     @property
     def log_fields(self) -> Mapping[str, Any]:
-        """What a log line says of its job."""
+        """The log fields of its job."""
         ...
 
     def check(self) -> None:
@@ -134,11 +134,12 @@ class Interruptible(Protocol):
 def retry_while_unavailable(
     run: Interruptible, request: Callable[[], T], *, what: str, stubborn: bool = False
 ) -> T:
-    """Make a request of a file, again and again, later each time.
+    """Make a request to S3, and retry it with backoff while S3 is unavailable.
 
-    Where nobody answers, or S3 says that it has failed, until the run must stop; `stubborn`: where
-    it says no as well, for as long as a lease lasts. `what` is a phrase for the log.
-    Raises: RunInterrupted, when the run must stop; what S3 raised.
+    It retries until the run must stop, if nobody answers or S3 reports a failure of its own.
+    `stubborn` also retries refusals, for the length of a lease. `what` is a phrase for the log.
+
+    Raises: RunInterrupted, when the run must stop; S3's error.
     """
     clock = run.installation.clock
     end = clock.monotonic() + run.lease_length.total_seconds()
@@ -148,7 +149,7 @@ def retry_while_unavailable(
         try:
             answer = request()
         except Exception as problem:
-            # a lease that has ended, or was lost, is the reason that counts
+            # report a lost or expired lease rather than this error
             run.check()
             failures += 1
             pause = pause_after(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
@@ -165,11 +166,11 @@ def retry_while_unavailable(
 
 
 def is_outage(problem: BaseException) -> bool:
-    """Whether it says that nobody answered, or that the service failed; not that it refused."""
+    """Whether the service did not answer or failed itself, rather than refused the request."""
     if isinstance(problem, ConnectionError | TimeoutError):
         return True
-    said = getattr(problem, "response", None)
-    if isinstance(said, dict):
-        status = said.get("ResponseMetadata", {}).get("HTTPStatusCode", _FIRST_REFUSED)
-        return status >= _FIRST_FAILED or status in _ASKED_TOO_SOON
-    return any(kind.__name__ in _OF_CONNECTIONS for kind in type(problem).__mro__)
+    response = getattr(problem, "response", None)
+    if isinstance(response, dict):
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", _REFUSED_FROM)
+        return status >= _FAILED_FROM or status in _RETRYABLE_REFUSALS
+    return any(kind.__name__ in _CONNECTION_ERRORS for kind in type(problem).__mro__)

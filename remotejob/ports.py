@@ -1,6 +1,6 @@
-"""What the use cases need of the outside: a store, queues, files and a clock.
+"""The ports: what use cases need from outside, a job store, queues, files and a clock.
 
-Each is a protocol with at least two implementations (in memory, and on AWS) that pass the
+Each is a protocol with at least two implementations, in memory and on AWS, which pass the
 conformance suites in `remotejob.testing`.
 """
 
@@ -31,9 +31,9 @@ class Updated:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The condition did not hold; this is the record that refused it, if there is one.
+    """The condition did not hold; this is the current record, None if it does not exist.
 
-    There is none, too, where a job was removed.
+    A removed job has none either.
     """
 
     record: JobRecord | None
@@ -61,40 +61,40 @@ class Mark:
 
 
 class JobStore(Protocol):
-    """Where the records are."""
+    """Stores the job records, and items and notes next to them."""
 
     def put_new(self, record: JobRecord) -> Updated | Refused:
-        """Store a record, unless there is one of its id, or was one that has been removed."""
+        """Store a record, unless its id exists or belonged to a removed job."""
         ...
 
     def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
-        """Store records whose ids are surely new, many in a request.
+        """Store records whose ids are certainly new, many per request.
 
-        Returns the ids of those that were not stored, however often it was tried.
+        Returns the ids of records that were not stored despite retries.
         """
         ...
 
     def get(self, job_id: str) -> JobRecord | None:
-        """The record as it stands, strongly consistent."""
+        """The current record, strongly consistent."""
         ...
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
-        """Those of the records that exist, in no order, strongly consistent."""
+        """The records that exist, in no particular order, strongly consistent."""
         ...
 
     def update(self, change: Change) -> Updated | Refused:
-        """Make a change if its condition holds, and give back the record it met or made."""
+        """Make a change if its condition holds; return the record after it, or as it is."""
         ...
 
     def transact(self, steps: Sequence[Step]) -> Conflict | None:
-        """Carry out all steps, or none; the first that was refused, and what it met.
+        """Carry out all steps or none; return the first refused step and what it found.
 
-        Raises: StoreUnavailable, when others were at the same items each time it was tried.
+        Raises: StoreUnavailable, when others changed the same items on every try.
         """
         ...
 
     def item(self, key: Key) -> Item | None:
-        """An item beside the records, strongly consistent."""
+        """An item that is not a record, strongly consistent."""
         ...
 
     def items(
@@ -102,13 +102,13 @@ class JobStore(Protocol):
     ) -> Iterator[tuple[str, Item]]:
         """Names and items of a partition, in order of name, strongly consistent.
 
-        `at_a_time` is how many are read in one request; default as many as there are. It is for
-        who needs only the first of many.
+        `at_a_time` is how many are read per request, by default as many as fit. Set it to read
+        only the first of many.
         """
         ...
 
     def attention(self, kind: str, shard: int, *, until_ms: int) -> Iterator[Mark]:
-        """Marks of a kind up to a time, the earliest first. Eventually consistent."""
+        """Marks of a kind up to a time, earliest first; eventually consistent."""
         ...
 
     def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
@@ -116,16 +116,16 @@ class JobStore(Protocol):
         ...
 
     def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:
-        """Keep a text beside the record, under a name that sorts, until about `expires_s`."""
+        """Keep a text next to the record, under a sortable name, until about `expires_s`."""
         ...
 
     def notes(self, job_id: str, prefix: str) -> Iterator[tuple[str, str]]:
-        """Names and texts kept beside the record, in order of name."""
+        """Names and texts of the notes next to the record, in order of name."""
         ...
 
 
 class Channel(StrEnum):
-    """The message queues that one queue is made of."""
+    """The message queues that make up one queue."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -151,7 +151,7 @@ class Outgoing:
     delay: timedelta = timedelta(0)
     """Rounded up to seconds; within the queue's `Capabilities.max_delay`."""
     group: str | None = None
-    """Whose message it is: groups are served fairly, not in order. As `check_tenant` has it.
+    """The tenant: groups are served fairly, but not in order. `check_tenant` validates it.
     Source: Amazon SQS Developer Guide, "Amazon SQS fair queues"."""
 
 
@@ -164,44 +164,44 @@ class Received:
     receipt: str
     sent_ms: int
     receives: int
-    """How often it was received, this time included."""
+    """How often it was received, including this time."""
     group: str | None = None
     together: int = 1
-    """How many messages the request brought that brought this one."""
+    """How many messages the same request returned."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Depth:
-    """About how many messages a queue holds."""
+    """Approximately how many messages a queue holds."""
 
     visible: int
     hidden: int
-    """Received, and neither deleted nor visible again."""
+    """Received, but neither deleted nor visible again."""
     delayed: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Capabilities:
-    """What a queue can do; the use case decides by it before any request."""
+    """The limits of a queue; use cases check them before making requests."""
 
     max_delay: timedelta
     max_hidden: timedelta
-    """From a receive, all extensions included."""
+    """Since the receive, including all extensions."""
     retention: timedelta
     batch: int
-    """Messages in one request."""
+    """Messages per request."""
 
 
 class WorkQueue(Protocol):
-    """Where messages wait. At least once, in no certain order."""
+    """Message queues: at-least-once delivery, in no guaranteed order."""
 
     @property
     def capabilities(self) -> Capabilities: ...
 
     def send(self, address: Address, messages: Sequence[Outgoing]) -> None:
-        """Send messages, in as few requests as they fit.
+        """Send messages in as few requests as possible.
 
-        Raises: QueueUnavailable, when some were not taken however often they were sent.
+        Raises: QueueUnavailable, when some were not accepted despite retries.
         """
         ...
 
@@ -212,24 +212,24 @@ class WorkQueue(Protocol):
         ...
 
     def delete(self, address: Address, receipts: Sequence[str]) -> None:
-        """Delete messages. One that is gone already is not an error."""
+        """Delete messages. A message that is already gone is not an error."""
         ...
 
     def hide(self, address: Address, receipts: Sequence[str], span: timedelta) -> None:
-        """Hide received messages for `span` from now. One that is gone is not an error.
+        """Hide received messages for `span` from now. A message that is gone is not an error.
 
-        Nor is one that would be hidden longer than `Capabilities.max_hidden` from its receive: it
-        stays hidden as long as it was to be.
+        Nor is a span that exceeds `Capabilities.max_hidden` since the receive: the message keeps
+        its current visibility timeout.
         """
         ...
 
     def depth(self, address: Address) -> Depth:
-        """About how many messages there are; a distributed queue does not know it exactly."""
+        """Approximately how many messages there are; a distributed queue has no exact count."""
         ...
 
 
 class Area(StrEnum):
-    """The two sides files are kept on. Source: remotejob, "two buckets"."""
+    """The two places for files. Source: remotejob, "two buckets"."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -237,7 +237,7 @@ class Area(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """A file as it was stored."""
+    """A stored file."""
 
     bucket: str
     key: str
@@ -249,7 +249,7 @@ class Stored:
 
 
 class ObjectStore(Protocol):
-    """Where files are. Bodies stream: no method holds a whole file in memory."""
+    """Stores files. Bodies are streamed: no method holds a whole file in memory."""
 
     def put(
         self,
@@ -260,23 +260,23 @@ class ObjectStore(Protocol):
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> Stored:
-        """Store a file; `metadata` as `domain.metadata.check_metadata` lets through."""
+        """Store a file; `domain.metadata.check_metadata` must have checked `metadata`."""
         ...
 
     def describe(self, area: Area, key: str) -> Stored:
-        """What is known of a file, its newest version. Raises: FileNotFoundError."""
+        """Look up the newest version of a file. Raises: FileNotFoundError."""
         ...
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
-        """A stream of the file's bytes. Raises: FileNotFoundError."""
+        """Open a stream of the file's bytes. Raises: FileNotFoundError."""
         ...
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        """Copy a file to the disk, whole or not at all. Raises: FileNotFoundError."""
+        """Copy a file to disk, completely or not at all. Raises: FileNotFoundError."""
         ...
 
     def bucket(self, area: Area) -> str:
-        """Name of the bucket of that side."""
+        """Name of the area's bucket."""
         ...
 
     def keys(self, area: Area, prefix: str) -> Iterator[str]: ...
@@ -285,7 +285,7 @@ class ObjectStore(Protocol):
 
 
 class Clock(Protocol):
-    """Time. Injected, so that a test can be at any time and waits for nothing."""
+    """Time, injected so that tests can set it and need not wait."""
 
     def now_ms(self) -> int:
         """Milliseconds since the epoch."""
@@ -302,7 +302,7 @@ class Listener(Protocol):
     """Is notified when something happens to a job: `remotejob.hooks`, or nobody."""
 
     def wants(self, event: Event) -> bool:
-        """Whether anything would be called for that event."""
+        """Whether the event would call anything."""
         ...
 
     def tell(
@@ -314,7 +314,7 @@ class Listener(Protocol):
         progress: tuple[float, float] | None = None,
         failure: Failure | None = None,
     ) -> None:
-        """Something happened to a job, which now stands as `record` says."""
+        """Something happened to a job; `record` is its current state."""
         ...
 
     def tell_command(self, told: CommandEvent, *, task: str | None) -> None:
@@ -348,18 +348,18 @@ NOBODY: Final[Listener] = _Nobody()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSize:
-    """What a worker has, and how many jobs share it."""
+    """The resources of a worker, and how many jobs share them."""
 
     cpu: int
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int
     jobs: int
-    """Jobs it runs at a time, in all its processes."""
+    """Jobs it runs at a time, across all its processes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueDescription:
-    """What a client knows of a queue."""
+    """What a client knows about a queue."""
 
     name: str
     tasks: tuple[str, ...]
@@ -367,12 +367,12 @@ class QueueDescription:
     tenant_limit: int | None = None
     """Jobs of one tenant that run at a time; None for no limit."""
     size: WorkerSize | None = None
-    """Of each of its workers; None where it is not known, such as in memory."""
+    """The size of each worker; None if unknown, such as in memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installation:
-    """One deployed system: its ports and what is fixed about it."""
+    """One deployed system: its ports and its fixed properties."""
 
     name: str
     store: JobStore

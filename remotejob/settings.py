@@ -1,7 +1,6 @@
-"""`remotejob.toml`: what an installation is, validated when it is read.
+"""`remotejob.toml`: the settings of an installation, validated when read.
 
-Read by the stacks at synth and by the upload function at run time, so that a route means the same
-in both.
+The stacks read it at synth and the upload function at run time, so a route means the same to both.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from typing import Any, Final, NoReturn
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order, Priority, priority_named
-from remotejob.domain.record import INLINE_LIMIT, dumps
+from remotejob.domain.record import INLINE_LIMIT
+from remotejob.domain.text import dumps
 from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS
 
 DEFAULT_FILE: Final = "remotejob.toml"
@@ -40,13 +40,13 @@ FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = MappingProxyType(
 
 
 class Stage(StrEnum):
-    """How precious an installation is."""
+    """How an installation is protected against loss."""
 
     DEVELOPMENT = "development"
-    """Everything goes when the stacks are destroyed; buckets must be emptied first."""
+    """Destroying the stacks deletes everything; buckets must be emptied first."""
 
     PRODUCTION = "production"
-    """The table, the buckets and what they hold outlive the stacks."""
+    """The table, the buckets and their contents outlive the stacks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,10 +56,10 @@ class SystemSettings:
     name: str = "default"
     stage: Stage = Stage.DEVELOPMENT
     lease_seconds: int = 60
-    """How long a worker may be silent before its job is given to another, 3 to 3,600."""
+    """How long a worker may be silent before another takes its job over, 3 to 3,600."""
     retention_days: int = 30
-    """How long a record is kept after its job ended, and a submitted input after it was submitted;
-    at least 15, longer than any queue keeps a message that could bring the job back."""
+    """How long a record is kept after its job ended, and an input after its submit. At least 15,
+    longer than any queue keeps a message that could bring the job back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,39 +70,39 @@ class QueueSettings:
     concurrency: int = 4
     """Jobs a worker runs at a time, in each of its processes."""
     processes: int = 0
-    """Child processes of a worker that run its jobs, to 100; 0 for the worker's own process."""
+    """Child processes that run a worker's jobs, at most 100; 0 for the worker's own process."""
     max_workers: int = 10
-    """Fargate tasks at most. The least is 0."""
+    """The most Fargate tasks; the fewest is always 0."""
     cpu: int = 1024
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int = 2048
     tasks_module: str = "worker_container.tasks"
     """The module whose import registers the tasks."""
     hooks_module: str | None = None
-    """A module whose import registers hooks, in workers and in what supervises their children."""
+    """A module whose import registers hooks, in workers and their supervisors."""
     order: Order = Order.WEIGHTED
     tenant_limit: int | None = None
-    """Jobs of one tenant that run at a time, 1 to 50; None for no limit."""
+    """Jobs of one tenant that may run at a time, 1 to 50; None for no limit."""
     log_level: str = "info"
-    """From which level on its workers log."""
+    """The lowest level that its workers log."""
     metrics: bool = True
-    """Whether its workers write metrics for CloudWatch into their logs."""
+    """Whether its workers write CloudWatch metrics into their logs."""
 
     @property
     def jobs_at_a_time(self) -> int:
-        """Jobs a worker runs at a time, in all its processes."""
+        """Jobs a worker runs at a time, across all its processes."""
         return self.concurrency * max(1, self.processes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """Which uploads become which jobs. The first route that matches counts."""
+    """Which uploads become which jobs. The first matching route counts."""
 
     task: str
     queue: str = "default"
     prefix: str = ""
     suffixes: tuple[str, ...] = ()
-    """Compared without regard to case; none means any."""
+    """Compared ignoring case; empty means any."""
     priority: int = Priority.NORMAL
     data: Mapping[str, Any] = field(default_factory=dict)
 
@@ -114,16 +114,16 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """All of `remotejob.toml`."""
+    """The whole of `remotejob.toml`."""
 
     system: SystemSettings
     queues: Mapping[str, QueueSettings]
     routes: tuple[Route, ...] = ()
 
     def route_for(self, key: str) -> Route | None:
-        """The route an object of that key takes, or None.
+        """The first route that matches an object's key, or None.
 
-        Folder markers (keys that end in a slash) and submitted inputs take none.
+        Folder markers (keys that end in a slash) and submitted inputs have no route.
         """
         if key.startswith(INPUT_PREFIX_SUBMITTED) or key.endswith("/"):
             return None
@@ -139,7 +139,9 @@ def load(path: Path | str = DEFAULT_FILE) -> Settings:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise SettingsError(f"{path}: no such file; name it, or start in its folder") from None
+        raise SettingsError(
+            f"{path}: no such file; give its path, or start in its folder"
+        ) from None
     try:
         return parse(_document(content))
     except SettingsError as problem:
@@ -147,14 +149,14 @@ def load(path: Path | str = DEFAULT_FILE) -> Settings:
 
 
 def _document(content: bytes) -> dict[str, Any]:
-    """Raises: SettingsError, with the line and the column."""
+    """Raises: SettingsError, with line and column."""
     try:
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as problem:
         where = _place(content[: problem.start])
-        raise SettingsError(f"not UTF-8 ({where}); save it so") from None
+        raise SettingsError(f"not UTF-8 ({where}); save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as problem:
-        # the parser says both, but where the file breaks off
+        # the parser gives line and column, except when the file ends too early
         said = str(problem).replace("at end of document", f"{_place(content)}, where it ends")
         raise SettingsError(f"not TOML: {said}") from None
 
@@ -196,12 +198,14 @@ def _system(table: _Table) -> SystemSettings:
 def _queue(name: str, table: _Table) -> QueueSettings:
     if not NAME.fullmatch(name):
         raise SettingsError(
-            f"queue name {name!r}: use lower-case letters, digits and dashes, to 31"
+            f"queue name {name!r}: use lower-case letters, digits and dashes, at most 31"
         )
     tasks = tuple(table.strings("tasks"))
     for task in tasks:
         if not TASK_NAME.fullmatch(task):
-            table.fail("tasks", task, "use letters, digits, dots, dashes and underscores, to 64")
+            table.fail(
+                "tasks", task, "use letters, digits, dots, dashes and underscores, at most 64"
+            )
     if not tasks or len(set(tasks)) < len(tasks):
         table.fail("tasks", list(tasks), "name each task the queue's workers run, once")
     cpu = table.whole("cpu", 256, 16384, default=1024)
@@ -237,12 +241,12 @@ def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
         table.fail("task", task, f"queue {queue!r} runs {known}; add it to [queues.{queue}]")
     prefix = table.value("prefix", str, default="")
     if prefix.startswith("/"):
-        table.fail("prefix", prefix, "keys in S3 do not begin with a slash; leave it out")
+        table.fail("prefix", prefix, "S3 keys do not begin with a slash; leave it out")
     if prefix.startswith(INPUT_PREFIX_SUBMITTED):
         table.fail("prefix", prefix, "submitted inputs live there; choose another")
     suffixes = tuple(table.strings("suffixes", default=[]))
     if "" in suffixes:
-        table.fail("suffixes", list(suffixes), "leave the key out to take any suffix")
+        table.fail("suffixes", list(suffixes), "leave the key out to accept any suffix")
     return Route(
         task=task,
         queue=queue,
@@ -258,9 +262,9 @@ def _route_data(table: _Table) -> dict[str, Any]:
     try:
         size = len(dumps(data).encode())
     except (TypeError, ValueError):
-        table.fail("data", data, "it must be what JSON can write: no dates or times")
+        table.fail("data", data, "it must be valid JSON, with no dates or times")
     if size > INLINE_LIMIT:
-        table.fail("data", "…", f"it takes {size} bytes, and a record {INLINE_LIMIT} at most")
+        table.fail("data", "…", f"it has {size} bytes; use {INLINE_LIMIT} at most")
     return data
 
 
@@ -276,14 +280,14 @@ def _priority(table: _Table) -> int:
 
 
 class _Table:
-    """One TOML table being read: its keys are the fields of what it is read into."""
+    """A TOML table being read; the dataclass it is read into defines the keys."""
 
     def __init__(self, values: Any, *, where: str, of: type) -> None:
         if not isinstance(values, Mapping):
             raise SettingsError(f"{where} is {values!r}: it must be a table")
         self._values = values
         self._where = where
-        # before any key is missed: a mistyped key is the reason why another one is missing
+        # before reporting a missing key: a mistyped one is often the reason
         self._refuse_unknown(sorted(one.name for one in fields(of)))
 
     def fail(self, key: str, value: object, remedy: str) -> NoReturn:
@@ -326,7 +330,7 @@ class _Table:
         return value
 
     def whole_or_none(self, key: str, least: int, most: int) -> int | None:
-        """None where the key is left out."""
+        """None if the key is left out."""
         return self.whole(key, least, most, default=least) if key in self._values else None
 
     def _refuse_unknown(self, known: Sequence[str]) -> None:

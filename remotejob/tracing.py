@@ -1,11 +1,11 @@
-"""Traces: from the call that submits a job to what its task does, with OpenTelemetry.
+"""OpenTelemetry traces, from the call that submits a job to the work of its task.
 
-Who wants traces imports OpenTelemetry and sets a tracer provider, as for any other library. A
-process in which nobody has imported it is not traced: nothing here imports it first, and a run
-costs a look into a dictionary.
+To get traces, import OpenTelemetry and set a tracer provider, as for any other library. Without
+that import a process is not traced: this module never imports it first, so an untraced run costs
+one dictionary lookup.
 
-Names and kinds of spans follow the "Semantic conventions for messaging spans", with the task where
-they have the destination: a queue runs many tasks.
+Span names and kinds follow the "Semantic conventions for messaging spans", but name the task
+instead of the destination, because a queue runs many tasks.
 Source: OpenTelemetry, "Semantic conventions for messaging spans"; W3C, "Trace Context".
 """
 
@@ -26,27 +26,27 @@ if TYPE_CHECKING:
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE: Final = re.compile(r"[ -~]{1,512}")
-"""What the recommendation asks to be passed on at the least, and we pass on at the most."""
+"""512 characters: the least that the recommendation says to pass on, and the most that we do."""
 
 _SYSTEM: Final = "remotejob"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trace:
-    """A place in a trace, as messages carry it: the values of W3C's two headers."""
+    """A trace context, as messages carry it: the values of W3C's two headers."""
 
     parent: str
     state: str | None = None
 
     @property
     def fields(self) -> dict[str, str]:
-        """By the headers' names."""
+        """The values by header name."""
         fields = {"traceparent": self.parent}
         return fields if self.state is None else {**fields, "tracestate": self.state}
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self | None:
-        """The place that a message names; None where it names none that is well formed."""
+        """The trace context in a message; None if there is no well-formed one."""
         parent = fields.get("traceparent")
         if not isinstance(parent, str) or _TRACEPARENT.fullmatch(parent) is None:
             return None
@@ -57,23 +57,23 @@ class Trace:
 
 @dataclass(kw_only=True, slots=True)
 class Submitting:
-    """A call that submits jobs, while it goes on."""
+    """A call that submits jobs, while it is under way."""
 
     trace: Trace | None = None
-    """What its messages carry."""
+    """The trace context that its messages carry."""
     span: Span | None = None
 
     def made(self, job_id: str) -> None:
-        """The one job it makes is known."""
+        """Note the id of the one job that it makes."""
         if self.span is not None:
             self.span.set_attribute("messaging.message.id", job_id)
 
 
 @contextmanager
 def submitting(*, queue: str, tasks: set[str], jobs: int | None = None) -> Iterator[Submitting]:
-    """A producer's span around a call that submits one job, or with `jobs` so many.
+    """A producer span around a call that submits one job, or `jobs` of them.
 
-    The messages of many carry its place all alike, and not one of their own each.
+    All messages of a call carry the context of this one span.
     """
     tracer = _tracer()
     if tracer is None:
@@ -102,14 +102,14 @@ def running(
     tenant: str | None,
     trace: Trace | None,
 ) -> Iterator[None]:
-    """A consumer's span around a run, under the call that submitted the job and linked to it."""
+    """A consumer span around a run, a child of the submit's span and linked to it."""
     tracer = _tracer()
     if tracer is None:
         yield
         return
     from opentelemetry.trace import Link, SpanKind, get_current_span
 
-    # a job that names no trace begins one, whatever goes on in this thread
+    # a job without a trace context starts a new trace, even if this thread is in one
     context = _context(trace)
     submitted = get_current_span(context).get_span_context()
     attributes = _attributes("run", "process", queue=queue, task=task)
@@ -126,7 +126,7 @@ def running(
         kind=SpanKind.CONSUMER,
         attributes=attributes,
         links=[Link(submitted)] if submitted.is_valid else None,
-        # an error is told of once, by whoever decides what became of the run
+        # `ended_with` records an error, once the outcome of the run is decided
         record_exception=False,
         set_status_on_exception=False,
     ):
@@ -134,12 +134,12 @@ def running(
 
 
 def ended_with(error: BaseException) -> None:
-    """The run whose span this is ends with an error, or was stopped."""
+    """Record on the current span that its run ended with an error or was stopped."""
     span = _current_span()
     if span is None or not span.is_recording():
         return
     if isinstance(error, JobCancelled | WorkerStopping):
-        # somebody wanted it so
+        # stopped on purpose: not an error
         span.set_attribute("remotejob.stopped", type(error).__name__)
         return
     from opentelemetry.trace import StatusCode
@@ -150,7 +150,7 @@ def ended_with(error: BaseException) -> None:
 
 
 def carried() -> Trace | None:
-    """The place of what goes on here, for a message or another process."""
+    """The current trace context, for a message or another process."""
     if "opentelemetry.trace" not in sys.modules:
         return None
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -162,7 +162,7 @@ def carried() -> Trace | None:
 
 @contextmanager
 def under(trace: Trace | None) -> Iterator[None]:
-    """Let spans begun inside be children of a place in another process; None changes nothing."""
+    """Make spans started inside children of a trace from another process; None changes nothing."""
     if trace is None or "opentelemetry.trace" not in sys.modules:
         yield
         return
@@ -201,11 +201,11 @@ def _current_span() -> Span | None:
 
 
 _known: Final[list[tuple[object, Tracer]]] = []
-"""The provider that was met last, and its tracer."""
+"""The last provider seen, and its tracer."""
 
 
 def _tracer() -> Tracer | None:
-    # half imported by another thread, the module is there and its functions are not
+    # while another thread imports it, the module exists but its functions do not yet
     provider_now = getattr(sys.modules.get("opentelemetry.trace"), "get_tracer_provider", None)
     if provider_now is None:
         return None

@@ -14,7 +14,7 @@ from remotejob.domain.errors import BatchUnfinished, WaitTimeout
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
-from remotejob.jobs.commands.batch_commands import cancel_batch, children, found_batch, retry_batch
+from remotejob.jobs.commands.batch_commands import cancel_batch, children, find_batch, retry_batch
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.queries.listing import state_named
 from remotejob.ports import Installation
@@ -124,7 +124,7 @@ class Batch:
 
     def refresh(self) -> Batch:
         """Read the batch again. Raises: BatchNotFound."""
-        self._record = found_batch(self.id, self._installation)
+        self._record = find_batch(self.id, self._installation)
         return self
 
     @command

@@ -13,14 +13,8 @@ from remotejob.domain.errors import (
     JobUnfinished,
     WaitTimeout,
 )
-from remotejob.domain.record import (
-    Failure,
-    JobRecord,
-    LogLine,
-    OutputFile,
-    output_prefix,
-    outputs_from_json,
-)
+from remotejob.domain.job_log import LogLine
+from remotejob.domain.record import Failure, JobRecord, OutputFile, output_prefix, outputs_from_json
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State

@@ -20,7 +20,7 @@ from remotejob.domain.ids import is_job_id
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
-from remotejob.jobs.commands.batch_commands import found_batch
+from remotejob.jobs.commands.batch_commands import find_batch
 from remotejob.jobs.content.bodies import Body
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.queries.listing import failed_jobs, listed
@@ -131,7 +131,7 @@ class RemoteJob(ManyCommands):
             raise InvalidName(
                 f"batch id {batch_id!r}: an id has 'b-' and 26 letters and digits, as map gave it"
             )
-        return Batch(found_batch(batch_id, self._installation), self._installation)
+        return Batch(find_batch(batch_id, self._installation), self._installation)
 
     def jobs(
         self,
@@ -271,7 +271,7 @@ class Queue(ManualQueue):
             queue=self._description,
             installation=self._installation,
         )
-        return Batch(found_batch(batch_id, self._installation), self._installation)
+        return Batch(find_batch(batch_id, self._installation), self._installation)
 
     def jobs(
         self,

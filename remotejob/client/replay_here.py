@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, Final
 from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
 from remotejob.domain.errors import InvalidName
 from remotejob.domain.ids import new_run_id
-from remotejob.domain.record import JobRecord, LogLine
+from remotejob.domain.job_log import LogLine
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads

@@ -1,6 +1,7 @@
-"""The steps of transactions on batches, and the conditions that guard them.
+"""Transaction steps on batches, and the conditions that guard them.
 
-M maps or manages, W is a worker, S the scheduler, R another manager. Time runs to the right.
+In the time lines, M maps or manages, W is a worker, S is the scheduler, R is another manager; time
+runs to the right.
 """
 
 from __future__ import annotations
@@ -20,40 +21,42 @@ from remotejob.domain.batches import (
     counter_key,
     page_name,
 )
-from remotejob.domain.changes import EXISTS, OWED_BY_RUN, Change, Condition, settle
+from remotejob.domain.changes import EXISTS, Change, Condition
 from remotejob.domain.check_times import RECHECK
 from remotejob.domain.command_changes import RESTART
 from remotejob.domain.conditions import Absent, All, Contains, Is, Value, state_is
 from remotejob.domain.ids import shard_of
 from remotejob.domain.marks import Attention, attention_key, mark
-from remotejob.domain.record import JobRecord, dumps
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, State, sources_of
+from remotejob.domain.text import dumps
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import ABSENT, Check, Count, Put, Step, put_record, record_key
+from remotejob.domain.upkeep_changes import OWED_BY_RUN, settle
 from remotejob.names import SHARDS, Field
 
 OPEN: Final = Condition(
     name="open",
-    # One that is cancelled while it is made gets no more children:
-    #     M  page 1 ✓ ── stores it ──────────── page 2 ✗, cancels page 1 again, says so
-    #     R                         stop ✓ ── cancels what is there
+    # A batch cancelled while it is being made gets no more children:
+    #     M  page 1 ✓ ── stores it ──────────── page 2 ✗, cancels page 1 again, reports it
+    #     R                         stop ✓ ── cancels the children it finds
     expression=All(EXISTS, Absent(Field.SEALED), Absent(Field.STOPPED)),
 )
 
 THERE: Final = Condition(name="batch_there", expression=EXISTS)
-"""A counter, unless the batch is kept no longer: adding would make another."""
+"""The batch has not expired. Adding to a missing counter would create a new one."""
 
 COUNTED_ONCE: Final = Condition(
     name="counted_once",
-    # An end is counted in the transaction that settles it, so whoever comes second counts nothing:
-    #     W  completes (owes) ── tells ── settles and counts ✓
-    #     S                       tells ───────────────────── settles and counts ✗
+    # The transaction that settles an end also counts it, so a second attempt counts nothing:
+    #     W  completes (owes) ── notifies ── settles and counts ✓
+    #     S                       notifies ───────────────────── settles and counts ✗
     expression=All(OWED_BY_RUN.expression, Is(Field.STATE, "ended")),
 )
 
 RESTART_COUNTED: Final = Condition(
     name="restart_counted",
-    # What is taken off the count is the end that was read, and no later one:
+    # Only the end that was read may be taken off the count, not a later one:
     #     R  reads (failed) ───────────────────────────── restart ✗ (cancelled, at another time)
     #     M                  restart ✓ ── cancel, counted
     expression=All(RESTART.expression, Is(Field.FINISHED, "finished"), Is(Field.STATE, "ended")),
@@ -61,10 +64,10 @@ RESTART_COUNTED: Final = Condition(
 
 FOLLOWS: Final = Condition(
     name="follows",
-    # The follower of a batch has not been let go: a restart makes the batch incomplete, and it
-    # will be let go when it is complete again. One that has run gets a successor:
-    #     W  counts the last ✓ ── lets the follower go ✓
-    #     R                 restart ✗ (it has gone) ── restart ✓ with another follower
+    # The follower is still blocked: a restart makes the batch incomplete, and completing it again
+    # unblocks the follower. A follower that has already been unblocked gets a successor:
+    #     W  counts the last ✓ ── unblocks the follower ✓
+    #     R                 restart ✗ (unblocked) ── restart ✓ with another follower
     expression=All(EXISTS, Contains(Field.BLOCKED, "batch")),
 )
 
@@ -75,9 +78,9 @@ FOLLOWS_WAITING: Final = Condition(
 
 SAME_COUNTS: Final = Condition(
     name="same_counts",
-    # A batch is complete by counters read one after the other: the follower goes only if they
-    # still stand so.
-    #     W  reads (complete) ──────────── lets the follower go ✗ (one runs again)
+    # The counters are read one after the other: the follower is unblocked only if none of them
+    # has changed since.
+    #     W  reads (complete) ──────────── unblocks the follower ✗ (a child runs again)
     #     R                    restart ✓
     expression=All(
         Is(Field.COMPLETED, "completed"),
@@ -88,7 +91,7 @@ SAME_COUNTS: Final = Condition(
 
 
 def begun(batch: BatchRecord, *, follower_id: str | None) -> list[Step]:
-    """The steps that begin a batch: nothing is in it yet, and it is not sealed."""
+    """The steps that create a batch, empty and not sealed."""
     described = {
         "task": batch.task,
         "queue": batch.queue,
@@ -115,9 +118,9 @@ def begun(batch: BatchRecord, *, follower_id: str | None) -> list[Step]:
 
 
 def followed(batch: BatchRecord, job_id: str, *, now_ms: int) -> list[Step]:
-    """The steps that make the next job to follow a batch. It is blocked by the batch.
+    """The steps that create the next follower of a batch, blocked by the batch.
 
-    So it is the promise that somebody looks: the scheduler re-checks what is blocked.
+    The scheduler re-checks blocked jobs, so the batch's end is noticed even after a crash.
     """
     assert batch.follower is not None
     values = batch.follower.values()
@@ -149,7 +152,7 @@ def page_added(batch: BatchRecord, page: int, job_ids: Sequence[str]) -> list[St
         Put(
             key=batch_key(batch.id, page_name(page)),
             content={Field.CONTENT: " ".join(job_ids), Field.EXPIRES: batch.expires_s},
-            # sent twice, for its answer was lost, it is counted once
+            # if the answer is lost and the request repeated, it counts once
             condition=ABSENT,
         ),
         Count(key=batch_key(batch.id, BATCH), add={Field.TOTAL: len(job_ids)}, condition=OPEN),
@@ -162,15 +165,15 @@ def sealed(batch_id: str) -> Count:
 
 
 def stopped(batch_id: str) -> Count:
-    """No more children are to be made."""
+    """No more children may be made."""
     return Count(key=batch_key(batch_id, BATCH), add={Field.STOPPED: 1}, condition=OPEN)
 
 
 def counted(batch_id: str, records: Sequence[JobRecord], *, retention_ms: int) -> list[Step]:
-    """The steps that settle children which ended, and count them; the counter is the last.
+    """The steps that settle children that have ended and count them; the counter comes last.
 
-    All under the counter of the first: counters add up, so it does not matter which, and the
-    fewer of them a transaction touches the more can be carried out at a time.
+    All go to the counter of the first child. The counters are summed, so any will do, and the
+    fewer of them a transaction touches, the more transactions can run at a time.
     """
     ends = Counter(COUNTED[record.state] for record in records)
     return [
@@ -185,7 +188,7 @@ def _settled(record: JobRecord, *, retention_ms: int) -> Change:
 
 
 def uncounted(batch: BatchRecord, record: JobRecord) -> Count:
-    """The step beside the restart of a child that was counted."""
+    """The step that takes a restarted child off the count; goes with the restart."""
     return Count(
         key=counter_key(batch.id, shard_of(record.id)),
         add={COUNTED[record.state]: -1},
@@ -194,7 +197,7 @@ def uncounted(batch: BatchRecord, record: JobRecord) -> Count:
 
 
 def restart_counted(change: Change, record: JobRecord) -> Change:
-    """The restart of a child, of exactly the end that is taken off the count."""
+    """The restart of a child, only from the end that is taken off the count."""
     assert record.finished_ms is not None
     return replace(
         change,
@@ -204,14 +207,14 @@ def restart_counted(change: Change, record: JobRecord) -> Change:
 
 
 def follows(batch_id: str, job_id: str) -> Check:
-    """The step beside a restart that makes sure somebody is told of the batch's next end."""
+    """The step, next to a restart, that makes sure a follower still waits for the batch."""
     return Check(key=record_key(job_id), condition=FOLLOWS, values={"batch": batch_id})
 
 
 def unlock(batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool) -> list[Step]:
-    """The steps that let the follower of a complete batch run, and tell it the counts.
+    """The steps that unblock the follower of a complete batch and give it the counts.
 
-    One that is not `waiting` (it was paused, or has ended) loses its hindrance all the same.
+    A follower that is not `waiting` (paused, or ended) is unblocked too.
     """
     counts = {
         "total": batch.total,
@@ -219,7 +222,7 @@ def unlock(batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool) -> li
         "failed": batch.failed,
         "cancelled": batch.cancelled,
     }
-    # marked, for whoever does this does not hold its message
+    # marked, because the caller holds no message of the follower
     marked = mark(Attention.WAITING, job_id, now_ms) if waiting else {}
     change = Change(
         job_id=job_id,
@@ -247,5 +250,5 @@ def _unchanged(batch: BatchRecord) -> Iterable[Check]:
 def _data(batch: BatchRecord, counts: Mapping[str, int]) -> str:
     assert batch.follower is not None
     own = batch.follower.data_json
-    told = {"id": batch.id, "name": batch.name, **counts}
-    return dumps({**(json.loads(own) if own else {}), "batch": told})
+    summary = {"id": batch.id, "name": batch.name, **counts}
+    return dumps({**(json.loads(own) if own else {}), "batch": summary})

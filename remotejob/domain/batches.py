@@ -1,9 +1,9 @@
-"""Batches: many jobs made as one, counted as they end, and the job that runs when all have.
+"""Batches: many jobs made together, counted as they end, and the job that runs after all of them.
 
-The items of a batch lie in a partition of their own: what it is (`batch`), counters (`batch#count#`
-and a number, which add up), the jobs that follow it (`batch#then#`, one for each time it becomes
-complete) and the ids of its children, in pages. All but the pages and the followers are only ever
-added to, so that nobody writes over what another has written.
+The items of a batch lie in their own partition: its description (`batch`), numbered counters that
+are summed (`batch#count#`), its followers (`batch#then#`, one for each time it becomes complete)
+and the ids of its children, in pages. Except for the pages and the followers, items are only ever
+added to, so no writer overwrites another's work.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ BATCH: Final = "batch"
 PAGES: Final = "page#"
 
 KEPT: Final = timedelta(days=365)
-"""How long a batch is kept, from when it was made: whatever of it ends later is not counted."""
+"""How long a batch is kept after it was made. Children that end later are not counted."""
 
 MADE_WITHIN: Final = timedelta(days=7)
-"""How long the making of a batch may take. After that nobody is at it any more."""
+"""How long making a batch may take. After that, its maker is considered dead."""
 
 COUNTS: Final = "batch#count#"
 THEN: Final = "batch#then#"
@@ -43,10 +43,10 @@ class BatchState(StrEnum):
     """Where a batch stands."""
 
     MAKING = "making"
-    """Its children are being made; or whoever made them has died over it."""
+    """Its children are being made, or their maker died before it finished."""
     RUNNING = "running"
     DONE = "done"
-    """Every child has ended, however."""
+    """Every child has ended, with success or not."""
     CANCELLED = "cancelled"
     """Cancelled before all its children were made."""
 
@@ -56,12 +56,12 @@ COUNTED: Final[Mapping[State, Field]] = {
     State.FAILED: Field.FAILED,
     State.CANCELLED: Field.CANCELLED,
 }
-"""Under what a child is counted that ended so."""
+"""The counter for each way a child can end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Follower:
-    """The job that runs when all of a batch have ended, as it is made each time anew."""
+    """The job that runs when a batch is complete. A template: each completion needs a new job."""
 
     task: str
     queue: str
@@ -84,7 +84,7 @@ class Follower:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchRecord:
-    """A batch, as its items say."""
+    """A batch, assembled from its items."""
 
     id: str
     task: str
@@ -94,7 +94,7 @@ class BatchRecord:
     expires_s: int
     follower: Follower | None
     total: int = 0
-    """Children made so far; all of them, once it is sealed."""
+    """Children made so far; final once the batch is sealed."""
     sealed: bool = False
     stopped: bool = False
     """Cancelled before it was sealed."""
@@ -104,7 +104,7 @@ class BatchRecord:
     counters: Mapping[str, Item]
     """The counters as they were read, by name."""
     follower_ids: tuple[str, ...]
-    """The jobs that follow it: one, and another for each time it is retried after that has run."""
+    """Its followers: one, plus one for each retry of the batch after the last follower ran."""
 
     @property
     def done(self) -> int:
@@ -115,7 +115,7 @@ class BatchRecord:
         return self.sealed and self.done >= self.total
 
     def given_up(self, now_ms: int) -> bool:
-        """Whether it will never be complete, for not all its children will be made."""
+        """Whether it will never be complete, because some children will never be made."""
         overdue = now_ms > self.created_ms + span_ms(MADE_WITHIN)
         return self.stopped or (overdue and not self.sealed)
 
@@ -129,7 +129,7 @@ class BatchRecord:
 
     @classmethod
     def of(cls, batch_id: str, items: Mapping[str, Item]) -> BatchRecord | None:
-        """A batch of its items by name, or None when it is not there."""
+        """The batch with these items, by name; None if it does not exist."""
         item = items.get(BATCH)
         if item is None:
             return None
@@ -162,7 +162,7 @@ class BatchRecord:
 
 
 def new_batch_id(now_ms: int, entropy: Entropy) -> str:
-    """A fresh id, which is no job's: both are found in the set of what blocks a job."""
+    """A new id, distinct from job ids: a job's `blocked` set holds both kinds."""
     return _ID + new_job_id(now_ms, entropy)
 
 

@@ -1,6 +1,6 @@
 """What a worker does with the message of a job it could not claim.
 
-Pure: from the record that refused the claim to one verdict, so that every row can be tested.
+A pure function from the record that refused the claim to a verdict, so tests cover every case.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CRASH_BUDGET: Final = 3
 """Worker deaths one job may cause before it is failed."""
 
 CLOCK_SKEW: Final = timedelta(seconds=2)
-"""How far two workers' clocks may lie apart: a lease counts as lapsed only that much later."""
+"""How far two workers' clocks may differ. A lease counts as lapsed only this long after its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +36,28 @@ class Expire:
 
 @dataclass(frozen=True, slots=True)
 class ClaimAgain:
-    """Nothing was in the way but a clock behind the record's: claim with the record's time."""
+    """Only a clock behind the record's was in the way: claim with the record's time."""
 
     stamp_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimLocked:
-    """Nothing is in the way, and it runs only together with a lock."""
+    """Nothing is in the way, but the job needs a lock to run."""
 
     record: JobRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Hide:
-    """Somebody runs it: hide the message until the lease would end."""
+    """Another run holds it: hide the message until that lease would end."""
 
     until_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not yet due: put a delayed message in the place of this one, or leave it to the scheduler."""
+    """Not yet due: replace the message with a delayed one, or leave it to the scheduler."""
 
     until_ms: int
 
@@ -71,7 +71,7 @@ class Conclude:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Delete the message; whoever makes the job runnable sends a new one."""
+    """Delete the message; making the job runnable sends a new one."""
 
     reason: str
 
@@ -80,12 +80,12 @@ Verdict = Reclaim | Expire | ClaimAgain | ClaimLocked | Hide | Wait | Conclude |
 
 
 def budget_spent(record: JobRecord) -> bool:
-    """Whether the death of this run, whose lease has ended, is the last one the job may cause."""
+    """Whether this run, whose lease has ended, spends the last of the job's crash budget."""
     return record.crashes + 1 >= CRASH_BUDGET
 
 
 def after_refused_claim(record: JobRecord | None, *, now_ms: int) -> Verdict:
-    """What to do, given the record that refused the claim (None: there is none)."""
+    """The verdict, given the record that refused the claim; None if no record exists."""
     if record is None:
         return Drop("there is no such job")
     if record.terminal:

@@ -1,7 +1,7 @@
-"""The changes a manager makes: pause, resume, cancel, restart.
+"""The changes that commands make: pause, resume, make ready, cancel, restart, remove.
 
-A manager holds no message of the job. Whoever changes a record so writes its mark in the same
-update and sends only then, so that a crash between the two is found by the scheduler.
+A manager holds no message of the job, so it writes a mark in the same update and sends a message
+after that. If it crashes in between, the scheduler finds the mark.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from remotejob.names import Field
 
 
 def _allowed(command: Command, *guards: Expression) -> Condition:
-    # Two managers, or a manager and a worker, on records read a while ago:
-    #     M  reads (ready) ──────────── pause ✗ (running), reads again, is told so
+    # Two managers, or a manager and a worker, with records read a while ago:
+    #     M  reads (ready) ──────────── pause ✗ (running), reads again, reports it
     #     A               claim ✓ ── runs …
-    # The stamp as in a claim: a manager's clock may lag behind the record's last writer.
+    # The stamp works as in a claim: a manager's clock may lag behind the record's last writer.
     return Condition(
         name=command.value,
         expression=All(
@@ -53,7 +53,7 @@ MAKE_READY: Final = _allowed(Command.MAKE_READY)
 CANCEL: Final = _allowed(Command.CANCEL)
 REMOVE: Final = Condition(
     name=Command.REMOVE.value,
-    # A cancelled run that is still winding down would go on with no record to stop it:
+    # A cancelled run that is still winding down would have no record left to stop it:
     #     A  runs ─────────────────── heartbeat: stop ── clears the lease
     #     M     cancel ── remove ✗ (its lease is live) ─────────────────── remove ✓
     expression=All(
@@ -66,16 +66,16 @@ REMOVE: Final = Condition(
 )
 RESTART: Final = _allowed(
     Command.RESTART,
-    # What the end owes is told first:
-    #     A  fails (owes) ── (dies) ──────────────────────────── restart ✓
-    #     M                          restart ✗
-    #     S                                     tells, settles
+    # The consequences of the end come first:
+    #     A  fails (owes) ── (dies)
+    #     M                          restart ✗ ──────────────────── restart ✓
+    #     S                                     notifies, settles
     Absent(Field.OWED),
 )
 
 
 def pause(record: JobRecord, *, now_ms: int) -> Change:
-    """Keep a job from starting. Its due time stays."""
+    """Keep a job from starting. Its due time does not change."""
     stamp = max(now_ms, record.updated_ms)
     return Change(
         job_id=record.id,
@@ -86,13 +86,13 @@ def pause(record: JobRecord, *, now_ms: int) -> Change:
             Field.UPDATED: stamp,
             **mark(Attention.PAUSED, record.id, stamp),
         },
-        # resumed, it tries again for the lock it was parked at
+        # once resumed, it tries again to take the lock it was parked for
         remove=(Field.PARKED,),
     )
 
 
 def resume(record: JobRecord, *, now_ms: int) -> Change:
-    """Let a paused job go on: due no earlier than before."""
+    """Let a paused job run, no earlier than its due time."""
     due_ms = max(now_ms, record.due_ms or now_ms)
     return Change(
         job_id=record.id,
@@ -103,9 +103,9 @@ def resume(record: JobRecord, *, now_ms: int) -> Change:
 
 
 def make_ready(record: JobRecord, *, due_ms: int, now_ms: int, independent: bool = False) -> Change:
-    """Give a waiting job another due time; independent, it waits for no other job either.
+    """Give a waiting job another due time; `independent` also drops its dependencies on jobs.
 
-    What follows a batch still waits for that.
+    A batch's follower still waits for the batch.
     """
     blocked = record.blocked or frozenset()
     jobs = frozenset(one for one in blocked if not is_batch_id(one))
@@ -126,21 +126,21 @@ def restart(
     retry: Retry | None = None,
     blocked: frozenset[str] | None = None,
 ) -> Change:
-    """Run a job again that failed or was cancelled, its retry policy and crash budget anew.
+    """Run a failed or cancelled job again, with a fresh count of attempts and crashes.
 
-    `retry` replaces the policy; `blocked` is what it waits for again.
+    `retry` replaces the retry policy; `blocked` holds the ids it has to wait for.
     """
-    anew: dict[str, Value] = {}
+    again: dict[str, Value] = {}
     if retry is not None:
-        anew[Field.RETRY] = retry.to_json()
+        again[Field.RETRY] = retry.to_json()
     if blocked:
-        anew[Field.BLOCKED] = blocked
+        again[Field.BLOCKED] = blocked
     gone = () if blocked else (Field.BLOCKED,)
     return Change(
         job_id=record.id,
         condition=RESTART,
         values={"stamp": max(now_ms, record.updated_ms)},
-        set={**_waits(record, due_ms=now_ms, now_ms=now_ms), **anew},
+        set={**_waits(record, due_ms=now_ms, now_ms=now_ms), **again},
         remove=(
             *gone,
             Field.FINISHED,
@@ -172,10 +172,10 @@ def cancel(record: JobRecord, *, now_ms: int) -> Change:
 
 
 def remove(record: JobRecord, *, now_ms: int, kept_ms: int) -> Put:
-    """Put what says that the job was removed in the place of its record.
+    """Replace the record with a tombstone.
 
-    It outlives every queue and event that could bring the job back: a message that comes late
-    finds no job, and an upload's event makes none.
+    It outlives every message and event that could bring the job back: a late message finds no
+    job, and a repeated upload event makes none.
     """
     return Put(
         key=record_key(record.id),
@@ -186,7 +186,7 @@ def remove(record: JobRecord, *, now_ms: int, kept_ms: int) -> Put:
 
 
 def erase_note(job_id: str, name: str) -> Erase:
-    """Take away a note of a job that was removed."""
+    """Delete a note of a removed job."""
     return Erase(key=Key(job_id, name))
 
 

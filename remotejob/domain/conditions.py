@@ -1,8 +1,8 @@
-"""What must hold for a change, written once and read by every store.
+"""Condition expressions, written once for every store.
 
-A condition is a small tree. `holds` evaluates it on a record, which is what the in-memory store
-does; `text` writes it as a DynamoDB condition expression. A comparison with an attribute that is
-absent is false, as in DynamoDB.
+A condition is a small tree. `holds` evaluates it on an item, for the in-memory store; `text`
+renders it as a DynamoDB condition expression. Comparing an absent attribute gives false, as in
+DynamoDB.
 
 Source: Amazon DynamoDB, "Comparison operator and function reference".
 """
@@ -22,14 +22,14 @@ Item = Mapping[str, Value]
 
 
 class Expression(Protocol):
-    """A part of a condition."""
+    """A node of a condition."""
 
     def holds(self, item: Item, values: Item) -> bool:
-        """Whether it is true of `item`, with `values` for what is named."""
+        """Whether it is true for `item`, with `values` for the named values."""
         ...
 
     def text(self) -> str:
-        """As DynamoDB writes it; named values begin with a colon."""
+        """The expression in DynamoDB's syntax; named values begin with a colon."""
         ...
 
     def constants(self) -> Iterator[tuple[str, str]]:
@@ -84,7 +84,7 @@ class Is:
 
 @dataclass(frozen=True, slots=True)
 class IsNot:
-    """The attribute is absent, or equals something else than the named value."""
+    """The attribute is absent, or differs from the named value."""
 
     field: Field
     value: str
@@ -93,7 +93,7 @@ class IsNot:
         return item.get(self.field) != values[self.value]
 
     def text(self) -> str:
-        # DynamoDB, too, finds an absent attribute unequal to everything
+        # in DynamoDB, too, an absent attribute differs from every value
         return f"{self.field} <> :{self.value}"
 
     def constants(self) -> Iterator[tuple[str, str]]:
@@ -102,7 +102,7 @@ class IsNot:
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """The attribute is a set with the named value in it."""
+    """The attribute is a set that contains the named value."""
 
     field: Field
     value: str
@@ -154,7 +154,7 @@ class AtLeast:
 
 @dataclass(frozen=True, slots=True)
 class In:
-    """The job stands in one of these states."""
+    """The job is in one of these states."""
 
     states: frozenset[State]
 
@@ -215,5 +215,5 @@ def state_is(*states: State) -> In:
 
 def _number(value: Value) -> int:
     if not isinstance(value, int):
-        raise TypeError(f"{value!r} is compared as a number")
+        raise TypeError(f"cannot compare {value!r} as a number; store a whole number")
     return value

@@ -1,7 +1,7 @@
-"""Dependencies: edges between jobs, as items beside the job that others wait for.
+"""Dependencies: edges between jobs, stored as items next to the job that others wait for.
 
-A is a job that D depends on; C carries out the consequences of A's end, S is the scheduler, M a
-manager. Time runs to the right.
+In the time lines, D depends on A; C carries out the consequences of A's end, S is the scheduler, M
+a manager; time runs to the right.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from remotejob.names import Field
 EDGES: Final = "edge#"
 
 DEPENDENCY_FAILED: Final = "DependencyFailed"
-"""Kind of the failure that says why a dependent was cancelled."""
+"""Kind of the failure that explains why a dependent was cancelled."""
 
 ANTECEDENTS_AT_MOST: Final = 45
-"""Two steps each, in a transaction of a hundred."""
+"""Each takes two steps of a transaction, which has at most a hundred."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +44,9 @@ class Edge:
     antecedent: str
     dependent: str
     token: str
-    """Made anew each time the dependent is submitted or restarted."""
+    """New each time the dependent is submitted or restarted."""
     spent: bool = False
-    """Whether the antecedent's end was acted on."""
+    """Whether the antecedent's end was carried out for this edge."""
 
     @property
     def key(self) -> Key:
@@ -64,17 +64,17 @@ class Edge:
 
 NOT_ENDED: Final = Condition(
     name="not_ended",
-    # An edge put beside a job that ends at this moment would never be found:
+    # An edge put on a job that ends at this moment would never be found:
     #     C       A completes ── looks for edges
-    #     M  edge ✗ (A has ended) ── reads A again, and leaves it out
+    #     M                     edge ✗ (A has ended) ── reads A again, and leaves it out
     expression=All(EXISTS, state_is(*(frozenset(State) - TERMINAL))),
 )
 
 
 def _released(name: str, *guards: Expression) -> Condition:
-    # Two release the same edge, or one that died on the way is repeated:
+    # Two release the same edge, or one repeats a release that was cut off:
     #     C  takes A out of D's set ✓ ── (dies)
-    #     S                                     takes A out ✗ (it is not in it) ── sends for D
+    #     S                                     takes A out ✗ (not in the set) ── sends for D
     return Condition(
         name=name, expression=All(EXISTS, Contains(Field.BLOCKED, "antecedent"), *guards)
     )
@@ -91,7 +91,7 @@ RELEASE: Final = _released("release_edge")
 
 
 def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> list[Put | Change]:
-    """The steps beside the one that stores or restarts the dependent."""
+    """The steps that go with storing or restarting the dependent."""
     steps: list[Put | Change] = []
     for antecedent in antecedents:
         edge = Edge(antecedent=antecedent, dependent=dependent, token=token)
@@ -108,13 +108,13 @@ def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> l
 
 
 def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
-    """What lets a dependent go on, to be tried in order until one is not refused.
+    """The changes that unblock a dependent; try them in order until one is not refused.
 
-    It becomes due no earlier than `due_ms`, and no earlier than before. One that does not wait
-    (it is paused, or has ended) loses the edge all the same.
+    The dependent becomes due no earlier than `due_ms`, and no earlier than before. One that is not
+    waiting (paused, or ended) loses the edge too.
     """
     values: dict[str, Value] = {"antecedent": edge.antecedent}
-    # marked by whoever does not hold its message, so that a crash before the send is found
+    # the caller holds no message of it: with a mark, the scheduler finds a crash before the send
     marked: dict[str, Value] = mark(Attention.WAITING, edge.dependent, now_ms)
     later: dict[str, Value] = {Field.DUE: due_ms}
     tries: list[tuple[Condition, dict[str, Value]]] = [
@@ -136,11 +136,11 @@ def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
 
 
 def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
-    """Cancel a dependent whose antecedent failed or was cancelled, and say so in its errors.
+    """Cancel a dependent whose antecedent failed or was cancelled; `why` goes into its errors.
 
     C  A failed ── cancels D ✓ (the edge is spent)
-    M                           restarts A, restarts D (an edge of another token)
-    S  A failed ── (stalls) ───────────────────────────── cancels D ✗ (the edge is another)
+    M                           restarts A, restarts D (a new edge token)
+    S  A failed ── (stalls) ───────────────────────────── cancels D ✗ (another token)
     """
     change = cancel(record, now_ms=now_ms)
     failure = Failure(
@@ -159,9 +159,9 @@ def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
 
 
 def cancelled_with(record: JobRecord, antecedent: str) -> bool:
-    """Whether a job that waits for another was cancelled for that, or its like, will not complete.
+    """Whether a job that waits for `antecedent` was cancelled because that cannot complete.
 
-    The failure may be of an earlier end: it was restarted, and somebody cancelled it by hand.
+    An older failure does not count: the job was restarted since, then cancelled by hand.
     """
     if record.state is not State.CANCELLED or antecedent not in (record.blocked or ()):
         return False
@@ -182,15 +182,15 @@ CASCADE: Final = Condition(
 
 IN_VAIN: Final = Condition(
     name="in_vain",
-    # Whoever carries out an end may be late, and find dependents of the run after it:
-    #     C  A failed ── (stalls) ───────────────────────────── cancels E ✗ (A is to run again)
+    # Carrying out an end late may find dependents that joined after a restart:
+    #     C  A failed ── (stalls) ───────────────────────────── cancels E ✗ (A will run again)
     #     M                       restarts A ── submits E ✓
     expression=All(state_is(State.FAILED, State.CANCELLED), Is(Field.FINISHED, "finished")),
 )
 
 
 def check_in_vain(antecedent: JobRecord) -> Check:
-    """The end of the antecedent is still the one that was seen."""
+    """Checks that the antecedent's end is still the one that was read."""
     return Check(
         key=record_key(antecedent.id),
         condition=IN_VAIN,
@@ -199,7 +199,7 @@ def check_in_vain(antecedent: JobRecord) -> Check:
 
 
 def spend(edge: Edge, *, expires_s: int) -> Put:
-    """Note that an edge was acted on; it stays a while, to show who depended on whom."""
+    """Note that an edge was carried out; it stays for a while, to show what depended on what."""
     return Put(
         key=edge.key,
         content={

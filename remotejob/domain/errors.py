@@ -1,4 +1,4 @@
-"""Everything this library raises on purpose.
+"""Every error that this library raises on purpose.
 
     RemoteJobError
     ├── InvalidInput            refused before any AWS call
@@ -6,29 +6,29 @@
     │   ├── InvalidBody         a missing, empty or oversized file
     │   │   └── NoInput         a task asked for the input of a job that has none; also a Fatal
     │   ├── InvalidData         data, result or options that cannot be stored
-    │   ├── DependencyEnded     a job to depend on failed, was cancelled, or is not there
+    │   ├── DependencyEnded     a job to depend on failed, was cancelled, or does not exist
     │   ├── UnknownQueue
     │   └── UnknownTask
-    ├── SettingsError           remotejob.toml, or the environment of a worker or function
+    ├── SettingsError           in remotejob.toml, or the environment of a worker or function
     ├── SystemNotFound          nothing deployed under that name
     ├── AccessProblem           credentials missing, or not allowed
     ├── JobNotFound
     ├── BatchNotFound
-    ├── BatchUnfinished         some children of a batch were made, and then no more; says why
+    ├── BatchUnfinished         only some children of a batch were made; says why
     ├── CommandRefused          the job's state does not allow the command
-    ├── StillRunning            what its end owes cannot be done yet: a run winds down
+    ├── StillRunning            the job has ended, but a cancelled run is still winding down
     ├── JobFailed               asked for the result of a job that failed or was cancelled
     ├── JobUnfinished           asked for the result of a job that has not ended
     ├── WaitTimeout             the job did not finish in the time given
     ├── OutputNotFound
-    ├── QueueUnavailable        messages were not taken; says which
-    ├── StoreUnavailable        records were not read; try again later
+    ├── QueueUnavailable        messages could not be sent; says which
+    ├── StoreUnavailable        the table did not answer; try again later
     ├── ProcessDied             the child process in which a task ran has ended; says how
-    ├── PartlySubmitted         some jobs of many were stored, others were not; says which
-    └── RunInterrupted          raised inside a task, at its next call of the library
+    ├── PartlySubmitted         some jobs were stored, others were not; says which
+    └── RunInterrupted          raised inside a task, at its next call to the library
         ├── LeaseLost           another run may own the job now
         ├── JobCancelled
-        ├── TimedOut            the task's `timeout` is over
+        ├── TimedOut            the run took longer than the task's `timeout`
         └── WorkerStopping      the worker gives the job back
 
 Raised by a task to say how it ended: `Fatal` (do not try again).
@@ -49,7 +49,7 @@ class InvalidInput(RemoteJobError, ValueError):
 
 
 class InvalidName(InvalidInput):
-    """A name holds what a name may not."""
+    """A name contains something a name must not."""
 
 
 class InvalidBody(InvalidInput):
@@ -65,14 +65,14 @@ class DependencyEnded(InvalidInput):
 
     def __init__(self, job_id: str, *, state: str | None) -> None:
         if state is None:
-            why = "there is no such job; it may have been removed, so look at the id"
+            why = "no such job; it may have been removed, so check the id"
         else:
             why = f"it is {state}; restart it first, or depend on another"
         super().__init__(f"cannot depend on job {job_id}: {why}")
 
 
 class UnknownQueue(InvalidInput):
-    """No queue of that name in the system."""
+    """The system has no queue with that name."""
 
     def __init__(self, queue: str, *, known: Collection[str]) -> None:
         super().__init__(
@@ -82,7 +82,7 @@ class UnknownQueue(InvalidInput):
 
 
 class UnknownTask(InvalidInput):
-    """No task of that name where it was looked for."""
+    """The queue has no task with that name."""
 
     def __init__(self, task: str, *, known: Collection[str], queue: str) -> None:
         super().__init__(
@@ -92,19 +92,19 @@ class UnknownTask(InvalidInput):
 
 
 class SettingsError(RemoteJobError):
-    """The settings cannot be used."""
+    """The settings are invalid or missing."""
 
 
 class SystemNotFound(RemoteJobError):
-    """Nothing is deployed under that name in this account and region."""
+    """No system with that name is deployed in this account and region."""
 
 
 class AccessProblem(RemoteJobError):
-    """AWS could not be asked, or did not allow it."""
+    """AWS could not be reached with these credentials, or denied the request."""
 
 
 class JobNotFound(RemoteJobError):
-    """No job of that id."""
+    """No job has that id."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
@@ -113,12 +113,10 @@ class JobNotFound(RemoteJobError):
 
 
 class BatchNotFound(RemoteJobError):
-    """No batch of that id."""
+    """No batch has that id."""
 
     def __init__(self, batch_id: str) -> None:
-        super().__init__(
-            f"no batch {batch_id!r}: it may be kept no longer, or belong to another system"
-        )
+        super().__init__(f"no batch {batch_id!r}: it may have expired, or belong to another system")
 
 
 class BatchUnfinished(RemoteJobError):
@@ -126,8 +124,8 @@ class BatchUnfinished(RemoteJobError):
 
     def __init__(self, batch_id: str, *, made: int, why: str) -> None:
         super().__init__(
-            f"batch {batch_id} is not whole: {made} children were made, and will run, and then no "
-            f"more: {why}; cancel it with remote.batch({batch_id!r}).cancel(), and map again"
+            f"batch {batch_id} is incomplete: only {made} children were made, and will run: {why}; "
+            f"cancel it with remote.batch({batch_id!r}).cancel(), and map again"
         )
         self.batch_id = batch_id
         self.made = made
@@ -144,12 +142,12 @@ class CommandRefused(RemoteJobError):
 
 
 class StillRunning(RemoteJobError):
-    """What the job's end owes is not carried out yet."""
+    """The consequences of the job's end are not carried out yet."""
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
-            f"job {job_id} has ended, and what follows from it is not done: a cancelled run may "
-            "still be winding down; try again in a minute"
+            f"job {job_id} has ended, but its consequences are still being carried out, or a "
+            "cancelled run is still winding down; try again in a minute"
         )
 
 
@@ -166,27 +164,27 @@ class WaitTimeout(RemoteJobError, TimeoutError):
 
 
 class OutputNotFound(RemoteJobError, KeyError):
-    """The job has no output of that name."""
+    """The job has no output with that name."""
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
 class QueueUnavailable(RemoteJobError):
-    """The queue did not take some messages, however often they were sent."""
+    """The queue did not accept some messages, despite retries."""
 
     def __init__(self, message: str, *, refused: Collection[int] | None = None) -> None:
         super().__init__(message)
         self.refused = None if refused is None else frozenset(refused)
-        """Which of the messages, counted from 0; None if that is not known of any."""
+        """Which messages it refused, counted from 0; None if unknown."""
 
 
 class StoreUnavailable(RemoteJobError):
-    """The table did not answer, however often it was asked."""
+    """The table did not answer, despite retries."""
 
 
 class ProcessDied(RemoteJobError):
-    """The child process in which a task ran ended before the task did."""
+    """The child process that ran a task ended before the task did."""
 
 
 class PartlySubmitted(RemoteJobError):
@@ -197,7 +195,7 @@ class PartlySubmitted(RemoteJobError):
         self.stored = tuple(stored)
         """Ids of the jobs that will run."""
         self.refused = tuple(refused)
-        """The submissions of which nothing was kept: submit these again."""
+        """The submissions that were not stored: submit these again."""
 
 
 class RunInterrupted(RemoteJobError):
@@ -217,7 +215,7 @@ class TimedOut(RunInterrupted):
 
 
 class WorkerStopping(RunInterrupted):
-    """The worker shuts down and has given the job back; another will run it anew."""
+    """The worker is shutting down and gave the job back; another worker will run it again."""
 
 
 class Fatal(Exception):
@@ -231,7 +229,7 @@ class NoInput(InvalidBody, Fatal):
     """A task asked for the input of a job that was submitted without one."""
 
     def __init__(self, job_id: str, *, task: str) -> None:
-        # both may read it: whoever submitted the job, and who wrote the task
+        # written for both readers: the submitter of the job and the author of the task
         super().__init__(
             f"job {job_id} has no input; submit it with a file: "
             f"queue.submit({task!r}, body=...), or let the task look at job.input first"

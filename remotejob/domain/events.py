@@ -1,4 +1,4 @@
-"""What hooks are notified of."""
+"""The events that hooks receive."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 class Event(StrEnum):
-    """What a hook can be registered for."""
+    """An event that a hook can be registered for."""
 
     CREATED = "created"
     """A job's record is stored."""
     STAGED = "staged"
-    """A message for it was sent; again each time another one is sent."""
+    """A message for the job was sent; repeated for each message."""
     PROGRESS = "progress"
-    """The task reported how far it is. The record shows it only after the next heartbeat."""
+    """The task reported its progress. The record shows it only after the next heartbeat."""
     COMPLETED = "completed"
     COUNT_FAILED = "count_failed"
     """A run failed, or its worker died, and the job runs again."""
@@ -29,12 +29,12 @@ class Event(StrEnum):
     ERROR = "error"
     """A command was refused, or raised."""
     CHILD_RESTARTED = "child_restarted"
-    """A child process of a worker died, and another replaces it."""
+    """A worker's child process died and was replaced."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandEvent:
-    """A command was given to a job or a queue. Source: job-collection, `call` and `error`."""
+    """A command on a job or a queue. Source: job-collection, `call` and `error`."""
 
     event: Event
     at: datetime
@@ -43,7 +43,7 @@ class CommandEvent:
     target: Any
     """The job or the queue it was called on."""
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """The arguments that were given, by name."""
+    """Its arguments, by name."""
     result: Any = None
     """What it returned; for `call`."""
     error: Exception | None = None

@@ -1,8 +1,8 @@
-"""Job ids, run ids, and where an id says its record lives.
+"""Job ids, run ids, and the partition of a record, which follows from its id.
 
-A job id is a ULID: 48 bits of milliseconds and 80 bits that tell jobs of one millisecond apart, in
-26 characters that sort by time. The partition of the record follows from the id alone, so nobody
-has to look it up, and a listing newest first needs no index.
+A job id is a ULID: 48 bits of milliseconds and 80 bits that distinguish jobs of one millisecond,
+in 26 characters that sort by time. The id alone gives the record's partition, so no lookup is
+needed, and neither is an index for a listing newest first.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from typing import Final
 from remotejob.names import SHARDS
 
 Entropy = Callable[[int], bytes]
-"""Gives that many random bytes: `os.urandom`, or a seeded source in tests."""
+"""Returns that many random bytes: `os.urandom`, or a seeded source in tests."""
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUE: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
 _JOB_ID: Final = re.compile(f"[0-6][{_ALPHABET}]{{25}}")
-"""A ULID up to the year 9774: those beyond hold times that Python has no date for."""
+"""A ULID up to the year 9774: Python has no dates for much later ones."""
 _TIME_LETTERS: Final = 10
 
 
 def new_job_id(now_ms: int, entropy: Entropy) -> str:
-    """A fresh id for a job made at `now_ms`."""
+    """A new id for a job made at `now_ms`."""
     return _ulid(now_ms, entropy(10))
 
 
 def upload_job_id(event_ms: int, *, bucket: str, key: str, version: str) -> str:
-    """The id of the job of one uploaded object version, the same for every delivery of its event.
+    """The job id for one uploaded object version, the same for every delivery of its event.
 
-    The parts are length-prefixed, so that no two triples run into the same text.
+    Each part is prefixed with its length, so different triples never hash the same bytes.
     """
     digest = hashlib.sha256()
     for part in (bucket, key, version):
@@ -68,7 +68,7 @@ def shard_of(job_id: str) -> int:
 def partition_of(job_id: str) -> str:
     """The partition key of a job's record, such as `20261122#5`.
 
-    A record is written a few times in a row, and the calendar is slow.
+    Cached, because a record is written a few times in a row and date arithmetic is slow.
     """
     return partition(
         datetime.fromtimestamp(created_ms(job_id) / 1000, UTC).date(), shard_of(job_id)

@@ -1,8 +1,8 @@
-"""Locks: one job of a resource at a time, and so many of a tenant.
+"""Locks: one running job per resource, and a limited number per tenant.
 
-A lock lies in a slot beside the records, with the job and the run that hold it. It is as good as
-its holder: once that run is no longer live, whoever comes next takes the lock over. A job that
-finds every slot held is parked, and a waiter item stands for it in the order of submission.
+A lock is a slot item that names the job and the run that hold it. It is valid only as long as that
+run is live; after that, the next job takes it over. A job that finds every slot held is parked,
+and a waiter item keeps its place in the order of submission.
 
 In the time lines, A and B are workers, J and K jobs of one resource.
 """
@@ -14,14 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from remotejob.domain.changes import (
-    EXISTS,
-    SAME_LAPSED_RUN,
-    UNHINDERED,
-    Change,
-    Condition,
-    claim,
-)
+from remotejob.domain.changes import EXISTS, UNHINDERED, Change, Condition
 from remotejob.domain.conditions import (
     Absent,
     All,
@@ -34,6 +27,7 @@ from remotejob.domain.conditions import (
 )
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
+from remotejob.domain.run_changes import SAME_LAPSED_RUN, claim
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.transactions import (
     ABSENT,
@@ -48,7 +42,7 @@ from remotejob.domain.transactions import (
 from remotejob.names import Field
 
 RESOURCE: Final = "resource#"
-"""Where the lock of a resource lies; a tenant's lies elsewhere."""
+"""Prefix of a resource's partition; a tenant's has another."""
 
 SLOTS: Final = "lock#"
 WAITERS: Final = "waiter#"
@@ -59,7 +53,7 @@ class Limit:
     """How many runs may hold a lock at a time."""
 
     partition: str
-    """Where its slots and waiters lie."""
+    """The partition of its slots and waiters."""
     slots: int
 
 
@@ -92,7 +86,7 @@ class Held:
 
 CLAIM_LOCKED: Final = Condition(
     name="claim_locked",
-    # As a claim, on the record as it was read: a transaction gives back no record.
+    # Like a claim, but on the record as read: a transaction returns no record.
     expression=All(
         EXISTS,
         Either(
@@ -108,11 +102,11 @@ PARK: Final = replace(CLAIM_LOCKED, name="park")
 
 NOT_LIVE: Final = Condition(
     name="not_live",
-    # A lock is taken over from a run that is over, and from no other:
+    # A lock is taken over only from a run that is no longer live:
     #     A  runs J ── (dies)
     #     B             K finds the lock, J's lease is live ── parks K
     #     B                       (J's lease ends) ── K takes the lock over ✓
-    # A job cancelled while it runs keeps its lease until its holder lets go: it is live.
+    # A job cancelled while it runs keeps its lease until its holder stops, so it is live.
     expression=Either(
         Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed"), IsNot(Field.RUN, "holders_run")
     ),
@@ -120,20 +114,20 @@ NOT_LIVE: Final = Condition(
 
 RELIEVE: Final = Condition(
     name="relieve",
-    # A heartbeat compares the lease with the time at which it set out, and may arrive late:
+    # A heartbeat compares the lease with the time it was sent, and may arrive late:
     #     A  runs J ── heartbeat ── (on its way, past the lease) ─────── ✗ (its lease is gone)
     #     B                            K takes the lock over from J ✓ ── runs …
     expression=All(EXISTS, Is(Field.RUN, "holders_run"), AtMost(Field.LEASE, "lapsed")),
 )
 
 _LONG_AGO: Final = 0
-"""When a lease ends that no heartbeat extends any more."""
+"""The end of a lease that no heartbeat can extend any more."""
 
 UNPARK: Final = Condition(
     name="unpark",
-    # Two let go and find the same waiter; or it was paused or cancelled meanwhile:
-    #     A  lets go ── wakes K ✓
-    #     B              wakes K ✗ (it is not parked any more) ── wakes the next
+    # Two unlock and find the same waiter; or it was paused or cancelled meanwhile:
+    #     A  unlocks ── wakes K ✓
+    #     B              wakes K ✗ (no longer parked) ── wakes the next
     expression=All(
         EXISTS,
         state_is(*sources_of(Command.UNBLOCK)),
@@ -144,8 +138,7 @@ UNPARK: Final = Condition(
 
 NOT_PARKED: Final = Condition(
     name="not_parked",
-    # A waiter item is cleared away only if its job is not parked there now: it may have been
-    # parked again.
+    # The job may have been parked again since: then its waiter item must stay.
     expression=IsNot(Field.PARKED, "lock"),
 )
 
@@ -153,7 +146,7 @@ NOT_PARKED: Final = Condition(
 def claim_locked(
     record: JobRecord, *, run_id: str, worker: str, now_ms: int, lease_ms: int, skew_ms: int
 ) -> Change:
-    """Take a runnable job, as one step of the transaction that takes its locks."""
+    """Claim a runnable job, as one step of the transaction that takes its locks."""
     taken = claim(
         record.id,
         run_id=run_id,
@@ -171,7 +164,7 @@ def claim_locked(
 
 
 def _values_of(record: JobRecord, *, now_ms: int, skew_ms: int) -> Item:
-    """What a locked claim, or what stands for it when the lock is held, compares with."""
+    """The values that a locked claim compares with, or its stand-in when the lock is held."""
     lapsed = now_ms - skew_ms
     if record.state is State.RUNNING:
         return {"seen_run": record.run_id or "", "lapsed": lapsed}
@@ -179,7 +172,7 @@ def _values_of(record: JobRecord, *, now_ms: int, skew_ms: int) -> Item:
 
 
 def take(key: Key, record: JobRecord, run_id: str, *, seen: Held | None) -> Put:
-    """Take a slot that is free, or that was seen with somebody who must not hold it any more."""
+    """Take a slot that is free, or one whose holder, as read, is no longer live."""
     return Put(
         key=key,
         content={Field.JOB: record.id, Field.RUN: run_id},
@@ -189,7 +182,7 @@ def take(key: Key, record: JobRecord, run_id: str, *, seen: Held | None) -> Put:
 
 
 def check_over(held: Held, *, now_ms: int, skew_ms: int) -> Check:
-    """The run that holds the slot is not live."""
+    """Check that the run holding the slot is not live."""
     return Check(
         key=record_key(held.job_id),
         condition=NOT_LIVE,
@@ -198,7 +191,7 @@ def check_over(held: Held, *, now_ms: int, skew_ms: int) -> Check:
 
 
 def relieve(held: Held, holder: JobRecord | None, *, now_ms: int, skew_ms: int) -> Change | Check:
-    """The run that holds the slot is not live, and will not be; `holder` is its job, as read."""
+    """Make sure the run holding the slot is not live and stays so; `holder` is its job, as read."""
     over = check_over(held, now_ms=now_ms, skew_ms=skew_ms)
     if holder is None or holder.run_id != held.run_id or holder.lease_ms is None:
         return over
@@ -213,12 +206,13 @@ def relieve(held: Held, holder: JobRecord | None, *, now_ms: int, skew_ms: int) 
 def park(
     record: JobRecord, limit: Limit, *, now_ms: int, skew_ms: int, look_ms: int
 ) -> list[Change | Put]:
-    """Let a job wait for a lock. Whoever parks it looks at the lock once more after that.
+    """Let a job wait for a lock. After parking, the caller must read the lock again.
 
-    A  runs J ─── lets go of the lock ── looks for waiters, finds K, wakes it
-    B           parks K ── looks at the lock: held
-    A  runs J ─── lets go of the lock ── looks for waiters, finds none
-    B                                      parks K ── looks at the lock: free ── wakes K
+    A  runs J ─── unlocks ── looks for waiters, finds K, wakes it
+    B           parks K ── reads the lock: held
+
+    A  runs J ─── unlocks ── looks for waiters, finds none
+    B                                      parks K ── reads the lock: free ── wakes K
     """
     dead = record.state is State.RUNNING
     waits = {
@@ -233,7 +227,7 @@ def park(
         condition=SAME_LAPSED_RUN if dead else PARK,
         values=_values_of(record, now_ms=now_ms, skew_ms=skew_ms),
         set=waits,
-        # another took its lock over when its worker fell silent
+        # another job took over its lock when its worker fell silent
         add={Field.CRASHES: 1} if dead else {},
         remove=(Field.LEASE,),
     )
@@ -242,7 +236,7 @@ def park(
 
 
 def unpark(record: JobRecord, limit: Limit, *, now_ms: int) -> list[Change | Erase]:
-    """Let a parked job try again: it is due from now on, unless it is later."""
+    """Let a parked job try again: due now, or at its due time if that is later."""
     due_ms = max(now_ms, record.due_ms or now_ms)
     woken = Change(
         job_id=record.id,
@@ -255,7 +249,7 @@ def unpark(record: JobRecord, limit: Limit, *, now_ms: int) -> list[Change | Era
 
 
 def clear_waiter(job_id: str, limit: Limit) -> list[Erase | Check]:
-    """Take away the waiter item of a job that does not wait any more."""
+    """Delete the waiter item of a job that no longer waits."""
     return [
         Erase(key=waiter_key(limit, job_id)),
         Check(key=record_key(job_id), condition=NOT_PARKED, values={"lock": limit.partition}),
@@ -268,7 +262,7 @@ def unlock(held: Held) -> Erase:
 
 
 def waiter_key(limit: Limit, job_id: str) -> Key:
-    """Waiters sort by their ids, which is the order of submission."""
+    """The key of a waiter item. Waiters sort by job id, which is the order of submission."""
     return Key(limit.partition, f"{WAITERS}{job_id}")
 
 
@@ -279,14 +273,14 @@ def slot_key(limit: Limit, number: int) -> Key:
 def slot_to_take(
     limit: Limit, held: Mapping[str, Held], record: JobRecord
 ) -> tuple[Key, Held | None] | None:
-    """The slot to take, and what it held of ours; None when others have them all.
+    """The slot to take and the job's own earlier hold on it; None if others hold every slot.
 
-    Its own slot first (its run before died), then a free one.
+    A slot the job already holds (its last run died) comes first, then a free one.
     """
     for one in held.values():
         if one.job_id == record.id:
             return one.key, one
-    # each begins somewhere else: many who come at a time do not all want the same slot
+    # each job starts at another slot, so many at a time do not all want the same one
     first = zlib.crc32(record.id.encode())
     for number in range(limit.slots):
         key = slot_key(limit, (first + number) % limit.slots)

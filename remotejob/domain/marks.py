@@ -1,4 +1,4 @@
-"""Marks: entries of the attention index, on records that somebody must look at."""
+"""Marks: entries in the attention index, on records that need a check or can be listed."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ class Attention:
     """Kinds of mark in the attention index."""
 
     WAITING: Final = "waiting"
-    """Due at that time, or a message for it to be looked after."""
+    """Waiting; at that time it is due, or its message has to be checked."""
     RUNNING: Final = "running"
-    """Its lease to be looked at then."""
+    """Running; its lease has to be checked at that time."""
     OWED: Final = "owed"
-    """Ended, with consequences to be carried out."""
+    """Ended, with consequences still to carry out."""
     FAILED: Final = "failed"
-    """Ended failed at that time; nobody acts on it, it is there to be listed."""
+    """Failed at that time; only listed, never acted on."""
 
     PAUSED: Final = "paused"
-    """Paused at that time; listed, and not acted on."""
+    """Paused at that time; only listed, never acted on."""
 
     KEPT: Final = "kept"
-    """Cancelled at that time, with a checkpoint in S3; the sweep alone looks for it."""
+    """Cancelled at that time, with a checkpoint in S3; only the sweep looks for it."""
 
     ACTED_ON: Final = (WAITING, RUNNING, OWED)
 
@@ -35,10 +35,10 @@ MARK: Final = (Field.ATTENTION, Field.ATTENTION_AT)
 
 
 def attention_key(kind: str, job_id: str) -> str:
-    """Partition key of the attention index: what is to be looked at, on which shard."""
+    """Partition key in the attention index: the kind of mark and the job's shard."""
     return f"{kind}#{shard_of(job_id)}"
 
 
 def mark(kind: str, job_id: str, at_ms: int) -> dict[str, Value]:
-    """The attributes of a record to be looked at from `at_ms` on."""
+    """The attributes that mark a record for `at_ms`."""
     return {Field.ATTENTION: attention_key(kind, job_id), Field.ATTENTION_AT: at_ms}

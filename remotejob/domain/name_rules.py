@@ -1,4 +1,4 @@
-"""What tasks, files, resources and tenants may be called."""
+"""Rules for the names of tasks, files, resources and tenants."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST_TENANT: Final = 128
 
 
 def check_file_name(name: str) -> str:
-    """A plain file name, without folders.
+    """Check a plain file name, without folders.
 
     Raises: InvalidName.
     """
@@ -26,18 +26,18 @@ def check_file_name(name: str) -> str:
 
 
 def check_output_name(name: str) -> str:
-    """The name of an output; slashes make folders.
+    """Check the name of an output; slashes make folders.
 
     Raises: InvalidName.
     """
     _check_text(name, what="output name")
     if name.startswith(RESERVED_OUTPUT_PREFIX):
-        raise InvalidName(f"output name {name!r}: the folder '-' is kept for remotejob itself")
+        raise InvalidName(f"output name {name!r}: the folder '-' is reserved; use another")
     return _check(name, what="output name")
 
 
 def check_resource(name: str) -> str:
-    """The name of what jobs must not work on at the same time.
+    """Check the name of a resource that jobs must not use at the same time.
 
     Raises: InvalidName.
     """
@@ -45,14 +45,14 @@ def check_resource(name: str) -> str:
 
 
 def check_tenant(name: str) -> str:
-    """The name of whom a job is for: 1 to 128 letters, digits and punctuation marks, in ASCII.
+    """Check the name of a tenant: 1 to 128 ASCII letters, digits and punctuation marks.
 
     Raises: InvalidName.
     Source: Amazon SQS API Reference, SendMessage, MessageGroupId.
     """
     _check_text(name, what="tenant")
     if not name:
-        raise InvalidName("tenant is empty; name whom the job is for, or leave the tenant out")
+        raise InvalidName("tenant is empty; name the tenant, or leave it out")
     if len(name) > _LONGEST_TENANT:
         raise InvalidName(
             f"tenant {name[:40]!r}… has {len(name)} characters; shorten it to {_LONGEST_TENANT}"
@@ -60,21 +60,21 @@ def check_tenant(name: str) -> str:
     for letter in name:
         if not "!" <= letter <= "~":
             raise InvalidName(
-                f"tenant {name!r}: {letter!r} may not be in it; use letters, digits and"
-                " punctuation marks of ASCII, without spaces"
+                f"tenant {name!r} contains {letter!r}; use ASCII letters, digits and punctuation"
+                " marks, without spaces"
             )
     return name
 
 
 def _check_text(name: object, *, what: str) -> None:
     if not isinstance(name, str):
-        raise InvalidName(f"{what} {name!r}: a name is text")
+        raise InvalidName(f"{what} {name!r}: not text; give a str")
 
 
 def _check(name: str, *, what: str) -> str:
     _check_text(name, what=what)
     if not name:
-        raise InvalidName(f"{what} is empty; give the file a name")
+        raise InvalidName(f"{what} is empty; give it a name")
     if len(name.encode(errors="surrogatepass")) > _LONGEST:
         raise InvalidName(f"{what} {name[:40]!r}… is longer than {_LONGEST} bytes; shorten it")
     for letter in name:

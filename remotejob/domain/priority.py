@@ -1,4 +1,4 @@
-"""Priorities, the lanes they travel in, and the order in which jobs begin."""
+"""Priorities, the lanes that carry them, and the order in which jobs start."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from enum import IntEnum, StrEnum
 
 
 class Priority(IntEnum):
-    """Named priorities; smaller is sooner.
+    """Named priorities; a smaller number runs sooner.
 
-    Source: job-collection, `Job.jobPriorities`. Any other integer is a priority as well.
+    Source: job-collection, `Job.jobPriorities`. Any other integer is a priority too.
     """
 
     LOW = 10
@@ -19,7 +19,7 @@ class Priority(IntEnum):
 
 
 class Lane(StrEnum):
-    """The pending queues of one queue: SQS has no priorities, so each lane is a queue."""
+    """A priority range of a queue. SQS has no priorities, so each lane is an SQS queue."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -27,20 +27,20 @@ class Lane(StrEnum):
 
 
 class Order(StrEnum):
-    """In what order a queue's jobs begin. Never more than about: messages overtake each other."""
+    """The order in which a queue's jobs start. Only approximate: messages overtake each other."""
 
     WEIGHTED = "weighted"
     """By priority: lanes take turns by weight."""
 
     FIFO = "fifo"
-    """As they came, whatever their priority."""
+    """In the order they came, whatever their priority."""
 
     RANDOM = "random"
-    """By chance, among those that a worker received together."""
+    """At random, among the jobs that a worker received together."""
 
 
 def lane_of(priority: int) -> Lane:
-    """The lane a priority travels in: high to -10 and below, low from 10, normal between."""
+    """The lane for a priority: high up to -10, low from 10, normal between."""
     if priority <= Priority.HIGH:
         return Lane.HIGH
     if priority >= Priority.LOW:
@@ -51,6 +51,6 @@ def lane_of(priority: int) -> Lane:
 def priority_named(name: str) -> Priority:
     """The priority called `name`, in lower case.
 
-    Raises: KeyError, when there is none.
+    Raises: KeyError, if there is none.
     """
     return Priority[name.upper()]

@@ -1,4 +1,4 @@
-"""The record of a job: who it is and where it stands, the only truth about it."""
+"""The record of a job: what it is and how far it got. Nothing else holds its state."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.ids import partition_of
+from remotejob.domain.job_log import LogLine, log_lines
 from remotejob.domain.priority import Lane, lane_of
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import TERMINAL, State
+from remotejob.domain.text import cut, dumps
 from remotejob.domain.times import from_ms
 from remotejob.names import Field
 
@@ -20,17 +22,13 @@ INLINE_LIMIT: Final = 4096
 """Bytes of data, result or manifest kept in the record; more goes to S3, written once.
 Every write pays for the whole record."""
 
-LOG_TAIL_LINES: Final = 5
-LOG_TAIL_BYTES: Final = 512
-"""How much of the log stays in the record; older lines are items of their own."""
-
 ERRORS_KEPT: Final = 3
-"""How many failures stay in the record; each is an item of its own besides."""
+"""How many failures stay in the record; each is also a separate item."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputFile:
-    """The file a job works on, at exactly this version."""
+    """A job's input file, at exactly this version."""
 
     bucket: str
     key: str
@@ -53,6 +51,7 @@ class InputFile:
 
 
 _INPUT_FIELDS: Final = ("bucket", "key", "size", "name", "version", "etag", "content_type")
+
 _INPUT_KEYS: Final = ("b", "k", "s", "n", "v", "e", "t")
 
 
@@ -83,32 +82,9 @@ class Failure:
         return from_ms(self.at_ms)
 
 
-Level = Literal["info", "success", "warning", "danger"]
-"""Source: job-collection, `job.log`."""
-
-LOG_LEVELS: Final[tuple[Level, ...]] = get_args(Level)
-"""From the least to the gravest. Source: job-collection, `Job.jobLogLevels`."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LogLine:
-    """One line a job logged."""
-
-    number: int
-    """Counted from 0 over all the job's runs."""
-    at_ms: int
-    level: Level
-    message: str
-    data: Any = None
-
-    @property
-    def at(self) -> datetime:
-        return from_ms(self.at_ms)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRecord:
-    """One job. Times are milliseconds since the epoch; what is None is absent from the item."""
+    """One job. Times are milliseconds since the epoch; None means absent from the item."""
 
     id: str
     state: State
@@ -119,17 +95,17 @@ class JobRecord:
     updated_ms: int
     due_ms: int | None = None
     blocked: frozenset[str] | None = None
-    """Jobs it still waits for."""
+    """Jobs and batches it still waits for."""
     parked: str | None = None
     """The lock it waits for."""
     resource: str | None = None
-    """Jobs of one resource run one at a time."""
+    """Jobs with the same resource run one at a time."""
     tenant: str | None = None
     tenant_limit: int | None = None
-    """How many jobs of its tenant may run at a time."""
+    """How many jobs of its tenant may run at the same time."""
     depends_json: str | None = None
     dependents: int = 0
-    """1 when other jobs wait, or waited, for it."""
+    """1 if other jobs wait, or waited, for it."""
     delay_dependents_ms: int | None = None
     repeat_json: str | None = None
     next_id: str | None = None
@@ -145,10 +121,10 @@ class JobRecord:
     started_ms: int | None = None
     finished_ms: int | None = None
     attempt: int = 0
-    """Number of the current or last run; runs that were released do not count."""
+    """Number of the current or last run; released runs do not count."""
     failures: int = 0
     crashes: int = 0
-    """Runs whose lease ended: their worker died or was cut off."""
+    """Runs whose lease ended because their worker died or was cut off."""
     releases: int = 0
     retry_json: str | None = None
     data_json: str | None = None
@@ -165,7 +141,7 @@ class JobRecord:
     checkpoint_json: str | None = None
     checkpoint_ref: str | None = None
     owed: str | None = None
-    """Consequences of the end that somebody must still carry out."""
+    """Consequences of the end, still to be carried out."""
     swept_ms: int | None = None
     expires_s: int | None = None
     attention: str | None = None
@@ -181,7 +157,7 @@ class JobRecord:
 
     @property
     def retry(self) -> Retry | None:
-        """The policy asked for at submit, or None: the task's own holds."""
+        """The policy given at submit; None means the task's own."""
         return None if self.retry_json is None else Retry.from_json(self.retry_json)
 
     @property
@@ -190,7 +166,7 @@ class JobRecord:
 
     @property
     def progress(self) -> tuple[float, float]:
-        """Done and total; 0 of 1 when nothing was said. Source: job-collection, `progress`."""
+        """Done and total; 0 of 1 if none was reported. Source: job-collection, `progress`."""
         if self.progress_json is None:
             return (0, 1)
         done, total = json.loads(self.progress_json)
@@ -212,7 +188,7 @@ class JobRecord:
         return () if self.log_json is None else log_lines(self.log_json)
 
     def runnable(self, now_ms: int) -> bool:
-        """Whether a claim would find nothing in its way but a lease."""
+        """Whether only a lease could refuse a claim."""
         if self.state is State.READY:
             return True
         due = self.due_ms is not None and self.due_ms <= now_ms
@@ -220,25 +196,25 @@ class JobRecord:
 
     @property
     def locked(self) -> bool:
-        """Whether it runs only together with a lock."""
+        """Whether it needs a lock to run."""
         return self.resource is not None or self.tenant_limit is not None
 
     def live(self, run_id: str, now_ms: int, *, skew_ms: int) -> bool:
-        """Whether that run may still be at work: also when the job was cancelled under it."""
+        """Whether that run may still be working, even if the job was cancelled meanwhile."""
         if self.run_id != run_id or self.lease_ms is None:
             return False
         return self.lease_ms + skew_ms > now_ms
 
     @property
     def depends(self) -> tuple[str, ...]:
-        """Ids of the jobs it was to run after."""
+        """Ids of the jobs it was submitted to run after."""
         return () if self.depends_json is None else tuple(json.loads(self.depends_json))
 
     def to_item(self) -> dict[str, Value]:
         item: dict[str, Value] = {Field.PK: partition_of(self.id), Field.SK: self.id}
         for attribute, field in _FIELDS.items():
             value = getattr(self, attribute)
-            # a counter at nothing is absent: DynamoDB's ADD begins at 0
+            # a counter at 0 is left out: DynamoDB's ADD starts at 0
             if value is not None and not (attribute in _COUNTERS and value == 0):
                 item[field] = value
         return item
@@ -302,19 +278,16 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "attention": Field.ATTENTION,
     "attention_ms": Field.ATTENTION_AT,
 }
+
 _ATTRIBUTES: Final = {str(field): attribute for attribute, field in _FIELDS.items()}
+
 _COUNTERS: Final = frozenset(
     {"priority", "attempt", "failures", "crashes", "releases", "log_count", "dependents"}
 )
 
 
-def dumps(value: Any) -> str:
-    """JSON as it is stored: compact, and not escaped where UTF-8 is shorter."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
 def outputs_to_json(outputs: tuple[OutputFile, ...]) -> str:
-    """A manifest as it is stored: without the keys, which are the run's prefix and the name."""
+    """A manifest as stored, without the keys: a key is the run's prefix and the name."""
     return dumps(
         [
             [out.name, out.size, out.etag, *([out.content_type] if out.content_type else [])]
@@ -337,49 +310,12 @@ def outputs_from_json(text: str, *, prefix: str) -> tuple[OutputFile, ...]:
 
 
 def output_prefix(*, queue: str, job_id: str, run_id: str) -> str:
-    """Where a run's outputs go. The run id, because attempt numbers can repeat."""
+    """Where a run's outputs go. It has the run id because attempt numbers can repeat."""
     return f"{queue}/{job_id}/{run_id}/"
 
 
 def errors_to_json(errors: tuple[Failure, ...]) -> str:
-    """The last failures as they are stored, with long messages cut."""
+    """The last failures as stored, with long messages cut."""
     return dumps(
         [[e.run_id, e.attempt, e.at_ms, e.kind, cut(e.message, 300)] for e in errors[-ERRORS_KEPT:]]
     )
-
-
-def log_to_json(lines: tuple[LogLine, ...]) -> str:
-    return dumps(
-        [
-            [x.number, x.at_ms, x.level, x.message, *([] if x.data is None else [x.data])]
-            for x in lines
-        ]
-    )
-
-
-def log_lines(text: str) -> tuple[LogLine, ...]:
-    return tuple(
-        LogLine(
-            number=number, at_ms=at, level=level, message=message, data=rest[0] if rest else None
-        )
-        for number, at, level, message, *rest in json.loads(text)
-    )
-
-
-def log_tail(lines: tuple[LogLine, ...]) -> tuple[LogLine, ...]:
-    """The last lines, as many as the record keeps."""
-    kept: list[LogLine] = []
-    size = 0
-    for line in reversed(lines[-LOG_TAIL_LINES:]):
-        size += len(log_to_json((line,)).encode())
-        if size > LOG_TAIL_BYTES:
-            break
-        kept.append(line)
-    return tuple(reversed(kept))
-
-
-def cut(text: str, most: int) -> str:
-    """A text that can be stored, at most so many characters long."""
-    # half a surrogate pair, from a file name that could not be decoded, has no UTF-8
-    text = text.encode(errors="replace").decode()
-    return text if len(text) <= most else text[: most - 1] + "…"

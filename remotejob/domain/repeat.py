@@ -1,4 +1,4 @@
-"""How often, how late and for how long a job that completed is run again."""
+"""The repeat policy: how often, when and how long a completed job runs again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from remotejob.domain.errors import InvalidData
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, to_ms
 
 FOREVER: Final = None
-"""For `times`, and for `max_attempts` of `Retry`: no count ends it.
+"""For `times`, and `max_attempts` of `Retry`: no limit.
 Source: job-collection, `Job.forever`."""
 
 FOREVER_DATE: Final = None
-"""For `until`: no date ends it. Source: job-collection, `Job.foreverDate`."""
+"""For `until`: no end date. Source: job-collection, `Job.foreverDate`."""
 
 _WAIT: Final = timedelta(minutes=5)
 _SHORTEST_WAIT: Final = timedelta(seconds=1)
@@ -26,46 +26,45 @@ _UTC: Final = "UTC"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repeat:
-    """When a job runs again: some time after it completed, or by the clock.
+    """When a job runs again: some time after it completed, or on a schedule.
 
-    `remotejob.jobs.submission.cron` reads schedules and time zones, and refuses bad ones.
+    `remotejob.jobs.submission.cron` parses schedules and time zones, and refuses bad ones.
 
-    Raises: InvalidData, when a value makes no sense.
+    Raises: InvalidData, if a value is invalid.
     Source: job-collection, `job.repeat`.
     """
 
     times: int | None = FOREVER
     """Runs after the first."""
     until: datetime | None = FOREVER_DATE
-    """No run begins after this time."""
+    """No run starts after this time."""
     wait: timedelta = _WAIT
-    """Between the end of a run and the next; without meaning beside a schedule."""
+    """From the end of a run to the next; must be left out with a schedule."""
     schedule: str | None = None
-    """A cron expression of five fields, or the like of "every 15 minutes" and "every day at 9:30".
-    """
+    """A cron expression of five fields, or "every 15 minutes", "every day at 9:30" and the like."""
     time_zone: str = _UTC
-    """By whose clock the schedule is read, as IANA names it: "Europe/Berlin"."""
+    """The schedule's time zone, by its IANA name: "Europe/Berlin"."""
 
     def __post_init__(self) -> None:
         _check_types(self)
         if self.times is not None and self.times < 0:
-            raise InvalidData(f"times={self.times!r}: at least 0, or None for ever")
+            raise InvalidData(f"times={self.times!r}: use at least 0, or None for no limit")
         if not _SHORTEST_WAIT <= self.wait <= _LONGEST_WAIT:
-            raise InvalidData(f"wait={self.wait!r}: between a second and {_LONGEST_WAIT.days} days")
+            raise InvalidData(f"wait={self.wait!r}: use 1 second to {_LONGEST_WAIT.days} days")
         if self.schedule is None:
             if self.time_zone != _UTC:
                 raise InvalidData(
-                    f"time_zone={self.time_zone!r}: a wait is as long in any zone; leave it out,"
-                    " or give a schedule"
+                    f"time_zone={self.time_zone!r}: a wait needs no time zone; leave it out, or"
+                    " give a schedule"
                 )
             return
         if self.wait != _WAIT:
             raise InvalidData(
-                f"wait={self.wait!r} and schedule={self.schedule[:40]!r}: give one of the two"
+                f"wait={self.wait!r} and schedule={self.schedule[:40]!r}: give only one of them"
             )
         for name, text in (("schedule", self.schedule), ("time_zone", self.time_zone)):
             if len(text) > _LONGEST_TEXT:
-                raise InvalidData(f"{name}={text[:40]!r}…: at most {_LONGEST_TEXT} characters")
+                raise InvalidData(f"{name}={text[:40]!r}…: use at most {_LONGEST_TEXT} characters")
 
     def __str__(self) -> str:
         when = f"{self.wait} after each run" if self.schedule is None else self.schedule
@@ -75,7 +74,7 @@ class Repeat:
         return f"{when}{zone}{times}{until}"
 
     def to_json(self) -> str:
-        """As it is stored, without what is left at its default."""
+        """The policy as stored, without defaults."""
         stored: dict[str, object] = {}
         if self.times is not None:
             stored["n"] = self.times
@@ -105,14 +104,14 @@ class Repeat:
 def _check_types(repeat: Repeat) -> None:
     times: object = repeat.times
     if times is not None and (not isinstance(times, int) or isinstance(times, bool)):
-        raise InvalidData(f"times={times!r}: use a whole number, or None for ever")
+        raise InvalidData(f"times={times!r}: use a whole number, or None for no limit")
     if repeat.until is not None:
         check_moment("until", repeat.until)
     check_timedelta("wait", repeat.wait)
     if repeat.schedule is not None and not isinstance(repeat.schedule, str):
         raise InvalidData(
-            f"schedule={repeat.schedule!r}: write 'every 15 minutes', 'every day at 09:30', or what"
-            " cron takes, '30 9 * * 1-5'"
+            f"schedule={repeat.schedule!r}: write 'every 15 minutes', 'every day at 09:30', or a"
+            " cron expression such as '30 9 * * 1-5'"
         )
     if not isinstance(repeat.time_zone, str):
         raise InvalidData(

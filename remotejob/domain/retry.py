@@ -1,4 +1,4 @@
-"""How often, how late and for how long a job that failed is tried again."""
+"""The retry policy: how often, when and how long a failed job runs again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Backoff(StrEnum):
     """The same wait each time."""
 
     EXPONENTIAL = "exponential"
-    """Twice the last wait each time."""
+    """Twice the previous wait each time."""
 
 
 _LONGEST_WAIT: Final = timedelta(days=365)
@@ -29,35 +29,35 @@ _LONGEST_WAIT: Final = timedelta(days=365)
 class Retry:
     """A retry policy.
 
-    Raises: InvalidData, when a value makes no sense.
+    Raises: InvalidData, if a value is invalid.
     Source: job-collection, `job.retry`; there `retries` counts the runs after the first.
     """
 
     max_attempts: int | None = 1
-    """Runs that may fail, the first included; None for any number (`FOREVER`)."""
+    """Runs that may fail, including the first; None for no limit (`FOREVER`)."""
     wait: timedelta = timedelta(minutes=5)
-    """Between a failure and the next run; before the second run when it grows."""
+    """From a failure to the next run; with exponential backoff, before the second run."""
     backoff: Backoff = Backoff.CONSTANT
     until: datetime | None = None
-    """No run begins after this time."""
+    """No run starts after this time."""
 
     def __post_init__(self) -> None:
         most = self.max_attempts
         if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
-            raise InvalidData(f"max_attempts={most!r}: at least 1, the first run; or None for ever")
+            raise InvalidData(f"max_attempts={most!r}: use at least 1, or None for no limit")
         check_timedelta("wait", self.wait)
         if not timedelta(0) <= self.wait <= _LONGEST_WAIT:
-            raise InvalidData(f"wait={self.wait!r}: between nothing and {_LONGEST_WAIT.days} days")
+            raise InvalidData(f"wait={self.wait!r}: use 0 to {_LONGEST_WAIT.days} days")
         if self.until is not None:
             check_moment("until", self.until)
 
     def next_run(self, *, failures: int, now: datetime) -> datetime | None:
-        """When to run again after that many failures, or None when it is over."""
+        """When to run again after that many failures; None if no run is left."""
         if self.max_attempts is not None and failures >= self.max_attempts:
             return None
         wait = self.wait
         if self.backoff is Backoff.EXPONENTIAL:
-            # compared before it is multiplied: a timedelta overflows soon enough
+            # compare before multiplying: a timedelta overflows early
             factor = 2 ** min(failures - 1, 64)
             too_long = self.wait and factor > _LONGEST_WAIT / self.wait
             wait = _LONGEST_WAIT if too_long else self.wait * factor
@@ -65,7 +65,7 @@ class Retry:
         return None if self.until is not None and at > self.until else at
 
     def to_json(self) -> str:
-        """The policy as it is stored, without what is left at its default."""
+        """The policy as stored, without defaults."""
         stored: dict[str, object] = {}
         if self.max_attempts != _DEFAULT.max_attempts:
             stored["n"] = self.max_attempts
@@ -92,4 +92,4 @@ class Retry:
 _DEFAULT: Final = Retry()
 
 NO_RETRY: Final = _DEFAULT
-"""One run and no other: what holds when nobody asks for more."""
+"""A single run: the default."""

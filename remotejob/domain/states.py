@@ -1,7 +1,7 @@
 """The life of a job, as one table.
 
 The conditions of the stores, the diagram in the documentation and the model in the tests derive
-from `TABLE`; nothing else says which command is allowed when.
+from `TABLE`, the only place that says which command is allowed when.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from remotejob.domain.errors import CommandRefused
 
 
 class State(StrEnum):
-    """Where a job stands. Source: job-collection's seven states."""
+    """The state of a job. Source: job-collection's seven states."""
 
     WAITING = "waiting"
-    """For its due time, for other jobs or for its resource; due and unblocked, for a claim."""
+    """Waits for its due time, other jobs or its lock; once due and unblocked, for a claim."""
 
     PAUSED = "paused"
-    """Until somebody resumes it."""
+    """Stays until it is resumed."""
 
     READY = "ready"
     """Submitted to run at once, not yet claimed."""
@@ -61,25 +61,25 @@ class Actor(StrEnum):
     SCHEDULER = "scheduler"
     MANAGER = "manager"
     CONSEQUENCE = "consequence"
-    """The end of another job, carried out by whoever ended it."""
+    """The end of another job, by the process that carries it out."""
 
 
 NOTHING: Final = None
-"""The place of a job that does not exist: before `submit`, after `remove`."""
+"""Where a job is that does not exist: before `submit`, after `remove`."""
 
 Place = State | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transition:
-    """One row: which command leads from where to where."""
+    """One row: a command, and the states it leads from and to."""
 
     command: Command
     sources: tuple[Place, ...]
     targets: tuple[Place, ...]
     actors: tuple[Actor, ...]
     guard: str = ""
-    """What must hold besides the state; the conditions in `changes` say it exactly."""
+    """What must hold in addition to the state; the conditions define it exactly."""
 
 
 TABLE: Final = (
@@ -190,7 +190,7 @@ TABLE: Final = (
 _ROWS: Final = {row.command: row for row in TABLE}
 
 TERMINAL: Final = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
-"""States a job ends in."""
+"""The final states of a job."""
 
 
 def transition(command: Command) -> Transition:
@@ -221,7 +221,7 @@ def allows(command: Command, state: Place) -> bool:
 
 
 def moves(command: Command, source: Place, target: Place) -> bool:
-    """Whether the table names this step."""
+    """Whether the table has this step."""
     row = _ROWS[command]
     return source in row.sources and target in row.targets
 

@@ -1,4 +1,4 @@
-"""Times: aware `datetime` and `timedelta` in Python, whole milliseconds at the wire."""
+"""Times: aware `datetime` and `timedelta` in Python, whole milliseconds in storage."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def to_ms(moment: datetime) -> int:
-    """Milliseconds since the epoch, rounded down. Raises: ValueError, without a time zone."""
+    """Milliseconds since the epoch, rounded down. Raises: ValueError, if it has no time zone."""
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone; give it one")
     return (moment - _EPOCH) // _MILLISECOND
 
 
 def check_moment(name: str, value: object) -> datetime:
-    """Raises: InvalidData, unless it is a datetime that has a time zone."""
+    """Check a `datetime` with a time zone. Raises: InvalidData, if it is anything else."""
     if not isinstance(value, datetime):
         raise InvalidData(
             f"{name}={value!r}: use a datetime with a time zone, such as datetime(2026, 1, 31, 9,"
@@ -30,7 +30,7 @@ def check_moment(name: str, value: object) -> datetime:
 
 
 def check_timedelta(name: str, value: object) -> timedelta:
-    """Raises: InvalidData, unless it is a timedelta."""
+    """Check a `timedelta`. Raises: InvalidData, if it is anything else."""
     if not isinstance(value, timedelta):
         raise InvalidData(f"{name}={value!r}: use a timedelta, such as timedelta(seconds=5)")
     return value

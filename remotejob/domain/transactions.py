@@ -1,8 +1,8 @@
 """Items of the table, and the steps of a transaction on them.
 
-Beside the records there are items of their own: edges between jobs, locks and those who wait for
-them, batches, idempotency keys. A transaction is a list of steps; the stores carry out all of
-them, or none and say which was refused.
+The table holds more than records: edges between jobs, locks and their waiters, batches,
+idempotency keys. A transaction is a list of steps. The stores carry out all of them, or none and
+report which step was refused.
 
 Source: Amazon DynamoDB, TransactWriteItems.
 """
@@ -25,7 +25,7 @@ STEPS_AT_MOST: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Where an item lies."""
+    """The primary key of an item."""
 
     partition: str
     name: str
@@ -37,20 +37,20 @@ def record_key(job_id: str) -> Key:
 
 
 ABSENT: Final = Condition(name="absent", expression=Absent(Field.PK))
-"""There is no such item yet."""
+"""The item does not exist yet."""
 
 SAME_HOLDER: Final = Condition(
     name="same_holder", expression=All(Is(Field.JOB, "job"), Is(Field.RUN, "run"))
 )
-"""A lock is still held by the run it was seen with."""
+"""The lock still has the holder that was read."""
 
 SAME_TOKEN: Final = Condition(name="same_token", expression=Is(Field.TOKEN, "token"))
-"""The item is the one that was seen, and not a later one in its place."""
+"""The item is still the one that was read, not a later one with the same key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Put:
-    """An item put in a place."""
+    """Store an item, replacing any with its key."""
 
     key: Key
     content: Item
@@ -60,7 +60,7 @@ class Put:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Erase:
-    """An item taken away. One that is not there is no error, unless the condition says so."""
+    """Delete an item. A missing item is no error, unless the condition requires it."""
 
     key: Key
     condition: Condition | None = None
@@ -69,7 +69,7 @@ class Erase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
-    """What must hold of an item that the transaction leaves as it is."""
+    """Require a condition of an item without changing it."""
 
     key: Key
     condition: Condition
@@ -78,7 +78,7 @@ class Check:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Count:
-    """Numbers added to an item, which is made if it is not there."""
+    """Add numbers to an item, which is created if missing."""
 
     key: Key
     add: Mapping[Field, int]
@@ -91,19 +91,19 @@ Step = Change | Put | Erase | Check | Count
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """A transaction was refused, and nothing was done: by which step, and what it met there."""
+    """A refused transaction, which changed nothing: the step that failed, and the item it found."""
 
     step: int
     item: Item | None
 
     @property
     def record(self) -> JobRecord | None:
-        """The record that refused, if it was one."""
+        """The record that refused the step, if the item is a record."""
         return None if self.item is None else record_of(self.item)
 
 
 def put_record(record: JobRecord) -> Put:
-    """A record stored, unless there is one of its id."""
+    """Store a record, unless its id is taken."""
     return Put(key=record_key(record.id), content=record.to_item(), condition=ABSENT)
 
 
@@ -112,12 +112,12 @@ def key_of(step: Step) -> Key:
 
 
 def record_of(item: Item) -> JobRecord | None:
-    """The record an item is; None for what a removed job leaves behind."""
+    """The record in an item; None for the tombstone of a removed job."""
     return JobRecord.from_item(item) if Field.STATE in item else None
 
 
 def applied(change: Change, item: Item) -> dict[str, Value]:
-    """An item after a change."""
+    """The item after a change."""
     changed: dict[str, Value] = {**item, **change.set}
     for name, by in change.add.items():
         changed[name] = number(changed.get(name, 0)) + by
@@ -134,15 +134,15 @@ def applied(change: Change, item: Item) -> dict[str, Value]:
 
 
 def number(value: Value) -> int:
-    assert isinstance(value, int), f"{value!r} is no number"
+    assert isinstance(value, int), f"{value!r} is not a number"
     return value
 
 
 def text(value: Value) -> str:
-    assert isinstance(value, str), f"{value!r} is no text"
+    assert isinstance(value, str), f"{value!r} is not text"
     return value
 
 
 def members_of(value: Value) -> frozenset[str]:
-    assert isinstance(value, frozenset), f"{value!r} is no set"
+    assert isinstance(value, frozenset), f"{value!r} is not a set"
     return value

@@ -1,4 +1,4 @@
-"""How urgently something that works on jobs is to stop."""
+"""How urgently a worker or a processor has to stop."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from enum import StrEnum
 
 
 class Urgency(StrEnum):
-    """How a worker, or a processor of jobs by hand, is shut down.
+    """How to shut down a worker, or a processor of jobs by hand.
 
     Source: meteor-job, `q.shutdown`; redis-dist-job-queue, `shutdown`.
     """
 
     SOFT = "soft"
-    """Finish all jobs it has. A worker gives back those that have not begun."""
+    """Finish all jobs it has. A worker gives back jobs that have not started."""
 
     NORMAL = "normal"
-    """Finish those that have begun, give back the others. A worker has only its grace for it."""
+    """Finish the jobs that have started, give back the rest. A worker has only its grace period."""
 
     HARD = "hard"
-    """Give back all of them at once."""
+    """Give back all jobs at once."""
 
     def after(self, before: Urgency | None) -> Urgency:
-        """What is asked for when this is asked for after `before`: never less, and the second
-        time normal is hard, as whoever asks again is in a hurry."""
+        """The urgency of a second request, after `before`: never lower.
+
+        A repeated `NORMAL` becomes `HARD`: asking again means being in a hurry.
+        """
         if before is None:
             return self
         if self is before is Urgency.NORMAL:

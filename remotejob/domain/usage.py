@@ -1,4 +1,4 @@
-"""What the runs of a job used, as the record keeps it: one compact text over all of them."""
+"""What a job's runs used: one compact text in the record, summed over its runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _INDEX_UNITS: Final = "x"
 
 
 class Call(StrEnum):
-    """A request to AWS; the value stands for it in a record, which every write pays for."""
+    """A request to AWS. The values are short, because every write of a record pays for them."""
 
     PUT_ITEM = "p"
     UPDATE_ITEM = "u"
@@ -55,7 +55,7 @@ class Call(StrEnum):
 
     @property
     def operation(self) -> str:
-        """Its name at AWS."""
+        """The name of the operation at AWS."""
         return _NAMES[self][1]
 
 
@@ -83,19 +83,19 @@ _NAMES: Final[Mapping[Call, tuple[str, str]]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """What the counted runs of a job used, besides what every run does: claim, and commit.
+    """What the counted runs of a job used, in addition to each run's claim and commit.
 
-    A run that did nothing else, and completed the job, is not counted: its record says it all.
+    A run that completed the job and did nothing else is not counted: the record shows all of it.
     """
 
     runs: int = 0
-    """How many runs are counted."""
+    """The number of counted runs."""
     calls: Mapping[Call, float] = field(default_factory=lambda: MappingProxyType({}))
-    """Requests; of one that was shared with other jobs, the share."""
+    """Requests; a request shared with other jobs counts as a fraction."""
     running_ms: int | None = None
-    """How long they ran together; None for one run that completed, whose record says it."""
+    """Their total running time; None for a single completed run, whose record has it."""
     note_units: int = 0
-    """DynamoDB write units of the notes beside the record."""
+    """DynamoDB write units of the notes next to the record."""
     index_units: int = 0
     """DynamoDB write units of the index."""
 
@@ -112,7 +112,7 @@ class Usage:
 
     @classmethod
     def from_json(cls, text: str | None) -> Usage:
-        """None is no counted run. What a later version counts besides is left out."""
+        """None means no counted run. Keys that a later version adds are ignored."""
         counted: dict[str, float] = {} if text is None else json.loads(text)
         running_ms = counted.get(_RUNNING_MS)
         return cls(
@@ -124,21 +124,21 @@ class Usage:
         )
 
 
-def put_calls(size: int, *, told: bool) -> dict[Call, int]:
-    """The requests that storing a file of that size takes; `told`, its size was known before."""
+def put_calls(size: int, *, size_known: bool) -> dict[Call, int]:
+    """The requests for storing a file of that size; `size_known`, whether it was known before."""
     if size >= MULTIPART_FROM:
         return {
             Call.CREATE_UPLOAD: 1,
             Call.UPLOAD_PART: -(-size // PART_BYTES),
             Call.COMPLETE_UPLOAD: 1,
-            # the transfer does not say what it made: it is asked for
+            # the transfer does not return the object's metadata: we ask for it
             Call.HEAD_OBJECT: 1,
         }
-    return {Call.PUT_OBJECT: 1} if told else {Call.PUT_OBJECT: 1, Call.HEAD_OBJECT: 1}
+    return {Call.PUT_OBJECT: 1} if size_known else {Call.PUT_OBJECT: 1, Call.HEAD_OBJECT: 1}
 
 
 def item_bytes(item: Item) -> int:
-    """About the size of an item, as DynamoDB counts it.
+    """The approximate size of an item, as DynamoDB counts it.
 
     Source: Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats".
     """
@@ -146,7 +146,7 @@ def item_bytes(item: Item) -> int:
 
 
 def units(size: int, *, of: int = WRITE_UNIT_BYTES) -> int:
-    """Units of capacity that one request for an item of so many bytes takes."""
+    """Capacity units for one request on an item of `size` bytes."""
     return max(1, -(-size // of))
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, ParamSpec, Self, TypeVar
 
-from remotejob.domain.record import InputFile, Level
+from remotejob.domain.job_log import Level
+from remotejob.domain.record import InputFile
 from remotejob.domain.repeat import Repeat
 from remotejob.tasks.running_job import RunningJob
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from remotejob.domain.record import JobRecord, Level
+from remotejob.domain.job_log import Level
+from remotejob.domain.record import JobRecord
 from remotejob.jobs.messaging.log_fields import log_fields
 
 _LEVELS: Final[Mapping[Level, int]] = MappingProxyType(

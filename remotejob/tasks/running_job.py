@@ -12,16 +12,10 @@ from typing import Any, BinaryIO, Final, Protocol, TypeVar
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
 from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
 from remotejob.domain.events import Event
+from remotejob.domain.job_log import LOG_LEVELS, Level
 from remotejob.domain.name_rules import check_output_name
-from remotejob.domain.record import (
-    INLINE_LIMIT,
-    LOG_LEVELS,
-    InputFile,
-    JobRecord,
-    Level,
-    OutputFile,
-    dumps,
-)
+from remotejob.domain.record import INLINE_LIMIT, InputFile, JobRecord, OutputFile
+from remotejob.domain.text import dumps
 from remotejob.domain.times import from_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import is_binary

@@ -24,7 +24,7 @@ from remotejob import AccessProblem
 from remotejob.backends.aws.direct.connections import Connections
 from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.sender import Sender
-from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Patience
+from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Timeouts
 from remotejob.testing import FakeClock
 
 URL = "http://127.0.0.1:9/"
@@ -101,8 +101,8 @@ def service(aws: Aws, clock: FakeClock, keys: Keys | None, api: Api = DYNAMODB) 
         user_agent="tests",
         clock=clock,
     )
-    patience = Patience(connect=1, read=1, poll=1)
-    return DirectService(api, sender, patience=patience, attempts=ATTEMPTS, clock=clock)
+    timeouts = Timeouts(connect=1, read=1, poll=1)
+    return DirectService(api, sender, timeouts=timeouts, attempts=ATTEMPTS, clock=clock)
 
 
 def test_an_answer_is_what_the_service_said(clock: FakeClock, keys: Keys) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
-from remotejob.domain.changes import Change, Condition, swept
+from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import All, Item
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.transactions import Check, Conflict, Count, Erase, Step, key_of
+from remotejob.domain.upkeep_changes import swept
 from remotejob.names import Field
 from remotejob.ports import Address, Capabilities, Mark, Received, Refused, Updated
 from remotejob.testing import FakeClock

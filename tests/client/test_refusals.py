@@ -64,7 +64,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[InvalidInput], str, str]] = {
     ),
     "name: dots": ({"body": b"x", "filename": ".."}, InvalidName, "'..'", "name the file"),
     "name: a folder": ({"body": b"x", "filename": "a/b"}, InvalidName, "'a/b'", "without its"),
-    "name: empty": ({"body": b"x", "filename": ""}, InvalidName, "empty", "give the file a name"),
+    "name: empty": ({"body": b"x", "filename": ""}, InvalidName, "empty", "give it a name"),
     "name: control": ({"body": b"x", "filename": "a\nb"}, InvalidName, r"'a\nb'", "no control"),
     "name: long": ({"body": b"x", "filename": "n" * 256}, InvalidName, "nnn", "shorten it"),
     "body: missing": ({"body": "nowhere.jpg"}, InvalidBody, "'nowhere.jpg'", "check the path"),
@@ -76,9 +76,9 @@ REFUSED: dict[str, tuple[dict[str, Any], type[InvalidInput], str, str]] = {
         {"delay": timedelta(1), "after": datetime(2026, 1, 1, tzinfo=UTC)},
         InvalidData,
         "delay and after",
-        "give the one you mean",
+        "give one of them",
     ),
-    "delay: negative": ({"delay": -timedelta(seconds=1)}, InvalidData, "delay=", "past"),
+    "delay: negative": ({"delay": -timedelta(seconds=1)}, InvalidData, "delay=", "negative"),
     "after: without a zone": (
         {"after": datetime(2026, 1, 1)},  # noqa: DTZ001 (that is what is refused)
         InvalidData,
@@ -143,7 +143,7 @@ def test_a_repeat_of_wrong_types_is_refused(options: dict[str, Any], value: str)
     [
         ({"wait": 5}, "wait=5: use a timedelta"),
         ({"until": "2026-01-01"}, "until='2026-01-01': use a datetime"),
-        ({"max_attempts": "3"}, "max_attempts='3': at least 1"),
+        ({"max_attempts": "3"}, "max_attempts='3': use at least 1"),
     ],
 )
 def test_a_retry_of_wrong_types_is_refused(options: dict[str, Any], value: str) -> None:

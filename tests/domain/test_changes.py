@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from remotejob.backends.memory import MemoryStore
-from remotejob.domain import changes, command_changes
+from remotejob.domain import command_changes, run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, State, allows, moves, sources_of
@@ -22,7 +22,7 @@ FAILURE = samples.failure()
 
 
 def _claim(record: JobRecord) -> Change:
-    return changes.claim(
+    return run_changes.claim(
         record.id,
         run_id=OTHER_RUN,
         worker="w2",
@@ -34,29 +34,31 @@ def _claim(record: JobRecord) -> Change:
 
 
 def _reclaim(record: JobRecord) -> Change:
-    return changes.reclaim(
+    return run_changes.reclaim(
         record, run_id=OTHER_RUN, worker="w2", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
     )
 
 
 def _expire(record: JobRecord) -> Change:
-    return changes.expire(record, now_ms=NOW, skew_ms=SKEW)
+    return run_changes.expire(record, now_ms=NOW, skew_ms=SKEW)
 
 
 def _complete(record: JobRecord) -> Change:
-    return changes.complete(record, now_ms=NOW, retention_ms=0, report={})
+    return run_changes.complete(record, now_ms=NOW, retention_ms=0, report={})
 
 
 def _fail_for_good(record: JobRecord) -> Change:
-    return changes.fail_for_good(record, FAILURE, now_ms=NOW, report={})
+    return run_changes.fail_for_good(record, FAILURE, now_ms=NOW, report={})
 
 
 def _fail_and_wait(record: JobRecord) -> Change:
-    return changes.fail_and_wait(record, FAILURE, now_ms=NOW, due_ms=NOW, mark_ms=NOW, report={})
+    return run_changes.fail_and_wait(
+        record, FAILURE, now_ms=NOW, due_ms=NOW, mark_ms=NOW, report={}
+    )
 
 
 def _release(record: JobRecord) -> Change:
-    return changes.release(record, now_ms=NOW, report={})
+    return run_changes.release(record, now_ms=NOW, report={})
 
 
 def _claim_locked(record: JobRecord) -> Change:
@@ -167,7 +169,7 @@ def test_heartbeat_leaves_the_state_alone() -> None:
     store.put_new(before)
 
     outcome = store.update(
-        changes.heartbeat(before, now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=None)
+        run_changes.heartbeat(before, now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=None)
     )
 
     assert isinstance(outcome, Updated)
@@ -180,7 +182,7 @@ def test_a_heartbeat_meets_only_running_jobs(state: State) -> None:
     before = _met(state, lapsed=False)
     store.put_new(before)
 
-    change = changes.heartbeat(before, now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=None)
+    change = run_changes.heartbeat(before, now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=None)
 
     assert store.update(change) == Refused(before)
 
@@ -207,7 +209,7 @@ def test_the_record_keeps_the_last_failures() -> None:
     store.put_new(record)
     for number in range(5):
         failure = samples.failure(f"number {number}")
-        change = changes.fail_and_wait(
+        change = run_changes.fail_and_wait(
             record, failure, now_ms=NOW, due_ms=NOW, mark_ms=NOW, report={}
         )
         store.update(change)

@@ -17,7 +17,9 @@ from remotejob.domain import (
     command_changes,
     dependencies,
     locks,
+    run_changes,
     transactions,
+    upkeep_changes,
 )
 from remotejob.domain.batches import COUNTED, COUNTS, BatchRecord, Follower
 from remotejob.domain.changes import Change, Condition
@@ -145,6 +147,8 @@ HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free"}
 
 MODULES: Final = (
     changes,
+    run_changes,
+    upkeep_changes,
     command_changes,
     dependencies,
     locks,

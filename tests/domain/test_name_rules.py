@@ -58,7 +58,7 @@ def test_an_output_never_leaves_its_folder(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["-/result.json", "-/x"])
 def test_the_folder_of_the_library_itself_is_reserved(name: str) -> None:
-    with pytest.raises(InvalidName, match="kept for remotejob"):
+    with pytest.raises(InvalidName, match="reserved"):
         check_output_name(name)
 
 

@@ -8,18 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remotejob.domain.conditions import Value
-from remotejob.domain.record import (
-    ERRORS_KEPT,
+from remotejob.domain.job_log import (
     LOG_TAIL_BYTES,
     LOG_TAIL_LINES,
-    InputFile,
-    JobRecord,
     LogLine,
-    OutputFile,
-    errors_to_json,
     log_lines,
     log_tail,
     log_to_json,
+)
+from remotejob.domain.record import (
+    ERRORS_KEPT,
+    InputFile,
+    JobRecord,
+    OutputFile,
+    errors_to_json,
     outputs_from_json,
     outputs_to_json,
 )

@@ -55,7 +55,7 @@ def test_a_repeat_that_makes_no_sense_is_refused(options: dict[str, object], val
 
 
 def test_a_wait_and_a_schedule_exclude_one_another() -> None:
-    with pytest.raises(InvalidData, match="one of the two"):
+    with pytest.raises(InvalidData, match="only one of them"):
         Repeat(wait=timedelta(minutes=1), schedule="* * * * *")
 
 

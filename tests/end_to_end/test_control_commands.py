@@ -83,7 +83,7 @@ def test_one_that_refuses_does_not_stop_the_others(aws: EmbeddedAws) -> None:
         (("submit", "hold", "--retry-wait", "5"), "--retries 2"),
         (("restart", NO_JOB, "--retry-wait", "5"), "--retries 2"),
         (("submit", "hold", "--repeat", "sometimes"), "write it as cron does"),
-        (("submit", "hold", "--depends", NO_JOB), "there is no such job"),
+        (("submit", "hold", "--depends", NO_JOB), "no such job"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )

@@ -27,7 +27,7 @@ from remotejob import (
 )
 from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
-from remotejob.domain.record import LOG_LEVELS
+from remotejob.domain.job_log import LOG_LEVELS
 from remotejob.domain.states import CANCELLABLE, PAUSABLE, REMOVABLE, RESTARTABLE
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.manual.options import Processing

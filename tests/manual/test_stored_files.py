@@ -222,13 +222,13 @@ def test_an_unknown_direction_is_refused(queue: Queue, call: Callable[[Queue], A
 @pytest.mark.parametrize(
     ("data", "refusal", "match"),
     [
-        ({"Name": "Cat"}, InvalidName, "'Name': S3 takes small letters"),
+        ({"Name": "Cat"}, InvalidName, "'Name': use lower-case letters"),
         ({"a name": "Cat"}, InvalidName, "'a name'"),
         ({7: "Cat"}, InvalidName, "metadata 7"),
-        ({"size": 400}, InvalidData, r"size=400: metadata are text; use str\(\)"),
-        ({"name": "\ud800"}, InvalidData, "this is no text"),
-        ({"name": "x" * METADATA_LIMIT}, InvalidData, "S3 takes 2048"),
-        ({"name": "ü" * (METADATA_LIMIT // 6)}, InvalidData, "beyond ASCII counts"),
+        ({"size": 400}, InvalidData, r"size=400: not text; use str\(\)"),
+        ({"name": "\ud800"}, InvalidData, "not valid Unicode"),
+        ({"name": "x" * METADATA_LIMIT}, InvalidData, "S3 allows 2048"),
+        ({"name": "ü" * (METADATA_LIMIT // 6)}, InvalidData, "beyond ASCII takes"),
         ({"filename": "../cat.jpg"}, InvalidName, "no slashes"),
         ({"key": "../cat"}, InvalidName, "'..' parts"),
         ({"key": 7}, InvalidName, "key 7"),

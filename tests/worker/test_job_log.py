@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from remotejob import Queue, Retry, State
-from remotejob.domain.record import LOG_TAIL_LINES, log_lines
+from remotejob.domain.job_log import LOG_TAIL_LINES, log_lines
 from remotejob.names import LOG_NOTES
 from remotejob.ports import Installation
 from remotejob.tasks import Registry

@@ -1,4 +1,4 @@
-"""The intake: lanes share the worker's room by weight, and an empty lane holds back no other."""
+"""Polling: lanes share the worker's room by weight, and an empty lane holds back no other."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _warm(polling: Polling, lane: Lane, *, seconds: float = LONG, given: int = 1
 
 @pytest.fixture
 def full(events: SimpleQueue[Event]) -> Iterator[Polling]:
-    """An intake with room for one message, of which the lanes are all full."""
+    """Polling with room for one message, while all lanes are full."""
     polling = _watched(events, concurrency=1)
     for lane in Lane:
         _warm(polling, lane)

@@ -1,8 +1,8 @@
-"""The account, region and credentials of a process, and how its services are asked.
+"""A process's AWS account: its region and credentials, and a client for each service.
 
-They are asked directly, unless something is configured that only boto3's clients know how to
-follow: a proxy, an endpoint of a profile, FIPS, a session with a configuration of its own. Then one
-of those is made and asked, which costs more and answers the same.
+By default we call services directly over HTTP. If the configuration needs something only boto3
+implements (a proxy, an endpoint in the profile, FIPS, a session with its own client config), we use
+a boto3 client instead: it costs more and gives the same answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from remotejob.backends.aws.direct.connections import MOST_IDLE, Connections
 from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.objects import DirectObjects, Place
 from remotejob.backends.aws.direct.sender import Sender
-from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Boto3Service, Patience, Service
+from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Boto3Service, Service, Timeouts
 from remotejob.domain.errors import AccessProblem, SettingsError
 from remotejob.names import Env
 from remotejob.ports import Clock
@@ -40,108 +40,117 @@ _USER_AGENT: Final = "remotejob"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
-    """How often a request is tried, and how long it is waited for."""
+class RequestPolicy:
+    """How many times to try a request, and how long to wait for it."""
 
     attempts: int
-    patience: Patience
+    """Including the first."""
+    timeouts: Timeouts
 
-    def config(self) -> Config:
-        """The same for one of boto3's clients."""
+    def boto3_config(self) -> Config:
+        """This policy as a boto3 client takes it."""
         return Config(
             retries={"mode": "standard", "max_attempts": self.attempts},
             max_pool_connections=MOST_IDLE,
-            connect_timeout=self.patience.connect,
-            read_timeout=self.patience.poll,
+            connect_timeout=self.timeouts.connect,
+            read_timeout=self.timeouts.poll,
             user_agent_extra=_USER_AGENT,
         )
 
 
-USUAL: Final = Limits(attempts=5, patience=Patience(connect=5, read=10, poll=40))
-"""An answer may take the longest poll, and as long again; of what does not poll, ten seconds."""
+DEFAULT_POLICY: Final = RequestPolicy(attempts=5, timeouts=Timeouts(connect=5, read=10, poll=40))
+"""A poll may take twice the longest wait, any other request ten seconds."""
 
-QUICK: Final = Limits(attempts=4, patience=Patience(connect=3, read=5, poll=5))
-"""A table answers in milliseconds or not at all, and a heartbeat must not wait out its lease."""
+TABLE_POLICY: Final = RequestPolicy(attempts=4, timeouts=Timeouts(connect=3, read=5, poll=5))
+"""DynamoDB answers in milliseconds or not at all, and a heartbeat must not outlast its lease."""
 
-_SUFFIXES: Final[Mapping[str, str]] = {
+_POLICIES: Final[Mapping[str, RequestPolicy]] = {
+    DYNAMODB.service: TABLE_POLICY,
+    SQS.service: DEFAULT_POLICY,
+}
+
+_DNS_SUFFIXES: Final[Mapping[str, str]] = {
     "aws": "amazonaws.com",
     "aws-us-gov": "amazonaws.com",
     "aws-cn": "amazonaws.com.cn",
 }
-"""Source: AWS General Reference, "DynamoDB endpoints and quotas", and those of SQS."""
+"""By partition. In others, hosts follow rules that only boto3 knows.
 
-_LIMITS: Final[Mapping[str, Limits]] = {DYNAMODB.service: QUICK, SQS.service: USUAL}
+Source: AWS General Reference, "DynamoDB endpoints and quotas" and "Amazon SQS endpoints and quotas".
+"""
 
 
 class Account:
-    """An AWS account, as this process reaches it. Safe across threads."""
+    """The clients of one AWS account and region. Thread-safe."""
 
     def __init__(self, session: boto3.Session | None = None) -> None:
-        """Default a session of the process's own environment.
+        """Use `session`, or else the process's environment.
 
-        Raises: AccessProblem, when there is no region.
+        Raises: AccessProblem, when no region is set.
         """
         self._boto3 = session
         self._lock = threading.Lock()
         if session is None:
             self._session = Session()
-            # botocore reads AWS_DEFAULT_REGION alone; the other SDKs, and AWS's own containers,
-            # say AWS_REGION
+            # botocore reads only AWS_DEFAULT_REGION; AWS's containers and other SDKs set AWS_REGION
             region = os.environ.get("AWS_REGION") or self._session.get_config_variable("region")
         else:
-            # boto3 does not say how it is configured; the session within does
+            # boto3's session does not expose its configuration; the botocore session inside does
             self._session = session._session
             region = session.region_name
         if not region:
             raise AccessProblem("no AWS region; set AWS_REGION, or a region in the profile")
         self.region: Final[str] = region
-        # now, though the client is made later: the environment is this moment's
-        self._s3_url = _endpoint_of_environment("s3")
+        # read it now: the client is created later, when the environment may have changed
+        self._s3_url = _endpoint_from_environment("s3")
 
     def service(self, api: Api, *, clock: Clock) -> Service:
-        """DynamoDB or SQS. Raises: SettingsError."""
-        limits = _LIMITS[api.service]
-        url = self._plain_endpoint(api.service)
+        """A client for DynamoDB or SQS. Raises: SettingsError."""
+        policy = _POLICIES[api.service]
+        url = self._direct_endpoint(api.service)
         if url is None:
-            return Boto3Service(self.client(api.service, limits))
+            return Boto3Service(self.client(api.service, policy))
         sender = self._sender(api.service, url, clock=clock)
         return DirectService(
-            api, sender, patience=limits.patience, attempts=limits.attempts, clock=clock
+            api, sender, timeouts=policy.timeouts, attempts=policy.attempts, clock=clock
         )
 
     def objects(self, buckets: Iterable[str], *, clock: Clock) -> DirectObjects | None:
-        """Files of these buckets, which are in the account's region; None where only boto3 knows
-        how they are asked for. Raises: SettingsError.
+        """A direct client for these buckets, or None if only boto3 knows how to reach them.
 
+        The buckets must be in the account's region. Raises: SettingsError.
         Source: Amazon S3 User Guide, "Virtual hosting of general purpose buckets".
         """
-        url = self._plain_endpoint("s3")
+        url = self._direct_endpoint("s3")
         if url is None or "s3" in self._session.get_scoped_config():
             return None
         parts = urlsplit(url)
-        if _is_address(parts.hostname or ""):
+        if _is_ip_address(parts.hostname or ""):
             sender = self._sender("s3", url, clock=clock)
             places = {bucket: Place(sender, f"/{bucket}/") for bucket in buckets}
-        elif self._s3_url is None:
-            # a certificate is good for one name before the host, not for several
-            places = {
-                bucket: Place(
-                    self._sender("s3", f"https://{bucket}.{parts.netloc}/", clock=clock), "/"
-                )
+        elif self._s3_url is not None:
+            # does this host serve each bucket as a subdomain? boto3 has options for that
+            return None
+        else:
+            hosts = {
+                bucket: f"https://{bucket}.{parts.netloc}/"
                 for bucket in buckets
+                # a wildcard certificate covers only one label before the host
                 if "." not in bucket
             }
-        else:
-            return None
-        # as long as boto3's client waits, so that the two give up alike
-        return DirectObjects(places, read_s=USUAL.patience.poll)
+            places = {
+                bucket: Place(self._sender("s3", host, clock=clock), "/")
+                for bucket, host in hosts.items()
+            }
+        # the read timeout of boto3's client, so both give up after the same time
+        return DirectObjects(places, read_s=DEFAULT_POLICY.timeouts.poll)
 
     def _sender(self, service: str, url: str, *, clock: Clock) -> Sender:
         variable = self._session.get_config_variable
         ca_bundle = variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
         connections = Connections(
             url,
-            connect_s=_LIMITS.get(service, USUAL).patience.connect,
+            connect_s=_POLICIES.get(service, DEFAULT_POLICY).timeouts.connect,
             ca_bundle=str(ca_bundle or get_cert_path(verify=True)),
         )
         return Sender(
@@ -157,75 +166,79 @@ class Account:
 
     @cached_property
     def _credentials(self) -> Any:
-        """Once: where there are none, a service of the machine is asked for them in vain."""
+        """Cached, because without credentials each lookup waits for the metadata service."""
         return self._session.get_credentials()
 
     def s3(self) -> S3Client:
-        """A client for S3, whose transfers are boto3's."""
-        client: S3Client = self.client("s3", USUAL)
+        """A boto3 client for S3."""
+        client: S3Client = self.client("s3", DEFAULT_POLICY)
         return client
 
-    def client(self, service: str, limits: Limits) -> Any:
-        """One of boto3's clients. Each costs some 50 ms to make."""
+    def client(self, service: str, policy: RequestPolicy) -> Any:
+        """A new boto3 client. Creating one takes about 50 ms."""
         with self._lock:
             if self._boto3 is None:
-                # a fifth of a second of a worker's start, and most workers begin with none
+                # the import takes 0.2 s, and most workers start without a boto3 client
                 import boto3
 
                 self._boto3 = boto3.Session(botocore_session=self._session, region_name=self.region)
             client: Any = self._boto3.client(  # type: ignore[call-overload]
                 service,
-                config=limits.config(),
+                config=policy.boto3_config(),
                 endpoint_url=self._s3_url if service == "s3" else None,
             )
         explain_refusals(client)
         return client
 
-    def _plain_endpoint(self, service: str) -> str | None:
-        """Where a service is, if that and the way there follow from the environment alone.
+    def _direct_endpoint(self, service: str) -> str | None:
+        """A service's URL, ending in a slash; None if only boto3 knows how to reach it.
 
         Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
         """
-        if _transport() == "boto3" or self._specially_configured():
+        if _boto3_is_chosen() or self._needs_boto3():
             return None
-        url = _endpoint_of_environment(service)
+        url = _endpoint_from_environment(service)
         if url is None:
-            suffix = self._suffix()
+            suffix = self._dns_suffix()
             if suffix is None:
                 return None
             url = f"https://{service}.{self.region}.{suffix}"
-        # what lies below a path, or has a user in it, is somebody's own arrangement
-        own = urlsplit(url).path.strip("/") or "@" in url
-        return None if own or get_environ_proxies(url) else url.rstrip("/") + "/"
+        has_path_or_user = bool(urlsplit(url).path.strip("/")) or "@" in url
+        return None if has_path_or_user or get_environ_proxies(url) else url.rstrip("/") + "/"
 
-    def _suffix(self) -> str | None:
-        """What the host names of the region end in; None in partitions of their own rules."""
+    def _dns_suffix(self) -> str | None:
+        """The end of the region's host names; None if its partition has its own rules."""
         try:
-            return _SUFFIXES.get(self._session.get_partition_for_region(self.region))
+            return _DNS_SUFFIXES.get(self._session.get_partition_for_region(self.region))
         except UnknownRegionError:
             return None
 
-    def _specially_configured(self) -> bool:
+    def _needs_boto3(self) -> bool:
+        """Whether the session or its profile sets something that our own client ignores."""
         variable = self._session.get_config_variable
         profile = self._session.get_scoped_config()
         return bool(
             variable("use_fips_endpoint")
             or variable("use_dualstack_endpoint")
-            or ensure_boolean(os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", ""))
+            or _ignores_endpoint_variables()
             or self._session.get_default_client_config() is not None
             or profile.keys() & {"endpoint_url", "services", "ignore_configured_endpoint_urls"}
         )
 
 
-def _endpoint_of_environment(service: str) -> str | None:
-    if ensure_boolean(os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "")):
+def _endpoint_from_environment(service: str) -> str | None:
+    if _ignores_endpoint_variables():
         return None
     return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
         "AWS_ENDPOINT_URL"
     )
 
 
-def _is_address(host: str) -> bool:
+def _ignores_endpoint_variables() -> bool:
+    return bool(ensure_boolean(os.environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "")))
+
+
+def _is_ip_address(host: str) -> bool:
     try:
         ip_address(host)
     except ValueError:
@@ -233,11 +246,11 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _transport() -> str:
-    said = os.environ.get(Env.TRANSPORT, "direct")
-    if said not in ("direct", "boto3"):
+def _boto3_is_chosen() -> bool:
+    transport = os.environ.get(Env.TRANSPORT, "direct")
+    if transport not in ("direct", "boto3"):
         raise SettingsError(
-            f"{Env.TRANSPORT}={said!r}: use direct, or boto3 to have its own clients ask DynamoDB, "
-            "SQS and S3"
+            f"{Env.TRANSPORT}={transport!r}: use direct, or boto3 to call DynamoDB, SQS and S3 "
+            "with boto3's own clients"
         )
-    return said
+    return transport == "boto3"

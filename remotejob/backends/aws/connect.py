@@ -12,7 +12,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from remotejob.backends.aws.account import USUAL, Account
+from remotejob.backends.aws.account import DEFAULT_POLICY, Account
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.messages import SqsMessages
 from remotejob.backends.aws.service import DYNAMODB, SQS
@@ -85,7 +85,7 @@ def installation(
 
 def _read_parameter(account: Account, name: str, system: str) -> str:
     try:
-        client = account.client("ssm", USUAL)
+        client = account.client("ssm", DEFAULT_POLICY)
         text: str = client.get_parameter(Name=name)["Parameter"]["Value"]
     except (NoCredentialsError, PartialCredentialsError) as problem:
         raise AccessProblem(

@@ -44,7 +44,7 @@ SQS: Final = Api(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Patience:
+class Timeouts:
     """How long to wait, in seconds."""
 
     connect: float

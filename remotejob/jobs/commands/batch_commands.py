@@ -1,4 +1,4 @@
-"""What is done to all children of a batch as one: cancel, retry."""
+"""Commands on a whole batch: cancel or retry all of its children."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _READ_AT_A_TIME: Final = 100
 T = TypeVar("T")
 
 
-def found_batch(batch_id: str, installation: Installation) -> BatchRecord:
+def find_batch(batch_id: str, installation: Installation) -> BatchRecord:
     """Raises: BatchNotFound."""
     batch = read_batch(batch_id, installation)
     if batch is None:
@@ -48,7 +48,7 @@ def found_batch(batch_id: str, installation: Installation) -> BatchRecord:
 def children(
     batch_id: str, installation: Installation, *, states: frozenset[State] | None = None
 ) -> Iterator[JobRecord]:
-    """The records of the children, in the order they were made, without those removed since."""
+    """The records of the children in the order they were made, without removed ones."""
     ids = _child_ids(batch_id, installation)
     while some := list(islice(ids, _READ_AT_A_TIME)):
         records = {record.id: record for record in installation.store.get_many(some)}
@@ -65,18 +65,18 @@ def _child_ids(batch_id: str, installation: Installation) -> Iterator[str]:
 
 
 def cancel_batch(batch_id: str, installation: Installation) -> None:
-    """End all children that have not ended.
+    """Cancel all children that have not ended.
 
-    One that is still being made, or was left half made, gets no more children, and the job that
-    follows it is cancelled, too: it will never be complete.
+    A batch that is still being made, or was left unfinished, gets no more children. It will never
+    complete, so the job that follows it is cancelled too.
 
-    Raises: BatchNotFound; whatever kept some from being cancelled, after the others.
+    Raises: BatchNotFound; the first error of a child that was not cancelled, after trying them all.
     """
-    batch = found_batch(batch_id, installation)
+    batch = find_batch(batch_id, installation)
     if not batch.sealed:
-        # refused, it was stopped before, or sealed meanwhile
+        # if refused, it was stopped before or sealed meanwhile
         installation.store.transact([batch_changes.stopped(batch_id)])
-        batch = found_batch(batch_id, installation)
+        batch = find_batch(batch_id, installation)
     cancel_children(_child_ids(batch_id, installation), installation)
     if batch.stopped and batch.follower_ids:
         with suppress(CommandRefused, JobNotFound):
@@ -84,7 +84,7 @@ def cancel_batch(batch_id: str, installation: Installation) -> None:
 
 
 def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
-    """End those of the jobs that have not ended, many at a time."""
+    """Cancel the jobs that have not ended, many at a time."""
 
     def cancel(some: Sequence[str]) -> None:
         ended: list[JobRecord] = []
@@ -98,51 +98,51 @@ def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
             elif outcome.record is not None and not outcome.record.terminal:
                 with suppress(CommandRefused, JobNotFound):
                     commands.cancel(record.id, installation)
-        # what is not carried out here is owed, and the scheduler carries it out
+        # the records owe what is not carried out here, and the scheduler carries it out
         carry_out(ended, installation)
 
     _raise_first(_each(_chunks(job_ids), cancel))
 
 
 def retry_batch(batch_id: str, installation: Installation, *, retry: Retry | None = None) -> int:
-    """Restart the children that failed or were cancelled; how many.
+    """Restart the children that failed or were cancelled; return how many.
 
     Raises: BatchNotFound; BatchUnfinished, when not all its children were made; StoreUnavailable,
-    naming how many were not restarted; StillRunning, or whatever else kept some from being
-    restarted, after the others.
+    saying how many were not restarted; StillRunning or the first other error of a child that was
+    not restarted, after trying them all.
     Source: Amazon DynamoDB, TransactWriteItems, on transactions that conflict.
     """
-    batch = found_batch(batch_id, installation)
+    batch = find_batch(batch_id, installation)
     if not batch.sealed:
-        raise BatchUnfinished(batch_id, made=batch.total, why="it cannot be retried so")
+        raise BatchUnfinished(batch_id, made=batch.total, why="it cannot be retried like this")
 
     def restart_child(job_id: str) -> None:
         try:
             restart(job_id, installation, retry=retry)
         except (CommandRefused, JobNotFound):
-            # somebody else restarted it, or took it away
+            # somebody else restarted or removed it
             return
         except StoreUnavailable as problem:
-            crowded_out[job_id] = problem
+            conflicted[job_id] = problem
             return
         restarted.append(job_id)
 
     restarted: list[str] = []
-    crowded_out: dict[str, StoreUnavailable] = {}
+    conflicted: dict[str, StoreUnavailable] = {}
     states = frozenset({State.FAILED, State.CANCELLED})
     ended = (record.id for record in children(batch_id, installation, states=states))
-    # the first by itself: if the batch needs another follower, it is made once, and not tried for
-    # by many at a time
+    # the first child alone: if the batch needs a new follower, this makes it, and concurrent
+    # restarts do not compete to
     problems = _each(islice(ended, 1), restart_child) + _each(ended, restart_child)
-    # all restarts touch the batch's follower and its counters, where those made at a time get into
-    # each other's way: now there is nobody else
-    again, crowded_out = crowded_out, {}
+    # concurrent restarts conflict on the batch's follower and counters: repeat the ones that lost,
+    # one at a time
+    again, conflicted = conflicted, {}
     for job_id in again:
         problems += _each([job_id], restart_child)
-    if crowded_out:
-        last = list(crowded_out.values())[-1]
+    if conflicted:
+        last = list(conflicted.values())[-1]
         raise StoreUnavailable(
-            f"{len(crowded_out) + len(problems)} jobs of batch {batch_id} were not restarted, and "
+            f"{len(conflicted) + len(problems)} jobs of batch {batch_id} were not restarted, and "
             f"{len(restarted)} were: {last}; retry the batch again"
         ) from last
     _raise_first(problems)
@@ -150,7 +150,7 @@ def retry_batch(batch_id: str, installation: Installation, *, retry: Retry | Non
 
 
 def _each(arguments: Iterable[T], act: Callable[[T], None]) -> list[RemoteJobError]:
-    """Do something with each, a few at a time; what was wrong with some of them."""
+    """Run `act` on each, a few at a time; return the errors."""
 
     def problem_with(argument: T) -> RemoteJobError | None:
         try:

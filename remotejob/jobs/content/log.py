@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from remotejob.domain.record import JobRecord, LogLine, log_lines
+from remotejob.domain.job_log import LogLine, log_lines
+from remotejob.domain.record import JobRecord
 from remotejob.names import LOG_NOTES
 from remotejob.ports import Installation
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.record import INLINE_LIMIT, dumps
+from remotejob.domain.record import INLINE_LIMIT
+from remotejob.domain.text import dumps
 from remotejob.ports import Area, ObjectStore
 
 

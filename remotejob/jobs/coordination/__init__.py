@@ -1,1 +1,1 @@
-"""What one job means for others: consequences, dependencies, locks, batch counts."""
+"""How jobs affect each other: consequences, dependencies, locks, batch counts."""

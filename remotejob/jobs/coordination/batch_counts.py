@@ -14,12 +14,12 @@ from typing import Final
 
 from remotejob.domain import batch_changes, batches, command_changes
 from remotejob.domain.batches import BATCH, BatchRecord
-from remotejob.domain.changes import settle
 from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Step
+from remotejob.domain.upkeep_changes import settle
 from remotejob.jobs.messaging.send import send_if_free
 from remotejob.ports import Installation, Updated
 

@@ -12,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from remotejob.domain.changes import settle
 from remotejob.domain.errors import AccessProblem, QueueUnavailable
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.domain.upkeep_changes import settle
 from remotejob.jobs.coordination.batch_counts import count_ended
 from remotejob.jobs.coordination.dependencies import follow_edges
 from remotejob.jobs.coordination.locks import unlock

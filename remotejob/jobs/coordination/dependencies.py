@@ -15,8 +15,9 @@ from remotejob.domain.dependencies import EDGES, Edge
 from remotejob.domain.errors import DependencyEnded, StoreUnavailable
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.marks import Attention, attention_key
-from remotejob.domain.record import JobRecord, dumps
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.text import dumps
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Put, Step
 from remotejob.jobs.coordination.batch_counts import recheck_batch

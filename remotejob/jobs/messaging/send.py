@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
-from remotejob.domain import changes
+from remotejob.domain import upkeep_changes
 from remotejob.domain.check_times import first_look
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
@@ -80,7 +80,7 @@ def send_and_look_at_all(
             moved.append(record)
             continue
         check_ms = first_look(record.due_ms or now, now_ms=now, max_delay=max_delay)
-        outcome = installation.store.update(changes.move_mark(record, to_ms=check_ms))
+        outcome = installation.store.update(upkeep_changes.move_mark(record, to_ms=check_ms))
         moved.append(outcome.record or record)
     return moved
 

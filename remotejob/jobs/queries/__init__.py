@@ -1,1 +1,1 @@
-"""What can be asked about jobs and workers, without changing them."""
+"""Queries about jobs and workers, which change nothing."""

@@ -1,4 +1,4 @@
-"""Lists jobs, the newest first."""
+"""Lists jobs, newest first, and the failed jobs of a queue."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def listed(
     limit: int,
     since: datetime | None,
 ) -> list[JobRecord]:
-    """The newest jobs, as `Queue.jobs` selects them."""
+    """The newest jobs that match, as for `Queue.jobs`."""
     wanted = None if state is None else state_named(state)
     now = from_ms(installation.clock.now_ms())
     if since is None:
@@ -46,7 +46,7 @@ def listed(
 
 
 def failed_jobs(queue: str, installation: Installation) -> Iterator[JobRecord]:
-    """The failed jobs of a queue, shard by shard, the longest failed first in each.
+    """The failed jobs of a queue, shard by shard, the earliest failure first in each.
 
     Source: redis-dist-job-queue, its failed jobs queue.
     """
@@ -65,13 +65,13 @@ def failed_jobs(queue: str, installation: Installation) -> Iterator[JobRecord]:
 def _newest_first(
     installation: Installation, *, since: datetime, now: datetime
 ) -> Iterator[JobRecord]:
-    """Day by day, the shards of a day merged: they sort by id, and an id begins with time."""
+    """Walk day by day and merge the shards of each: they sort by id, and an id starts with time."""
     # a creator's clock may run a little ahead of ours
     day = (now + timedelta(minutes=5)).date()
     oldest = first_id_at(max(0, span_ms(since - from_ms(0))))
     with ThreadPoolExecutor(SHARDS) as pool:
         while day >= since.date():
-            # the first page of each shard at the same time: most days are empty, or one page
+            # fetch the first pages of all shards in parallel: most days are empty or have one page
             shards = [installation.store.listing(partition(day, shard)) for shard in range(SHARDS)]
             heads = pool.map(lambda records: list(itertools.islice(records, 1)), shards)
             streams = [

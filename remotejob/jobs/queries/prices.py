@@ -1,4 +1,4 @@
-"""What AWS asks for what a job uses. The figures stand in `prices.toml`, with their date."""
+"""AWS list prices for what jobs use, read from `prices.toml`, which also has their date."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _FILE: Final = "prices.toml"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prices:
-    """List prices in US dollars. Names begin with the service, and say for how many."""
+    """List prices in US dollars. Names begin with the service and say the quantity."""
 
     region: str
     as_of: date
     pages: Mapping[str, str]
-    """By service, where AWS says it."""
+    """The AWS price page of each service."""
     dynamodb_million_write_units: float
     dynamodb_million_read_units: float
     sqs_million_requests: float
     sqs_million_fair_requests: float
-    """On top, for a message sent with a group."""
+    """Added for a message sent with a message group."""
     s3_thousand_puts: float
     s3_thousand_gets: float
     fargate_vcpu_hour: float
@@ -37,7 +37,7 @@ class Prices:
 
     @classmethod
     def parse(cls, text: str) -> Prices:
-        """Raises: SettingsError, naming what is missing, unknown, or no price."""
+        """Raises: SettingsError, naming a missing key, an unknown one, or an invalid price."""
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as problem:
@@ -50,17 +50,19 @@ class Prices:
                 continue
             pages[name] = value.pop("page", "")
             if not pages[name].startswith("https://"):
-                raise SettingsError(f"{_FILE}: [{name}]: give the `page` where AWS says it")
+                raise SettingsError(f"{_FILE}: [{name}]: give the AWS price `page`, a URL")
             values |= {f"{name}_{key}": _price(name, key, price) for key, price in value.items()}
         _check_complete({*values, "pages"})
         if type(values["as_of"]) is not date or not isinstance(values["region"], str):
-            raise SettingsError(f"{_FILE}: `as_of` is a date such as 2026-01-31, `region` a text")
+            raise SettingsError(
+                f"{_FILE}: `as_of` must be a date such as 2026-01-31, `region` text"
+            )
         return cls(pages=MappingProxyType(pages), **values)
 
 
 @cache
 def list_prices() -> Prices:
-    """The prices this version of the library knows."""
+    """The prices that ship with this version of the library."""
     return Prices.parse(files("remotejob.jobs.queries").joinpath(_FILE).read_text(encoding="utf-8"))
 
 

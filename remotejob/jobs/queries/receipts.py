@@ -1,8 +1,7 @@
-"""What a job took: calls, seconds, and about how many dollars.
+"""Receipts: the calls, the seconds and approximately the dollars that a job took.
 
-Nothing is asked for but the record. What every job needs follows from what it is; what its runs
-did besides they counted, and the record keeps it (see `domain.usage`). How far it is an estimate
-stands in docs/receipts.md.
+A receipt needs only the record. The calls that every job makes follow from its kind; the runs
+counted all others in the record (see `domain.usage`). docs/receipts.md says what is estimated.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from remotejob.domain.changes import WORKER_DIED
 from remotejob.domain.locks import limits_of
 from remotejob.domain.record import JobRecord
+from remotejob.domain.run_changes import WORKER_DIED
 from remotejob.domain.states import State
 from remotejob.domain.usage import READ_UNIT_BYTES, Call, Usage, item_bytes, put_calls, units
 from remotejob.jobs.content.input_files import input_prefix
@@ -28,7 +27,7 @@ _PUTS: Final = frozenset(
     {Call.PUT_OBJECT, Call.CREATE_UPLOAD, Call.UPLOAD_PART, Call.COMPLETE_UPLOAD}
 )
 _IN_TRANSACTION: Final = 2
-"""Write units cost twice as much there. Source: as `domain.usage.WRITE_UNIT_BYTES`."""
+"""A transaction doubles the write units. Source: as `domain.usage.WRITE_UNIT_BYTES`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,14 +36,14 @@ class Line:
 
     service: str
     operation: str
-    """Its name at AWS. One message and a batch of them count as one operation."""
+    """Its AWS name. A single message and a batch count as one operation."""
     calls: float
-    """Of a call that was shared with other jobs, the share."""
+    """For a call shared with other jobs, this job's share."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Compute:
-    """What a job had of its workers, as if they were busy with as many jobs as they take."""
+    """A job's share of its workers, assuming they run as many jobs as they can take."""
 
     vcpu_seconds: float
     gb_seconds: float
@@ -53,37 +52,37 @@ class Compute:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """What a job took so far, estimated. `str(receipt)` is for people, `as_dict` for programs."""
+    """An estimate of what a job took so far: `str(receipt)` for people, `as_dict` for programs."""
 
     job_id: str
     state: State
     runs: int
     lines: tuple[Line, ...]
     write_units: int
-    """Of DynamoDB."""
+    """DynamoDB write units."""
     read_units: float
     waited: timedelta
-    """From submit until now or its end, without the running: delays and retries' waits too."""
+    """From submit until now or its end, except running time; includes delays and retry waits."""
     running: timedelta
-    """In all runs; of a run whose worker died it is not known."""
+    """Total of all runs; unknown for a run whose worker died."""
     dollars_by_service: Mapping[str, float]
-    """Requests alone."""
+    """Requests only."""
     compute: Compute | None
-    """None where the size of the workers is not known."""
+    """None if the size of the workers is unknown."""
     prices: Prices
 
     @property
     def dollars(self) -> float:
-        """All of it; without compute where that is not known."""
+        """The total; without compute if that is unknown."""
         requests = sum(self.dollars_by_service.values())
         return requests + (self.compute.dollars if self.compute is not None else 0)
 
     def calls(self, operation: str) -> float:
-        """Calls of an operation, by its name at AWS."""
+        """How often an operation was called, by its AWS name."""
         return sum(line.calls for line in self.lines if line.operation == operation)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON has it: times in seconds."""
+        """For JSON; times are in seconds."""
         compute = self.compute
         return {
             "job": self.job_id,
@@ -136,7 +135,7 @@ class Receipt:
 
 
 def receipt(record: JobRecord, *, now_ms: int, size: WorkerSize | None, prices: Prices) -> Receipt:
-    """What a job took so far, by its record."""
+    """What a job took so far, from its record."""
     usage = Usage.from_json(record.calls_json)
     tally = _Tally(record)
     tally.submitted()
@@ -161,12 +160,12 @@ def receipt(record: JobRecord, *, now_ms: int, size: WorkerSize | None, prices: 
 
 
 class _Tally:
-    """Calls and units, as they come together."""
+    """Adds up calls and units."""
 
     def __init__(self, record: JobRecord) -> None:
         self._record: Final = record
         self._calls: dict[Call, float] = {}
-        # as it is now: it was smaller when it was new
+        # the current size; the new record was smaller
         size = item_bytes(record.to_item())
         self._size: Final = units(size)
         self._read: Final = units(size, of=READ_UNIT_BYTES)
@@ -178,15 +177,15 @@ class _Tally:
         own = input_prefix(record.id)
         file = record.input
         if file is not None and file.key.startswith(own):
-            self._add(put_calls(file.size, told=True))
+            self._add(put_calls(file.size, size_known=True))
         if record.data_ref is not None and record.data_ref.startswith(own):
             self._add({Call.PUT_OBJECT: 1})
         if file is not None and not file.key.startswith(INPUT_PREFIX_SUBMITTED):
-            # an upload: its event comes by a queue to a function, which makes the job
+            # an upload: a function receives its event from a queue and makes the job
             self._add({Call.RECEIVE: 1, Call.DELETE: 1, Call.INVOKE: 1})
         antecedents = len(record.depends)
         if antecedents:
-            # stored with an edge and a flag for each; each one's end frees the job of its edge
+            # stored with an edge and a flag for each antecedent, whose end then releases the edge
             self._add({Call.BATCH_GET: 1, Call.TRANSACT: 1, Call.PUT_ITEM: antecedents})
             self.read_units += antecedents
             self.write_units += _IN_TRANSACTION * (self._size + 2 * antecedents) + antecedents
@@ -196,11 +195,11 @@ class _Tally:
             self.write_units += self._size
         self._add({Call.SEND: 1})
         if record.due_ms is not None and not record.failures:
-            # put into the index, and taken out of it by the claim
+            # written into the index, and removed from it by the claim
             self.write_units += 2
 
     def run(self, usage: Usage) -> None:
-        """The runs: what each does, and what was counted besides."""
+        """The runs: the calls that each makes, and the others they counted."""
         record = self._record
         claims = _claims(record, usage)
         uncounted = claims - usage.runs
@@ -213,7 +212,7 @@ class _Tally:
         if uncounted and record.state is State.COMPLETED:
             commits += 1
         if record.next_id is not None:
-            # its end and the job that repeats it, both or neither; then both are read
+            # one transaction stores the end and the job that repeats it; then both are read
             commits -= 1
             self._add({Call.TRANSACT: 1, Call.GET_ITEM: 2})
             self.write_units += _IN_TRANSACTION * self._size
@@ -221,14 +220,14 @@ class _Tally:
         self._update(commits)
         locks = len(limits_of(record))
         if locks and claims:
-            # a claim that was refused, for it needs locks, then one with them; then let go
+            # a claim is refused because locks are needed, repeated with them; later they are freed
             self._add({Call.QUERY: 4 * locks * claims, Call.TRANSACT: claims})
             self._add({Call.DELETE_ITEM: locks * claims})
             self.read_units += 4 * locks * claims
             self.write_units += (_IN_TRANSACTION * (self._size + locks) + locks) * claims
 
     def ended(self, usage: Usage) -> None:
-        """What follows from the end: the status message goes out, the job's own is deleted."""
+        """The consequences of the end: the status message is sent, the job's own is deleted."""
         record = self._record
         share = usage.calls.get(Call.RECEIVE, 0) / usage.runs if usage.runs else 1
         self._add({Call.SEND: share, Call.DELETE: share})
@@ -238,10 +237,10 @@ class _Tally:
         if record.state is State.FAILED and _died(record):
             self._update(1)
         if record.state is State.CANCELLED:
-            # the command; and the run, if one was under way, lets go
+            # the command; and if a run was under way, its clearing of the lease
             self._update(1 + (_claims(record, usage) > usage.runs))
         if record.state is not State.COMPLETED or record.batch is not None:
-            # what it owes stands in the index until it is done
+            # the index lists it until it owes nothing more
             self._update(1)
             self.write_units += 3 if record.state is State.FAILED else 2
 
@@ -278,25 +277,26 @@ class _Tally:
 
 
 def _claims(record: JobRecord, usage: Usage) -> int:
-    # a release takes its attempt off the count; a restart forgets the releases
+    # a release subtracts its attempt; a restart resets the releases
     return max(usage.runs, record.attempt + record.releases)
 
 
 def _running_ms(record: JobRecord, usage: Usage, now_ms: int) -> int:
-    """All runs that are known of: those that were counted, and the last one."""
+    """Time of all known runs: the counted ones and the last one."""
     counted = usage.running_ms or 0
     if record.started_ms is None:
         return counted
     if record.state is State.RUNNING:
         return counted + max(0, now_ms - record.started_ms)
-    # one that was put off or given back is counted, as is each that ended by itself after that
+    # a run that was put off or given back has counted its time, as has each that ended by itself
+    # after it
     if not record.terminal or (usage.running_ms is not None and not _cut_off(record, usage)):
         return counted
     return counted + max(0, (record.finished_ms or now_ms) - record.started_ms)
 
 
 def _cut_off(record: JobRecord, usage: Usage) -> bool:
-    """Whether the last run did not end by itself, and so counted nothing."""
+    """Whether the last run was cut off, and so counted nothing."""
     if record.state is State.CANCELLED:
         return _claims(record, usage) > usage.runs
     return record.state is State.FAILED and _died(record)

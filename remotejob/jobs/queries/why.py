@@ -1,7 +1,7 @@
-"""Why a job does not run: what it waits for, as far as that can be seen from outside.
+"""Explains why a job does not run: what it waits for, as far as can be seen from outside.
 
-Everybody who runs jobs elsewhere asks this, and the record alone does not say: that a lock is
-held, a queue is long, or that nobody lives who could run it.
+The record alone does not say that a lock is held, that a queue is long, or that no live worker can
+run the job.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from remotejob.domain import locks
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.locks import Limit, limits_of
-from remotejob.domain.record import Failure, JobRecord, cut
+from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.text import cut
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.coordination.locks import holders
 from remotejob.jobs.messaging.messages import pending_address
@@ -27,35 +28,35 @@ _SKEW_MS: Final = span_ms(CLOCK_SKEW)
 
 
 class Why(StrEnum):
-    """What a job waits for, or why it waits for nothing."""
+    """Why a job is not running, or that it runs."""
 
     ENDED = "ended"
     OWED = "owed"
-    """It has ended, and what follows from that is still being carried out."""
+    """It has ended, and the consequences are still being carried out."""
     RUNNING = "running"
     WORKER_SILENT = "worker_silent"
-    """Its worker's lease is over: the next worker takes it, or fails it."""
+    """Its worker's lease has ended; the next worker takes the job over or fails it."""
     WINDING_DOWN = "winding_down"
-    """A run that was cancelled has not let go of it."""
+    """A cancelled run has not stopped yet."""
     PAUSED = "paused"
     DEPENDS = "depends"
-    """On other jobs, which have not completed."""
+    """It depends on jobs that have not completed."""
     BATCH = "batch"
-    """On a batch, whose jobs have not all ended."""
+    """It follows a batch whose jobs have not all ended."""
     RESOURCE = "resource"
-    """Another job has its resource."""
+    """Another job holds its resource."""
     TENANT = "tenant"
-    """As many jobs of its tenant run as may."""
+    """Its tenant has as many jobs running as allowed."""
     RETRY = "retry"
-    """A run of it failed, and the next one is not due."""
+    """A run failed, and the retry is not due yet."""
     DUE = "due"
-    """Its time has not come."""
+    """It is not due yet."""
     NO_QUEUE = "no_queue"
     """Its queue is not deployed."""
     NO_WORKER = "no_worker"
-    """No worker that can run it is alive and takes jobs."""
+    """No live worker that takes jobs can run it."""
     QUEUED = "queued"
-    """Nothing but its turn."""
+    """It only waits for its turn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,16 +67,16 @@ class Reason:
     text: str
     """A sentence for people."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """What the sentence says, as JSON has it: ids, counts, times in ISO 8601."""
+    """The facts in the sentence, for JSON: ids, counts, times in ISO 8601."""
 
     def __str__(self) -> str:
         return self.text
 
 
 def why(record: JobRecord, installation: Installation) -> Reason:
-    """Why a job does not run, or that it does: the first thing that is in its way.
+    """The first thing that keeps a job from running, or that it runs.
 
-    Raises: what AWS raises, when it cannot be asked.
+    Raises: boto3's errors, when AWS cannot be reached.
     """
     now_ms = installation.clock.now_ms()
     if record.terminal:
@@ -103,7 +104,7 @@ def why(record: JobRecord, installation: Installation) -> Reason:
 
 
 def unable(records: Iterable[JobRecord], installation: Installation) -> list[JobRecord]:
-    """Those of the jobs that have neither ended nor run, and that no living worker can do."""
+    """The jobs that have not ended, do not run, and that no live worker can run."""
     waiting = [one for one in records if not one.terminal and one.state is not State.RUNNING]
     doable = {
         (name, task)
@@ -199,7 +200,7 @@ def _not_due(record: JobRecord) -> Reason:
 def _locked(
     record: JobRecord, limit: Limit, now_ms: int, installation: Installation
 ) -> Reason | None:
-    """Who holds a lock the job needs, if it has no free slot."""
+    """The reason if a lock that the job needs has no free slot."""
     held = {one.job_id: one.run_id for one in holders(limit, installation)}
     live = [
         one

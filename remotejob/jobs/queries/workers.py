@@ -14,16 +14,16 @@ from remotejob.domain.times import from_ms, span_ms
 from remotejob.ports import Installation
 
 BUSY: Final = timedelta(minutes=1)
-"""Between two signs of a worker that has jobs, and before one that has none any more says so."""
+"""Interval between signs of a worker that has jobs; and how soon an idle one reports that it is."""
 
 GRACE: Final = timedelta(minutes=1)
-"""How late a sign may be before its worker is thought dead."""
+"""How late a sign may be before its worker counts as dead."""
 
 KEPT: Final = timedelta(days=2)
-"""How long a worker is remembered that has stopped, or fell silent while it was busy."""
+"""How long a worker is remembered after it stopped, or fell silent while busy."""
 
 KEPT_IDLE: Final = timedelta(days=30)
-"""How long one is that was idle when it gave its last sign: it may live on."""
+"""How long a worker is remembered after an idle last sign; it may still be alive."""
 
 SIGN: Final = "sign#"
 _PARTITION: Final = "workers#"
@@ -31,7 +31,7 @@ _PARTITION: Final = "workers#"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningNow:
-    """A job a worker was at when it last gave a sign."""
+    """A job that a worker was running at its last sign."""
 
     job_id: str
     task: str
@@ -40,51 +40,51 @@ class RunningNow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerStatus:
-    """A worker, as it last said."""
+    """A worker, as of its last sign."""
 
     name: str
     queue: str
     abilities: tuple[str, ...]
     """The tasks it runs."""
     concurrency: int
-    """Jobs at a time."""
+    """How many jobs it runs at a time."""
     version: str
-    """Of this library."""
+    """Version of this library."""
     started_at: datetime
     seen_at: datetime
-    """Its last sign."""
+    """When it gave its last sign."""
     running: tuple[RunningNow, ...]
-    """At its last sign; a hundred at most."""
+    """Its jobs at its last sign; at most 100."""
     stopped: bool
-    """Whether it said that it stops."""
+    """Whether it reported that it stops."""
     draining: bool
-    """Whether it said that it takes no more jobs: it stops when those it has are finished."""
+    """Whether it reported that it takes no more jobs and stops once its current ones end."""
     alive: bool | None
-    """Whether it lives: a sign that is not overdue says so. False when it has stopped, or was busy
-    and its next sign is overdue. None when it was idle, and so gives none: only ECS knows."""
+    """True while its next sign is not overdue. False if it has stopped, or was busy and its next
+    sign is overdue. None if it was idle and so gives no signs: only ECS knows."""
 
     @property
     def takes_jobs(self) -> bool:
-        """Whether it may take another job: it lives, as far as is known, and does not drain."""
+        """Whether it may take another job: it is not known to be dead, and does not drain."""
         return self.alive is not False and not self.draining
 
 
 def kept_for(sign: dict[str, Any]) -> timedelta:
-    """How long a worker is remembered after that sign."""
+    """How long a worker is remembered after this sign."""
     return KEPT if sign["running"] or "stopped" in sign else KEPT_IDLE
 
 
 def partition_of(queue: str) -> str:
-    """Where the signs of a queue's workers lie."""
+    """The partition that holds the signs of a queue's workers."""
     return f"{_PARTITION}{queue}"
 
 
 def workers(installation: Installation, queue: str) -> list[WorkerStatus]:
-    """The workers of a queue that gave a sign lately, whoever was seen last first."""
+    """The remembered workers of a queue, most recently seen first."""
     now_ms = installation.clock.now_ms()
     notes = installation.store.notes(partition_of(queue), SIGN)
     found = [_read(name.removeprefix(SIGN), queue, text, now_ms) for name, text in notes]
-    # items outlive their time by days
+    # `_read` drops expired ones: DynamoDB deletes items days after they expire
     return sorted(
         (status for status in found if status is not None),
         key=lambda status: status.seen_at,
@@ -93,7 +93,7 @@ def workers(installation: Installation, queue: str) -> list[WorkerStatus]:
 
 
 def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
-    """What a sign says now; None when it is so old that it says nothing."""
+    """The status by a sign; None if the sign has expired."""
     sign: dict[str, Any] = json.loads(text)
     stopped = "stopped" in sign
     silent_ms = now_ms - sign["seen"]

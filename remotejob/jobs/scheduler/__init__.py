@@ -1,1 +1,1 @@
-"""What runs without being asked: sends what is due, rescues lapsed runs, sweeps what was lost."""
+"""The scheduler: sends due jobs, rescues lapsed runs, and sweeps up what was lost."""

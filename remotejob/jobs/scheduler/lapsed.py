@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from remotejob.domain import changes
+from remotejob.domain import run_changes
 from remotejob.domain.claim_decisions import CLOCK_SKEW, budget_spent
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
@@ -36,7 +36,7 @@ def expire_spent(lapsed: Sequence[JobRecord], installation: Installation) -> int
     ended = []
     for record in lapsed:
         if budget_spent(record):
-            change = changes.expire(record, now_ms=now, skew_ms=_SKEW_MS)
+            change = run_changes.expire(record, now_ms=now, skew_ms=_SKEW_MS)
             outcome = installation.store.update(change)
             if isinstance(outcome, Updated):
                 ended.append(outcome.record)

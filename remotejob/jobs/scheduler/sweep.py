@@ -17,14 +17,15 @@ from datetime import date, timedelta
 from itertools import islice
 from typing import Final
 
-from remotejob.domain import changes
+from remotejob.domain import upkeep_changes
 from remotejob.domain.checkpoints import checkpoint_key, is_checkpoint, struck_out
 from remotejob.domain.claim_decisions import budget_spent
 from remotejob.domain.ids import first_id_at, partition
 from remotejob.domain.marks import Attention
 from remotejob.domain.priority import Lane
-from remotejob.domain.record import JobRecord, dumps, output_prefix
+from remotejob.domain.record import JobRecord, output_prefix
 from remotejob.domain.states import State
+from remotejob.domain.text import dumps
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.jobs.messaging.log_fields import log_fields
@@ -152,7 +153,7 @@ def _sweep_record(record: JobRecord, installation: Installation, counts: Counter
     else:
         send_for([record], installation)
         counts["sent"] += 1
-    installation.store.update(changes.swept(record, now_ms=now))
+    installation.store.update(upkeep_changes.swept(record, now_ms=now))
     return False
 
 
@@ -179,7 +180,7 @@ def _tidy(
     counts["outputs removed"] += len(orphans)
     gone = (Field.CHECKPOINT_REF,) if completed and record.checkpoint_ref is not None else ()
     now = installation.clock.now_ms()
-    installation.store.update(changes.swept(record, now_ms=now, remove=gone))
+    installation.store.update(upkeep_changes.swept(record, now_ms=now, remove=gone))
     return True
 
 
@@ -223,14 +224,14 @@ def _delete_checkpoint(record: JobRecord, installation: Installation, counts: Co
     # in three steps: a restart in between finds no checkpoint to continue from, and after a crash
     # in between the next sweep finds the job again
     outcome = installation.store.update(
-        changes.swept(record, now_ms=now, report={Field.CHECKPOINT_REF: struck_out(record)})
+        upkeep_changes.swept(record, now_ms=now, report={Field.CHECKPOINT_REF: struck_out(record)})
     )
     if not isinstance(outcome, Updated):
         return
     orphans = _orphans(outcome.record, installation)
     installation.files.delete(Area.OUTPUT, orphans)
     counts["outputs removed"] += len(orphans)
-    gone = changes.swept(outcome.record, now_ms=now, remove=(Field.CHECKPOINT_REF,))
+    gone = upkeep_changes.swept(outcome.record, now_ms=now, remove=(Field.CHECKPOINT_REF,))
     installation.store.update(gone)
 
 

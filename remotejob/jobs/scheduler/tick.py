@@ -14,7 +14,7 @@ from datetime import timedelta
 from itertools import islice
 from typing import Final
 
-from remotejob.domain import changes
+from remotejob.domain import upkeep_changes
 from remotejob.domain.check_times import GRACE, RECHECK, first_look
 from remotejob.domain.claim_decisions import budget_spent
 from remotejob.domain.locks import limits_of
@@ -241,7 +241,7 @@ def _next_check(since_ms: int, now_ms: int) -> int:
 
 
 def _move_mark(record: JobRecord, to_ms: int, installation: Installation) -> None:
-    installation.store.update(changes.move_mark(record, to_ms=to_ms))
+    installation.store.update(upkeep_changes.move_mark(record, to_ms=to_ms))
 
 
 def _settle_ends(records: list[JobRecord], installation: Installation) -> Counter[str]:

@@ -1,1 +1,1 @@
-"""How a job comes to be: submitted, uploaded, repeated, replayed, or made as one of a batch."""
+"""All ways to make a job: submit, upload, repeat, replay, or as part of a batch."""

@@ -1,6 +1,6 @@
-"""Manifests: files that say what the children of a batch are, one a line.
+"""Reads manifests: files that describe the children of a batch, one per line.
 
-They are streamed: a line at a time is in memory, and none longer than a limit.
+They are streamed: only one line is in memory at a time, and its length is limited.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from typing import Any, BinaryIO, Final
 from remotejob.domain.errors import InvalidData
 
 LONGEST_LINE: Final = 1024 * 1024
-"""Bytes of a line, or of a row of a CSV file."""
+"""Bytes of a line, or of a CSV row."""
 
 _PIECE: Final = 64 * 1024
 
 Rows = Iterator[tuple[int, Any]]
-"""Numbers of lines, from 1, and what they say."""
+"""Line numbers, from 1, and the values on those lines."""
 
 
 def reader_of(name: str) -> Callable[[BinaryIO], Rows]:
-    """How a manifest of that name is read. Raises: InvalidData."""
+    """The function that reads a manifest of this name. Raises: InvalidData."""
     reader = _READERS.get(PurePosixPath(name).suffix.lower())
     if reader is None:
         raise InvalidData(
             f"source {name!r}: a manifest's name ends in {', '.join(_READERS)}; to make a job of "
-            "each object under a prefix of the input bucket, give 's3://bucket/prefix/', with the "
-            "slash"
+            "each object under a prefix of the input bucket, give 's3://bucket/prefix/' with the "
+            "slash at the end"
         )
     return reader
 
 
 def json_lines(stream: BinaryIO) -> Rows:
-    """The values of a JSON-lines file; blank lines are passed over.
+    """The values of a JSON-lines file; blank lines are skipped.
 
     Raises: InvalidData, naming the line.
     Source: https://jsonlines.org.
@@ -51,13 +51,13 @@ def json_lines(stream: BinaryIO) -> Rows:
 
 
 def csv_rows(stream: BinaryIO) -> Rows:
-    """The rows of a CSV file, each a dict of texts by the names in its first row.
+    """The rows of a CSV file, each a dict of texts keyed by the names in the first row.
 
-    Raises: InvalidData, naming the line at which a row ends.
+    Raises: InvalidData, naming the line on which the row ends.
     Source: RFC 4180, "Common Format and MIME Type for CSV Files".
     """
     limited = _Limited(stream)
-    # strict: what is no CSV is said to be none, and not guessed at
+    # strict: refuse invalid CSV instead of guessing
     rows = csv.reader(limited, strict=True)
     header: Sequence[str] | None = None
     while True:
@@ -85,17 +85,17 @@ def _header(row: Sequence[str], number: int) -> Sequence[str]:
     if mark is not None:
         raise InvalidData(
             f"line {number}: the first row has one field, {row[0]!r}, with {mark!r} in it; fields "
-            "are parted by commas: save the file so"
+            "must be separated by commas; save the file with commas"
         )
     if "" in row or len(set(row)) != len(row):
         raise InvalidData(
-            f"line {number}: the first row names the fields, each once, and not {', '.join(row)!r}"
+            f"line {number}: the first row must name each field once, but is {', '.join(row)!r}"
         )
     return row
 
 
 class _Limited(Iterator[str]):
-    """Lines for a CSV reader, which joins those within quotes: a row of them has a limit, too."""
+    """Lines for a CSV reader. It joins quoted lines into one row, so this limits rows too."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._lines = _lines(stream)
@@ -131,14 +131,16 @@ def _text(line: bytes, number: int) -> str:
     try:
         text = line.removesuffix(b"\r").decode()
     except UnicodeDecodeError as problem:
-        raise InvalidData(f"line {number} is not UTF-8: {problem}; save the file so") from None
-    # what some programs begin a file with
+        raise InvalidData(
+            f"line {number} is not UTF-8: {problem}; save the file as UTF-8"
+        ) from None
+    # the byte order mark, which some programs write first
     return text.removeprefix("\ufeff") if number == 1 else text
 
 
 def _too_long(number: int) -> str:
     return (
-        f"line {number} is longer than {LONGEST_LINE} bytes; put what is so large into files, and "
+        f"line {number} is longer than {LONGEST_LINE} bytes; put large values into files, and "
         "their names into the manifest"
     )
 

@@ -1,7 +1,7 @@
-"""Map: make the children of a batch, page by page, and seal it.
+"""Map: makes the children of a batch page by page, then seals the batch.
 
-The ids of a page are noted before its children are stored, so that whoever cancels the batch finds
-all there are. Whoever makes it may die: then it stays unsealed, which everybody can see.
+The ids of a page are noted before its children are stored, so cancelling the batch finds all
+children. If the process that makes it dies, the batch stays visibly unsealed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from remotejob.domain.transactions import Conflict
 from remotejob.jobs.commands.batch_commands import cancel_children
 from remotejob.jobs.content import payloads
 from remotejob.jobs.coordination.batch_counts import release_follower
-from remotejob.jobs.submission.batch_sources import Children, Each, Reading, Source, recognised
+from remotejob.jobs.submission.batch_sources import Children, Each, Reading, Source, reading_of
 from remotejob.jobs.submission.submission import Checked, Submission, check
 from remotejob.jobs.submission.submit import RECORDS_AT_A_TIME, submit_page
 from remotejob.names import Field
@@ -32,14 +32,14 @@ from remotejob.ports import Installation, QueueDescription
 log = logging.getLogger(__name__)
 
 _LONGEST_NAME: Final = 255
-_LONGEST_OWN_DATA: Final = INLINE_LIMIT - 1024
-"""Of a follower: what it is told of the batch comes beside it in the record."""
+_LONGEST_FOLLOWER_DATA: Final = INLINE_LIMIT - 1024
+"""Bytes of a follower's own data; the counts of the batch must fit into the record too."""
 _LATEST: Final = KEPT / 2
-_FOR_FOLLOWERS: Final = ("task", "data", "retry", "priority", "resource", "tenant", "input")
+_FOLLOWER_FIELDS: Final = ("task", "data", "retry", "priority", "resource", "tenant", "input")
 
 
 class _Stopped(Exception):
-    """The batch was cancelled while it was made."""
+    """The batch was cancelled while it was being made."""
 
 
 def make_batch(
@@ -53,17 +53,17 @@ def make_batch(
 ) -> str:
     """Make a batch; return its id.
 
-    Raises: InvalidInput, before anything is written; AccessProblem, when no child was made for want
-    of permission; BatchUnfinished, when some children were made and others were not.
+    Raises: InvalidInput, before anything is written; AccessProblem, when permissions are missing
+    and no child was made; BatchUnfinished, when some children were made and others were not.
     """
     check(each.child(), queue=queue, installation=installation)
     _check_name(name)
     follower = _follower(on_complete, queue, installation)
-    making = _Making(queue, installation)
-    reading = recognised(source, each, installation)
+    maker = _BatchMaker(queue, installation)
+    reading = reading_of(source, each, installation)
     if reading.rereadable:
         for label, submission in reading.read():
-            making.checked(label, submission)
+            maker.checked(label, submission)
     now = installation.clock.now_ms()
     batch = BatchRecord(
         id=new_batch_id(now, installation.entropy),
@@ -77,26 +77,26 @@ def make_batch(
         follower_ids=(),
     )
     try:
-        making.make(batch, reading)
+        maker.make(batch, reading)
     except Exception as problem:
-        if isinstance(problem, AccessProblem) and not making.made:
+        if isinstance(problem, AccessProblem) and not maker.made:
             raise
         why = f"{problem}" if isinstance(problem, _Stopped | InvalidInput) else repr(problem)
-        raise BatchUnfinished(batch.id, made=making.made, why=why) from problem
+        raise BatchUnfinished(batch.id, made=maker.made, why=why) from problem
     except BaseException as interruption:
-        interruption.add_note(str(BatchUnfinished(batch.id, made=making.made, why="interrupted")))
+        interruption.add_note(str(BatchUnfinished(batch.id, made=maker.made, why="interrupted")))
         raise
     return batch.id
 
 
-class _Making:
-    """The making of one batch."""
+class _BatchMaker:
+    """Makes one batch."""
 
     def __init__(self, queue: QueueDescription, installation: Installation) -> None:
         self._queue = queue
         self._installation = installation
         self.made = 0
-        """Children that are stored."""
+        """How many children are stored."""
 
     def make(self, batch: BatchRecord, reading: Reading) -> None:
         self._begin(batch)
@@ -112,7 +112,7 @@ class _Making:
                     raise cause
             self._seal(batch)
         except _Stopped:
-            # whoever cancelled it may have looked before these were stored
+            # the cancel may have looked for children before these were stored
             cancel_children(last, self._installation)
             raise
         release_follower(batch.id, self._installation)
@@ -123,7 +123,7 @@ class _Making:
         if batch.follower is not None:
             follower_id = new_job_id(batch.created_ms, installation.entropy)
         log.info("batch begun", extra={"batch": batch.id, "task": batch.task})
-        # a conflict is our own write, whose answer was lost: the id is fresh
+        # the id is fresh, so a conflict means that our own write succeeded and its answer was lost
         installation.store.transact(batch_changes.begun(batch, follower_id=follower_id))
         if follower_id is not None and installation.hooks.wants(Event.CREATED):
             record = installation.store.get(follower_id)
@@ -147,8 +147,8 @@ class _Making:
         due = checked.record.due_ms
         if due is not None and due > self._installation.clock.now_ms() + span_ms(_LATEST):
             raise InvalidData(
-                f"{label}: due later than {_LATEST.days} days from now; a batch is kept for "
-                f"{KEPT.days}, so submit it by itself"
+                f"{label}: due more than {_LATEST.days} days from now; a batch is kept for "
+                f"{KEPT.days} days, so submit this job on its own"
             )
         return checked
 
@@ -156,7 +156,7 @@ class _Making:
         conflict = self._installation.store.transact(batch_changes.page_added(batch, number, ids))
         if conflict is not None and conflict.step == 1:
             raise _Stopped("it was cancelled meanwhile")
-        # the page is there: our own write, whose answer was lost
+        # otherwise the page exists: our own write succeeded, and its answer was lost
 
     def _seal(self, batch: BatchRecord) -> None:
         conflict = self._installation.store.transact([batch_changes.sealed(batch.id)])
@@ -176,7 +176,7 @@ def _check_name(name: str | None) -> None:
     if name is None:
         return
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
-        raise InvalidData(f"name={name!r}: a text of 1 to {_LONGEST_NAME} letters")
+        raise InvalidData(f"name={name!r}: use text of 1 to {_LONGEST_NAME} characters")
     payloads.encode(name, what="name")
 
 
@@ -197,17 +197,18 @@ def _follower(
 def _checked_follower(
     submission: Submission, queue: QueueDescription, installation: Installation
 ) -> Follower:
-    allowed = {name: getattr(submission, name) for name in _FOR_FOLLOWERS}
+    allowed = {name: getattr(submission, name) for name in _FOLLOWER_FIELDS}
     if submission != Submission(**allowed):
         raise InvalidData(
-            f"it runs when the batch is complete, and may have {', '.join(_FOR_FOLLOWERS)}, and "
-            "nothing else"
+            "it runs when the batch is complete and may only have "
+            f"{', '.join(_FOLLOWER_FIELDS)}; leave the rest out"
         )
     data = submission.data
     if data is not None and (not isinstance(data, dict) or "batch" in data):
-        raise InvalidData(f'data={data!r}: a dict, in which "batch" is for the batch\'s counts')
-    if len(payloads.encode(data, what="data").encode()) > _LONGEST_OWN_DATA:
+        raise InvalidData(f'data={data!r}: use a dict without "batch", which will hold the counts')
+    if len(payloads.encode(data, what="data").encode()) > _LONGEST_FOLLOWER_DATA:
         raise InvalidData(
-            f"its data is longer than {_LONGEST_OWN_DATA} bytes; put it into a file and name that"
+            f"its data is longer than {_LONGEST_FOLLOWER_DATA} bytes; put it into a file and give "
+            "its name"
         )
     return Follower.of(check(submission, queue=queue, installation=installation).record)

@@ -1,4 +1,4 @@
-"""What the children of a batch are made of: objects under a prefix, data, lines of a manifest."""
+"""The sources of a batch's children: objects under a prefix, items of data, lines of a manifest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from remotejob.ports import Area, Installation, Stored
 log = logging.getLogger(__name__)
 
 Source = str | Path | Iterable[Any]
-"""`s3://bucket/prefix/`; the path or the address of a manifest; data, or submissions."""
+"""`s3://bucket/prefix/`; the path or S3 address of a manifest; items of data, or submissions."""
 
 _S3: Final = "s3://"
 _DESCRIBED_AT_A_TIME: Final = 64
@@ -50,48 +50,50 @@ class Each:
         )
 
     def of_data(self, data: Any) -> Submission:
-        """A child of that data, together with what all have. Raises: InvalidData."""
+        """A child with this data, merged into the shared data. Raises: InvalidData."""
         if self.data is None:
             return self.child(data=data)
         if not isinstance(data, Mapping):
-            raise InvalidData(f"{data!r} is no dict, and data={self.data!r} is for all of them")
+            raise InvalidData(
+                f"{data!r} is not a dict, so it cannot be merged with data={self.data!r}"
+            )
         return self.child(data={**self.data, **data})
 
     def of_submission(self, submission: Submission) -> Submission:
-        """A child as it was asked for. Raises: InvalidData."""
+        """A child that is a complete submission. Raises: InvalidData."""
         if self != Each(task=self.task):
             raise InvalidData(
-                "it is a Submission, which says itself what its data, retry, priority and tenant "
-                "are; leave them out of map()"
+                "it is a Submission, which has its own data, retry, priority and tenant; leave "
+                "those out of map()"
             )
         if submission.task != self.task:
-            raise InvalidData(f"it is of task {submission.task!r}, and the batch of {self.task!r}")
+            raise InvalidData(f"its task is {submission.task!r}, but the batch's is {self.task!r}")
         if submission.idempotency_key is not None:
             raise InvalidData(
-                "it has an idempotency_key, whose job may be of another batch; leave it out"
+                "it has an idempotency_key, whose job may belong to another batch; leave it out"
             )
         if submission.repeat is not None:
-            raise InvalidData("it repeats, so its batch would never end; submit it by itself")
+            raise InvalidData("it repeats, so its batch would never end; submit it on its own")
         return submission
 
 
 Children = Iterator[tuple[str, Submission]]
-"""What to call each child if it is wrong, and the child."""
+"""A label for error messages, and the child."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """A source that was recognised."""
+    """A way to read a source."""
 
     read: Callable[[], Children]
     rereadable: bool
-    """Whether it can be read twice: once to check it all before anything is made."""
+    """Whether it can be read twice, so that all of it can be checked before making any child."""
 
 
-def recognised(source: Source, each: Each, installation: Installation) -> Reading:
-    """How a source is read.
+def reading_of(source: Source, each: Each, installation: Installation) -> Reading:
+    """Find out how to read a source.
 
-    Raises: InvalidInput; FileNotFoundError, when a manifest is not there.
+    Raises: InvalidInput; FileNotFoundError, when a manifest does not exist.
     """
     if isinstance(source, str) and source.startswith(_S3):
         return _in_s3(source, each, installation)
@@ -119,14 +121,14 @@ def _of_items(items: Iterable[Any], each: Each) -> Children:
 
 def _check_shared(each: Each) -> None:
     if each.data is not None and not isinstance(each.data, dict):
-        raise InvalidData(f"data={each.data!r}: what all children have is a dict")
+        raise InvalidData(f"data={each.data!r}: data shared by all children must be a dict")
 
 
 def _on_disk(path: Path, each: Each, installation: Installation) -> Reading:
     if path.is_dir():
         raise InvalidBody(
-            f"source {str(path)!r} is a folder of this machine, which workers cannot read; copy it "
-            f"to the bucket, and map it there: {_copying(str(path), installation, path.name)}"
+            f"source {str(path)!r} is a folder on this machine, which workers cannot read; copy it "
+            f"to the bucket and map it there: {_copying(str(path), installation, path.name)}"
         )
     reader = reader_of(str(path))
     if not path.is_file():
@@ -167,19 +169,19 @@ def _in_s3(address: str, each: Each, installation: Installation) -> Reading:
     if key == "" or key.endswith("/"):
         if own.get(bucket) is not Area.INPUT:
             raise InvalidName(
-                f"bucket {bucket!r}: workers may read {files.bucket(Area.INPUT)!r} alone; copy the "
-                f"files there, such as with: {_copying(address, installation, key)}"
+                f"bucket {bucket!r}: workers may only read {files.bucket(Area.INPUT)!r}; copy the "
+                f"files there, for example with: {_copying(address, installation, key)}"
             )
         return Reading(read=lambda: _under(key, each, installation), rereadable=False)
     reader = reader_of(address)
     if bucket not in own:
         raise InvalidName(
-            f"bucket {bucket!r} is none of this system's, {' and '.join(sorted(own))}; copy the "
+            f"bucket {bucket!r} is not one of this system's, {' and '.join(sorted(own))}; copy the "
             "manifest to one of them, or to a file"
         )
 
     def opened() -> BinaryIO:
-        # at one version, however often it is read
+        # always the same version, however often it is read
         return files.open(bucket, key, version=version)
 
     version = files.describe(own[bucket], key).version
@@ -187,7 +189,7 @@ def _in_s3(address: str, each: Each, installation: Installation) -> Reading:
 
 
 def _under(prefix: str, each: Each, installation: Installation) -> Children:
-    """A child for each object, at exactly the version that is the newest now."""
+    """A child for each object, pinned to its newest version now."""
     keys = (
         key for key in installation.files.keys(Area.INPUT, prefix) if not _left_out(key, prefix)
     )
@@ -196,7 +198,7 @@ def _under(prefix: str, each: Each, installation: Installation) -> Children:
         try:
             return installation.files.describe(Area.INPUT, key)
         except FileNotFoundError:
-            log.info("taken away after it was listed: no child is made of it: %s", key)
+            log.info("object deleted after it was listed; no child is made of it: %s", key)
             return None
 
     with ThreadPoolExecutor(_DESCRIBERS, thread_name_prefix="map") as pool:
@@ -208,13 +210,13 @@ def _under(prefix: str, each: Each, installation: Installation) -> Children:
 
 
 def _left_out(key: str, prefix: str) -> bool:
-    # what S3's console makes in the place of a folder; and files that submit keeps
+    # folder markers made by the S3 console; and files kept by `submit`
     ours = key.startswith(INPUT_PREFIX_SUBMITTED) and not prefix.startswith(INPUT_PREFIX_SUBMITTED)
     return key.endswith("/") or ours
 
 
 def _copying(source: str, installation: Installation, key: str) -> str:
-    """How to bring a folder to where `map` can read it, and no upload makes jobs of it."""
+    """The command that copies a folder to where `map` can read it and uploads trigger no jobs."""
     bucket = installation.files.bucket(Area.INPUT)
     prefix = f"{STORED_PREFIX}{key.strip('/')}"
     return f"aws s3 sync {source} {_S3}{bucket}/{prefix.rstrip('/')}/"

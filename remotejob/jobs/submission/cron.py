@@ -1,6 +1,6 @@
-"""When a job that repeats is due again: schedules read by cronsim, clocks by zoneinfo.
+"""When a repeating job is due again: cronsim reads schedules, zoneinfo reads time zones.
 
-Both are loaded when a schedule is read, not before: most programs never read one.
+Both are imported only when a schedule is read, which most programs never do.
 """
 
 from __future__ import annotations
@@ -44,16 +44,18 @@ _SPANS: Final[Mapping[str, tuple[int, str, str]]] = MappingProxyType(
         "hour": (24, "0 */{} * * *", "a day"),
     }
 )
-"""What a span must divide, so that it is the same at each turn; its cron expression."""
+"""What a number of minutes or hours must divide to keep its interval constant; its cron expression;
+the name of that whole."""
 
 
 def next_due(repeat: Repeat, *, after: datetime) -> datetime | None:
-    """The first time after `after` at which the job is due again, or None when it is over.
+    """The first time after `after` that the job is due again, or None when repeating is over.
+
+    When clocks go forward, a run due in the skipped hour is due right after it. When they go back,
+    it is due once. Schedules of every minute or hour follow real time.
 
     Raises: InvalidData, when the schedule or its time zone cannot be read.
-    Source: Debian's cron(8), as cronsim has it: where clocks are put forward, what was due in the
-    hour that is skipped is due right after it; where they are put back, it is due once. Schedules
-    of every minute or hour go by real time.
+    Source: Debian's cron(8), as implemented by cronsim.
     """
     if after.tzinfo is None:
         raise InvalidData(f"after={after!r}: give it a time zone")
@@ -67,17 +69,18 @@ def next_due(repeat: Repeat, *, after: datetime) -> datetime | None:
 
 
 def check(repeat: Repeat) -> None:
-    """Refuse a schedule that cannot be read or never comes, and a time zone nobody knows.
+    """Refuse a schedule that cannot be read or never occurs, and an unknown time zone.
 
     Raises: InvalidData, naming it and the remedy.
     """
     if repeat.schedule is not None:
-        # from any day: cronsim looks fifty years ahead, and leap days fall on each weekday in forty
+        # any start day will do: cronsim looks 50 years ahead, and within 40 years leap days have
+        # fallen on every weekday
         _next_scheduled(repeat.schedule, repeat.time_zone, datetime(2000, 1, 1, tzinfo=UTC))
 
 
 def after_run(repeat: Repeat) -> Repeat:
-    """What is left of it when one of the repeats was begun.
+    """The repeat with one run fewer left.
 
     Raises: InvalidData, when none was left.
     """
@@ -89,9 +92,9 @@ def _next_scheduled(schedule: str, time_zone: str, after: datetime) -> datetime:
     if len(cron.split()) != _CRON_FIELDS:
         _refuse(schedule, "it does not have five fields")
     moments = _moments(cron, after.astimezone(_zone(time_zone)), schedule)
-    # of an hour that comes twice cronsim gives the first, which may be past
+    # for an hour that occurs twice cronsim gives the first one, which may be over
     found = next((moment for moment in moments if moment > after), None)
-    return found or _refuse(schedule, "no such date comes")
+    return found or _refuse(schedule, "there is no such date")
 
 
 def _moments(cron: str, local: datetime, schedule: str) -> Iterator[datetime]:
@@ -105,8 +108,8 @@ def _moments(cron: str, local: datetime, schedule: str) -> Iterator[datetime]:
     for due in dues:
         moment = due.astimezone(UTC)
         if moment.astimezone(local.tzinfo) != due:
-            # a day that does not begin at midnight, for the clocks were put forward then: cronsim
-            # goes to its midnight all the same, but reads the clock right from the second before
+            # the clocks went forward at midnight, so this day does not begin at 0:00, but cronsim
+            # assumes it does; started one second earlier, it reads the clock right
             before = moment - timedelta(seconds=1)
             yield from _moments(cron, before.astimezone(local.tzinfo), schedule)
             return
@@ -128,9 +131,9 @@ def _as_cron(schedule: str) -> str:
     if (found := _WRONG_TIME.fullmatch(text)) and _EVERY_DAY.fullmatch(found[1]):
         return _refuse(
             schedule,
-            f"{found[2]} is no time of a day: hours go from 0 to 23, minutes from 00 to 59",
+            f"{found[2]} is not a time of day: hours go from 0 to 23, minutes from 00 to 59",
         )
-    return _refuse(schedule, "every what is not understood")
+    return _refuse(schedule, "the words after 'every' are not understood")
 
 
 def _zone(name: str) -> tzinfo:
@@ -138,10 +141,10 @@ def _zone(name: str) -> tzinfo:
 
     try:
         return ZoneInfo(name)
-    # a name can be a folder's or another file's among those of the zones
+    # OSError: the name may be that of a folder or another file in the time zone database
     except (KeyError, ValueError, OSError):
         raise InvalidData(
-            f"time_zone={name!r}: there is none of that name;"
+            f"time_zone={name!r}: there is no such time zone;"
             " use an IANA name such as 'Europe/Berlin' or 'UTC'"
         ) from None
 

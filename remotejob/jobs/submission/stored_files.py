@@ -1,4 +1,4 @@
-"""Files kept in the system's buckets by themselves, and jobs made of them later.
+"""Stores files in the system's buckets without a job, and makes jobs of them later.
 
 Source: remotejob, `store`, `trigger`, `retrieve`, `remove`, `download`.
 """
@@ -38,7 +38,7 @@ _LONGEST_KEY: Final = 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoredFile:
-    """A file in one of the buckets, and what is noted of it."""
+    """A file in one of the buckets, with its metadata."""
 
     area: Area
     key: str
@@ -49,14 +49,14 @@ class StoredFile:
     installation: Installation
 
     def open(self) -> BinaryIO:
-        """A stream of its bytes; close it. Raises: FileNotFoundError, when it is gone."""
+        """Open a stream of its bytes; close it after use. Raises: FileNotFoundError."""
         files = self.installation.files
         return files.open(files.bucket(self.area), self.key)
 
     def download(self, path: Path | str) -> Path:
         """Copy it to a file, or into a folder under its own name. Returns the file's path.
 
-        A folder is one that is there, or text that ends in a slash, which is made if it is not.
+        A folder is one that exists, or text that ends in a slash, which is created if missing.
         """
         path = destination(path, _name_of(self.metadata, self.key))
         files = self.installation.files
@@ -65,7 +65,7 @@ class StoredFile:
 
 
 def area_of(direction: Area | str) -> Area:
-    """Raises: InvalidName, naming the two there are."""
+    """Raises: InvalidName, naming the two directions."""
     try:
         return Area(direction)
     except ValueError:
@@ -73,7 +73,7 @@ def area_of(direction: Area | str) -> Area:
 
 
 def store(data: Mapping[str, Any], installation: Installation) -> str:
-    """Keep a file and what is said of it, and make no job of it; return its key.
+    """Store a file and its metadata without making a job; return its key.
 
     Raises: InvalidInput, before anything is stored.
     """
@@ -84,7 +84,7 @@ def store(data: Mapping[str, Any], installation: Installation) -> str:
     if key is None:
         key = new_job_id(installation.clock.now_ms(), installation.entropy)
     elif not isinstance(key, str):
-        raise InvalidName(f"key {key!r}: a key is text")
+        raise InvalidName(f"key {key!r}: a key is text; leave it out to get a new one")
     key = STORED_PREFIX + check_output_name(key.removeprefix(STORED_PREFIX))
     if metadata.get(_FILENAME) is not None:
         check_file_name(str(metadata[_FILENAME]))
@@ -95,7 +95,7 @@ def store(data: Mapping[str, Any], installation: Installation) -> str:
 
 
 def store_raw(key: str, metadata: Mapping[str, str], body: Body, installation: Installation) -> str:
-    """Put a file under exactly that key of the input bucket; return the key.
+    """Store a file under exactly this key of the input bucket; return the key.
 
     Raises: InvalidInput, before anything is stored.
     """
@@ -117,13 +117,13 @@ def trigger(
     queue: QueueDescription,
     installation: Installation,
 ) -> JobRecord:
-    """Make a job of a stored file, a new one each time.
+    """Make a job of a stored file; each call makes a new one.
 
     Raises: InvalidName; UnknownTask; FileNotFoundError, when there is no such file;
-    QueueUnavailable, when the record is stored but the message was not taken.
+    QueueUnavailable, when the record is stored but the message was not accepted.
     """
     if queue_name != _PENDING:
-        raise InvalidName(f"queue name {queue_name!r}: jobs are put into {_PENDING!r}")
+        raise InvalidName(f"queue name {queue_name!r}: new jobs go into {_PENDING!r}")
     task = _task(task, queue)
     _check_key(key)
     stored = installation.files.describe(Area.INPUT, key)
@@ -139,21 +139,21 @@ def trigger(
         data_json=payloads.encode(data, what="metadata") if data else None,
         input_json=_input_json(stored) if stored.size else None,
     )
-    # a fresh id: a refusal is our own record, met by a request that was sent twice
+    # the id is fresh: a refusal means that an earlier send of this request stored the record
     installation.store.put_new(record)
     installation.hooks.tell(Event.CREATED, record, installation)
     try:
         send_for([record], installation)
     except Exception as problem:
         raise QueueUnavailable(
-            f"job {record.id} is stored and its message was not taken ({problem}); do not trigger "
-            "it again: the sweep will send for it within hours"
+            f"job {record.id} is stored, but its message was not accepted ({problem}); do not "
+            "trigger it again: the sweep will send the message within hours"
         ) from problem
     return record
 
 
 def retrieve(direction: Area | str, key: str, installation: Installation) -> StoredFile:
-    """What is known of a file. Raises: InvalidName; FileNotFoundError."""
+    """Look up a file. Raises: InvalidName; FileNotFoundError."""
     area = area_of(direction)
     _check_key(key)
     stored = installation.files.describe(area, key)
@@ -169,14 +169,14 @@ def retrieve(direction: Area | str, key: str, installation: Installation) -> Sto
 
 
 def open_stored(direction: Area | str, key: str, installation: Installation) -> BinaryIO:
-    """A stream of a file. Raises: InvalidName; FileNotFoundError."""
+    """Open a stream of a file. Raises: InvalidName; FileNotFoundError."""
     area = area_of(direction)
     _check_key(key)
     return installation.files.open(installation.files.bucket(area), key)
 
 
 def remove(direction: Area | str, key: str, installation: Installation) -> None:
-    """Remove a file. Raises: InvalidName."""
+    """Delete a file. Raises: InvalidName."""
     area = area_of(direction)
     _check_key(key)
     installation.files.delete(area, [key])
@@ -188,9 +188,9 @@ def _check_key(key: str) -> None:
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
-        raise InvalidName(f"key {key[:40]!r}: this is no text; encode it") from None
+        raise InvalidName(f"key {key[:40]!r} is not valid Unicode; encode it first") from None
     if not 0 < size <= _LONGEST_KEY:
-        raise InvalidName(f"key {key[:40]!r}: from 1 to {_LONGEST_KEY} bytes")
+        raise InvalidName(f"key {key[:40]!r}: use 1 to {_LONGEST_KEY} bytes")
 
 
 def _task(task: str | None, queue: QueueDescription) -> str:

@@ -152,7 +152,7 @@ def _check_types(submission: Submission) -> None:
         named = ", ".join(f"Priority.{one.name}" for one in Priority)
         raise InvalidData(f"priority={priority!r}: use one of {named}, or a whole number")
     if abs(priority) > _LARGEST_PRIORITY:
-        raise InvalidData(f"priority={priority!r}: use -{_LARGEST_PRIORITY} to {_LARGEST_PRIORITY}")
+        raise InvalidData(f"priority={priority!r}: use a number between ±{_LARGEST_PRIORITY}")
     if delay is not None:
         check_timedelta("delay", delay)
     if after is not None:
@@ -279,7 +279,7 @@ def _check_body(body: Body | None) -> None:
             raise not_a_body(body)
         size = _size_left(body)
     if size == 0:
-        raise InvalidBody(f"{which} is empty; give one with content, or none")
+        raise InvalidBody(f"{which} is empty; there is nothing to work on")
     if size is not None and size > _LARGEST_BODY:
         raise InvalidBody(f"{which} is {size} bytes; S3 takes 5 TiB at most")
 

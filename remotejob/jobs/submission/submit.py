@@ -228,6 +228,6 @@ def _store_files(checked: Checked, installation: Installation) -> JobRecord:
     if stored.size == 0:
         # a stream whose size was unknown before
         files.delete(Area.INPUT, [key])
-        raise InvalidBody("body is empty; give one with content, or none")
+        raise InvalidBody("body is empty; there is nothing to work on")
     file = replace(input_file(stored, name=checked.filename), content_type=checked.content_type)
     return replace(record, input_json=file.to_json())

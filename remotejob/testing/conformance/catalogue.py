@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from remotejob.domain import changes, command_changes, dependencies, locks
+from remotejob.domain import command_changes, dependencies, locks, run_changes, upkeep_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.dependencies import Edge
 from remotejob.domain.locks import Held, Limit
@@ -34,7 +34,7 @@ _PARKED = samples.waiting(resource="scanner", parked=LIMIT.partition)
 
 
 def claim(record: JobRecord = _READY, *, run_id: str = OTHER_RUN, stamp_ms: int = NOW) -> Change:
-    return changes.claim(
+    return run_changes.claim(
         record.id,
         run_id=run_id,
         worker="w2",
@@ -46,7 +46,7 @@ def claim(record: JobRecord = _READY, *, run_id: str = OTHER_RUN, stamp_ms: int 
 
 
 def reclaim(record: JobRecord) -> Change:
-    return changes.reclaim(
+    return run_changes.reclaim(
         record, run_id=OTHER_RUN, worker="w2", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
     )
 
@@ -87,33 +87,33 @@ EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
     "claim, marked": (_WAITING, claim()),
     "claim, locked": (_LOCKED, claim_locked(_LOCKED)),
     "reclaim": (_SILENT, reclaim(_SILENT)),
-    "expire": (_SILENT, changes.expire(_SILENT, now_ms=NOW, skew_ms=SKEW)),
+    "expire": (_SILENT, run_changes.expire(_SILENT, now_ms=NOW, skew_ms=SKEW)),
     "park": (_LOCKED, parked(_LOCKED)),
     "park, silent": (_LOCKED_SILENT, parked(_LOCKED_SILENT)),
     "unpark": (_PARKED, woken(_PARKED)),
     "heartbeat": (
         _RUNNING,
-        changes.heartbeat(_RUNNING, now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=NOW),
+        run_changes.heartbeat(_RUNNING, now_ms=NOW, lease_ms=LEASE, report={}, mark_ms=NOW),
     ),
     "complete": (
         _RUNNING,
-        changes.complete(_RUNNING, now_ms=NOW, retention_ms=LEASE, report={}),
+        run_changes.complete(_RUNNING, now_ms=NOW, retention_ms=LEASE, report={}),
     ),
     "fail for good": (
         _RUNNING,
-        changes.fail_for_good(_RUNNING, samples.failure(), now_ms=NOW, report={}),
+        run_changes.fail_for_good(_RUNNING, samples.failure(), now_ms=NOW, report={}),
     ),
     "fail and wait": (
         _RUNNING,
-        changes.fail_and_wait(
+        run_changes.fail_and_wait(
             _RUNNING, samples.failure(), now_ms=NOW, due_ms=NOW, mark_ms=NOW, report={}
         ),
     ),
-    "release": (_RUNNING, changes.release(_RUNNING, now_ms=NOW, report={})),
-    "let go of cancelled": (_CANCELLED, changes.let_go_of_cancelled(_CANCELLED, run_id=RUN)),
-    "move mark": (_WAITING, changes.move_mark(_WAITING, to_ms=NOW + LEASE)),
-    "settle": (_FAILED, changes.settle(_FAILED, retention_ms=LEASE)),
-    "swept": (_READY, changes.swept(_READY, now_ms=NOW)),
+    "release": (_RUNNING, run_changes.release(_RUNNING, now_ms=NOW, report={})),
+    "let go of cancelled": (_CANCELLED, run_changes.let_go_of_cancelled(_CANCELLED, run_id=RUN)),
+    "move mark": (_WAITING, upkeep_changes.move_mark(_WAITING, to_ms=NOW + LEASE)),
+    "settle": (_FAILED, upkeep_changes.settle(_FAILED, retention_ms=LEASE)),
+    "swept": (_READY, upkeep_changes.swept(_READY, now_ms=NOW)),
     "pause": (_WAITING, command_changes.pause(_WAITING, now_ms=NOW)),
     "resume": (_PAUSED, command_changes.resume(_PAUSED, now_ms=NOW)),
     "make ready": (_WAITING, command_changes.make_ready(_WAITING, due_ms=NOW + LEASE, now_ms=NOW)),

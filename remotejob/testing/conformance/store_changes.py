@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from remotejob.domain import changes
+from remotejob.domain import run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
@@ -49,7 +49,7 @@ _NOT_LAPSED = {
 
 
 def _expire(record: JobRecord) -> Change:
-    return changes.expire(record, now_ms=NOW, skew_ms=SKEW)
+    return run_changes.expire(record, now_ms=NOW, skew_ms=SKEW)
 
 
 def refused_by(store: JobStore, before: JobRecord, change: Change) -> None:
@@ -143,7 +143,7 @@ class ChangesConformance:
         first = store.update(reclaim(seen))
         assert isinstance(first, Updated)
 
-        again = changes.reclaim(
+        again = run_changes.reclaim(
             seen, run_id="c" * 16, worker="w3", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
         )
         assert store.update(again) == Refused(first.record)
@@ -155,8 +155,8 @@ class ChangesConformance:
             attempt=3,
             at_ms=NOW,
             kind="WorkerDied",
-            message="the worker died 3 times while it ran this job; give tasks that may take a "
-            "worker down a process of their own (runs_in=Process())",
+            message="the worker died 3 times while it ran this job; give tasks that may crash a "
+            "worker their own process (runs_in=Process())",
         )
         after = replace(
             before,

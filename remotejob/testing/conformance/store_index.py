@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from remotejob.domain import changes
+from remotejob.domain import run_changes, upkeep_changes
 from remotejob.domain.ids import first_id_at, partition_of
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.states import State
@@ -59,7 +59,7 @@ class IndexConformance:
         assert self._marked(store) == [record.id]
 
         outcome = store.update(
-            changes.claim(
+            run_changes.claim(
                 record.id,
                 run_id=samples.RUN,
                 worker="w1",
@@ -76,7 +76,7 @@ class IndexConformance:
     def test_a_mark_changes_its_kind(self, store: JobStore) -> None:
         record = samples.silent()
         store.put_new(record)
-        store.update(changes.expire(record, now_ms=_NOW, skew_ms=samples.SKEW))
+        store.update(run_changes.expire(record, now_ms=_NOW, skew_ms=samples.SKEW))
 
         self.index_settled()
         assert list(store.attention(Attention.RUNNING, 0, until_ms=_NOW + _DAY)) == []
@@ -86,7 +86,7 @@ class IndexConformance:
     def test_a_mark_that_moves_is_found_at_its_new_time_alone(self, store: JobStore) -> None:
         record = samples.waiting()
         store.put_new(record)
-        store.update(changes.move_mark(record, to_ms=_NOW + _DAY))
+        store.update(upkeep_changes.move_mark(record, to_ms=_NOW + _DAY))
 
         self.index_settled()
         assert list(store.attention(Attention.WAITING, 0, until_ms=_NOW + _DAY - 1)) == []
@@ -97,7 +97,9 @@ class IndexConformance:
     def test_a_change_that_is_refused_moves_no_mark(self, store: JobStore) -> None:
         record = samples.waiting()
         store.put_new(record)
-        store.update(changes.complete(samples.running(), now_ms=_NOW, retention_ms=0, report={}))
+        store.update(
+            run_changes.complete(samples.running(), now_ms=_NOW, retention_ms=0, report={})
+        )
 
         assert self._marked(store) == [record.id]
 
@@ -127,7 +129,7 @@ class IndexConformance:
     def test_a_listing_holds_the_records_as_they_stand(self, store: JobStore) -> None:
         record = samples.running(data_json="[1]")
         store.put_new(record)
-        outcome = store.update(changes.complete(record, now_ms=_NOW, retention_ms=0, report={}))
+        outcome = store.update(run_changes.complete(record, now_ms=_NOW, retention_ms=0, report={}))
 
         (listed,) = store.listing(partition_of(record.id))
         assert listed == outcome.record

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from remotejob.domain import changes
+from remotejob.domain import run_changes, upkeep_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item
 from remotejob.domain.marks import Attention, attention_key
@@ -43,11 +43,13 @@ _NOT_OURS = {
     "cancelled": samples.in_state(State.CANCELLED, lease_ms=NOW + LEASE),
 }
 _OUTCOMES = {
-    "complete": changes.complete(_RUNNING, now_ms=_LATER, retention_ms=RETENTION, report=_REPORT),
-    "fail for good": changes.fail_for_good(
+    "complete": run_changes.complete(
+        _RUNNING, now_ms=_LATER, retention_ms=RETENTION, report=_REPORT
+    ),
+    "fail for good": run_changes.fail_for_good(
         _RUNNING, samples.failure(), now_ms=_LATER, report=_REPORT
     ),
-    "fail and wait": changes.fail_and_wait(
+    "fail and wait": run_changes.fail_and_wait(
         _RUNNING,
         samples.failure(),
         now_ms=_LATER,
@@ -55,7 +57,7 @@ _OUTCOMES = {
         mark_ms=NOW + 2 * LEASE,
         report=_REPORT,
     ),
-    "release": changes.release(_RUNNING, now_ms=_LATER, report=_REPORT),
+    "release": run_changes.release(_RUNNING, now_ms=_LATER, report=_REPORT),
 }
 _ENDED = {
     "complete": replace(
@@ -105,7 +107,7 @@ _ENDED = {
 
 
 def _heartbeat(*, mark_ms: int | None = None) -> Change:
-    return changes.heartbeat(
+    return run_changes.heartbeat(
         _RUNNING, now_ms=_LATER, lease_ms=LEASE, report=_REPORT, mark_ms=mark_ms
     )
 
@@ -120,7 +122,7 @@ class OwnershipConformance:
     def test_heartbeat_puts_one_thing_in_the_place_of_another(self, store: JobStore) -> None:
         before = replace(_RUNNING, checkpoint_ref=f"{OTHER_RUN}/1")
         report: Item = {Field.CHECKPOINT: '{"page":7}'}
-        change = changes.heartbeat(
+        change = run_changes.heartbeat(
             before,
             now_ms=_LATER,
             lease_ms=LEASE,
@@ -139,7 +141,7 @@ class OwnershipConformance:
 
     def test_completed_job_keeps_no_checkpoint(self, store: JobStore) -> None:
         before = replace(_RUNNING, checkpoint_json="7")
-        change = changes.complete(
+        change = run_changes.complete(
             before,
             now_ms=_LATER,
             retention_ms=RETENTION,
@@ -216,7 +218,7 @@ class OwnershipConformance:
         self, store: JobStore, since: State
     ) -> None:
         before = samples.in_state(since, lease_ms=NOW + LEASE, run_id=RUN)
-        change = changes.let_go_of_cancelled(before, run_id=RUN)
+        change = run_changes.let_go_of_cancelled(before, run_id=RUN)
         made_from(store, before, change, replace(before, lease_ms=None))
 
     @pytest.mark.parametrize(
@@ -230,11 +232,11 @@ class OwnershipConformance:
         ids=["another run", "running", "another run's restart", "completed"],
     )
     def test_let_go_is_refused_by(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, changes.let_go_of_cancelled(_RUNNING, run_id=RUN))
+        refused_by(store, before, run_changes.let_go_of_cancelled(_RUNNING, run_id=RUN))
 
     def test_move_mark_moves_nothing_else(self, store: JobStore) -> None:
         before = samples.waiting()
-        change = changes.move_mark(before, to_ms=NOW + LEASE)
+        change = upkeep_changes.move_mark(before, to_ms=NOW + LEASE)
         made_from(store, before, change, replace(before, attention_ms=NOW + LEASE))
 
     @pytest.mark.parametrize(
@@ -250,7 +252,7 @@ class OwnershipConformance:
         ids=["its mark is gone", "moved since", "of another kind"],
     )
     def test_move_mark_is_refused_when(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, changes.move_mark(samples.waiting(), to_ms=NOW + LEASE))
+        refused_by(store, before, upkeep_changes.move_mark(samples.waiting(), to_ms=NOW + LEASE))
 
     def test_settle_of_a_failed_job_leaves_it_listed_as_failed(self, store: JobStore) -> None:
         before = samples.failed()
@@ -261,7 +263,7 @@ class OwnershipConformance:
             attention=attention_key(Attention.FAILED, before.id),
             attention_ms=NOW,
         )
-        made_from(store, before, changes.settle(before, retention_ms=RETENTION), after)
+        made_from(store, before, upkeep_changes.settle(before, retention_ms=RETENTION), after)
 
     def test_settle_of_a_cancelled_job_takes_its_mark_away(self, store: JobStore) -> None:
         before = samples.failed(state=State.CANCELLED)
@@ -272,7 +274,7 @@ class OwnershipConformance:
             attention=None,
             attention_ms=None,
         )
-        made_from(store, before, changes.settle(before, retention_ms=RETENTION), after)
+        made_from(store, before, upkeep_changes.settle(before, retention_ms=RETENTION), after)
 
     @pytest.mark.parametrize(
         "before",
@@ -285,14 +287,17 @@ class OwnershipConformance:
         ids=["settled already", "another end since", "something else owed", "restarted"],
     )
     def test_settle_is_refused_by(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, changes.settle(samples.failed(), retention_ms=RETENTION))
+        refused_by(store, before, upkeep_changes.settle(samples.failed(), retention_ms=RETENTION))
 
     def test_swept_notes_the_time_and_nothing_else(self, store: JobStore) -> None:
         before = samples.ready()
         made_from(
-            store, before, changes.swept(before, now_ms=_LATER), replace(before, swept_ms=_LATER)
+            store,
+            before,
+            upkeep_changes.swept(before, now_ms=_LATER),
+            replace(before, swept_ms=_LATER),
         )
 
     def test_swept_is_refused_by_a_job_that_went_on(self, store: JobStore) -> None:
         before = samples.ready(updated_ms=NOW + 1)
-        refused_by(store, before, changes.swept(samples.ready(), now_ms=_LATER))
+        refused_by(store, before, upkeep_changes.swept(samples.ready(), now_ms=_LATER))

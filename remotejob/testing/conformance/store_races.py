@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from remotejob.domain import changes, locks
+from remotejob.domain import locks, run_changes
 from remotejob.domain.changes import EXISTS, Change, Condition
 from remotejob.domain.conditions import Item
 from remotejob.domain.locks import Held
@@ -41,7 +41,7 @@ class RacesConformance:
         start = Barrier(_RACERS)
 
         def claim(racer: int) -> Updated | Refused:
-            change = changes.claim(
+            change = run_changes.claim(
                 record.id,
                 run_id=f"{racer:016x}",
                 worker=f"w{racer}",

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from remotejob.domain import changes
+from remotejob.domain import run_changes, upkeep_changes
 from remotejob.domain.changes import EXISTS, Change, Condition
 from remotejob.domain.conditions import AtMost, Item
 from remotejob.domain.marks import Attention
@@ -58,7 +58,7 @@ def _steps(*refused: str) -> list[Step]:
     def seen(name: str) -> Item:
         return {"token": "other"} if name in refused else _SEEN
 
-    change = changes.swept(samples.ready(), now_ms=NOW)
+    change = upkeep_changes.swept(samples.ready(), now_ms=NOW)
     if "change" in refused:
         change = replace(change, values={"seen_updated": NOW + 1})
     return [
@@ -302,8 +302,8 @@ class TransactionsConformance:
         store.put_new(second)
         steps: list[Step] = [
             put_record(samples.waiting(3)),
-            changes.move_mark(first, to_ms=NOW + 5 * SECOND),
-            changes.expire(second, now_ms=NOW + SECOND, skew_ms=0),
+            upkeep_changes.move_mark(first, to_ms=NOW + 5 * SECOND),
+            run_changes.expire(second, now_ms=NOW + SECOND, skew_ms=0),
         ]
 
         refused = Check(key=_KEYS["put"], condition=SAME_TOKEN, values=_SEEN)

@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from remotejob.domain.record import cut
+from remotejob.domain.text import cut
 from remotejob.outages import OutageLog, pause_after
 from remotejob.ports import Clock
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from remotejob.domain.record import dumps
+from remotejob.domain.text import dumps
 from remotejob.domain.times import span_ms
 from remotejob.jobs.queries.workers import BUSY, SIGN, kept_for, partition_of
 from remotejob.outages import OutageLog

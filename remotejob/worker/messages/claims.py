@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from remotejob.domain import changes, claim_decisions, locks
+from remotejob.domain import changes, claim_decisions, locks, run_changes
 from remotejob.domain.claim_decisions import CLOCK_SKEW, after_refused_claim
 from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_run_id
@@ -106,7 +106,7 @@ class Claims:
                     tell_of_death(seen, outcome.record, begins.run_id, self._installation)
                 return outcome
             case claim_decisions.Expire(seen):
-                return store.update(changes.expire(seen, now_ms=now, skew_ms=_SKEW_MS))
+                return store.update(run_changes.expire(seen, now_ms=now, skew_ms=_SKEW_MS))
             case settled:
                 return unclaimed(
                     message,
@@ -149,7 +149,7 @@ class _Begins:
     lease_ms: int
 
     def claim(self, job_id: str, *, now: int, stamp: int) -> changes.Change:
-        return changes.claim(
+        return run_changes.claim(
             job_id,
             run_id=self.run_id,
             worker=self.worker,
@@ -170,7 +170,7 @@ class _Begins:
         )
 
     def reclaim(self, record: JobRecord, *, now: int) -> changes.Change:
-        return changes.reclaim(
+        return run_changes.reclaim(
             record,
             run_id=self.run_id,
             worker=self.worker,

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob import tracing
-from remotejob.domain import changes, claim_decisions
+from remotejob.domain import changes, claim_decisions, run_changes
 from remotejob.domain.errors import (
     JobCancelled,
     LeaseLost,
@@ -271,7 +271,7 @@ class MessageHandler:
         log.info("run stopped: the job was cancelled", extra=_about(run))
         self._metrics.count(Count.CANCELLED, ran_s=run.ran_s)
         outcome = self._installation.store.update(
-            changes.let_go_of_cancelled(run.record, run_id=run.run_id)
+            run_changes.let_go_of_cancelled(run.record, run_id=run.run_id)
         )
         record = outcome.record
         if record is not None and record.state is State.CANCELLED:

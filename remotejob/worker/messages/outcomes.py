@@ -10,12 +10,13 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Final
 
-from remotejob.domain import changes
+from remotejob.domain import run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import Fatal
-from remotejob.domain.record import Failure, JobRecord, cut, outputs_to_json
+from remotejob.domain.record import Failure, JobRecord, outputs_to_json
+from remotejob.domain.text import cut
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.submission.repeats import successor
@@ -83,7 +84,7 @@ def completed(
         values[Field.DELAY_DEPENDENTS] = delay_ms
     if following is not None:
         values[Field.NEXT] = following.id
-    change = changes.complete(
+    change = run_changes.complete(
         run.record,
         now_ms=installation.clock.now_ms(),
         retention_ms=span_ms(installation.retention),
@@ -123,11 +124,11 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
     )
     if due is None:
         report = _last_report(run, Ending.FAILED)
-        return changes.fail_for_good(record, failure, now_ms=now, report=report)
+        return run_changes.fail_for_good(record, failure, now_ms=now, report=report)
     max_delay = installation.messages.capabilities.max_delay
     due_ms = to_ms(due)
     later = Ending.SENT_AGAIN if due_ms - now <= span_ms(max_delay) else Ending.PUT_OFF
-    return changes.fail_and_wait(
+    return run_changes.fail_and_wait(
         record,
         failure,
         now_ms=now,
@@ -139,7 +140,7 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
 
 def released(run: Run, installation: Installation) -> Change:
     """The change that gives the job back, for another run to begin at once."""
-    return changes.release(
+    return run_changes.release(
         run.record,
         now_ms=installation.clock.now_ms(),
         report=_last_report(run, Ending.AT_ONCE),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from remotejob.domain.changes import WORKER_DIED
 from remotejob.domain.events import Event
 from remotejob.domain.record import Failure, JobRecord
+from remotejob.domain.run_changes import WORKER_DIED
 from remotejob.domain.states import State
 from remotejob.ports import Installation
 

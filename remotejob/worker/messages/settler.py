@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from remotejob.domain.record import cut
+from remotejob.domain.text import cut
 from remotejob.jobs.coordination.consequences import carry_out, send_each
 from remotejob.jobs.messaging.log_fields import message_log_fields
 from remotejob.jobs.messaging.messages import BadMessage, Pending, dead_letter_body

@@ -146,7 +146,7 @@ class CountedFiles:
     ) -> Stored:
         known_size = isinstance(body, bytes) or body.seekable()
         stored = self._files.put(area, key, body, content_type=content_type, metadata=metadata)
-        self._usage.count(put_calls(stored.size, told=known_size))
+        self._usage.count(put_calls(stored.size, size_known=known_size))
         return stored
 
     def describe(self, area: Area, key: str) -> Stored:

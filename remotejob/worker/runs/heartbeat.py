@@ -6,7 +6,7 @@ import logging
 from types import MappingProxyType
 from typing import Final
 
-from remotejob.domain import changes
+from remotejob.domain import run_changes
 from remotejob.domain.check_times import GRACE
 from remotejob.domain.conditions import Item
 from remotejob.domain.errors import JobCancelled, LeaseLost
@@ -38,7 +38,7 @@ def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> 
         first = record.attention is None
         report = run.reporter.report()
         outcome = installation.store.update(
-            changes.heartbeat(
+            run_changes.heartbeat(
                 record,
                 now_ms=now_ms,
                 lease_ms=span_ms(lease),

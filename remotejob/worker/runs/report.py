@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from remotejob.domain.conditions import Item, Value
-from remotejob.domain.record import JobRecord, Level, LogLine, cut, log_tail, log_to_json
+from remotejob.domain.job_log import Level, LogLine, log_tail, log_to_json
+from remotejob.domain.record import JobRecord
+from remotejob.domain.text import cut
 from remotejob.domain.times import span_ms
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.names import LOG_NOTES, Field

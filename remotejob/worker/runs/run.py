@@ -11,7 +11,8 @@ from typing import Any, Final, Protocol
 
 from remotejob.domain.conditions import Value
 from remotejob.domain.errors import LeaseLost
-from remotejob.domain.record import JobRecord, Level, OutputFile, output_prefix
+from remotejob.domain.job_log import Level
+from remotejob.domain.record import JobRecord, OutputFile, output_prefix
 from remotejob.names import Field
 from remotejob.ports import Installation, Received
 from remotejob.tasks.task import Task

@@ -349,7 +349,7 @@ def test_batch_kept_no_longer_lets_its_jobs_end_and_cancels_on_complete(
     let_time_pass(worker, clock, minutes=11)
 
     assert waiting.refresh().state is State.CANCELLED
-    with pytest.raises(BatchNotFound, match="kept no longer"):
+    with pytest.raises(BatchNotFound, match="expired"):
         batch.refresh()
     (done,) = RemoteJob(installation).jobs(state=State.COMPLETED)
     assert done.record.owed is None
@@ -372,26 +372,26 @@ def erase_batch(batch: Batch, installation: Installation) -> None:
     [
         ({"source": {"a": 1}}, "give 's3://bucket/prefix/'"),
         ({"source": 5}, "give 's3://bucket/prefix/'"),
-        ({"source": [1, 2], "data": {"a": 1}}, "item 0: 1 is no dict"),
-        ({"source": [{"a": 1}], "data": "x"}, "what all children have is a dict"),
+        ({"source": [1, 2], "data": {"a": 1}}, "item 0: 1 is not a dict"),
+        ({"source": [{"a": 1}], "data": "x"}, "data shared by all children must be a dict"),
         ({"source": [{"a": 1}, {"a": float("nan")}]}, "item 1: data cannot be written as JSON"),
-        ({"source": [], "name": ""}, "a text of 1 to 255"),
+        ({"source": [], "name": ""}, "use text of 1 to 255 characters"),
         ({"source": [], "priority": "high"}, "priority='high'"),
-        ({"source": [Submission(task="summary")]}, "item 0: it is of task 'summary'"),
+        ({"source": [Submission(task="summary")]}, "item 0: its task is 'summary'"),
         ({"source": [Submission(task="work", idempotency_key="k")]}, "leave it out"),
-        ({"source": [Submission(task="work")], "priority": 3}, "leave them out of map"),
+        ({"source": [Submission(task="work")], "priority": 3}, "leave those out of map"),
         (
             {"source": [Submission(task="work", delay=timedelta(days=300))]},
-            "due later than 182 days",
+            "due more than 182 days",
         ),
         ({"source": [], "on_complete": 7}, "give a task's name, or a Submission"),
         (
             {"source": [], "on_complete": Submission(task="summary", delay=MINUTE)},
-            "nothing else",
+            "leave the rest out",
         ),
         (
             {"source": [], "on_complete": Submission(task="summary", data={"batch": 1})},
-            "for the batch's counts",
+            "which will hold the counts",
         ),
         (
             {"source": [], "on_complete": Submission(task="summary", data={"a": "x" * 4000})},

@@ -74,8 +74,8 @@ def test_whole_bucket_is_without_what_jobs_keep_there(
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("s3://elsewhere/in/", "workers may read '.*input' alone; copy the files there"),
-        ("s3://elsewhere/rows.csv", "is none of this system's"),
+        ("s3://elsewhere/in/", "workers may only read '.*input'; copy the files there"),
+        ("s3://elsewhere/rows.csv", "is not one of this system's"),
     ],
 )
 def test_other_buckets_are_refused_with_the_remedy(
@@ -133,8 +133,8 @@ HOSTILE: dict[str, tuple[str, str | bytes, str]] = {
     "long": ("rows.jsonl", b'"' + b"x" * LONGEST_LINE + b'"\n1', r"line 1 is longer than 1048576"),
     "too few": ("rows.csv", "a,b\n1,2\n3\n", r"rows.csv, line 3 has 1 fields, and the first row 2"),
     "too many": ("rows.csv", "a,b\n1,2,3\n", r"rows.csv, line 2 has 3 fields"),
-    "same twice": ("rows.csv", "a,a\n1,2\n", r"line 1: the first row names the fields, each once"),
-    "unnamed": ("rows.csv", "a,\n1,2\n", r"line 1: the first row names the fields"),
+    "same twice": ("rows.csv", "a,a\n1,2\n", r"line 1: the first row must name each field once"),
+    "unnamed": ("rows.csv", "a,\n1,2\n", r"line 1: the first row must name each field"),
     "open quote": ("rows.csv", 'a\n"' + "x\n" * 200, r"rows.csv, line \d+ is not CSV"),
     "open quote, long": ("rows.csv", 'a\n"' + "x\n" * 100_000, r"is not CSV: field larger"),
     "after a quote": ("rows.csv", 'a\n"b"c\n', r"rows.csv, line 2 is not CSV"),
@@ -180,7 +180,7 @@ def test_manifest_is_not_read_into_memory() -> None:
     ("source", "error", "message"),
     [
         ("rows.txt", InvalidData, "ends in .jsonl, .ndjson, .csv"),
-        ("rows", InvalidData, "give 's3://bucket/prefix/', with the slash"),
+        ("rows", InvalidData, "give 's3://bucket/prefix/' with the slash"),
         ("missing.csv", InvalidBody, "no such file"),
     ],
 )
@@ -202,7 +202,7 @@ def test_folder_of_this_machine_is_refused_with_how_to_copy_it(
         queue.map("work", as_path(folder))
 
     told = str(refusal.value)
-    assert f"source {str(folder)!r} is a folder of this machine" in told
+    assert f"source {str(folder)!r} is a folder on this machine" in told
     assert f"aws s3 sync {folder} s3://{remote.input_bucket}/jobs/stored/photos.2026/" in told
     assert "slash" not in told
 
@@ -213,7 +213,9 @@ def test_csv_that_is_parted_by_something_else_is_refused(
 ) -> None:
     path = write("rows.csv", f"name{mark}size\ncat{mark}3\n")
 
-    with pytest.raises(InvalidData, match=r"rows\.csv, line 1.* fields are parted by commas"):
+    with pytest.raises(
+        InvalidData, match=r"rows\.csv, line 1.* fields must be separated by commas"
+    ):
         queue.map("work", str(path))
 
 

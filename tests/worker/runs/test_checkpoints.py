@@ -591,7 +591,7 @@ def test_checkpoint_that_cannot_be_written_raises_and_the_one_before_stays_whole
         try:
             job.checkpoint(LARGE | {"page": 2})
         except Unreachable:
-            # where S3 alone is away, the heart keeps the lease, and the task may go on
+            # if only S3 is away, heartbeats keep the lease and the task may go on
             outage.down = False
             job.checkpoint(LARGE | {"page": 3})
             job.checkpoint(LARGE | {"page": 4})

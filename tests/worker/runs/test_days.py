@@ -83,7 +83,7 @@ def in_the_lanes(installation: Installation) -> int:
 
 
 def long_task(days: Days, hours: float, *, each: Meanwhile = nothing) -> None:
-    """A task that takes so long, its worker's heart beating."""
+    """A task that takes that long, with its worker's heartbeats."""
 
     @days.tasks.task("work")
     def work(job: RunningJob) -> str:
@@ -352,7 +352,7 @@ def test_message_redelivered_to_its_own_worker_is_its_message_again(
     @days.tasks.task("work")
     def work(job: RunningJob) -> str:
         days.runs.append(job.run_id)
-        # checkpoints keep the lease, and nobody hides the message: the heart stands still
+        # checkpoints keep the lease, and nothing hides the message: heartbeats stand still
         for _ in range(3):
             days.clock.advance(LEASE - MINUTE)
             job.checkpoint({"part": 1})
@@ -518,7 +518,7 @@ class _Refused:
 
 
 class _StrikesThe(Faults):
-    """A fault at the first call of a name, which is the heart's."""
+    """A fault at the first call of a name, which is a heartbeat's."""
 
     def __init__(self, name: str, fault: Fault) -> None:
         super().__init__(fault)

@@ -35,7 +35,7 @@ from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stu
 from remotejob.backends.aws.access_errors import DENIED, UNKNOWN, access_problem, what_of
 from remotejob.backends.aws.direct.connections import Request
 from remotejob.backends.aws.direct.sender import Sender
-from remotejob.backends.aws.service import Api, Patience
+from remotejob.backends.aws.service import Api, Timeouts
 from remotejob.ports import Clock
 
 _RETRYABLE: Final = OrRetryChecker(
@@ -54,12 +54,12 @@ class DirectService:
     """A service, asked by requests that are made, signed and sent here. Safe across threads."""
 
     def __init__(
-        self, api: Api, sender: Sender, *, patience: Patience, attempts: int, clock: Clock
+        self, api: Api, sender: Sender, *, timeouts: Timeouts, attempts: int, clock: Clock
     ) -> None:
         """`attempts` counts the first one."""
         self._api = api
         self._sender = sender
-        self._patience = patience
+        self._timeouts = timeouts
         self.url: Final = sender.url
         self._attempts = attempts
         self._clock = clock
@@ -100,8 +100,8 @@ class DirectService:
     def _attempt(self, operation: str, body: bytes) -> Any:
         target = f"{self._api.target}.{operation}"
         request = Request("POST", "/", {**self._api.headers, "X-Amz-Target": target}, body)
-        patience = self._patience.poll if operation in self._api.polls else self._patience.read
-        return self._sender.ask(operation, request, read_s=patience)
+        read_s = self._timeouts.poll if operation in self._api.polls else self._timeouts.read
+        return self._sender.ask(operation, request, read_s=read_s)
 
     def _read(self, answer: Any) -> Any:
         """What an answer says.

@@ -21,7 +21,9 @@ from typing import Any, BinaryIO, Final, NoReturn
 from uuid import uuid4
 
 from remotejob.domain.errors import InvalidData, RemoteJobError, RunInterrupted
-from remotejob.domain.record import JobRecord, Level, OutputFile, cut
+from remotejob.domain.job_log import Level
+from remotejob.domain.record import JobRecord, OutputFile
+from remotejob.domain.text import cut
 from remotejob.ports import Area, Installation, Stored
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.processes.channel import CHUNK, Channel, Frame, Garbled, Prepared

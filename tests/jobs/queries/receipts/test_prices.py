@@ -39,8 +39,8 @@ def test_no_price_stands_anywhere_else() -> None:
         ("vcpu_hour = 0.04048", 'vcpu_hour = "4"', "[fargate] vcpu_hour = '4': a price"),
         ("vcpu_hour = 0.04048", "vcpu_hour = true", "a price is a number above 0"),
         ("as_of = 2026-11-22", "", "as.of is missing"),
-        ("as_of = 2026-11-22", "as_of = 2026-11-22T00:00:00", "`as_of` is a date"),
-        ('page = "https://aws.amazon.com/s3/pricing/"', "", "[s3]: give the `page`"),
+        ("as_of = 2026-11-22", "as_of = 2026-11-22T00:00:00", "`as_of` must be a date"),
+        ('page = "https://aws.amazon.com/s3/pricing/"', "", "[s3]: give the AWS price `page`"),
         ("[s3]", "[s3", "prices.toml: not TOML"),
     ],
 )

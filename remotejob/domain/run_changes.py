@@ -1,0 +1,316 @@
+"""The changes of one run: from its claim to its end, with the condition that guards each.
+
+`domain.changes` explains the time lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from remotejob.domain.changes import (
+    EXISTS,
+    OWED_STATUS,
+    UNHINDERED,
+    Change,
+    Condition,
+    Fields,
+)
+from remotejob.domain.conditions import (
+    Absent,
+    All,
+    AtLeast,
+    AtMost,
+    Either,
+    Is,
+    Item,
+    Value,
+    state_is,
+)
+from remotejob.domain.marks import MARK, Attention, mark
+from remotejob.domain.record import Failure, JobRecord, errors_to_json
+from remotejob.domain.states import Command, State, sources_of
+from remotejob.names import Field
+
+CLAIM: Final = Condition(
+    name="claim",
+    # Two messages of one job, or one delivered twice:
+    #     A  receive ── claim ✓ ── runs …
+    #     B  receive ───────── claim ✗ (running, lease live) ── hides its message
+    # A cancelled run still winding down while the job is restarted (cancel leaves the lease):
+    #     A  runs ─────────────────── heartbeat: stop ── clears the lease
+    #     M     cancel ── restart
+    #     B                 claim ✗ (lease live) ── hides ──────────────── claim ✓
+    # A clock behind the record's last writer would set its time stamps back: the claim is refused,
+    # and the worker claims again with the record's own time.
+    expression=All(
+        EXISTS,
+        Either(
+            state_is(State.READY),
+            All(state_is(State.WAITING), AtMost(Field.DUE, "now"), *UNHINDERED),
+        ),
+        Either(Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed")),
+        AtMost(Field.UPDATED, "stamp"),
+        # a job that needs a lock is claimed together with it (see `domain.locks`)
+        Absent(Field.RESOURCE),
+        Absent(Field.TENANT_LIMIT),
+    ),
+)
+
+SAME_LAPSED_RUN: Final = Condition(
+    name="same_lapsed_run",
+    # Two workers find the same dead run, or its heartbeat comes back just in time:
+    #     A  runs ── (silent) ────────── heartbeat ✓ or ✗, whichever is first
+    #     B                     reclaim ✓ ── runs …
+    #     C                     reclaim ✗ (the run is B's now)
+    expression=All(
+        EXISTS,
+        state_is(State.RUNNING),
+        Is(Field.RUN, "seen_run"),
+        AtMost(Field.LEASE, "lapsed"),
+    ),
+)
+
+OWN_LIVE_RUN: Final = Condition(
+    name="own_live_run",
+    # A lost lease is never revived: another worker may be acting on its end at this moment.
+    #     A  runs ── (silent past its lease) ── heartbeat ✗ ── stops
+    #     B                                       claim ✓
+    expression=All(
+        EXISTS,
+        state_is(State.RUNNING),
+        Is(Field.RUN, "run"),
+        AtLeast(Field.LEASE, "now"),
+    ),
+)
+
+OWN_RUN: Final = Condition(
+    name="own_run",
+    # The fencing token: an outcome counts only under the run id of the current claim.
+    #     A  runs ── (stalls) ──────────────────────────── complete ✗
+    #     B               claim ✓ ── runs ── complete ✓
+    # If the answer to a commit is lost and the commit repeated, its own effect refuses it. The run
+    # id stays in the record, so the worker can tell.
+    expression=All(EXISTS, state_is(*sources_of(Command.COMPLETE)), Is(Field.RUN, "run")),
+)
+
+CANCELLED_RUN: Final = Condition(
+    name="cancelled_run",
+    # Only the holder clears the lease of a cancelled run, so a restart cannot overlap it. A job
+    # restarted meanwhile waits only for that:
+    #     A  runs ─────────────────── heartbeat: stop ── clears the lease
+    #     M     cancel ── restart (── pause)
+    #     B                                                        claim ✓
+    expression=All(
+        EXISTS,
+        state_is(State.CANCELLED, State.WAITING, State.PAUSED),
+        Is(Field.RUN, "run"),
+    ),
+)
+
+WORKER_DIED: Final = "WorkerDied"
+"""Kind of a failure without an exception: the lease ended."""
+
+
+def claim(
+    job_id: str,
+    *,
+    run_id: str,
+    worker: str,
+    now_ms: int,
+    stamp_ms: int,
+    lease_ms: int,
+    skew_ms: int,
+) -> Change:
+    """Claim a runnable job for one run. `stamp_ms` is `now_ms`, or the record's time if later."""
+    return Change(
+        job_id=job_id,
+        condition=CLAIM,
+        values={"now": now_ms, "lapsed": now_ms - skew_ms, "stamp": stamp_ms},
+        set=_run_begins(run_id, worker, stamp_ms, now_ms + lease_ms),
+        add={Field.ATTEMPT: 1},
+        remove=MARK,
+    )
+
+
+def reclaim(
+    record: JobRecord, *, run_id: str, worker: str, now_ms: int, lease_ms: int, skew_ms: int
+) -> Change:
+    """Claim a job whose worker fell silent; the lapsed lease counts as a crash."""
+    return Change(
+        job_id=record.id,
+        condition=SAME_LAPSED_RUN,
+        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms},
+        set=_run_begins(run_id, worker, max(now_ms, record.updated_ms), now_ms + lease_ms),
+        add={Field.ATTEMPT: 1, Field.CRASHES: 1},
+        remove=MARK,
+    )
+
+
+def heartbeat(
+    record: JobRecord,
+    *,
+    now_ms: int,
+    lease_ms: int,
+    report: Item,
+    mark_ms: int | None,
+    remove: Fields = (),
+) -> Change:
+    """Extend the lease and write the run's report.
+
+    Only the first heartbeat gives `mark_ms`: later ones leave the index key as it is.
+    `remove` names the fields that the report replaces.
+    """
+    marked = {} if mark_ms is None else mark(Attention.RUNNING, record.id, mark_ms)
+    return Change(
+        job_id=record.id,
+        condition=OWN_LIVE_RUN,
+        values={"run": _run_of(record), "now": now_ms},
+        set={
+            Field.LEASE: now_ms + lease_ms,
+            Field.UPDATED: max(now_ms, record.updated_ms),
+            **report,
+            **marked,
+        },
+        remove=remove,
+    )
+
+
+def complete(
+    record: JobRecord,
+    *,
+    now_ms: int,
+    retention_ms: int,
+    report: Item,
+    remove: Fields = (),
+) -> Change:
+    """The run's outcome becomes the job's.
+
+    `report` holds the result, outputs and last log lines; `remove` names fields no longer needed.
+    """
+    finished = max(now_ms, record.updated_ms)
+    completed: dict[str, Value] = {
+        Field.STATE: State.COMPLETED,
+        Field.FINISHED: finished,
+        Field.UPDATED: finished,
+        **report,
+    }
+    if record.batch is not None:
+        # its batch has to count it: a promise that must outlive the message
+        owed = {Field.OWED: OWED_STATUS, **mark(Attention.OWED, record.id, finished)}
+        return _own_run_ends(record, {**completed, **owed}, remove=(Field.LEASE, *remove))
+    completed[Field.EXPIRES] = (finished + retention_ms) // 1000
+    return _own_run_ends(record, completed, remove=(Field.LEASE, *MARK, *remove))
+
+
+def fail_for_good(record: JobRecord, failure: Failure, *, now_ms: int, report: Item) -> Change:
+    """End a job as failed: no attempt is left, or none would help."""
+    finished = max(now_ms, record.updated_ms)
+    return _own_run_ends(
+        record,
+        {**_ended_failed(record, failure, finished), **report},
+        add={Field.FAILURES: 1},
+        remove=(Field.LEASE,),
+    )
+
+
+def fail_and_wait(
+    record: JobRecord, failure: Failure, *, now_ms: int, due_ms: int, mark_ms: int, report: Item
+) -> Change:
+    """Retry at `due_ms`; the scheduler checks the job at `mark_ms`."""
+    return _own_run_ends(
+        record,
+        {
+            Field.STATE: State.WAITING,
+            Field.DUE: due_ms,
+            Field.UPDATED: max(now_ms, record.updated_ms),
+            Field.ERRORS: errors_to_json((*record.errors, failure)),
+            **mark(Attention.WAITING, record.id, mark_ms),
+            **report,
+        },
+        add={Field.FAILURES: 1},
+        remove=(Field.LEASE,),
+    )
+
+
+def release(record: JobRecord, *, now_ms: int, report: Item) -> Change:
+    """Give the job back; the run does not count as an attempt."""
+    return _own_run_ends(
+        record,
+        {Field.STATE: State.READY, Field.UPDATED: max(now_ms, record.updated_ms), **report},
+        add={Field.RELEASES: 1, Field.ATTEMPT: -1},
+        remove=(Field.LEASE, *MARK),
+    )
+
+
+def expire(record: JobRecord, *, now_ms: int, skew_ms: int) -> Change:
+    """Fail a job whose workers died too often, including this time."""
+    crashes = record.crashes + 1
+    times = "once" if crashes == 1 else f"{crashes} times"
+    failure = Failure(
+        run_id=_run_of(record),
+        attempt=record.attempt,
+        at_ms=now_ms,
+        kind=WORKER_DIED,
+        message=f"the worker died {times} while it ran this job; give tasks that may crash a "
+        "worker their own process (runs_in=Process())",
+    )
+    return Change(
+        job_id=record.id,
+        condition=SAME_LAPSED_RUN,
+        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms},
+        set=_ended_failed(record, failure, max(now_ms, record.updated_ms)),
+        add={Field.CRASHES: 1},
+        remove=(Field.LEASE,),
+    )
+
+
+def let_go_of_cancelled(record: JobRecord, *, run_id: str) -> Change:
+    """Clear the lease of a cancelled run, once its holder has stopped."""
+    return Change(
+        job_id=record.id, condition=CANCELLED_RUN, values={"run": run_id}, remove=(Field.LEASE,)
+    )
+
+
+def _run_begins(run_id: str, worker: str, stamp_ms: int, lease_until_ms: int) -> dict[str, Value]:
+    return {
+        Field.STATE: State.RUNNING,
+        Field.RUN: run_id,
+        Field.WORKER: worker,
+        Field.LEASE: lease_until_ms,
+        Field.STARTED: stamp_ms,
+        Field.UPDATED: stamp_ms,
+    }
+
+
+def _ended_failed(record: JobRecord, failure: Failure, finished_ms: int) -> dict[str, Value]:
+    return {
+        Field.STATE: State.FAILED,
+        Field.FINISHED: finished_ms,
+        Field.UPDATED: finished_ms,
+        Field.ERRORS: errors_to_json((*record.errors, failure)),
+        Field.OWED: OWED_STATUS,
+        **mark(Attention.OWED, record.id, finished_ms),
+    }
+
+
+def _own_run_ends(
+    record: JobRecord,
+    to_set: Item,
+    *,
+    remove: tuple[Field, ...],
+    add: Mapping[Field, int] | None = None,
+) -> Change:
+    return Change(
+        job_id=record.id,
+        condition=OWN_RUN,
+        values={"run": _run_of(record)},
+        set=to_set,
+        add=add or {},
+        remove=remove,
+    )
+
+
+def _run_of(record: JobRecord) -> str:
+    assert record.run_id is not None, f"{record.id} has no run"
+    return record.run_id
