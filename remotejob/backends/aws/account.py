@@ -76,7 +76,8 @@ _DNS_SUFFIXES: Final[Mapping[str, str]] = {
 }
 """By partition. In others, hosts follow rules that only boto3 knows.
 
-Source: AWS General Reference, "DynamoDB endpoints and quotas" and "Amazon SQS endpoints and quotas".
+Source: AWS General Reference, "DynamoDB endpoints and quotas" and "Amazon SQS endpoints and
+quotas".
 """
 
 
