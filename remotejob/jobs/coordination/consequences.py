@@ -156,8 +156,8 @@ def _notify_hooks(record: JobRecord, installation: Installation) -> None:
         last = record.errors[-1] if record.errors else None
         installation.hooks.tell(Event.FAILED, record, installation, failure=last)
     elif record.owed is not None:
-        # once nothing is owed, whoever cancelled the job has notified the hooks; later its message
-        # reaches a worker, or its run winds down
+        # if nothing is owed, the cancel has notified the hooks; now the job's message has reached a
+        # worker, or its run winds down
         installation.hooks.tell(Event.CANCELLED, record, installation)
 
 

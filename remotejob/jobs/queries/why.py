@@ -161,7 +161,7 @@ def _winding_down(record: JobRecord) -> Reason:
     until = _iso(record.lease_ms)
     return Reason(
         code=Why.WINDING_DOWN,
-        text=f"it was cancelled while it ran, and worker {record.worker} has not let go of it; "
+        text=f"it was cancelled while it ran, and worker {record.worker} has not stopped it yet; "
         f"it has until {until}",
         details={"worker": record.worker, "until": until},
     )
@@ -270,7 +270,7 @@ def _no_worker(record: JobRecord, able: list[WorkerStatus], *, others: int) -> R
     details: dict[str, Any] = {"task": record.task, "last_seen": None, "worker": None}
     text = f"no worker takes jobs of task {record.task!r}"
     if others:
-        text += f", though {_count(others, 'other')} of queue {record.queue!r} live"
+        text += f", though queue {record.queue!r} has {_count(others, 'other live worker')}"
     if able:
         last = able[0]
         details |= {"last_seen": last.seen_at.isoformat(), "worker": last.name}

@@ -170,7 +170,7 @@ def test_job_that_no_living_worker_can_do_says_so(
     assert reason.details == {"task": "work", "last_seen": seen, "worker": "w1"}
 
     live("w2", "draw")
-    told(job.why(), Why.NO_WORKER, "though 1 other of queue 'default' live", seen)
+    told(job.why(), Why.NO_WORKER, "though queue 'default' has 1 other live worker", seen)
     clock.advance(SECOND)
     live("w3").stop()
     told(job.why(), Why.NO_WORKER, "the last one, w3,")
