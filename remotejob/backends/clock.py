@@ -7,7 +7,7 @@ from datetime import timedelta
 
 
 class SystemClock:
-    """Time as the machine has it."""
+    """The machine's time."""
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""What Amazon SQS can do; the in-memory queue is held to the same."""
+"""The limits of Amazon SQS, which the in-memory queue keeps too."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ SQS: Final = Capabilities(
     retention=timedelta(days=14),
     batch=10,
 )
-"""Source: Amazon SQS, "Amazon SQS message quotas"; retention as the stacks set it."""
+"""Source: Amazon SQS, "Amazon SQS message quotas"; the stacks set this retention."""

@@ -1,13 +1,13 @@
-"""Tasks for everyday work, safe to give to whoever may submit.
+"""Tasks for everyday work, safe to offer to everybody who may submit jobs.
 
     from remotejob import builtin, task
 
-    builtin.register()                                    # all, in the worker's tasks module
-    task("fetch")(builtin.fetch)                          # or one, under a name of your choice
+    builtin.register()                                    # all of them, in your tasks module
+    task("fetch")(builtin.fetch)                          # or one, under any name
     task("fetch-internal")(builtin.Fetch(allow=("files.internal",)).run)
 
-What a task may do is said by whoever registers it, with `Fetch(...)`, `Untar(...)` and the like.
-Nothing in a job's data can widen that.
+The operator who registers a task sets its limits, with `Fetch(...)`, `Untar(...)` and so on. A
+job's data cannot widen them.
 
 Source: forerunner, `lib/builtins/tasks`.
 """
@@ -73,7 +73,7 @@ TASKS: Final[Mapping[str, Callable[[RunningJob], dict[str, Any]]]] = MappingProx
         "word_count": word_count,
     }
 )
-"""All of them, by the names forerunner gave them."""
+"""All built-in tasks, under their names in forerunner."""
 
 Options = Fetch | GetHrefs | PluckData | TarGz | Untar | WordCount
 
@@ -83,7 +83,7 @@ def register(
     *options: Options,
     names: Iterable[str] = tuple(TASKS),
 ) -> None:
-    """Register the tasks of these names, with the options given in the place of the defaults.
+    """Register the tasks of these names; `options` replace the defaults of their tasks.
 
         builtin.register(registry, Fetch(allow=("10.1.0.0/16",)), names=("fetch", "targz"))
 
@@ -94,13 +94,13 @@ def register(
     for name in chosen:
         if name not in TASKS:
             close = difflib.get_close_matches(name, TASKS, n=1)
-            hint = f" (there is {close[0]!r})" if close else f"; there are {', '.join(TASKS)}"
-            raise InvalidName(f"no built-in task is called {name!r}{hint}")
+            hint = f"did you mean {close[0]!r}?" if close else f"use {', '.join(TASKS)}"
+            raise InvalidName(f"no built-in task is called {name!r}: {hint}")
     special = {one.name: one.run for one in options}
     if len(special) < len(options) or not special.keys() <= chosen.keys():
         raise InvalidName(
-            f"options are given for {', '.join(one.name for one in options)}, and "
-            f"{', '.join(chosen) or 'nothing'} is registered: give them once for each task named"
+            f"options are given for {', '.join(one.name for one in options)}, but these tasks are "
+            f"registered: {', '.join(chosen) or 'none'}; give each of them options at most once"
         )
     for name in chosen:
         registry.task(name)(special.get(name, TASKS[name]))

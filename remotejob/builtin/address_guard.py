@@ -1,7 +1,7 @@
-"""Which addresses a fetch may reach: public ones, and those the operator allows.
+"""Limits a fetch to public addresses and those the operator allows.
 
-Job data comes from anybody who may submit. A worker stands inside the operator's network and
-beside its credentials, so a URL is a way in unless every address it leads to is looked at.
+Anybody who may submit can choose the URL. A worker runs inside the operator's network with
+credentials within reach, so an unchecked URL is a way in (server-side request forgery).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from remotejob.domain.errors import InvalidData
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Sequence[str]]
-"""The addresses of a host, for a port."""
+"""Returns the addresses of a host, given a port."""
 
 _LONGEST_URL: Final = 4096
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?")
@@ -40,7 +40,7 @@ _V4_COMPATIBLE: Final = IPv6Network("::/96")
 _NEVER_PUBLIC: Final[tuple[Network, ...]] = tuple(
     ip_network(text)
     for text in (
-        # what some Pythons' `is_global` lets pass (CVE-2024-4032, and newer registrations)
+        # some Python versions take these for global (CVE-2024-4032, and newer registrations)
         "192.0.0.0/24",
         "192.88.99.0/24",
         "64:ff9b:1::/48",
@@ -55,32 +55,32 @@ _TEREDO: Final = IPv6Network("2001::/32")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """What to connect to, and what to ask for there."""
+    """Where to connect, and the path to request."""
 
     scheme: str
     host: str
     port: int
     path: str
-    """With the query."""
+    """Including the query."""
     addresses: tuple[str, ...]
-    """Looked at, all of them: connect to these, and never resolve the name again."""
+    """All checked: connect to these, and never resolve the name again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Guard:
-    """The rules of one operator."""
+    """One operator's rules."""
 
     hosts: frozenset[str]
-    """Hosts that may be at private addresses, though never at link-local ones."""
+    """Hosts that may have private addresses, but no link-local ones."""
     networks: tuple[Network, ...]
-    """Networks that may be reached, whatever is in them."""
+    """Networks whose addresses are all allowed."""
     ports: frozenset[int]
     resolve: Resolve = field(repr=False)
 
     def admit(self, url: str) -> Target:
-        """Look at a URL and at every address its host has.
+        """Check a URL and every address of its host.
 
-        Raises: FetchRefused; FetchFailed, when the host has no address now.
+        Raises: FetchRefused; FetchFailed, when the host has no address at the moment.
         """
         scheme, host, port, path = _parted(url)
         if port not in self.ports:
@@ -91,7 +91,7 @@ class Guard:
         addresses = _parsed(host, self.resolve(host, port))
         for address in addresses:
             if not self._allowed(host, address):
-                # the address is not named: whoever submits shall not map the network with us
+                # do not name the address, or submitters could map the network
                 raise FetchRefused(
                     f"{shown(url)}: its host has an address that is not public; "
                     "the operator can add it to Fetch(allow=...)"
@@ -109,12 +109,12 @@ class Guard:
         if any(plain in network for network in self.networks if network.version == plain.version):
             return True
         if host.rstrip(".") in self.hosts:
-            return is_public(address) or (plain.is_private and not _is_beside_us(plain))
+            return is_public(address) or (plain.is_private and not _is_local(plain))
         return is_public(address)
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address, and each IPv4 address written inside it, is a public host's."""
+    """Whether an address, and each IPv4 address embedded in it, is public."""
     return all(_is_public_itself(one) for one in (address, *_embedded(address)))
 
 
@@ -122,7 +122,7 @@ def _is_public_itself(address: Address) -> bool:
     if isinstance(address, IPv6Address) and (
         address in _NAT64 or address.ipv4_mapped is not None or address in _TEREDO
     ):
-        return True  # as public as what is inside
+        return True  # as public as the embedded address
     return (
         address.is_global
         and not address.is_multicast
@@ -135,7 +135,7 @@ def _is_public_itself(address: Address) -> bool:
 
 
 def _embedded(address: Address) -> Iterator[IPv4Address]:
-    """The IPv4 addresses that packets to this address may end at."""
+    """The IPv4 addresses that packets to this address may reach."""
     if isinstance(address, IPv4Address):
         return
     if address in _NAT64 or address in _V4_COMPATIBLE:
@@ -153,7 +153,7 @@ def _unmapped(address: Address) -> Address:
     return address if mapped is None else mapped
 
 
-def _is_beside_us(address: Address) -> bool:
+def _is_local(address: Address) -> bool:
     """Whether it is this machine or its metadata service, which hands out credentials."""
     return (
         address.is_loopback
@@ -170,14 +170,14 @@ def _parsed(host: str, found: Sequence[str]) -> list[Address]:
     try:
         return [ip_address(text) for text in found]
     except ValueError:
-        raise FetchRefused(f"host {shown(host)} has an address that is none") from None
+        raise FetchRefused(f"host {shown(host)} has an invalid IP address") from None
 
 
 def _parted(url: str) -> tuple[str, str, int, str]:
     if len(url) > _LONGEST_URL:
-        raise FetchRefused(f"{shown(url)}: {_LONGEST_URL} characters at most")
+        raise FetchRefused(f"{shown(url)} is too long: use at most {_LONGEST_URL} characters")
     if any(letter <= " " or letter in "\\\x7f" for letter in url):
-        raise FetchRefused(f"{shown(url)}: no spaces, control characters or backslashes")
+        raise FetchRefused(f"{shown(url)}: encode spaces, control characters and backslashes")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -187,8 +187,8 @@ def _parted(url: str) -> tuple[str, str, int, str]:
     if parts.scheme not in _DEFAULT_PORTS:
         raise FetchRefused(f"{shown(url)}: use http or https")
     if "@" in parts.netloc:
-        # not shown: it may hold a password
-        raise FetchRefused("the URL holds a user name or password: take it out")
+        # do not show the URL: it may contain a password
+        raise FetchRefused("the URL contains a user name or password: remove it")
     path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
     query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
     return (
@@ -201,7 +201,7 @@ def _parted(url: str) -> tuple[str, str, int, str]:
 
 def _ascii_host(host: str) -> str:
     """Raises: ValueError, when it is neither a name nor an address."""
-    if "%" in host:  # a network card of this machine
+    if "%" in host:  # the zone of an IPv6 address, which names a local interface
         raise ValueError(host)
     if ":" in host:
         return str(IPv6Address(host))
@@ -212,7 +212,7 @@ def _ascii_host(host: str) -> str:
 
 
 def system_resolve(host: str, port: int) -> list[str]:
-    """The addresses the system knows of a host.
+    """Resolve a host with the system's resolver.
 
     Raises: FetchFailed.
     """
@@ -224,7 +224,7 @@ def system_resolve(host: str, port: int) -> list[str]:
 
 
 def allowed(entries: Sequence[str]) -> tuple[frozenset[str], tuple[Network, ...]]:
-    """Hosts and networks, told apart.
+    """Split entries into hosts and networks.
 
     Raises: InvalidData, when an entry is neither.
     """

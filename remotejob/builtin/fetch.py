@@ -1,4 +1,4 @@
-"""`fetch`: download files."""
+"""The task `fetch`: downloads files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_NAME: Final = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetch:
-    """What a fetch may do. The operator says so when registering; no job's data can."""
+    """The limits of a fetch, which the operator sets when registering and no job can change."""
 
     name: ClassVar[str] = "fetch"
 
@@ -36,14 +36,14 @@ class Fetch:
     """Hosts and networks that need not be public: `"files.internal"`, `"10.1.0.0/16"`."""
     ports: tuple[int, ...] = (80, 443)
     max_bytes: int = 1 << 30
-    """Of all files of a job."""
+    """For all files of a job together."""
     max_files: int = 100
     max_redirects: int = 5
     """For each file."""
     timeout: timedelta = timedelta(minutes=10)
-    """For all files of a job; the system's resolver keeps time by itself."""
+    """For all files of a job together; the system's resolver has its own timeout."""
     ca_file: Path | None = None
-    """Certificates to trust in the place of the system's."""
+    """Certificates to trust instead of the system's."""
     resolve: Resolve = field(default=address_guard.system_resolve, repr=False)
     """How hosts are resolved."""
 
@@ -55,15 +55,15 @@ class Fetch:
         if self.max_redirects < 0:
             raise InvalidData(f"Fetch(max_redirects={self.max_redirects!r}): use a number from 0")
         if self.timeout <= timedelta(0):
-            raise InvalidData(f"Fetch(timeout={self.timeout!r}) leaves it no time")
+            raise InvalidData(f"Fetch(timeout={self.timeout!r}): use a time above zero")
         if not self.ports or not all(0 < port < 65536 for port in self.ports):
             raise InvalidData(f"Fetch(ports={self.ports!r}): use numbers from 1 to 65535")
 
     def run(self, job: RunningJob) -> dict[str, Any]:
         """Download `origin`, a URL or a list of URLs, into the folder `destination`.
 
-        Returns `location`, the files' names in the run's folder, and `urls`, where each was found
-        after redirects.
+        Returns `location`, the files' names in the run's folder, and `urls`, the URL of each after
+        redirects.
 
         Raises: BadData; FetchRefused, when an address may not be fetched; FetchFailed.
         Source: forerunner, `lib/builtins/tasks/fetch.js`.
@@ -89,7 +89,7 @@ class Fetch:
 
 
 class _Downloads:
-    """The downloads of one job, which share its limits."""
+    """Downloads the files of one job within its shared limits."""
 
     def __init__(self, options: Fetch) -> None:
         hosts, networks = address_guard.allowed(options.allow)
@@ -105,7 +105,7 @@ class _Downloads:
         self._tls = ssl.create_default_context(cafile=options.ca_file)
 
     def download(self, job: RunningJob, origin: str, to: Path) -> str:
-        """Write a URL's content to a file; return where it was found in the end."""
+        """Write a URL's content to a file; return the URL after redirects."""
         url = origin
         for _ in range(self._options.max_redirects + 1):
             target = self._guard.admit(url)
@@ -135,16 +135,16 @@ def _redirected(url: str, response: HTTPResponse) -> str | None:
     try:
         return urljoin(url, location)
     except ValueError:
-        raise FetchRefused(f"{shown(url)}: redirects to {shown(location)}, no URL") from None
+        raise FetchRefused(f"{shown(url)} redirects to {shown(location)}, not a URL") from None
 
 
 def _check_status(url: str, response: HTTPResponse) -> None:
     if not 200 <= response.status < 300:
-        raise FetchFailed(f"{shown(url)}: the answer is {response.status}")
+        raise FetchFailed(f"{shown(url)}: the server answered {response.status}")
 
 
 def _free_name(folder: Path, into: str, url: str) -> str:
-    """A name for the file: the last part of the URL's path, and a number if that is taken."""
+    """A name for the file: the last part of the URL's path, numbered if that is taken."""
     try:
         last = unquote(urlsplit(url).path).rpartition("/")[2]
     except ValueError:
@@ -160,7 +160,7 @@ def _free_name(folder: Path, into: str, url: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as a file may have it: shortened from the left, so that its suffix stays."""
+    """A safe file name, cut at the left so that its suffix stays."""
     plain = "".join(
         "_" if letter in '/\\:*?"<>|' or unicodedata.category(letter).startswith("C") else letter
         for letter in name

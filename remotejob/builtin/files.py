@@ -1,7 +1,7 @@
-"""Files in a run's folder, by their names in it.
+"""Finds and writes files in a run's folder, for all built-in tasks.
 
-Tasks name files to each other by `location`: one name or a list of names, relative to the run's
-folder, so that no job's data reaches beyond that folder.
+Tasks pass files to each other as `location`: one name or a list of names, relative to the run's
+folder, so no job's data can reach outside it.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ MOST_NAMES = 10_000
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Where a name is in a folder; nothing need be there.
+    """The path of a name in a folder, whether or not it exists.
 
-    Raises: BadData, when the name or a link would lead out of the folder.
+    Raises: BadData, when the name or a link leads out of the folder.
     """
     try:
         check_output_name(name)
     except InvalidName as problem:
         raise BadData(f"file name {shown(name)} is refused: {_in_one_line(problem)}") from None
     if "\\" in name:
-        raise BadData(f"file name {shown(name)} is refused: no backslashes")
+        raise BadData(f"file name {shown(name)} is refused: use / and not a backslash")
     path = folder / name
-    # a link made by a step of the user's own: reading through it would make it an output
+    # a user's own step may have made a link; reading through it would leak its target as an output
     if not path.resolve().is_relative_to(folder.resolve()):
         raise BadData(f"file name {shown(name)} is refused: it leads out of the run's folder")
     return path
 
 
 def sources(job: RunningJob, data: dict[str, Any]) -> list[Path]:
-    """The files a task works on: those of `location`, or else the job's input.
+    """The files a task works on: `location`, or else the job's input.
 
-    Raises: BadData, when neither is given; BadFile, when there is no such file.
+    Raises: BadData, when there is neither; BadFile, when a file does not exist.
     """
     if data.get("location") is None:
         if job.input is None:
@@ -55,7 +55,7 @@ def sources(job: RunningJob, data: dict[str, Any]) -> list[Path]:
     for name in texts(data, "location", most=MOST_NAMES):
         path = inside(folder, name)
         if not path.exists():
-            raise BadFile(f"location {shown(name)}: the run's folder has no such file")
+            raise BadFile(f"location {shown(name)}: no such file in the run's folder")
         paths.append(path)
     return paths
 
@@ -67,7 +67,7 @@ def one_source(job: RunningJob, data: dict[str, Any]) -> Path:
     """
     paths = sources(job, data)
     if len(paths) != 1:
-        raise BadData(f"location lists {len(paths)} files: the task takes one")
+        raise BadData(f"location lists {len(paths)} files: give one")
     return regular(paths[0])
 
 
@@ -80,12 +80,12 @@ def regular(path: Path) -> Path:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A path to write to; what is there becomes `path` if all goes well, and is gone if not.
+    """A temporary path to write to, renamed to `path` on success and removed on failure.
 
-    Raises: BadData, when `path` is there already.
+    Raises: BadData, when `path` already exists.
     """
     if path.exists():
-        raise BadData(f"{shown(path.name)} is in the run's folder already: choose another name")
+        raise BadData(f"{shown(path.name)} already exists in the run's folder: choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name[:40]}.part")
     try:

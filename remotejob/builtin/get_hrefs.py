@@ -1,4 +1,4 @@
-"""`get_hrefs`: the links of a page."""
+"""The task `get_hrefs`: finds the links of a page."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _LONGEST_LINK: Final = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GetHrefs:
-    """How large a page may be. The operator says so when registering."""
+    """The limits of a page, which the operator sets when registering."""
 
     name: ClassVar[str] = "get_hrefs"
 
     max_bytes: int = 5 << 20
-    """Of a page."""
+    """For each page."""
     max_links: int = 10_000
-    """Different ones, of all pages of a job."""
+    """Different links, in all pages of a job together."""
 
     def __post_init__(self) -> None:
         for key in ("max_bytes", "max_links"):
@@ -37,8 +37,8 @@ class GetHrefs:
     def run(self, job: RunningJob) -> dict[str, Any]:
         """Find the http and https links of `location` or the job's input, once each, in order.
 
-        Relative links are resolved against `url`, or `urls`, one for each file, as `fetch` returns
-        them; a `<base>` in the page is obeyed. Without either, only absolute links are found.
+        Relative links are resolved against the page's `<base>`, and against `url`, or `urls` with
+        one for each file, as `fetch` returns them. Without any, only absolute links are found.
         Returns `links`.
 
         Raises: BadData; BadFile, when a page or the number of links is beyond the limits.
@@ -57,16 +57,14 @@ class GetHrefs:
         self, page: str, base: str, links: dict[str, None], *, check: Callable[[], None]
     ) -> None:
         based = False
-        seen: set[str] = set()  # resolving is the dear part: a page may repeat a link at no cost
+        seen: set[str] = set()  # resolving is expensive, so resolve a repeated link once
         for tag in tags(page, check=check):
             if not isinstance(tag, Tag) or tag.closing or "href" not in tag.attributes:
                 continue
             href = tag.attributes["href"]
             if tag.name == "base" and not based:
-                base, based = (
-                    _resolved(base, href) or base,
-                    True,
-                )  # the first counts, as in browsers
+                # as in browsers, only the first counts
+                base, based = _resolved(base, href) or base, True
                 seen.clear()
             elif tag.name == "a" and href not in seen:
                 seen.add(href)
@@ -87,15 +85,15 @@ def _bases(data: dict[str, Any], *, count: int) -> list[str]:
     elif data.get("urls") is not None:
         urls = texts(data, "urls", most=MOST_NAMES)
         if len(urls) != count:
-            raise BadData(f"urls lists {len(urls)} for {count} files: give one for each, or `url`")
+            raise BadData(f"urls lists {len(urls)} for {count} files: give one per file, or `url`")
         bases = urls
     if any(len(base) > _LONGEST_LINK for base in bases):
-        raise BadData(f"the address of a page has {_LONGEST_LINK} characters at most")
+        raise BadData(f"the URL of a page is too long: use at most {_LONGEST_LINK} characters")
     return bases
 
 
 def _resolved(base: str, href: str) -> str | None:
-    """An absolute link; None if it is none that could be fetched."""
+    """The absolute link; None if it could not be fetched."""
     href = "".join(href.split("\n")).replace("\r", "").replace("\t", "").strip()
     if not href or len(href) > _LONGEST_LINK:
         return None

@@ -1,4 +1,4 @@
-"""One HTTP request to an address that was looked at, with an end to its time and its bytes."""
+"""Sends one HTTP request to a checked address, with limits on time and bytes, for `fetch`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _LONGEST_CONNECT: Final = 10.0
 
 
 class Deadline:
-    """The end of a fetch, however little and slowly the other side sends.
+    """The end of a fetch's time, however slowly the server sends.
 
-    A socket's own timeout begins anew with each byte. So a thread cuts the connection at the end.
+    A socket's own timeout restarts with each byte, so a timer thread cuts the connection.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -32,15 +32,15 @@ class Deadline:
         self._ends: Final = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds, more than none.
+        """The seconds left, above zero.
 
-        Raises: FetchFailed, when there are none.
+        Raises: FetchFailed, when none are left.
         """
         left = self._ends - time.monotonic()
         if left <= 0:
             raise FetchFailed(
-                f"it took longer than {self._seconds:g} s; "
-                "the operator can give it more with Fetch(timeout=...)"
+                f"the fetch took longer than {self._seconds:g} s; "
+                "the operator can allow more with Fetch(timeout=...)"
             )
         return left
 
@@ -53,7 +53,7 @@ class Deadline:
             yield
         finally:
             timer.cancel()
-            # no cut of a socket that somebody else has by then
+            # wait, or a late cut could hit a new socket with the same descriptor
             timer.join()
 
 
@@ -61,7 +61,7 @@ class _Connection(HTTPConnection):
     """A connection to one of the target's addresses, and nowhere else."""
 
     def __init__(self, target: Target, deadline: Deadline, tls: ssl.SSLContext) -> None:
-        # so that the Host header names the port only where it must
+        # so that the Host header has the port only if it is not the default
         self.default_port = 443 if target.scheme == "https" else 80
         super().__init__(target.host, target.port)
         self._target = target
@@ -94,19 +94,19 @@ class _Connection(HTTPConnection):
         raise problem or OSError("no address")
 
     def cut(self) -> None:
-        """End the connection under whoever reads from it."""
+        """End the connection while another thread reads from it."""
         sock = self.sock
         if sock is not None:
-            with suppress(OSError):  # it is gone already
-                # not the SSL socket's own method, which is not for use from another thread
+            with suppress(OSError):  # already closed
+                # not the SSL socket's own method, which is not thread-safe
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 @contextmanager
 def get(target: Target, *, deadline: Deadline, tls: ssl.SSLContext) -> Iterator[HTTPResponse]:
-    """The answer to a GET, its body unread.
+    """Send a GET and return the response with its body unread.
 
-    Raises: FetchFailed, when the connection fails, also while the body is read.
+    Raises: FetchFailed, when the connection fails, even while the body is read.
     """
     connection = _Connection(target, deadline, tls)
     try:
@@ -130,9 +130,9 @@ def get(target: Target, *, deadline: Deadline, tls: ssl.SSLContext) -> Iterator[
 def save(
     response: HTTPResponse, to: Path, *, most: int, deadline: Deadline, check: Callable[[], None]
 ) -> int:
-    """Write the body to a file as it comes; return its bytes.
+    """Stream the body to a file; return its size in bytes.
 
-    Raises: FetchRefused, when they are more than `most`; FetchFailed, when they are cut short.
+    Raises: FetchRefused, when it is larger than `most`; FetchFailed, when it is cut short.
     """
     promised = response.length
     if promised is not None and promised > most:
@@ -146,7 +146,7 @@ def save(
             if size > most:
                 raise _too_large(size, most)
             file.write(piece)
-    deadline.left()  # a connection that was cut looks like the end of the body
+    deadline.left()  # a cut connection looks like the end of the body
     if promised is not None and size != promised:
         raise FetchFailed(f"the body ended after {size} of {promised} bytes")
     return size
@@ -154,6 +154,6 @@ def save(
 
 def _too_large(size: int, most: int) -> FetchRefused:
     return FetchRefused(
-        f"{size} bytes or more, and {most} are left of what a job may fetch; "
+        f"the file has at least {size} bytes, but this job may fetch only {most} more; "
         "the operator can allow more with Fetch(max_bytes=...)"
     )

@@ -1,4 +1,4 @@
-"""`ping` and `key_map`: tasks on the data alone."""
+"""The tasks `ping` and `key_map`, which use only the job's data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_KEYS: Final = 1000
 
 
 def ping(job: RunningJob) -> dict[str, Any]:
-    """Answer: to see that jobs reach a worker and results come back.
+    """Answer `PONG`, to check that jobs reach a worker and results come back.
 
     Source: forerunner, `lib/builtins/tasks/ping.js`.
     """
@@ -21,30 +21,30 @@ def ping(job: RunningJob) -> dict[str, Any]:
 
 
 def key_map(job: RunningJob) -> dict[str, Any]:
-    """Rename keys: `transfer` says the new name of each old one, other keys stay.
+    """Rename keys: `transfer` maps old names to new ones; other keys stay.
 
-    Works on `source`, or on the data itself where there is none. Inside a composition the old
-    keys stay beside the new: steps add to the data, and take nothing from it.
+    Works on `source`, or else on the data itself. In a composition the old keys stay too, because
+    steps only add to the data.
 
-    Raises: BadData, when a key is not there, or two values would get one name.
-    Source: forerunner, `lib/builtins/tasks/key_map.js`, which meant to.
+    Raises: BadData, when a key is missing, or two values would get the same name.
+    Source: forerunner, `lib/builtins/tasks/key_map.js`, whose intent this implements.
     """
     data = data_of(job)
     transfer = data.get("transfer")
     if not isinstance(transfer, dict) or not transfer or len(transfer) > _MOST_KEYS:
         raise BadData(
-            f"transfer={shown(transfer)}: give a dict of new names by old name, 1 to {_MOST_KEYS}"
+            f"transfer={shown(transfer)}: give a dict of old to new names, 1 to {_MOST_KEYS}"
         )
     source = _source(data, without="transfer")
     for old, new in transfer.items():
         named(source, old)
         if not isinstance(new, str) or not new:
-            raise BadData(f"transfer: {shown(old)} cannot be named {shown(new)}; give text")
+            raise BadData(f"transfer: {shown(old)} cannot be named {shown(new)}: give a text")
     renamed: dict[str, Any] = {}
     for key, value in source.items():
         new = transfer.get(key, key)
         if new in renamed:
-            raise BadData(f"transfer: two values would be named {shown(new)}")
+            raise BadData(f"transfer: two values would be named {shown(new)}: give different names")
         renamed[new] = value
     return renamed
 
@@ -52,7 +52,7 @@ def key_map(job: RunningJob) -> dict[str, Any]:
 def keys_of(data: dict[str, Any]) -> dict[str, Any]:
     """The values of `keys`, from `source` or the data itself.
 
-    Raises: BadData, when a key is not there.
+    Raises: BadData, when a key is missing.
     """
     source = _source(data, without="keys")
     return {key: named(source, key) for key in texts(data, "keys", most=_MOST_KEYS)}

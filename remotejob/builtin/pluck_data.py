@@ -1,4 +1,4 @@
-"""`pluck_data`: some of the data, or some of a page."""
+"""The task `pluck_data`: picks values from the data, or texts from a page."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _MOST_PARTS: Final = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PluckData:
-    """How much of a page may be plucked. The operator says so when registering."""
+    """The limits of a page, which the operator sets when registering."""
 
     name: ClassVar[str] = "pluck_data"
 
     max_bytes: int = 5 << 20
-    """Of the page."""
+    """For the page."""
     max_matches: int = 10_000
     """Elements."""
     max_text: int = 5 << 20
-    """Characters, of all elements; text in two of them counts twice."""
+    """Characters, in all elements together; text in two of them counts twice."""
 
     def __post_init__(self) -> None:
         for key in ("max_bytes", "max_matches", "max_text"):
@@ -37,14 +37,14 @@ class PluckData:
                 raise InvalidData(f"PluckData({key}={getattr(self, key)!r}): use a number from 1")
 
     def run(self, job: RunningJob) -> dict[str, Any]:
-        """Return what is asked for and nothing else: `keys` of the data, or `selectors` of a page.
+        """Return only the `keys` of the data, or only what `selectors` find in a page.
 
-        `keys` is a list; the values are those of `source`, or of the data itself. `selectors` are
-        CSS selectors by key; the page is `location` or the job's input, and each key gets a list
-        of the texts of the elements found.
+        `keys` lists keys of `source`, or else of the data itself. `selectors` maps keys to CSS
+        selectors; the page is `location` or the job's input, and each key gets the list of the
+        texts of the elements found.
 
-        Raises: BadData, when a key is not there or a selector not understood; BadFile, when the
-        page is beyond the limits.
+        Raises: BadData, when a key is missing or a selector is not understood; BadFile, when the
+        page exceeds a limit.
         Source: forerunner, `lib/builtins/tasks/pluck_data.js`, which fetches the page itself.
         """
         data = data_of(job)
@@ -53,15 +53,15 @@ class PluckData:
         asked = data["selectors"]
         if not isinstance(asked, dict) or not 0 < len(asked) <= _MOST_SELECTORS:
             raise BadData(
-                f"selectors={shown(asked)}: give a dict of selectors by key, 1 to {_MOST_SELECTORS}"
+                f"selectors={shown(asked)}: give a dict of 1 to {_MOST_SELECTORS} selectors"
             )
         parsed = []
         for key, selector in asked.items():
             if not isinstance(selector, str):
-                raise BadData(f"selectors: {shown(key)} is {shown(selector)}; give text")
+                raise BadData(f"selectors: {shown(key)} is {shown(selector)}: give a text")
             parsed.append(selectors.parse(selector))
         if sum(len(chain) for selector in parsed for chain in selector) > _MOST_PARTS:
-            raise BadData(f"selectors: {_MOST_PARTS} parts in all at most; ask for fewer")
+            raise BadData(f"selectors: more than {_MOST_PARTS} parts in all: give fewer")
         page = read_page(one_source(job, data), data, max_bytes=self.max_bytes)
         texts = selectors.Texts(parsed, max_matches=self.max_matches, max_text=self.max_text)
         return dict(zip(asked, texts.read(page, check=job.check), strict=True))

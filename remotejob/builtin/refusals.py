@@ -1,4 +1,4 @@
-"""What the built-in tasks raise. All but `FetchFailed` is for good: no later try is better."""
+"""Errors of the built-in tasks. All are fatal except `FetchFailed`, which a retry may fix."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from remotejob.domain.errors import Fatal, InvalidBody, InvalidData, RemoteJobEr
 
 
 class BadData(InvalidData, Fatal):
-    """The job's data does not say what the task needs."""
+    """The job's data lacks what the task needs."""
 
 
 class BadFile(InvalidBody, Fatal):
-    """A file is not what the task can work on, or beyond its limits."""
+    """A file is not of the kind the task needs, or exceeds a limit."""
 
 
 class FetchRefused(RemoteJobError, Fatal):
-    """The address may not be fetched, or what it gives is too large."""
+    """The URL may not be fetched, or its content is too large."""
 
 
 class FetchFailed(RemoteJobError):
-    """The address gave nothing usable this time."""
+    """The fetch failed, but a later try may succeed."""

@@ -1,4 +1,4 @@
-"""`targz`: pack files into an archive, the same bytes for the same files."""
+"""The task `targz`: packs files into an archive, with the same bytes for the same files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from remotejob.tasks.running_job import RunningJob
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TarGz:
-    """How much may be packed. The operator says so when registering."""
+    """The limits of an archive, which the operator sets when registering."""
 
     name: ClassVar[str] = "targz"
 
     max_files: int = 10_000
     max_bytes: int = 4 << 30
-    """Of the files, before they are compressed."""
+    """For all files together, before compression."""
 
     def __post_init__(self) -> None:
         for key in ("max_files", "max_bytes"):
@@ -34,13 +34,13 @@ class TarGz:
                 raise InvalidData(f"TarGz({key}={getattr(self, key)!r}): use a number from 1")
 
     def run(self, job: RunningJob) -> dict[str, Any]:
-        """Pack `location` (files, or folders with all in them) into `archive` ("archive.tar.gz").
+        """Pack `location`, or the job's input, into `archive` ("archive.tar.gz").
 
-        Works on `location` or the job's input. Returns `location`, the name of the archive.
-        Names, sizes and contents go in; owners, modes and times do not, so that the same files
-        make the same archive.
+        `location` names files and whole folders. Returns `location`, the name of the archive. It
+        has names, sizes and contents but no owners, modes or times, so that the same files make
+        the same archive.
 
-        Raises: BadData; BadFile, when there is a link among the files, or they are too many.
+        Raises: BadData; BadFile, when a file is a link, or the files exceed a limit.
         Source: forerunner, `lib/builtins/tasks/targz.js`.
         """
         data = data_of(job)
@@ -54,7 +54,7 @@ class TarGz:
         return {"location": archive}
 
     def _listed(self, folder: Path, given: list[Path]) -> list[Path]:
-        """All files, once each, in the order of their names.
+        """All files, once each, sorted by name.
 
         Raises: BadFile.
         """
@@ -75,7 +75,9 @@ class TarGz:
 
 def _files(path: Path) -> Iterator[Path]:
     if path.is_symlink() or not (path.is_file() or path.is_dir()):
-        raise BadFile(f"{shown(path.name)} is a link or a special file: only files are packed")
+        raise BadFile(
+            f"{shown(path.name)} is a link or a special file: give only files and folders"
+        )
     if path.is_file():
         yield path
         return
@@ -87,7 +89,7 @@ def _files(path: Path) -> Iterator[Path]:
 def _pack(folder: Path, files: list[Path], to: Path, *, check: Callable[[], None]) -> None:
     with (
         to.open("wb") as raw,
-        # no name and no time in gzip's header either
+        # gzip's header must have no name or time either
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0, compresslevel=6) as zipped,
         tarfile.open(
             fileobj=cast("BinaryIO", zipped), mode="w|", format=tarfile.PAX_FORMAT

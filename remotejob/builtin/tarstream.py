@@ -1,8 +1,8 @@
-"""Reads a tar archive from front to back, and takes nothing in it on trust.
+"""Reads a possibly hostile tar archive as a stream, for `untar`.
 
-Not `tarfile`: its parser has been led into endless loops, quadratic time and paths outside by
-archives made for that (CVE-2024-6232, CVE-2025-8194, CVE-2025-4517), and its filters are only as
-good as the Python at hand. What is read here is files and folders; everything else is refused.
+Not `tarfile`: crafted archives led its parser into endless loops, quadratic time and paths outside
+the folder (CVE-2024-6232, CVE-2025-8194, CVE-2025-4517), and its filters depend on the Python
+version. This reads files and folders, and refuses everything else.
 Source: POSIX.1-2017, pax; GNU tar manual, "Basic Tar Format".
 """
 
@@ -17,7 +17,7 @@ from remotejob.builtin.refusals import BadFile
 
 BLOCK: Final = 512
 _LONGEST_EXTENSION: Final = 1 << 16
-"""Bytes of what pax or GNU tar put before a member to say more of it."""
+"""Bytes of an extended header, which pax and GNU tar put before a member."""
 
 _FILE: Final = (b"0", b"\0", b"7")
 _FOLDER: Final = b"5"
@@ -39,7 +39,7 @@ _PAX_REFUSED: Final = ("linkpath", "GNU.sparse.", "hdrcharset")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """A file or a folder, as the archive names it."""
+    """A file or folder, with its name in the archive."""
 
     name: str
     size: int
@@ -47,7 +47,7 @@ class Member:
 
 
 class Stream:
-    """An archive's bytes, decompressed, to a limit."""
+    """An archive's decompressed bytes, up to a limit."""
 
     def __init__(self, source: BinaryIO, *, most: int, remedy: str) -> None:
         self._source: Final = source
@@ -55,9 +55,9 @@ class Stream:
         self._remedy: Final = remedy
 
     def read(self, size: int) -> bytes:
-        """Exactly so many bytes.
+        """Read exactly `size` bytes.
 
-        Raises: BadFile, when there are fewer, or more in all than allowed.
+        Raises: BadFile, when there are fewer, or the limit is exceeded.
         """
         data = self.read_some(size)
         while len(data) < size:
@@ -68,7 +68,7 @@ class Stream:
         return data
 
     def read_some(self, size: int) -> bytes:
-        """Up to so many bytes, and none at the end only."""
+        """Read up to `size` bytes; none only at the end."""
         data = self._source.read(min(size, self._left + 1))
         if len(data) > self._left:
             raise BadFile(f"the archive holds more than allowed: {self._remedy}")
@@ -77,9 +77,9 @@ class Stream:
 
 
 def members(stream: Stream) -> Iterator[Member]:
-    """The members; read the content of each, and its padding, before the next is asked for.
+    """Yield the members; read each one's content and padding before asking for the next.
 
-    Raises: BadFile, at whatever is no file and no folder.
+    Raises: BadFile, for anything except files and folders.
     """
     said: dict[str, str] = {}
     while True:
@@ -106,15 +106,17 @@ def members(stream: Stream) -> Iterator[Member]:
 
 
 def _extension(stream: Stream, kind: bytes, size: int) -> dict[str, str]:
-    """What a header before a member says of it."""
+    """The fields that an extended header sets for the next member."""
     if size > _LONGEST_EXTENSION:
-        raise BadFile(f"the archive has an extended header of {size} bytes")
+        raise BadFile(
+            f"the archive has an extended header of {size} bytes, more than {_LONGEST_EXTENSION}"
+        )
     content = stream.read(padded(size))[:size]
     if kind == _GNU_LONG_NAME:
         return {"path": _text(_until_nul(content))}
     said = _pax(content)
     if said and kind == _PAX_FOR_ALL:
-        raise BadFile("the archive gives all its members one name or size")
+        raise BadFile("the archive gives all its members the same name or size")
     return said
 
 
@@ -123,21 +125,21 @@ def padded(size: int) -> int:
 
 
 def _check_sum(header: bytes) -> None:
-    # the sum is made with spaces in its own place
+    # the sum counts its own field as spaces
     expected = sum(header[:148]) + 8 * ord(" ") + sum(header[156:])
     if _number(header[148:156]) != expected:
-        raise BadFile("this is no tar archive, or a damaged one")
+        raise BadFile("this is not a tar archive, or a damaged one")
 
 
 def _number(digits: bytes) -> int:
-    """Octal; or base 256, where its first bit is set."""
+    """A number in octal, or in base 256 if the first bit is set."""
     if digits[0] == 0x80:
         return int.from_bytes(digits[1:])
     text = digits.strip(b" \0")
     if not text:
         return 0
     if not all(digit in b"01234567" for digit in text):
-        raise BadFile("this is no tar archive, or a damaged one")
+        raise BadFile("this is not a tar archive, or a damaged one")
     return int(text, 8)
 
 
@@ -162,7 +164,7 @@ def _text(name: bytes) -> str:
 
 
 def _pax(content: bytes) -> dict[str, str]:
-    """Records `LENGTH KEY=VALUE\\n`, as far as they are understood."""
+    """Parse records of the form `LENGTH KEY=VALUE\\n`, keeping the keys we understand."""
     said: dict[str, str] = {}
     while content:
         length, space, _ = content[:12].partition(b" ")
@@ -182,5 +184,5 @@ def _pax(content: bytes) -> dict[str, str]:
 
 def _decimal(digits: str) -> int:
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= 20):
-        raise BadFile(f"the size {shown(digits)} is no number")
+        raise BadFile(f"the size {shown(digits)} is not a number")
     return int(digits)

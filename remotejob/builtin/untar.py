@@ -1,4 +1,4 @@
-"""`untar`: unpack an archive that may be hostile."""
+"""The task `untar`: unpacks an archive that may be hostile."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from remotejob.tasks.running_job import RunningJob
 _GZIP: Final = b"\x1f\x8b"
 _PIECE: Final = 1 << 16
 _ALWAYS_ALLOWED: Final = 1 << 20
-"""Bytes whose ratio is not looked at: tar pads the smallest archive to 10 KB of zeros."""
+"""Bytes that may be unpacked at any ratio: tar pads even the smallest archive to 10 KB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Untar:
-    """How much an archive may hold. The operator says so when registering."""
+    """The limits of an archive, which the operator sets when registering."""
 
     name: ClassVar[str] = "untar"
 
     max_members: int = 10_000
     """Files and folders."""
     max_bytes: int = 4 << 30
-    """Of the archive, decompressed."""
+    """For the decompressed archive."""
     max_ratio: int = 200
-    """Bytes for each byte of the compressed archive."""
+    """Decompressed bytes for each byte of the archive."""
     max_depth: int = 20
     """Parts of a name."""
 
@@ -51,10 +51,10 @@ class Untar:
         """Unpack a tar archive, plain or gzipped, into the folder `into` ("unpacked").
 
         Works on `location` or the job's input. Returns `location`, the names of the files in the
-        run's folder. Modes, owners and times are not taken over.
+        run's folder. Modes, owners and times are ignored.
 
-        Raises: BadData; BadFile, when the archive is damaged, beyond the limits, or holds anything
-        but files and folders inside itself. Nothing of it is kept then.
+        Raises: BadData; BadFile, when the archive is damaged, exceeds a limit, or has members that
+        are not files or folders, or lie outside it. Then nothing is unpacked.
         """
         data = data_of(job)
         archive = one_source(job, data)
@@ -62,9 +62,11 @@ class Untar:
         folder = job.folder()
         to = inside(folder, into)
         if to.exists():
-            raise BadData(f"into={shown(into)} is in the run's folder already: choose another name")
+            raise BadData(
+                f"into={shown(into)} already exists in the run's folder: choose another name"
+            )
         to.parent.mkdir(parents=True, exist_ok=True)
-        # beside the run's folder's own names; it becomes `to` only when all is well
+        # renamed to `to` only when all is well
         part = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
         try:
             names = self._unpack(archive, part, check=job.check)
@@ -101,13 +103,13 @@ class Untar:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as file:
                     _copy(stream, file, member.size, check=check)
-            while stream.read_some(_PIECE):  # to the checksum of gzip, which stands at the end
+            while stream.read_some(_PIECE):  # up to gzip's checksum, at the end
                 check()
         return names.files
 
 
 class _Names:
-    """The names an archive has given so far."""
+    """Checks the names of an archive's members, and remembers them."""
 
     def __init__(self, *, max_members: int, max_depth: int) -> None:
         self._max_members: Final = max_members
@@ -118,7 +120,7 @@ class _Names:
         self.files: list[str] = []
 
     def admit(self, given: str, *, is_folder: bool) -> str | None:
-        """A member's name without `./`; None for the archive's own root.
+        """The member's name without `./`; None for the archive's root.
 
         Raises: BadFile.
         """
@@ -129,7 +131,9 @@ class _Names:
                 "the operator can set Untar(max_members=...)"
             )
         if given.startswith("/") or "\\" in given:
-            raise BadFile(f"{shown(given)}: no absolute names, no backslashes")
+            raise BadFile(
+                f"the archive names {shown(given)}: names must be relative, without backslashes"
+            )
         bare = given[:-1] if is_folder and given.endswith("/") else given
         parts = [part for part in bare.split("/") if part != "."]
         if not parts and is_folder:

@@ -1,4 +1,4 @@
-"""`word_count`: how often each word stands in a text."""
+"""The task `word_count`: counts how often each word occurs in a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from remotejob.tasks.running_job import RunningJob
 _PIECE: Final = 1 << 16
 _LONGEST_TOKEN: Final = 100
 
-# named one by one: some of Python's codecs decompress, and some take quadratic time
+# listed one by one, because some of Python's codecs decompress or take quadratic time
 _ENCODINGS: Final = (
     "ascii", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1",
     "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-9", "iso8859-15", "cp1250", "cp1251",
@@ -30,15 +30,15 @@ _KNOWN: Final = frozenset(codecs.lookup(name).name for name in _ENCODINGS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WordCount:
-    """How much text may be counted. The operator says so when registering."""
+    """The limits of a text, which the operator sets when registering."""
 
     name: ClassVar[str] = "word_count"
 
     max_bytes: int = 256 << 20
     max_words: int = 100_000
-    """Different ones."""
+    """Different words."""
     max_word: int = 1000
-    """Characters of a word."""
+    """Characters in a word."""
 
     def __post_init__(self) -> None:
         for key in ("max_bytes", "max_words", "max_word"):
@@ -46,25 +46,27 @@ class WordCount:
                 raise InvalidData(f"WordCount({key}={getattr(self, key)!r}): use a number from 1")
 
     def run(self, job: RunningJob) -> dict[str, Any]:
-        """Count the words of `location` or the job's input; more files are counted as one.
+        """Count the words of `location`, or of the job's input; several files count as one text.
 
-        Words are what stands between white space, or between `token`. The text is in `encoding`,
-        UTF-8 by default. Returns `count`, a number for each word, just as it is spelled.
+        Words are separated by white space, or by `token`. The text is in `encoding`, by default
+        UTF-8. Returns `count`, which maps each word, exactly as spelled, to its number.
 
-        Raises: BadData; BadFile, when the text is not in that encoding, or beyond the limits.
-        Source: forerunner, `lib/builtins/tasks/word_count.js`, which splits at one space, and
-        counts the nothing between two.
+        Raises: BadData; BadFile, when the text is not in that encoding, or exceeds a limit.
+        Source: forerunner, `lib/builtins/tasks/word_count.js`, which splits at single spaces and
+        counts the empty text between two of them.
         """
         data = data_of(job)
         encoding = known_encoding(text(data, "encoding", default="utf-8"))
         token = None if data.get("token") is None else text(data, "token", default="")
         if token is not None and len(token) > _LONGEST_TOKEN:
-            raise BadData(f"token={shown(token)}: {_LONGEST_TOKEN} characters at most")
+            raise BadData(
+                f"token={shown(token)} is too long: use at most {_LONGEST_TOKEN} characters"
+            )
         paths = [regular(path) for path in sources(job, data)]
         size = sum(path.stat().st_size for path in paths)
         if size > self.max_bytes:
             raise BadFile(
-                f"{size} bytes of text: {self.max_bytes} at most; "
+                f"the text has {size} bytes, and at most {self.max_bytes} are counted; "
                 "the operator can set WordCount(max_bytes=...)"
             )
         count: Counter[str] = Counter()
@@ -73,7 +75,7 @@ class WordCount:
                 count.update(words)
                 if len(count) > self.max_words:
                     raise BadFile(
-                        f"more than {self.max_words} different words; "
+                        f"the text has more than {self.max_words} different words; "
                         "the operator can set WordCount(max_words=...)"
                     )
         return {"count": dict(count)}
@@ -81,8 +83,8 @@ class WordCount:
     def _words(
         self, path: Path, encoding: str, token: str | None, *, check: Callable[[], None]
     ) -> Iterator[list[str]]:
-        """The words, some at a time."""
-        begun = ""  # the last word so far, whose end has not been read
+        """Yield the words in batches."""
+        begun = ""  # the last word so far, which may go on
         try:
             with path.open("rb") as raw, io.TextIOWrapper(raw, encoding, newline="") as file:
                 while piece := file.read(_PIECE):
@@ -105,13 +107,13 @@ class WordCount:
         longest = max(words, key=len, default="")
         if len(longest) > self.max_word:
             raise BadFile(
-                f"a word begins {shown(longest)} and has more than {self.max_word} characters; "
+                f"the word beginning {shown(longest)} has more than {self.max_word} characters; "
                 "the operator can set WordCount(max_word=...)"
             )
 
 
 def known_encoding(name: str) -> str:
-    """Raises: BadData, unless it is one of those that are safe to decode."""
+    """The codec's canonical name. Raises: BadData, unless it is safe to decode."""
     try:
         known = codecs.lookup(name[:50]).name
     except (LookupError, ValueError):
@@ -122,7 +124,7 @@ def known_encoding(name: str) -> str:
 
 
 def _split(text: str, token: str | None) -> list[str]:
-    """The words; the last is the one that has only begun, and is empty if none has."""
+    """The words. The last may go on after the text; it is empty if the text ends between words."""
     if token is not None:
         return text.split(token)
     words = text.split()

@@ -1,4 +1,4 @@
-"""For tests: a clock that stands still, an installation in memory, and conformance suites."""
+"""Test helpers: a controllable clock, an in-memory system, fault injection, conformance suites."""
 
 from remotejob.testing.fakes import (
     FakeClock,

@@ -1,7 +1,7 @@
-"""Crashes and faults at a chosen request, for tests that try them all.
+"""Injects a crash or fault at a chosen request, so that a test can try every request.
 
 Every call of a port is numbered. A test runs its scenario with a fault at call 1, then at call 2,
-and so on until the scenario ends before the fault is reached:
+and so on, until the scenario ends before the fault strikes:
 
     for number in itertools.count(1):
         faults = Faults(Fault.CRASH_AFTER, at=number)
@@ -9,8 +9,8 @@ and so on until the scenario ends before the fault is reached:
         if faults.struck is None:
             break
 
-`HttpFaults` does the same to the HTTP attempts of AWS clients, so that botocore's own retries take
-part.
+`HttpFaults` does the same to the HTTP attempts of AWS clients, so it also covers botocore's
+retries.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ T = TypeVar("T")
 
 
 class Crash(ProcessDeath):
-    """The process ends here. Not an `Exception`: nothing may catch it and go on."""
+    """The process dies here. Not an `Exception`, so that no handler can catch it and go on."""
 
 
 class Unreachable(ConnectionError):
-    """A request failed; whether it had its effect the caller cannot know."""
+    """A request failed, and the caller cannot know whether it took effect."""
 
 
 class Fault(StrEnum):
-    """What befalls a call of a port."""
+    """What happens to a call of a port."""
 
     CRASH_BEFORE = "crash before"
     CRASH_AFTER = "crash after"
-    """It had its effect, and nobody is left to learn of it."""
+    """The call takes effect, and the caller dies before it learns of that."""
     ERROR_BEFORE = "error before"
     ERROR_AFTER = "error after"
-    """It had its effect, and the caller is told that it failed."""
+    """The call takes effect, and the caller gets an error."""
     STALL_BEFORE = "stall before"
     STALL_AFTER = "stall after"
-    """The caller stands still while others act; the answer it then sees is old."""
+    """The call takes effect, and the caller stalls while others act: its answer is stale."""
 
 
 CRASHES: Final = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
@@ -64,12 +64,12 @@ STALLS: Final = (Fault.STALL_BEFORE, Fault.STALL_AFTER)
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request a process made."""
+    """One request of a process."""
 
     number: int
     process: str
     name: str
-    """Such as `store.update`."""
+    """The port's method, such as `store.update`."""
     arguments: str
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ def _nothing() -> None:
 
 
 class Schedule:
-    """The calls made so far, and at which one the fault strikes, once."""
+    """Numbers the calls and picks the one that the fault strikes, once."""
 
     def __init__(self, *, at: int = 0) -> None:
         self._lock = threading.Lock()
@@ -93,26 +93,26 @@ class Schedule:
 
     @property
     def exposed(self) -> int:
-        """How many calls the fault could have struck: those before `disarm`."""
+        """How many calls the fault could have struck: all before `disarm`."""
         return len(self.calls) if self._disarmed_after is None else self._disarmed_after
 
     def disarm(self) -> None:
-        """From now on nothing goes wrong."""
+        """Inject no fault from now on."""
         self._at = 0
         if self._disarmed_after is None:
             self._disarmed_after = len(self.calls)
 
     def strike_in(self, calls: int) -> None:
-        """Let the fault strike at that call from now, the next one being 1."""
+        """Let the fault strike after this many more calls; 1 is the next one."""
         self._at = len(self.calls) + calls
 
     def report(self) -> str:
-        """The calls, one a line, with the one that met the fault."""
+        """The calls, one per line, marking the one that met the fault."""
         marked = (f"{call}   <-- here" if call == self.struck else str(call) for call in self.calls)
         return "\n".join(marked)
 
-    def _numbered(self, process: str, name: str, arguments: str) -> bool:
-        """Note a call; whether the fault strikes it."""
+    def _strikes(self, process: str, name: str, arguments: str) -> bool:
+        """Record a call, and return whether the fault strikes it."""
         with self._lock:
             call = Call(len(self.calls) + 1, process, name, arguments)
             self.calls.append(call)
@@ -132,13 +132,13 @@ class Faults(Schedule):
         at: int = 0,
         meanwhile: Callable[[], None] = _nothing,
     ) -> None:
-        """`at` 0 is never; `meanwhile` is what others do while the process stalls."""
+        """With `at=0` no fault strikes. While the process stalls, `meanwhile` runs."""
         super().__init__(at=at)
         self.fault = fault
         self.meanwhile = meanwhile
 
     def process(self, installation: Installation, name: str) -> Installation:
-        """The ports as one process sees them: once it has crashed it reaches nothing."""
+        """The ports for one process: once it has crashed, its calls fail."""
         return intercepted(installation, _Process(name=name, faults=self))
 
     def _carry_out(
@@ -150,7 +150,7 @@ class Faults(Schedule):
     ) -> T:
         if process.dead:
             raise Crash(f"{process.name} is dead and cannot call {name}")
-        if not self._numbered(process.name, name, _shown(arguments)):
+        if not self._strikes(process.name, name, _shown(arguments)):
             return function()
         if self.fault is Fault.STALL_BEFORE:
             self.meanwhile()
@@ -198,23 +198,22 @@ def _brief(argument: object) -> str:
 
 
 class HttpFault(StrEnum):
-    """What befalls one HTTP attempt."""
+    """What happens to one HTTP attempt."""
 
     CRASH_BEFORE = "crash before"
     CRASH_AFTER = "crash after"
     REFUSE = "answer 500"
-    """The server does nothing and says so; botocore tries again."""
+    """The server does nothing and answers 500; botocore retries."""
     DROP = "drop the answer"
-    """The server does its work and the answer is lost; botocore tries again, and meets its own
-    first attempt."""
+    """The request takes effect and the response is lost, so botocore's retry finds its effect."""
 
 
 @dataclass(kw_only=True)
 class HttpFaults(Schedule):
-    """One fault at one HTTP attempt of whatever it is attached to."""
+    """One fault at one HTTP attempt of the clients it is attached to."""
 
     handle: Callable[..., Any]
-    """How an attempt is answered: the `before-send` hook of the AWS that is embedded here."""
+    """Answers an attempt: the `before-send` handler of the embedded AWS."""
     fault: HttpFault = HttpFault.CRASH_BEFORE
     at: int = 0
     name: str = field(default="", init=False)
@@ -224,9 +223,9 @@ class HttpFaults(Schedule):
         super().__init__(at=self.at)
 
     def attach(self, *emitters: Any) -> None:
-        """Stand between AWS and those whose events these are: a session, or a client's `meta`."""
+        """Intercept the requests of sessions, or of clients given by their `meta.events`."""
         for emitter in emitters:
-            # botocore calls every hook, also after one has answered: the faults must be alone
+            # botocore calls every handler even after one has answered, so replace the other
             emitter.unregister("before-send", self.handle)
             emitter.register_first("before-send", self, unique_id="faults")
 
@@ -236,14 +235,14 @@ class HttpFaults(Schedule):
             emitter.register("before-send", self.handle)
 
     def process(self, installation: Installation, name: str) -> Installation:
-        """A new process on the same clients; the one before is gone."""
+        """Start a new process on the same clients, in place of the previous one."""
         self.name, self.dead = name, False
         return installation
 
     def __call__(self, event_name: str, request: Any, **_: Any) -> Any:
         if self.dead:
             raise Crash(f"{self.name} is dead and cannot send {event_name}")
-        if not self._numbered(self.name, event_name.removeprefix("before-send."), request.url):
+        if not self._strikes(self.name, event_name.removeprefix("before-send."), request.url):
             return self.handle(event_name=event_name, request=request)
         if self.fault is HttpFault.CRASH_BEFORE:
             self._die(event_name)
@@ -262,7 +261,7 @@ class HttpFaults(Schedule):
 
 
 class _Body(BytesIO):
-    """The raw body of an answer, as botocore reads it."""
+    """A raw response body with the interface botocore reads."""
 
     def stream(self, **_: Any) -> Iterator[bytes]:
         yield self.read()

@@ -1,4 +1,4 @@
-"""Time and chance under the test's control, and a worker that takes one step at a time."""
+"""A fake clock, seeded randomness, an in-memory system and a worker that runs step by step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START: Final = datetime(2026, 1, 15, 12, tzinfo=UTC)
 
 
 class FakeClock:
-    """A clock that moves when it is told to; sleeping moves it."""
+    """A clock that only `advance` and `sleep` move."""
 
     def __init__(self, start: datetime = START) -> None:
         self._start_ms = to_ms(start)
@@ -45,8 +45,8 @@ class FakeClock:
 
 
 def seeded_entropy(seed: int = 0) -> Entropy:
-    """Random bytes, the same in each run."""
-    return random.Random(seed).randbytes  # noqa: S311 (a test's)
+    """Random bytes that are the same in every run."""
+    return random.Random(seed).randbytes  # noqa: S311 (for tests)
 
 
 def memory_installation(
@@ -56,7 +56,7 @@ def memory_installation(
     lease: timedelta = timedelta(seconds=60),
     retention: timedelta = timedelta(days=30),
 ) -> Installation:
-    """A system in memory; `queues` are the tasks by queue, default one queue with a task `work`."""
+    """A system in memory. `queues` maps queues to tasks, by default `{"default": ("work",)}`."""
     clock = clock or FakeClock()
     described = queues or {"default": ("work",)}
     return Installation(
@@ -77,9 +77,9 @@ def memory_installation(
 
 @dataclass(kw_only=True)
 class Simulation:
-    """A worker without threads: each call is one step, in the test's own thread and time.
+    """A worker without threads: each call runs one step in the test's thread, on the test's clock.
 
-    So a task of a process of its own runs in the test's, unless `call` runs it elsewhere.
+    Even tasks with `runs_in=Process()` run in the test's thread, unless `call` runs them elsewhere.
     """
 
     installation: Installation
@@ -97,7 +97,7 @@ class Simulation:
         self.settler = Settler(self.installation)
 
     def receive(self) -> list[Received]:
-        """What is visible now, from all lanes, the high one first."""
+        """The messages visible now, from all lanes, the high lane first."""
         received: list[Received] = []
         for lane in Lane:
             received += self.installation.messages.receive(
@@ -109,7 +109,7 @@ class Simulation:
         return received
 
     def step(self) -> int:
-        """See to everything visible now, and settle it; return how many messages that were."""
+        """Handle and settle all messages visible now; return how many there were."""
         received = self.receive()
         for message in received:
             settlement = self.handler.attend(message)
@@ -119,6 +119,6 @@ class Simulation:
         return len(received)
 
     def beat(self) -> None:
-        """Do the heartbeats that are due."""
+        """Send the heartbeats that are due."""
         for settlement in self.heartbeats.beat():
             self.settler.add(settlement)

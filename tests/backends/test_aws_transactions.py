@@ -115,7 +115,7 @@ def test_a_write_that_meets_transactions_each_time_gives_up(
 ) -> None:
     with (
         _refusing(operation, _error("TransactionConflictException"), times=99) as sent,
-        pytest.raises(StoreUnavailable, match="in transactions each of 6 times; try again"),
+        pytest.raises(StoreUnavailable, match="another transaction at each of 6 tries; try again"),
     ):
         write(store)
 
@@ -155,7 +155,7 @@ def test_a_transaction_that_meets_others_each_time_gives_up(store: JobStore) -> 
     reasons = _cancelled("None", "TransactionConflict")
     with (
         _refusing("TransactWriteItems", reasons, times=99) as sent,
-        pytest.raises(StoreUnavailable, match="met others each of 6 times; try again"),
+        pytest.raises(StoreUnavailable, match="met others at each of 6 tries; try again"),
     ):
         _transact(store)
 

@@ -290,7 +290,7 @@ def test_second_file_beyond_the_limit_is_refused(run: Run, site: Site, local: Fe
 
     job = run(options.run, data={"origin": [site.url("/")] * 2})
 
-    assert "40 are left" in said(job)
+    assert "only 40 more" in said(job)
     assert not job.outputs
 
 

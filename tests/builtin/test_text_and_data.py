@@ -251,7 +251,7 @@ def test_keys_are_renamed(run: Run, data: Any, result: Any) -> None:
     [
         ({}, "transfer"),
         ({"transfer": []}, "transfer"),
-        ({"transfer": {"locaton": "x"}, "location": 1}, "there is 'location'"),
+        ({"transfer": {"locaton": "x"}, "location": 1}, "did you mean 'location'"),
         ({"transfer": {"a": "b"}, "a": 1, "b": 2}, "two values"),
         ({"transfer": {"a": 7}, "a": 1}, "cannot be named 7"),
         ({"transfer": {"a": "b"}, "source": [1]}, "source"),
@@ -278,7 +278,7 @@ def test_keys_that_are_no_list_of_keys_are_refused(run: Run, data: Any) -> None:
 def test_key_that_is_not_there_is_named_with_the_one_meant(run: Run) -> None:
     job = run(builtin.pluck_data, data={"keys": "titel", "source": {"title": "x"}})
 
-    assert "'titel' (there is 'title')" in said(job)
+    assert "'titel'; did you mean 'title'?" in said(job)
 
 
 def test_errors_are_short_and_in_one_line_whatever_was_sent(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""DynamoDB, SQS, S3 and SSM."""
+"""The ports on DynamoDB, SQS and S3."""
 
 from remotejob.backends.aws.connect import connect, from_environment
 from remotejob.backends.aws.files import S3Files

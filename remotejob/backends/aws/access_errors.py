@@ -1,7 +1,6 @@
-"""What AWS does not allow, said as an `AccessProblem` that names the call and the remedy.
+"""Turns AWS's refusals into an `AccessProblem` that names the call and the remedy.
 
-Whatever makes the requests of a system looks at what came back before anybody else does, so that
-no command, whatever it was doing, ends in a bare `ClientError`.
+Both kinds of client check every response here first, so no command ends in a bare `ClientError`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ DENIED: Final = frozenset(
         "AccessDenied",
         "AccessDeniedException",
         "AWS.SimpleQueueService.AccessDenied",
-        # a HEAD request has no body to say more in
+        # the response to a HEAD request has no body with a better code
         "403",
     }
 )
@@ -35,54 +34,56 @@ UNKNOWN: Final = frozenset(
         "UnrecognizedClientException",
     }
 )
-"""The credentials are no good, whatever is asked for. Source: IAM User Guide, "Troubleshooting IAM
-in the console"; each service's "Common Errors"."""
+"""The credentials are invalid for any call. Source: IAM User Guide, "Troubleshooting IAM in the
+console"; each service's "Common Errors"."""
 
-_WHERE: Final = ("TableName", "QueueUrl", "Bucket", "Key")
+_RESOURCES: Final = ("TableName", "QueueUrl", "Bucket", "Key")
 
 
 class Client(Protocol):
-    """A boto3 client, as far as it matters here."""
+    """The part of a boto3 client that we use."""
 
     @property
     def meta(self) -> Any: ...
 
 
 def explain_refusals(client: Client) -> None:
-    """Have a client raise AccessProblem where AWS refuses its credentials."""
+    """Make a client raise AccessProblem when AWS refuses its credentials."""
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register(
         f"provide-client-params.{service}", _remember, unique_id="remotejob-asked"
     )
-    client.meta.events.register(f"after-call.{service}", _look, unique_id="remotejob-refusals")
-
-
-def access_problem(call: str, code: str, message: str, *, on: str = "") -> AccessProblem:
-    """The error for a call that AWS did not allow, such as `dynamodb:PutItem`."""
-    what = f"{call}{f' on {on}' if on else ''}"
-    if code in UNKNOWN:
-        return AccessProblem(
-            f"AWS does not know the credentials that ask for {what} ({code}: {message}); renew "
-            "them, or set AWS_PROFILE or the keys of this system's account"
-        )
-    said = "" if message in ("", "Forbidden", "Access Denied") else f": {message}"
-    return AccessProblem(
-        f"AWS does not allow these credentials {what} ({code}{said}); attach the policy of a group "
-        "that has this command: the storage stack's outputs name those of admin, manager, creator "
-        "and worker, and docs/permissions.md says what each may do"
+    client.meta.events.register(
+        f"after-call.{service}", _raise_if_refused, unique_id="remotejob-refusals"
     )
 
 
-def what_of(request: Mapping[str, Any]) -> str:
-    """What a request is about, such as its table."""
-    return "/".join(str(request[name]) for name in _WHERE if isinstance(request.get(name), str))
+def access_problem(call: str, code: str, message: str, *, on: str = "") -> AccessProblem:
+    """The error for a call that AWS refused, such as `dynamodb:PutItem`."""
+    what = f"{call}{f' on {on}' if on else ''}"
+    if code in UNKNOWN:
+        return AccessProblem(
+            f"AWS does not know the credentials used for {what} ({code}: {message}); renew "
+            "them, or set AWS_PROFILE or the keys of this system's account"
+        )
+    detail = "" if message in ("", "Forbidden", "Access Denied") else f": {message}"
+    return AccessProblem(
+        f"AWS does not allow these credentials {what} ({code}{detail}); attach the policy of a "
+        "group that has this command: the storage stack's outputs name the policies of admin, "
+        "manager, creator and worker, and docs/permissions.md lists what each may do"
+    )
+
+
+def resource_of(request: Mapping[str, Any]) -> str:
+    """The resource a request names, such as its table."""
+    return "/".join(str(request[name]) for name in _RESOURCES if isinstance(request.get(name), str))
 
 
 def _remember(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-    context["remotejob"] = what_of(params)
+    context["remotejob"] = resource_of(params)
 
 
-def _look(parsed: Any, model: Any, context: dict[str, Any], **_: object) -> None:
+def _raise_if_refused(parsed: Any, model: Any, context: dict[str, Any], **_: object) -> None:
     error = parsed.get("Error") if isinstance(parsed, dict) else None
     if not error or error.get("Code", "") not in DENIED | UNKNOWN:
         return

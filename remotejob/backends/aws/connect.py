@@ -1,4 +1,4 @@
-"""From a system's name, or the environment, to the ports of the system."""
+"""Connects to a system by its name, or by the environment of a worker or function."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 def connect(
     system: str, *, session: boto3.Session | None = None, clock: Clock | None = None
 ) -> Installation:
-    """The system deployed under that name, in the session's account and region.
+    """Connect to the system deployed under this name in the session's account and region.
 
-    Inside a worker or a function the description is in the environment; elsewhere it is read
-    from SSM, in one request.
+    Workers and functions have its description in their environment; elsewhere one request reads
+    it from SSM.
 
-    Raises: SystemNotFound; AccessProblem, when AWS cannot be asked; SettingsError.
+    Raises: SystemNotFound; AccessProblem, when AWS cannot be reached or refuses; SettingsError.
     """
     described = os.environ.get(Env.SYSTEM)
     if described is not None:
@@ -50,9 +50,9 @@ def connect(
 
 
 def from_environment(*, clock: Clock | None = None) -> Installation:
-    """The system this worker or function belongs to.
+    """Connect to the system this worker or function belongs to.
 
-    Raises: SettingsError, when the environment does not say.
+    Raises: SettingsError, when the environment does not describe one.
     """
     described = os.environ.get(Env.SYSTEM)
     if described is None:
@@ -100,7 +100,7 @@ def _read_parameter(account: Account, name: str, system: str) -> str:
                 f"{name}; deploy it with `make deploy`, or check AWS_REGION and the name"
             ) from None
         raise AccessProblem(
-            f"AWS refused to say where system {system!r} is ({code}: "
+            f"AWS refused to look up system {system!r} ({code}: "
             f"{refusal.response['Error']['Message']}); check the credentials and ssm:GetParameter "
             f"on {name}"
         ) from None

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 MULTIPART_FROM: Final = 16 * 1024 * 1024
-"""Bytes from which a file goes up in parts. Below, one request does it."""
+"""Bytes. Larger files are uploaded in parts, smaller ones in one request."""
 
 _SMALL: Final = 1024 * 1024
-"""Bytes to which a file is held in memory, to be sent without boto3's client."""
+"""Bytes. Files up to this size are read into memory and sent without boto3's client."""
 
 _BUFFER: Final = 1024 * 1024
 _DELETES_IN_A_BATCH: Final = 1000
@@ -49,11 +49,11 @@ _BROKEN_STREAM: Final = (
 )
 
 
-class _Checked(io.RawIOBase):
-    """A body whose end is checked.
+class _CheckedBody(io.RawIOBase):
+    """A response body that raises if it ends early.
 
-    botocore's own stream, used in a `with` block, hands out the connection beneath it, which ends
-    quietly where the connection broke: a task would work on half a file.
+    In a `with` block, botocore's stream hands out the connection beneath it, which ends silently
+    when the connection breaks: a task would work on half a file.
     """
 
     def __init__(self, body: Any) -> None:
@@ -67,7 +67,7 @@ class _Checked(io.RawIOBase):
         try:
             content = self._body.read(len(buffer))
         except (*_BROKEN_STREAM, ProtocolError) as problem:
-            raise ConnectionError(f"the file broke off: {problem}") from problem
+            raise ConnectionError(f"the download broke off: {problem}") from problem
         buffer[: len(content)] = content
         return len(content)
 
@@ -86,8 +86,7 @@ class S3Files:
         *,
         direct: DirectObjects | None = None,
     ) -> None:
-        """`connect` makes the client, once, when something is first asked of it; `direct` is asked
-        before, for what it can do."""
+        """`connect` creates the boto3 client on first use; `direct` is tried before it."""
         self._connect = connect
         self._direct = direct
         self._lock = threading.Lock()
@@ -115,10 +114,12 @@ class S3Files:
         metadata = encoded(metadata or {})
         if self._direct is not None and size is not None and size <= _SMALL:
             body = body if isinstance(body, bytes) else body.read()
-            told = self._direct.put(bucket, key, body, content_type=content_type, metadata=metadata)
-            if told is not None:
-                version = told.get("x-amz-version-id")
-                return _stored(bucket, key, len(body), etag=told["etag"], version=version)
+            headers = self._direct.put(
+                bucket, key, body, content_type=content_type, metadata=metadata
+            )
+            if headers is not None:
+                version = headers.get("x-amz-version-id")
+                return _stored(bucket, key, len(body), etag=headers["etag"], version=version)
             size = len(body)
         extra: dict[str, Any] = {} if content_type is None else {"ContentType": content_type}
         if metadata:
@@ -127,12 +128,12 @@ class S3Files:
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)
             return _stored_as(bucket, key, size, answer)
         stream = io.BytesIO(body) if isinstance(body, bytes) else body
-        # boto3's transfers take a while to import, and small files need none
+        # imported here, because it is slow to import and small files do not need it
         from boto3.s3.transfer import TransferConfig
 
         transfer = TransferConfig(multipart_threshold=MULTIPART_FROM, max_concurrency=4)
         self._client.upload_fileobj(stream, bucket, key, ExtraArgs=extra, Config=transfer)
-        # the transfer does not say what it made; the key is this job's or this run's alone
+        # the transfer returns no version; nobody else writes this job's or run's key
         head = self._client.head_object(Bucket=bucket, Key=key)
         return _stored_as(bucket, key, head["ContentLength"], head)
 
@@ -155,10 +156,10 @@ class S3Files:
             body = self._direct.get(bucket, key, version=version)
             if body is not None:
                 return io.BufferedReader(body, _BUFFER)
-        return io.BufferedReader(_Checked(self._get(bucket, key, version)["Body"]), _BUFFER)
+        return io.BufferedReader(_CheckedBody(self._get(bucket, key, version)["Body"]), _BUFFER)
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        # one GET, where boto3's own download asks for the size first
+        # boto3's own download would first request the size
         for left in reversed(range(_DOWNLOAD_TRIES)):
             part = to.with_name(f".part-{uuid4().hex}")
             try:
@@ -209,7 +210,7 @@ class S3Files:
 
 
 def _stored_as(bucket: str, key: str, size: int, answer: Any) -> Stored:
-    """As an answer of boto3's client says."""
+    """What boto3's client stored, from its response."""
     return _stored(bucket, key, size, etag=answer["ETag"], version=answer.get("VersionId"))
 
 
@@ -225,7 +226,7 @@ def _stored(bucket: str, key: str, size: int, *, etag: str, version: str | None)
 
 
 def _size_left(stream: BinaryIO) -> int | None:
-    """Bytes from where the stream stands to its end, or None when it cannot tell."""
+    """Bytes from the stream's position to its end, or None if it cannot seek."""
     if not stream.seekable():
         return None
     here = stream.tell()

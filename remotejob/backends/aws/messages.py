@@ -13,7 +13,7 @@ from remotejob.domain.errors import QueueUnavailable
 from remotejob.ports import Address, Capabilities, Clock, Depth, Outgoing, Received
 
 _TRIES: Final = 5
-_TOLD: Final = ("SentTimestamp", "ApproximateReceiveCount", "MessageGroupId")
+_ATTRIBUTES: Final = ("SentTimestamp", "ApproximateReceiveCount", "MessageGroupId")
 _COUNTS: Final = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
@@ -27,11 +27,11 @@ _GONE: Final = frozenset(
         "AWS.SimpleQueueService.MessageNotInflight",
     }
 )
-"""Answers that say a message was deleted, or received by another since."""
+"""Error codes for a message that was deleted, or that another receiver has since received."""
 
 
 class SqsMessages:
-    """A `WorkQueue` on SQS standard queues; ten messages a request."""
+    """A `WorkQueue` on SQS standard queues, with up to ten messages per request."""
 
     def __init__(self, service: Service, urls: Mapping[Address, str], clock: Clock) -> None:
         self._service = service
@@ -48,7 +48,7 @@ class SqsMessages:
             (message,) = messages
             self._service.call("SendMessage", {"QueueUrl": url, **_entry(message)})
             return
-        self._in_batches(address, "SendMessageBatch", [{**_entry(m)} for m in messages], passing=())
+        self._in_batches(address, "SendMessageBatch", [{**_entry(m)} for m in messages], ignored=())
 
     def receive(
         self, address: Address, *, limit: int, wait: timedelta, hidden: timedelta
@@ -60,7 +60,7 @@ class SqsMessages:
                 "MaxNumberOfMessages": limit,
                 "WaitTimeSeconds": _seconds(wait),
                 "VisibilityTimeout": _seconds(hidden),
-                "MessageSystemAttributeNames": _TOLD,
+                "MessageSystemAttributeNames": _ATTRIBUTES,
             },
         )
         messages = answer.get("Messages", [])
@@ -107,11 +107,11 @@ class SqsMessages:
         operation: str,
         entries: list[dict[str, Any]],
         *,
-        passing: Container[str] = _GONE,
+        ignored: Container[str] = _GONE,
     ) -> None:
-        """One request for ten entries; those that fail are tried again by themselves.
+        """Send ten entries per request, and retry only those that fail.
 
-        Raises: QueueUnavailable, naming what the queue said, after the last try.
+        Raises: QueueUnavailable, with the queue's error codes, after the last try.
         """
         refused: dict[int, str] = {}
         for start in range(0, len(entries), self.capabilities.batch):
@@ -130,7 +130,7 @@ class SqsMessages:
                 codes = {
                     failure["Id"]: failure["Code"]
                     for failure in answer.get("Failed", [])
-                    if failure["Code"] not in passing
+                    if failure["Code"] not in ignored
                 }
                 numbered = {key: numbered[key] for key in codes}
                 if not numbered:
@@ -156,11 +156,11 @@ class _Entry(TypedDict):
 def _entry(message: Outgoing) -> _Entry:
     entry = _Entry(MessageBody=message.body, DelaySeconds=_seconds(message.delay))
     if message.group is not None:
-        # on a standard queue it orders nothing, but keeps one group from holding up the others
+        # on a standard queue this gives no order, only fairness between groups
         entry["MessageGroupId"] = message.group
     return entry
 
 
 def _seconds(span: timedelta) -> int:
-    """Whole seconds, rounded up: a message must not come before its time."""
+    """Whole seconds, rounded up: a message must not become visible early."""
     return -(-span // timedelta(seconds=1))

@@ -1,8 +1,7 @@
-"""How a service of AWS is asked, whatever carries the request there and back.
+"""Calling an AWS service, through boto3 or directly.
 
-There are two ways, with the same answers and the same errors: `Boto3Service`, the reference, which
-leaves all to boto3's client; and `direct.DirectService`, which signs and sends by itself and costs
-a fifth. Tests run both.
+Both give the same answers and errors: `Boto3Service`, the reference, uses boto3's client;
+`direct.DirectService` signs and sends requests itself at a fifth of the cost. Tests run both.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ from remotejob.backends.aws.access_errors import Client, explain_refusals
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Api:
-    """What tells one JSON service from another."""
+    """What distinguishes one JSON service from another."""
 
     service: str
-    """As it is signed for, and as botocore's events name it."""
+    """Its name in signatures and in botocore's events."""
     target: str
-    """What stands before the operation in X-Amz-Target."""
+    """The prefix of the operation in X-Amz-Target."""
     headers: Mapping[str, str]
     polls: frozenset[str] = frozenset()
-    """Operations that wait for something to come."""
+    """Operations that long-poll."""
 
 
 DYNAMODB: Final = Api(
@@ -37,7 +36,7 @@ DYNAMODB: Final = Api(
 SQS: Final = Api(
     service="sqs",
     target="AmazonSQS",
-    # errors then have the codes that they had before SQS spoke JSON, as boto3's have
+    # keeps the error codes that SQS used before it spoke JSON, as boto3 does
     headers={"Content-Type": "application/x-amz-json-1.0", "x-amzn-query-mode": "true"},
     polls=frozenset({"ReceiveMessage"}),
 )
@@ -45,30 +44,29 @@ SQS: Final = Api(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """How long to wait, in seconds."""
+    """Timeouts of a request, in seconds."""
 
     connect: float
     read: float
-    """For each part of an answer, the first included."""
+    """For each part of a response, including the first."""
     poll: float
-    """The same where the request waits for something to come."""
+    """The same for operations that long-poll."""
 
 
 class Service(Protocol):
-    """One service of AWS."""
+    """One AWS service."""
 
     def call(self, operation: str, request: Mapping[str, Any]) -> Any:
-        """The answer to a request, both as the service's API reference has them.
+        """Send a request and return the response, both shaped as in the API reference.
 
-        Raises: botocore's ClientError, with what else the answer says beside its `Error`;
-        AccessProblem, where the credentials do not do; botocore's BotoCoreError, when there was no
-        answer however often it was tried.
+        Raises: botocore's ClientError, with all fields of the response; AccessProblem, when AWS
+        refuses the credentials; botocore's BotoCoreError, when no try got a response.
         """
         ...
 
 
 class Boto3Service:
-    """A service, asked by boto3's own client."""
+    """Calls a service through boto3's client."""
 
     def __init__(self, client: Client) -> None:
         explain_refusals(client)

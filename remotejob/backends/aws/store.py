@@ -42,7 +42,7 @@ _TRIES: Final = 6
 _PASSING: Final = frozenset(
     {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
 )
-"""Reasons for which a transaction may be tried again as it is."""
+"""Cancellation reasons after which the same transaction can be retried."""
 
 
 class _ConditionFailed(Exception):
@@ -50,11 +50,11 @@ class _ConditionFailed(Exception):
 
     def __init__(self, item: Mapping[str, Any] | None) -> None:
         self.item = item
-        """What refused it; None where there is nothing."""
+        """The item that failed the condition, or None if there is none."""
 
 
 class DynamoStore:
-    """A `JobStore` in one DynamoDB table. One request a call, but for batches and listings."""
+    """A `JobStore` in one DynamoDB table: one request per call, except for batches and listings."""
 
     def __init__(self, service: Service, table: str, clock: Clock) -> None:
         self._service = service
@@ -105,7 +105,7 @@ class DynamoStore:
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
         found: list[JobRecord] = []
-        # a key twice in a batch is refused; an index read while it moves can give one twice
+        # DynamoDB refuses a batch that repeats a key, and an index in motion can list one twice
         wanted = list(dict.fromkeys(job_ids))
         for start in range(0, len(wanted), READS_IN_A_BATCH):
             keys = [_key(record_key(job_id)) for job_id in wanted[start : start + READS_IN_A_BATCH]]
@@ -121,7 +121,9 @@ class DynamoStore:
                 keys = [dict(key) for key in unread[self._table]["Keys"]] if unread else []
                 fruitless = 0 if items else fruitless + 1
                 if fruitless == _TRIES:
-                    raise StoreUnavailable(f"{len(keys)} records not read in {_TRIES} tries")
+                    raise StoreUnavailable(
+                        f"{len(keys)} records could not be read in {_TRIES} tries; try again"
+                    )
         return found
 
     def update(self, change: Change) -> Updated | Refused:
@@ -133,9 +135,9 @@ class DynamoStore:
         return Updated(JobRecord.from_item(_decode(answer["Attributes"])))
 
     def _write(self, name: str, operation: str, request: Mapping[str, Any]) -> Any:
-        """Write an item, once no transaction is at it.
+        """Write an item, retrying while a transaction holds it.
 
-        Raises: _ConditionFailed; StoreUnavailable, when there always was one.
+        Raises: _ConditionFailed; StoreUnavailable, when one did at every try.
         """
         for attempt in range(_TRIES):
             if attempt:
@@ -144,11 +146,13 @@ class DynamoStore:
                 return self._service.call(operation, request)
             except ClientError as refusal:
                 if _code(refusal) == "ConditionalCheckFailedException":
-                    raise _ConditionFailed(_answered(refusal).get("Item")) from None
+                    raise _ConditionFailed(_response(refusal).get("Item")) from None
                 if _code(refusal) != "TransactionConflictException":
                     raise
-                log.debug("item in a transaction at this moment", extra={"item": name})
-        raise StoreUnavailable(f"{name} was in transactions each of {_TRIES} times; try again")
+                log.debug("item is in a transaction; retrying", extra={"item": name})
+        raise StoreUnavailable(
+            f"{name} was in another transaction at each of {_TRIES} tries; try again"
+        )
 
     def transact(self, steps: Sequence[Step]) -> Conflict | None:
         request: Any = [self._request(step) for step in steps]
@@ -157,14 +161,14 @@ class DynamoStore:
         for attempt in range(_TRIES):
             if attempt:
                 self._back_off(attempt)
-            # a try whose answer was lost is recognized when it is sent again
+            # with the token, DynamoDB recognizes a resent try whose response was lost
             asked = {"TransactItems": request, "ClientRequestToken": str(uuid4())}
             try:
                 self._service.call("TransactWriteItems", asked)
             except ClientError as refusal:
                 if _code(refusal) != "TransactionCanceledException":
                     raise
-                reasons = _answered(refusal)["CancellationReasons"]
+                reasons = _response(refusal)["CancellationReasons"]
                 for number, reason in enumerate(reasons):
                     if reason["Code"] == "ConditionalCheckFailed":
                         item = reason.get("Item")
@@ -174,10 +178,10 @@ class DynamoStore:
                     raise
             else:
                 return None
-        raise StoreUnavailable(f"a transaction met others each of {_TRIES} times; try again")
+        raise StoreUnavailable(f"a transaction met others at each of {_TRIES} tries; try again")
 
     def _alone(self, request: dict[str, Any]) -> Conflict | None:
-        """One step needs no transaction, which costs twice as much."""
+        """Write one step without a transaction, which would cost twice as much."""
         ((kind, arguments),) = request.items()
         try:
             self._write(kind, f"{kind}Item", arguments)
@@ -186,7 +190,7 @@ class DynamoStore:
         return None
 
     def _request(self, step: Step) -> dict[str, Any]:
-        """A step as TransactWriteItems takes it."""
+        """The step in the form TransactWriteItems takes."""
         if isinstance(step, Change):
             return {"Update": self._update(step)}
         request: dict[str, Any] = {"TableName": self._table}
@@ -213,7 +217,7 @@ class DynamoStore:
                 return {"Update": {**request, "Key": _key(step.key)}}
 
     def _update(self, change: Change) -> dict[str, Any]:
-        """A change as UpdateItem takes it, alone or in a transaction."""
+        """The change in the form UpdateItem takes, alone or in a transaction."""
         shape = (tuple(change.set), tuple(change.add), tuple(change.discard), change.remove)
         update, condition, constants = _expressions(change.condition, *shape)
         values = {f":{name}": _typed(value) for name, value in change.values.items()}
@@ -242,7 +246,7 @@ class DynamoStore:
             yield item[Field.SK]["S"], _decode(item)
 
     def _query(self, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The items found, page by page."""
+        """Yield the items found, reading page by page."""
         page: dict[str, Any] = {}
         while True:
             page = self._service.call("Query", {"TableName": self._table, **request, **page})
@@ -280,7 +284,7 @@ class DynamoStore:
                 yield record
 
     def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:
-        # in a partition of their own: listings of a day read records alone
+        # notes get their own partition, so listing a day reads only records
         request: dict[str, Any] = {
             "TableName": self._table,
             "Item": {
@@ -297,7 +301,7 @@ class DynamoStore:
             yield name, text(item[Field.CONTENT])
 
     def _back_off(self, attempt: int) -> None:
-        # jittered, for whatever throttles us throttles others in step with us
+        # jittered, because other clients are throttled at the same moment
         self._clock.sleep(timedelta(seconds=random.uniform(0, 0.05 * 2**attempt)))  # noqa: S311
 
 
@@ -309,7 +313,7 @@ def _expressions(
     to_discard: tuple[str, ...],
     to_remove: tuple[str, ...],
 ) -> tuple[str, str, Mapping[str, Any]]:
-    """The expressions of a change. They follow from its shape alone, so they are made once."""
+    """The expressions of a change. They depend only on its shape, so each shape is built once."""
     clauses = []
     if to_set:
         clauses.append("SET " + ", ".join(f"{name} = :{name}" for name in to_set))
@@ -355,6 +359,6 @@ def _code(refusal: ClientError) -> str:
     return refusal.response["Error"]["Code"]
 
 
-def _answered(refusal: ClientError) -> Any:
-    """What an error says besides its code, which the stubs of botocore do not know."""
+def _response(refusal: ClientError) -> Any:
+    """The response with all its fields, which botocore's stubs do not know."""
     return refusal.response

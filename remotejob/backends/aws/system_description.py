@@ -1,4 +1,4 @@
-"""The description of a deployed system: what the stacks write and everybody else reads."""
+"""The description of a deployed system, which the stacks write and clients and workers read."""
 
 from __future__ import annotations
 

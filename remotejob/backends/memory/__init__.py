@@ -1,4 +1,4 @@
-"""Everything in this process's memory: for tests, and for trying a task without AWS."""
+"""The ports in this process's memory, for tests and for trying a task without AWS."""
 
 from remotejob.backends.memory.files import MemoryFiles
 from remotejob.backends.memory.messages import MemoryMessages

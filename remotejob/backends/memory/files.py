@@ -14,9 +14,8 @@ from remotejob.ports import Area, Stored
 
 _PIECE: Final = 1 << 20
 
-
-_UNSAID: Final = "binary/octet-stream"
-"""What S3 takes a file for where nobody says what it is."""
+_DEFAULT_TYPE: Final = "binary/octet-stream"
+"""S3's type for a file uploaded without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class _File:
 
 
 class MemoryFiles:
-    """An `ObjectStore` in memory. On the input side versions outlive a delete, as in S3."""
+    """An `ObjectStore` in memory. In the input area, versions outlive a delete, as in S3."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -53,7 +52,7 @@ class MemoryFiles:
                 size=len(content),
                 etag=hashlib.md5(content, usedforsecurity=False).hexdigest(),
                 version=str(len(versions) + 1),
-                content_type=content_type or _UNSAID,
+                content_type=content_type or _DEFAULT_TYPE,
                 metadata=dict(metadata or {}),
             )
             versions.append(_File(content, stored))
@@ -89,7 +88,7 @@ class MemoryFiles:
                     self._deleted.add(where)
 
     def expire(self, area: Area, key: str) -> None:
-        """Let go of every version of a file, as the lifecycle of a bucket does in time."""
+        """Remove all versions of a file, as a bucket's lifecycle rule eventually does."""
         with self._lock:
             self._versions.pop((self.bucket(area), key), None)
             self._deleted.discard((self.bucket(area), key))

@@ -15,7 +15,7 @@ from remotejob.domain.times import span_ms
 from remotejob.ports import Address, Capabilities, Channel, Clock, Depth, Outgoing, Received
 
 MAX_RECEIVES: Final = 1000
-"""As the stacks set it: a last resort, the job's own record decides long before."""
+"""The stacks' maxReceiveCount. A last resort: the job's record gives up long before."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class _Message:
 
 
 class MemoryMessages:
-    """A `WorkQueue` in memory. Oldest first, as far as visibility allows."""
+    """A `WorkQueue` in memory that returns the oldest visible messages first."""
 
     def __init__(self, clock: Clock, *, max_receives: int = MAX_RECEIVES) -> None:
         self._clock = clock
@@ -49,7 +49,10 @@ class MemoryMessages:
             now = self._clock.now_ms()
             for message in messages:
                 if message.delay > self.capabilities.max_delay:
-                    raise ValueError(f"{message.delay} is longer than a message can be delayed")
+                    raise ValueError(
+                        f"a delay of {message.delay} is too long: "
+                        f"use at most {self.capabilities.max_delay}"
+                    )
                 seconds = -(-span_ms(message.delay) // 1000)
                 self._put(address, message.body, now, now + seconds * 1000, message.group)
             self._changed.notify_all()
@@ -60,7 +63,7 @@ class MemoryMessages:
         with self._changed:
             received = self._take(address, limit, hidden)
             if not received and wait:
-                # by the real clock: under a simulated one the caller waits for nothing
+                # in real time: callers with a simulated clock do not wait
                 self._changed.wait(wait.total_seconds())
                 received = self._take(address, limit, hidden)
             return received
@@ -90,7 +93,7 @@ class MemoryMessages:
             )
 
     def bodies(self, address: Address) -> list[str]:
-        """What is in a queue, hidden messages included."""
+        """The bodies of all messages in a queue, including hidden ones."""
         with self._changed:
             return [message.body for message in self._queues[address].values()]
 

@@ -1,4 +1,4 @@
-"""Records in a dictionary."""
+"""Records in a dictionary, for tests and for trying a task without AWS."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from remotejob.ports import Mark, Refused, Updated
 
 
 class MemoryStore:
-    """A `JobStore` in memory, with the semantics of DynamoDB that the changes rely on."""
+    """A `JobStore` in memory, with the DynamoDB semantics that changes rely on."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()

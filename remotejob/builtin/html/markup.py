@@ -1,7 +1,7 @@
-"""Reads the tags of an HTML page, in time that grows with its length and no faster.
+"""Parses the tags of an HTML page, in time linear in its length.
 
-Not `html.parser`: on markup made for that its time grows with the square (CVE-2025-6069).
-Source: WHATWG HTML, 13.2.5 Tokenization, as far as tags and their attributes go.
+Not `html.parser`: crafted markup makes its time quadratic (CVE-2025-6069).
+Source: WHATWG HTML, 13.2.5 Tokenization, for tags and their attributes.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _CHARSET: Final = re.compile(rb"charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_.:-]{1,4
 _TEXT_ONLY: Final = frozenset(
     {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"}
 )
-"""Elements whose content holds no tags."""
+"""Elements whose content has no tags."""
 
 _WITH_REFERENCES: Final = frozenset({"textarea", "title"})
-"""Those of them in which `&amp;` is `&`."""
+"""The ones among them in which `&amp;` means `&`."""
 
 _CHECK_EVERY: Final = 1000
 _MOST_ATTRIBUTES: Final = 500
@@ -40,17 +40,17 @@ class Tag:
     """A start or end tag."""
 
     name: str
-    """In small letters."""
+    """In lower case."""
     attributes: dict[str, str]
     closing: bool
     text_only: str = ""
-    """What stands in an element whose content is text alone."""
+    """The content of an element that can contain only text."""
 
 
 def tags(page: str, *, check: Callable[[], None]) -> Iterator[Tag | str]:
-    """The tags of a page, and the text between them.
+    """Yield the tags of a page and the text between them.
 
-    Raises: BadFile, when a tag has attributes without end; whatever `check` raises.
+    Raises: BadFile, when a tag has too many attributes; whatever `check` raises.
     """
     at = 0
     for count in range(len(page) + 1):
@@ -82,9 +82,9 @@ def tags(page: str, *, check: Callable[[], None]) -> Iterator[Tag | str]:
 
 
 def _after(page: str, end: str, start: int) -> int:
-    """Behind the next `end`; behind the page if there is none, which is the last to be looked for.
+    """The position after the next `end`, or the end of the page if there is none.
 
-    So what is not there is looked for once, whatever the page repeats.
+    A missing `end` thus ends the parsing, so repeated markup cannot make us search for it again.
     """
     at = page.find(end, start)
     return len(page) if at < 0 else at + len(end)
@@ -96,7 +96,7 @@ def _closing_tag(page: str, name: str, start: int) -> int:
 
 
 def _read_tag(page: str, at: int, opening: str) -> tuple[Tag | None, int]:
-    """A tag from its name on, and where it ends; None if the page ends first."""
+    """The tag whose name starts at `at`, and where it ends; None if the page ends first."""
     name = _TAG_NAME.match(page, at)
     assert name is not None
     attributes: dict[str, str] = {}
@@ -112,9 +112,9 @@ def _read_tag(page: str, at: int, opening: str) -> tuple[Tag | None, int]:
         key = page[at:end].lower()
         equals = _EQUALS.match(page, end)
         value, at = ("", end) if equals is None else _value(page, equals.end())
-        # the first of a name counts, as in browsers
+        # as in browsers, the first attribute of a name counts
         attributes.setdefault(key, value)
-    raise BadFile(f"a tag has more than {_MOST_ATTRIBUTES} attributes")
+    raise BadFile(f"a tag has more than {_MOST_ATTRIBUTES} attributes, the most a page may have")
 
 
 def _value(page: str, at: int) -> tuple[str, int]:
@@ -140,9 +140,9 @@ def _end(pattern: re.Pattern[str], page: str, at: int) -> int:
 
 
 def decoded(page: bytes, *, encoding: str | None, safe: Callable[[str], str]) -> str:
-    """A page as text: in `encoding`, or what its first bytes say, or UTF-8.
+    """Decode a page: as `encoding`, or the encoding it declares, or UTF-8.
 
-    What cannot be decoded is replaced, as in browsers. `safe` refuses encodings.
+    As in browsers, undecodable bytes are replaced. `safe` raises for unsafe encodings.
     """
     if encoding is not None:
         return page.decode(safe(encoding), errors="replace")
@@ -154,5 +154,5 @@ def decoded(page: bytes, *, encoding: str | None, safe: Callable[[str], str]) ->
     name = declared[1].decode("ascii")
     try:
         return page.decode(safe(name), errors="replace")
-    except ValueError:  # it names what we do not know
+    except ValueError:  # the page declares an encoding we do not accept
         return page.decode("utf-8-sig", errors="replace")

@@ -1,4 +1,4 @@
-"""HTML pages as files."""
+"""Reads a page from a file, for `get_hrefs` and `pluck_data`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from remotejob.builtin.word_count import known_encoding
 
 
 def read_page(path: Path, data: dict[str, Any], *, max_bytes: int) -> str:
-    """A page as text, in the data's `encoding` if there is one.
+    """Read a page as text, in the data's `encoding` if it has one.
 
     Raises: BadFile, when it is too large; BadData.
     """
     size = regular(path).stat().st_size
     if size > max_bytes:
         raise BadFile(
-            f"{shown(path.name)} has {size} bytes, and a page may have {max_bytes}; "
+            f"{shown(path.name)} has {size} bytes, but a page may have only {max_bytes}; "
             "the operator can set max_bytes when registering the task"
         )
     encoding = None if data.get("encoding") is None else text(data, "encoding", default="")

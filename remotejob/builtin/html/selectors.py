@@ -1,7 +1,7 @@
 """Finds the elements of a page by CSS selectors, in one pass over its tags.
 
-Names, `#id`, `.class`, `[attribute]`, `[attribute=value]` and `*`; joined by space or `>`; listed
-with commas. Nothing else, so that the time for a page is its length times that of the selectors.
+Supported: names, `#id`, `.class`, `[attribute]`, `[attribute=value]` and `*`, joined by space or
+`>`, listed with commas. Nothing else, so the time is the page's length times that of the selectors.
 Source: W3C Selectors Level 4, 5, 6.1, 6.6, 6.7 and 15.
 """
 
@@ -39,19 +39,19 @@ _ENDED_BY: Final = {
     "th": {"td", "th"},
     "option": {"option"},
 } | {name: {"p"} for name in ("p", "div", "ul", "ol", "table", "h1", "h2", "h3", "section")}
-"""Which open elements a start tag ends, where authors leave out end tags."""
+"""Which open elements a start tag closes, because authors may omit their end tags."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Compound:
-    """What one element must be."""
+    """The conditions on one element."""
 
     tag: str | None
     wanted: tuple[tuple[str, str | None], ...]
-    """Attributes, and their values if those matter."""
+    """Attributes, and their values unless any value will do."""
     classes: frozenset[str]
     child: bool
-    """Whether it must stand right inside the one before, and not anywhere in it."""
+    """Whether it must be a child of the previous element, not just a descendant."""
 
     def fits(self, tag: Tag) -> bool:
         given = tag.attributes
@@ -63,33 +63,35 @@ class _Compound:
 
 
 Selector = tuple[tuple[_Compound, ...], ...]
-"""Alternatives, each a chain from the outermost element to the one that is meant."""
+"""Alternatives, each a chain from the outermost element to the selected one."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """An element that was asked for, and its text as far as it has been read."""
+    """A selected element and the text read from it so far."""
 
     pieces: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Open:
-    """An element whose end has not been read."""
+    """An element whose end tag has not been read."""
 
     name: str
     here: tuple[int, ...]
-    """Of each chain, a bit for every beginning of it that ends at this element."""
+    """For each chain, a bit for every prefix of it that ends at this element."""
     above: tuple[int, ...]
-    """The same of all elements around this one, and of this one."""
+    """The same for this element and all its ancestors together."""
     outside: int
-    """How many elements that were asked for are open around this one."""
+    """How many selected elements are open around this one."""
 
 
 def parse(text: str) -> Selector:
-    """Raises: BadData."""
+    """Parse a selector. Raises: BadData."""
     if len(text) > _LONGEST_SELECTOR:
-        raise BadData(f"selector {shown(text)}: {_LONGEST_SELECTOR} characters at most")
+        raise BadData(
+            f"selector {shown(text)} is too long: use at most {_LONGEST_SELECTOR} characters"
+        )
     chains: list[tuple[_Compound, ...]] = []
     for alternative in text.split(","):
         rest = alternative.strip()
@@ -145,7 +147,7 @@ def _unread(text: str) -> BadData:
 
 
 class Texts:
-    """The texts of the elements each selector finds, in the order of the page."""
+    """Collects the texts of the elements that each selector finds, in page order."""
 
     def __init__(self, selectors: list[Selector], *, max_matches: int, max_text: int) -> None:
         self._chains: Final = [
@@ -155,14 +157,15 @@ class Texts:
         self._text_left = max_text
         self._matches = 0
         self._stack: list[_Open] = []
-        self._names: Counter[str] = Counter()  # of the stack, so that a stray end tag costs nothing
-        self._heard: list[_Found] = []
+        # names on the stack, so that a stray end tag costs nothing
+        self._names: Counter[str] = Counter()
+        self._open_matches: list[_Found] = []
         self._found: Final[list[list[_Found]]] = [[] for _ in selectors]
 
     def read(self, page: str, *, check: Callable[[], None]) -> list[list[str]]:
-        """The texts by selector, white space in them made single spaces.
+        """The texts for each selector, with white space collapsed to single spaces.
 
-        Raises: BadFile, when the page goes deeper than allowed, or too much is found.
+        Raises: BadFile, when the page is nested too deeply, or too much is found.
         """
         for part in tags(page, check=check):
             if isinstance(part, str):
@@ -177,7 +180,7 @@ class Texts:
         ]
 
     def _add(self, text: str) -> None:
-        for found in self._heard:
+        for found in self._open_matches:
             self._text_left -= len(text)
             if self._text_left < 0:
                 raise BadFile(
@@ -201,11 +204,15 @@ class Texts:
         if tag.name in _VOID:
             return
         if len(self._stack) >= _DEEPEST:
-            raise BadFile(f"the page has elements more than {_DEEPEST} deep")
+            raise BadFile(
+                f"the page has elements nested more than {_DEEPEST} deep, the most a page may have"
+            )
         above = tuple(bits | outer for bits, outer in zip(here, around, strict=True))
-        self._stack.append(_Open(name=tag.name, here=here, above=above, outside=len(self._heard)))
+        self._stack.append(
+            _Open(name=tag.name, here=here, above=above, outside=len(self._open_matches))
+        )
         self._names[tag.name] += 1
-        self._heard += found
+        self._open_matches += found
         if tag.text_only:
             self._add(tag.text_only)
 
@@ -230,7 +237,7 @@ class Texts:
         while self._names[name]:
             closed = self._stack.pop()
             self._names[closed.name] -= 1
-            del self._heard[closed.outside :]
+            del self._open_matches[closed.outside :]
             if closed.name == name:
                 return
 

@@ -1,6 +1,6 @@
-"""Conformance suites: what every store, message queue and file store must do.
+"""Conformance suites: the tests every store, message queue and file store must pass.
 
-To test a backend of your own, subclass the suites in a test module and give the fixtures:
+To test your own backend, subclass the suites in a test module and define the fixtures:
 
     from remotejob.testing import FakeClock
     from remotejob.testing.conformance import (
@@ -28,18 +28,18 @@ To test a backend of your own, subclass the suites in a test module and give the
         def files(self) -> MyFiles:
             return MyFiles(...)
 
-Each test wants an empty backend, so the fixtures have the scope of a function.
+Each test needs an empty backend, so use function-scoped fixtures.
 
-`StoreConformance` takes no clock: the times are in the changes. A store whose attention index
-lags behind its records overrides `index_settled`, which is called before the index is read.
+`StoreConformance` needs no clock, because the changes carry their times. If your store's attention
+index lags behind its records, override `index_settled`, which runs before the index is read.
 
-`MessagesConformance` takes a fixture `clock`, which the queues tell time by, and a fixture
-`pass_time`, which lets a span of it go by. The suite has one that advances a `FakeClock`; a backend
-that has its own time overrides it, with a real sleep if there is no other way.
+`MessagesConformance` needs a fixture `clock`, which the queues read, and a fixture `pass_time`,
+which lets time pass. The suite's own `pass_time` advances a `FakeClock`; if your backend keeps
+other time, override it, with a real sleep if nothing else works.
 
-`FilesConformance` writes what it stores under keys that begin with `conformance/`.
+`FilesConformance` stores files under keys that begin with `conformance/`.
 
-For readable failures, let pytest rewrite the suites' asserts, in your `conftest.py`:
+For readable failures, let pytest rewrite the suites' asserts in your `conftest.py`:
 
     pytest.register_assert_rewrite("remotejob.testing.conformance")
 """

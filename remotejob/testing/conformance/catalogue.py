@@ -1,4 +1,4 @@
-"""Every change there is, each with a record it is made from."""
+"""An example of every change, with a record it applies to."""
 
 from __future__ import annotations
 
@@ -58,21 +58,21 @@ def claim_locked(record: JobRecord, *, run_id: str = OTHER_RUN) -> Change:
 
 
 def parked(record: JobRecord) -> Change:
-    """The step of a parking that changes the record."""
+    """The step that changes the record when a job is parked."""
     change, *_ = locks.park(record, LIMIT, now_ms=NOW, skew_ms=SKEW, look_ms=NOW + 10 * LEASE)
     assert isinstance(change, Change)
     return change
 
 
 def woken(record: JobRecord) -> Change:
-    """The step of a waking that changes the record."""
+    """The step that changes the record when a parked job is woken."""
     change, _ = locks.unpark(record, LIMIT, now_ms=NOW)
     assert isinstance(change, Change)
     return change
 
 
 def flagged(antecedent: JobRecord) -> Change:
-    """The step of a submission that flags a job which the submitted one depends on."""
+    """The step that flags an antecedent when a job that depends on it is submitted."""
     _, change = dependencies.edges_to_put("dependent", [antecedent.id], token=TOKEN)
     assert isinstance(change, Change)
     return change

@@ -1,4 +1,4 @@
-"""What every file store must do."""
+"""The suite for file stores."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Kind = Callable[[bytes], BinaryIO]
 
 _KEY = "conformance/file"
 _LARGE = 17 * 1024 * 1024
-"""Beyond what S3 takes in one part here."""
+"""Bytes: large enough for a multipart upload to S3."""
 
 
 class _Pipe(io.RawIOBase):
-    """A stream as from a pipe or a socket: it cannot seek, and tells no size."""
+    """A stream like a pipe or socket: not seekable and of unknown size."""
 
     def __init__(self, content: bytes) -> None:
         self._content = io.BytesIO(content)
@@ -36,27 +36,28 @@ class _Pipe(io.RawIOBase):
 
 
 class _Bounded(io.BytesIO):
-    """A stream too long to be read at once."""
+    """A stream that fails if it is read all at once."""
 
     def read(self, size: int | None = -1, /) -> bytes:
-        assert size is not None, "the whole stream was asked for"
-        assert 0 <= size < _LARGE, "the whole stream was asked for"
+        assert size is not None, "the stream was read all at once"
+        assert 0 <= size < _LARGE, "the stream was read all at once"
         return super().read(size)
 
 
 class _BoundedPipe(_Pipe):
-    """A pipe too long to be read at once."""
+    """A pipe that fails if it is read all at once."""
 
     def read(self, size: int = -1, /) -> bytes:
-        assert 0 <= size < _LARGE, "the whole stream was asked for"
+        assert 0 <= size < _LARGE, "the stream was read all at once"
         return self._content.read(size)
 
     def readall(self) -> bytes:
-        raise AssertionError("the whole stream was asked for")
+        raise AssertionError("the stream was read all at once")
 
 
 class FilesConformance:
-    """Subclass it with a fixture `files`, empty for each test; the input side keeps versions."""
+    """Tests for an `ObjectStore`. Subclass it with a fixture `files` that is empty for each test
+    and keeps versions in the input area."""
 
     @pytest.mark.parametrize("area", Area)
     def test_bytes_come_back(self, files: ObjectStore, area: Area) -> None:
@@ -286,7 +287,7 @@ class FilesConformance:
         assert _content(files, first) == b"first"
         files.download(second.bucket, _KEY, tmp_path / "file", version=second.version)
         assert (tmp_path / "file").read_bytes() == b"second"
-        # a later one is another
+        # a later upload gets a new version
         third = files.put(Area.INPUT, _KEY, b"third")
         assert third.version not in {first.version, second.version}
         assert [_content(files, one) for one in (first, third)] == [b"first", b"third"]

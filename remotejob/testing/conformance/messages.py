@@ -1,4 +1,4 @@
-"""What every message queue must do."""
+"""The suite for message queues."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from remotejob.ports import Address, Channel, Depth, Outgoing, Received, WorkQue
 from remotejob.testing.fakes import FakeClock
 
 PassTime = Callable[[timedelta], None]
-"""Lets a span of the queue's time go by."""
+"""Lets this much of the queue's time pass."""
 
 _LANE = Address("default", Channel.NORMAL)
 _OTHER = Address("default", Channel.HIGH)
@@ -20,12 +20,12 @@ _NOTHING = timedelta(0)
 _LEASE = timedelta(seconds=60)
 _SECOND = timedelta(seconds=1)
 _ROUNDING = timedelta(milliseconds=1)
-"""Whether a message comes at the end of a time or right after it, is left to the queue."""
+"""Queues may deliver a message exactly at the end of its delay or just after it."""
 
 
 class MessagesConformance:
-    """Subclass it with fixtures `messages`, with a queue "default" that is empty for each test,
-    and `clock`, by which that queue tells time."""
+    """Tests for a `WorkQueue`. Subclass it with fixtures `messages`, whose queue "default" is empty
+    for each test, and `clock`, which that queue reads."""
 
     @pytest.fixture
     def pass_time(self, clock: FakeClock) -> PassTime:
@@ -60,7 +60,7 @@ class MessagesConformance:
 
         (received,) = _receive(messages)
 
-        # a queue keeps this time to the second, or finer
+        # queues record this time to the second or finer
         assert before - 1000 <= received.sent_ms <= after + 1000
 
     def test_an_empty_queue_gives_nothing(self, messages: WorkQueue) -> None:
@@ -271,7 +271,7 @@ class MessagesConformance:
         pass_time(_SECOND + _ROUNDING)
         again = _receive(messages, hidden=_LEASE)
         assert _bodies(again) == ["a"]
-        # counted anew from each receive
+        # the limit restarts at each receive
         messages.hide(_LANE, [again[0].receipt], longest)
         pass_time(longest - _SECOND)
         assert _receive(messages) == []
@@ -342,7 +342,7 @@ def _receive(
 
 
 def _drained(messages: WorkQueue) -> list[Received]:
-    """Everything visible: one receive may give fewer than there are."""
+    """All visible messages: one receive may return fewer than there are."""
     received: list[Received] = []
     while more := _receive(messages):
         received += more

@@ -1,4 +1,4 @@
-"""Records in every state, for the suites to change."""
+"""Sample records in every state."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ OTHER_TOKEN: Final = "dddddddddddddddd"
 
 
 def job_id(number: int = 0, *, shard: int = 0, at_ms: int = NOW) -> str:
-    """Ids of one time and shard, in the order of their numbers."""
+    """An id; ids of one time and shard sort by `number`."""
     tail = number << 5 | shard
     return new_job_id(at_ms, lambda length: tail.to_bytes(length, "big"))
 
 
 def ready(number: int = 0, **fields: Any) -> JobRecord:
-    """A job to be run at once."""
+    """A job that can run now."""
     record = JobRecord(
         id=job_id(number),
         state=State.READY,
@@ -42,7 +42,7 @@ def ready(number: int = 0, **fields: Any) -> JobRecord:
 
 
 def waiting(number: int = 0, **fields: Any) -> JobRecord:
-    """A job that has become due, and is marked."""
+    """A waiting job that is due and has an attention mark."""
     record = ready(
         number,
         state=State.WAITING,
@@ -54,7 +54,7 @@ def waiting(number: int = 0, **fields: Any) -> JobRecord:
 
 
 def running(number: int = 0, **fields: Any) -> JobRecord:
-    """A job under a lease that has just begun."""
+    """A running job whose lease has just begun."""
     record = ready(
         number,
         state=State.RUNNING,
@@ -68,7 +68,7 @@ def running(number: int = 0, **fields: Any) -> JobRecord:
 
 
 def silent(number: int = 0, **fields: Any) -> JobRecord:
-    """A running job whose lease has lapsed, skew included, and which is marked."""
+    """A running job with an attention mark, whose lease and clock-skew margin have lapsed."""
     record = running(
         number,
         lease_ms=NOW - SKEW,
@@ -79,7 +79,7 @@ def silent(number: int = 0, **fields: Any) -> JobRecord:
 
 
 def failed(number: int = 0, **fields: Any) -> JobRecord:
-    """A job that ended failed, and owes its status message."""
+    """A failed job that still owes its status message."""
     record = running(
         number,
         state=State.FAILED,
@@ -94,7 +94,7 @@ def failed(number: int = 0, **fields: Any) -> JobRecord:
 
 
 def in_state(state: State, **fields: Any) -> JobRecord:
-    """A record of that state in which nothing but the state is in any command's way."""
+    """A record in this state; nothing except the state can make a command refuse it."""
     match state:
         case State.WAITING:
             return waiting(**fields)

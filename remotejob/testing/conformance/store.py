@@ -1,4 +1,4 @@
-"""What every store of job records must do."""
+"""The suite for job stores, composed of the suites in `store_*.py`."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ class StoreConformance(
     IndexConformance,
     RacesConformance,
 ):
-    """Subclass it with a fixture `store`, empty for each test."""
+    """Tests for a `JobStore`. Subclass it with a fixture `store` that is empty for each test."""

@@ -1,4 +1,4 @@
-"""Changes that take a job, or fail one whose worker died: claim, reclaim, expire."""
+"""The suite for changes that take a job, or fail one whose worker died."""
 
 from __future__ import annotations
 
@@ -52,22 +52,22 @@ def _expire(record: JobRecord) -> Change:
     return run_changes.expire(record, now_ms=NOW, skew_ms=SKEW)
 
 
-def refused_by(store: JobStore, before: JobRecord, change: Change) -> None:
-    """Check that a change meets the record, and leaves it."""
+def assert_refused(store: JobStore, before: JobRecord, change: Change) -> None:
+    """Assert that the record refuses the change and stays as it was."""
     store.put_new(before)
     assert store.update(change) == Refused(before)
     assert store.get(before.id) == before
 
 
-def made_from(store: JobStore, before: JobRecord, change: Change, after: JobRecord) -> None:
-    """Check that a change is made, and gives back the record as it then stands."""
+def assert_applied(store: JobStore, before: JobRecord, change: Change, after: JobRecord) -> None:
+    """Assert that the change applies and returns the record with its effect."""
     store.put_new(before)
     assert store.update(change) == Updated(after)
     assert store.get(before.id) == after
 
 
 class ChangesConformance:
-    """Taking jobs, and giving up those whose workers died."""
+    """Claim, reclaim and expire."""
 
     @pytest.mark.parametrize("before", _CLAIMABLE.values(), ids=_CLAIMABLE)
     def test_claim_takes_a_job_that_is(self, store: JobStore, before: JobRecord) -> None:
@@ -83,11 +83,11 @@ class ChangesConformance:
             attention=None,
             attention_ms=None,
         )
-        made_from(store, before, claim(), after)
+        assert_applied(store, before, claim(), after)
 
     @pytest.mark.parametrize("before", NOT_CLAIMABLE.values(), ids=NOT_CLAIMABLE)
     def test_claim_is_refused_by_a_job_that_is(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, claim())
+        assert_refused(store, before, claim())
 
     def test_claim_with_the_records_own_time_is_taken(self, store: JobStore) -> None:
         store.put_new(samples.ready(updated_ms=NOW + SECOND))
@@ -122,7 +122,7 @@ class ChangesConformance:
             attention=None,
             attention_ms=None,
         )
-        made_from(store, before, reclaim(before), after)
+        assert_applied(store, before, reclaim(before), after)
 
     def test_reclaim_never_sets_a_time_stamp_back(self, store: JobStore) -> None:
         before = samples.silent(updated_ms=NOW + SECOND)
@@ -135,7 +135,7 @@ class ChangesConformance:
 
     @pytest.mark.parametrize("before", _NOT_LAPSED.values(), ids=_NOT_LAPSED)
     def test_reclaim_is_refused_after(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, reclaim(samples.silent()))
+        assert_refused(store, before, reclaim(samples.silent()))
 
     def test_reclaim_of_one_dead_run_succeeds_once(self, store: JobStore) -> None:
         seen = samples.silent()
@@ -170,8 +170,8 @@ class ChangesConformance:
             attention=attention_key(Attention.OWED, before.id),
             attention_ms=NOW,
         )
-        made_from(store, before, _expire(before), after)
+        assert_applied(store, before, _expire(before), after)
 
     @pytest.mark.parametrize("before", _NOT_LAPSED.values(), ids=_NOT_LAPSED)
     def test_expire_is_refused_after(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, _expire(samples.silent()))
+        assert_refused(store, before, _expire(samples.silent()))

@@ -1,4 +1,4 @@
-"""Jobs that wait for others: edges put, released, cascaded along and spent."""
+"""The suite for jobs that wait for others: storing, releasing, cascading and spending edges."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from remotejob.testing.conformance.samples import (
     SECOND,
     TOKEN,
 )
-from remotejob.testing.conformance.store_changes import made_from, refused_by
+from remotejob.testing.conformance.store_changes import assert_applied, assert_refused
 
 _OTHER: Final = samples.job_id(30)
 _LATER: Final = NOW + 2 * SECOND
@@ -33,7 +33,7 @@ _ONE: Final = frozenset({ANTECEDENT})
 _BOTH: Final = frozenset({ANTECEDENT, _OTHER})
 _OPEN: Final = sorted(set(State) - TERMINAL)
 _LATE: Final = NOW + LEASE
-"""When a dependent becomes due that is released with a delay."""
+"""When a dependent released with a delay becomes due."""
 
 
 def _submission(dependent: JobRecord, token: str = TOKEN) -> list[Step]:
@@ -54,7 +54,7 @@ def _marked(record: JobRecord, **fields: Any) -> JobRecord:
 
 
 def _release(store: JobStore, *, due_ms: int = 0) -> tuple[int, JobRecord | None]:
-    """Try what releases the dependent: the number of the first that is made, and the record."""
+    """Release the dependent; return which of the changes applied, and the record."""
     tried = dependencies.releases(EDGE, now_ms=_LATER, due_ms=due_ms)
     for number, change in enumerate(tried):
         outcome = store.update(change)
@@ -196,7 +196,7 @@ class EdgesConformance:
         self, store: JobStore, before: JobRecord
     ) -> None:
         for change in dependencies.releases(EDGE, now_ms=_LATER, due_ms=_LATE):
-            refused_by(store, before, change)
+            assert_refused(store, before, change)
 
     @pytest.mark.parametrize(
         "before",
@@ -219,7 +219,7 @@ class EdgesConformance:
             attention_ms=_LATER,
         )
         change = dependencies.cascade(EDGE, before, why="it", now_ms=_LATER)
-        made_from(store, before, change, after)
+        assert_applied(store, before, change, after)
 
     @pytest.mark.parametrize(
         "before",
@@ -235,7 +235,9 @@ class EdgesConformance:
         self, store: JobStore, before: JobRecord
     ) -> None:
         seen = samples.waiting(blocked=_ONE)
-        refused_by(store, before, dependencies.cascade(EDGE, seen, why="it failed", now_ms=_LATER))
+        assert_refused(
+            store, before, dependencies.cascade(EDGE, seen, why="it failed", now_ms=_LATER)
+        )
 
     def test_a_spent_edge_stays_and_says_so(self, store: JobStore) -> None:
         store.put_new(samples.running(id=ANTECEDENT))
@@ -243,7 +245,7 @@ class EdgesConformance:
         store.transact(_submission(dependent))
         spend = dependencies.spend(EDGE, expires_s=(NOW + RETENTION) // 1000)
 
-        # also by one who repeats it
+        # repeating it changes nothing
         for _ in range(2):
             assert store.transact([spend]) is None
             assert _edges(store, ANTECEDENT) == [replace(EDGE, spent=True)]

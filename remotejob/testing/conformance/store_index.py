@@ -1,4 +1,4 @@
-"""The attention index, and listings."""
+"""The suite for the attention index and listings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DAY = span_ms(timedelta(days=1))
 
 
 class IndexConformance:
-    """What is to be looked at, and what there is."""
+    """Marks are found by kind, shard and time, and listings show the records of a partition."""
 
     def test_marks_come_earliest_first_up_to_the_time_asked_for(self, store: JobStore) -> None:
         for number, offset in enumerate((30, 10, 20, 40)):
@@ -158,7 +158,7 @@ class IndexConformance:
         assert list(store.listing(partition_of(samples.job_id()))) == []
 
     def index_settled(self) -> None:
-        """Override it where the attention index lags behind the records."""
+        """Override this if the attention index lags behind the records."""
 
     def _marked(self, store: JobStore) -> list[str]:
         self.index_settled()

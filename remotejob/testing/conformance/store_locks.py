@@ -1,4 +1,4 @@
-"""Locks: taken with a claim, taken over, let go of; and those who wait for them."""
+"""The suite for locks and the jobs that wait for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from remotejob.ports import JobStore, Updated
 from remotejob.testing.conformance import catalogue, samples
 from remotejob.testing.conformance.catalogue import HELD, LIMIT, SLOT
 from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SECOND, SKEW
-from remotejob.testing.conformance.store_changes import NOT_CLAIMABLE, made_from, refused_by
+from remotejob.testing.conformance.store_changes import (
+    NOT_CLAIMABLE,
+    assert_applied,
+    assert_refused,
+)
 
 _LOOK: Final = NOW + 10 * LEASE
 _NEEDS: Final = {
@@ -60,8 +64,8 @@ _LIVE: Final = {
 }
 
 
-def _holds(store: JobStore, held: Held = HELD) -> Item:
-    """Put a lock in its slot; the item."""
+def _put_lock(store: JobStore, held: Held = HELD) -> Item:
+    """Put a lock in its slot and return the item."""
     content: Item = {Field.JOB: held.job_id, Field.RUN: held.run_id}
     assert store.transact([Put(key=held.key, content=content)]) is None
     return {**content, Field.PK: held.key.partition, Field.SK: held.key.name}
@@ -115,17 +119,17 @@ def _waiters(store: JobStore, limit: Limit = LIMIT) -> list[str]:
 
 
 class LocksConformance:
-    """A lock has one holder; whoever finds it held waits until it is let go of."""
+    """A lock has one holder; a job that finds it held is parked until it is released."""
 
     @pytest.mark.parametrize("needed", _NEEDS.values(), ids=_NEEDS)
     def test_a_plain_claim_is_refused_by_a_job_that_needs(
         self, store: JobStore, needed: dict[str, Any]
     ) -> None:
-        refused_by(store, samples.ready(**needed), catalogue.claim())
+        assert_refused(store, samples.ready(**needed), catalogue.claim())
 
     def test_a_tenant_without_a_limit_needs_no_lock(self, store: JobStore) -> None:
         before = samples.ready(tenant="müller")
-        made_from(store, before, catalogue.claim(), _claimed(before))
+        assert_applied(store, before, catalogue.claim(), _claimed(before))
 
     @pytest.mark.parametrize("before", _CLAIMABLE.values(), ids=_CLAIMABLE)
     def test_a_free_lock_is_taken_with_the_claim_of_a_job_that_is(
@@ -152,7 +156,7 @@ class LocksConformance:
     def test_a_lock_that_is_held_refuses_the_claim(self, store: JobStore) -> None:
         before = samples.ready(resource="scanner")
         store.put_new(before)
-        lock = _holds(store)
+        lock = _put_lock(store)
 
         conflict = store.transact(_taking(before))
 
@@ -167,7 +171,7 @@ class LocksConformance:
     ) -> None:
         before = samples.ready(resource="scanner")
         store.put_fresh([before, holder])
-        lock = _holds(store)
+        lock = _put_lock(store)
 
         assert store.transact(_taking(before, seen=HELD)) is None
 
@@ -178,7 +182,7 @@ class LocksConformance:
     def test_a_lock_is_taken_over_from_a_holder_that_is_gone(self, store: JobStore) -> None:
         before = samples.ready(resource="scanner")
         store.put_new(before)
-        _holds(store)
+        _put_lock(store)
 
         assert store.transact(_taking(before, seen=HELD)) is None
         assert store.get(before.id) == _claimed(before)
@@ -187,7 +191,7 @@ class LocksConformance:
         before = samples.ready(resource="scanner")
         holder = samples.in_state(State.FAILED, id=_HOLDER, owed=None)
         store.put_fresh([before, holder])
-        _holds(store)
+        _put_lock(store)
         assert store.transact([remove(holder, now_ms=NOW, kept_ms=LEASE)]) is None
 
         assert store.transact(_taking(before, seen=HELD)) is None
@@ -199,7 +203,7 @@ class LocksConformance:
     ) -> None:
         before = samples.ready(resource="scanner")
         store.put_fresh([before, holder])
-        lock = _holds(store)
+        lock = _put_lock(store)
 
         assert store.transact(_taking(before, seen=HELD)) == Conflict(2, holder.to_item())
         assert store.get(before.id) == before
@@ -213,7 +217,7 @@ class LocksConformance:
     def test_no_lock_is_taken_over_that_is_held(self, store: JobStore, now_held: Held) -> None:
         before = samples.ready(resource="scanner")
         store.put_new(before)
-        lock = _holds(store, now_held)
+        lock = _put_lock(store, now_held)
 
         assert store.transact(_taking(before, seen=HELD)) == Conflict(1, lock)
         assert store.get(before.id) == before
@@ -230,7 +234,7 @@ class LocksConformance:
         before = samples.silent(resource="scanner")
         store.put_new(before)
         own = Held(SLOT, before.id, RUN)
-        _holds(store, own)
+        _put_lock(store, own)
 
         take = locks.take(SLOT, before, OTHER_RUN, seen=own)
         assert store.transact([catalogue.reclaim(before), take]) is None
@@ -241,7 +245,7 @@ class LocksConformance:
         assert Held.of(LIMIT, SLOT.name, item) == Held(SLOT, before.id, OTHER_RUN)
 
     def test_a_holder_lets_go(self, store: JobStore) -> None:
-        _holds(store)
+        _put_lock(store)
 
         assert store.transact([locks.unlock(HELD)]) is None
         assert store.item(SLOT) is None
@@ -253,7 +257,7 @@ class LocksConformance:
         ids=["run", "job"],
     )
     def test_nobody_lets_go_of_the_lock_of_another(self, store: JobStore, held: Held) -> None:
-        lock = _holds(store, held)
+        lock = _put_lock(store, held)
 
         assert store.transact([locks.unlock(HELD)]) == Conflict(0, lock)
         assert store.item(SLOT) == lock
@@ -271,14 +275,14 @@ class LocksConformance:
         self, store: JobStore, before: JobRecord, after: JobRecord
     ) -> None:
         store.put_new(before)
-        lock = _holds(store)
+        lock = _put_lock(store)
 
         assert store.transact(_parking(before)) is None
 
         assert store.get(before.id) == after
         assert store.item(SLOT) == lock
         assert _waiters(store) == [before.id]
-        # it is neither runnable nor claimed until it is woken
+        # it cannot be claimed until it is woken
         stamp = max(NOW, before.updated_ms)
         outcome = store.update(catalogue.claim(stamp_ms=stamp))
         assert not isinstance(outcome, Updated)
@@ -288,7 +292,7 @@ class LocksConformance:
     @pytest.mark.parametrize("before", _NOT_CLAIMABLE.values(), ids=_NOT_CLAIMABLE)
     def test_no_job_is_parked_that_is(self, store: JobStore, before: JobRecord) -> None:
         store.put_new(before)
-        _holds(store)
+        _put_lock(store)
 
         conflict = store.transact(_parking(samples.ready(resource="scanner")))
 
@@ -309,7 +313,7 @@ class LocksConformance:
         self, store: JobStore, before: JobRecord
     ) -> None:
         store.put_new(before)
-        _holds(store)
+        _put_lock(store)
 
         assert store.transact(_parking(samples.silent())) == Conflict(0, before.to_item())
         assert _waiters(store) == []
@@ -317,7 +321,7 @@ class LocksConformance:
     def test_those_who_wait_stand_in_the_order_they_were_submitted_in(
         self, store: JobStore
     ) -> None:
-        _holds(store)
+        _put_lock(store)
         ids = [samples.job_id(number, at_ms=NOW + at) for number, at in ((3, 0), (1, 5), (2, 0))]
         for job_id in ids:
             record = samples.ready(id=job_id, resource="scanner")
@@ -329,7 +333,7 @@ class LocksConformance:
     def test_a_parked_job_is_woken_once(self, store: JobStore) -> None:
         before = samples.ready(resource="scanner")
         store.put_new(before)
-        _holds(store)
+        _put_lock(store)
         store.transact(_parking(before))
         wake = locks.unpark(_parked(before), LIMIT, now_ms=NOW)
 
@@ -355,7 +359,7 @@ class LocksConformance:
         self, store: JobStore, before: JobRecord
     ) -> None:
         store.put_new(before)
-        _stands(store, before.id)
+        _put_waiter(store, before.id)
 
         wake = store.transact(locks.unpark(before, LIMIT, now_ms=NOW))
         assert wake == Conflict(0, before.to_item())
@@ -371,7 +375,7 @@ class LocksConformance:
     ) -> None:
         before = samples.waiting(parked=LIMIT.partition, due_ms=due_ms)
         store.put_new(before)
-        _stands(store, before.id)
+        _put_waiter(store, before.id)
 
         assert store.transact(locks.unpark(before, LIMIT, now_ms=NOW)) is None
 
@@ -384,14 +388,14 @@ class LocksConformance:
     ) -> None:
         before = samples.waiting(parked=LIMIT.partition, due_ms=NOW + LEASE)
         store.put_new(before)
-        _stands(store, before.id)
+        _put_waiter(store, before.id)
 
         wake = locks.unpark(replace(before, due_ms=NOW), LIMIT, now_ms=NOW)
 
         assert store.transact(wake) == Conflict(0, before.to_item())
 
     def test_a_waiter_whose_job_is_gone_is_cleared_away(self, store: JobStore) -> None:
-        _stands(store, samples.job_id())
+        _put_waiter(store, samples.job_id())
 
         assert store.transact(locks.clear_waiter(samples.job_id(), LIMIT)) is None
         assert _waiters(store) == []
@@ -399,7 +403,7 @@ class LocksConformance:
     def test_a_waiter_whose_job_is_parked_there_stays(self, store: JobStore) -> None:
         before = samples.waiting(parked=LIMIT.partition)
         store.put_new(before)
-        _stands(store, before.id)
+        _put_waiter(store, before.id)
 
         conflict = store.transact(locks.clear_waiter(before.id, LIMIT))
 
@@ -407,7 +411,7 @@ class LocksConformance:
         assert _waiters(store) == [before.id]
 
 
-def _stands(store: JobStore, job_id: str) -> None:
-    """Put a waiter in its place."""
+def _put_waiter(store: JobStore, job_id: str) -> None:
+    """Put a waiter in the lock's line."""
     waiter = Put(key=locks.waiter_key(LIMIT, job_id), content={Field.JOB: job_id})
     assert store.transact([waiter]) is None

@@ -1,4 +1,4 @@
-"""Changes that managers make, and what a removed job leaves behind."""
+"""The suite for commands, and for what a removed job leaves behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.catalogue import ANTECEDENT, EXAMPLES, LIMIT
 from remotejob.testing.conformance.samples import LEASE, NOW, RETENTION, SECOND, SKEW
-from remotejob.testing.conformance.store_changes import made_from, refused_by
+from remotejob.testing.conformance.store_changes import assert_applied, assert_refused
 
 _LATER: Final = NOW + 2 * SECOND
 _BLOCKED: Final = frozenset({ANTECEDENT, "another"})
@@ -80,7 +80,7 @@ def _remove(record: JobRecord) -> Put:
 
 
 def _removed(store: JobStore, record: JobRecord) -> dict[str, Any]:
-    """Remove a job; what lies in its place."""
+    """Store and remove a job; return the item it should leave in its place."""
     store.put_new(record)
     assert store.transact([_remove(record)]) is None
     place = record_key(record.id)
@@ -93,7 +93,7 @@ def _removed(store: JobStore, record: JobRecord) -> dict[str, Any]:
 
 
 class ManagingConformance:
-    """What is asked of a job by those who hold no message of it."""
+    """Commands change a job without holding its message."""
 
     @pytest.mark.parametrize(("command", "state"), _FROM)
     def test_a_manager_moves_a_job(self, store: JobStore, command: Command, state: State) -> None:
@@ -112,7 +112,7 @@ class ManagingConformance:
         self, store: JobStore, command: Command, state: State
     ) -> None:
         before = samples.in_state(state, owed=None)
-        refused_by(store, before, _COMMANDS[command](before))
+        assert_refused(store, before, _COMMANDS[command](before))
 
     @pytest.mark.parametrize(("command", "state"), _FROM)
     def test_a_manager_is_refused_by_a_job_written_later(
@@ -120,7 +120,7 @@ class ManagingConformance:
     ) -> None:
         seen = samples.in_state(state, owed=None)
         before = replace(seen, updated_ms=_LATER + 1)
-        refused_by(store, before, _COMMANDS[command](seen))
+        assert_refused(store, before, _COMMANDS[command](seen))
 
     @pytest.mark.parametrize(("command", "state"), _FROM)
     def test_a_manager_behind_the_records_clock_sets_no_time_stamp_back(
@@ -139,18 +139,20 @@ class ManagingConformance:
     ) -> None:
         before = samples.waiting(due_ms=NOW + LEASE, blocked=_BLOCKED, parked=LIMIT.partition)
         after = replace(before, state=State.PAUSED, parked=None, updated_ms=_LATER)
-        made_from(store, before, _COMMANDS[Command.PAUSE](before), _marked(after, Attention.PAUSED))
+        assert_applied(
+            store, before, _COMMANDS[Command.PAUSE](before), _marked(after, Attention.PAUSED)
+        )
 
     @pytest.mark.parametrize("due_ms", [None, NOW, _LATER], ids=["none", "past", "now"])
     def test_resume_makes_a_job_due_now(self, store: JobStore, due_ms: int | None) -> None:
         before = samples.in_state(State.PAUSED, due_ms=due_ms)
         after = _waits(before, due_ms=_LATER)
-        made_from(store, before, _COMMANDS[Command.RESUME](before), after)
+        assert_applied(store, before, _COMMANDS[Command.RESUME](before), after)
 
     def test_resume_makes_a_job_due_no_earlier_than_before(self, store: JobStore) -> None:
         before = samples.in_state(State.PAUSED, due_ms=NOW + LEASE, blocked=_BLOCKED)
         after = _waits(before, due_ms=NOW + LEASE)
-        made_from(store, before, _COMMANDS[Command.RESUME](before), after)
+        assert_applied(store, before, _COMMANDS[Command.RESUME](before), after)
 
     @pytest.mark.parametrize("due_ms", [NOW - LEASE, NOW + LEASE], ids=["earlier", "later"])
     def test_make_ready_sets_the_due_time_and_nothing_else(
@@ -158,13 +160,13 @@ class ManagingConformance:
     ) -> None:
         before = samples.waiting(blocked=_BLOCKED, depends_json='["a"]', parked=LIMIT.partition)
         change = command_changes.make_ready(before, due_ms=due_ms, now_ms=_LATER)
-        made_from(store, before, change, _waits(before, due_ms=due_ms))
+        assert_applied(store, before, change, _waits(before, due_ms=due_ms))
 
     def test_make_ready_independent_waits_for_no_other_job(self, store: JobStore) -> None:
         before = samples.waiting(blocked=_BLOCKED, depends_json='["a"]')
         change = command_changes.make_ready(before, due_ms=NOW, now_ms=_LATER, independent=True)
         after = _waits(before, due_ms=NOW, blocked=None, depends_json=None)
-        made_from(store, before, change, after)
+        assert_applied(store, before, change, after)
 
     @pytest.mark.parametrize(
         "before",
@@ -186,7 +188,9 @@ class ManagingConformance:
             owed="status",
             parked=None,
         )
-        made_from(store, before, _COMMANDS[Command.CANCEL](before), _marked(after, Attention.OWED))
+        assert_applied(
+            store, before, _COMMANDS[Command.CANCEL](before), _marked(after, Attention.OWED)
+        )
 
     @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
     def test_restart_begins_from_nothing(self, store: JobStore, state: State) -> None:
@@ -214,7 +218,7 @@ class ManagingConformance:
             expires_s=None,
             blocked=None,
         )
-        made_from(store, before, _COMMANDS[Command.RESTART](before), after)
+        assert_applied(store, before, _COMMANDS[Command.RESTART](before), after)
 
     def test_restart_with_another_policy_and_jobs_to_wait_for(self, store: JobStore) -> None:
         before = _settled(State.FAILED, retry_json='{"n":3}', blocked=frozenset({"gone"}))
@@ -228,14 +232,14 @@ class ManagingConformance:
             blocked=_BLOCKED,
             retry_json=retry.to_json(),
         )
-        made_from(store, before, change, after)
+        assert_applied(store, before, change, after)
 
     @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
     def test_restart_is_refused_while_something_is_owed(
         self, store: JobStore, state: State
     ) -> None:
         before = samples.failed(state=state)
-        refused_by(store, before, _COMMANDS[Command.RESTART](before))
+        assert_refused(store, before, _COMMANDS[Command.RESTART](before))
 
     @pytest.mark.parametrize(
         "record",
@@ -324,4 +328,4 @@ class ManagingConformance:
         assert store.item(Key(job_id, "log#1")) is None
 
     def index_settled(self) -> None:
-        """Override it where the attention index lags behind the records."""
+        """Override this if the attention index lags behind the records."""

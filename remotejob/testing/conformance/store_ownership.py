@@ -1,4 +1,4 @@
-"""Changes that need the run, the mark or the end they were made for: everything after a claim."""
+"""The suite for changes after a claim, which need the run, mark or end they were made for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from remotejob.names import Field
 from remotejob.ports import JobStore, Refused
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RETENTION, RUN, SECOND
-from remotejob.testing.conformance.store_changes import made_from, refused_by
+from remotejob.testing.conformance.store_changes import assert_applied, assert_refused
 
 _RUNNING = samples.running()
 _MARK: Final[dict[str, Any]] = {
@@ -113,11 +113,11 @@ def _heartbeat(*, mark_ms: int | None = None) -> Change:
 
 
 class OwnershipConformance:
-    """Nothing takes effect for a run, a mark or an end that has passed."""
+    """A change made for a run, mark or end that has passed is refused."""
 
     def test_heartbeat_extends_the_lease_and_reports(self, store: JobStore) -> None:
         after = replace(_RUNNING, lease_ms=_LATER + LEASE, updated_ms=_LATER, **_REPORTED)
-        made_from(store, _RUNNING, _heartbeat(), after)
+        assert_applied(store, _RUNNING, _heartbeat(), after)
 
     def test_heartbeat_puts_one_thing_in_the_place_of_another(self, store: JobStore) -> None:
         before = replace(_RUNNING, checkpoint_ref=f"{OTHER_RUN}/1")
@@ -137,7 +137,7 @@ class OwnershipConformance:
             checkpoint_ref=None,
             checkpoint_json='{"page":7}',
         )
-        made_from(store, before, change, after)
+        assert_applied(store, before, change, after)
 
     def test_completed_job_keeps_no_checkpoint(self, store: JobStore) -> None:
         before = replace(_RUNNING, checkpoint_json="7")
@@ -148,7 +148,7 @@ class OwnershipConformance:
             report=_REPORT,
             remove=(Field.CHECKPOINT, Field.CHECKPOINT_REF),
         )
-        made_from(store, before, change, _ENDED["complete"])
+        assert_applied(store, before, change, _ENDED["complete"])
 
     @pytest.mark.parametrize("name", ["fail for good", "fail and wait", "release"])
     def test_every_other_end_of_a_run_keeps_its_checkpoint(
@@ -156,50 +156,50 @@ class OwnershipConformance:
     ) -> None:
         kept: dict[str, Any] = {"checkpoint_json": "7", "checkpoint_ref": f"{RUN}/0"}
         after = replace(_ENDED[name], **kept)
-        made_from(store, replace(_RUNNING, **kept), _OUTCOMES[name], after)
+        assert_applied(store, replace(_RUNNING, **kept), _OUTCOMES[name], after)
 
     def test_first_heartbeat_marks_the_record(self, store: JobStore) -> None:
         after = replace(_RUNNING, lease_ms=_LATER + LEASE, updated_ms=_LATER, **_REPORTED, **_MARK)
-        made_from(store, _RUNNING, _heartbeat(mark_ms=NOW + LEASE), after)
+        assert_applied(store, _RUNNING, _heartbeat(mark_ms=NOW + LEASE), after)
 
     def test_later_heartbeats_leave_the_mark(self, store: JobStore) -> None:
         before = replace(_RUNNING, **_MARK)
         after = replace(before, lease_ms=_LATER + LEASE, updated_ms=_LATER, **_REPORTED)
-        made_from(store, before, _heartbeat(), after)
+        assert_applied(store, before, _heartbeat(), after)
 
     def test_heartbeat_at_the_last_millisecond_of_the_lease_is_taken(self, store: JobStore) -> None:
         before = samples.running(lease_ms=_LATER)
         after = replace(before, lease_ms=_LATER + LEASE, updated_ms=_LATER, **_REPORTED)
-        made_from(store, before, _heartbeat(), after)
+        assert_applied(store, before, _heartbeat(), after)
 
     def test_heartbeat_never_revives_a_lapsed_lease(self, store: JobStore) -> None:
-        refused_by(store, samples.running(lease_ms=_LATER - 1), _heartbeat())
+        assert_refused(store, samples.running(lease_ms=_LATER - 1), _heartbeat())
 
     @pytest.mark.parametrize("before", _NOT_OURS.values(), ids=_NOT_OURS)
     def test_heartbeat_is_refused_by(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, _heartbeat(mark_ms=NOW))
+        assert_refused(store, before, _heartbeat(mark_ms=NOW))
 
     @pytest.mark.parametrize("name", _OUTCOMES)
     def test_outcome_of_our_run(self, store: JobStore, name: str) -> None:
-        made_from(store, _RUNNING, _OUTCOMES[name], _ENDED[name])
+        assert_applied(store, _RUNNING, _OUTCOMES[name], _ENDED[name])
 
     @pytest.mark.parametrize("name", ["complete", "release"])
     def test_outcome_takes_the_mark_of_a_running_job_away(self, store: JobStore, name: str) -> None:
-        made_from(store, replace(_RUNNING, **_MARK), _OUTCOMES[name], _ENDED[name])
+        assert_applied(store, replace(_RUNNING, **_MARK), _OUTCOMES[name], _ENDED[name])
 
     @pytest.mark.parametrize("name", _OUTCOMES)
     def test_outcome_counts_under_a_lapsed_lease_nobody_took(
         self, store: JobStore, name: str
     ) -> None:
         before = replace(_RUNNING, lease_ms=NOW - LEASE)
-        made_from(store, before, _OUTCOMES[name], _ENDED[name])
+        assert_applied(store, before, _OUTCOMES[name], _ENDED[name])
 
     @pytest.mark.parametrize("before", _NOT_OURS.values(), ids=_NOT_OURS)
     @pytest.mark.parametrize("change", _OUTCOMES.values(), ids=_OUTCOMES)
     def test_outcome_is_refused_by(
         self, store: JobStore, change: Change, before: JobRecord
     ) -> None:
-        refused_by(store, before, change)
+        assert_refused(store, before, change)
 
     @pytest.mark.parametrize("name", _OUTCOMES)
     def test_outcome_sent_twice_is_refused_and_tells_our_run(
@@ -219,7 +219,7 @@ class OwnershipConformance:
     ) -> None:
         before = samples.in_state(since, lease_ms=NOW + LEASE, run_id=RUN)
         change = run_changes.let_go_of_cancelled(before, run_id=RUN)
-        made_from(store, before, change, replace(before, lease_ms=None))
+        assert_applied(store, before, change, replace(before, lease_ms=None))
 
     @pytest.mark.parametrize(
         "before",
@@ -232,12 +232,12 @@ class OwnershipConformance:
         ids=["another run", "running", "another run's restart", "completed"],
     )
     def test_let_go_is_refused_by(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, run_changes.let_go_of_cancelled(_RUNNING, run_id=RUN))
+        assert_refused(store, before, run_changes.let_go_of_cancelled(_RUNNING, run_id=RUN))
 
     def test_move_mark_moves_nothing_else(self, store: JobStore) -> None:
         before = samples.waiting()
         change = upkeep_changes.move_mark(before, to_ms=NOW + LEASE)
-        made_from(store, before, change, replace(before, attention_ms=NOW + LEASE))
+        assert_applied(store, before, change, replace(before, attention_ms=NOW + LEASE))
 
     @pytest.mark.parametrize(
         "before",
@@ -252,7 +252,9 @@ class OwnershipConformance:
         ids=["its mark is gone", "moved since", "of another kind"],
     )
     def test_move_mark_is_refused_when(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, upkeep_changes.move_mark(samples.waiting(), to_ms=NOW + LEASE))
+        assert_refused(
+            store, before, upkeep_changes.move_mark(samples.waiting(), to_ms=NOW + LEASE)
+        )
 
     def test_settle_of_a_failed_job_leaves_it_listed_as_failed(self, store: JobStore) -> None:
         before = samples.failed()
@@ -263,7 +265,7 @@ class OwnershipConformance:
             attention=attention_key(Attention.FAILED, before.id),
             attention_ms=NOW,
         )
-        made_from(store, before, upkeep_changes.settle(before, retention_ms=RETENTION), after)
+        assert_applied(store, before, upkeep_changes.settle(before, retention_ms=RETENTION), after)
 
     def test_settle_of_a_cancelled_job_takes_its_mark_away(self, store: JobStore) -> None:
         before = samples.failed(state=State.CANCELLED)
@@ -274,7 +276,7 @@ class OwnershipConformance:
             attention=None,
             attention_ms=None,
         )
-        made_from(store, before, upkeep_changes.settle(before, retention_ms=RETENTION), after)
+        assert_applied(store, before, upkeep_changes.settle(before, retention_ms=RETENTION), after)
 
     @pytest.mark.parametrize(
         "before",
@@ -287,11 +289,13 @@ class OwnershipConformance:
         ids=["settled already", "another end since", "something else owed", "restarted"],
     )
     def test_settle_is_refused_by(self, store: JobStore, before: JobRecord) -> None:
-        refused_by(store, before, upkeep_changes.settle(samples.failed(), retention_ms=RETENTION))
+        assert_refused(
+            store, before, upkeep_changes.settle(samples.failed(), retention_ms=RETENTION)
+        )
 
     def test_swept_notes_the_time_and_nothing_else(self, store: JobStore) -> None:
         before = samples.ready()
-        made_from(
+        assert_applied(
             store,
             before,
             upkeep_changes.swept(before, now_ms=_LATER),
@@ -300,4 +304,4 @@ class OwnershipConformance:
 
     def test_swept_is_refused_by_a_job_that_went_on(self, store: JobStore) -> None:
         before = samples.ready(updated_ms=NOW + 1)
-        refused_by(store, before, upkeep_changes.swept(samples.ready(), now_ms=_LATER))
+        assert_refused(store, before, upkeep_changes.swept(samples.ready(), now_ms=_LATER))

@@ -1,4 +1,4 @@
-"""Threads that race for one record."""
+"""The suite for threads that race for one record."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _ROUNDS = 5
 
 
 class RacesConformance:
-    """Each change is made whole, or refused, whoever else is at it."""
+    """Each change applies as a whole or is refused, also when others compete."""
 
     @pytest.fixture(autouse=True)
     def _threads_take_short_turns(self) -> Iterator[None]:
-        # in one process, a race that is lost once in a thousand turns is lost in these tests
+        # short turns make rare races likely, also within one process
         interval = sys.getswitchinterval()
         sys.setswitchinterval(1e-6)
         yield
@@ -110,7 +110,7 @@ class RacesConformance:
         lock = store.item(SLOT)
         assert lock is not None
         assert Held.of(LIMIT, SLOT.name, lock) == Held(SLOT, records[won].id, samples.OTHER_RUN)
-        # the losers learn who won, and are as they were
+        # the losers learn who won, and their records are unchanged
         assert [outcome for outcome in outcomes if outcome] == [Conflict(1, lock)] * (_RACERS - 1)
         lost = [record.id for record in records if record.id != records[won].id]
         assert sorted(store.get_many(lost), key=lambda record: record.id) == [

@@ -1,4 +1,4 @@
-"""Storing and reading records and notes."""
+"""The suite for storing and reading records and notes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _EXPIRES_S = samples.NOW // 1000 + 3600
 
 
 class RecordsConformance:
-    """Storing and reading, without changes."""
+    """Storing and reading without changes."""
 
     def test_put_new_stores_the_record_as_it_is(self, store: JobStore) -> None:
         assert store.put_new(FULL) == Updated(FULL)
@@ -164,4 +164,4 @@ class RecordsConformance:
         assert store.get_many([samples.job_id()]) == []
 
     def index_settled(self) -> None:
-        """Override it where the attention index lags behind the records."""
+        """Override this if the attention index lags behind the records."""

@@ -1,4 +1,4 @@
-"""Transactions, and the items beside the records."""
+"""The suite for transactions, and for items other than records."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ANYTHING: Final = Condition(name="anything", expression=EXISTS)
 
 
 def _at(key: Key, content: Item) -> Item:
-    """An item as it is read: with its place."""
+    """The item as read, with its key."""
     return {**content, Field.PK: key.partition, Field.SK: key.name}
 
 
@@ -53,7 +53,7 @@ def _stored(store: JobStore, key: Key, content: Item = _BEFORE) -> Item:
 
 
 def _steps(*refused: str) -> list[Step]:
-    """One of each kind; those named `refused` expect something else than there is."""
+    """One step of each kind; the conditions of those named in `refused` do not hold."""
 
     def seen(name: str) -> Item:
         return {"token": "other"} if name in refused else _SEEN
@@ -76,7 +76,7 @@ def _steps(*refused: str) -> list[Step]:
 
 
 def _before(store: JobStore, *, without: str = "") -> list[Item | None]:
-    """Store what the steps meet, but for one of them."""
+    """Store the items that the steps expect, except one."""
     if without != "change":
         store.put_new(samples.ready())
     for name, key in _KEYS.items():
@@ -90,7 +90,7 @@ def _now(store: JobStore) -> list[Item | None]:
 
 
 class TransactionsConformance:
-    """All of a transaction takes effect, or nothing does and it is said why."""
+    """A transaction takes effect as a whole, or not at all and returns the conflict."""
 
     def test_an_item_is_read_as_it_was_put(self, store: JobStore) -> None:
         key = Key("tenant#default#müller & söhne", "lock#000")
@@ -289,7 +289,7 @@ class TransactionsConformance:
         )
         store.put_new(before)
 
-        # from a set, and from none
+        # once from a set, once from an absent one
         for _ in range(2):
             assert store.update(discard) == Updated(replace(before, blocked=None))
             item = store.item(record_key(before.id))
@@ -377,7 +377,7 @@ class TransactionsConformance:
         assert listed == {key.name: before}
 
     def index_settled(self) -> None:
-        """Override it where the attention index lags behind the records."""
+        """Override this if the attention index lags behind the records."""
 
     def _marks(self, store: JobStore) -> dict[str, int]:
         kinds = (*Attention.ACTED_ON, Attention.FAILED, Attention.PAUSED)

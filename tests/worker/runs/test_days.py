@@ -524,9 +524,9 @@ class _StrikesThe(Faults):
         super().__init__(fault)
         self._name = name
 
-    def _numbered(self, process: str, name: str, arguments: str) -> bool:
+    def _strikes(self, process: str, name: str, arguments: str) -> bool:
         strikes = name == self._name and self.struck is None
-        numbered = super()._numbered(process, name, arguments)
+        numbered = super()._strikes(process, name, arguments)
         if strikes:
             self.struck = Call(len(self.calls), process, name, arguments)
         return numbered or strikes

@@ -1,1 +1,1 @@
-"""Our own HTTP client for DynamoDB, SQS and S3. Only `account` and `files` know it."""
+"""Our own HTTP client for DynamoDB, SQS and S3. Only `account` and `files` import it."""

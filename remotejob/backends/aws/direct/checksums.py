@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 
-class _Sum(Protocol):
-    """As hashlib has them."""
+class _Hash(Protocol):
+    """The part of hashlib's objects that we use."""
 
     def update(self, data: Any, /) -> None: ...
 
@@ -22,7 +22,7 @@ class _Sum(Protocol):
 
 
 class _Crc32:
-    """As hashlib would have it."""
+    """CRC-32 with the interface of hashlib."""
 
     def __init__(self) -> None:
         self._sum = 0
@@ -34,50 +34,51 @@ class _Crc32:
         return self._sum.to_bytes(4, "big")
 
 
-_SUMS: Final[Mapping[str, Callable[[], _Sum]]] = {
+_HASHES: Final[Mapping[str, Callable[[], _Hash]]] = {
     "crc32": _Crc32,
     "sha1": partial(hashlib.sha1, usedforsecurity=False),
     "sha256": hashlib.sha256,
 }
-"""Those that botocore, too, can work out without a compiled library of its own."""
+"""The algorithms that botocore also computes without the compiled awscrt."""
 
 
 class Check:
-    """Whether content is what was stored, once all of it was added."""
+    """Compares downloaded content with its checksum."""
 
-    def __init__(self, sum_: _Sum, told: str) -> None:
-        """`told` is in base64, as headers have it."""
-        self._sum = sum_
-        self._told = told
+    def __init__(self, digest: _Hash, expected: str) -> None:
+        """`expected` is in base64, as in the header."""
+        self._digest = digest
+        self._expected = expected
 
     def add(self, content: Any) -> None:
-        self._sum.update(content)
+        self._digest.update(content)
 
     @property
     def holds(self) -> bool:
-        return _written(self._sum) == self._told
+        """Whether the content added so far has the expected checksum."""
+        return _base64(self._digest) == self._expected
 
 
 def check_of(headers: Mapping[str, str]) -> Check | None:
-    """What an answer says of all of its content, by headers in lower case.
+    """The check of a response's content, or None if there is no usable checksum.
 
-    Of files that came in parts, S3 may know checksums of the parts alone.
+    Header names are in lower case. For a multipart upload, S3 may know only checksums of the parts.
     """
     if headers.get("x-amz-checksum-type") == "COMPOSITE":
         return None
-    for name, make in _SUMS.items():
-        told = headers.get(f"x-amz-checksum-{name}")
-        if told is not None and "-" not in told:
-            return Check(make(), told)
+    for name, make in _HASHES.items():
+        expected = headers.get(f"x-amz-checksum-{name}")
+        if expected is not None and "-" not in expected:
+            return Check(make(), expected)
     return None
 
 
 def crc32_of(content: bytes) -> str:
-    """As the header has it."""
-    made = _Crc32()
-    made.update(content)
-    return _written(made)
+    """The value for the header `x-amz-checksum-crc32`."""
+    digest = _Crc32()
+    digest.update(content)
+    return _base64(digest)
 
 
-def _written(sum_: _Sum) -> str:
-    return base64.b64encode(sum_.digest()).decode()
+def _base64(digest: _Hash) -> str:
+    return base64.b64encode(digest.digest()).decode()

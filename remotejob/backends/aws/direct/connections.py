@@ -1,4 +1,4 @@
-"""Connections to one endpoint, kept open from request to request."""
+"""A pool of connections to one endpoint, kept open between requests."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ from remotejob.backends.aws.direct.http_response import (
 )
 
 MOST_IDLE: Final = 64
-"""Connections kept for other requests: twice the longest poll a lane can have open, beside a thread
-a job. More are in use where many files are open at a time."""
+"""Idle connections kept for later requests: room for the polls of all lanes and a thread per job.
+More are in use while many files are open."""
 
 
 class Request(NamedTuple):
-    """What is sent over HTTP. Made for each request, so of what is made quickest."""
+    """An HTTP request. A tuple, because tuples are the cheapest to create."""
 
     method: str
     target: str
-    """The path, and the query."""
+    """The path and query."""
     headers: Mapping[str, str]
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An answer whose content is yet to be read."""
+    """A response whose body has not been read."""
 
     status_code: int
     headers: Mapping[str, str]
-    """By names in lower case."""
+    """Names are in lower case."""
     body: io.RawIOBase | io.BytesIO
-    """To be read to its end, or closed."""
+    """Read it to its end, or close it."""
 
 
 class Connections:
-    """As many connections as there are requests at a time. Safe across threads."""
+    """Opens as many connections as there are concurrent requests. Thread-safe."""
 
     def __init__(self, url: str, *, connect_s: float, ca_bundle: str) -> None:
-        """`ca_bundle` is the path of the certificates to trust."""
+        """`ca_bundle` is the path to the trusted certificates."""
         self._url = url
         parts = urlsplit(url)
         self._host = parts.hostname or ""
@@ -74,15 +74,15 @@ class Connections:
         self._connect_s = connect_s
         self._lock = threading.Lock()
         self._idle: list[_Connection] = []
-        # nobody closes an installation: what was forgotten is closed here, as boto3's pools do it
+        # nobody closes an installation, so close idle connections when this object is collected
         weakref.finalize(self, _close, self._idle)
         _ALL.add(self)
 
     def ask(self, request: Request, *, read_s: float) -> Answer:
-        """Send a request and wait for its answer, so long for each part of it.
+        """Send a request and read the response; `read_s` limits the wait for each part of it.
 
-        Raises: botocore's errors of connection, as its own clients do. Whether the request had its
-        effect the caller cannot know, unless there was no connection.
+        Raises: botocore's connection errors, as its own clients do. Unless connecting failed, the
+        request may have taken effect.
         """
         connection = self._take()
         try:
@@ -95,7 +95,7 @@ class Connections:
         return answer
 
     def open(self, request: Request, *, read_s: float) -> Opened:
-        """Send a request and wait for its answer to begin, so long for each part of it.
+        """Send a request and read the head of the response; `read_s` limits each wait.
 
         Raises: as `ask`.
         """
@@ -114,12 +114,12 @@ class Connections:
         return Opened(head.status_code, head.headers, io.BytesIO(whole.content))
 
     def _send(self, connection: _Connection, request: Request, read_s: float) -> None:
-        connection.wait_at_most(read_s)
-        connection.socket.sendall(self._written(request))
+        connection.set_timeout(read_s)
+        connection.socket.sendall(self._serialized(request))
 
     def _give_up(self, connection: _Connection, problem: BaseException) -> None:
         connection.close()
-        # what befell this one may have befallen all: the next try is not to find them out
+        # the other idle connections may be broken too; the next try should open a new one
         self.drop_idle()
         if isinstance(problem, TimeoutError):
             raise ReadTimeoutError(endpoint_url=self._url, error=problem) from problem
@@ -140,12 +140,12 @@ class Connections:
             idle, self._idle[:] = list(self._idle), []
         _close(idle)
 
-    def forked(self) -> None:
-        """This is a new process: the connections are its parent's, as is whoever held the lock."""
+    def after_fork(self) -> None:
+        """Forget the parent process's connections and its lock, which a thread there may hold."""
         self._lock = threading.Lock()
         self.drop_idle()
 
-    def _written(self, request: Request) -> bytes:
+    def _serialized(self, request: Request) -> bytes:
         """Source: RFC 9112, "HTTP/1.1", 3 and 6.3."""
         lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
         first = f"{request.method} {request.target}{self._host_line}"
@@ -157,9 +157,9 @@ class Connections:
             with self._lock:
                 if not self._idle:
                     break
-                # the one used last: the others may grow old enough for AWS to close them
+                # reuse the newest, so that AWS closes the oldest when fewer are needed
                 connection = self._idle.pop()
-            # nothing is due on it: what can be read is its end
+            # no response is due, so if it is readable, AWS has closed it
             if not wait_for_read(connection.socket, timeout=0):
                 return connection
             connection.close()
@@ -171,34 +171,34 @@ class Connections:
             opened = socket.create_connection((self._host, self._port), self._connect_s)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._secure:
-                context = _trusting(self._ca_bundle)
+                context = _tls_context(self._ca_bundle)
                 opened = context.wrap_socket(opened, server_hostname=self._host)
         except OSError as problem:
             if opened is not None:
                 opened.close()
-            raise _kind_of(problem)(endpoint_url=self._url, error=problem) from problem
+            raise _error_type(problem)(endpoint_url=self._url, error=problem) from problem
         return _Connection(opened)
 
 
 @cache
-def _trusting(ca_bundle: str) -> ssl.SSLContext:
-    """Once for all: the certificates take a while to be read."""
+def _tls_context(ca_bundle: str) -> ssl.SSLContext:
+    """Cached, because reading the certificates is slow."""
     return ssl.create_default_context(cafile=ca_bundle)
 
 
 class _Connection:
-    """One connection, and what was read from it and not yet used."""
+    """One connection and its read buffer."""
 
     def __init__(self, opened: socket.socket) -> None:
         self.socket: Final = opened
         self.stream: Final = opened.makefile("rb")
-        self._waits: float | None = None
+        self._timeout: float | None = None
 
-    def wait_at_most(self, seconds: float) -> None:
-        """For each part of what is to come."""
-        if seconds != self._waits:
+    def set_timeout(self, seconds: float) -> None:
+        """Limit the wait for each read and write."""
+        if seconds != self._timeout:
             self.socket.settimeout(seconds)
-            self._waits = seconds
+            self._timeout = seconds
 
     def close(self) -> None:
         self.stream.close()
@@ -206,7 +206,7 @@ class _Connection:
 
 
 class _Body(io.RawIOBase):
-    """The content of an answer, as it comes. Once read, its connection carries other requests."""
+    """Streams a response's body. Once it is read, its connection returns to the pool."""
 
     def __init__(self, connections: Connections, connection: _Connection, head: Head) -> None:
         assert head.size is not None
@@ -214,39 +214,39 @@ class _Body(io.RawIOBase):
         self._connection: _Connection | None = connection
         self._left = head.size
         self._last = head.last
-        self._kept_when_read()
+        self._return_if_done()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Raises: ConnectionError, when it ends before its length, or does not go on."""
+        """Raises: ConnectionError, when the body ends early or times out."""
         if self._connection is None:
             return 0
         try:
             count = self._connection.stream.readinto(memoryview(buffer)[: self._left])
         except OSError as problem:
-            raise ConnectionError(f"the file broke off: {problem}") from problem
+            raise ConnectionError(f"the download broke off: {problem}") from problem
         if not count:
-            raise ConnectionError(f"the file broke off: {self._left} bytes are missing")
+            raise ConnectionError(f"the download broke off: {self._left} bytes are missing")
         self._left -= count
-        self._kept_when_read()
+        self._return_if_done()
         return count
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            # what is left of it nobody wants
+            # unread content is left on it, so it cannot be reused
             connection.close()
         super().close()
 
-    def _kept_when_read(self) -> None:
+    def _return_if_done(self) -> None:
         if self._left == 0 and self._connection is not None:
             connection, self._connection = self._connection, None
             self._connections._keep(connection, last=self._last)
 
 
-def _kind_of(problem: OSError) -> type[BotoCoreError]:
+def _error_type(problem: OSError) -> type[BotoCoreError]:
     if isinstance(problem, TimeoutError):
         return ConnectTimeoutError
     return SSLError if isinstance(problem, ssl.SSLError) else EndpointConnectionError
@@ -262,9 +262,9 @@ _ALL: weakref.WeakSet[Connections] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for connections in list(_ALL):
-        connections.forked()
+        connections.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    # a server that loads an application and forks must not have two processes on one connection
+    # in a preforking server, two processes must not share a connection
     os.register_at_fork(after_in_child=_after_fork)

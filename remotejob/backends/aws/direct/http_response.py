@@ -1,7 +1,7 @@
-"""Reading an HTTP answer, as far as services of AWS give one.
+"""Parses the HTTP responses that AWS services send.
 
-`http.client` reads headers as it would those of a mail, which costs a quarter of a plain job's
-processor time.
+`http.client` parses headers with the email package, which takes a quarter of a plain job's CPU
+time.
 
 Source: RFC 9112, "HTTP/1.1", 4 to 7.
 """
@@ -16,34 +16,34 @@ _MOST_HEADERS: Final = 100
 
 
 class Broken(Exception):
-    """What came is no answer, or not the whole of one."""
+    """What we received is not a complete HTTP response."""
 
 
 class Answer(NamedTuple):
-    """What came back over HTTP."""
+    """An HTTP response."""
 
     status_code: int
     headers: Mapping[str, str]
-    """By names in lower case."""
+    """Names are in lower case."""
     content: bytes
     last: bool
-    """Whether the connection carries no other."""
+    """Whether the connection cannot be reused."""
 
 
 class Head(NamedTuple):
-    """What an answer says before its content."""
+    """The status and headers of a response."""
 
     status_code: int
     headers: Mapping[str, str]
-    """By names in lower case."""
+    """Names are in lower case."""
     size: int | None
-    """Of the content that follows; None where only reading it tells."""
+    """Bytes of content; None if only reading it shows where it ends."""
     last: bool
-    """Whether the connection carries no other."""
+    """Whether the connection cannot be reused."""
 
 
 def read_answer(stream: BinaryIO) -> Answer:
-    """The next answer of a connection.
+    """Read the next response of a connection.
 
     Raises: Broken; what reading from the stream raises.
     """
@@ -51,24 +51,24 @@ def read_answer(stream: BinaryIO) -> Answer:
 
 
 def read_head(stream: BinaryIO) -> Head:
-    """The next answer of a connection, as far as to its content.
+    """Read the next response of a connection up to its content.
 
     Raises: as `read_answer`.
     """
     protocol, status, headers = _lines(stream)
     while 100 <= status < 200:
-        # on the way to the answer
+        # an interim response; the final one follows
         protocol, status, headers = _lines(stream)
     chunked = _chunked(headers)
     length = headers.get("content-length")
     size = None if chunked or length is None else _number(length, 10)
     stays = protocol == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
-    # without a length it ends with the connection
+    # content without a length ends when the connection closes
     return Head(status, headers, size, not (stays and (chunked or size is not None)))
 
 
 def read_content(head: Head, stream: BinaryIO) -> Answer:
-    """What follows a head, whole.
+    """Read the content that follows a head.
 
     Raises: as `read_answer`.
     """
@@ -86,11 +86,11 @@ def _chunked(headers: Mapping[str, str]) -> bool:
 def _lines(stream: BinaryIO) -> tuple[str, int, dict[str, str]]:
     protocol, _, status = _line(stream).partition(" ")
     if not protocol.startswith("HTTP/1."):
-        raise Broken(f"it begins with {protocol[:20]!r}, which is no HTTP/1.1")
+        raise Broken(f"the response begins with {protocol[:20]!r}, not HTTP/1.1")
     headers: dict[str, str] = {}
     while line := _line(stream):
         if len(headers) == _MOST_HEADERS:
-            raise Broken(f"it has more than {_MOST_HEADERS} headers")
+            raise Broken(f"the response has more than {_MOST_HEADERS} headers")
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     return protocol, _number(status[:3], 10), headers
@@ -101,7 +101,7 @@ def _chunks(stream: BinaryIO) -> bytes:
     while size := _number(_line(stream).partition(";")[0], 16):
         content.append(_exactly(stream, size))
         _line(stream)
-    # trailers say nothing that is asked for
+    # skip the trailers
     while _line(stream):
         pass
     return b"".join(content)
@@ -110,14 +110,16 @@ def _chunks(stream: BinaryIO) -> bytes:
 def _line(stream: BinaryIO) -> str:
     line = stream.readline(_LONGEST_LINE)
     if not line.endswith(b"\n"):
-        raise Broken("it breaks off within a line" if line else "the connection was closed")
+        raise Broken(
+            "the response breaks off within a line" if line else "the connection was closed"
+        )
     return line.decode("latin-1").rstrip("\r\n")
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:
     content = stream.read(size)
     if len(content) != size:
-        raise Broken(f"it breaks off after {len(content)} of {size} bytes")
+        raise Broken(f"the response ends after {len(content)} of {size} bytes")
     return content
 
 
@@ -125,7 +127,7 @@ def _number(text: str, base: int) -> int:
     try:
         number = int(text, base)
     except ValueError:
-        raise Broken(f"{text[:20]!r} is no number") from None
+        raise Broken(f"the response has {text[:20]!r} where a number belongs") from None
     if number < 0:
-        raise Broken(f"{text[:20]!r} is no size")
+        raise Broken(f"the response has {text[:20]!r} where a size belongs")
     return number

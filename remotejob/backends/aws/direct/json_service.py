@@ -1,12 +1,11 @@
-"""A JSON service of AWS, asked without boto3's client.
+"""Calls DynamoDB and SQS without a boto3 client.
 
-boto3 builds, checks, resolves, signs, sends, parses and observes every request anew, which costs
-four fifths of the processor time of a job. What DynamoDB and SQS need of all that is here: a JSON
-body, a signature, botocore's judgement of what is tried again and when, and its errors.
-What a request says, and what is made of an answer, is not decided here.
+boto3's client takes four fifths of a job's CPU time. This one does only what these two services
+need: a JSON body, a signature, botocore's retry rules and its errors. It neither builds requests
+nor interprets responses. Measurements are in docs/performance.md.
 
 Source: Smithy, "AWS JSON 1.0 protocol"; AWS General Reference, "Error retries and exponential
-backoff"; what it measured is in docs/performance.md.
+backoff".
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stu
     TransientRetryableChecker,
 )
 
-from remotejob.backends.aws.access_errors import DENIED, UNKNOWN, access_problem, what_of
+from remotejob.backends.aws.access_errors import DENIED, UNKNOWN, access_problem, resource_of
 from remotejob.backends.aws.direct.connections import Request
 from remotejob.backends.aws.direct.sender import Sender
 from remotejob.backends.aws.service import Api, Timeouts
@@ -41,22 +40,22 @@ from remotejob.ports import Clock
 _RETRYABLE: Final = OrRetryChecker(
     [TransientRetryableChecker(), ThrottledRetryableChecker(), ThrottlingStatusCodeChecker()]
 )
-"""botocore's standard mode without what looks at a model, which only its own clients have."""
+"""botocore's standard retry mode, without the checkers that need a service model."""
 
 _THROTTLED: Final = ThrottlingErrorDetector(None)
-"""Knows an answer by its code and status: the adapter it takes is for boto3's own events."""
+"""Goes by error code and status. Only boto3's own events need the adapter, so it is None."""
 
 _encoded: Final = json.JSONEncoder(separators=(",", ":")).encode
-"""json.dumps makes an encoder each time."""
+"""json.dumps would create an encoder at each call."""
 
 
 class DirectService:
-    """A service, asked by requests that are made, signed and sent here. Safe across threads."""
+    """Calls a service over our own HTTP client. Thread-safe."""
 
     def __init__(
         self, api: Api, sender: Sender, *, timeouts: Timeouts, attempts: int, clock: Clock
     ) -> None:
-        """`attempts` counts the first one."""
+        """`attempts` includes the first."""
         self._api = api
         self._sender = sender
         self._timeouts = timeouts
@@ -64,12 +63,12 @@ class DirectService:
         self._attempts = attempts
         self._clock = clock
         self._backoff = ExponentialBackoff(service_name=api.service, throttling_detector=_THROTTLED)
-        # in an outage few requests are sent twice
+        # limits retries in an outage
         self._quota = RetryQuotaChecker(RetryQuota(), _THROTTLED)
 
     def call(self, operation: str, request: Mapping[str, Any]) -> Any:
         body = _encoded(request).encode()
-        # what the tries of one request know of each other
+        # shared between the tries of one request
         tries: dict[str, Any] = {}
         for attempt in count(1):
             answer: Any = None
@@ -91,9 +90,9 @@ class DirectService:
                 caught_exception=error if parsed is None else None,
                 request_context=tries,
             )
-            if not self._worth_another(context):
+            if not self._should_retry(context):
                 self._raise(error, parsed, operation, request)
-            # jittered, for whatever fails us fails others in step with us
+            # jittered, because other clients fail at the same moment
             self._clock.sleep(timedelta(seconds=self._backoff.delay_amount(context)))
         raise AssertionError
 
@@ -104,21 +103,21 @@ class DirectService:
         return self._sender.ask(operation, request, read_s=read_s)
 
     def _read(self, answer: Any) -> Any:
-        """What an answer says.
+        """Parse a successful response.
 
-        Raises: ConnectionClosedError, where what came is not what was sent, as far as can be told.
+        Raises: ConnectionClosedError, when the response is damaged.
         Source: Amazon DynamoDB, "DynamoDB low-level API", x-amz-crc32.
         """
-        told = answer.headers.get("x-amz-crc32")
+        expected = answer.headers.get("x-amz-crc32")
         try:
-            if told is None or int(told) == zlib.crc32(answer.content):
+            if expected is None or int(expected) == zlib.crc32(answer.content):
                 return json.loads(answer.content)
-            problem = "its checksum is another"
+            problem = "the response does not match its checksum"
         except ValueError as unreadable:
             problem = str(unreadable)
         raise ConnectionClosedError(endpoint_url=self.url, error=problem)
 
-    def _worth_another(self, context: RetryContext) -> bool:
+    def _should_retry(self, context: RetryContext) -> bool:
         return bool(
             context.attempt_number < self._attempts
             and _RETRYABLE.is_retryable(context)
@@ -131,12 +130,12 @@ class DirectService:
         said = parsed["Error"] if parsed else {}
         if said.get("Code") in DENIED | UNKNOWN:
             call = f"{self._api.service}:{operation}"
-            raise access_problem(call, said["Code"], said["Message"], on=what_of(request))
+            raise access_problem(call, said["Code"], said["Message"], on=resource_of(request))
         raise error
 
 
 def _parsed(answer: Any, *, retries: int, last: bool) -> Any:
-    """An answer that is an error, as boto3's clients have it.
+    """An error response in the form of boto3's clients.
 
     Source: Smithy, "AWS JSON 1.0 protocol", operation error serialization; and for the header of
     SQS, "AWS Query compatible".
@@ -146,7 +145,7 @@ def _parsed(answer: Any, *, retries: int, last: bool) -> Any:
     except ValueError:
         said = None
     if not isinstance(said, dict):
-        # from something on the way that does not speak JSON, or an answer that came to harm
+        # a damaged response, or one from a proxy that does not speak JSON
         said = {}
     code = str(answer.headers.get("x-amzn-errortype") or said.get("__type") or answer.status_code)
     code = code.split(":")[0].rpartition("#")[2]

@@ -1,9 +1,8 @@
-"""Files of S3, asked for without boto3's client, as far as all is well.
+"""Gets and puts files in S3 without a boto3 client.
 
-What is not plainly well goes boto3's way: whoever is told None has its client asked, which tries
-again, follows redirects and knows what each error means. So there is nothing of that here but a
-second try where a kept connection had been closed, and no answer but boto3's where there is any
-doubt.
+This handles only success. On anything else it returns None, and the caller uses boto3's client,
+which retries, follows redirects and interprets errors. The only retry here is for an idle
+connection that S3 had closed.
 
 Source: Amazon S3 API Reference, "GetObject" and "PutObject".
 """
@@ -31,25 +30,25 @@ _NOTHING: Final = sha256(b"").hexdigest()
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the files of a bucket are asked for."""
+    """Where to send requests for a bucket."""
 
     sender: Sender
     path: str
-    """Of the bucket, with a slash at its end."""
+    """The bucket's path, ending in a slash."""
 
 
 class DirectObjects:
-    """Gets and puts files of the buckets it knows. Safe across threads."""
+    """Gets and puts files of the given buckets. Thread-safe."""
 
     def __init__(self, places: Mapping[str, Place], *, read_s: float) -> None:
-        """`read_s` is how long each part of an answer is waited for."""
+        """`read_s` limits the wait for each part of a response."""
         self._places = places
         self._read_s = read_s
 
     def get(self, bucket: str, key: str, *, version: str | None) -> io.RawIOBase | None:
-        """A file's content, to be read once and closed; None: ask boto3's client.
+        """A file's content, to be read once and closed. None: use boto3's client.
 
-        Reading raises ConnectionError, when it ends before its length or is not what was stored.
+        Reading raises ConnectionError when the content ends early or fails its checksum.
         """
         place = self._places.get(bucket)
         if place is None or not key:
@@ -57,14 +56,14 @@ class DirectObjects:
         which = "" if version is None else f"?versionId={quote(version, safe='')}"
         headers = {BODY_HASH: _NOTHING, "x-amz-checksum-mode": "ENABLED"}
         request = Request("GET", f"{_target(place, key)}{which}", headers, b"")
-        opened = _answered(lambda: place.sender.open("GetObject", request, read_s=self._read_s))
+        opened = _attempted(lambda: place.sender.open("GetObject", request, read_s=self._read_s))
         if opened is None:
             return None
         if opened.status_code != 200:
             opened.body.close()
             return None
         size = opened.headers.get("content-length")
-        return _Sound(
+        return _VerifiedBody(
             opened.body,
             size=None if size is None else int(size),
             check=check_of(opened.headers),
@@ -79,12 +78,12 @@ class DirectObjects:
         content_type: str | None,
         metadata: Mapping[str, str],
     ) -> Mapping[str, str] | None:
-        """The headers of the answer, by names in lower case; None: ask boto3's client.
+        """The headers of the response, with names in lower case. None: use boto3's client.
 
-        `metadata` are as `domain.metadata.encoded` makes them.
+        `metadata` must be encoded with `domain.metadata.encoded`.
         """
         place = self._places.get(bucket)
-        if place is None or not key or not _plain(content_type):
+        if place is None or not key or not _is_header_safe(content_type):
             return None
         headers = {
             BODY_HASH: sha256(body).hexdigest(),
@@ -94,20 +93,20 @@ class DirectObjects:
             **{f"x-amz-meta-{name}": value for name, value in metadata.items()},
         }
         request = Request("PUT", _target(place, key), headers, body)
-        answer = _answered(lambda: place.sender.ask("PutObject", request, read_s=self._read_s))
+        answer = _attempted(lambda: place.sender.ask("PutObject", request, read_s=self._read_s))
         if answer is None:
             return None
-        told = {name.lower(): value for name, value in answer.headers.items()}
-        return told if answer.status_code == 200 and "etag" in told else None
+        received = {name.lower(): value for name, value in answer.headers.items()}
+        return received if answer.status_code == 200 and "etag" in received else None
 
 
-class _Sound(io.RawIOBase):
-    """A file's content, whose checksum is looked at when all of it was read."""
+class _VerifiedBody(io.RawIOBase):
+    """A file's content, whose checksum is verified at its end."""
 
     def __init__(
         self, body: io.RawIOBase | io.BytesIO, *, size: int | None, check: Check | None
     ) -> None:
-        """`size` is where the content ends, if that is known before it does."""
+        """`size` is the content's length, if known in advance."""
         self._body = body
         self._left = size
         self._check = check
@@ -121,10 +120,10 @@ class _Sound(io.RawIOBase):
             self._left -= count
         if self._check is not None:
             self._check.add(memoryview(buffer)[:count])
-            # whoever knows the size reads no further
+            # callers who know the size never read the empty end
             ended = count == 0 if self._left is None else self._left == 0
             if ended and not self._check.holds:
-                raise ConnectionError("the file came to harm: its checksum is another")
+                raise ConnectionError("the download is damaged: it does not match its checksum")
         return count
 
     def close(self) -> None:
@@ -132,13 +131,13 @@ class _Sound(io.RawIOBase):
         super().close()
 
 
-def _answered(request: Callable[[], T]) -> T | None:
-    """What a request is answered; None where it is not."""
+def _attempted(request: Callable[[], T]) -> T | None:
+    """The response to a request; None if there is none."""
     try:
         try:
             return request()
         except ConnectionClosedError:
-            # S3 closes connections that were not used for a while, perhaps at this very moment
+            # S3 closes idle connections, and may do so just as we send
             return request()
     except BotoCoreError:
         return None
@@ -148,8 +147,8 @@ def _target(place: Place, key: str) -> str:
     return place.path + quote(key)
 
 
-def _plain(content_type: str | None) -> bool:
-    """Whether it can stand in a header, and be signed, as it is."""
+def _is_header_safe(content_type: str | None) -> bool:
+    """Whether it can be sent in a header and signed without encoding."""
     return content_type is None or (
         content_type.isascii()
         and content_type.isprintable()

@@ -1,4 +1,4 @@
-"""Requests to one host, signed and sent once."""
+"""Signs requests to one host and sends each once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIGNER_KEPT: Final = 1.0
 
 
 class Events(Protocol):
-    """botocore's emitter of events: faults are injected there, and an AWS embedded."""
+    """botocore's event emitter. Tests inject faults and embed moto through it."""
 
     def emit_until_response(self, event_name: str, **kwargs: Any) -> Any: ...
 
@@ -30,10 +30,10 @@ class Credentials(Protocol):
 
 
 class Sender:
-    """Signs requests of one service and sends each once. Safe across threads.
+    """Signs requests to one service and sends each once. Thread-safe.
 
-    Each is first told of by botocore's `before-send` event, as boto3's clients do: whoever answers
-    there stands in for AWS.
+    Like boto3's clients, it first emits botocore's `before-send` event; a handler that returns a
+    response stands in for AWS.
     """
 
     def __init__(
@@ -48,8 +48,7 @@ class Sender:
         user_agent: str,
         clock: Clock,
     ) -> None:
-        """`service` is as it is signed for, and as botocore's events name it; `url` ends in a
-        slash."""
+        """`service` is its name in signatures and botocore's events; `url` ends in a slash."""
         self.url: Final = url
         self._service = service
         self._connections = connections
@@ -61,29 +60,29 @@ class Sender:
         self._signing: tuple[float, Signer | None] = (0.0, None)
 
     def ask(self, operation: str, request: Request, *, read_s: float) -> Any:
-        """The answer: its `status_code`, `headers` and `content`.
+        """Send a request; the response has `status_code`, `headers` and `content`.
 
-        Raises: NoCredentialsError; botocore's errors of connection.
+        Raises: NoCredentialsError; botocore's connection errors.
         """
-        signed, answer = self._told(operation, request)
+        signed, answer = self._announced(operation, request)
         return self._connections.ask(signed, read_s=read_s) if answer is None else answer
 
     def open(self, operation: str, request: Request, *, read_s: float) -> Opened:
-        """The answer, whose content is to be read from it.
+        """Send a request; the response's body is left to read.
 
         Raises: as `ask`.
         """
-        signed, answer = self._told(operation, request)
+        signed, answer = self._announced(operation, request)
         if answer is None:
             return self._connections.open(signed, read_s=read_s)
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return Opened(answer.status_code, headers, BytesIO(answer.content))
 
-    def _told(self, operation: str, request: Request) -> tuple[Request, Any]:
-        """The request, signed; and its answer, where somebody stands in for AWS."""
+    def _announced(self, operation: str, request: Request) -> tuple[Request, Any]:
+        """Sign the request and emit `before-send`; also return a handler's response, if any."""
         method, target, headers, body = request
         headers = {**headers, "User-Agent": self._user_agent}
-        # anew for each attempt: a signature is good for minutes
+        # signed for each attempt, because a signature expires after minutes
         headers = self._signer().signed(headers, body, method=method, target=target)
         url = self.url + target[1:]
         _, answer = self._events.emit_until_response(
@@ -93,7 +92,7 @@ class Sender:
         return Request(method, target, headers, body), answer
 
     def _signer(self) -> Signer:
-        """One for a moment: whether credentials are to be renewed is dear to find out."""
+        """Cached for a second, because checking whether credentials must be renewed is slow."""
         if self._credentials is None:
             raise NoCredentialsError
         now = self._clock.monotonic()
@@ -102,6 +101,6 @@ class Sender:
             frozen = self._credentials.get_frozen_credentials()
             host = urlsplit(self.url).netloc
             signer = Signer(frozen, service=self._service, region=self._region, host=host)
-            # botocore renews them many minutes before they end
+            # safe, because botocore renews credentials many minutes before they expire
             self._signing = (now + _SIGNER_KEPT, signer)
         return signer

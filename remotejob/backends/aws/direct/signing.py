@@ -1,7 +1,7 @@
-"""Signs requests whose body is at hand, all of their headers but one.
+"""Signs requests whose whole body is in memory.
 
-botocore's signer takes any request, and three times as long. A test holds this one to it: what one
-signs, the other signs alike.
+botocore's signer handles any request but takes three times as long. A test checks that both sign
+alike.
 
 Source: IAM User Guide, "Create a signed AWS API request" (Signature Version 4).
 """
@@ -15,14 +15,14 @@ from hashlib import sha256
 from typing import Final, Protocol
 
 _UNSIGNED: Final = "User-Agent"
-"""Proxies may change it."""
+"""The one header we do not sign, because proxies may change it."""
 
 BODY_HASH: Final = "X-Amz-Content-SHA256"
-"""The header in which S3 wants to have the hash of the body."""
+"""The header in which S3 expects the hash of the body."""
 
 
 class Keys(Protocol):
-    """Frozen credentials, as botocore has them."""
+    """botocore's frozen credentials."""
 
     @property
     def access_key(self) -> str: ...
@@ -35,15 +35,15 @@ class Keys(Protocol):
 
 
 class Signer:
-    """Signs with one set of keys, for one service of one region. Safe across threads."""
+    """Signs with one set of keys for one service in one region. Thread-safe."""
 
     def __init__(self, keys: Keys, *, service: str, region: str, host: str) -> None:
-        """`host` is what the header of that name says."""
+        """`host` is the value of the Host header."""
         self._keys = keys
         self._service = service
         self._region = region
         self._host = host
-        self._of_day: tuple[str, bytes] = ("", b"")
+        self._day_key: tuple[str, bytes] = ("", b"")
 
     def signed(
         self,
@@ -54,9 +54,9 @@ class Signer:
         target: str = "/",
         now: datetime | None = None,
     ) -> dict[str, str]:
-        """The headers with the time, the session's token and the signature; without the host.
+        """Add the time, the session token and the signature to the headers (but no Host).
 
-        `target` is the path, encoded as it is sent, and the query, whose one parameter is too.
+        `target` is the encoded path and query, with at most one query parameter.
         """
         stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%SZ")
         all_headers = {**headers, "X-Amz-Date": stamp}
@@ -81,10 +81,10 @@ class Signer:
         return all_headers
 
     def _key(self, day: str) -> bytes:
-        known, key = self._of_day
+        known, key = self._day_key
         if known != day:
             key = f"AWS4{self._keys.secret_key}".encode()
             for part in (day, self._region, self._service, "aws4_request"):
                 key = hmac.digest(key, part.encode(), "sha256")
-            self._of_day = (day, key)
+            self._day_key = (day, key)
         return key
