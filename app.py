@@ -9,5 +9,5 @@ from stacks.system import synthesize
 try:
     synthesize()
 except (SettingsError, BundleError) as problem:
-    # The message says what to do; where in our code it was noticed does not help.
+    # Without a traceback: the message says what to do.
     sys.exit(f"error: {problem}")

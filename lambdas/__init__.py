@@ -1,1 +1,1 @@
-"""The Lambda functions: thin shells around one call of the library each."""
+"""The Lambda functions: each a thin wrapper around one call of the library."""

@@ -1,4 +1,4 @@
-"""The library's log lines, through the function's own logger."""
+"""Sends the library's log lines through the function's own logger."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from aws_lambda_powertools.logging.utils import copy_config_to_registered_logger
 
 
 def share_logger(logger: Logger) -> None:
-    """Let what the library logs come out as JSON, at the function's level."""
+    """Let the library log as JSON, at the function's level."""
     library = logging.getLogger("remotejob")
     copy_config_to_registered_loggers(source_logger=logger, include={library.name})

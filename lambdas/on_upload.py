@@ -1,4 +1,4 @@
-"""Lambda: uploads, by way of their queue, become jobs."""
+"""Lambda: makes a job of each upload that arrives on the uploads queue."""
 
 from __future__ import annotations
 
@@ -39,40 +39,40 @@ processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failu
 
 
 class UnknownEvent(ValueError):
-    """A message on the uploads queue that tells of no upload."""
+    """A message on the uploads queue that reports no upload."""
 
 
 @cache
-def _setting_up() -> tuple[Settings, Installation]:
-    """Once for the life of the function; not at import, so that a test sets the environment."""
+def _set_up() -> tuple[Settings, Installation]:
+    """Run once per function instance; not at import, because tests set the environment later."""
     root = Path(os.environ.get("LAMBDA_TASK_ROOT", "."))
     return load(os.environ.get(Env.SETTINGS, root / DEFAULT_FILE)), from_environment()
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Make a job of each upload in a batch; report the messages that failed, and no others."""
+    """Make a job of each upload in a batch; report only the messages that failed."""
     return process_partial_response(
         event=event, record_handler=_on_message, processor=processor, context=context
     )
 
 
 def _on_message(record: SQSRecord) -> None:
-    settings, installation = _setting_up()
+    settings, installation = _set_up()
     try:
         for upload in uploads_in(record.body):
             ingest(upload, settings, installation)
     except Exception:
-        # said here: the batch answer carries ids alone
+        # log it here: the batch response contains only ids
         logger.exception("message not processed", extra={"message_id": record.message_id})
         raise
 
 
 def uploads_in(body: str) -> Iterator[Upload]:
-    """The uploads a message tells of.
+    """The uploads that a message reports.
 
-    It understands what EventBridge delivers, and S3's own notifications, whose keys are
-    url-encoded; S3's test event is none.
+    It reads events from EventBridge, and S3's own notifications, whose keys are url-encoded. S3's
+    test event reports none.
 
     Raises: UnknownEvent.
     Source: Amazon S3, "EventBridge event message structure" and "Event message structure".
@@ -89,9 +89,7 @@ def uploads_in(body: str) -> Iterator[Upload]:
         case {"Records": [*_]}:
             yield from _from_notification(S3Event(event))
         case _:
-            raise UnknownEvent(
-                f"neither an EventBridge event nor a notification of S3: {body[:200]}"
-            )
+            raise UnknownEvent(f"neither an EventBridge event nor an S3 notification: {body[:200]}")
 
 
 def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
@@ -99,12 +97,11 @@ def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
     try:
         return Upload(
             bucket=detail.bucket.name,
-            # not `.key`, which url-decodes it: EventBridge delivers keys as they are, and a plus
-            # in one is a plus
+            # not `.key`, which url-decodes it: EventBridge does not encode keys, and a plus is one
             key=detail.object["key"],
             size=int(detail.object.size or 0),
             etag=detail.object.etag,
-            # not `.version_id`, which fails where the bucket keeps no versions
+            # not `.version_id`, which fails if the bucket is not versioned
             version=detail.object.get("version-id") or None,
             sequencer=detail.object.get("sequencer") or None,
             at_ms=to_ms(datetime.fromisoformat(event.time)),
@@ -130,5 +127,5 @@ def _from_notification(event: S3Event) -> Iterator[Upload]:
                 at_ms=to_ms(datetime.fromisoformat(record.event_time)),
             )
         except (KeyError, ValueError) as problem:
-            raise UnknownEvent(f"a notification of an upload without {problem}") from None
+            raise UnknownEvent(f"an upload notification without {problem}") from None
         yield upload

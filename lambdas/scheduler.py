@@ -1,4 +1,4 @@
-"""Lambda: the scheduler's tick, once a minute, and the sweep, every few hours."""
+"""Lambda: runs the scheduler's tick once a minute, and the sweep every few hours."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from remotejob.ports import Installation
 logger = Logger(service="scheduler")
 share_logger(logger)
 
-_TO_SPARE: Final = timedelta(seconds=20)
-"""Left for the batch under way when the time is up."""
+_RESERVE: Final = timedelta(seconds=20)
+"""Time to finish the batch under way when the time is up."""
 
 _WORK: Final = {"tick": tick, "sweep": sweep}
 
@@ -38,9 +38,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     work = _WORK.get(event.get("do", ""))
     if work is None:
         raise ValueError(f"do={event.get('do')!r}: use one of {', '.join(_WORK)}")
-    spare_ms = _TO_SPARE / timedelta(milliseconds=1)
+    reserve_ms = _RESERVE / timedelta(milliseconds=1)
     counts = work(
-        _installation(), time_is_up=lambda: context.get_remaining_time_in_millis() < spare_ms
+        _installation(), time_is_up=lambda: context.get_remaining_time_in_millis() < reserve_ms
     )
     logger.info("done", extra={"counts": counts})
     return dict(counts)

@@ -1,7 +1,8 @@
-"""The functions' code in one folder, put together without Docker.
+"""Builds the functions' code in one folder, without Docker.
 
-Third-party code is installed from the locked wheels and kept by the lock's hash; our own code and
-the settings are laid beside it, kept by the hash of everything. A second synth finds the folder.
+Third-party code is installed from the locked wheels, and cached by the hash of the lock file. Our
+own code and the settings are added, and the result is cached by the hash of everything, so a second
+synth finds it.
 """
 
 from __future__ import annotations
@@ -26,23 +27,23 @@ LOCK: Final = ROOT / "requirements" / "functions.txt"
 CACHE: Final = ROOT / "build" / "functions"
 
 PYTHON: Final = "3.14"
-"""As `stacks.functions.RUNTIME`; a test holds them together."""
+"""The same as in `stacks.functions.RUNTIME`; a test compares them."""
 
 PLATFORM: Final = "aarch64-manylinux2014"
 PACKAGES: Final = ("remotejob", "lambdas")
 LEFT_OUT: Final = ("__main__.py", "cli", "local", "testing")
-"""Of `remotejob`, what no function runs."""
+"""Parts of `remotejob` that no function runs."""
 
 AWS_SERVICES: Final = ("dynamodb", "s3", "sqs", "ssm", "sts")
-"""Of botocore's several hundred service models (26 MB), those that functions call."""
+"""The service models that functions need, of botocore's several hundred (26 MB)."""
 
 NATIVE: Final = (".so", ".pyd", ".dylib")
 RECIPE: Final = "2"
-"""Part of every hash here: raise it when this file builds something else from the same input."""
+"""Part of every hash here: raise it when a change of this file changes what it builds."""
 
 
 class BundleError(Exception):
-    """The functions' code cannot be put together."""
+    """The functions' code cannot be built."""
 
 
 def bundle(settings_file: Path, *, root: Path = ROOT, cache: Path = CACHE) -> Path:
@@ -64,7 +65,7 @@ def bundle(settings_file: Path, *, root: Path = ROOT, cache: Path = CACHE) -> Pa
 
 
 def _build(target: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder and give it its name last: a half-made one is never found."""
+    """Fill a folder, and rename it to `target` last, so nobody finds it half-made."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as making:
         folder = Path(making) / target.name
@@ -73,13 +74,13 @@ def _build(target: Path, fill: Callable[[Path], None]) -> None:
         try:
             folder.rename(target)
         except OSError:
-            # Another synth was quicker; what it made is the same.
+            # Another synth was faster; its result is the same.
             if not target.is_dir():
                 raise
 
 
 def _install(lock: Path, folder: Path) -> None:
-    """Install the locked wheels, for the functions' platform whatever runs here."""
+    """Install the locked wheels for the functions' platform, whatever platform this is."""
     command = [
         *(uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(folder)),
         *("--python", sys.executable, "--python-version", PYTHON, "--python-platform", PLATFORM),
@@ -92,16 +93,16 @@ def _install(lock: Path, folder: Path) -> None:
     if done.returncode:
         raise BundleError(
             f"{lock.name} cannot be installed for the functions; lock it again with `make lock`,"
-            f" and see that the package index can be reached:\n{done.stderr.strip()}"
+            f" and check that the package index can be reached:\n{done.stderr.strip()}"
         )
     refuse_native(folder)
     _trim(folder)
 
 
 def _certificates() -> dict[str, str]:
-    """Let uv trust what the system trusts: a company proxy's certificate is nowhere else.
+    """Let uv trust the system's certificates, for example that of a company proxy.
 
-    Not on a Linux without a trust store, where the certificates that uv brings are all there are.
+    Not on a Linux without a trust store: there, uv needs its own certificates.
     """
     paths = ssl.get_default_verify_paths()
     trusts_any = paths.cafile or paths.capath or sys.platform != "linux"
@@ -109,7 +110,7 @@ def _certificates() -> dict[str, str]:
 
 
 def refuse_native(folder: Path) -> None:
-    """Refuse compiled code: the same folder runs on any architecture and any Python.
+    """Refuse compiled code, so the folder runs on any architecture and any Python.
 
     Raises: BundleError.
     """
@@ -130,7 +131,7 @@ def _refuse(package: str, evidence: str) -> NoReturn:
 
 
 def _trim(folder: Path) -> None:
-    """Remove what no function reads, and what two installations would write differently."""
+    """Remove files that no function reads, or that differ from one installation to the next."""
     for package in ("botocore", "boto3"):
         for service in (folder / package / "data").iterdir():
             if service.is_dir() and service.name not in AWS_SERVICES:
@@ -156,13 +157,13 @@ def _own_files(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _assemble(wheels: Path, files: Mapping[str, Path], folder: Path) -> None:
-    # Linked where the file system can: a new version of our code then costs no space.
+    # Link files if the file system can: a new version of our code then costs no space.
     shutil.copytree(wheels, folder, copy_function=_link, dirs_exist_ok=True)
     for name, file in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-        # The function runs as somebody else, whatever the umask of the checkout was.
+        # The function runs as another user, so ignore the umask of the checkout.
         target.chmod(0o644)
 
 
@@ -176,6 +177,6 @@ def _link(source: str, target: str) -> None:
 def _digest(*parts: bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        # With its length, so that no two lists of parts read the same.
+        # With its length, so no two lists of parts have the same digest.
         digest.update(len(part).to_bytes(8) + part)
     return digest.hexdigest()[:16]

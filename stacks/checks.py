@@ -1,4 +1,4 @@
-"""What we acknowledge to cdk-nag. A finding that is not acknowledged fails the synth."""
+"""Acknowledges findings of cdk-nag. Any other finding fails the synth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def acknowledge(construct: IConstruct, rule: str, *, because: str) -> None:
 
 
 def acknowledge_arn(construct: IConstruct, arn: str, *, because: str) -> None:
-    """Accept a policy on all that an ARN of this stack with a wildcard names."""
+    """Accept a policy on an ARN with a wildcard of this stack."""
     parts = Stack.of(construct).resolve(arn)["Fn::Join"][1]
     name = "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in parts)
     acknowledge(construct, f"IAM5[Resource::{name}]", because=because)
@@ -26,7 +26,7 @@ def acknowledge_objects(
 ) -> None:
     """Accept a policy on many objects of a bucket of another stack.
 
-    The finding names the export by which the policy refers to the bucket, so that a policy on
+    The finding names the export through which the policy refers to the bucket, so a policy on
     another bucket, or on more objects of this one, is a new finding.
     """
     exported = Stack.of(bucket).export_value(bucket.bucket_arn)

@@ -1,13 +1,13 @@
-"""What each command of the library asks of AWS, and who may give it: one table.
+"""The permission table: the AWS calls of each command, and the groups that may give it.
 
-The groups are job-collection's. A group may make the calls of its commands, and no other; so what
-a group can do is read from here, by the policies (`stacks.groups`), by the tests, which give every
-command under the credentials of every group, and by docs/permissions.md.
+The groups are job-collection's. A group may make the calls of its commands and no others. The
+policies (`stacks.groups`), docs/permissions.md and the tests, which try every command with the
+credentials of every group, all read this table.
 
-DynamoDB knows an update, and not what it is for: cancelling a job and completing it are both
-UpdateItem. What tells them apart are the attributes a request names. Conditions are such that they
-hold whether DynamoDB looks at the parts of a transaction one by one or together, and whether or not
-it counts the attributes of a ConditionExpression among those named.
+DynamoDB sees an update but not its purpose: cancelling a job and completing it are both UpdateItem.
+Only the attributes that a request names tell them apart. The conditions hold whether DynamoDB
+checks the parts of a transaction one by one or together, and whether or not it counts the
+attributes of a ConditionExpression.
 
 Source: job-collection, README, `jc.allow`, and meteor-job, `ddpMethodPermissions`; Amazon DynamoDB
 Developer Guide, "Using IAM policy conditions for fine-grained access control" and "Using IAM with
@@ -25,7 +25,7 @@ from remotejob.names import Field
 
 
 class Group(StrEnum):
-    """Who gives commands. Source: job-collection, its permission groups."""
+    """The permission groups. Source: job-collection, its permission groups."""
 
     ADMIN = "admin"
     MANAGER = "manager"
@@ -34,7 +34,7 @@ class Group(StrEnum):
 
 
 class Thing(StrEnum):
-    """What a call is made on."""
+    """The resource of a call."""
 
     PARAMETER = "the SSM parameter"
     TABLE = "the job table"
@@ -51,23 +51,23 @@ class Thing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """Calls on things, perhaps under a condition."""
+    """Calls on resources, perhaps under a condition."""
 
     calls: tuple[str, ...]
     on: tuple[Thing, ...]
     only: frozenset[Field] | None = None
-    """The request names no other attribute than these."""
+    """Condition: the request names only attributes of these."""
     some: frozenset[Field] | None = None
-    """The request names at least one of these."""
+    """Condition: the request names at least one of these attributes."""
     in_transaction: bool = False
-    """The call is part of a TransactWriteItems."""
+    """Condition: the call is part of a TransactWriteItems."""
 
 
 _KEYS: Final = frozenset({Field.PK, Field.SK})
 _MARK: Final = frozenset({Field.ATTENTION, Field.ATTENTION_AT})
 _COUNTS: Final = frozenset({Field.COMPLETED, Field.FAILED, Field.CANCELLED})
-_BESIDE: Final = _KEYS | {Field.JOB, Field.TOKEN, Field.EXPIRES}
-"""Of edges, keys, waiters, and what else lies beside the records."""
+_OTHER_ITEMS: Final = _KEYS | {Field.JOB, Field.TOKEN, Field.EXPIRES}
+"""Attributes of items that are not records: edges, idempotency keys, waiters and others."""
 _FRESH: Final = (
     _KEYS
     | _MARK
@@ -88,7 +88,7 @@ _FRESH: Final = (
         Field.INPUT,
     }
 )
-"""Of a record that nobody has worked at."""
+"""Attributes of a record that no run has changed."""
 
 
 def _dynamodb(
@@ -124,7 +124,7 @@ SET_ASIDE: Final = _sqs(("SendMessage",), Thing.DEAD_LETTER)
 TAKE: Final = _sqs(("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"), Thing.LANES)
 HEAR: Final = _sqs(("ReceiveMessage", "DeleteMessage"), Thing.STATUS)
 
-# Without ListBucket S3 answers "denied" for a file that is not there.
+# Without ListBucket, S3 answers "denied" for a file that does not exist.
 READ_INPUT: Final = (
     Grant(calls=("s3:GetObject", "s3:GetObjectVersion"), on=(Thing.INPUT_FILES,)),
     _s3("ListBucket", Thing.INPUT),
@@ -145,7 +145,7 @@ CREATE: Final = _dynamodb(
     "PutItem",
     "BatchWriteItem",
     only=_FRESH
-    | _BESIDE
+    | _OTHER_ITEMS
     | _COUNTS
     | {
         Field.DEPENDS,
@@ -156,7 +156,7 @@ CREATE: Final = _dynamodb(
         Field.CONTENT,
     },
 )
-"""New records, with what lies beside them. Nothing a run leaves, and no tombstone."""
+"""New records with their other items, but neither a run's attributes nor tombstones."""
 
 LINK: Final = _dynamodb(
     "UpdateItem",
@@ -172,35 +172,36 @@ LINK: Final = _dynamodb(
         Field.STOPPED,
     },
 )
-"""That others depend on a job; that a batch grows and is whole, and its follower may go."""
+"""To note that others depend on a job, that a batch grows or is complete, that its follower may
+run."""
 
 COMMAND: Final = _dynamodb("UpdateItem")
 """Any change of any record."""
 
 REPLACE: Final = _dynamodb(
     "PutItem",
-    only=_BESIDE
+    only=_OTHER_ITEMS
     | {
         Field.SPENT,
         Field.REMOVED,
-        # what a tombstone's condition compares
+        # compared by the condition of a tombstone
         Field.STATE,
         Field.OWED,
         Field.LEASE,
         Field.UPDATED,
     },
 )
-"""Tombstones; edges, made and spent."""
+"""Tombstones; new and spent edges."""
 
 FOLLOW: Final = _dynamodb(
-    "PutItem", only=_FRESH | _BESIDE, some=frozenset({Field.BLOCKED}), in_transaction=True
+    "PutItem", only=_FRESH | _OTHER_ITEMS, some=frozenset({Field.BLOCKED}), in_transaction=True
 )
-"""The job that follows a batch, made anew. Not what `submit` makes: a job submitted to depend on
-others says which, in an attribute that is not here, and another depends on nothing."""
+"""A new job that follows a batch. It does not permit `submit`: a job submitted with dependencies
+names them in an attribute that is not here, and one without dependencies is not blocked."""
 
 RUN: Final = _dynamodb("UpdateItem", some=frozenset({Field.LEASE, Field.ERRORS}))
-"""What a run does to its job: each of these changes has to do with the lease. And the jobs that
-depend on it are cancelled with an error that says why. A manager's commands name neither."""
+"""A run's changes of its job, which all name the lease; and cancelling the jobs that depend on it,
+which adds an error with the reason. A manager's commands name neither attribute."""
 
 CONSEQUENCES: Final = _dynamodb(
     "UpdateItem",
@@ -218,14 +219,14 @@ CONSEQUENCES: Final = _dynamodb(
         Field.EXPIRES,
     },
 )
-"""Others go on, a batch counts, nothing is owed. None of them stamps the record, which every
-command of a manager does."""
+"""To let other jobs run, to count in a batch, to note that no consequence is owed. None of these
+changes the time stamp of the record, as every command of a manager does."""
 
-NOTE: Final = _dynamodb("PutItem", only=_BESIDE | {Field.SPENT, Field.RUN, Field.CONTENT})
+NOTE: Final = _dynamodb("PutItem", only=_OTHER_ITEMS | {Field.SPENT, Field.RUN, Field.CONTENT})
 """Locks and waiters, spent edges, logs."""
 
 REPEAT: Final = _dynamodb("PutItem", some=frozenset({Field.ORIGIN}), in_transaction=True)
-"""The job that repeats another, in one transaction with the other's end."""
+"""A job that repeats another, created in one transaction with the end of the other."""
 
 _COMMAND: Final = (READ, COMMAND, CHECK, SEND)
 _END: Final = (READ, CHECK, DELETE, SEND, TELL)
@@ -248,12 +249,12 @@ _MANAGERS: Final = frozenset({Group.ADMIN, Group.MANAGER})
 _CREATORS: Final = frozenset({Group.ADMIN, Group.CREATOR})
 _WORKERS: Final = frozenset({Group.ADMIN, Group.WORKER})
 _READERS: Final = _CREATORS | _WORKERS
-"""Who sees files."""
+"""The groups that may read files."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One command, or some that ask the same."""
+    """A command, or several that make the same calls."""
 
     groups: frozenset[Group]
     grants: tuple[Grant, ...]
@@ -266,9 +267,9 @@ def _row(groups: frozenset[Group], *grants: Grant) -> Row:
 COMMANDS: Final[Mapping[str, Row]] = {
     "RemoteJob.connect": _row(EVERYBODY, FIND),
     "RemoteJob.queue": _row(EVERYBODY),
-    # what is put together is submitted by `save`
+    # the draft makes calls only in `save`
     "Queue.new_job": _row(EVERYBODY),
-    # --- reading: records are for all, files for those who have to do with them
+    # --- reading: all groups read records, but only some read files
     "RemoteJob.job": _row(EVERYBODY, READ),
     "RemoteJob.jobs": _row(EVERYBODY, READ),
     "RemoteJob.get_jobs": _row(EVERYBODY, READ),
@@ -287,7 +288,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Batch.children": _row(EVERYBODY, READ),
     "Batch.on_complete": _row(EVERYBODY, READ),
     "Notice.job": _row(EVERYBODY, READ),
-    # what is too long for the record is a file
+    # values too long for the record are files
     "Job.data(long)": _row(_READERS, *READ_INPUT),
     "Job.result(long)": _row(_READERS, *READ_OUTPUT),
     "Job.last_checkpoint(long)": _row(_READERS, *READ_OUTPUT),
@@ -320,7 +321,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Batch.retry": _row(_MANAGERS, *_RESTART),
     # --- creators
     "Queue.submit": _row(_CREATORS, *_SUBMIT),
-    # it cancels the others: a creator who is a manager, too, may do it
+    # it cancels other jobs, so a creator needs the manager group, too
     "Queue.submit(cancel_repeats)": _row(frozenset({Group.ADMIN}), *_SUBMIT, *_CANCEL),
     "Queue.submit_many": _row(_CREATORS, *_SUBMIT),
     "Queue.map": _row(_CREATORS, *_SUBMIT, *READ_INPUT, *READ_OUTPUT),
@@ -334,7 +335,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Queue.next(failed)": _row(_CREATORS, HEAR),
     "Notice.acknowledge": _row(_CREATORS, HEAR),
     "Notice.open": _row(_READERS, READ, *READ_INPUT, *READ_OUTPUT),
-    # --- workers by hand
+    # --- workers: manual work
     "Queue.get_work": _row(_WORKERS, *_WORK),
     "Queue.process_jobs": _row(_WORKERS, *_WORK, *READ_INPUT, *READ_OUTPUT, PUT_OUTPUT),
     "Queue.next(pending)": _row(_WORKERS, *_WORK),
@@ -356,11 +357,10 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "TakenJob.folder": _row(_WORKERS),
     "TakenJob.time_left": _row(_WORKERS),
 }
-"""What the library's commands ask of AWS, by class and method; where what a method asks depends on
-an argument, by that as well."""
+"""The commands by class and method; if the calls depend on an argument, by that as well."""
 
 
 def grants_of(group: Group) -> tuple[Grant, ...]:
-    """What a group may ask of AWS: whatever its commands do."""
+    """The calls of all commands of a group."""
     found = [grant for row in COMMANDS.values() if group in row.groups for grant in row.grants]
     return tuple(dict.fromkeys(found))

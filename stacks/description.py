@@ -1,4 +1,4 @@
-"""What the library reads to find what was built: see `remotejob.names.SystemKey`."""
+"""The system description, in which the library finds what was built: see `names.SystemKey`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from remotejob.settings import QueueSettings, Settings
 from stacks.queues import JobQueue
 
 LIMIT_BYTES: Final = 4096
-"""What Lambda gives all environment variables of a function together, and SSM a free parameter."""
+"""Lambda's limit for all environment variables of a function, and SSM's for a free parameter."""
 
 RESERVED_BYTES: Final = 256
-"""Kept for the names of the variables and for the other ones."""
+"""Reserved for the names of the variables, and for other variables."""
 
 LONGEST_URL: Final = "https://sqs.ap-northeast-1.amazonaws.com.cn/123456789012/"
 LONGEST_SUFFIX: Final = 13
-"""CloudFormation ends a generated name with a dash and twelve characters; one to spare."""
+"""CloudFormation ends a generated name with a dash and up to 12 characters."""
 
 
 def describe(
@@ -54,7 +54,7 @@ def describe(
 
 
 def _options(queue: QueueSettings) -> dict[str, Any]:
-    """What a queue has besides; absent where it is the default, for there is little room."""
+    """The options of a queue that are not the default; there is little room for more."""
     options: dict[str, Any] = {}
     if queue.order is not Order.WEIGHTED:
         options[QueueKey.ORDER.value] = queue.order.value
@@ -72,9 +72,9 @@ def check_size(
     output_bucket: Construct,
     queues: Mapping[str, JobQueue],
 ) -> None:
-    """Refuse a system whose description would not fit, before AWS does halfway through a deploy.
+    """Refuse a system whose description would not fit, before AWS refuses it during the deploy.
 
-    Names are generated when the stack is created, so each counts with the longest it can be.
+    CloudFormation generates the names when it creates the stack, so we count their maximum length.
 
     Raises: SettingsError.
     """

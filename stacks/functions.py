@@ -1,4 +1,4 @@
-"""A Lambda function, as all of ours are."""
+"""The base of all our Lambda functions: a log group, and a minimal role."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PythonFunctionProps:
     code: lambda_.Code
     environment: Mapping[str, str]
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
-    """What becomes of the log when the stack is destroyed."""
+    """What happens to the log when the stack is destroyed."""
 
 
 class PythonFunction(Construct):
@@ -46,14 +46,14 @@ class PythonFunction(Construct):
         log_group = logs.LogGroup(
             self, "Log", retention=LOG_RETENTION, removal_policy=props.removal_policy
         )
-        # A role of our own: the one the CDK would make may write to every log of the account.
+        # Our own role: the CDK's default role may write to every log of the account.
         self.role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         self.role.add_to_policy(log_calls(log_group.log_group_arn))
         self.function = lambda_.Function(
             self,
             "Function",
             runtime=RUNTIME,
-            # The bundle is Python only, so the cheaper architecture costs nothing.
+            # The bundle has no compiled code, so it runs on the cheaper architecture, too.
             architecture=lambda_.Architecture.ARM_64,
             code=props.code,
             handler=handler,

@@ -1,4 +1,4 @@
-"""The stack of the Lambda functions."""
+"""The functions stack: the upload function and the scheduler."""
 
 from __future__ import annotations
 

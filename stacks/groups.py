@@ -1,4 +1,4 @@
-"""The permission groups: a managed policy each, to be attached to people and programs."""
+"""The permission groups: a managed policy for each, to attach to people and programs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Groups(Construct):
     def _policy(self, group: Group) -> iam.ManagedPolicy:
         grants = grants_of(group)
         if group is Group.ADMIN:
-            # conditions tell groups apart; who may do everything needs none
+            # conditions limit the other groups; admins may do everything
             grants = tuple(Grant(calls=grant.calls, on=grant.on) for grant in grants)
         policy = iam.ManagedPolicy(
             self,
@@ -83,11 +83,11 @@ class Groups(Construct):
         return policy
 
     def _plain(self, grants: Iterable[Grant]) -> list[iam.PolicyStatement]:
-        """Few statements: a managed policy has room for 6,144 characters."""
+        """Statements without conditions; few, as a managed policy may have 6,144 characters."""
         things: dict[tuple[str, ...], list[Thing]] = {}
         for thing in Thing:
-            on_it = [grant for grant in grants if thing in grant.on and not _condition(grant)]
-            calls = sorted({call for grant in on_it for call in grant.calls})
+            on_thing = [grant for grant in grants if thing in grant.on and not _condition(grant)]
+            calls = sorted({call for grant in on_thing for call in grant.calls})
             if calls:
                 things.setdefault(tuple(calls), []).append(thing)
         return [
@@ -111,7 +111,7 @@ class Groups(Construct):
         return [arn for queue in self._props.queues.values() for arn in queue.arns(keys)]
 
     def _acknowledge(self, policy: iam.ManagedPolicy, grants: Iterable[Grant]) -> None:
-        """Keys of files are not known beforehand."""
+        """Acknowledge wildcards, because the keys of files are not known beforehand."""
         things = {thing for grant in grants for thing in grant.on}
         for thing in sorted(things & _FILES.keys()):
             bucket = self._props.output if thing is Thing.OUTPUT_FILES else self._props.input
@@ -143,7 +143,7 @@ def _condition(grant: Grant) -> dict[str, Any]:
     condition: dict[str, Any] = {}
     if all_values:
         condition["ForAllValues:StringEquals"] = all_values
-        # "none but these" holds of nothing, too.
+        # ForAllValues also holds for a request without any attributes.
         # Source: IAM User Guide, "Multivalued context keys".
         condition["Null"] = {_ATTRIBUTES: "false"}
     if any_value:

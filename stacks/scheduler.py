@@ -1,4 +1,4 @@
-"""What happens without anybody asking: due jobs are sent, stale ones rescued, lost ones found."""
+"""The scheduler: a function that sends due jobs, rescues stale ones and finds lost ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class Scheduler(Construct):
 
     def __init__(self, scope: Construct, id: str, props: SchedulerProps) -> None:  # noqa: A002
         super().__init__(scope, id)
-        # No reserved concurrency: a slow tick may overlap the next, every step is conditional.
+        # No reserved concurrency: a slow tick may overlap the next, because its writes are
+        # conditional.
         self.function = PythonFunction(
             self,
             "Function",
@@ -44,8 +45,8 @@ class Scheduler(Construct):
             timeout=TIMEOUT,
             memory_mib=MEMORY_MIB,
         )
-        # One more try, and no dead-letter queue: the next tick does whatever this one did not,
-        # and a backlog of old ticks would only do it again.
+        # One retry, and no dead-letter queue: the next tick does what this one did not, and a
+        # backlog of old ticks would only repeat it.
         lambda_.EventInvokeConfig(
             self,
             "Retry",

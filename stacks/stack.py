@@ -1,4 +1,4 @@
-"""What the three stacks have in common."""
+"""The base class of the three stacks."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from remotejob.settings import Settings, Stage
 
 
 class SystemStack(cdk.Stack):
-    """A stack of one system. Without an account or a region: the templates are the same for all,
-    and nothing has to be looked up."""
+    """A stack of one system, without account or region: the templates are the same for all, and
+    the synth looks up nothing."""
 
     def __init__(
         self,
@@ -32,7 +32,8 @@ class SystemStack(cdk.Stack):
 
 
 def removal_policy(settings: Settings) -> cdk.RemovalPolicy:
-    """Production outlives its stacks, development goes with them, once its buckets are empty."""
+    """Production data outlives its stacks; development data is deleted with them, once its buckets
+    are empty."""
     if settings.system.stage is Stage.PRODUCTION:
         return cdk.RemovalPolicy.RETAIN
     return cdk.RemovalPolicy.DESTROY

@@ -1,4 +1,4 @@
-"""Where inputs, outputs and job records are kept."""
+"""Storage: the buckets of inputs and outputs, and the table of job records."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class BucketsProps:
     retention_days: int
     """How long submitted inputs and replaced versions are kept."""
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
-    """With DESTROY a bucket must be emptied before its stack can be: emptying it in the stack
-    takes a custom resource, code that could also empty a bucket that matters."""
+    """With DESTROY, empty the buckets before you destroy the stack. The stack does not do it: that
+    takes a custom resource, whose code could also empty a bucket that matters."""
 
 
 class Buckets(Construct):
@@ -35,8 +35,8 @@ class Buckets(Construct):
             "Logs",
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(ACCESS_LOG_DAYS))],
         )
-        # Versioned: a job names the version it was made from, so replacing a file while its job
-        # waits does not change what the job reads.
+        # Versioned: a job reads the version that it was made from, even if the file is replaced
+        # while the job waits.
         self.input = self._bucket(
             "Input",
             versioned=True,
@@ -57,8 +57,8 @@ class Buckets(Construct):
             ],
         )
         _send_events(self.input)
-        # Not versioned: a key holds the run's id and is written once, and what the sweep removes
-        # must be gone.
+        # Not versioned: a key contains the run's id and is written once, and the sweep must delete
+        # files for good.
         self.output = self._bucket(
             "Output",
             server_access_logs_bucket=self.logs,
@@ -100,7 +100,7 @@ class JobTableProps:
 
 
 class JobTable(Construct):
-    """The job records: the only truth about where a job stands."""
+    """The job records: the only truth about the state of a job."""
 
     def __init__(self, scope: Construct, id: str, props: JobTableProps) -> None:  # noqa: A002
         super().__init__(scope, id)
@@ -117,7 +117,7 @@ class JobTable(Construct):
             deletion_protection=props.deletion_protection,
             removal_policy=props.removal_policy,
         )
-        # Keys only: an index entry is written at every change of what it holds.
+        # Keys only: each change of a projected attribute would cost a write of the index.
         self.table.add_global_secondary_index(
             index_name=ATTENTION_INDEX,
             partition_key=_attribute(Field.ATTENTION, dynamodb.AttributeType.STRING),
@@ -131,7 +131,7 @@ def _attribute(field: Field, kind: dynamodb.AttributeType) -> dynamodb.Attribute
 
 
 def _abort_uploads() -> s3.LifecycleRule:
-    """Parts of an upload that was given up are invisible, and cost."""
+    """Delete the parts of abandoned uploads, which are invisible but cost money."""
     return s3.LifecycleRule(
         id="unfinished", abort_incomplete_multipart_upload_after=Duration.days(1)
     )
@@ -140,8 +140,8 @@ def _abort_uploads() -> s3.LifecycleRule:
 def _send_events(bucket: s3.Bucket) -> None:
     """Send the bucket's events to EventBridge.
 
-    On the resource itself: `event_bridge_enabled` does it with a custom resource, a function
-    that runs at deployment to set what CloudFormation sets too.
+    On the resource itself: `event_bridge_enabled` needs a custom resource, a function that runs at
+    deployment to do what CloudFormation can do itself.
     """
     resource = bucket.node.default_child
     assert isinstance(resource, s3.CfnBucket)

@@ -1,4 +1,4 @@
-"""The stack of what must not be lost."""
+"""The storage stack: the data that must not be lost."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from stacks.storage import Buckets, BucketsProps, JobTable, JobTableProps
 
 
 class StorageStack(SystemStack):
-    """What must not be lost: the buckets, the job table, the queues; where to find them, and who
-    may do what with them."""
+    """The buckets, the job table and the queues; the description by which clients find them, and
+    the policies of the permission groups."""
 
     def __init__(self, scope: Construct, settings: Settings) -> None:
         system = settings.system

@@ -24,10 +24,10 @@ def synthesize(
 ) -> cdk.cx_api.CloudAssembly:
     """Write the cloud assembly of one system.
 
-    settings_file: as the context says, or `remotejob.toml` beside `app.py`.
-    outdir: as CDK_OUTDIR says, or a temporary folder.
+    settings_file: default the one in the context, or `remotejob.toml` next to `app.py`.
+    outdir: default CDK_OUTDIR, or a temporary folder.
 
-    Raises: SettingsError, BundleError; what cdk-nag finds and nobody acknowledged.
+    Raises: SettingsError, BundleError; an error for findings of cdk-nag that are not acknowledged.
     """
     return build_app(settings_file, outdir=outdir).synth()
 
@@ -35,12 +35,12 @@ def synthesize(
 def build_app(settings_file: Path | None = None, *, outdir: Path | None = None) -> cdk.App:
     """The app with its three stacks and its checks, not yet synthesized."""
     app = cdk.App(
-        # The CDK's command line passes on what cdk.json says; without it we read it ourselves,
-        # so that `python app.py` and `cdk synth` write the same templates.
+        # The CDK's command line passes on the context of cdk.json. We read it, too, so that
+        # `python app.py` and `cdk synth` write the same templates.
         context=json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"],
         outdir=None if outdir is None else str(outdir),
         analytics_reporting=False,
-        # Updates of a stack that holds this rule fail where nothing was bootstrapped.
+        # With this rule, updates of a stack fail in an account that was not bootstrapped.
         default_stack_synthesizer=cdk.DefaultStackSynthesizer(
             generate_bootstrap_version_rule=False
         ),

@@ -1,4 +1,4 @@
-"""A file arrives in the input bucket: EventBridge → SQS → the function that makes a job of it."""
+"""Uploads: a file in the input bucket → EventBridge → SQS → a function makes a job of it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ TIMEOUT: Final = Duration.seconds(30)
 MEMORY_MIB: Final = 512
 BATCH: Final = 10
 MAX_RECEIVES: Final = 10
-"""Half an hour of failing: longer than a bad minute of AWS, shorter than anybody's patience."""
+"""Half an hour of failures: longer than a short outage of AWS, and short enough to notice."""
 
 MAX_CONCURRENCY: Final = 10
-"""Functions at a time: 100 uploads in hand, and the account's other functions keep their share."""
+"""Functions at a time: they handle 100 uploads, and leave room for other functions of the account.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +45,7 @@ class Uploads(Construct):
         self.queue = secure_queue(
             self,
             "Queue",
-            # Six times the function's, so that no message comes back while it is retried.
+            # Six times the function's timeout, so no message reappears while it is retried.
             # Source: AWS Lambda, "Using Lambda with Amazon SQS".
             visibility_timeout=Duration.seconds(6 * int(TIMEOUT.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(
@@ -67,7 +68,7 @@ class Uploads(Construct):
             event_source_arn=self.queue.queue_arn,
             batch_size=BATCH,
             max_concurrency=MAX_CONCURRENCY,
-            # One bad record is tried again alone; the others are done.
+            # If one record fails, only that one is retried.
             report_batch_item_failures=True,
         )
         rule = events.Rule(
@@ -79,12 +80,12 @@ class Uploads(Construct):
                 detail_type=["Object Created"],
                 detail={
                     "bucket": {"name": [props.input_bucket_name]},
-                    # A submitted input has its job already.
+                    # A submitted input already has its job.
                     "object": {"key": events.Match.anything_but_prefix(INPUT_PREFIX_SUBMITTED)},
                 },
             ),
         )
-        # What EventBridge could not put in the queue in a day: uploads without a job.
+        # Uploads without a job: EventBridge could not queue their events within a day.
         undelivered = secure_queue(self, "Undelivered")
         acknowledge(
             undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"

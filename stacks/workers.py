@@ -21,13 +21,13 @@ from stacks.network import Network
 from stacks.permissions import allow, log_calls
 
 USER: Final = "10001:10001"
-"""The user of `worker_container/Dockerfile`, by number: a name says nothing about being root."""
+"""The user of `worker_container/Dockerfile`, by number: only a number shows that it is not root."""
 
-SCRATCH: Final = "/tmp"  # noqa: S108  (the container's own, a volume that goes with its task)
+SCRATCH: Final = "/tmp"  # noqa: S108  (the container's own volume, deleted with its task)
 
 CAPACITY: Final = (("FARGATE", 1),)
-"""Capacity providers and their weights. A provider, not a launch type: moving a service from the
-one to the other replaces it, adding FARGATE_SPOT here does not."""
+"""Capacity providers and their weights. Not a launch type: changing from one to a provider replaces
+the service, while adding FARGATE_SPOT here does not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +40,7 @@ class WorkersProps:
     network: Network
     environment: Mapping[str, str]
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
-    """What becomes of the log when the stack is destroyed."""
+    """What happens to the log when the stack is destroyed."""
 
 
 class Workers(Construct):
@@ -73,12 +73,12 @@ class Workers(Construct):
             cpu=props.queue.cpu,
             memory_limit_mib=props.queue.memory_mib,
             runtime_platform=ecs.RuntimePlatform(
-                # As the image is built: see `stacks.workers_stack`.
+                # The same as the image's platform: see `stacks.workers_stack`.
                 cpu_architecture=ecs.CpuArchitecture.X86_64,
                 operating_system_family=ecs.OperatingSystemFamily.LINUX,
             ),
             task_role=self.role,
-            # Complete as written above; what the CDK would add is left out.
+            # The policies above are complete; the CDK must not add more.
             execution_role=self.agent_role.without_policy_updates(),
             volumes=[ecs.Volume(name="scratch")],
         )
@@ -97,22 +97,22 @@ class Workers(Construct):
                 ecs.CapacityProviderStrategy(capacity_provider=provider, weight=weight)
                 for provider, weight in CAPACITY
             ],
-            # No desired count: it is the scaling's. A number here would be set again by every
-            # deployment, and 0 would stop all workers in the middle of their jobs. The first
-            # deployment starts one worker, which proves the image, and which then goes idle.
+            # No desired count, because the scaling sets it. Every deployment would reset a number
+            # given here, and 0 would stop all workers in the middle of their jobs. The first
+            # deployment starts one worker, which proves that the image works, and then idles.
             desired_count=None,
             # A deployment starts the new worker before it stops the old one.
             min_healthy_percent=100,
             max_healthy_percent=200,
             circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
-            # Balancing zones would stop busy workers for the sake of symmetry.
+            # Rebalancing zones would stop busy workers.
             availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED,
             assign_public_ip=True,
             security_groups=[props.network.security_group],
             enable_execute_command=False,
         )
-        # What a starting worker needs and its service does not refer to: capacity providers,
-        # the way out of its subnets, and the agent's permissions.
+        # A worker needs these to start, but its service does not refer to them: capacity
+        # providers, the route out of its subnets, and the agent's permissions.
         subnets = props.network.vpc.select_subnets(subnet_type=ec2.SubnetType.PUBLIC)
         self.service.node.add_dependency(
             props.cluster, subnets.internet_connectivity_established, self.agent_role
@@ -128,9 +128,9 @@ class Workers(Construct):
             environment=dict(props.environment),
             user=USER,
             readonly_root_filesystem=True,
-            # Somebody must reap what a task's subprocesses leave, and pass on SIGTERM.
+            # An init process reaps what a task's subprocesses leave, and passes on SIGTERM.
             linux_parameters=_linux(self),
-            # The longest Fargate gives for letting go of running jobs.
+            # The longest that Fargate offers, for running jobs to end or to be given back.
             stop_timeout=Duration.seconds(120),
             health_check=ecs.HealthCheck(
                 command=["CMD", "python", "-m", "worker_container.health"],

@@ -1,4 +1,4 @@
-"""The stack of the workers."""
+"""The workers stack: the network, the cluster, the image, and a service for each queue."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class WorkersStack(SystemStack):
             "Cluster",
             vpc=network.vpc,
             enable_fargate_capacity_providers=True,
-            # Scaling reads how many workers were asked for.
+            # The scaling reads the desired number of workers from it.
             container_insights_v2=ecs.ContainerInsights.ENABLED,
         )
         image = ecr_assets.DockerImageAsset(
             self,
             "Image",
-            # What of it goes into the image is said in .dockerignore.
+            # .dockerignore selects the files that go into the image.
             directory=str(ROOT),
             file="worker_container/Dockerfile",
-            # Named, so that a laptop with an ARM processor builds what Fargate runs. Not ARM:
-            # most build machines are not, and not every package has a wheel for it.
+            # Explicit, so a laptop with an ARM processor builds the image that Fargate runs. Not
+            # ARM: most build machines are not, and some packages have no wheel for it.
             platform=ecr_assets.Platform.LINUX_AMD64,
         )
         services = Construct(self, "Queues")

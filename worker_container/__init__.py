@@ -1,1 +1,1 @@
-"""What runs in the container: the entry point, its health check, and the tasks to replace."""
+"""The worker's container: its entry point, its health check, and example tasks to replace."""

@@ -1,6 +1,7 @@
-"""Entry point of the container: serve the queue named in the environment until told to stop.
+"""The container's entry point: serves the queue named in the environment until a signal stops it.
 
-It works in this process or, if told to, in children that run this same program.
+It works in this process or, if the environment asks for them, in child processes that run this same
+program.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ log = logging.getLogger("worker_container")
 
 _KILLING: Final = timedelta(seconds=3)
 _PATIENCE: Final = timedelta(seconds=1)
-"""For ECS to hear that the task need not be protected any more; it is no harm if it does not."""
+"""How long to wait for ECS to end the task's protection; if it does not, no harm is done."""
 
 
 def main() -> int:
-    """Run the worker, or its children; exit status 2 when it cannot begin."""
+    """Run the worker, or its children. If it cannot start, it exits with status 2."""
     try:
         log_as_json()
         supervised = Supervised.from_environment(os.environ)
@@ -55,15 +56,15 @@ def main() -> int:
 
 
 def _supervise(children: int) -> int:
-    # its own hooks alone: what the tasks import may take a process down, and a child starts again
+    # hooks only, no tasks: an import that crashes may end a child, which we restart, but not us
     _import_hooks()
-    # not from its children, but from what runs in theirs without credentials
+    # from the tasks' processes that run without credentials
     hide_this_process()
     command = (sys.executable, *sys.orig_argv[1:])
     options = SupervisorOptions(command=command, processes=children)
     protection = _protection()
     supervisor = Supervisor(options, on_event=hooks.registry.tell_child_restarted, guard=protection)
-    # told to hurry, its children may still take their margin, and it waits for them
+    # even on a HARD stop, the children may take their margin, and it waits for them
     stop_on_signals(
         supervisor.stop, grace=options.grace - STOP_MARGIN, margin=STOP_MARGIN + _KILLING
     )
@@ -78,7 +79,7 @@ def _supervise(children: int) -> int:
 def _work(supervised: Supervised | None) -> int:
     if supervised is not None:
         supervised.stop_with_parent()
-    # a container has one protection: of its children the supervisor has it, and hears of each
+    # a container has one protection; with child processes, the supervisor controls it
     protection = _protection() if supervised is None else None
     worker, grace = _worker(supervised, supervised or protection)
     stop_on_signals(worker.stop, grace=grace, margin=STOP_MARGIN)
@@ -89,14 +90,14 @@ def _work(supervised: Supervised | None) -> int:
     if protection is not None:
         protection.close(_PATIENCE)
     if not clean:
-        # jobs that were given back may run elsewhere by now: nothing here may go on
+        # exit at once: other workers may already run the jobs that were given back
         logging.shutdown()
         os._exit(0)
     return 0
 
 
 def _protection() -> Protection | None:
-    """What has ECS protect this container while it is busy, where there is an agent to ask."""
+    """The container's ECS task protection, started; None without an ECS agent."""
     agent = os.environ.get(AGENT)
     if not agent:
         return None
@@ -108,12 +109,12 @@ def _protection() -> Protection | None:
 
 
 def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker, timedelta]:
-    """The worker, and how long its jobs may go on when it is told to stop."""
+    """The worker, and how long its jobs may go on when it stops."""
     _import(Env.TASKS, os.environ.get(Env.TASKS, "worker_container.tasks"), registers="tasks")
     _import_hooks()
     concurrency = os.environ.get(Env.CONCURRENCY, "4")
     if not concurrency.isdecimal() or int(concurrency) == 0:
-        raise SettingsError(f"{Env.CONCURRENCY}={concurrency!r}: use a whole number from 1")
+        raise SettingsError(f"{Env.CONCURRENCY}={concurrency!r}: use a whole number, 1 or more")
     installation = replace(from_environment(), hooks=hooks.registry)
     queue = os.environ.get(Env.QUEUE, "default")
     modules = (os.environ.get(Env.TASKS, "worker_container.tasks"),)
@@ -149,7 +150,7 @@ def _abilities() -> tuple[str, ...] | None:
         return None
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
-        raise SettingsError(f"{Env.ABILITIES}={text!r}: name tasks of the queue, or leave it out")
+        raise SettingsError(f"{Env.ABILITIES}={text!r}: name tasks of the queue, or unset it")
     return names
 
 
@@ -165,12 +166,12 @@ def _import(variable: Env, module: str, *, registers: str) -> None:
     except ImportError as problem:
         raise SettingsError(
             f"{variable}={module!r} cannot be imported ({problem}): name the module whose import "
-            f"registers the {registers}, and add what it needs to the image"
+            f"registers the {registers}, and add the packages it needs to the image"
         ) from problem
     except (Exception, SystemExit) as problem:
         raise SettingsError(
-            f"{variable}={module!r}: its import ends with {type(problem).__name__}: {problem}; "
-            f"import it by hand to see where, and let it only register the {registers}"
+            f"{variable}={module!r}: its import failed with {type(problem).__name__}: {problem}; "
+            f"import it yourself to see where, and let it only register the {registers}"
         ) from problem
 
 

@@ -1,7 +1,7 @@
-"""Health check of the container: exit status 0 while every worker in it lives and is not stuck.
+"""The container's health check: exits with status 0 while all its workers live and none is stuck.
 
-Each says so itself once a second, in a file: see `remotejob.worker.lifecycle.health`.
-Anything else is printed, and the exit status is 1.
+Each worker writes its health to a file once a second: see `remotejob.worker.lifecycle.health`.
+Otherwise this prints the problem, and exits with status 1.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from remotejob.names import Env
 from remotejob.worker.lifecycle.health import Health
 
 STALE_AFTER: Final = 60.0
-"""Seconds; a worker says every one how it is."""
+"""Seconds; a worker writes its health once a second."""
 
 
 def processes(environment: Mapping[str, str]) -> int:
@@ -27,43 +27,43 @@ def processes(environment: Mapping[str, str]) -> int:
 
     Raises: SettingsError.
     """
-    said = environment.get(Env.PROCESSES, "0")
-    if not (said.isascii() and said.isdecimal()):
-        raise SettingsError(f"{Env.PROCESSES}={said!r}: use a whole number from 0")
-    return int(said)
+    value = environment.get(Env.PROCESSES, "0")
+    if not (value.isascii() and value.isdecimal()):
+        raise SettingsError(f"{Env.PROCESSES}={value!r}: use a whole number, 0 or more")
+    return int(value)
 
 
 def health_file(child: int | None = None) -> Path:
-    """The file the container's worker writes, or that of one of its children, from 1."""
+    """The health file of the container's worker, or of one of its children, from 1."""
     name = "remotejob-worker" if child is None else f"remotejob-worker-{child}"
     return Path(tempfile.gettempdir()) / f"{name}.health"
 
 
 def health_files(environment: Mapping[str, str]) -> list[Path]:
-    """The files of all that work in the container. Raises: SettingsError."""
+    """The health files of all workers in the container. Raises: SettingsError."""
     return [health_file(n + 1) for n in range(processes(environment))] or [health_file()]
 
 
 def problem_of(files: Iterable[Path], *, now: float) -> str | None:
-    """The first thing wrong with any of them, or None. `now` is seconds since the epoch."""
+    """The first problem that a file reports, or None. `now` is seconds since the epoch."""
     return next((problem for file in files if (problem := check(file, now=now))), None)
 
 
 def check(file: Path, *, now: float) -> str | None:
-    """What is wrong, or None. `now` is seconds since the epoch."""
+    """The worker's problem, or None. `now` is seconds since the epoch."""
     try:
-        said = Health.read(file)
+        health = Health.read(file)
     except FileNotFoundError:
-        return f"{file} is not there: the worker has not begun"
+        return f"{file} does not exist: the worker has not started"
     except ValueError as problem:
-        return f"{file} is not what a worker writes: {problem}"
-    if said.stopped:
-        # a supervisor starts another in its place, or waits for the jobs of the rest
+        return f"{file} is not the health of a worker: {problem}"
+    if health.stopped:
+        # its supervisor is waiting for the jobs of the other workers
         return None
-    age = now - said.at_ms / 1000
+    age = now - health.at_ms / 1000
     if age > STALE_AFTER:
-        return f"the worker has said nothing for {age:.0f} s"
-    return f"the worker is stuck: {said.problem}" if said.problem is not None else None
+        return f"the worker has been silent for {age:.0f} s"
+    return f"the worker is stuck: {health.problem}" if health.problem is not None else None
 
 
 if __name__ == "__main__":

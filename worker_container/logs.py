@@ -1,4 +1,4 @@
-"""The log of a worker: one line of JSON an event, on standard output."""
+"""The log of a worker: one line of JSON per event, on standard output."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ from remotejob.worker.runs.log_context import JobFields
 log = logging.getLogger("worker_container")
 
 _LOUD: Final = ("botocore", "urllib3", "s3transfer", "asyncio", "PIL")
-"""What these say below a warning, a reader of the worker's log does not want: also not those who
-ask for the worker's own lines of level debug."""
+"""Loggers whose lines below warning are left out, even when the worker logs at level debug."""
 
 
 def log_as_json() -> None:
-    """Log as JSON from here on: also warnings, and errors that end a thread or the process.
+    """Log as JSON from now on, including warnings, and errors that end a thread or the process.
 
-    A line has `time`, `level`, `logger`, `process` and `message`; `exc_info` where there is an
-    error; those of `JobContext.fields` that are known; and what its `extra` says.
+    A line has `time`, `level`, `logger`, `process` and `message`; `exc_info` if there is an error;
+    the fields of `JobContext.fields` that are known; and the fields of its `extra`.
 
-    Raises: SettingsError, when the environment asks for no level there is; by then it is set up.
+    Raises: SettingsError, when the environment asks for an unknown level; logging works by then.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(LineFormatter())
     handler.addFilter(JobFields())
     root = logging.getLogger()
     root.setLevel(logging.INFO)
-    # beside those that others may have put there, such as OpenTelemetry's
+    # keep handlers that others have added, such as OpenTelemetry's
     root.addHandler(handler)
     logging.captureWarnings(capture=True)
     sys.excepthook = lambda kind, error, trace: log.critical(
@@ -50,14 +49,14 @@ def log_as_json() -> None:
 
 
 class LineFormatter(JsonFormatter):
-    """Writes a line whatever was logged: what JSON cannot write is written as text."""
+    """Writes a line for every event: values that JSON cannot write become text."""
 
     def __init__(self) -> None:
         super().__init__(
             "{asctime}{levelname}{name}{process}{message}",
             style="{",
             rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
-            # NaN is no JSON, and whoever reads the log refuses the whole line
+            # NaN is not JSON: a reader of the log would reject the whole line
             json_serializer=partial(json.dumps, allow_nan=False),
         )
 
@@ -78,7 +77,7 @@ _FIXED: Final = frozenset({"time", "level", "logger"})
 
 
 def _renamed(record: logging.LogRecord) -> logging.LogRecord:
-    """The same, where `extra` says what every line says: who filters by level must find it."""
+    """The same record, with renamed fields of `extra` that would replace those of every line."""
     values = record.__dict__
     return logging.makeLogRecord(
         {f"extra_{name}" if name in _FIXED else name: values[name] for name in values}
@@ -86,38 +85,38 @@ def _renamed(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def _as_text(record: logging.LogRecord) -> logging.LogRecord:
-    """The same, with each of its own values in a form that is surely writable."""
+    """The same record, with all values in a form that JSON can write."""
     values = {
-        name: value if name in _PLAIN or isinstance(value, str | int | None) else _shown(value)
+        name: value if name in _PLAIN or isinstance(value, str | int | None) else _safe_repr(value)
         for name, value in record.__dict__.items()
     }
     try:
         message = record.getMessage()
     except Exception:  # noqa: BLE001 (as above)
-        said = record.msg if isinstance(record.msg, str) else _shown(record.msg)
-        message = f"{said} {_shown(record.args)}" if record.args else said
+        text = record.msg if isinstance(record.msg, str) else _safe_repr(record.msg)
+        message = f"{text} {_safe_repr(record.args)}" if record.args else text
     return logging.makeLogRecord({**values, "msg": message, "args": None})
 
 
 _PLAIN: Final = frozenset({"args", "created", "exc_info", "msg", "msecs", "relativeCreated"})
 
 
-def _shown(value: Any) -> str:
+def _safe_repr(value: Any) -> str:
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001 (a broken __repr__ must not cost the line)
+    except Exception:  # noqa: BLE001 (a broken __repr__ must not lose the line)
         return f"<{type(value).__name__} that cannot be shown>"
 
 
-def _thread_ends(told: threading.ExceptHookArgs) -> None:
-    if told.exc_type is SystemExit or told.exc_value is None:
+def _thread_ends(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is SystemExit or args.exc_value is None:
         return
-    name = "a thread" if told.thread is None else f"thread {told.thread.name}"
-    error = (told.exc_type, told.exc_value, told.exc_traceback)
-    log.critical("%s ends: %s", name, told.exc_type.__name__, exc_info=error)
+    name = "a thread" if args.thread is None else f"thread {args.thread.name}"
+    error = (args.exc_type, args.exc_value, args.exc_traceback)
+    log.critical("%s ends: %s", name, args.exc_type.__name__, exc_info=error)
 
 
-def _level(said: str) -> int:
-    if said.lower() not in LOG_LEVELS:
-        raise SettingsError(f"{Env.LOG_LEVEL}={said!r}: use one of {', '.join(LOG_LEVELS)}")
-    return logging.getLevelNamesMapping()[said.upper()]
+def _level(name: str) -> int:
+    if name.lower() not in LOG_LEVELS:
+        raise SettingsError(f"{Env.LOG_LEVEL}={name!r}: use one of {', '.join(LOG_LEVELS)}")
+    return logging.getLevelNamesMapping()[name.upper()]

@@ -1,7 +1,7 @@
-"""A worker's metrics as lines of its log, in the format that CloudWatch reads out of logs.
+"""Writes a worker's metrics into its log, in the embedded metric format of CloudWatch.
 
 Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format". CloudWatch Logs looks
-for it in all lines that are sent to it; the `awslogs` driver needs no setting.
+for this format in every line it receives; the `awslogs` driver needs no setting.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ log = logging.getLogger("remotejob.metrics")
 
 def wanted(environment: Mapping[str, str]) -> bool:
     """Whether the environment asks for metrics. Raises: SettingsError."""
-    said = environment.get(Env.METRICS, "off")
-    if said not in ("on", "off"):
-        raise SettingsError(f"{Env.METRICS}={said!r}: use on or off")
-    return said == "on"
+    value = environment.get(Env.METRICS, "off")
+    if value not in ("on", "off"):
+        raise SettingsError(f"{Env.METRICS}={value!r}: use on or off")
+    return value == "on"
 
 
 def writer(*, system: str, queue: str) -> Callable[[Totals], None]:
-    """What writes a worker's sums as one line each time.
+    """A function that writes a worker's totals as one line.
 
-    Dimensions are the system and the queue. Not the task, nor the worker: CloudWatch bills each
-    combination of a name and dimensions as a metric of its own.
+    The dimensions are the system and the queue, but not the task or the worker, because CloudWatch
+    bills each combination of name and dimensions as a metric of its own.
     """
-    # a level that hides lines is meant for what people read
+    # the configured log level is for lines that people read
     log.setLevel(logging.INFO)
 
     def write(totals: Totals) -> None:
-        # not before there is something to write: it takes a fifth of what starting a worker may
+        # import it only when needed: it takes a fifth of the time that a worker may take to start
         from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
             AmazonCloudWatchEMFProvider,
         )
 
-        # an empty service: by default it were a third dimension, if the environment names one
+        # without service="", a service named in the environment would be a third dimension
         document = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service="")
         document.add_dimension("System", system)
         document.add_dimension("Queue", queue)

@@ -1,4 +1,4 @@
-"""What signals ask of this process, and that it ends in time, whatever hangs in it."""
+"""Signal handlers that stop this process, and a timer that ends it even if something hangs."""
 
 from __future__ import annotations
 
@@ -13,43 +13,43 @@ from remotejob.domain.urgency import Urgency
 from remotejob.worker.lifecycle.shutdown import SIGNALS
 
 _LAST: Final = 5.0
-"""Seconds for what runs at the interpreter's end."""
+"""Seconds for the interpreter's own shutdown."""
 
 
 def stop_on_signals(
     stop: Callable[[Urgency], None], *, grace: timedelta, margin: timedelta
 ) -> None:
-    """Have `stop` called with what a signal asks for, and the process out in time after it.
+    """Call `stop` with the urgency of a signal, and end the process in time after it.
 
-    In time is within `margin`, and before that the `grace` where one is given; softly asked, there
-    is no end to it. The kernel sees to it, by SIGALRM, as nothing here can be sure to.
+    NORMAL ends it within `grace` and `margin`, HARD within `margin`; SOFT sets no limit. The kernel
+    ends it, by SIGALRM, because no code here could do so reliably.
     """
-    # the first process of a container is killed by no signal it leaves alone
-    out = signal.SIG_DFL if os.getpid() != 1 else lambda *_: os._exit(128 + signal.SIGALRM)
-    signal.signal(signal.SIGALRM, out)
-    asked: Urgency | None = None
+    # a signal without a handler does not kill the first process of a container
+    end = signal.SIG_DFL if os.getpid() != 1 else lambda *_: os._exit(128 + signal.SIGALRM)
+    signal.signal(signal.SIGALRM, end)
+    requested: Urgency | None = None
 
     def handle(number: int, _: FrameType | None) -> None:
-        nonlocal asked
+        nonlocal requested
         urgency = SIGNALS[signal.Signals(number)]
-        asked = urgency.after(asked)
+        requested = urgency.after(requested)
         stop(urgency)
-        if asked is not Urgency.SOFT:
-            end_within(margin if asked is Urgency.HARD else grace + margin)
+        if requested is not Urgency.SOFT:
+            end_within(margin if requested is Urgency.HARD else grace + margin)
 
     for number in SIGNALS:
         signal.signal(number, handle)
 
 
 def end_within(span: timedelta) -> None:
-    """Have the process out within that time, or earlier where that was said before."""
+    """End the process within that time, or earlier if an earlier call said so."""
     left, _ = signal.getitimer(signal.ITIMER_REAL)
     seconds = span.total_seconds()
     signal.setitimer(signal.ITIMER_REAL, min(left, seconds) if left else seconds)
 
 
 def ends() -> None:
-    """The work is done: no signal changes how this ends, and nothing holds it up."""
+    """Ignore further signals, and end the process soon: the work is done."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     end_within(timedelta(seconds=_LAST))

@@ -1,1 +1,1 @@
-"""Jobs that the caller's own code takes and ends."""
+"""Manual work: jobs that the caller's own code takes and ends."""

@@ -1,4 +1,4 @@
-"""The files a job was completed with, as remotejob's programs list them."""
+"""Assets: the files that `TakenJob.complete` takes, in the form of the JavaScript remotejob."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIELDS: Final = ("key", "name", "filename", "body")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asset:
-    """A file that will be an output."""
+    """A file to store as an output."""
 
     name: str
     body: bytes | Path | str | BinaryIO
@@ -29,12 +29,12 @@ def read_assets(listed: Sequence[Mapping[str, Any]]) -> list[Asset]:
     Raises: InvalidData; InvalidName, also when two have one name; InvalidBody.
     """
     if isinstance(listed, Mapping | str | bytes):
-        raise InvalidData(f"assets={listed!r}: give a list of them")
+        raise InvalidData(f"assets={listed!r}: give a list of dicts")
     assets = [_read(asset) for asset in listed]
     names = [asset.name for asset in assets]
     for name in names:
         if names.count(name) > 1:
-            raise InvalidName(f"two assets are called {name!r}; give each a filename of its own")
+            raise InvalidName(f"two assets have the name {name!r}; give each its own filename")
     return assets
 
 
@@ -43,7 +43,7 @@ def _read(asset: Mapping[str, Any]) -> Asset:
         raise InvalidData(f"asset {asset!r}: give a dict with {', '.join(_FIELDS)}")
     unknown = sorted(set(asset) - set(_FIELDS))
     if unknown:
-        raise InvalidData(f"asset with {', '.join(unknown)}: it takes {', '.join(_FIELDS)}")
+        raise InvalidData(f"asset with {', '.join(unknown)}: use only {', '.join(_FIELDS)}")
     name = asset.get("filename") or asset.get("key") or asset.get("name") or _UNNAMED
     check_output_name(name)
     body = asset.get("body")
@@ -58,6 +58,6 @@ def _read(asset: Mapping[str, Any]) -> Asset:
         return Asset(name=name, body=body)
     if body is None or not is_binary(body):
         raise InvalidBody(
-            f"asset {name!r}: give its body, as bytes, a path, or a file open in mode 'rb'"
+            f"asset {name!r}: give its body as bytes, a path, or a file open in mode 'rb'"
         )
     return Asset(name=name, body=body)

@@ -1,4 +1,4 @@
-"""Holds the jobs a process has taken: claims them, keeps them alive, and ends them."""
+"""The job holder: claims the jobs that a process takes, extends their leases, and ends them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.task import Task
-from remotejob.worker.background import Background, Inline, Threads
+from remotejob.worker.background import Background, BackgroundThreads, Inline
 from remotejob.worker.messages.handler import MessageHandler
 from remotejob.worker.messages.heartbeats import Heartbeats
 from remotejob.worker.messages.settlements import Hide, Replace, Settlement
@@ -35,28 +35,27 @@ log = logging.getLogger(__name__)
 
 _NO_WAIT: Final = timedelta(0)
 _LOOK: Final = timedelta(seconds=1)
-"""How long one lane is watched before the next: a job waits for that of the two others."""
+"""How long to poll one lane before the next; a job may have to wait for the two other lanes."""
 
-_LOOKED_AT: Final = 100
-"""Messages in one call, those of other tasks included."""
+_MOST_LOOKED_AT: Final = 100
+"""Messages to receive in one call, including those of other tasks."""
 
 _LONGEST_PASS: Final = timedelta(seconds=30)
 _RECEIVES_OF_ONE: Final = 200
-"""How often one message is received before another takes its place: SQS itself gives up one that
-was received too often."""
+"""After so many receives, replace a message: SQS gives up on one that is received too often."""
 
 _TICK: Final = timedelta(seconds=1)
 
 Start = Callable[[Callable[[], None]], None]
 
 
-def _in_a_thread(function: Callable[[], None]) -> None:
+def _start_thread(function: Callable[[], None]) -> None:
     # a daemon: jobs that nobody ends must not keep the process from exiting
-    threading.Thread(target=function, name="hand", daemon=True).start()
+    threading.Thread(target=function, name="job-holder", daemon=True).start()
 
 
 def _no_function(job: RunningJob) -> None:
-    """No function: whoever takes a job does the work."""
+    """Stands in for the task's function: the caller of `take` does the work."""
 
 
 @dataclass(slots=True)
@@ -73,11 +72,12 @@ class JobHolder:
         self,
         installation: Installation,
         *,
-        start: Start = _in_a_thread,
+        start: Start = _start_thread,
         background: Background | None = None,
     ) -> None:
-        """`start` runs what keeps the jobs alive, beside everything else; a test calls `beat`.
-        `background` makes its requests; default threads, or the caller if `start` is given."""
+        """`start` runs the loop of heartbeats on a thread; a test calls `beat` instead.
+        `background` makes its requests; default threads, or the calling thread if `start` is given.
+        """
         tasks = {name for queue in installation.queues.values() for name in queue.tasks}
         self._installation = installation
         self._start = start
@@ -89,8 +89,8 @@ class JobHolder:
             runs=self._runs,
         )
         if background is None:
-            threads = Threads(installation.clock, name="hand-beat")
-            background = threads if start is _in_a_thread else Inline()
+            threads = BackgroundThreads(installation.clock, name="job-holder-background")
+            background = threads if start is _start_thread else Inline()
         self._background = background
         self._heartbeats = Heartbeats(
             installation, self._handler, self._runs, background=background
@@ -101,23 +101,23 @@ class JobHolder:
         self._beating = False
 
     def take(self, queue: str, taking: Taking) -> list[TakenJob]:
-        """Take jobs: from the high lane first, up to as many as asked for, perhaps none."""
+        """Take jobs, from the high lane first: up to `taking.max_jobs`, perhaps none."""
         taken: list[TakenJob] = []
         try:
             self._fill(taken, queue, taking)
         except (KeyboardInterrupt, SystemExit):
             for job in taken:
-                self.give_back(job.run, "whoever asked for it is gone")
+                self.give_back(job.run, "the program that took it is ending")
             raise
         except Exception as problem:
             if not taken:
                 raise
-            # they must reach whoever asked: nobody else would end them
-            log.warning("fewer jobs taken than there may be: %s", problem)
+            # return the jobs taken so far: only the caller can end them
+            log.warning("took fewer jobs than there may be: %s", problem)
         return taken
 
     def watch(self, job: TakenJob, work_timeout: timedelta | None) -> None:
-        """Fail the job once it has given no sign of life for so long, counted from now."""
+        """Fail the job once it gives no sign of life for so long, from now on."""
         job.stir()
         with self._changed:
             held = self._held.get(job.run.run_id)
@@ -125,8 +125,11 @@ class JobHolder:
                 held.work_timeout = work_timeout
 
     def complete(self, run: Run, completion: Completion) -> Settlement | None:
-        """End a run with its result. What became of its message, which is settled; None, when
-        somebody else has ended it; so the next three."""
+        """End a run with its result, and settle its message.
+
+        Return how it was settled, or None if another thread had ended the run. The next three
+        methods return the same.
+        """
         return self._end(run, lambda: self._handler.complete(run, completion))
 
     def fail(self, run: Run, error: BaseException) -> Settlement | None:
@@ -139,27 +142,27 @@ class JobHolder:
         return self._end(run, lambda: self._handler.end_run(run, reason))
 
     def confirm(self, run: Run) -> bool:
-        """Extend the lease of a run now. Whether it was extended."""
+        """Extend the lease of a run now; return whether it was extended."""
         with self._one_beat:
             return self._heartbeats.beat_for(run)
 
     def beat(self) -> None:
-        """Extend what is due, and end the runs whose time is over."""
+        """Extend the leases that are due, and end the runs whose time is over."""
         with self._one_beat:
             self._heartbeats.beat()
         with self._changed:
             holding = list(self._held.values())
         for held in holding:
-            reason = self._over(held)
+            reason = self._reason_to_end(held)
             if reason is not None:
                 run = held.job.run
-                self._background.do(("over", run.run_id), partial(self._end_over, run, reason))
+                self._background.do(("over", run.run_id), partial(self._try_to_end, run, reason))
 
-    def _end_over(self, run: Run, reason: RunInterrupted) -> None:
+    def _try_to_end(self, run: Run, reason: RunInterrupted) -> None:
         try:
             self.end_run(run, reason)
         except Exception:
-            # one that cannot be ended holds back no other; its lease will end
+            # go on with the others; this one's lease will end
             log.exception("run not ended", extra=run.context.fields)
 
     def _fill(self, taken: list[TakenJob], queue: str, taking: Taking) -> None:
@@ -168,22 +171,22 @@ class JobHolder:
         for lane in itertools.cycle(Lane):
             if taken or left <= _NO_WAIT:
                 break
-            # counted by what was waited for: a message of another task ends a wait early
+            # count only empty polls: a message of another task ends a poll early
             with self._settling() as settler:
-                looked = self._look(
+                received = self._look(
                     taken, queue, lane, taking, wait=min(left, _LOOK), settler=settler
                 )
-            if not looked:
+            if not received:
                 left -= _LOOK
         if taken and taking.wait:
             self._look_once(taken, queue, taking)
 
     def _look_once(self, taken: list[TakenJob], queue: str, taking: Taking) -> None:
         looked = 0
-        # settled in the end: what is passed back at once would only be received again
+        # settle at the end: messages passed back earlier would only be received again
         with self._settling() as settler:
             for lane in Lane:
-                while looked < _LOOKED_AT and len(taken) < taking.max_jobs:
+                while looked < _MOST_LOOKED_AT and len(taken) < taking.max_jobs:
                     received = self._look(
                         taken, queue, lane, taking, wait=_NO_WAIT, settler=settler
                     )
@@ -211,12 +214,12 @@ class JobHolder:
         wait: timedelta,
         settler: Settler,
     ) -> int:
-        """Receive from a lane and take what is wanted; how many messages there were."""
+        """Receive from a lane and take the wanted jobs; return the number of messages received."""
         messages = self._installation.messages
         room = taking.max_jobs - len(taken)
         received = messages.receive(
             Address(queue, Channel(lane.value)),
-            # among others' messages, the wanted ones are found sooner ten at a time
+            # among messages of other tasks, full batches find the wanted ones sooner
             limit=min(room, messages.capabilities.batch)
             if taking.all_tasks
             else messages.capabilities.batch,
@@ -246,7 +249,7 @@ class JobHolder:
             return self._handler.begin(message)
         if pending.task in tasks:
             return self._handler.begin(message)
-        return _passed_back(message, pending)
+        return _pass_back(message, pending)
 
     def _hold(self, run: Run, work_timeout: timedelta | None) -> TakenJob:
         until_ended = ExitStack()
@@ -257,42 +260,43 @@ class JobHolder:
             self._held[run.run_id] = _Held(job, until_ended, work_timeout)
             begins, self._beating = not self._beating, True
         if begins:
-            self._start(self._beat_on)
+            self._start(self._beat_while_holding)
         return job
 
     def _end(self, run: Run, ending: Callable[[], Settlement | None]) -> Settlement | None:
         try:
             settlement = ending()
         finally:
-            self._let_go(run)
+            self._forget(run)
         if settlement is not None:
-            # one of its own: what another thread flushes may not be done when this returns
+            # not a shared settler: another thread might still be flushing when this returns
             settler = Settler(self._installation)
             settler.add(settlement)
             settler.flush()
         return settlement
 
-    def _let_go(self, run: Run) -> None:
+    def _forget(self, run: Run) -> None:
         with self._changed:
             held = self._held.pop(run.run_id, None)
             self._changed.notify_all()
         if held is not None:
             held.until_ended.close()
 
-    def _over(self, held: _Held) -> RunInterrupted | None:
-        """Why a run is over that nobody has ended, if it is."""
+    def _reason_to_end(self, held: _Held) -> RunInterrupted | None:
+        """Why the run must be ended from here, if it must."""
         run, clock = held.job.run, self._installation.clock
         stopped = run.stop_signal.reason
         if isinstance(stopped, LeaseLost | JobCancelled):
-            # its holder may never call the job again, and so never learn of it
+            # its code may never call the job again, so it would never notice
             return stopped if clock.monotonic() >= run.lease.ends else None
         timeout = held.work_timeout
         if timeout is None or clock.monotonic() - held.job.stirred < timeout.total_seconds():
             return None
-        return TimedOut(f"no sign of life from whoever took the job for {timeout} (work_timeout)")
+        return TimedOut(
+            f"no sign of life from the code that took the job for {timeout} (work_timeout)"
+        )
 
-    def _beat_on(self) -> None:
-        """Beat while jobs are held."""
+    def _beat_while_holding(self) -> None:
         pause = min(_TICK, self._heartbeats.interval / 2).total_seconds()
         while True:
             with self._changed:
@@ -303,11 +307,14 @@ class JobHolder:
             try:
                 self.beat()
             except Exception:
-                log.exception("heartbeat failed; it beats again")
+                log.exception("heartbeat failed; the next one tries again")
 
 
-def _passed_back(message: Received, pending: Pending) -> Settlement:
-    """At once the first time, then ever later: whoever has the task is to receive it, not we."""
+def _pass_back(message: Received, pending: Pending) -> Settlement:
+    """Give back a message of another task: at once the first time, then later and later.
+
+    So a process that has the task receives it, rather than this one again.
+    """
     if message.receives >= _RECEIVES_OF_ONE:
         again = replace(pending, declined=pending.declined + 1)
         return Replace(message=message, pending=again, delay=_LONGEST_PASS)

@@ -1,4 +1,4 @@
-"""What is asked for when jobs are taken by hand."""
+"""The options of manual work: which jobs to take, how many, and how to process them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from remotejob.domain.errors import InvalidData, UnknownTask
 from remotejob.ports import QueueDescription
 
 _MOST_JOBS: Final = 1000
-"""Each is kept alive by a request every third of a lease, by one process."""
+"""One process sends a heartbeat for each of them every third of a lease."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Taking:
-    """Which jobs are taken, how many, and how.
+    """Which jobs to take, and how many.
 
-    Raises: InvalidData, when a value makes no sense.
+    Raises: InvalidData, when a value is invalid.
     """
 
     tasks: frozenset[str]
     all_tasks: bool
-    """Whether these are all the queue's: then nothing received is passed back."""
+    """Whether these are all tasks of the queue, so no received message has to go back."""
     max_jobs: int = 1
     work_timeout: timedelta | None = None
-    """A job without a sign of life for so long is failed. None: while the process lives."""
+    """A job without a sign of life for so long fails. None: it may be silent while the process
+    lives."""
     wait: timedelta = timedelta(0)
-    """How long to wait for the first."""
+    """How long to wait for the first job."""
 
     def __post_init__(self) -> None:
         check_whole("max_jobs", self.max_jobs, least=1, most=_MOST_JOBS)
@@ -36,7 +37,7 @@ class Taking:
         check_span("wait", self.wait)
 
     def of(self, max_jobs: int) -> Taking:
-        """The same for so many jobs."""
+        """The same, but for that many jobs."""
         return replace(self, max_jobs=max_jobs)
 
 
@@ -44,20 +45,20 @@ class Taking:
 class Processing:
     """How a `Processor` works.
 
-    Raises: InvalidData, when a value makes no sense.
-    Source: meteor-job, `Job.processJobs`, whose defaults these are.
+    Raises: InvalidData, when a value is invalid.
+    Source: meteor-job, `Job.processJobs`, and its defaults.
     """
 
     concurrency: int = 1
     """Calls of the function at a time."""
     payload: int = 1
-    """Jobs in a call; beyond one, the function is given a list."""
+    """Jobs in a call; if more than one, the function gets a list."""
     poll_interval: timedelta = timedelta(seconds=5)
-    """Between two looks for jobs, while there is room for more than there are."""
+    """Time between two polls, while there is room for more jobs than it found."""
     prefetch: int = 0
-    """Jobs taken beyond those that can begin."""
+    """Jobs to take in addition to those that can begin."""
     work_timeout: timedelta | None = None
-    """See `Taking`; it counts from when the function is called."""
+    """See `Taking`; it counts from the call of the function."""
 
     def __post_init__(self) -> None:
         check_whole("concurrency", self.concurrency, least=1, most=_MOST_JOBS)
@@ -66,9 +67,7 @@ class Processing:
         check_work_timeout(self.work_timeout)
         check_span("poll_interval", self.poll_interval)
         if self.poll_interval <= timedelta(0):
-            raise InvalidData(
-                f"poll_interval={self.poll_interval!r}: it must be longer than nothing"
-            )
+            raise InvalidData(f"poll_interval={self.poll_interval!r}: it must be longer than 0")
         if self.most > _MOST_JOBS:
             raise InvalidData(
                 f"concurrency={self.concurrency} with payload={self.payload} and "
@@ -77,22 +76,22 @@ class Processing:
 
     @property
     def most(self) -> int:
-        """Jobs held at a time."""
+        """The most jobs held at a time."""
         return self.prefetch + self.payload * self.concurrency
 
 
 def wanted_tasks(
     tasks: str | Iterable[str] | None, queue: QueueDescription
 ) -> tuple[frozenset[str], bool]:
-    """The tasks asked for, None for all the queue has; and whether those are all.
+    """The tasks to take, and whether they are all tasks of the queue; `tasks=None` means all.
 
-    Raises: UnknownTask; InvalidData, when none is named.
+    Raises: UnknownTask; InvalidData, when `tasks` is empty.
     """
     if tasks is None:
         return frozenset(queue.tasks), True
     names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
     if not names:
-        raise InvalidData("tasks is empty; name one, or leave it out for all the queue's")
+        raise InvalidData("tasks is empty; name one, or leave it out for all of the queue's tasks")
     for name in names:
         if name not in queue.tasks:
             raise UnknownTask(name, known=queue.tasks, queue=queue.name)
@@ -108,7 +107,7 @@ def check_span(name: str, value: object) -> None:
     if not isinstance(value, timedelta):
         raise InvalidData(f"{name}={value!r}: use a timedelta, such as timedelta(seconds=5)")
     if value < timedelta(0):
-        raise InvalidData(f"{name}={value!r} lies in the past; the least is timedelta(0)")
+        raise InvalidData(f"{name}={value!r} is negative; use timedelta(0) or more")
 
 
 def check_work_timeout(value: object) -> None:
@@ -117,4 +116,4 @@ def check_work_timeout(value: object) -> None:
     check_span("work_timeout", value)
     assert isinstance(value, timedelta)
     if value <= timedelta(0):
-        raise InvalidData(f"work_timeout={value!r} leaves the work no time")
+        raise InvalidData(f"work_timeout={value!r} leaves the work no time; use more, or None")

@@ -1,4 +1,4 @@
-"""Calls a function with jobs as they come: meteor-job's JobQueue."""
+"""The processor: takes jobs and calls a function with them, like meteor-job's JobQueue."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from remotejob.tasks.completion import Completion
 log = logging.getLogger(__name__)
 
 Function = Callable[[Any], Any]
-"""Takes a `TakenJob`, or a list of them where `payload` is beyond one."""
+"""Takes a `TakenJob`, or a list of them if `payload` is more than one."""
 
 
 class Processor:
     """Takes a queue's jobs and calls a function with them, until it is shut down.
 
-    What the function returns is the result of the jobs it has not ended itself; what it raises
-    fails them. It begins at once; as a context manager it is shut down when the block ends.
+    The function's return value becomes the result of the jobs that it has not ended itself; an
+    error it raises fails them. The processor starts at once. As a context manager, it is shut down
+    when the block ends.
 
-    When jobs cannot be taken, it logs so and tries again, with one exception: what these
-    credentials may not do they may not do later. Then it shuts itself down, as `problem` says, and
-    `shutdown`, or the end of the block, raises that.
+    If jobs cannot be taken, it logs the error and tries again. If the credentials do not permit it,
+    it shuts itself down instead, sets `problem`, and raises it from `shutdown` or at the end of the
+    block.
 
-    Source: meteor-job, `JobQueue`. There too a new one runs, whatever its README says.
+    Source: meteor-job, `JobQueue`. A new one runs at once there, too, whatever its README says.
     """
 
     def __init__(
@@ -44,8 +45,7 @@ class Processor:
         taking: Taking,
         processing: Processing,
     ) -> None:
-        """`taking` says which jobs; how many at a time, and how long they may be silent, follows
-        from `processing`."""
+        """`taking` defines which jobs; `processing` how many, and how long they may be silent."""
         self._holder = holder
         self._queue = queue
         self._function = function
@@ -55,8 +55,8 @@ class Processor:
         self._waiting: deque[TakenJob] = deque()
         self._running: dict[threading.Thread, list[TakenJob]] = {}
         self._paused = False
-        self._asked = True
-        self._taken_all = False
+        self._poll_now = True
+        self._taking_ended = False
         self._urgency: Urgency | None = None
         self._problem: AccessProblem | None = None
         self._getter = self._thread("get", self._get)
@@ -67,7 +67,7 @@ class Processor:
             thread.start()
 
     def pause(self) -> Processor:
-        """Take no jobs and begin none, until resumed. Those that have begun go on."""
+        """Take and begin no jobs until resumed. Running jobs go on."""
         with self._changed:
             self._paused = True
             self._changed.notify_all()
@@ -77,33 +77,33 @@ class Processor:
         """Go on after `pause`."""
         with self._changed:
             self._paused = False
-            self._asked = True
+            self._poll_now = True
             self._changed.notify_all()
         return self
 
     def trigger(self) -> Processor:
-        """Look for jobs now, without waiting for `poll_interval`."""
+        """Poll for jobs now, without waiting for `poll_interval`."""
         with self._changed:
-            self._asked = True
+            self._poll_now = True
             self._changed.notify_all()
         return self
 
     def length(self) -> int:
-        """Jobs taken that have not begun."""
+        """The number of jobs that were taken and have not begun."""
         with self._changed:
             return len(self._waiting)
 
     def running(self) -> int:
-        """Calls of the function that have not returned."""
+        """The number of calls of the function that have not returned."""
         with self._changed:
             return len(self._running)
 
     def full(self) -> bool:
-        """Whether as many calls are running as may."""
+        """Whether no further call can run now."""
         return self.running() >= self._processing.concurrency
 
     def idle(self) -> bool:
-        """Whether it has no job at all."""
+        """Whether it has no jobs."""
         with self._changed:
             return not self._waiting and not self._running
 
@@ -114,13 +114,14 @@ class Processor:
             return self._problem
 
     def shutdown(self, urgency: Urgency = Urgency.NORMAL) -> None:
-        """Take no more jobs, see to those it has, and return when that is done.
+        """Take no more jobs, and return when it has none left.
 
-        HARD waits for no call: the jobs are given back, and whoever still works on one learns it
-        at the next call of the job. From within the function, nothing is waited for, and nothing
-        raised. A second, more urgent shutdown hurries the first.
+        SOFT finishes all jobs that it has taken. NORMAL gives back those that have not begun. HARD
+        gives back all without waiting for the function, which learns it at its next call of the
+        job. Called from within the function, this neither waits nor raises. A second, more urgent
+        shutdown hurries the first.
 
-        Raises: AccessProblem, when it had shut itself down for that, after everything else.
+        Raises: AccessProblem, at the end, if that was why it shut itself down.
         """
         self._shut_down(urgency)
         problem = self.problem
@@ -162,28 +163,28 @@ class Processor:
             return
         if error is None:
             raise problem
-        # the block's own error is what its caller asks for
+        # let the block's own error go on
         error.add_note(f"the processor had shut itself down: {problem}")
 
     def __repr__(self) -> str:
         with self._changed:
-            begun, waiting = len(self._running), len(self._waiting)
-            how = "shut down" if self._urgency else "paused" if self._paused else "working"
-        return f"<Processor of queue {self._queue}, {how}: {begun} running, {waiting} waiting>"
+            running, waiting = len(self._running), len(self._waiting)
+            state = "shut down" if self._urgency else "paused" if self._paused else "working"
+        return f"<Processor of queue {self._queue}, {state}: {running} running, {waiting} waiting>"
 
     def _get(self) -> None:
-        """Take jobs while there is room: when asked, when a call has returned, and in between."""
+        """Take jobs while there is room: on request, when a call has returned, and periodically."""
         while (room := self._room()) is not None:
             try:
                 taken = self._holder.take(self._queue, self._taking.of(room))
             except AccessProblem as problem:
-                log.error("no more jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
+                log.error("stop taking jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 with self._changed:
                     self._problem = problem
                     self._urgency = self._urgency or Urgency.NORMAL
                     self._changed.notify_all()
                 break
-            except Exception as problem:  # noqa: BLE001 (whatever it is, try again later)
+            except Exception as problem:  # noqa: BLE001 (try again later)
                 log.error("cannot take jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 taken = []
             with self._changed:
@@ -191,24 +192,24 @@ class Processor:
                 self._changed.notify_all()
                 if len(taken) < room:
                     self._changed.wait_for(
-                        lambda: self._asked or self._urgency is not None,
+                        lambda: self._poll_now or self._urgency is not None,
                         timeout=self._processing.poll_interval.total_seconds(),
                     )
         with self._changed:
-            self._taken_all = True
+            self._taking_ended = True
             self._changed.notify_all()
-        # taken while somebody shut it down
+        # jobs that were taken during the shutdown
         if self._urgency is not Urgency.SOFT:
             self._give_back_waiting()
 
     def _room(self) -> int | None:
-        """Wait until there is room for jobs, and say how much; None once shut down."""
+        """Wait until there is room for jobs; return how much, or None once shut down."""
         with self._changed:
             while self._urgency is None:
                 held = len(self._waiting) + len(self._running) * self._processing.payload
                 room = 0 if self._paused else self._processing.most - held
                 if room > 0:
-                    self._asked = False
+                    self._poll_now = False
                     return room
                 self._changed.wait()
             return None
@@ -218,11 +219,11 @@ class Processor:
             self._work(jobs)
             with self._changed:
                 del self._running[threading.current_thread()]
-                self._asked = True
+                self._poll_now = True
                 self._changed.notify_all()
 
     def _next(self) -> list[TakenJob]:
-        """Wait for jobs to begin with; none once shut down."""
+        """Wait for jobs to begin; return none once shut down."""
         with self._changed:
             while True:
                 soft = self._urgency is Urgency.SOFT
@@ -233,7 +234,7 @@ class Processor:
                     jobs = [self._waiting.popleft() for _ in range(count)]
                     self._running[threading.current_thread()] = jobs
                     return jobs
-                if soft and self._taken_all:
+                if soft and self._taking_ended:
                     return []
                 self._changed.wait()
 
@@ -242,7 +243,7 @@ class Processor:
             self._holder.watch(job, self._processing.work_timeout)
         try:
             result = self._function(jobs[0] if self._processing.payload == 1 else jobs)
-        except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not us)
+        except BaseException as error:  # noqa: BLE001 (any error fails the jobs, not us)
             for job in jobs:
                 self._fail(job, error)
             return
@@ -254,8 +255,8 @@ class Processor:
         completion = result if isinstance(result, Completion) else Completion(result=result)
         try:
             job.done(completion.result, delay_dependents=completion.delay_dependents)
-        except InvalidData as refusal:
-            self._fail(job, refusal)
+        except InvalidData as error:
+            self._fail(job, error)
         except Exception:
             log.exception("job not completed", extra=job.run.context.fields)
 
@@ -263,7 +264,7 @@ class Processor:
         try:
             self._holder.fail(job.run, error)
         except Exception:
-            # one that cannot be failed holds back no other; its lease will end
+            # go on with the others; this one's lease will end
             log.exception("job not failed", extra=job.run.context.fields)
 
     def _give_back_waiting(self) -> None:
@@ -277,7 +278,7 @@ class Processor:
             try:
                 self._holder.give_back(job.run, "the processor is shut down")
             except Exception:
-                # one that cannot be given back holds back no other; its lease will end
+                # go on with the others; this one's lease will end
                 log.exception("job not given back", extra=job.run.context.fields)
 
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:

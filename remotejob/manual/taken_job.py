@@ -1,4 +1,4 @@
-"""A job, as whoever took it by hand sees it."""
+"""A job that your own code has taken and must end."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ log = logging.getLogger(__name__)
 
 
 class ReportedFailure(Exception):
-    """What `TakenJob.fail` was told, where that was no exception."""
+    """The error given to `TakenJob.fail`, if it was no exception."""
 
 
 class Holder(Protocol):
-    """What keeps the lease of a taken job alive, and ends its run."""
+    """Extends the lease of a taken job, and ends its run."""
 
     def complete(self, run: Run, completion: Completion) -> Settlement | None:
-        """What happens to the run's message; None when another thread has ended the run."""
+        """End the run. Return how its message was settled; None if another thread had ended it."""
         ...
 
     def fail(self, run: Run, error: BaseException) -> Settlement | None: ...
     def give_back(self, run: Run, reason: str) -> Settlement | None: ...
     def confirm(self, run: Run) -> bool:
-        """Extend the lease now. Whether that succeeded."""
+        """Extend the lease now; return whether that succeeded."""
         ...
 
 
 class TakenJob(RunningJob):
-    """A job taken by hand: yours until you end it with `done`, `fail` or `release`.
+    """A job that you have taken: yours until you end it with `done`, `fail` or `release`.
 
-    Its lease is kept alive meanwhile, as long as the process lives. As a context manager it is
-    done with no result when the block ends without a word, failed when an exception leaves it, and
-    given back on Ctrl-C; the exception goes on.
+    Until then its lease is extended as long as the process lives. As a context manager, it
+    completes the job without a result at the end of the block, unless you have ended it; fails it
+    if an exception leaves the block; and gives it back on Ctrl-C. The exception goes on.
 
     Source: job-collection, `getWork`, `job.done`, `job.fail`; remotejob, `Job`.
     """
@@ -67,12 +67,12 @@ class TakenJob(RunningJob):
         self.stir()
 
     def _touch(self) -> Run:
-        # every call of the job comes here, and each is a sign of life
+        # every call of the job comes here, and counts as a sign of life
         self.stir()
         return self.run
 
     def stir(self) -> None:
-        """Give a sign of life, as every other call does: for work that calls nothing else."""
+        """Give a sign of life, as every other call does. For work without other calls."""
         self.stirred = self.run.installation.clock.monotonic()
 
     @property
@@ -81,7 +81,7 @@ class TakenJob(RunningJob):
         return self.run.ended
 
     def checkpoint(self, state: Any) -> None:
-        """As in a task; see `RunningJob.checkpoint`.
+        """As `RunningJob.checkpoint`.
 
         Raises: also CommandRefused, when you have ended the job.
         """
@@ -90,15 +90,13 @@ class TakenJob(RunningJob):
 
     @command
     def done(self, result: Any = None, *, delay_dependents: timedelta = timedelta(0)) -> str | None:
-        """Complete the job. Once this returns that is durable; the id of the job that repeats it.
+        """Complete the job; durable once this returns. Return the id of the job that repeats it.
 
-        `delay_dependents`: how long after it the jobs that depend on this one become due, at the
-        earliest.
+        `delay_dependents`: how long the jobs that depend on this one wait, at least.
 
-        Raises: InvalidData, for a result JSON cannot write, or a delay that is none: the job is
-        still yours;
-        RunInterrupted, when it was no longer; JobFailed, when the result could not be kept;
-        CommandRefused, when you had ended it before.
+        Raises: InvalidData, when JSON cannot write the result or the delay is invalid: the job is
+        still yours; RunInterrupted, when it was no longer yours; JobFailed, when the result could
+        not be stored; CommandRefused, when you had ended it before.
         Source: job-collection, `job.done`, with `delayDeps` and `repeatId`.
         """
         if result is not None:
@@ -110,25 +108,26 @@ class TakenJob(RunningJob):
         self._raise_if_stopped()
         self._check_taken(settlement)
         if not (isinstance(settlement, Conclude) and settlement.record.state is State.COMPLETED):
-            raise JobFailed(f"job {self.id}: the result could not be kept, so this run has failed")
+            raise JobFailed(
+                f"job {self.id}: the result could not be stored, so this run has failed"
+            )
         return settlement.record.next_id
 
     @command
     def fail(self, error: str | BaseException | Mapping[str, Any], *, fatal: bool = False) -> None:
-        """Fail this run: the job runs again as its retry policy says, or has failed.
+        """Fail this run: the job runs again if its own retry policy says so.
 
-        `fatal`: no more runs, whatever the policy. Without a policy of the job's own, there is
-        none.
+        `fatal`: no more runs, whatever the policy.
 
-        Raises: InvalidData, when the error is none of the three, or JSON cannot write it;
+        Raises: InvalidData, when the error has another type, or JSON cannot write it;
         RunInterrupted, when the job was no longer yours; CommandRefused, when you had ended it.
         Source: job-collection, `job.fail`.
         """
         raised = _as_exception(error)
         if fatal and not isinstance(raised, Fatal):
-            said = Fatal(f"{type(raised).__name__}: {raised}" if raised is error else str(raised))
-            said.__cause__ = raised
-            raised = said
+            final = Fatal(f"{type(raised).__name__}: {raised}" if raised is error else str(raised))
+            final.__cause__ = raised
+            raised = final
         self._check_held()
         settlement = self._holder.fail(self.run, raised)
         self._raise_if_stopped()
@@ -136,7 +135,7 @@ class TakenJob(RunningJob):
 
     @command
     def release(self) -> None:
-        """Give the job back: another run takes it up at once, and this one does not count.
+        """Give the job back: it can run again at once, and this run does not count as an attempt.
 
         Raises: RunInterrupted, when it was no longer yours; CommandRefused, when you had ended it.
         """
@@ -145,13 +144,12 @@ class TakenJob(RunningJob):
         self._check_taken(settlement)
 
     def acknowledge(self) -> None:
-        """Make sure that the job is yours, for a whole lease from now.
+        """Make sure that the job is yours, for a whole lease from now: one heartbeat.
 
-        Where remotejob removes the job's message before the work, and loses the job when the
-        worker dies, the message here is deleted once there is an outcome. What is left of
-        acknowledging is one heartbeat.
+        The JavaScript remotejob deletes the job's message here, before the work, and loses the job
+        if the worker dies. We delete the message when the job has an outcome.
 
-        Raises: RunInterrupted, when it is not; StoreUnavailable, when that cannot be found out.
+        Raises: RunInterrupted, when it is not yours; StoreUnavailable, when that is unknown.
         """
         run = self._touch()
         run.check()
@@ -162,10 +160,10 @@ class TakenJob(RunningJob):
             )
 
     def open(self, name: str | None = None) -> BinaryIO:
-        """A stream of the input, or of a file this run has put out; close it.
+        """A stream of the input, or of an output of this run; close it.
 
-        Raises: OutputNotFound, naming what there is; NoInput, when the job has none;
-        FileNotFoundError, when it is gone.
+        Raises: OutputNotFound, naming the files that exist; NoInput, when the job has no input;
+        FileNotFoundError, when the file is gone.
         """
         run = self._touch()
         outputs = {output.name: output for output in run.workspace.outputs}
@@ -179,7 +177,7 @@ class TakenJob(RunningJob):
         return files.open(files.bucket(Area.OUTPUT), outputs[name].key)
 
     def create_read_stream(self, name: str | None = None) -> BinaryIO:
-        """`open`. Source: remotejob, `Job#createReadStream`."""
+        """The same as `open`. Source: remotejob, `Job#createReadStream`."""
         return self.open(name)
 
     def complete(
@@ -187,13 +185,13 @@ class TakenJob(RunningJob):
         error: str | BaseException | Mapping[str, Any] | None,
         assets: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Fail the job where there is an error, else keep the assets as its outputs: it is done.
+        """Fail the job if there is an error; else store the assets as outputs, and complete it.
 
-        An asset says `body` (bytes, a path, or a file open for reading in binary) and `filename`,
-        under which it is kept, or else its `key` or `name`, or else `output`.
+        An asset has a `body` (bytes, a path, or a file open in mode 'rb') and is stored under its
+        `filename`, `key` or `name`, whichever it has first, or else under `output`.
 
         Raises: InvalidInput, before anything is stored; else as `done` and `fail`.
-        Source: remotejob, `Job#complete`, which takes no notice of the error.
+        Source: remotejob, `Job#complete`, which ignores the error.
         """
         if error is not None:
             self.fail(error)
@@ -219,13 +217,13 @@ class TakenJob(RunningJob):
             if isinstance(error, Exception):
                 self._holder.fail(self.run, error)
             else:
-                self._holder.give_back(self.run, f"{type(error).__name__} in whoever took it")
+                self._holder.give_back(self.run, f"{type(error).__name__} in the code that took it")
         except Exception:
-            # what left the block matters more, and goes on; the lease will end by itself
+            # let the block's own error go on; the lease will end by itself
             log.exception("run not ended", extra=self.run.context.fields)
 
     def _check_held(self) -> None:
-        """Raises: RunInterrupted, CommandRefused; when the run has been ended."""
+        """Raises: RunInterrupted or CommandRefused, when the run has ended."""
         if self.ended:
             self._raise_if_stopped()
             raise CommandRefused(
@@ -241,7 +239,7 @@ class TakenJob(RunningJob):
             raise stopped
 
     def _check_taken(self, settlement: Settlement | None) -> None:
-        """Raises: RunInterrupted, CommandRefused; when an ending did not count."""
+        """Raises: RunInterrupted or CommandRefused, when ending the run had no effect."""
         if settlement is None:
             self._check_held()
         if isinstance(settlement, Leave):
@@ -261,4 +259,4 @@ def _as_exception(error: object) -> BaseException:
             return ReportedFailure(error)
         case Mapping():
             return ReportedFailure(payloads.encode(dict(error), what="the error"))
-    raise InvalidData(f"fail({error!r}): say why, as text, an exception, or a dict")
+    raise InvalidData(f"fail({error!r}): give the reason as text, an exception, or a dict")

@@ -1,4 +1,4 @@
-"""Tasks, the functions workers run, as their author sees them."""
+"""Tasks: the functions that workers run, and the job that each is given."""
 
 from remotejob.tasks.registry import Registry, registry, task
 from remotejob.tasks.task import Task

@@ -1,4 +1,4 @@
-"""A job, as an `async def` task sees it."""
+"""The job that an `async def` task is given."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _CHUNK: Final = 1024 * 1024
 
 
 class AsyncStream:
-    """The input, read without holding up the loop; close it, or use it in `async with`."""
+    """The input, read without blocking the loop; close it, or use it in `async with`."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
 
     async def read(self, size: int = -1) -> bytes:
-        """That many bytes, fewer only at the end; all that is left without a size."""
-        return await _aside(self._stream.read, size)
+        """That many bytes, fewer only at the end; without a size, all the rest."""
+        return await _in_thread(self._stream.read, size)
 
     async def close(self) -> None:
-        await _aside(self._stream.close)
+        await _in_thread(self._stream.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,16 +44,16 @@ class AsyncStream:
         await self.close()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """By chunks of 1 MiB at most."""
+        """Chunks of 1 MiB at most."""
         while chunk := await self.read(_CHUNK):
             yield chunk
 
 
 class AsyncRunningJob:
-    """What an `async def` task is given: a `RunningJob` whose long calls are awaited.
+    """The job that an `async def` task is given: a `RunningJob` whose long calls are awaited.
 
-    Once the run must stop, its handler is cancelled: the `await` it is at raises
-    `asyncio.CancelledError`. A call that was awaited may go on for a while beside, to no effect.
+    Once the run must stop, its handler is cancelled: the current `await` raises
+    `asyncio.CancelledError`. The call it awaited may go on for a while on its thread, to no effect.
     """
 
     def __init__(self, job: RunningJob) -> None:
@@ -77,17 +77,17 @@ class AsyncRunningJob:
 
     @property
     def resource(self) -> str | None:
-        """What it has to itself while it runs."""
+        """The resource that it locks while it runs."""
         return self._job.resource
 
     @property
     def tenant(self) -> str | None:
-        """For whom it is."""
+        """The tenant that it belongs to."""
         return self._job.tenant
 
     @property
     def repeat(self) -> Repeat | None:
-        """How it is repeated; `times` is what is left."""
+        """How it is repeated; `times` is the number of repeats left."""
         return self._job.repeat
 
     @property
@@ -106,7 +106,7 @@ class AsyncRunningJob:
 
     @property
     def run_id(self) -> str:
-        """Fencing token of this run: unlike the attempt it never repeats."""
+        """Fencing token of this run: unlike the attempt, it is never the same for two runs."""
         return self._job.run_id
 
     @property
@@ -126,7 +126,7 @@ class AsyncRunningJob:
 
     @property
     def lease_until(self) -> datetime:
-        """How long the job is surely ours, as the record says."""
+        """The end of this run's lease, according to the record."""
         return self._job.lease_until
 
     def check(self) -> None:
@@ -142,27 +142,27 @@ class AsyncRunningJob:
         self._job.log(message, level=level, data=data)
 
     def time_left(self) -> timedelta | None:
-        """What is left of the task's `timeout`; None if it has none."""
+        """The time left until the task's `timeout`; None if it has none."""
         return self._job.time_left()
 
     def folder(self) -> Path:
-        """A folder for this run's files; it goes when the run ends."""
+        """A folder for this run's files; it is deleted when the run ends."""
         return self._job.folder()
 
     async def data(self) -> Any:
-        """What was given at submit, decoded anew at each call; None if nothing was.
+        """The data given at submit, decoded again at each call; None if none was given.
 
-        Raises: FileNotFoundError, when it was too long for the record and is kept no longer.
+        Raises: FileNotFoundError, when it was too long for the record, and its file is gone.
         """
-        return await _aside(lambda: self._job.data)
+        return await _in_thread(lambda: self._job.data)
 
     async def open(self) -> AsyncStream:
         """A stream of the input. Raises: as `RunningJob.open`."""
-        return AsyncStream(await _aside(self._job.open))
+        return AsyncStream(await _in_thread(self._job.open))
 
     async def download(self, path: Path | str | None = None) -> Path:
         """Copy the input to the disk. Raises: as `RunningJob.download`."""
-        return await _aside(self._job.download, path)
+        return await _in_thread(self._job.download, path)
 
     async def output(
         self,
@@ -171,22 +171,22 @@ class AsyncRunningJob:
         *,
         content_type: str | None = None,
     ) -> None:
-        """Keep a file. Raises: as `RunningJob.output`."""
-        await _aside(self._job.output, name, body, content_type=content_type)
+        """Store a file as an output. Raises: as `RunningJob.output`."""
+        await _in_thread(self._job.output, name, body, content_type=content_type)
 
     async def checkpoint(self, state: Any) -> None:
-        """Keep how far the work is. Raises: as `RunningJob.checkpoint`."""
-        await _aside(self._job.checkpoint, state)
+        """Store the state of the work. Raises: as `RunningJob.checkpoint`."""
+        await _in_thread(self._job.checkpoint, state)
 
     async def resumed_from(self) -> Any:
-        """The last checkpoint of the runs before this one. Raises: as `RunningJob.resumed_from`."""
-        return await _aside(lambda: self._job.resumed_from)
+        """The last checkpoint of earlier runs. Raises: as `RunningJob.resumed_from`."""
+        return await _in_thread(lambda: self._job.resumed_from)
 
     def __repr__(self) -> str:
         return f"<AsyncRunningJob {self.id} {self.task} attempt {self.attempt}>"
 
 
-async def _aside(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+async def _in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     import asyncio
 
     return await asyncio.to_thread(function, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""What is said of a job when it is done."""
+"""The completion of a job: its result, and when its dependents may start."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ class Completion:
     """How a run completed its job."""
 
     result: Any = None
-    """Anything JSON can write; it is checked when the run ends, and one it cannot write fails it.
-    """
+    """Any value that JSON can write. A run whose result JSON cannot write fails when it ends."""
     delay_dependents: timedelta = timedelta(0)
-    """How long after this end the jobs that depend on it become due, at the earliest.
+    """How long the jobs that depend on it wait, at least, after it has completed.
     Source: job-collection, `delayDeps`."""

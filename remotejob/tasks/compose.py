@@ -1,4 +1,4 @@
-"""Compositions: tasks made of steps, run in series by one worker.
+"""Compositions: tasks made of steps, which one worker runs one after the other.
 
     task("download_and_archive")(compose(["fetch", rename_for_targz, "targz"]))
 
@@ -32,17 +32,17 @@ class StepFailedForGood(StepFailed, Fatal):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """A step that says how far the composition is. Make it with `progress`."""
+    """A step that reports the progress of the composition. Make it with `progress`."""
 
     done: float
     total: float
     message: str | None
 
     def __post_init__(self) -> None:
-        # as RunningJob.progress: what is refused there is refused here, before any job runs
+        # the same check as in RunningJob.progress, but before any job runs
         if not 0 <= self.done <= self.total or self.total <= 0 or self.total == float("inf"):
             raise InvalidData(
-                f"progress({self.done!r}, {self.total!r}): it takes 0 <= done <= total > 0"
+                f"progress({self.done!r}, {self.total!r}): use 0 <= done <= total, and total > 0"
             )
 
 
@@ -61,7 +61,7 @@ Step = str | StepFunction | Progress
 
 
 class StepJob(RunningJob):
-    """The job as one step of a composition sees it: with the data of the steps before it."""
+    """The job that one step of a composition is given, with the data of the steps before it."""
 
     def __init__(self, outer: RunningJob, *, data_json: str, share: _Share) -> None:
         super().__init__(outer._run)
@@ -69,15 +69,15 @@ class StepJob(RunningJob):
         self._data_json: Final = data_json
         self._share: Final = share
         self.left: tuple[str, ...] | None = None
-        """Names of the files the step left in the run's folder; None if it made none."""
+        """Names of the files that the step handed on in the run's folder; None if it did not."""
 
     @property
     def data(self) -> Any:
-        """What was given at submit, with all that earlier steps returned; decoded at each call."""
+        """The data given at submit and the results of earlier steps; decoded at each call."""
         return json.loads(self._data_json)
 
     def progress(self, done: float, total: float = 1) -> None:
-        """Say how far this step is. It counts as this step's share of the composition.
+        """Report the progress of this step, which is a part of the composition's.
 
         Raises: as `RunningJob.progress`.
         """
@@ -87,7 +87,7 @@ class StepJob(RunningJob):
             self._outer.progress(self._share.index + step.done / step.total, self._share.total)
 
     def leave(self, names: Sequence[str]) -> None:
-        """Leave files in the run's folder for later steps, instead of keeping them as outputs."""
+        """Leave files in the run's folder for later steps, instead of storing them as outputs."""
         self.left = tuple(names)
 
 
@@ -98,14 +98,14 @@ class _Share:
     index: int
     total: int
     shown: bool
-    """Not, when the composition says itself how far it is."""
+    """False if the composition has steps that report its progress."""
 
 
 def hand_on(job: RunningJob, names: Sequence[str]) -> None:
     """Hand on files in the run's folder, by their names in it.
 
-    A step of a composition leaves them to the next; a task run alone keeps them as outputs.
-    When a composition ends, what its last step to hand on files has left is handed on in turn.
+    A step of a composition leaves them to the next step; a task that runs alone stores them as
+    outputs. When a composition ends, it hands on the files of the last step that handed on any.
     """
     if isinstance(job, StepJob):
         job.leave(names)
@@ -118,15 +118,15 @@ def hand_on(job: RunningJob, names: Sequence[str]) -> None:
 def compose(
     steps: Sequence[Step], *, registry: Registry = registry
 ) -> Callable[[RunningJob], dict[str, Any]]:
-    """A task that runs the steps in series; its result is the job's data with all they returned.
+    """Make a task that runs the steps in series; its result is the job's data plus their results.
 
-    What a step returns is merged into the data of the next, and a later value replaces an earlier
-    one of the same name. A failing step fails the composition at once. Progress is reported after
-    each step, unless the steps hold a `progress(...)`: then nothing else reports it. The retry
-    policy and timeout of a step's own task do not apply, those of the composition do.
+    What a step returns is merged into the data of the next; a later value replaces an earlier one
+    of the same name. A failing step fails the composition at once. Progress is reported after each
+    step, unless a step is a `progress(...)`: then only such steps report it. The retry policy and
+    timeout of the composition apply, not those of a step's own task.
 
-    Raises: InvalidName, when a step is named that the registry does not have (yet); InvalidData,
-    when a step is no step, or there are none. The task raises StepFailed, naming the step, or
+    Raises: InvalidName, when a step names a task that is not registered (yet); InvalidData, when a
+    step has the wrong type, or there are no steps. The task raises StepFailed, naming the step, or
     StepFailedForGood, when the step raised `Fatal`.
     Source: forerunner, `worker.compose`.
     """
@@ -150,7 +150,7 @@ class _Plan:
             data = {}
         if not isinstance(data, dict):
             raise InvalidData(
-                f"a composition works on named values, and the job's data is {_kind(data)}: "
+                f"a composition needs named values, but the job's data is {_kind(data)}: "
                 "submit it with a dict as data"
             )
         reported = any(isinstance(step, Progress) for step in self.steps)
@@ -164,13 +164,14 @@ class _Plan:
                 continue
             share = _Share(index=done, total=len(working), shown=not reported)
             try:
-                seen = StepJob(job, data_json=payloads.encode(data, what="the data"), share=share)
-                data |= self._returned(step, seen)
+                text = payloads.encode(data, what="the data")
+                step_job = StepJob(job, data_json=text, share=share)
+                data |= self._call(step, step_job)
             except RunInterrupted:
                 raise
             except Exception as error:
                 raise _failure(error, step, place=f"{number} of {len(self.steps)}") from error
-            left = left if seen.left is None else seen.left
+            left = left if step_job.left is None else step_job.left
             done += 1
             if not reported:
                 job.progress(done, len(working))
@@ -178,8 +179,8 @@ class _Plan:
             hand_on(job, left)
         return data
 
-    def _returned(self, step: str | StepFunction, job: StepJob) -> dict[str, Any]:
-        """What a step returns, as JSON would give it to the next run of the same job."""
+    def _call(self, step: str | StepFunction, job: StepJob) -> dict[str, Any]:
+        """The result of a step, as it would be after JSON has written and read it."""
         if isinstance(step, str):
             returned = self.registry[step].function(job)
         else:
@@ -187,7 +188,7 @@ class _Plan:
         if returned is None:
             return {}
         if not isinstance(returned, Mapping):
-            raise InvalidData(f"it returned {_kind(returned)}: return a dict to be merged, or None")
+            raise InvalidData(f"it returned {_kind(returned)}: return a dict or None")
         merged: dict[str, Any] = json.loads(
             payloads.encode(dict(returned), what="what it returned")
         )
@@ -201,9 +202,9 @@ def _report(job: RunningJob, step: Progress) -> None:
 
 
 def _failure(error: Exception, step: Step, *, place: str) -> StepFailed:
-    said = str(error) if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
+    reason = str(error) if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
     kind = StepFailedForGood if isinstance(error, Fatal) else StepFailed
-    return kind(f"step {place}, {_name(step)}: {said}")
+    return kind(f"step {place}, {_name(step)}: {reason}")
 
 
 def _checked(steps: Sequence[Step], registry: Registry) -> Sequence[Step]:
@@ -218,12 +219,12 @@ def _checked(steps: Sequence[Step], registry: Registry) -> Sequence[Step]:
                 hint = f" (there is {close[0]!r})" if close else ""
                 raise InvalidName(
                     f"compose: step {number} is task {step!r}, which is not registered{hint}: "
-                    "register it before it is composed"
+                    "register it before you compose it"
                 )
             if is_async(registry[step].function):
                 raise InvalidName(
-                    f"compose: step {number} is task {step!r}, an async def, which no composition "
-                    "can wait for: compose functions that are written with def"
+                    f"compose: step {number} is task {step!r}, an async def, which a composition "
+                    "cannot await: write it with def"
                 )
         elif not isinstance(step, Progress) and not callable(step):
             raise InvalidData(
@@ -231,7 +232,7 @@ def _checked(steps: Sequence[Step], registry: Registry) -> Sequence[Step]:
                 "the job and the data, or progress(done, total)"
             )
     if all(isinstance(step, Progress) for step in steps):
-        raise InvalidData("compose: there is nothing but progress to report; add a step that works")
+        raise InvalidData("compose: all steps only report progress; add a step that works")
     return steps
 
 

@@ -1,4 +1,4 @@
-"""What jobs log and report, in the log of their worker too. Silent until its level is set:
+"""Echoes the log lines and progress of jobs in their worker's log. Off until you set its level:
 
     logging.getLogger("remotejob.job").setLevel("WARNING")
 
@@ -27,15 +27,15 @@ _LEVELS: Final[Mapping[Level, int]] = MappingProxyType(
 
 _log: Final = logging.getLogger("remotejob.job")
 if _log.level == logging.NOTSET:
-    # a worker logs from INFO on, and a job's lines are kept with the job
+    # off by default: a worker logs at INFO, and a job's lines are stored with the job anyway
     _log.setLevel(logging.CRITICAL + 1)
 
 
 def echo_line(record: JobRecord, level: Level, message: str, data: Any) -> None:
-    """A line a job logged."""
+    """Log a line that a job logged."""
     _log.log(_LEVELS[level], "%s", message, extra={**log_fields(record), "data": data})
 
 
 def echo_progress(record: JobRecord, done: float, total: float) -> None:
-    """How far a job said it is; as a line of level `info`."""
+    """Log a job's progress, with level `info`."""
     _log.info("%g of %g done", done, total, extra=log_fields(record))

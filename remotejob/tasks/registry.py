@@ -1,4 +1,4 @@
-"""Where tasks are registered, by name."""
+"""The registry of tasks, by name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SHORTEST_LEASE: Final = timedelta(seconds=3)
 _LONGEST_LEASE: Final = timedelta(hours=6)
-"""Half of SQS's longest visibility."""
+"""Half of SQS's longest visibility timeout."""
 
 Function = TypeVar(
     "Function",
@@ -49,16 +49,16 @@ class Registry(Mapping[str, Task]):
         `work_timeout`: how long it may go without a call of its job, such as `check`, `progress`
         or `output`; a call counts when it begins.
         `runs_in`: `Threads()`, `Process(...)` or `Async()`; default the event loop for an
-        `async def`, which takes an `AsyncRunningJob`, and threads for any other.
+        `async def`, which takes an `AsyncRunningJob`, and threads for any other function.
 
-        Raises: InvalidName, when the name is taken or cannot be one; InvalidData, when a span
-        makes no sense, or the function cannot run there.
+        Raises: InvalidName, when the name is taken or invalid; InvalidData, when a span is invalid
+        or the function cannot run there.
         """
         if not isinstance(name, str):
             raise InvalidName(f'task {name!r} has no name; write @task("{_name_for(name)}")')
         if not TASK_NAME.fullmatch(name):
             raise InvalidName(
-                f"task name {name!r}: use letters, digits, dots, dashes and underscores, to 64"
+                f"task name {name!r}: use letters, digits, dots, dashes and underscores, at most 64"
             )
         for span, value in (("timeout", timeout), ("work_timeout", work_timeout)):
             if value is not None and check_timedelta(span, value) <= timedelta(0):
@@ -69,14 +69,14 @@ class Registry(Mapping[str, Task]):
             check_timedelta("lease", lease)
         if lease is not None and not _SHORTEST_LEASE <= lease <= _LONGEST_LEASE:
             raise InvalidData(
-                f"task {name!r}: lease={lease}: between {_SHORTEST_LEASE.seconds} seconds and "
+                f"task {name!r}: lease={lease}: use from {_SHORTEST_LEASE.seconds} seconds to "
                 f"{_LONGEST_LEASE.seconds // 3600} hours"
             )
 
         def register(function: Function) -> Function:
             if name in self._tasks:
-                there = self._tasks[name].function.__qualname__
-                raise InvalidName(f"task {name!r} is registered already, by {there}; rename one")
+                other = self._tasks[name].function.__qualname__
+                raise InvalidName(f"task {name!r} is registered already, by {other}; rename one")
             self._tasks[name] = Task(
                 name=name,
                 function=function,
@@ -91,16 +91,16 @@ class Registry(Mapping[str, Task]):
         return register
 
     def require(self, names: tuple[str, ...], *, queue: str) -> None:
-        """Check that a queue's tasks are all here.
+        """Check that all tasks of a queue are registered.
 
-        Raises: SettingsError, naming those that are not.
+        Raises: SettingsError, naming the first that is not.
         """
         for name in names:
             if name not in self._tasks:
                 close = difflib.get_close_matches(name, self._tasks, n=1)
                 hint = f" (there is {close[0]!r})" if close else ""
                 raise SettingsError(
-                    f"queue {queue!r} is to run task {name!r}, which is not registered{hint}: "
+                    f"queue {queue!r} runs task {name!r}, which is not registered{hint}: "
                     f'decorate its function with @task("{name}") in the tasks module, '
                     f"or take it out of [queues.{queue}] in remotejob.toml"
                 )
@@ -116,11 +116,11 @@ class Registry(Mapping[str, Task]):
 
 
 def _name_for(given: object) -> str:
-    """What a function that was decorated without brackets might be called."""
+    """A name to suggest for a function that was decorated without brackets."""
     return getattr(given, "__name__", "").strip("_<>") or "name"
 
 
 registry: Final = Registry()
-"""Where `@task` registers: one for the process, as a worker is one process."""
+"""The registry that `@task` uses. One per process, because a worker is one process."""
 
 task: Final = registry.task

@@ -1,4 +1,4 @@
-"""A job, as the task that runs it sees it."""
+"""The job that a task is given."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REACH: Final = "reach a file"
 
 
 class RunHandle(Interruptible, Protocol):
-    """What a task's job uses of its run: in the worker, or from a child process of it."""
+    """The run behind a task's job: a `Run` in the worker, or its proxy in a child process."""
 
     @property
     def run_id(self) -> str: ...
@@ -42,12 +42,12 @@ class RunHandle(Interruptible, Protocol):
     def task(self) -> Task: ...
     @property
     def prefix(self) -> str:
-        """Where the keys of its outputs begin."""
+        """The prefix of the keys of its outputs."""
         ...
 
     @property
     def began(self) -> float:
-        """When it began, on the clock's monotonic time."""
+        """When it began, in the clock's monotonic time."""
         ...
 
     def folder(self) -> Path: ...
@@ -60,9 +60,9 @@ class RunHandle(Interruptible, Protocol):
 
 
 class RunningJob(JobView):
-    """What a task is given. Its methods raise `RunInterrupted` once the run must stop.
+    """The job that a task is given. Its methods raise `RunInterrupted` once the run must stop.
 
-    Let that pass: the worker knows what to do. It may be used from threads of the task's own.
+    Don't catch that: the worker handles it. Threads that the task starts may use the job, too.
     """
 
     def __init__(self, run: RunHandle) -> None:
@@ -70,12 +70,12 @@ class RunningJob(JobView):
         self._run = run
 
     def _touch(self) -> RunHandle:
-        """The run, for one call by the task."""
+        """The run; each call of the job by the task gets it here."""
         return self._run
 
     @property
     def run_id(self) -> str:
-        """Fencing token of this run: unlike the attempt it never repeats."""
+        """Fencing token of this run: unlike the attempt, it is never the same for two runs."""
         return self._touch().run_id
 
     @property
@@ -89,7 +89,7 @@ class RunningJob(JobView):
 
     @property
     def lease_until(self) -> datetime:
-        """How long the job is surely ours, as the record says."""
+        """The end of this run's lease, according to the record."""
         return from_ms(self._touch().record.lease_ms or 0)
 
     def check(self) -> None:
@@ -97,22 +97,24 @@ class RunningJob(JobView):
         self._touch().check()
 
     def open(self) -> BinaryIO:
-        """A stream of the input, which cannot seek; close it. While S3 does not answer, it is
-        opened again until the run must stop; what breaks off later raises ConnectionError.
+        """A stream of the input, which cannot seek; close it.
 
-        Raises: NoInput, when the job has none: it fails for good, for no other run would find one;
-        FileNotFoundError, when it is gone.
+        While S3 does not answer, opening is retried until the run must stop. A stream that breaks
+        off later raises ConnectionError.
+
+        Raises: NoInput, when the job has no input, which fails it for good; FileNotFoundError, when
+        the file is gone.
         """
         self._touch().check()
         file = self._file()
         files = self._installation.files
-        return self._tried(lambda: files.open(file.bucket, file.key, version=file.version))
+        return self._retry(lambda: files.open(file.bucket, file.key, version=file.version))
 
     def download(self, path: Path | str | None = None) -> Path:
-        """Copy the input to the disk; default into a folder that goes when the run ends.
+        """Copy the input to the disk; by default to a folder that is deleted when the run ends.
 
-        `path` is a file's, or a folder's: one that is there, or text that ends in a slash. While
-        S3 does not answer, it is begun again until the run must stop.
+        `path` is a file, an existing folder, or text that ends in a slash for a new folder. While
+        S3 does not answer, the download is retried until the run must stop.
 
         Raises: as `open`.
         """
@@ -121,15 +123,15 @@ class RunningJob(JobView):
         file = self._file()
         to = destination(run.folder() if path is None else path, file.name)
         files = self._installation.files
-        self._tried(lambda: files.download(file.bucket, file.key, to, version=file.version))
+        self._retry(lambda: files.download(file.bucket, file.key, to, version=file.version))
         return to
 
     def folder(self) -> Path:
-        """A folder for this run's files; it goes when the run ends."""
+        """A folder for this run's files; it is deleted when the run ends."""
         return self._touch().folder()
 
     def progress(self, done: float, total: float = 1) -> None:
-        """Say how far the work is. It shows at the next heartbeat.
+        """Report the progress of the work. The next heartbeat stores it.
 
         Raises: InvalidData, unless 0 <= done <= total and total > 0.
         Source: job-collection, `job.progress`.
@@ -137,7 +139,9 @@ class RunningJob(JobView):
         run = self._touch()
         run.check()
         if not 0 <= done <= total or total <= 0 or total == float("inf"):
-            raise InvalidData(f"progress({done!r}, {total!r}): it takes 0 <= done <= total > 0")
+            raise InvalidData(
+                f"progress({done!r}, {total!r}): use 0 <= done <= total, and total > 0"
+            )
         run.report_progress(dumps([done, total]))
         echo_progress(run.record, done, total)
         self._installation.hooks.tell(
@@ -146,25 +150,25 @@ class RunningJob(JobView):
 
     @property
     def resumed_from(self) -> Any:
-        """The last checkpoint of the runs before this one, decoded anew at each call; None when
-        there is none, and the work is to begin from the beginning.
+        """The last checkpoint of earlier runs, decoded again at each call; None if there is none,
+        so the work starts from the beginning.
 
-        Raises: RunInterrupted, for a run that has lost its job may know of an older one;
-        FileNotFoundError, when it was too long for the record and is gone.
+        Raises: RunInterrupted, because a run that has lost its job may only know an older one;
+        FileNotFoundError, when it was too long for the record, and its file is gone.
         """
         self._touch().check()
         return self._checkpoint()
 
     def checkpoint(self, state: Any) -> None:
-        """Keep how far the work is, for the run that may have to go on with it.
+        """Store the state of the work, from which another run can resume it.
 
-        `state` is what JSON can write; it takes the place of the one before, and None says that
-        there is nothing to go on from. Once this returns it is durable, and survives whatever
-        befalls the worker. Up to 512 bytes cost one write of the record, more a file as well.
+        `state` is a value that JSON can write. It replaces the last checkpoint; None removes it.
+        Once this returns, the state is durable, whatever happens to the worker. Up to 512 bytes
+        cost one write of the record; more cost a file as well.
 
-        Raises: RunInterrupted, when the run must stop: the state was not kept, and another run
-        goes on from the one before; InvalidData, when JSON cannot write it, or it is longer than
-        10 MiB; what AWS answered, when the state could not be written for as long as a lease lasts.
+        Raises: RunInterrupted, when the run must stop: the state was not stored, and another run
+        resumes from the checkpoint before; InvalidData, when JSON cannot write it, or it is longer
+        than 10 MiB; AWS's error, when the state could not be written for the length of a lease.
         """
         run = self._touch()
         run.check()
@@ -172,15 +176,15 @@ class RunningJob(JobView):
         size = len(text.encode())
         if size > CHECKPOINT_LIMIT:
             raise InvalidData(
-                f"a checkpoint of {size} bytes: {CHECKPOINT_LIMIT} at most; keep large parts in "
-                "files of your own (S3), and where they are in the checkpoint"
+                f"a checkpoint of {size} bytes: {CHECKPOINT_LIMIT} at most; store large parts in "
+                "files of your own (S3), and their keys in the checkpoint"
             )
         run.keep(text)
 
     def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
-        """Add a line to the job's log, which outlives the job.
+        """Add a line to the job's log, which outlives the run.
 
-        Raises: InvalidData, when the level is none of info, success, warning and danger.
+        Raises: InvalidData, when the level is not one of info, success, warning and danger.
         Source: job-collection, `job.log`.
         """
         run = self._touch()
@@ -204,12 +208,13 @@ class RunningJob(JobView):
         *,
         content_type: str | None = None,
     ) -> None:
-        """Keep a file: bytes, a path, or a file open for reading in binary, which is streamed.
+        """Store a file as an output: bytes, a path, or a file open in mode 'rb', which is streamed.
 
-        Nobody sees it unless this run completes the job. The same name again replaces it. While S3
-        does not answer, bytes and paths are tried again until the run must stop; a stream is not.
+        It becomes visible when this run completes the job. The same name again replaces it. While
+        S3 does not answer, bytes and paths are retried until the run must stop; a stream is not.
+        It may be empty.
 
-        Raises: InvalidName; InvalidBody, when there is no such file. It may be empty.
+        Raises: InvalidName; InvalidBody, when there is no such file.
         """
         run = self._touch()
         run.check()
@@ -219,7 +224,7 @@ class RunningJob(JobView):
         if isinstance(body, str | Path):
             try:
                 with Path(body).open("rb") as file:
-                    stored = self._tried(lambda: self._put_file(key, file, content_type))
+                    stored = self._retry(lambda: self._put_file(key, file, content_type))
             except (FileNotFoundError, IsADirectoryError):
                 raise InvalidBody(
                     f"output {name!r}: {str(body)!r} is not a file; "
@@ -230,9 +235,9 @@ class RunningJob(JobView):
         else:
             _check_not_spent(name, body)
             if isinstance(body, bytes):
-                stored = self._tried(lambda: self._put(key, body, content_type))
+                stored = self._retry(lambda: self._put(key, body, content_type))
             else:
-                # what was read of it is gone: where that fails, the task's own retry helps
+                # no retry: the part of the stream that was read is gone
                 stored = self._put(key, body, content_type)
         self._touch().add_output(
             OutputFile(
@@ -244,7 +249,7 @@ class RunningJob(JobView):
             )
         )
 
-    def _tried(self, request: Callable[[], T]) -> T:
+    def _retry(self, request: Callable[[], T]) -> T:
         return retry_while_unavailable(self._touch(), request, what=_REACH)
 
     def _put_file(self, key: str, file: BinaryIO, content_type: str | None) -> Any:
@@ -261,7 +266,7 @@ class RunningJob(JobView):
         return file
 
     def time_left(self) -> timedelta | None:
-        """What is left of the task's `timeout`; None if it has none."""
+        """The time left until the task's `timeout`; None if it has none."""
         run = self._touch()
         timeout = run.task.timeout
         if timeout is None:
@@ -274,10 +279,10 @@ class RunningJob(JobView):
 
 
 def _check_not_spent(name: str, body: bytes | BinaryIO) -> None:
-    """Refuse a buffer that was written and not rewound: it would be kept as an empty file."""
+    """Refuse a buffer that was written and not rewound, which would become an empty file."""
     if isinstance(body, bytes) or not body.seekable():
         return
     here = body.tell()
     if here and here == body.seek(0, os.SEEK_END):
-        raise InvalidBody(f"output {name!r}: the file stands at its end; call seek(0) first")
+        raise InvalidBody(f"output {name!r}: the file is at its end; call seek(0) first")
     body.seek(here)

@@ -1,4 +1,4 @@
-"""Where a task runs, as it says when it is registered."""
+"""The `runs_in` options of a task: threads, a child process, or the event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from remotejob.domain.errors import InvalidData
 from remotejob.domain.times import check_timedelta
 
 _LEAST_MEMORY_MIB: Final = 64
-"""The interpreter, this library and boto3 take about half of it."""
+"""The interpreter, this library and boto3 use about half of it."""
 
 _MOST_MEMORY_MIB: Final = 1024 * 1024
 _MOST_JOBS: Final = 1_000_000
@@ -21,27 +21,27 @@ _LONGEST_GRACE: Final = timedelta(minutes=10)
 
 
 class Credentials(StrEnum):
-    """What a task's process has of the worker's right to use AWS."""
+    """Whether a task's process gets the worker's AWS credentials."""
 
     INHERITED = "inherited"
-    """All of it, as a task in a thread has."""
+    """Yes, like a task in a thread."""
 
     NONE = "none"
-    """None: what the task does through its job still works, for the worker does it. The system's
-    description is left out as well. It keeps rights from what does not look for them, and is no
-    wall: docs/executors.md says what it does not protect from."""
+    """No, nor the system's description. The calls of its job still work, because the worker makes
+    them. This hides the credentials from code that does not search for them; it is no sandbox: see
+    docs/executors.md for its limits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Threads:
-    """In a thread of the worker. Costs nothing; what takes the process down takes all its jobs."""
+    """In a thread of the worker. Costs nothing, but a crash of the process ends all its jobs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Async:
     """On the worker's event loop, as an `async def` that is given an `AsyncRunningJob`.
 
-    A handler that blocks keeps the others from going on; the worker says so in its log.
+    A handler that blocks the loop stops all others; the worker logs where it blocks.
     """
 
 
@@ -49,31 +49,30 @@ class Async:
 class Process:
     """In a child process of the worker, which runs one job at a time and is kept for the next.
 
-    Raises: InvalidData, when a value makes no sense.
-    Source: redis-dist-job-queue, `childProcessCount`: a crash takes down the jobs of one process.
+    Raises: InvalidData, when a value is invalid.
+    Source: redis-dist-job-queue, `childProcessCount`: a crash ends only the jobs of one process.
     """
 
     memory_mib: int | None = None
-    """What the process may have of data: heap, and private memory mapped to be written, also where
-    it was never touched; None for no limit. Beyond it an allocation fails, in Python with
-    MemoryError. The interpreter and what the tasks import count, and so does the whole stack of
-    each thread (mostly 8 MiB). Shared memory (`multiprocessing.shared_memory`, `mmap`) and what is
-    mapped only to be read do not. Each process that the task starts has the limit for itself. On
-    Linux alone.
+    """Limit of the process's data: heap and private writable mappings, even if never touched; None
+    for no limit. An allocation beyond it fails, in Python with MemoryError. The interpreter, the
+    imports of the tasks and the whole stack of each thread (usually 8 MiB) count; shared memory
+    (`multiprocessing.shared_memory`, `mmap`) and read-only mappings do not. Each process that the
+    task starts has the same limit of its own. Linux only.
     Source: getrlimit(2), RLIMIT_DATA, "since Linux 4.7 also mmap(2)"."""
     max_jobs_per_child: int | None = None
-    """Jobs after which a process is replaced, for tasks that leak; None for never.
+    """Jobs after which a process is replaced, for tasks that leak memory; None for never.
     Source: Celery, `worker_max_tasks_per_child`."""
     grace: timedelta = timedelta(seconds=10)
-    """How long a run that is stopped may take to notice, before its process is killed. Not where
-    the lease is lost: then at once, for another run may have the job."""
+    """How long a stopped run may take to notice before its process is killed. If the lease is lost,
+    it is killed at once, because another run may have the job."""
     credentials: Credentials = Credentials.INHERITED
 
     def __post_init__(self) -> None:
         _check_whole("memory_mib", self.memory_mib, least=_LEAST_MEMORY_MIB, most=_MOST_MEMORY_MIB)
         _check_whole("max_jobs_per_child", self.max_jobs_per_child, least=1, most=_MOST_JOBS)
         if not timedelta(0) <= check_timedelta("grace", self.grace) <= _LONGEST_GRACE:
-            raise InvalidData(f"Process(grace={self.grace!r}): from nothing to {_LONGEST_GRACE}")
+            raise InvalidData(f"Process(grace={self.grace!r}): use from 0 to {_LONGEST_GRACE}")
         if not isinstance(self.credentials, Credentials):
             raise InvalidData(
                 f"Process(credentials={self.credentials!r}): use Credentials.INHERITED or "
@@ -81,12 +80,12 @@ class Process:
             )
 
     def __str__(self) -> str:
-        said = (
+        options = (
             f"{field.name}={getattr(self, field.name)}"
             for field in fields(self)
             if getattr(self, field.name) != field.default
         )
-        return f"Process({', '.join(said)})"
+        return f"Process({', '.join(options)})"
 
 
 RunsIn = Threads | Process | Async
@@ -96,21 +95,21 @@ ASYNC: Final = Async()
 
 
 def is_async(function: object) -> bool:
-    """Whether calling it gives something to be awaited."""
+    """Whether calling it returns a coroutine."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 (an object's own, which may be async)
     )
 
 
 def where(task: str, function: Callable[..., Any], runs_in: RunsIn | None) -> RunsIn:
-    """Where a task is to run: as it says, else by the kind of its function.
+    """Where to run a task: its `runs_in`, or the default for its kind of function.
 
     Raises: InvalidData, when it cannot run there.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise InvalidData(
-            f"task {task!r} has a yield, so that calling it runs nothing: return the result, and "
-            "tell of its parts with job.progress, job.log or job.output"
+            f"task {task!r} has a yield, so calling it runs nothing: return the result, and report "
+            "its parts with job.progress, job.log or job.output"
         )
     if runs_in is None:
         return ASYNC if is_async(function) else THREADS
@@ -121,7 +120,7 @@ def where(task: str, function: Callable[..., Any], runs_in: RunsIn | None) -> Ru
         )
     if isinstance(runs_in, Threads) and is_async(function):
         raise InvalidData(
-            f"task {task!r} is an async def, which a thread cannot run: leave runs_in out, say "
+            f"task {task!r} is an async def, which a thread cannot run: leave runs_in out, use "
             "runs_in=Async(), or write def"
         )
     if isinstance(runs_in, Threads):
@@ -129,7 +128,7 @@ def where(task: str, function: Callable[..., Any], runs_in: RunsIn | None) -> Ru
     if isinstance(runs_in, Async) and not is_async(function):
         raise InvalidData(
             f"task {task!r} would block the event loop of all async tasks: write async def, or "
-            "say runs_in=Threads()"
+            "use runs_in=Threads()"
         )
     return runs_in
 

@@ -1,4 +1,4 @@
-"""A task: a function with a name, and how it is run."""
+"""A task: a function with a name and its options."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from remotejob.tasks.runs_in import THREADS, RunsIn
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """A registered function and how it is run."""
+    """A registered function and its options."""
 
     name: str
     function: Callable[[Any], Any]
     """Takes a `RunningJob`; an `async def` an `AsyncRunningJob`."""
     retry: Retry = NO_RETRY
-    """What holds when a job was submitted without a policy of its own."""
+    """Applies to jobs submitted without a retry policy."""
     timeout: timedelta | None = None
     """How long one attempt may take."""
     lease: timedelta | None = None
-    """How long a worker may be silent before its run counts as dead; default the system's.
+    """How long a worker may be silent before its run counts as dead; default the system's lease.
     Source: redis-dist-job-queue, a task's `timeout` since its last heartbeat."""
     work_timeout: timedelta | None = None
-    """How long the task may be silent: make no call of its job. It fails an attempt, as `timeout`.
+    """How long the task may go without a call of its job; then the attempt fails, as on `timeout`.
     Source: job-collection, `workTimeout`."""
     runs_in: RunsIn = THREADS

@@ -1,1 +1,1 @@
-"""The worker: receives messages, runs jobs under leases, commits what came of them."""
+"""The worker: receives messages, runs their jobs under leases, commits the outcomes."""

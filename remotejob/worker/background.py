@@ -1,4 +1,4 @@
-"""Requests made beside: one that is not answered holds up nobody but itself."""
+"""Background requests: runs them on other threads, so a hung one blocks nothing else."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ log = logging.getLogger(__name__)
 
 AT_A_TIME: Final = 8
 _SLOW: Final = 2.0
-"""Seconds after which a request is thought slow: another thread takes its place among the eight."""
+"""Seconds after which a request counts as slow, and a further thread may start."""
 
 
 class Background(Protocol):
-    """Has things done, each known by a name, of which one at a time is under way."""
+    """Runs functions under names, one function at a time per name."""
 
     def do(self, name: Hashable, function: Callable[[], object]) -> bool:
-        """False, and nothing is done, while what was begun under that name is not over."""
+        """Run it. False, without running it, while another function of that name is running."""
         ...
 
 
 class Inline:
-    """Does it here and now: for a worker without threads."""
+    """Runs functions at once in the calling thread, for a worker without threads."""
 
     def do(self, name: Hashable, function: Callable[[], object]) -> bool:  # noqa: ARG002
         function()
         return True
 
 
-class Threads:
-    """Does it in threads, made when they are needed; eight at a time, and not counted among them
-    those whose request is slow. There are never more than there are names."""
+class BackgroundThreads:
+    """Runs functions on threads, started as needed: eight at a time, not counting slow ones.
+
+    There are never more threads than names.
+    """
 
     def __init__(self, clock: Clock, *, name: str) -> None:
         self._clock = clock
         self._name = name
         self._changed = threading.Condition()
         self._under_way: dict[Hashable, float | None] = {}
-        """Since when; None while it waits for a thread."""
+        """When each began; None while it waits for a thread."""
         self._waiting: deque[tuple[Hashable, Callable[[], object]]] = deque()
         self._idle = 0
         self._closed = False
 
     def do(self, name: Hashable, function: Callable[[], object]) -> bool:
         with self._changed:
-            # also for those that wait since: what was quick then may be slow by now
+            # others may still wait for a thread: a request that held one may have become slow
             if name in self._under_way:
                 self._find_threads()
                 return False
@@ -59,11 +61,11 @@ class Threads:
             return True
 
     def start(self, function: Callable[[], object]) -> None:
-        """Have something done that nobody else begins."""
+        """Run a function under a name of its own."""
         self.do(object(), function)
 
     def close(self) -> None:
-        """Let the threads end that have nothing to do; the others when they are done."""
+        """End the idle threads now, and the others when their function returns."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -84,7 +86,7 @@ class Threads:
         while True:
             with self._changed:
                 while not self._waiting:
-                    # those that took the place of slow ones are not needed for ever
+                    # extra threads, started while others were slow, are no longer needed
                     if self._closed or self._idle > AT_A_TIME:
                         self._idle -= 1
                         return
@@ -95,8 +97,8 @@ class Threads:
             try:
                 function()
             except BaseException:
-                # whoever had it done sees to its own errors: this is nobody's
-                log.exception("what was done beside failed")
+                # functions handle their own errors, so this one is unexpected
+                log.exception("a background request failed")
             finally:
                 with self._changed:
                     del self._under_way[name]

@@ -1,4 +1,4 @@
-"""Counts what a worker does, and hands the sums on once a minute. Counting makes no request."""
+"""The worker's metrics: counts in memory, and writes the sums once a minute."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from remotejob.ports import Clock
 log = logging.getLogger(__name__)
 
 MOST_VALUES: Final = 99
-"""Values of one distribution that are handed on. CloudWatch takes 100 at a time, and the library
-that writes them down lets go of a line as soon as it has so many.
+"""The most values of one distribution to write. CloudWatch takes 100 per metric, and the library
+that formats them emits the line as soon as it has 100.
 Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format", target members.
 """
 
@@ -25,64 +25,64 @@ _MOST_KEPT: Final = 2048
 
 
 class Count(StrEnum):
-    """What is counted, by the names that CloudWatch shows."""
+    """The counters, by the names that CloudWatch shows."""
 
     STARTED = "Started"
-    """Runs begun."""
+    """Runs that began."""
     COMPLETED = "Completed"
     FAILED = "Failed"
     """Jobs that failed for good."""
     RETRIED = "Retried"
-    """Runs that failed, whose jobs run again."""
+    """Runs that failed, but whose job will run again."""
     RELEASED = "Released"
-    """Runs given back, such as by a worker that stops."""
+    """Runs that were given back, such as by a worker that stops."""
     CANCELLED = "Cancelled"
-    """Runs whose jobs were cancelled under them."""
+    """Runs whose job was cancelled."""
     LEASE_LOST = "LeaseLost"
-    """Runs whose outcome does not count: another one had the job."""
+    """Runs whose outcome did not count, because another run had the job."""
     RECEIVES = "Receives"
-    """Requests for messages, the empty ones included."""
+    """Receive requests, including empty ones."""
     EMPTY_RECEIVES = "EmptyReceives"
 
 
 class Seconds(StrEnum):
-    """What is measured, by the names that CloudWatch shows."""
+    """The measurements, by the names that CloudWatch shows."""
 
     QUEUED = "SecondsQueued"
-    """From when a job could begin to its first run."""
+    """From when a job was due to its first run."""
     RUNNING = "SecondsRunning"
-    """Of a run, its end's commit not included; of those whose outcome counts."""
+    """Length of a run without the commit at its end, if its outcome counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Totals:
-    """What was counted since the last time."""
+    """What was counted since the last write."""
 
     counts: Mapping[Count, int]
-    """Of what there was any."""
+    """Without counters that are 0."""
     seconds: Mapping[Seconds, tuple[float, ...]]
-    """At most `MOST_VALUES` each, ascending: all there were, or as many that lie spread alike,
-    the least and the most among them."""
+    """Ascending. At most `MOST_VALUES` each: if there were more, a sample with the same spread,
+    including the smallest and the largest."""
 
 
 @dataclass(slots=True)
 class _Distribution:
-    """Values, thinned out evenly as they come, so that they stay few."""
+    """A sample of values, thinned out evenly so that it stays small."""
 
     kept: list[float] = field(default_factory=list)
     every: int = 1
-    met: int = 0
+    count: int = 0
     least: float = float("inf")
     most: float = float("-inf")
 
     def add(self, value: float) -> None:
         self.least, self.most = min(self.least, value), max(self.most, value)
-        if self.met % self.every == 0:
+        if self.count % self.every == 0:
             self.kept.append(value)
             if len(self.kept) >= _MOST_KEPT:
                 del self.kept[1::2]
                 self.every *= 2
-        self.met += 1
+        self.count += 1
 
     def spread(self) -> tuple[float, ...]:
         ordered = sorted(self.kept)
@@ -103,7 +103,7 @@ class Metrics:
         write: Callable[[Totals], None] | None = None,
         every: timedelta = timedelta(minutes=1),
     ) -> None:
-        """`write` gets the sums, in the thread that beats; without it nothing is counted."""
+        """`write` gets the sums, on the heartbeats thread; without it nothing is counted."""
         self._clock = clock
         self._write = write
         self._every_s = every.total_seconds()
@@ -113,7 +113,7 @@ class Metrics:
         self._since = clock.monotonic()
 
     def count(self, what: Count, *, ran_s: float | None = None) -> None:
-        """Count one; with `ran_s`, a run that ended after so many seconds."""
+        """Count one; `ran_s` is the length of a run that ended, in seconds."""
         if self._write is None:
             return
         with self._lock:
@@ -122,7 +122,7 @@ class Metrics:
                 self._add(Seconds.RUNNING, ran_s)
 
     def started(self, *, queued_s: float | None) -> None:
-        """A run has begun; `queued_s` is None where it is not the job's first."""
+        """Count a run that begins; `queued_s` is None unless it is the job's first."""
         if self._write is None:
             return
         with self._lock:
@@ -131,7 +131,7 @@ class Metrics:
                 self._add(Seconds.QUEUED, queued_s)
 
     def received(self, messages: int) -> None:
-        """A request for messages brought so many."""
+        """Count a receive that brought that many messages."""
         if self._write is None:
             return
         with self._lock:
@@ -140,12 +140,12 @@ class Metrics:
                 self._counts[Count.EMPTY_RECEIVES] += 1
 
     def tick(self) -> None:
-        """Hand on what was counted, if it is time."""
+        """Write what was counted, if a minute has passed."""
         if self._write is not None and self._clock.monotonic() - self._since >= self._every_s:
             self.flush()
 
     def flush(self) -> None:
-        """Hand on what was counted, if there was anything."""
+        """Write what was counted, if anything was."""
         if self._write is None:
             return
         with self._lock:
@@ -162,7 +162,7 @@ class Metrics:
                 )
             )
         except Exception:
-            # told of the work, it is not the work
+            # metrics must not disturb the work
             log.exception("metrics not written")
 
     def _add(self, what: Seconds, value: float) -> None:

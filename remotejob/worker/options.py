@@ -1,4 +1,4 @@
-"""What is told to a worker when it is made."""
+"""The options of a worker."""
 
 from __future__ import annotations
 
@@ -16,44 +16,43 @@ from remotejob.worker.metrics import Totals
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerOptions:
-    """How a worker works."""
+    """Which queue a worker serves, and how."""
 
     queue: str
     name: str
-    """Who this worker is, as its jobs' records say."""
+    """The worker's name in the records of its jobs."""
     concurrency: int = 4
     """Jobs at a time."""
     grace: timedelta = timedelta(seconds=100)
-    """How long jobs may go on once the worker is told to stop; the rest is given back.
-    With `STOP_MARGIN` below Fargate's longest stop timeout, 120 s."""
+    """How long jobs may go on when the worker stops; then they are given back.
+    With `STOP_MARGIN`, less than Fargate's longest stop timeout, 120 s."""
     linger: timedelta = timedelta(milliseconds=500)
-    """How long a settled message may wait for others, to share their requests."""
+    """How long a message may wait to be settled together with others."""
     health_file: Path | None = None
-    """Where it says once a second how it is: see `Health`."""
+    """Where to write the worker's health once a second: see `Health`."""
     abilities: tuple[str, ...] | None = None
-    """Which of the queue's tasks it runs, where others run the rest; default all of them.
+    """The queue's tasks that it runs, if other workers run the rest; default all.
     Source: forerunner, the manifest of a worker."""
     children: ChildProgram | None = None
-    """What the processes of tasks that have their own import; default the modules of these tasks.
-    """
+    """What the child processes of tasks import; default the modules of these tasks."""
     guard: Guard | None = None
-    """Asked to keep the worker from being stopped while it is busy."""
+    """Keeps the worker from being stopped while it is busy."""
     replaces: str | None = None
-    """The worker that is dead, and in whose place this one was started."""
+    """The dead worker that this one was started to replace."""
     write_metrics: Callable[[Totals], None] | None = None
-    """Gets once a minute, and at the end, what was counted; without it nothing is."""
+    """Called with the metrics once a minute, and at the end; without it nothing is counted."""
 
 
 def abilities_of(options: WorkerOptions, queue: QueueDescription) -> tuple[str, ...]:
-    """Raises: SettingsError, when the queue has no such tasks."""
+    """The tasks that the worker runs. Raises: SettingsError, when the queue does not have them."""
     if options.abilities is None:
         return queue.tasks
     for name in options.abilities:
         if name not in queue.tasks:
             raise SettingsError(
                 f"ability {name!r}: queue {queue.name!r} runs {', '.join(queue.tasks)}; use some "
-                "of these, or none for all"
+                "of these, or leave abilities out for all"
             )
     if not options.abilities:
-        raise SettingsError("abilities=(): name a task at least, or leave them out for all")
+        raise SettingsError("abilities=(): name at least one task, or leave them out for all")
     return options.abilities

@@ -102,7 +102,7 @@ def _set_up(
 
 
 def _forget() -> None:
-    on_upload._setting_up.cache_clear()
+    on_upload._set_up.cache_clear()
     scheduler._installation.cache_clear()
 
 

@@ -157,7 +157,7 @@ def test_a_job_not_yet_due_is_not_taken(queue: Queue, clock: FakeClock) -> None:
         (lambda queue: queue.get_work(max_jobs=0), InvalidData, "max_jobs=0: .* from 1 to"),
         (lambda queue: queue.get_work(max_jobs=True), InvalidData, "max_jobs=True"),
         (lambda queue: queue.get_work(wait=5), InvalidData, "wait=5: use a timedelta"),
-        (lambda queue: queue.get_work(wait=-SECOND), InvalidData, "in the past"),
+        (lambda queue: queue.get_work(wait=-SECOND), InvalidData, "is negative"),
         (lambda queue: queue.get_work(work_timeout=5), InvalidData, "work_timeout=5"),
         (lambda queue: queue.get_work(work_timeout=timedelta(0)), InvalidData, "no time"),
     ],

@@ -218,7 +218,7 @@ def test_a_result_that_cannot_be_kept_fails_the_run_and_says_so(
     queue = RemoteJob(broken, holder=JobHolder(broken, start=lambda beat: None)).queue()
     submitted = queue.submit("work")
 
-    with pytest.raises(JobFailed, match="could not be kept"):
+    with pytest.raises(JobFailed, match="could not be stored"):
         taken(queue).done("x" * 10_000)
 
     assert submitted.refresh().state is State.FAILED
@@ -538,7 +538,7 @@ def test_complete_with_an_error_fails_the_job(queue: Queue) -> None:
 @pytest.mark.parametrize(
     ("assets", "refusal", "match"),
     [
-        ([{"body": b"1"}, {"body": b"2"}], InvalidName, "two assets are called 'output'"),
+        ([{"body": b"1"}, {"body": b"2"}], InvalidName, "two assets have the name 'output'"),
         ([{"filename": "../cat.png", "body": b""}], InvalidName, "cat.png"),
         ([{"filename": "cat.png"}], InvalidBody, "give its body"),
         ([{"filename": "cat.png", "body": "no/such/file"}], InvalidBody, "is not a file"),

@@ -34,7 +34,7 @@ def queue(installation: Installation) -> Queue:
 
 def hands() -> set[threading.Thread]:
     # not by number: a thread that ends leaves its own to the next
-    return {thread for thread in threading.enumerate() if thread.name == "hand"}
+    return {thread for thread in threading.enumerate() if thread.name == "job-holder"}
 
 
 def test_one_thread_keeps_all_jobs_alive_and_ends_with_the_last_of_them(

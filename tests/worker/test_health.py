@@ -32,7 +32,7 @@ def test_a_worker_that_says_it_lives_is_healthy(tmp_path: Path) -> None:
 def test_a_worker_that_fell_silent_is_not(tmp_path: Path) -> None:
     file = _said(tmp_path / "health", at=1000)
     problem = check(file, now=1000 + STALE_AFTER + 30)
-    assert problem == "the worker has said nothing for 90 s"
+    assert problem == "the worker has been silent for 90 s"
 
 
 def test_a_worker_that_says_it_is_stuck_is_not(tmp_path: Path) -> None:
@@ -43,13 +43,13 @@ def test_a_worker_that_says_it_is_stuck_is_not(tmp_path: Path) -> None:
 def test_a_worker_that_has_not_begun_is_not(tmp_path: Path) -> None:
     problem = check(tmp_path / "nothing", now=1000)
     assert problem is not None
-    assert "has not begun" in problem
+    assert "has not started" in problem
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"at": 1}', "[1]"])
 def test_a_file_that_no_worker_wrote_is_not(tmp_path: Path, text: str) -> None:
     (tmp_path / "health").write_text(text)
-    assert "is not what a worker writes" in (check(tmp_path / "health", now=1000) or "")
+    assert "is not the health of a worker" in (check(tmp_path / "health", now=1000) or "")
 
 
 def test_a_health_report_replaces_the_last_and_leaves_no_other_file(tmp_path: Path) -> None:
@@ -85,9 +85,9 @@ def test_one_child_that_is_stuck_is_enough(tmp_path: Path) -> None:
     assert problem_of([first, second], now=1010) is None
     _said(first, at=1100)
     problem = problem_of([first, second], now=1100)
-    assert problem == "the worker has said nothing for 100 s"
+    assert problem == "the worker has been silent for 100 s"
     second.unlink()
-    assert "has not begun" in (problem_of([first, second], now=1100) or "")
+    assert "has not started" in (problem_of([first, second], now=1100) or "")
 
 
 def test_what_takes_far_too_long_is_a_problem_until_it_is_over() -> None:

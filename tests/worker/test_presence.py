@@ -468,7 +468,7 @@ def test_job_is_passed_on_within_half_a_minute_where_workers_differ_on_purpose(
     ("abilities", "told"),
     [
         (("paint",), "ability 'paint': queue 'default' runs work, draw; use some of these"),
-        ((), "name a task at least"),
+        ((), "name at least one task"),
         (("draw",), "'draw', which is not registered"),
     ],
 )

@@ -20,8 +20,7 @@ import pytest
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
-from remotejob.worker.lifecycle.supervised import Supervised
-from remotejob.worker.lifecycle.supervised import told as told_to_child
+from remotejob.worker.lifecycle.supervised import Supervised, child_environment
 from remotejob.worker.lifecycle.supervisor import ChildRestarted, Supervisor, SupervisorOptions
 from tests.end_to_end.waiting import until
 from tests.worker.family import PATIENCE, Family, family, options
@@ -321,7 +320,7 @@ def test_busy_child_that_died_keeps_nobody_protected(tmp_path: Path) -> None:
 def test_child_knows_which_child_it_replaces() -> None:
     ours, theirs = socket.socketpair()
     with ours:
-        said = told_to_child(3, theirs.detach(), replaces=77)
+        said = child_environment(3, theirs.detach(), replaces=77)
         child = Supervised.from_environment(said)
         assert child is not None
         assert (child.number, child.replaces) == (3, 77)

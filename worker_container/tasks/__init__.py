@@ -1,4 +1,4 @@
-"""The tasks this image runs. Replace them with your own: importing this package registers them."""
+"""The tasks of this image; replace them with your own. Importing this package registers them."""
 
 from worker_container.tasks import thumbnail
 

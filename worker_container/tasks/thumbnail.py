@@ -1,4 +1,4 @@
-"""Example: a photo becomes a thumbnail."""
+"""Example task: makes a thumbnail of a photo."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from remotejob import Fatal, Retry, RunningJob, task
     timeout=timedelta(minutes=5),
 )
 def thumbnail(job: RunningJob) -> dict[str, Any]:
-    """Scale a photo to fit a square of `data["size"]` pixels (400), as PNG.
+    """Scale a photo to fit a square of `data["size"]` pixels (default 400), as PNG.
 
     Source: remotejob's README, whose worker does the same with GraphicsMagick.
     """
@@ -28,10 +28,10 @@ def thumbnail(job: RunningJob) -> dict[str, Any]:
     try:
         with Image.open(path) as photo:
             before = photo.size
-            # cameras turn the photo by a note in the file, which a PNG would not carry
+            # cameras store the rotation in the file's metadata, which the PNG would lack
             upright = ImageOps.exif_transpose(photo).convert("RGB")
     except UnidentifiedImageError:
-        # another try would find the same file
+        # Fatal: another attempt would find the same file
         raise Fatal(f"{path.name} is not an image this task can read") from None
     upright.thumbnail((size, size))
     job.progress(2, 3)

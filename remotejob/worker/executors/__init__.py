@@ -1,4 +1,4 @@
-"""Where a task's function runs: in a thread, in a process of its own, or on an event loop.
+"""Executors: run a task's function in a thread, in a child process, or on an event loop.
 
-Importing this imports none of them: a worker whose tasks all run in threads pays for nothing else.
+This package imports none of them: a worker whose tasks all run in threads loads nothing else.
 """

@@ -1,4 +1,4 @@
-"""Runs `async def` tasks: on the worker's event loop, or to their end in the thread that calls."""
+"""Runs `async def` tasks: on the worker's event loop, or on a loop of the calling thread."""
 
 from __future__ import annotations
 
@@ -26,40 +26,41 @@ log = logging.getLogger(__name__)
 Handler = Callable[[AsyncRunningJob], Coroutine[Any, Any, Any]]
 
 _BLOCKED: Final = 5.0
-"""Seconds without a turn of the loop, after which its log says who holds it."""
+"""Seconds without a turn of the loop, after which the log says what blocks it."""
 
 
 def run_to_end(function: Handler, job: RunningJob) -> Any:
-    """Run it on a loop of its own, in this thread unless a loop runs in it already."""
-    seen = AsyncRunningJob(job)
+    """Run it on a new loop, in this thread unless the thread already runs a loop."""
+    async_job = AsyncRunningJob(job)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(function(seen))
-    # as in a notebook, whose cells run on a loop
+        return asyncio.run(function(async_job))
+    # for example in a notebook, whose cells run on a loop
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(function(seen))).result()
+        return pool.submit(lambda: asyncio.run(function(async_job))).result()
 
 
 class Loop:
-    """An `Executor` with one event loop in a thread of its own, begun with the first job."""
+    """An `Executor` with one event loop on its own thread, started with the first job."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._asked: float | None = None
-        """When it was asked to show that it turns, on this machine's clock; None once it has."""
-        self._said = False
+        self._probed_at: float | None = None
+        """When we scheduled `_turned` to see whether the loop turns, on this machine's clock; None
+        once it has run."""
+        self._warned = False
 
     def run(self, run: Run) -> Any:
         """Run a job on the loop, and wait here until it has ended.
 
-        Raises: what its handler raised; RunInterrupted, where it was cancelled for that.
+        Raises: the handler's error; RunInterrupted, if the run was stopped.
         """
         with self._lock:
-            loop = self._unclosed(run)
+            loop = self._open_loop(run)
         handler = _Handler(run, AsyncRunningJob(RunningJob(run)), loop)
         with run.stop_signal.reaches(handler):
             self._begin(handler, run)
@@ -67,13 +68,13 @@ class Loop:
                 try:
                     return handler.ended.result(_BLOCKED)
                 except TimeoutError:
-                    # the handler's own, or none yet, or it has ended at this moment
+                    # the handler's own error, or ours, and it may have ended at this moment
                     if handler.ended.done():
                         return handler.ended.result()
-                    self._look_at(loop)
+                    self._check_turns(loop)
 
     def close(self, *, within: timedelta) -> None:
-        """Cancel what runs, and end the loop once that has ended, or the time is over."""
+        """Cancel all handlers, and end the loop once they have ended or the time is over."""
         with self._lock:
             closed, self._closed = self._closed, True
             loop, thread = self._loop, self._thread
@@ -82,60 +83,61 @@ class Loop:
         loop.call_soon_threadsafe(_cancel_all, loop, within.total_seconds())
         thread.join(within.total_seconds() + 1)
         if thread.is_alive():
-            log.error("the event loop does not end: a handler blocks it")
+            log.error("the event loop does not end because a handler blocks it")
 
     def _begin(self, handler: _Handler, run: Run) -> None:
-        # with the caller's context: what a log line says of its job
+        # with the caller's context, which has the job's log fields
         context = contextvars.copy_context()
         with self._lock:
-            # under the lock: what is begun before the loop is closed is cancelled then
-            loop = self._unclosed(run)
+            # under the lock: `close` cancels all that began before it
+            loop = self._open_loop(run)
             loop.call_soon_threadsafe(handler.start, context, context=context)
 
-    def _unclosed(self, run: Run) -> asyncio.AbstractEventLoop:
+    def _open_loop(self, run: Run) -> asyncio.AbstractEventLoop:
+        """The loop, started if needed. Raises: WorkerStopping, when it is closed."""
         if self._closed:
             run.stop_signal.set(WorkerStopping("the worker is stopping"))
             raise WorkerStopping("the worker is stopping")
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
-                target=_turn, args=(self._loop,), name="event-loop", daemon=True
+                target=_run_loop, args=(self._loop,), name="event-loop", daemon=True
             )
             self._thread.start()
         return self._loop
 
-    def _look_at(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Say once who blocks the loop, if it has not turned since the last look."""
+    def _check_turns(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Log once what blocks the loop, if it has not turned since the last check."""
         now = time.monotonic()
         with self._lock:
-            asked, thread = self._asked, self._thread
-            if asked is None:
-                self._asked = now
-        if asked is None:
+            probed_at, thread = self._probed_at, self._thread
+            if probed_at is None:
+                self._probed_at = now
+        if probed_at is None:
             try:
                 loop.call_soon_threadsafe(self._turned)
             except RuntimeError:
                 raise WorkerStopping("the event loop has ended, and the worker with it") from None
-        elif now - asked >= _BLOCKED / 2 and thread is not None and thread.ident is not None:
+        elif now - probed_at >= _BLOCKED / 2 and thread is not None and thread.ident is not None:
             with self._lock:
-                said, self._said = self._said, True
-            if not said:
+                warned, self._warned = self._warned, True
+            if not warned:
                 frame = sys._current_frames().get(thread.ident)
                 log.warning(
-                    "the event loop is blocked since %.1f s: await what takes long, or run the "
-                    "task in threads; it is at\n%s",
-                    now - asked,
+                    "the event loop is blocked for %.1f s: await long calls, or run the task in "
+                    "threads; it is at\n%s",
+                    now - probed_at,
                     "" if frame is None else "".join(traceback.format_stack(frame)[-3:]),
                 )
 
     def _turned(self) -> None:
         """In the loop's thread."""
         with self._lock:
-            self._asked, self._said = None, False
+            self._probed_at, self._warned = None, False
 
 
 class _Handler:
-    """One call of an async task, as the run's: told to stop, it is cancelled."""
+    """One call of an async task, which is cancelled when its run must stop."""
 
     def __init__(self, run: Run, job: AsyncRunningJob, loop: asyncio.AbstractEventLoop) -> None:
         self._run = run
@@ -148,7 +150,7 @@ class _Handler:
 
     def start(self, context: contextvars.Context) -> None:
         """In the loop's thread."""
-        # held here, for the loop holds it weakly
+        # hold it here: the loop only has a weak reference
         self._task = self._loop.create_task(self._call(), context=context)
         self._task.add_done_callback(self._done)
         if self._cancelled:
@@ -158,11 +160,11 @@ class _Handler:
         try:
             self._loop.call_soon_threadsafe(self._cancel, reason)
         except RuntimeError:
-            # a loop that is closed has cancelled all it had
+            # the loop is closed, so the handler has been cancelled already
             log.debug("cancelled after the loop's end: %s", reason)
 
     def kill(self, *, grace: timedelta) -> bool:  # noqa: ARG002 (the protocol's)
-        """Nothing more than it was told: its thread is the others' as well."""
+        """Do nothing more than cancel: other tasks share the thread."""
         return True
 
     async def _call(self) -> None:
@@ -179,12 +181,12 @@ class _Handler:
             self.ended.set_result(result)
 
     def _done(self, _: asyncio.Task[Any]) -> None:
-        """Say the end of a call that was cancelled before its first step, and so said none."""
+        """Set the end of a call that was cancelled before its first step."""
         if not self.ended.done():
             self.ended.set_exception(self._run.stop_signal.reason or asyncio.CancelledError())
 
     def _cancel(self, reason: RunInterrupted) -> None:
-        # once: what it does to clean up is not to be cancelled in turn
+        # only once: a second cancel would interrupt its clean-up
         if not self._cancelled:
             self._cancelled = True
             if self._task is not None:
@@ -193,15 +195,15 @@ class _Handler:
                 self._task.cancel()
 
 
-def _turn(loop: asyncio.AbstractEventLoop) -> None:
+def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     with closing(loop):
         while True:
             try:
                 loop.run_forever()
             except BaseException:
-                # what a handler started by itself has raised SystemExit: no reason to end others
-                log.exception("the event loop was left by an error; it goes on")
+                # a task that a handler started raised SystemExit, which must not end the others
+                log.exception("an error ended the event loop; it goes on")
             else:
                 return
 
@@ -217,5 +219,5 @@ def _cancel_all(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         await loop.shutdown_asyncgens()
         loop.stop()
 
-    # kept by the loop until it has stopped
+    # the loop keeps a reference until it has stopped
     loop.end = loop.create_task(end())  # type: ignore[attr-defined]

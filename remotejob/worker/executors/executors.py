@@ -1,4 +1,4 @@
-"""Runs each job where its task says. What is not used is not imported."""
+"""Chooses the executor of each job by its task, and imports only the executors in use."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """Runs jobs, each for the thread that calls."""
+    """Runs jobs, each on behalf of the calling thread, which waits."""
 
     def run(self, run: Run) -> Any:
-        """Run the job's task to its end; what it returned.
+        """Run the job's task to its end; return its result.
 
-        Raises: what the task raised, or why it has no end of its own.
+        Raises: the task's error, or the reason why it was broken off.
         """
         ...
 
     def close(self, *, within: timedelta) -> None:
-        """End all that runs, and what was kept for the next job."""
+        """End all running tasks, and the processes or threads kept for the next jobs."""
         ...
 
 
 class Executors:
-    """An `Executor` for the tasks of a worker, whatever they ask for. Safe across threads."""
+    """An `Executor` for all tasks of a worker, wherever they run. Safe across threads."""
 
     def __init__(self, tasks: Iterable[Task], *, program: ChildProgram | None = None) -> None:
         """Raises: SettingsError, when a child process could not find its task."""
@@ -46,10 +46,10 @@ class Executors:
         self._processes: ProcessPool | None = None
         self._loop: Executor | None = None
         self._closed = False
-        self._here = threading.local()
+        self._this_thread = threading.local()
 
     def start(self, names: Iterable[str]) -> None:
-        """Have a child process ready for each kind that these tasks ask for."""
+        """Start a child process for each kind of process that these tasks need."""
         wanted = set(names)
         for options in {task.runs_in for task in self._in_processes if task.name in wanted}:
             assert isinstance(options, Process)
@@ -64,15 +64,15 @@ class Executors:
         try:
             return executor.run(run)
         except NotStarted as problem:
-            self._here.problem = problem
+            self._this_thread.problem = problem
             raise
 
     def check_begun(self) -> None:
-        """Raises: NotStarted, once, when this thread's last run could not begin for that.
+        """Raises: NotStarted, once, if no process could be started for this thread's last run.
 
-        Its job is given back; a worker is to wait a while before it takes the next.
+        The job has been given back; the worker should wait before it takes the next.
         """
-        problem: NotStarted | None = self._here.__dict__.pop("problem", None)
+        problem: NotStarted | None = self._this_thread.__dict__.pop("problem", None)
         if problem is not None:
             raise problem
 
@@ -106,7 +106,7 @@ class Executors:
 
 
 def _program(tasks: list[Task], program: ChildProgram) -> ChildProgram:
-    """What the children import, which is what registers these tasks.
+    """The program with the modules that register these tasks.
 
     Raises: SettingsError.
     """
@@ -116,7 +116,7 @@ def _program(tasks: list[Task], program: ChildProgram) -> ChildProgram:
     if "__main__" in modules:
         names = ", ".join(task.name for task in tasks if task.function.__module__ == "__main__")
         raise SettingsError(
-            f"task {names} is to run in a process of its own, which cannot import it from "
+            f"task {names} runs in a child process, which cannot import it from "
             f"{sys.argv[0] or 'here'}: put it into a module"
         )
     return ChildProgram(modules=tuple(modules), logging=program.logging)

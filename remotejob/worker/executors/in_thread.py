@@ -1,6 +1,6 @@
-"""A task's function in the thread that calls, wherever the task says that it runs.
+"""Runs a task's function in the calling thread, whatever its `runs_in`.
 
-What replays, simulates and composes calls it so, and so does a child process.
+Replays, simulations, compositions and child processes run tasks this way.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from remotejob.worker.executors import stack_note
 
 
 def call_here(run: RunHandle) -> Any:
-    """Run the task in this thread and this process; an `async def` to its end.
+    """Run the task in this thread and process; an `async def` to its end.
 
-    So a task of its own process is without its limits here, and is not killed.
+    A task with `Process(...)` has no limits here, and is not killed.
     """
     task = run.task
     if task.runs_in is THREADS or not is_async(task.function):
@@ -30,19 +30,19 @@ def call_here(run: RunHandle) -> Any:
 
 
 class ThisThread:
-    """What a task is in the thread that calls: out of time, it says where it stands."""
+    """A task in the calling thread: when its time is over, it notes where the task stands."""
 
     def __init__(self) -> None:
         self._thread: Final = threading.get_ident()
         self._caller: Final = sys._getframe(1)
-        self._told = False
+        self._noted = False
 
     def stopping(self, reason: RunInterrupted) -> None:
-        # when it is first told: later it may be cleaning up
-        told, self._told = self._told, True
-        if not told:
+        # only the first time: later the task may be cleaning up
+        noted, self._noted = self._noted, True
+        if not noted:
             stack_note.note(reason, stack_note.of_thread(self._thread, above=self._caller))
 
     def kill(self, *, grace: timedelta) -> bool:  # noqa: ARG002 (the protocol's)
-        """Nothing more than it was told: a thread cannot be killed."""
+        """Do nothing more: a thread cannot be killed."""
         return True

@@ -1,6 +1,6 @@
-"""Where a task stands: said of one whose time is over, beside an error that does not tell it.
+"""Notes where a task stood when its time was over, as the timeout's own traceback does not show it.
 
-What is said is a note of the error (PEP 678), so that it is kept with its traceback.
+The stack becomes a note of the error (PEP 678), which is stored with its traceback.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from remotejob.domain.errors import RunInterrupted, TimedOut
 
 
 def note(reason: RunInterrupted, stack: str | None) -> None:
-    """Say of a run whose time is over where its task stood, if that is known. To be called once."""
+    """Note where the task stood, if the stack is known and the run timed out. Call this once."""
     if stack and isinstance(reason, TimedOut):
         reason.add_note(f"Its task stood here when it was stopped:\n{stack.rstrip()}")
 
 
 def of_thread(thread: int, *, above: FrameType) -> str | None:
-    """What a thread is at, the most recent call last, from what `above` called on.
+    """The stack of a thread, the most recent call last, from the function that `above` called.
 
-    None, where it has returned from there.
+    None if it has returned from there.
     """
     frames = []
     frame = sys._current_frames().get(thread)
@@ -32,11 +32,11 @@ def of_thread(thread: int, *, above: FrameType) -> str | None:
             return None
         frames.append((frame, frame.f_lineno))
         frame = frame.f_back
-    return _written(frames[::-1])
+    return _format(frames[::-1])
 
 
 def of_coroutine(coroutine: Coroutine[Any, Any, Any]) -> str | None:
-    """What a coroutine that is suspended waits for, through all it awaits."""
+    """The stack of a suspended coroutine, through all that it awaits."""
     frames = []
     awaited: Any = coroutine
     while awaited is not None:
@@ -44,8 +44,8 @@ def of_coroutine(coroutine: Coroutine[Any, Any, Any]) -> str | None:
         if frame is not None:
             frames.append((frame, frame.f_lineno))
         awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-    return _written(frames)
+    return _format(frames)
 
 
-def _written(frames: list[tuple[FrameType, int]]) -> str | None:
+def _format(frames: list[tuple[FrameType, int]]) -> str | None:
     return "".join(traceback.StackSummary.extract(iter(frames)).format()) or None

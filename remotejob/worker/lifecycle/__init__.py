@@ -1,1 +1,1 @@
-"""The worker process: how it polls, stays alive, is watched, and stops."""
+"""The life of a worker process: polling, health, signs of life, protection, shutdown."""

@@ -1,8 +1,8 @@
-"""Task protection: ECS stops no worker that is busy, to scale in or to deploy.
+"""ECS task protection: keeps ECS from stopping a busy worker to scale in or to deploy.
 
-The agent beside the container is asked over HTTP, by a thread of its own: it may be slow, hang or
-fail, and no job and no shutdown waits for it. Protection is for a span, and renewed: what a dead
-worker held ends by itself.
+A thread of its own calls the container's ECS agent over HTTP. The agent may be slow, hang or fail;
+no job and no shutdown waits for it. Protection expires and is renewed, so the protection of a dead
+worker ends by itself.
 
 Source: Amazon ECS Developer Guide, "Task scale-in protection endpoint".
 """
@@ -25,12 +25,12 @@ from remotejob.ports import Clock
 log = logging.getLogger(__name__)
 
 SPAN: Final = timedelta(minutes=15)
-"""What protection is asked for at a time; ECS takes 1 minute to 2,880. Renewed at half of it."""
+"""How long one request protects the task; ECS takes 1 to 2,880 minutes. Renewed after half."""
 
 _PATH: Final = "/task-protection/v1/state"
 _TIMEOUT: Final = 4.0
 _LEAST_GAP: Final = 10.0
-"""Seconds between two calls, but for the last."""
+"""Seconds between two calls, except before the last one."""
 _FIRST_PAUSE: Final = 5.0
 _LONGEST_PAUSE: Final = 300.0
 _MOST_BYTES: Final = 65_536
@@ -38,10 +38,10 @@ _WHAT: Final = "have ECS protect this task, or no longer"
 
 
 class Protection:
-    """Asks the agent for protection, and to end it: at the edges, seldom, and beside the work."""
+    """Turns the protection on and off, on a thread of its own and with few calls."""
 
     def __init__(self, agent: str, clock: Clock) -> None:
-        """`agent` is the URI that ECS gives in the variable `AGENT`."""
+        """`agent` is the URI in the variable `AGENT`."""
         self._agent = urlsplit(agent)
         self._clock = clock
         self._outages = OutageLog(clock)
@@ -49,11 +49,10 @@ class Protection:
         self._wanted = False
         self._closed = False
         self._ends: float | None = None
-        """When the protection that was last asked for is over, be it granted or not."""
+        """When the protection requested last expires, whether it was granted or not."""
         self._granted = False
         self._not_before = -math.inf
-        self._seen = False
-        """What was wanted when it was last looked."""
+        self._wanted_at_last_step = False
         self._thread: threading.Thread | None = None
 
     def protect(self) -> None:
@@ -63,7 +62,7 @@ class Protection:
         self._want(wanted=False)
 
     def _want(self, *, wanted: bool) -> None:
-        # asked each second: nothing is locked when nothing changes
+        # called each second: take no lock unless something changes
         if wanted is self._wanted:
             return
         with self._changed:
@@ -71,12 +70,12 @@ class Protection:
             self._changed.notify()
 
     def start(self) -> None:
-        """Have a thread carry out what is wanted."""
+        """Start the thread that makes the calls."""
         self._thread = threading.Thread(target=self._run, name="protection", daemon=True)
         self._thread.start()
 
     def close(self, patience: timedelta) -> None:
-        """End the protection, and wait no longer than `patience` for it."""
+        """End the protection, and wait for that no longer than `patience`."""
         with self._changed:
             self._wanted, self._closed = False, True
             self._changed.notify()
@@ -84,11 +83,11 @@ class Protection:
             self._thread.join(patience.total_seconds())
 
     def step(self) -> float:
-        """Do what is due; how many seconds there is nothing more to do, unless wishes change."""
+        """Make the call that is due, if any; return the seconds until the next may be due."""
         now = self._clock.monotonic()
         with self._changed:
             wanted, closed = self._wanted, self._closed
-            self._seen = wanted
+            self._wanted_at_last_step = wanted
         if self._ends is not None and now >= self._ends:
             self._ends, self._granted = None, False
         if wanted:
@@ -101,7 +100,7 @@ class Protection:
             due = max(due, self._not_before)
         if due > now:
             return due - now
-        self._ask(wanted=wanted, now=now)
+        self._call(wanted=wanted, now=now)
         return 0.0
 
     def _renewal(self) -> float:
@@ -109,16 +108,16 @@ class Protection:
             return -math.inf
         return self._ends - SPAN.total_seconds() / 2
 
-    def _ask(self, *, wanted: bool, now: float) -> None:
+    def _call(self, *, wanted: bool, now: float) -> None:
         minutes = int(SPAN.total_seconds() // 60)
-        asked: dict[str, Any] = {"ProtectionEnabled": wanted}
+        request: dict[str, Any] = {"ProtectionEnabled": wanted}
         if wanted:
-            asked["ExpiresInMinutes"] = minutes
-            # from here on it may be so, also where no answer comes
+            request["ExpiresInMinutes"] = minutes
+            # from now on the task may be protected, even if no answer comes
             self._ends = now + SPAN.total_seconds()
         try:
-            self._put(asked)
-        except Exception as problem:  # noqa: BLE001 (work goes on unprotected)
+            self._put(request)
+        except Exception as problem:  # noqa: BLE001 (the work goes on unprotected)
             self._granted = False
             failures = self._outages.failed(_WHAT, problem)
             wait = pause_after(failures, first=_FIRST_PAUSE, longest=_LONGEST_PAUSE)
@@ -130,9 +129,9 @@ class Protection:
         self._ends = self._ends if wanted else None
         self._not_before = self._clock.monotonic() + _LEAST_GAP
 
-    def _put(self, asked: dict[str, Any]) -> None:
-        """Raises: OSError and the like, when there is no answer, or not the one asked for."""
-        # not urllib.request: a proxy of the environment knows nothing of the agent
+    def _put(self, request: dict[str, Any]) -> None:
+        """Raises: OSError and others, when no answer confirms the request."""
+        # not urllib.request, which uses the environment's proxy: that cannot reach the agent
         connection = http.client.HTTPConnection(
             self._agent.hostname or "", self._agent.port, timeout=_TIMEOUT
         )
@@ -140,40 +139,40 @@ class Protection:
             connection.request(
                 "PUT",
                 f"{self._agent.path.rstrip('/')}{_PATH}",
-                body=json.dumps(asked),
+                body=json.dumps(request),
                 headers={"Content-Type": "application/json"},
             )
             answer = connection.getresponse()
-            _check(answer.status, answer.read(_MOST_BYTES), wanted=asked["ProtectionEnabled"])
+            _check(answer.status, answer.read(_MOST_BYTES), wanted=request["ProtectionEnabled"])
         finally:
             connection.close()
 
     def _run(self) -> None:
         closed = False
         while not closed:
-            # closed meanwhile, it steps once more: that step is the last
+            # if it was closed meanwhile, the next step is the last
             with self._changed:
                 closed = self._closed
             pause = self.step()
             with self._changed:
-                same = self._wanted is self._seen and self._closed is closed
+                same = self._wanted is self._wanted_at_last_step and self._closed is closed
                 if pause > 0 and same and not closed:
                     self._changed.wait(None if math.isinf(pause) else pause)
 
 
 def _check(status: int, body: bytes, *, wanted: bool) -> None:
-    """Raises: OSError, when the answer does not say that it is so."""
+    """Raises: OSError, when the answer does not confirm the state that was requested."""
     try:
-        told = json.loads(body)
+        answer = json.loads(body)
     except ValueError:
-        told = None
-    if isinstance(told, dict):
-        failure, error = told.get("failure"), told.get("error")
+        answer = None
+    if isinstance(answer, dict):
+        failure, error = answer.get("failure"), answer.get("error")
         if isinstance(failure, dict):
             raise OSError(f"{failure.get('Reason')}: {failure.get('Detail')}")
         if isinstance(error, dict):
             raise OSError(f"{error.get('Code')}: {error.get('Message')}")
-        protection = told.get("protection")
+        protection = answer.get("protection")
         if isinstance(protection, dict) and protection.get("ProtectionEnabled") is wanted:
             return
     raise OSError(f"status {status}: {cut(body.decode(errors='replace'), 200)}")

@@ -1,8 +1,8 @@
-"""Whether a worker lives and is not stuck, as its health file says.
+"""The health file: whether a worker lives and is not stuck.
 
-Stuck is what only a new process mends: a thread that has ended, or that has not come back from one
-thing far beyond the longest time it may take. An outage of AWS is neither: requests fail and are
-tried again, and a new process would fare no better.
+A worker is stuck if only a new process helps: if a thread has ended, or takes far longer for one
+operation than it ever should. An outage of AWS is neither: requests fail and are retried, and a new
+process would do no better.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from remotejob.ports import Clock
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """What one worker says of itself, once a second."""
+    """The health that one worker writes once a second."""
 
     at_ms: int
     running: int
@@ -28,15 +28,15 @@ class Health:
     waiting: int
     """Messages received and not begun."""
     problem: str | None
-    """Why it should be replaced, if it should."""
+    """Why the worker should be replaced, if it should."""
     stopped: bool = False
-    """Whether it has ended, as it was told: it says nothing more, and others may go on."""
+    """Whether it has stopped on request: it writes no more, while others may go on."""
 
     def write(self, file: Path) -> None:
-        """As one line of JSON, there whole or not at all."""
-        background = file.with_name(f"{file.name}.{os.getpid()}")
-        background.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
-        background.replace(file)
+        """Write one line of JSON, atomically."""
+        part = file.with_name(f"{file.name}.{os.getpid()}")
+        part.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
+        part.replace(file)
 
     @classmethod
     def read(cls, file: Path) -> Health:
@@ -48,7 +48,7 @@ class Health:
 
 
 class Watch:
-    """Knows what is under way for how long. Safe across threads."""
+    """Measures how long operations have been running. Safe across threads."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -56,7 +56,7 @@ class Watch:
 
     @contextmanager
     def during(self, what: str, *, longest: float) -> Iterator[None]:
-        """Something that takes at most so many seconds, where one at a time is under way."""
+        """An operation, of which one runs at a time, and which takes at most so many seconds."""
         self._since[what] = self._clock.monotonic(), longest
         try:
             yield
@@ -64,7 +64,7 @@ class Watch:
             del self._since[what]
 
     def overdue(self) -> str | None:
-        """What takes too long, if anything does."""
+        """An operation that takes too long, if one does."""
         now = self._clock.monotonic()
         for what, (since, longest) in self._since.copy().items():
             if now - since > longest:
@@ -73,7 +73,7 @@ class Watch:
 
 
 def lost(threads: Iterable[threading.Thread]) -> str | None:
-    """The first of the threads that has ended, and should not have."""
+    """The first of the threads that has ended."""
     for thread in threads:
         if not thread.is_alive():
             return f"thread {thread.name} has ended"

@@ -1,13 +1,15 @@
-"""How many messages to ask which lane for.
+"""Polling: decides which lane may ask for how many messages, and when.
 
-Each lane is polled by a thread of its own. A lane that was empty at its last poll is *cold*: it
-may have a long poll open whenever there is room, and reserves nothing, so that an empty lane holds
-back no other. A lane that gave messages asks in its turn, by weight, so that a full high lane slows
-the low one down and never stops it. One that gave all that it was asked for is *hot*: it surely has
-more, and reserves the room it asks for. So is one that gave fewer while another gives any: SQS may
-give few of many, and without their reserving the lanes would take one another's room. Alone it may
-be empty by now, and is polled as a cold one: a request that brings nothing would follow each
-message that comes alone.
+Each lane is polled by a thread of its own. A lane whose last poll was empty is *cold*: it may keep
+a long poll open whenever there is room, and reserves none, so an empty lane never holds back
+another. A lane whose last poll gave messages takes turns with the others, by weight: a full high
+lane slows down the low lane but never stops it.
+
+A lane that gave as many messages as it was asked for is *hot*: it certainly has more, so it
+reserves room for all it asks for. So does a lane that gave fewer while another lane gives any,
+because SQS may return few of many messages, and without reservations the lanes would take each
+other's room. If no other lane gives any, such a lane may well be empty by now, so it is polled like
+a cold one. Otherwise an empty receive would follow each message that comes alone.
 """
 
 from __future__ import annotations
@@ -26,13 +28,13 @@ from remotejob.domain.priority import Lane, Order
 T = TypeVar("T")
 
 WEIGHTS: Final[Mapping[Lane, int]] = MappingProxyType({Lane.HIGH: 6, Lane.NORMAL: 3, Lane.LOW: 1})
-"""Shares of the turns while all lanes are full."""
+"""Turns of each lane in ten, while all lanes are full."""
 
 AHEAD: Final = timedelta(seconds=1)
-"""Messages are fetched ahead only as far as they will begin within about this time."""
+"""Prefetch only messages that will begin within about this time."""
 
 MOST_AHEAD: Final = 20
-"""Two receives' worth: enough to keep them full, while the next one is under way."""
+"""Messages: two full receives, enough to work on while the next receive is under way."""
 
 _BATCH: Final = 10
 _SMOOTHING: Final = 0.1
@@ -40,11 +42,11 @@ _SMOOTHING: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A lane may ask for that many messages."""
+    """The right of a lane to ask for messages once."""
 
     limit: int
     hot: bool
-    """Whether it is thought to have messages: then room is reserved, and no long poll is needed."""
+    """Whether the lane probably has messages: it has reserved room, and needs no long poll."""
 
 
 class Polling:
@@ -56,9 +58,10 @@ class Polling:
         self._held = 0
         self._reserved = 0
         self._seconds_a_job: float | None = None
-        self._gave = dict.fromkeys(Lane, False)
+        self._gave_any = dict.fromkeys(Lane, False)
+        """Whether the last poll of the lane brought messages."""
         self._gave_all = dict.fromkeys(Lane, False)
-        self._asking: set[Lane] = set()
+        """Whether it brought as many as the lane asked for."""
         self._waiting: set[Lane] = set()
         self._credit = dict.fromkeys(Lane, 0)
         self._closed = False
@@ -66,29 +69,26 @@ class Polling:
     def turn(self, lane: Lane) -> Turn | None:
         """Wait until the lane may ask; None once closed."""
         with self._changed:
-            if self._gave[lane]:
-                self._asking.add(lane)
             self._waiting.add(lane)
             self._changed.wait_for(lambda: self._closed or self._may_ask(lane))
+            if self._gave_any[lane] and not self._closed:
+                self._take_turn(lane)
             self._waiting.discard(lane)
-            self._asking.discard(lane)
             if self._closed:
                 return None
             limit = min(_BATCH, self._room())
             hot = self._is_hot(lane)
-            if self._gave[lane]:
-                self._take_turn(lane)
             if hot:
                 self._reserved += limit
             self._wake()
             return Turn(limit=limit, hot=hot)
 
     def received(self, lane: Lane, turn: Turn, count: int) -> int:
-        """A poll has returned; how many of its messages there is room for."""
+        """Note that a poll brought `count` messages; return how many of them there is room for."""
         with self._changed:
             if turn.hot:
                 self._reserved -= turn.limit
-            self._gave[lane] = count > 0
+            self._gave_any[lane] = count > 0
             self._gave_all[lane] = count >= turn.limit
             room = 0 if self._closed else max(0, self._room())
             kept = min(count, room)
@@ -97,7 +97,7 @@ class Polling:
             return kept
 
     def finished(self, seconds: float) -> None:
-        """A message held is done with, after so long."""
+        """Note that a message is done, after so many seconds."""
         with self._changed:
             self._held -= 1
             known = self._seconds_a_job
@@ -107,27 +107,27 @@ class Polling:
             self._wake()
 
     def returned(self) -> None:
-        """A message held was given back, not begun: jobs last longer than it seemed."""
+        """Note that a message was given back unbegun: jobs take longer than they did."""
         with self._changed:
             self._held -= 1
-            # nothing is fetched ahead until a job has shown again how long jobs last
+            # prefetch nothing until the next job shows how long jobs take now
             self._seconds_a_job = None
             self._wake()
 
     def close(self) -> None:
-        """Nobody asks any more."""
+        """End all turns, also those that lanes wait for."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is held."""
+        """Whether no message is prefetched or under way."""
         with self._changed:
             return self._held == 0
 
     def _wake(self) -> None:
-        # a thread woken to find that it must go on waiting costs as much as a small job
+        # only if a lane can go on: waking a thread for nothing costs as much as a small job
         if any(self._may_ask(lane) for lane in self._waiting):
             self._changed.notify_all()
 
@@ -141,33 +141,36 @@ class Polling:
         return self._concurrency + self._ahead() - self._held - self._reserved
 
     def _may_ask(self, lane: Lane) -> bool:
-        if not self._gave[lane]:
+        if not self._gave_any[lane]:
             return self._room() > 0
-        # with messages fetched ahead there is time to wait for a full batch's worth of room
+        # while prefetched messages last, wait for more room: fuller batches take fewer requests
         enough = min(_BATCH, max(1, self._ahead() // 2))
         return self._room() >= enough and self._next() is lane
 
     def _is_hot(self, lane: Lane) -> bool:
-        if self._gave_all[lane]:
-            return True
-        return self._gave[lane] and any(self._gave[other] for other in Lane if other is not lane)
+        others_give = any(self._gave_any[other] for other in Lane if other is not lane)
+        return self._gave_all[lane] or (self._gave_any[lane] and others_give)
 
     def _next(self) -> Lane:
         return max(
-            self._asking, key=lambda lane: (self._credit[lane] + WEIGHTS[lane], WEIGHTS[lane])
+            self._taking_turns(),
+            key=lambda lane: (self._credit[lane] + WEIGHTS[lane], WEIGHTS[lane]),
         )
 
     def _take_turn(self, lane: Lane) -> None:
-        """Smooth weighted round robin among the lanes that ask."""
-        asking = self._asking | {lane}
-        for one in asking:
+        """Smooth weighted round robin among the lanes that take turns."""
+        taking_turns = self._taking_turns()
+        for one in taking_turns:
             self._credit[one] += WEIGHTS[one]
-        self._credit[lane] -= sum(WEIGHTS[one] for one in asking)
+        self._credit[lane] -= sum(WEIGHTS[one] for one in taking_turns)
+
+    def _taking_turns(self) -> list[Lane]:
+        return [lane for lane in self._waiting if self._gave_any[lane]]
 
 
 def arranged(received: Sequence[T], order: Order, *, entropy: Entropy) -> list[T]:
-    """What one receive brought, in the order in which to begin it."""
-    arranged = list(received)
+    """The messages of one receive, in the order in which to begin them."""
+    messages = list(received)
     if order is Order.RANDOM:
-        random.Random(entropy(8)).shuffle(arranged)  # noqa: S311 (nobody gains by guessing it)
-    return arranged
+        random.Random(entropy(8)).shuffle(messages)  # noqa: S311 (nobody gains by guessing it)
+    return messages

@@ -1,9 +1,9 @@
-"""Signs of life: what a worker says of itself beside the records.
+"""Signs of life: notes in which a worker says what it is doing, for people to read.
 
-It gives one as it starts, each minute while it is busy, one when it has gone idle, one as it begins
-to stop where jobs still run, and one as it stops. An idle worker is silent: it costs no request,
-and whether it lives is for ECS to say.
-Nothing depends on signs but whoever looks: leases decide who is dead.
+A worker writes one when it starts, every minute while it is busy, when it becomes idle, when it
+begins to stop with jobs still running, and when it stops. An idle worker is silent and costs no
+request; ECS knows whether it lives.
+No decision depends on these notes: leases decide which worker is dead.
 
 Source: forerunner, the manifest of a worker and `status`.
 """
@@ -30,14 +30,14 @@ _GIVE: Final = "give a sign of life"
 _PATIENCE: Final = timedelta(seconds=5)
 
 _JOBS_SHOWN: Final = 100
-"""Beyond, the sign would grow towards what an item may hold."""
+"""More would take the note towards the size limit of an item."""
 
-Later = Callable[[Callable[[], None]], object]
-"""Has a function called beside whatever else the thread does."""
+StartRequest = Callable[[Callable[[], None]], object]
+"""Runs a function in the background."""
 
 
 class Presence:
-    """The signs one worker gives."""
+    """Writes the signs of life of one worker."""
 
     def __init__(
         self,
@@ -50,7 +50,8 @@ class Presence:
         running: Callable[[], list[Run]],
         replaces: str | None = None,
     ) -> None:
-        """`running` says what it is at; `replaces` is a dead worker that could not say so."""
+        """`running` returns the worker's runs; `replaces` is a dead worker, which could not write
+        that it stopped."""
         self._installation = installation
         self._worker = worker
         self._queue = queue
@@ -64,51 +65,48 @@ class Presence:
         }
         self._given: float | None = None
         self._once_more = False
-        """Whether a sign is owed also when the worker is idle by then."""
+        """Whether to give the next sign even if the worker is idle by then."""
         self._draining = False
-        self._unsaid = False
-        """Whether it drains, and no sign says so yet."""
+        self._drain_unreported = False
+        """Whether no sign says yet that the worker drains."""
         self._outages = OutageLog(installation.clock)
         self._writing = threading.Lock()
 
-    def give_if_due(self, later: Later) -> None:
-        """Give a sign by way of `later` if it is time for one, and none is on its way.
-
-        A request takes as long as it takes, and leases are not to wait for it.
-        """
+    def give_if_due(self, start: StartRequest) -> None:
+        """Give a sign if it is time for one and none is on its way; `start` makes the request."""
         runs = [run for run in self._running() if not run.ended]
         busy, now = bool(runs), self._installation.clock.monotonic()
         due = self._given is None or (
             (busy or self._once_more)
-            and (self._unsaid or now - self._given >= BUSY.total_seconds())
+            and (self._drain_unreported or now - self._given >= BUSY.total_seconds())
         )
         if not due:
             return
         if not self._writing.acquire(blocking=False):
             return
-        before = self._given, self._once_more, self._unsaid
-        self._given, self._once_more, self._unsaid = now, busy, False
-        given = False
+        before = self._given, self._once_more, self._drain_unreported
+        self._given, self._once_more, self._drain_unreported = now, busy, False
+        started = False
         try:
-            later(lambda: self._give_and_release(runs))
-            given = True
+            start(lambda: self._give_and_release(runs))
+            started = True
         finally:
-            if not given:
-                self._given, self._once_more, self._unsaid = before
+            if not started:
+                self._given, self._once_more, self._drain_unreported = before
                 self._writing.release()
 
     def drain(self) -> None:
-        """Have the next sign say that it takes no more jobs; it is due now, if there are any."""
+        """Let the next sign say that the worker takes no more jobs; due now if it still has any."""
         self._draining = True
-        self._unsaid = True
+        self._drain_unreported = True
 
     def stop(self) -> None:
-        """Say that the worker stops."""
-        # a sign on its way must not come after; one that does not arrive must not hold us up
+        """Write that the worker has stopped."""
+        # a sign on its way must not arrive later; if it hangs, we do not wait for it
         if self._writing.acquire(timeout=_PATIENCE.total_seconds()):
             try:
                 self._give([], stopped=True)
-            except Exception as problem:  # noqa: BLE001 (it stops all the same)
+            except Exception as problem:  # noqa: BLE001 (the worker stops anyway)
                 self._outages.failed(_GIVE, problem)
             finally:
                 self._writing.release()
@@ -117,10 +115,10 @@ class Presence:
         try:
             self._give(runs)
             if self._replaces is not None:
-                self._tell_of_death(self._replaces)
+                self._report_death(self._replaces)
                 self._replaces = None
             self._outages.over(_GIVE)
-        except Exception as problem:  # noqa: BLE001 (who looks sees less; the work goes on)
+        except Exception as problem:  # noqa: BLE001 (the jobs go on without)
             self._once_more = True
             self._outages.failed(_GIVE, problem)
         finally:
@@ -139,8 +137,8 @@ class Presence:
             sign["stopped"] = 1
         self._put(self._worker, sign)
 
-    def _tell_of_death(self, worker: str) -> None:
-        """Have a worker's last sign say that it has stopped, as it could not any more."""
+    def _report_death(self, worker: str) -> None:
+        """Write into a dead worker's last sign that it has stopped."""
         name = f"{SIGN}{worker}"
         for found, text in self._installation.store.notes(partition_of(self._queue), name):
             if found == name:
@@ -159,5 +157,5 @@ def _version() -> str:
     try:
         return importlib.metadata.version("remotejob")
     except importlib.metadata.PackageNotFoundError:
-        # copied into an image, not installed
+        # the source was copied into an image, not installed
         return "unknown"

@@ -1,4 +1,4 @@
-"""Whether a worker is to be kept from being stopped, by what it runs."""
+"""Decides whether ECS must not stop a worker, from the jobs that it runs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 AGENT: Final = "ECS_AGENT_URI"
-"""The variable in which ECS says how its agent is reached."""
+"""The variable that holds the URI of the ECS agent."""
 
 FRESH: Final = timedelta(minutes=10)
 """How long a worker that has just become busy is protected, whatever it runs."""
 
 QUIET: Final = timedelta(seconds=15)
-"""How long a worker must be idle before it is open to being stopped."""
+"""How long a worker must be idle before ECS may stop it."""
 
 
 class Guard(Protocol):
-    """Keeps the worker from being chosen to be stopped. Both calls wait for nothing."""
+    """Protects the worker from being stopped to scale in or to deploy. Neither call blocks."""
 
     def protect(self) -> None: ...
 
@@ -25,22 +25,22 @@ class Guard(Protocol):
 
 
 class ProtectionPolicy:
-    """Whether a worker is to be protected, by what it runs.
+    """Decides whether a worker is protected.
 
-    A worker is protected when it becomes busy; after a while only for runs too long to end within
-    the stop timeout. Else a worker with a stream of short jobs would be protected for ever, and a
-    deployment would never end.
+    It is when it becomes busy; after `FRESH`, only while it has a run that has already lasted
+    longer than the grace. Otherwise a stream of short jobs would keep a worker protected for ever,
+    and a deployment would never end.
     """
 
     def __init__(self, *, grace: timedelta) -> None:
-        """`grace` is how long a run may go on once the worker is told to stop."""
+        """`grace` is how long a run may go on once the worker stops."""
         self._grace = grace.total_seconds()
         self._busy_since: float | None = None
         self._idle_since: float | None = None
         self._needed = False
 
     def look(self, now: float, began: Sequence[float]) -> bool:
-        """`began` says when each of the runs began, on the clock that says `now`."""
+        """Whether to protect it now. `began`: when each run began, on the clock of `now`."""
         if began:
             self._idle_since = None
             if self._busy_since is None:

@@ -1,4 +1,4 @@
-"""Being told to stop: how urgently, by whom, and by which signal."""
+"""Requests to stop: their urgency, and the signals that ask for each."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ SIGNALS: Final[Mapping[signal.Signals, Urgency]] = MappingProxyType(
         signal.SIGQUIT: Urgency.HARD,
     }
 )
-"""What a worker, or the supervisor of some, understands. ECS sends SIGTERM, also as the warning
-before a Spot task is taken away."""
+"""The signals that a worker or a supervisor handles. ECS sends SIGTERM, also as the warning before
+it takes away a Spot task."""
 
 SIGNAL_OF: Final[Mapping[Urgency, signal.Signals]] = MappingProxyType(
     {
         Urgency.SOFT: signal.SIGUSR1,
         Urgency.NORMAL: signal.SIGTERM,
-        # a second SIGTERM would say so too; but two that come at once are one
+        # a second SIGTERM means HARD, too, but the system merges two that arrive at once
         Urgency.HARD: signal.SIGQUIT,
     }
 )
-"""How a supervisor tells its children."""
+"""The signal by which a supervisor passes on each urgency to its children."""
 
 
 class StopRequests:
-    """What somebody was told of stopping, by any thread or signal handler."""
+    """Requests to stop, from any thread or signal handler."""
 
     def __init__(self) -> None:
-        # an event's lock may be held by the very thread the signal interrupted; this queue's is not
+        # reentrant: the thread that a signal interrupts may hold the lock of an Event: a deadlock
         self._queue: queue.SimpleQueue[Urgency] = queue.SimpleQueue()
         self._urgency: Urgency | None = None
 
@@ -46,12 +46,12 @@ class StopRequests:
         self._queue.put(urgency)
 
     def first(self) -> Urgency:
-        """Wait until told. For one thread, as is `more`."""
+        """Wait for a request. Only one thread may call this and `more`."""
         self._urgency = self._queue.get().after(self._urgency)
         return self._urgency
 
     def more(self, seconds: float) -> Urgency:
-        """Wait a moment for being told more urgently; how urgent it is now."""
+        """Wait so long for a more urgent request; return the urgency now."""
         assert self._urgency is not None
         with contextlib.suppress(queue.Empty):
             self._urgency = self._queue.get(timeout=seconds).after(self._urgency)

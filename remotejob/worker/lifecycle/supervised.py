@@ -1,4 +1,4 @@
-"""The child's side of a supervisor: who it is, that it has begun, and that its parent is gone."""
+"""A worker process under a supervisor: its number, its reports, and the end of its parent."""
 
 from __future__ import annotations
 
@@ -17,89 +17,91 @@ from remotejob.names import Env
 log = logging.getLogger(__name__)
 
 BEGUN: Final = b"b"
-"""What a child writes to its supervisor once it can work."""
+"""A child writes this to its supervisor once it can work."""
 
 BUSY: Final = b"+"
 IDLE: Final = b"-"
-"""What it writes when it is to be kept from being stopped, and when no longer."""
+"""A child writes these when it must be protected from being stopped, and when no longer."""
 
 
 class Supervised:
-    """This process as the child of a supervisor. It is a `Guard`, by way of the supervisor's."""
+    """This process as the child of a supervisor. As a `Guard`, it asks the supervisor's."""
 
     def __init__(self, *, number: int, channel: socket.socket, replaces: int | None = None) -> None:
         self.number: Final = number
-        """From 1; a child that is started in place of another has its number."""
+        """From 1; a child that replaces a dead one has the same number."""
         self.replaces: Final = replaces
-        """The process, now dead, that was this child before."""
+        """The id of the dead process that this one replaces."""
         self._channel = channel
-        self._said = IDLE
+        self._last_report = IDLE
 
     @classmethod
     def from_environment(cls, environment: MutableMapping[str, str]) -> Self | None:
-        """What the supervisor said, or None when there is none.
+        """Read what the supervisor put into the environment; None without a supervisor.
 
-        It is taken out of the environment: what a task starts is not the supervisor's child.
+        The variable is removed: a program that a task starts is not the supervisor's child.
         Raises: SettingsError.
         """
-        said = environment.pop(Env.CHILD, None)
-        if said is None:
+        value = environment.pop(Env.CHILD, None)
+        if value is None:
             return None
-        number, _, rest = said.partition(":")
+        number, _, rest = value.partition(":")
         descriptor, _, before = rest.partition(":")
         try:
             replaces = int(before) if before else None
             channel = socket.socket(fileno=int(descriptor))
-            # a program that a task starts could keep it open for ever
+            # else a program that a task starts could keep it open for ever
             channel.set_inheritable(False)
             return cls(number=int(number), channel=channel, replaces=replaces)
         except (ValueError, OSError) as problem:
             raise SettingsError(
-                f"{Env.CHILD}={said!r} ({problem}): a supervisor sets it for its own children; "
-                f"unset it, and set {Env.PROCESSES} to have some"
+                f"{Env.CHILD}={value!r} ({problem}): only a supervisor sets this for its children; "
+                f"unset it, and set {Env.PROCESSES} to run child processes"
             ) from None
 
     def stop_with_parent(self) -> None:
-        """From now on take the supervisor's end, however it comes, as SIGTERM.
+        """From now on, send this process SIGTERM when the supervisor ends, however it ends.
 
-        Before the process handles SIGTERM this ends it at once.
+        Until the process handles SIGTERM, this ends it at once.
         """
         threading.Thread(target=self._watch, name="parent", daemon=True).start()
 
     def begun(self) -> None:
-        """Tell the supervisor that the start succeeded: a later death is not the start's fault."""
+        """Report that the start succeeded: a later death does not count as a failed start."""
         self._write(BEGUN)
 
     def protect(self) -> None:
-        """Have the container kept from being stopped, while this child is busy."""
-        self._say(BUSY)
+        """Ask for the container to be protected, because this child is busy."""
+        self._report(BUSY)
 
     def unprotect(self) -> None:
-        self._say(IDLE)
+        self._report(IDLE)
 
-    def _say(self, what: bytes) -> None:
-        # asked each second: only what changes is said
-        if what != self._said:
-            self._said = what
-            self._write(what)
+    def _report(self, state: bytes) -> None:
+        # called each second: write changes only
+        if state != self._last_report:
+            self._last_report = state
+            self._write(state)
 
-    def _write(self, what: bytes) -> None:
-        # a parent that is gone is seen by the thread that watches
+    def _write(self, report: bytes) -> None:
+        # if the parent is gone, the thread that watches it stops us
         with contextlib.suppress(OSError):
-            self._channel.sendall(what)
+            self._channel.sendall(report)
 
     def _watch(self) -> None:
-        # the supervisor never writes: what comes is the end of its side
+        # the supervisor never writes: recv returns when its side is closed
         with contextlib.suppress(OSError):
             self._channel.recv(1)
         log.error("the supervisor is gone: stopping", extra={"child": self.number})
         main = threading.main_thread().ident
         assert main is not None
-        # to the main thread, which may be waiting: another would not wake it everywhere
+        # to the main thread, which may be waiting: a signal to another would not always wake it
         signal.pthread_kill(main, signal.SIGTERM)
 
 
-def told(number: int, descriptor: int, *, replaces: int | None = None) -> dict[str, str]:
+def child_environment(
+    number: int, descriptor: int, *, replaces: int | None = None
+) -> dict[str, str]:
     """The environment of a child: the caller's, and what `Supervised.from_environment` reads."""
-    said = f"{number}:{descriptor}" + (f":{replaces}" if replaces is not None else "")
-    return {**os.environ, Env.CHILD.value: said}
+    value = f"{number}:{descriptor}" + (f":{replaces}" if replaces is not None else "")
+    return {**os.environ, Env.CHILD.value: value}

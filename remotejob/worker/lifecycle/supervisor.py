@@ -1,10 +1,10 @@
-"""Worker processes under one parent, so that a crash takes down only the jobs of its own process.
+"""The supervisor: keeps several worker processes running, so a crash ends only one process's jobs.
 
-Source: redis-dist-job-queue, `childProcessCount`, `childRestart` and `shutdown`. Of ours: a child
-is not started again without end, and none outlives its supervisor.
+Source: redis-dist-job-queue, `childProcessCount`, `childRestart` and `shutdown`. We add two rules:
+a child that cannot start is not restarted for ever, and no child outlives its supervisor.
 
-The jobs a dead child held are not the supervisor's business: their leases end, another worker
-claims them, and the crash budget of each decides when it has failed.
+The supervisor ignores the jobs of a dead child: their leases end, another worker claims them, and
+each job's crash budget decides when it has failed.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
 from remotejob.worker.lifecycle.protection_policy import Guard
 from remotejob.worker.lifecycle.shutdown import SIGNAL_OF
-from remotejob.worker.lifecycle.supervised import BEGUN, BUSY, IDLE, told
+from remotejob.worker.lifecycle.supervised import BEGUN, BUSY, IDLE, child_environment
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SupervisorOptions:
-    """What a supervisor starts, and how patient it is."""
+    """Which children a supervisor runs, and when it restarts or kills them."""
 
     command: tuple[str, ...]
-    """The program of every child; each is told its number (see `Supervised`)."""
+    """The program of every child; each learns its number (see `Supervised`)."""
     processes: int
     """Children at a time."""
     grace: timedelta = timedelta(seconds=115)
     """How long children may take to stop before they are killed: longer than a worker's own grace,
     shorter than Fargate's longest stop timeout, 120 s."""
     first_wait: timedelta = timedelta(milliseconds=500)
-    """Before a child is started in place of a dead one; doubled for each death in a row."""
+    """How long to wait before restarting a dead child; doubled for each further death in a row."""
     longest_wait: timedelta = timedelta(seconds=30)
     steady_after: timedelta = timedelta(minutes=1)
-    """A child that lived so long begins a new row of deaths."""
+    """If a child has lived so long, the count of its deaths in a row starts again."""
     failed_starts: int = 3
-    """Deaths of one child in a row before it has begun, after which the supervisor gives up."""
+    """The supervisor gives up when one child has died so often in a row before it could work."""
 
     def __post_init__(self) -> None:
         """Raises: SettingsError."""
         if not self.command:
-            raise SettingsError("command=(): name the program of the children")
+            raise SettingsError("command=(): give the program of the children")
         if self.processes < 1:
             raise SettingsError(f"processes={self.processes}: a supervisor needs 1 or more")
         if self.failed_starts < 1:
@@ -64,29 +64,29 @@ class SupervisorOptions:
 
     def wait(self, deaths: int) -> timedelta:
         """How long to wait after so many deaths in a row, from 1."""
-        # the power is bounded: a child that dies for weeks must not overflow
+        # bounded: a child that keeps dying for weeks must not overflow the timedelta
         return min(self.longest_wait, self.first_wait * (1 << min(deaths - 1, 20)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildRestarted:
-    """A child died, and another runs in its place."""
+    """A child died, and another process has replaced it."""
 
     number: int
-    """Which of the children, from 1; the new one has the same."""
+    """The child's number, from 1; the new process has the same."""
     pid: int
-    """The new one's."""
+    """The id of the new process."""
     exit_code: int | None
-    """How the old one ended; None when a signal ended it."""
+    """How the old process ended; None if a signal ended it."""
     signal: int | None
-    """The number of the signal that ended the old one, or None. 9 is what the kernel sends when
-    memory runs out."""
+    """The number of the signal that ended the old process, or None. The kernel sends 9 when memory
+    runs out."""
     restarts: int
-    """How often this child was started again until now, this time included."""
+    """How often this child has been restarted, this time included."""
 
 
 class Supervisor:
-    """Keeps a number of child processes running until it is told to stop."""
+    """Keeps a number of child processes running until `stop` is called."""
 
     def __init__(
         self,
@@ -95,32 +95,32 @@ class Supervisor:
         on_event: Callable[[ChildRestarted], None] | None = None,
         guard: Guard | None = None,
     ) -> None:
-        """`on_event` is called in the thread of `run`, between one thing it does and the next.
-        `guard` protects all, while any child asks for it."""
+        """`on_event` is called on the thread of `run`. `guard` protects the container while any
+        child asks for it."""
         self._options = options
         self._on_event = on_event
         self._guard = guard
         self._children = [_Child(number=number + 1) for number in range(options.processes)]
-        self._events: queue.SimpleQueue[_Child | _Said | Urgency] = queue.SimpleQueue()
-        """Children that have ended, what others have said, and being told to stop."""
+        self._events: queue.SimpleQueue[_Child | _Report | Urgency] = queue.SimpleQueue()
+        """Children that have ended, reports of children, and requests to stop."""
         self._urgency: Urgency | None = None
         self._kill_at: float | None = None
         self._worst = 0
 
     def stop(self, urgency: Urgency = Urgency.NORMAL) -> None:
-        """Stop the children as `Worker.stop` says, and wait for them.
+        """Stop the children, with the urgency as in `Worker.stop`, and wait for them.
 
-        What is left when the grace is over is killed, where it is not SOFT. Each call is passed on
-        to each child. Safe to call from a signal handler.
+        Children still alive when the grace is over are killed, unless the urgency is SOFT. Each
+        call is passed on to each child. Safe to call from a signal handler.
         """
-        # an event's lock may be held by the very thread the signal interrupted; this queue's is not
+        # reentrant: the thread that a signal interrupts may hold the lock of an Event: a deadlock
         self._events.put(urgency)
 
     def run(self) -> int:
         """Supervise until stopped, or until a child cannot be started.
 
-        Returns an exit status: the worst of the children's at their stop, where a signal counts as
-        128 and its number; 0 if all stopped well.
+        Returns an exit status: 0 if all children stopped well, else the worst of theirs, where a
+        signal counts as 128 plus its number.
         """
         log.info("supervisor starts", extra={"processes": self._options.processes})
         try:
@@ -129,7 +129,7 @@ class Supervisor:
             while any(child.process or child.start_at is not None for child in self._children):
                 self._handle_next()
         finally:
-            # nothing is left but when something broke here
+            # children are left only if an error ended the loop
             self._kill()
         log.info("supervisor stops", extra={"exit_status": self._worst})
         return self._worst
@@ -146,16 +146,16 @@ class Supervisor:
             match event:
                 case Urgency():
                     self._stop_children(event)
-                case _Said():
-                    self._hear(event)
+                case _Report():
+                    self._on_report(event)
                 case _Child():
-                    self._see_to_end(event)
+                    self._on_death(event)
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
         if self._kill_at is not None and self._kill_at <= now:
             self._kill_at = None
-            log.critical("killing what has not stopped in %s", self._options.grace)
+            log.critical("killing the children that have not stopped in %s", self._options.grace)
             self._kill()
         for child in self._children:
             if child.start_at is not None and child.start_at <= now:
@@ -163,18 +163,18 @@ class Supervisor:
 
     def _start(self, child: _Child) -> None:
         child.start_at = None
-        # both ways: the child's first byte says that it began, and the end of our side, which
-        # comes however we end, tells it that we are gone
+        # it serves both ways: the child reports that it began, and notices when our side closes,
+        # which happens however we end
         ours, theirs = socket.socketpair()
         with theirs:
             try:
                 process = subprocess.Popen(  # noqa: S603  (the command of this very process)
                     self._options.command,
-                    env=told(child.number, theirs.fileno(), replaces=child.pid),
+                    env=child_environment(child.number, theirs.fileno(), replaces=child.pid),
                     stdin=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
-                    # Ctrl-C in a terminal is for us, who pass it on once; and whatever a child
-                    # leaves behind can be ended with it.
+                    # a group of its own: Ctrl-C in a terminal reaches only us, and we pass it on
+                    # once; and we can kill all that a child leaves behind
                     process_group=0,
                 )
             except OSError as problem:
@@ -190,7 +190,7 @@ class Supervisor:
         child.listener.start()
         threading.Thread(target=self._await_end, args=(child, process), daemon=True).start()
         if child.ended is not None:
-            self._tell(child, process.pid, child.ended)
+            self._report_restart(child, process.pid, child.ended)
 
     def _await_end(self, child: _Child, process: subprocess.Popen[bytes]) -> None:
         process.wait()
@@ -198,18 +198,18 @@ class Supervisor:
 
     def _listen(self, child: _Child, pid: int, channel: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            while said := channel.recv(64):
-                child.begun |= BEGUN in said
-                # of several that came together the last counts
-                busy, idle = said.rfind(BUSY), said.rfind(IDLE)
+            while reports := channel.recv(64):
+                child.begun |= BEGUN in reports
+                # if several arrived together, the last counts
+                busy, idle = reports.rfind(BUSY), reports.rfind(IDLE)
                 if busy != idle:
-                    self._events.put(_Said(child, pid, busy=busy > idle))
+                    self._events.put(_Report(child, pid, busy=busy > idle))
 
-    def _hear(self, said: _Said) -> None:
-        child = said.child
-        # what a dead one had said before is heard late, and means nothing
-        if child.process is not None and child.process.pid == said.pid:
-            child.busy = said.busy
+    def _on_report(self, report: _Report) -> None:
+        child = report.child
+        # ignore late reports of a dead process
+        if child.process is not None and child.process.pid == report.pid:
+            child.busy = report.busy
             self._protect()
 
     def _protect(self) -> None:
@@ -220,7 +220,7 @@ class Supervisor:
         else:
             self._guard.unprotect()
 
-    def _tell(self, child: _Child, pid: int, ended: int) -> None:
+    def _report_restart(self, child: _Child, pid: int, ended: int) -> None:
         child.restarts += 1
         event = ChildRestarted(
             number=child.number,
@@ -243,21 +243,21 @@ class Supervisor:
             try:
                 self._on_event(event)
             except Exception:
-                # whoever listens must not cost the children their supervisor
+                # an error in a hook must not end the supervisor
                 log.exception("on_event failed", extra={"child": event.number})
 
-    def _see_to_end(self, child: _Child) -> None:
+    def _on_death(self, child: _Child) -> None:
         process, channel, listener = child.process, child.channel, child.listener
         assert process is not None
         assert channel is not None
         assert listener is not None
-        # something the child started may still hold its side, which then never ends by itself
+        # a program that the child started may hold its side open, so we close ours
         with channel:
             channel.shutdown(socket.SHUT_RDWR)
             listener.join()
         began, child.begun, child.busy = child.begun, False, False
         self._protect()
-        # what a dead run started must not work on beside the next run
+        # programs that a dead run started must not go on next to its next run
         _kill_group(process)
         child.process, child.channel, child.ended = None, None, process.returncode
         status = process.returncode if process.returncode >= 0 else 128 - process.returncode
@@ -265,7 +265,7 @@ class Supervisor:
             self._restart_later(child, status=status, began=began)
         elif began or -process.returncode not in SIGNAL_OF.values():
             self._worst = max(self._worst, status)
-        # else it was told before it could listen, and held nothing
+        # else our signal came before it could handle it, and it had no jobs
 
     def _restart_later(self, child: _Child, *, status: int, began: bool) -> None:
         now = time.monotonic()
@@ -287,13 +287,13 @@ class Supervisor:
 
     def _give_up(self, child: _Child, status: int) -> None:
         log.critical(
-            "giving up: child %d ended %d times before it could work, at last with status %d; "
-            "its own last lines say why",
+            "giving up: child %d ended %d times before it could work, the last with status %d; "
+            "see its own last log lines",
             child.number,
             child.failed_starts,
             status,
         )
-        # a status of 0 would read as a worker that was told to stop
+        # not 0, which would mean that we were asked to stop
         self._worst = max(self._worst, status, 1)
         self._stop_children(Urgency.NORMAL)
 
@@ -314,17 +314,17 @@ class Supervisor:
 
 @dataclass(kw_only=True, slots=True)
 class _Child:
-    """One of the children, through all its processes."""
+    """One child, through all its processes."""
 
     number: int
     process: subprocess.Popen[bytes] | None = None
-    """While it runs, and until its end was seen to."""
+    """Until its end has been handled."""
     pid: int | None = None
-    """Its own, or that of the one before."""
+    """Of the process, or of the one before."""
     channel: socket.socket | None = None
     listener: threading.Thread | None = None
     begun: bool = False
-    """Whether it has said that it can work."""
+    """Whether it has reported that it can work."""
     busy: bool = False
     """Whether it asks to be protected."""
     started_at: float = 0.0
@@ -334,14 +334,14 @@ class _Child:
     """How the last process ended."""
     restarts: int = 0
     deaths: int = 0
-    """In a row, none of which came late."""
+    """In a row, each within `steady_after`."""
     failed_starts: int = 0
     """In a row."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What a process of a child says of itself."""
+class _Report:
+    """A process of a child is busy, or no longer."""
 
     child: _Child
     pid: int
@@ -349,6 +349,6 @@ class _Said:
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # Nobody may be left in the group; macOS says EPERM for a group of zombies.
+    # The group may be empty; macOS says EPERM for a group of zombies.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

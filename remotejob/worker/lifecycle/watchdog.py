@@ -1,20 +1,20 @@
-"""What looks after a worker once a second, and never waits for AWS."""
+"""The watchdog: checks the worker once a second, and never waits for AWS."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from remotejob.outages import OutageLog
 from remotejob.ports import Clock
-from remotejob.worker.lifecycle.health import Health, Watch, lost
-from remotejob.worker.lifecycle.presence import Later, Presence
+from remotejob.worker.lifecycle.health import Health, Watch
+from remotejob.worker.lifecycle.presence import Presence, StartRequest
 from remotejob.worker.lifecycle.protection_policy import Guard, ProtectionPolicy
+from remotejob.worker.lifecycle.threads import Threads
 from remotejob.worker.runs.in_flight import InFlight
 
 log = logging.getLogger(__name__)
@@ -22,33 +22,15 @@ log = logging.getLogger(__name__)
 TICK: Final = timedelta(seconds=1)
 
 _HOPELESS: Final = 60.0
-"""Seconds after which a run that was ended over its thread's head is thought never to return."""
+"""Seconds after which the thread of a run that was ended from outside is taken to hang for ever."""
 
-_LOOK: Final = "look after itself"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Threads:
-    """The threads a worker lives by."""
-
-    lanes: Sequence[threading.Thread]
-    jobs: Sequence[threading.Thread]
-    helpers: Sequence[threading.Thread]
-
-    def lost(self) -> str | None:
-        """One that has ended, while the worker works."""
-        return lost((*self.lanes, *self.jobs, *self.helpers))
-
-    def too_few(self) -> str | None:
-        """Why the worker cannot go on, if it cannot: nothing receives, runs, or looks after it."""
-        gone = [all_ for all_ in (self.lanes, self.jobs) if not any(x.is_alive() for x in all_)]
-        return lost(self.helpers) or (lost(gone[0]) if gone else None)
+_CHECK: Final = "check the worker"
 
 
 class Watchdog:
-    """Gives signs of life, has the worker protected, writes its health, and sees when it is lost.
+    """Gives signs of life, keeps the worker protected, writes its health, stops it if it is lost.
 
-    What it does with AWS it has done beside: an outage must not look as if the worker were stuck.
+    Its requests run in the background: an outage must not make the worker look stuck.
     """
 
     def __init__(
@@ -58,19 +40,19 @@ class Watchdog:
         runs: InFlight,
         watch: Watch,
         presence: Presence,
-        later: Later,
+        start: StartRequest,
         guard: Guard | None,
-        need: ProtectionPolicy,
+        policy: ProtectionPolicy,
         health_file: Path | None,
     ) -> None:
-        """`later` has a function called beside."""
+        """`start` runs a request in the background."""
         self._clock = clock
         self._runs = runs
         self._watch = watch
         self._presence = presence
-        self._later = later
+        self._start = start
         self._guard = guard
-        self._need = need
+        self._policy = policy
         self._health_file = health_file
         self._outages = OutageLog(clock)
 
@@ -82,39 +64,42 @@ class Watchdog:
         stopping: threading.Event,
         done: threading.Event,
     ) -> None:
-        """Until `done`; `stop` is called when the worker is lost."""
-        looks: tuple[Callable[[], None], ...] = (
-            lambda: self._presence.give_if_due(self._later),
+        """Check once a second until `done`; call `stop` when the worker is lost."""
+        checks: tuple[Callable[[], None], ...] = (
+            lambda: self._presence.give_if_due(self._start),
             self._protect,
             lambda: self._stop_when_lost(threads, stop, stopping),
             lambda: self._write_health(threads, stopping),
         )
         while True:
-            # one that fails costs none of the others
-            for look in looks:
+            # each in a try of its own: a check that fails must not prevent the others
+            for check in checks:
                 try:
-                    look()
-                except Exception as problem:  # noqa: BLE001 (what is not said is found out)
-                    self._outages.failed(_LOOK, problem)
+                    check()
+                except Exception as problem:  # noqa: BLE001 (the next second tries again)
+                    self._outages.failed(_CHECK, problem)
             if done.wait(TICK.total_seconds()):
                 return
 
     def say_stopped(self) -> None:
-        """The last thing, once `beat` has returned: others of the container may go on for hours."""
+        """Write the last health, once `beat` has returned.
+
+        Without it the container would look unhealthy while other workers in it go on for hours.
+        """
         if self._health_file is None:
             return
-        said = Health(at_ms=self._clock.now_ms(), running=0, waiting=0, problem=None, stopped=True)
+        last = Health(at_ms=self._clock.now_ms(), running=0, waiting=0, problem=None, stopped=True)
         try:
-            said.write(self._health_file)
+            last.write(self._health_file)
         except OSError as problem:
-            # it has stopped all the same
-            self._outages.failed(_LOOK, problem)
+            # the worker has stopped anyway
+            self._outages.failed(_CHECK, problem)
 
     def _protect(self) -> None:
         if self._guard is None:
             return
         began = [run.began for run in self._runs.running() if not run.ended]
-        if self._need.look(self._clock.monotonic(), began):
+        if self._policy.look(self._clock.monotonic(), began):
             self._guard.protect()
         else:
             self._guard.unprotect()
@@ -123,7 +108,7 @@ class Watchdog:
         if self._health_file is None:
             return
         gone = threads.lost()
-        # asked after the threads were: they end once it stops
+        # read after the threads: once the worker stops, they end as they should
         if stopping.is_set():
             gone = None
         Health(
@@ -136,8 +121,7 @@ class Watchdog:
     def _stop_when_lost(
         self, threads: Threads, stop: Callable[[], None], stopping: threading.Event
     ) -> None:
-        """Stop once half the threads are held by runs that were ended over their heads, or when
-        threads that nothing goes on without have ended.
+        """Stop if tasks that do not return hold half the job threads, or if too few threads live.
 
         A thread cannot be ended from outside; a process can, and the service starts another.
         """
@@ -146,7 +130,7 @@ class Watchdog:
         if stopping.is_set():
             return
         if held * 2 >= len(threads.jobs):
-            log.critical("stopping: %d tasks do not return, long after their time", held)
+            log.critical("stopping: %d tasks have not returned long after they were stopped", held)
             stop()
         elif dead is not None:
             log.critical("stopping: %s", dead)

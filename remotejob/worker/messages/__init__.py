@@ -1,1 +1,1 @@
-"""One message: receive, claim, run, commit, settle."""
+"""Messages: claim the job, run it, commit the outcome, settle the message."""

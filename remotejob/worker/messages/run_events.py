@@ -1,4 +1,4 @@
-"""Tells hooks of what a run comes to, where that has no consequences: those tell of a job's end."""
+"""Calls hooks about runs that ended without ending their job; `consequences` reports ended jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from remotejob.ports import Installation
 
 
 def tell_of_end(record: JobRecord, run_id: str, installation: Installation) -> None:
-    """A run has ended and left this record: of the job that repeats it, or of its failure."""
+    """Report a run that ended and left this record: the repeated job it created, or its failure."""
     hooks, last = installation.hooks, record.errors[-1] if record.errors else None
     if record.next_id is not None and hooks.wants(Event.CREATED):
         following = installation.store.get(record.next_id)
@@ -23,9 +23,9 @@ def tell_of_end(record: JobRecord, run_id: str, installation: Installation) -> N
 def tell_of_death(
     seen: JobRecord, claimed: JobRecord | None, run_id: str, installation: Installation
 ) -> None:
-    """A job that was seen to run was claimed by `run_id`, or was not: its worker is dead.
+    """Report the death of the worker that ran `seen`, if `run_id` has claimed the job since.
 
-    Whoever claims it tells, for the dead one cannot.
+    The new worker reports it, because the dead one cannot.
     """
     if claimed is None or claimed.state is not State.RUNNING or claimed.run_id != run_id:
         return

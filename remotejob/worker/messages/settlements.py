@@ -1,4 +1,4 @@
-"""What becomes of a message once somebody has seen to it."""
+"""What to do with a message after handling its job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Delete:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Replace:
-    """Send another in its place, then delete it."""
+    """Send another message in its place, then delete it."""
 
     message: Received
     pending: Pending
@@ -36,7 +36,7 @@ class Replace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeadLetter:
-    """It cannot be understood: move it aside."""
+    """Move it to the dead-letter queue: it cannot be understood."""
 
     message: Received
     reason: str
@@ -44,7 +44,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hide:
-    """It is not its time yet; nothing makes it visible at once."""
+    """Keep it hidden for that long; 0 makes it visible at once."""
 
     message: Received
     span: timedelta
@@ -52,7 +52,7 @@ class Hide:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leave:
-    """Another run owns the job: its message is none of ours to touch."""
+    """Do nothing: another run owns the job, and handles its message."""
 
     message: Received
 

@@ -1,4 +1,4 @@
-"""Carries out settlements, ten to a request."""
+"""Settles messages: deletes, replaces, hides or dead-letters them, ten to a request."""
 
 from __future__ import annotations
 
@@ -36,15 +36,14 @@ _LONGEST_BODY: Final = 15_000
 class Settler:
     """Collects settlements until there are enough for a request.
 
-    A request that fails leaves its messages where they are: they become visible again, and are
-    settled anew.
+    If a request fails, its messages stay where they are: they reappear and are settled again.
     """
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self._lock = threading.Lock()
         self._waiting: list[tuple[float, Settlement]] = []
-        """With when each was added."""
+        """Each with the time when it was added."""
 
     def add(self, settlement: Settlement) -> None:
         with self._lock:
@@ -52,29 +51,29 @@ class Settler:
 
     @property
     def any(self) -> bool:
-        """Whether something waits to be flushed."""
+        """Whether any settlement waits."""
         with self._lock:
             return bool(self._waiting)
 
     def due(self, *, linger: timedelta) -> bool:
-        """Whether to flush: a full batch, or one has lingered long enough."""
+        """Whether to flush: a batch is full, or the oldest settlement has waited long enough."""
         with self._lock:
             full = len(self._waiting) >= self._installation.messages.capabilities.batch
             return full or self._lingered(linger)
 
     def flush_due(self, *, linger: timedelta) -> None:
-        """Carry out what fills batches, and all of it once the oldest has lingered long enough."""
+        """Carry out full batches only, or all if the oldest has waited long enough."""
         with self._lock:
             count = len(self._waiting)
             if not self._lingered(linger):
-                # a request for one or two would follow that for the full ten
+                # only full batches: the remaining one or two would take a request of their own
                 count -= count % self._installation.messages.capabilities.batch
             due = [settlement for _, settlement in self._waiting[:count]]
             del self._waiting[:count]
         self._carry_out(due)
 
     def flush(self) -> None:
-        """Carry out all that has been added."""
+        """Carry out all settlements."""
         self.flush_due(linger=timedelta(0))
 
     def _lingered(self, linger: timedelta) -> bool:
@@ -93,12 +92,14 @@ class Settler:
         gone += [one.message for one in waiting if isinstance(one, Delete)]
         gone += self._replaced([one for one in waiting if isinstance(one, Replace)])
         gone += self._set_aside([one for one in waiting if isinstance(one, DeadLetter)])
-        # deleted last: a crash before this repeats the consequences, and never loses them
+        # delete last: a crash before this repeats the consequences, but never loses them
         self._deleted(gone)
         self._hidden([one for one in waiting if isinstance(one, Hide)])
         for one in waiting:
             if isinstance(one, Leave):
-                log.info("message left to the run that owns the job", extra=_about(one.message))
+                log.info(
+                    "message left to the run that owns the job", extra=_log_fields(one.message)
+                )
 
     def _replaced(self, settlements: Sequence[Replace]) -> list[Received]:
         return self._sent(
@@ -115,7 +116,9 @@ class Settler:
     def _set_aside(self, settlements: Sequence[DeadLetter]) -> list[Received]:
         for one in settlements:
             log.error(
-                "message moved to the dead-letter queue: %s", one.reason, extra=_about(one.message)
+                "message moved to the dead-letter queue: %s",
+                one.reason,
+                extra=_log_fields(one.message),
             )
         return self._sent(
             [
@@ -135,7 +138,7 @@ class Settler:
         )
 
     def _sent(self, moves: list[tuple[Address, Received, Outgoing]]) -> list[Received]:
-        """Send to each address what goes there; return the messages that may be deleted."""
+        """Send the new messages; return the old ones that may be deleted."""
         by_address: defaultdict[Address, list[tuple[Received, Outgoing]]] = defaultdict(list)
         for address, received, outgoing in moves:
             by_address[address].append((received, outgoing))
@@ -151,32 +154,30 @@ class Settler:
         for message in messages:
             by_address[message.address].append(message.receipt)
         for address, receipts in by_address.items():
-            _tried(partial(self._installation.messages.delete, address, receipts))
+            _log_failure(partial(self._installation.messages.delete, address, receipts))
 
     def _hidden(self, settlements: Sequence[Hide]) -> None:
         by_span: defaultdict[tuple[Address, timedelta], list[str]] = defaultdict(list)
         for one in settlements:
             by_span[one.message.address, one.span].append(one.message.receipt)
         for (address, span), receipts in by_span.items():
-            _tried(partial(self._installation.messages.hide, address, receipts, span))
+            _log_failure(partial(self._installation.messages.hide, address, receipts, span))
 
 
-def _tried(request: Callable[[], None]) -> bool:
+def _log_failure(request: Callable[[], None]) -> None:
     try:
         request()
     except Exception:
-        log.exception("messages not settled; they will be seen to again")
-        return False
-    return True
+        log.exception("messages not settled; they will reappear and be settled again")
 
 
-def _about(message: Received) -> dict[str, Any]:
+def _log_fields(message: Received) -> dict[str, Any]:
     address = message.address
-    about = {
+    fields = {
         "queue": address.queue,
         "lane": address.channel,
         "body": cut(message.body, _LONGEST_REASON),
     }
     with contextlib.suppress(BadMessage):
-        return {**message_log_fields(message, Pending.read(message.body)), **about}
-    return about
+        return {**message_log_fields(message, Pending.read(message.body)), **fields}
+    return fields

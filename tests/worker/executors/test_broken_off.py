@@ -131,12 +131,12 @@ def ends() -> Iterator[tuple[Channel, socket.socket]]:
     """A child's channel, and the bare other end."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        yield Channel(theirs, says=FROM_CHILD, hears=FROM_WORKER), ours
+        yield Channel(theirs, sends=FROM_CHILD, receives=FROM_WORKER), ours
 
 
 def test_an_answer_to_another_run_is_none(ends: tuple[Channel, socket.socket]) -> None:
     child, end = ends
-    worker = Channel(end, says=FROM_WORKER, hears=FROM_CHILD)
+    worker = Channel(end, sends=FROM_WORKER, receives=FROM_CHILD)
     worker.send("answer", run="another", lease_ms=1)
     asking = Asking(child, "this")
     with pytest.raises(Garbled, match="another run"):
@@ -152,7 +152,7 @@ def test_what_is_too_long_to_be_asked_breaks_nothing(ends: tuple[Channel, socket
     asking = Asking(child, "this")
     with pytest.raises(InvalidData, match="too long"):
         asking.ask("output", name="x" * FROM_CHILD.head)
-    Channel(end, says=FROM_WORKER, hears=FROM_CHILD).send("answer", run="this", lease_ms=1)
+    Channel(end, sends=FROM_WORKER, receives=FROM_CHILD).send("answer", run="this", lease_ms=1)
     assert asking.ask("lease").head["lease_ms"] == 1
     assert not asking.broken
 
@@ -187,7 +187,7 @@ def test_more_than_a_child_may_say_is_not_read(head: int, body: int) -> None:
     with ours, theirs:
         theirs.sendall(struct.pack("!II", head, body) + b'{"kind":   "check" }')
         with pytest.raises(Garbled, match="bytes"):
-            Channel(ours, says=FROM_WORKER, hears=FROM_CHILD).receive()
+            Channel(ours, sends=FROM_WORKER, receives=FROM_CHILD).receive()
 
 
 def test_memory_is_taken_for_what_came_and_not_for_what_was_announced() -> None:
@@ -196,7 +196,7 @@ def test_memory_is_taken_for_what_came_and_not_for_what_was_announced() -> None:
         with theirs:
             text = b'{"kind": "returned"}'
             theirs.sendall(struct.pack("!II", len(text), RESULT_LIMIT) + text + b"1234")
-        channel = Channel(ours, says=FROM_WORKER, hears=FROM_CHILD)
+        channel = Channel(ours, sends=FROM_WORKER, receives=FROM_CHILD)
         tracemalloc.start()
         try:
             with pytest.raises(Closed):

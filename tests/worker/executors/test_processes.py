@@ -214,7 +214,7 @@ def test_an_async_task_may_have_a_process_too(done: Done) -> None:
 def test_a_process_that_says_what_is_no_answer_is_killed(done: Done) -> None:
     kind, message = failure(done("babble"))
     assert kind == "ProcessDied"
-    assert "cannot be understood" in message
+    assert "sent something unreadable" in message
     assert done("pid").state is State.COMPLETED
 
 

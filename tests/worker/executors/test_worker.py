@@ -151,7 +151,7 @@ def test_a_worker_waits_where_no_process_can_be_started_and_goes_on_when_one_can
         job = queue.submit("own-process", data={"do": "pid"})
         until(lambda: job.refresh().record.releases >= 1, what="that it is given back")
         until(
-            lambda: "cannot see to a message (1 in a row): NotStarted" in caplog.text,
+            lambda: "cannot handle a message (1 in a row): NotStarted" in caplog.text,
             what="the worker's trouble",
         )
         tried.room = True

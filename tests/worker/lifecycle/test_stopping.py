@@ -90,7 +90,7 @@ def test_what_has_not_begun_is_given_back_at_once(
     urgency: Urgency,
 ) -> None:
     # else it would be given back soon in any case
-    monkeypatch.setattr("remotejob.worker.worker._LONGEST_TURN", 1000.0)
+    monkeypatch.setattr("remotejob.worker.worker._LONGEST_PREFETCH", 1000.0)
     with working(installation, tasks) as worker:
         # so that it knows how quick they are, and fetches some ahead
         for job in queue.submit_many([Submission(task="work", data="quick")] * 40):
@@ -185,7 +185,7 @@ def test_it_stops_in_time_when_nothing_answers_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("remotejob.worker.worker._GIVING_BACK", 0.3)
-    monkeypatch.setattr("remotejob.worker.worker._FAREWELL", 0.2)
+    monkeypatch.setattr("remotejob.worker.worker._GOODBYE", 0.2)
     shut = threading.Event()
     gate = Gate(lambda name, arguments: shut.is_set())
     queue.submit("work")

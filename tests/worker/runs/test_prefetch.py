@@ -82,7 +82,7 @@ def test_messages_waiting_locally_are_visible_at_once_when_the_worker_drains(
     real_time: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # nothing else gives them back in this test
-    monkeypatch.setattr("remotejob.worker.worker._LONGEST_TURN", 3600.0)
+    monkeypatch.setattr("remotejob.worker.worker._LONGEST_PREFETCH", 3600.0)
     queue, tasks, over = RemoteJob(real_time).queue(), Registry(), threading.Event()
 
     @tasks.task("work")

@@ -1,7 +1,7 @@
-"""What a worker and a child process of its tasks say to each other, and how.
+"""The channel between a worker and a child process: sends and receives frames over a socket.
 
-A frame is a JSON object, bytes beside it, and at most one open file. Nothing is unpickled: what a
-child says is believed no further than the worker can check it, and is no longer than `FROM_CHILD`.
+A frame is a JSON object with optional bytes and at most one open file. Nothing is unpickled: the
+worker checks whatever a child sends, and limits its length to `FROM_CHILD`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ _ERROR_LIMIT: Final = 2 * 1024 * 1024
 
 _HEADER: Final = struct.Struct("!II")
 _PIECE: Final = 256 * 1024
-"""Bytes read at a time: memory is taken for what has come, and not for what was announced."""
+"""Bytes to read at a time: we allocate memory for data that has arrived, not for its announced
+length."""
 
 _AT_ONCE: Final = 16 * 1024
-"""Bytes that the system takes as one: all, or none where it is interrupted."""
+"""Bytes that the system sends in one call: all, or none if it is interrupted."""
 
 _GONE: Final = frozenset(
     {
@@ -43,8 +44,8 @@ _GONE: Final = frozenset(
         errno.EBADF,
     }
 )
-"""What a connection says that has ended. A TimeoutError is no such thing: it comes from a handler
-of signals, as other errors may that the system did not raise."""
+"""Errors of a connection that has ended. TimeoutError is not one: a signal handler raises it, as it
+may raise other errors that did not come from the system."""
 
 
 class Closed(Exception):
@@ -52,23 +53,23 @@ class Closed(Exception):
 
 
 class Garbled(Exception):
-    """The other side said what is no frame, or not the one that is expected."""
+    """The other side sent something that is no frame, or an unexpected one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """Bytes that one side may say at once."""
+    """How many bytes one side may send in a frame."""
 
     head: int
     bodies: Mapping[str, int]
-    """By kind of frame; what is not here has none."""
+    """By kind of frame; kinds without an entry have no body."""
 
     def body(self, kind: str) -> int:
         return self.bodies.get(kind, 0)
 
 
 FROM_CHILD: Final = Limits(
-    # a line of the log is the longest: 10,000 characters and 4 KiB of data, escaped
+    # the longest is a log line: 10,000 characters and 4 KiB of data, escaped
     head=256 * 1024,
     bodies={
         "checkpoint": CHECKPOINT_LIMIT,
@@ -79,7 +80,7 @@ FROM_CHILD: Final = Limits(
 )
 
 FROM_WORKER: Final = Limits(
-    # a record is the longest: 400 KB, escaped
+    # the longest is a record: 400 KB, escaped
     head=16 * 1024 * 1024,
     bodies={"answer": CHUNK},
 )
@@ -90,7 +91,7 @@ class Frame:
     head: dict[str, Any]
     body: bytes = b""
     file: int | None = None
-    """An open file, which is now the receiver's to close."""
+    """An open file, which the receiver must close."""
 
     @property
     def kind(self) -> str:
@@ -106,20 +107,20 @@ class Prepared:
 
 
 class Channel:
-    """One side of the connection. One thread at a time sends, and one receives."""
+    """One side of the connection. One thread may send while another receives."""
 
-    def __init__(self, connection: socket.socket, *, says: Limits, hears: Limits) -> None:
+    def __init__(self, connection: socket.socket, *, sends: Limits, receives: Limits) -> None:
         self._socket: Final = connection
-        self._says: Final = says
-        self._hears: Final = hears
+        self._sends: Final = sends
+        self._receives: Final = receives
         self.in_midst = False
-        """Whether a frame was begun, and perhaps not sent to its end: then nothing more that is
-        said can be understood."""
+        """Whether a frame may have been sent in part: then the other side cannot understand any
+        further frame."""
 
     def prepared(self, kind: str, body: bytes = b"", **head: Any) -> Prepared:
         """Raises: ValueError, when it is longer than such a frame may be."""
         text = json.dumps({"kind": kind, **head}).encode()
-        for length, most in ((len(text), self._says.head), (len(body), self._says.body(kind))):
+        for length, most in ((len(text), self._sends.head), (len(body), self._sends.body(kind))):
             if length > most:
                 raise ValueError(f"{kind}: {length} bytes at once: {most} at most")
         return Prepared(_HEADER.pack(len(text), len(body)) + text, body)
@@ -150,12 +151,12 @@ class Channel:
             )
             file = files[0] if files else None
             if not header:
-                raise Closed("it has ended")  # noqa: TRY301 (the file is closed in one place)
+                raise Closed("it has ended")  # noqa: TRY301 (one place closes the file)
             header += self._exactly(_HEADER.size - len(header))
             length, body_length = _HEADER.unpack(header)
-            _check(length, self._hears.head)
+            _check(length, self._receives.head)
             head = _object(self._exactly(length))
-            _check(body_length, self._hears.body(str(head.get("kind"))))
+            _check(body_length, self._receives.body(str(head.get("kind"))))
             return Frame(head=head, body=self._exactly(body_length), file=file)
         except BaseException as problem:
             if file is not None:
@@ -165,12 +166,12 @@ class Channel:
             raise
 
     def end_of_peer(self) -> None:
-        """Let whoever receives read what is there and then the end; sending is refused."""
+        """End the connection: a reader still gets the data that has arrived; sending fails."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Tell the other side that no more will come."""
+        """End the connection and close the socket."""
         self.end_of_peer()
         self._socket.close()
 
@@ -186,7 +187,7 @@ class Channel:
 
 
 def _raise_closed(problem: OSError) -> None:
-    """Raises: Closed, where the error is the connection's own; others are to stay what they are."""
+    """Raises: Closed, when the error is the connection's; returns for any other error."""
     if problem.errno in _GONE:
         raise Closed(str(problem)) from problem
 
@@ -200,7 +201,7 @@ def _object(text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as problem:
-        raise Garbled(f"no JSON: {problem}") from None
+        raise Garbled(f"a frame is not JSON: {problem}") from None
     if not isinstance(value, dict):
-        raise Garbled(f"a {type(value).__name__}")
+        raise Garbled(f"a frame is not an object but a {type(value).__name__}")
     return value

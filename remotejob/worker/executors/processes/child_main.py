@@ -1,8 +1,8 @@
-"""A child process of a worker: runs the tasks it is told to, one at a time, until its channel ends.
+"""The program of a child process: runs the tasks it is sent, one at a time, until its channel ends.
 
     python -m remotejob.worker.executors.processes.child_main CHANNEL LIFELINE DUMP
 
-The three are open files that the worker has given it.
+The three arguments are numbers of open files that it inherits from the worker.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from remotejob.domain.errors import InvalidData, SettingsError
 from remotejob.domain.times import span_ms
@@ -39,18 +39,15 @@ from remotejob.worker.executors.processes.stack_dump import write_into
 from remotejob.worker.executors.processes.transferred_errors import OUT_OF_MEMORY, described
 from remotejob.worker.runs.log_context import JobContext, job_context
 
-if TYPE_CHECKING:
-    pass
-
 _MIB: Final = 1024 * 1024
 _SPARE: Final = 2 * _MIB
-"""Bytes kept under a limit of memory, to be able to say that it was reached."""
+"""Bytes to reserve under a memory limit, so the process can report that it was reached."""
 
 
 def main(channel: Channel, lifeline: int, dump: int) -> int:
-    """Run jobs until the worker closes the channel, or one leaves this process unfit for more."""
+    """Run jobs until the worker closes the channel, or a job leaves this process unfit for more."""
     for file in (lifeline, dump):
-        # for this process, not for programs that a task starts
+        # programs that a task starts must not inherit them
         os.set_inheritable(file, False)  # noqa: FBT003 (its own signature)
     die_with(lifeline)
     write_into(dump)
@@ -58,7 +55,7 @@ def main(channel: Channel, lifeline: int, dump: int) -> int:
         hello = channel.receive().head
         try:
             _prepare(hello)
-        except BaseException as error:  # noqa: BLE001 (whatever it is, the worker is told)
+        except BaseException as error:  # noqa: BLE001 (the worker handles any error)
             channel.send("unready", _packed(described(error)))
             return 1
         spare = bytearray(0 if hello["memory_mib"] is None else _SPARE)
@@ -68,23 +65,23 @@ def main(channel: Channel, lifeline: int, dump: int) -> int:
     except Closed:
         return 0
     finally:
-        # at once: a thread that a task left may keep this process from its end
+        # now: a thread that a task left running may keep this process from ending
         channel.close()
     return 1
 
 
 def die_with(lifeline: int) -> None:
-    """Die once the other end of a pipe is closed, with all processes of this one's group.
+    """Kill this process and its group once the other end of a pipe is closed.
 
-    Nobody writes into it, so that its only event is that the worker has ended, however it did.
+    Nobody writes into the pipe, so its only event is that the worker has ended, however it did.
     """
     if hasattr(fcntl, "F_SETSIG"):
-        # by the kernel: a thread would wait for code that holds the interpreter's lock
+        # let the kernel do it: a thread cannot run while other code holds the interpreter's lock
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
-    # where the kernel cannot, and for what ended before it was asked to
+    # for systems without F_SETSIG, and in case the worker ended before the call above
     threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
 
 
@@ -94,12 +91,12 @@ def _watch(lifeline: int) -> None:
 
 
 def _prepare(hello: dict[str, Any]) -> None:
-    # as the worker finds its modules, wherever it was started from
+    # find modules as the worker does, wherever it was started
     sys.path[:] = hello["path"]
     if hello["logging"] is not None:
         module, _, function = hello["logging"].partition(":")
         getattr(importlib.import_module(module), function)()
-    # the worker echoes what jobs log, for it is the worker that they tell
+    # the worker echoes the lines that jobs log
     logging.getLogger("remotejob.job").disabled = True
     if hello["memory_mib"] is not None:
         _limit_memory(hello["memory_mib"])
@@ -117,60 +114,60 @@ def _limit_memory(mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _run(channel: Channel, said: dict[str, Any], spare: bytearray) -> bool:
-    """Run a job; whether this process can run another.
+def _run(channel: Channel, order: dict[str, Any], spare: bytearray) -> bool:
+    """Run a job; return whether this process can run another.
 
-    Raises: Garbled, when nothing can be said of its end.
+    Raises: Garbled, when its end cannot be reported.
     """
-    run_id = said["run"]
+    run_id = order["run"]
     asking = Asking(channel, run_id)
-    # while there is memory for it
-    least = channel.prepared("failed", _packed(OUT_OF_MEMORY), run=run_id, last=True)
+    # prepare it now, while there is memory for it
+    fallback = channel.prepared("failed", _packed(OUT_OF_MEMORY), run=run_id, last=True)
     last = False
     try:
-        task = _task(said["task"])
-        with job_context(*JobContext.unpacked(said["context"])):
-            completion, result = _called(RunProxy(said, task=task, asking=asking))
+        task = _task(order["task"])
+        with job_context(*JobContext.unpacked(order["context"])):
+            completion, result = _call(RunProxy(order, task=task, asking=asking))
         asking.end()
-        # also where the task took no notice of it
+        # even if the task ignored the error
         asking.check()
         delay_ms = span_ms(completion.delay_dependents)
-        word = channel.prepared("returned", result, run=run_id, delay_dependents_ms=delay_ms)
+        report = channel.prepared("returned", result, run=run_id, delay_dependents_ms=delay_ms)
     except Closed:
         raise
-    except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the process)
+    except BaseException as error:  # noqa: BLE001 (any error fails the job, not the process)
         short_of_memory = isinstance(error, MemoryError)
         if short_of_memory:
             spare.clear()
         asking.end()
         last = asking.broken or short_of_memory
-        word = _failed(channel, error, run_id=run_id, last=last) or least
+        report = _failed(channel, error, run_id=run_id, last=last) or fallback
     if asking.mute:
-        raise Garbled("broken off in the midst of a word: this process can say nothing more")
-    channel.transmit(word)
-    return not last and word is not least
+        raise Garbled("a call was broken off while it was sent: this process can report no more")
+    channel.transmit(report)
+    return not last and report is not fallback
 
 
 def _failed(channel: Channel, error: BaseException, *, run_id: str, last: bool) -> Prepared | None:
-    """The word for it; None where memory does not suffice to say it."""
+    """The frame that reports an error; None if there is not enough memory for it."""
     try:
         return channel.prepared("failed", _packed(described(error)), run=run_id, last=last)
     except MemoryError:
         return None
 
 
-def _packed(said: dict[str, Any]) -> bytes:
-    return json.dumps(said).encode()
+def _packed(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode()
 
 
-def _called(run: RunProxy) -> tuple[Completion, bytes]:
+def _call(run: RunProxy) -> tuple[Completion, bytes]:
     returned = call_here(run)
     completion = returned if isinstance(returned, Completion) else Completion(result=returned)
-    # here, where a result that cannot be kept is this run's error
+    # encode it here, so a result that cannot be stored fails this run
     result = payloads.encode(completion.result, what="the result").encode()
     if len(result) > RESULT_LIMIT:
         raise InvalidData(
-            f"a result of {len(result)} bytes: {RESULT_LIMIT} at most from a process of its own; "
+            f"a result of {len(result)} bytes: a child process can return {RESULT_LIMIT} at most; "
             "keep more in an output"
         )
     return completion, result
@@ -179,8 +176,8 @@ def _called(run: RunProxy) -> tuple[Completion, bytes]:
 def _task(name: str) -> Task:
     if name not in registry:
         raise SettingsError(
-            f"task {name!r} is not registered in its process: what registers it must be imported "
-            "by the tasks module, and not run by the worker alone"
+            f"task {name!r} is not registered in its child process: register it in a module that "
+            "the tasks module imports, not in code that only the worker runs"
         )
     return registry[name]
 
@@ -192,5 +189,5 @@ def _connection(descriptor: str) -> socket.socket:
 
 
 if __name__ == "__main__":
-    _channel = Channel(_connection(sys.argv[1]), says=FROM_CHILD, hears=FROM_WORKER)
+    _channel = Channel(_connection(sys.argv[1]), sends=FROM_CHILD, receives=FROM_WORKER)
     sys.exit(main(_channel, *map(int, sys.argv[2:4])))

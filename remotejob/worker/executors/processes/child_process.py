@@ -1,4 +1,4 @@
-"""One child process, from its start to its end, as the worker has it."""
+"""A child process on the worker's side: starts it, kills it, and finds out how it ended."""
 
 from __future__ import annotations
 
@@ -28,42 +28,42 @@ from remotejob.worker.executors.processes.channel import (
 from remotejob.worker.executors.processes.environment import environment_for
 from remotejob.worker.executors.processes.program import ChildProgram
 from remotejob.worker.executors.processes.stack_dump import Dump
-from remotejob.worker.executors.processes.transferred_errors import raised_there
+from remotejob.worker.executors.processes.transferred_errors import error_of_child
 
 log = logging.getLogger(__name__)
 
 _COMMAND: Final = (sys.executable, "-m", "remotejob.worker.executors.processes.child_main")
 _LONGEST_KILL: Final = 5.0
-"""Seconds; a process that the kernel does not end by then hangs in it."""
+"""Seconds; a killed process that lives longer hangs in the kernel."""
 
 _LONGEST_END = 5.0
-"""Seconds that a process which runs nothing may take to end."""
+"""Seconds that an idle process may take to end."""
 
 
 class ChildProcess:
-    """A process with a channel to it, and all that it starts: one group, which ends with it."""
+    """A process with a channel to it. All that it starts is in its group, and ends with it."""
 
     def __init__(self, options: Process, program: ChildProgram) -> None:
         """Raises: OSError, when the system has no room for it."""
         self.options: Final = options
         self._modules: Final = program.modules
         self.jobs = 0
-        """How many it has run."""
+        """How many jobs it has run."""
         self._lock = threading.Lock()
         self._reaped = False
         self._ended = threading.Event()
         self._ready = False
-        with contextlib.ExitStack() as undone, contextlib.ExitStack() as handed_on:
+        with contextlib.ExitStack() as undone, contextlib.ExitStack() as inherited:
             ours, theirs = socket.socketpair()
             undone.callback(ours.close)
-            handed_on.callback(theirs.close)
+            inherited.callback(theirs.close)
             lifeline, self._lifeline = os.pipe()
             undone.callback(os.close, self._lifeline)
-            handed_on.callback(os.close, lifeline)
+            inherited.callback(os.close, lifeline)
             self._dump: Final = Dump()
             undone.callback(self._dump.close)
             files = (theirs.fileno(), lifeline, self._dump.fileno())
-            # a group of its own: what the task starts is killed with it, Ctrl-C is the worker's
+            # a group of its own: we can kill what a task starts, and Ctrl-C reaches only the worker
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
                 (*_COMMAND, *map(str, files)),
                 stdin=subprocess.DEVNULL,
@@ -72,8 +72,8 @@ class ChildProcess:
                 start_new_session=True,
             )
             self.pid: Final = self._process.pid
-            self.channel: Final = Channel(ours, says=FROM_WORKER, hears=FROM_CHILD)
-            self._look_after()
+            self.channel: Final = Channel(ours, sends=FROM_WORKER, receives=FROM_CHILD)
+            self._start_waiter()
             undone.pop_all()
         with contextlib.suppress(Closed):
             self.channel.send(
@@ -88,12 +88,12 @@ class ChildProcess:
     def alive(self) -> bool:
         return not self._ended.is_set()
 
-    def _look_after(self) -> None:
-        """Raises: OSError, when there is no thread to be had for it."""
+    def _start_waiter(self) -> None:
+        """Raises: OSError, when no thread can be started."""
         try:
             threading.Thread(target=self._wait, name=f"child-{self.pid}", daemon=True).start()
         except RuntimeError as problem:
-            # as the system has it where it has no room for a process
+            # raise the same error as when the system has no room for a process
             self._process.kill()
             self._process.wait()
             raise OSError(errno.EAGAIN, str(problem)) from None
@@ -101,7 +101,7 @@ class ChildProcess:
     def make_ready(self) -> None:
         """Wait until it has imported the tasks.
 
-        Raises: what its imports raised; ProcessDied.
+        Raises: the error of its imports; ProcessDied.
         """
         if self._ready:
             return
@@ -114,29 +114,29 @@ class ChildProcess:
             raise self._unready(frame.body)
         self._ready = True
 
-    def _unready(self, said: bytes) -> BaseException:
+    def _unready(self, body: bytes) -> BaseException:
         remark = (
             "before the run, when its process began and imported "
             f"{', '.join(self._modules) or 'nothing'}"
         )
         try:
-            error: dict[str, Any] = json.loads(said)
+            error: dict[str, Any] = json.loads(body)
             if self.options.memory_mib is not None and error["memory"] is True:
                 remark += f"; its limit is memory_mib={self.options.memory_mib}"
-            return raised_there(error, remark=remark)
+            return error_of_child(error, remark=remark)
         except (LookupError, TypeError, ValueError, RecursionError) as problem:
-            return ProcessDied(f"the process of the task said what is not understood: {problem}")
+            return ProcessDied(f"the task's process sent an unreadable error: {problem}")
 
     def begin(self) -> None:
-        """It is about to run a job."""
+        """Prepare to run a job: forget the stack of the last one."""
         self._dump.clear()
 
     def stack(self) -> str | None:
-        """Where its task stands, the most recent call first. It may take half a second."""
-        return self._dump.asked(partial(self._signal, os.kill))
+        """The stack of its task, the most recent call first. Takes up to half a second."""
+        return self._dump.request(partial(self._signal, os.kill))
 
     def signal_kill(self) -> None:
-        """Kill the group, without waiting for its end."""
+        """Kill the group without waiting for its end."""
         self._signal(os.killpg, signal.SIGKILL)
 
     def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
@@ -146,15 +146,15 @@ class ChildProcess:
                     send(self.pid, number)
 
     def kill(self) -> bool:
-        """Kill the group; whether it has ended."""
+        """Kill the group; return whether it has ended."""
         self.signal_kill()
         ended = self._ended.wait(_LONGEST_KILL)
         if not ended:
-            log.error("process %d does not end though it was killed", self.pid)
+            log.error("process %d does not end although it was killed", self.pid)
         return ended
 
     def retire(self) -> None:
-        """Let it end by itself, for it runs nothing; by force, where something holds it up."""
+        """Let an idle process end; kill it if that takes too long."""
         self.channel.close()
         self._dump.close()
         if self.alive:
@@ -164,8 +164,8 @@ class ChildProcess:
         return self._ended.wait(max(0, seconds))
 
     def died(self) -> ProcessDied:
-        """How it ended; where it has lost its voice and not its life, it is killed first."""
-        # what closes the channel ends in a moment, by itself
+        """How it ended, as an error. Kills it first, if it lives on without its channel."""
+        # a process that closes its channel normally ends at once
         if not self._ended.wait(1):
             self.kill()
         died = ProcessDied(_how(self._process.returncode, self.options.memory_mib))
@@ -175,13 +175,13 @@ class ChildProcess:
         return died
 
     def _end(self) -> None:
-        # a thread that a task left may keep a Python from its end for ever
+        # a thread that a task left running may keep the interpreter alive for ever
         if not self._ended.wait(_LONGEST_END):
             self.signal_kill()
 
     def _wait(self) -> None:
         if hasattr(os, "waitid"):
-            # not reaped yet, so that its number is nobody else's when the rest is killed
+            # do not reap it yet: no other process can have its number while we kill its group
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self.signal_kill()
         else:
@@ -189,18 +189,18 @@ class ChildProcess:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         with self._lock:
-            # under the lock: once it is reaped, its number may be another's
+            # under the lock: once it is reaped, another process may have its number
             self._process.wait()
             self._reaped = True
         self._ended.set()
-        # also where something that it started holds the other end
+        # even if a program that it started still holds the other end
         self.channel.end_of_peer()
         os.close(self._lifeline)
 
 
 def _how(status: int | None, memory_mib: int | None) -> str:
     if status is None:
-        how = "does not end though it was killed"
+        how = "does not end although it was killed"
     elif status >= 0:
         how = f"ended with exit status {status}"
     else:

@@ -1,4 +1,4 @@
-"""What a child process is told of the worker's surroundings, and what is kept from it."""
+"""The environment of a child process, with or without the worker's credentials."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _KEPT: Final = frozenset(
         "AWS_USE_FIPS_ENDPOINT",
     }
 )
-"""Of what AWS's libraries read, what says where and how, and not as whom."""
+"""The variables for AWS's libraries that contain no identity."""
 
 _NO_CREDENTIALS: Final[Mapping[str, str]] = {
-    # not those of the user's own files, and not the instance's role
+    # neither from the user's files nor from the instance's role
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -41,9 +41,9 @@ def environment_for(credentials: Credentials, environment: Mapping[str, str]) ->
     """The environment of a child.
 
     Source: AWS SDKs and Tools Reference Guide, "Standardized credential providers": keys, token,
-    profile, web identity, container and instance metadata, all by variables that begin with AWS_.
+    profile, web identity, container and instance metadata, all in variables that begin with AWS_.
     """
-    # a supervisor's word to its own child
+    # a supervisor sets it for its own child only
     kept = {name: value for name, value in environment.items() if name != Env.CHILD}
     if credentials is Credentials.INHERITED:
         return kept
@@ -58,11 +58,14 @@ def environment_for(credentials: Credentials, environment: Mapping[str, str]) ->
 def hide_this_process() -> None:
     """Keep other processes of the same user from reading this one's memory and environment.
 
-    It writes no core dump from now on, and is no more to be traced but by root. Where the system
-    cannot do that, the log says so.
+    From now on, this process writes no core dump, and only root can trace it. If the system cannot
+    do that, the log says so.
     Source: proc(5), on /proc/[pid]: owned by root where the "dumpable" attribute is not 1.
     """
     if sys.platform == "linux":
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0:
             return
-        log.warning("this process cannot be hidden: error %d", ctypes.get_errno())
+        log.warning(
+            "other processes of this user can read this one's memory: prctl failed with error %d",
+            ctypes.get_errno(),
+        )

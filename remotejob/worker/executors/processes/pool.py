@@ -1,4 +1,4 @@
-"""Runs jobs in child processes, kept warm for the next."""
+"""The pool of child processes: runs jobs in them, and keeps them warm for the next jobs."""
 
 from __future__ import annotations
 
@@ -29,22 +29,25 @@ from remotejob.worker.executors.processes.channel import Closed, Frame, Garbled
 from remotejob.worker.executors.processes.child_process import ChildProcess
 from remotejob.worker.executors.processes.environment import hide_this_process
 from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
-from remotejob.worker.executors.processes.run_server import RunServer, run_said
-from remotejob.worker.executors.processes.transferred_errors import raised_there
+from remotejob.worker.executors.processes.run_server import RunServer, run_for_child
+from remotejob.worker.executors.processes.transferred_errors import error_of_child
 from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
-"""Seconds that a job is left alone for which no process could be started."""
+"""Seconds to wait before the next try of a job for which no process could be started."""
 
 _BEFORE_THE_LEASE_ENDS: Final = 0.5
 """Seconds."""
 
 
 class ProcessPool:
-    """An `Executor` of child processes: as many as were used at a time, by what tasks ask for."""
+    """An `Executor` that runs jobs in child processes.
+
+    For each kind of process, it keeps as many as were in use at one time.
+    """
 
     def __init__(self, program: ChildProgram) -> None:
         self._program = program
@@ -56,22 +59,22 @@ class ProcessPool:
         """Processes that could not be started, in a row."""
 
     def warm(self, options: Process) -> None:
-        """Have a child ready for the next job, if there is room for one now."""
+        """Start a child for the next job, if none is idle and the system has room."""
         with self._lock:
             if self._closed or self._live(options):
                 return
             try:
-                self._live(options).append(self._started(options))
+                self._live(options).append(self._start(options))
             except OSError as problem:
-                # nobody needs it yet, and who does tries again
+                # no job needs it yet; the next one tries again
                 log.warning("no process started for the next job: %s", problem)
 
     def run(self, run: Run) -> Completion:
         """Run a job in a child.
 
-        Raises: what the task raised, by name; ProcessDied; RunInterrupted, where the child was
-        killed because the run had to stop; NotStarted, where there is none, and the run is told
-        to stop for that.
+        Raises: an error with the name of the task's; ProcessDied; RunInterrupted, when the child
+        was killed because the run had to stop; NotStarted, when no child could be started: the run
+        is stopped for that reason.
         """
         options = run.task.runs_in
         assert isinstance(options, Process)
@@ -83,16 +86,16 @@ class ProcessPool:
                 try:
                     child.make_ready()
                     child.begin()
-                    child.channel.send("run", **run_said(run))
-                    frame = _answered(run, child)
+                    child.channel.send("run", **run_for_child(run))
+                    frame = _serve(run, child)
                 except (Closed, Garbled) as problem:
-                    raise _why(run, child, problem) from None
+                    raise _reason(run, child, problem) from None
             if frame.head.get("last") is not True:
                 child.jobs += 1
         return _outcome(run, frame, options)
 
     def close(self, *, within: timedelta) -> None:
-        """End all children: those at rest by themselves if they do in time, the others by force."""
+        """End all children: kill the busy ones, and the idle ones that do not end in time."""
         with self._lock:
             self._closed = True
             busy = list(self._busy)
@@ -109,9 +112,9 @@ class ProcessPool:
 
     @contextmanager
     def _child(self, run: Run, options: Process) -> Iterator[ChildProcess]:
-        """A child for one job. It is kept for the next, unless what it did ended with an error
-        other than the task's."""
-        child = self._taken(run, options)
+        """A child for one job. It is kept for the next, unless it failed other than by an error of
+        the task."""
+        child = self._take(run, options)
         before = child.jobs
         try:
             yield child
@@ -125,20 +128,20 @@ class ProcessPool:
                 if kept:
                     self._live(options).append(child)
             if not kept:
-                # one that has done its work ends by itself; any other is in the midst of something
+                # a child whose job has ended will end by itself; any other is still busy
                 if child.jobs == before:
                     child.signal_kill()
                 child.retire()
                 self.warm(options)
 
-    def _taken(self, run: Run, options: Process) -> ChildProcess:
+    def _take(self, run: Run, options: Process) -> ChildProcess:
         with self._lock:
             if self._closed:
                 run.stop_signal.set(WorkerStopping("the worker is stopping"))
                 raise WorkerStopping("the worker is stopping")
             live = self._live(options)
             try:
-                child = live.pop() if live else self._started(options)
+                child = live.pop() if live else self._start(options)
             except OSError as problem:
                 reason = self._not_started(problem)
             else:
@@ -155,16 +158,16 @@ class ProcessPool:
         return reason
 
     def _live(self, options: Process) -> list[ChildProcess]:
-        """Those at rest, without any that has died there."""
+        """The idle children that are alive."""
         idle = self._idle.setdefault(options, [])
         for child in [child for child in idle if not child.alive]:
             idle.remove(child)
             child.retire()
         return idle
 
-    def _started(self, options: Process) -> ChildProcess:
+    def _start(self, options: Process) -> ChildProcess:
         if options.credentials is Credentials.NONE:
-            # before there is a child that could look
+            # before a child exists that could read our memory
             hide_this_process()
         child = ChildProcess(options, self._program)
         self._failures = 0
@@ -172,7 +175,7 @@ class ProcessPool:
 
 
 class _Killable:
-    """The child as the run's: told to stop, it is given a while, and then killed."""
+    """Kills the child some time after its run must stop."""
 
     def __init__(self, child: ChildProcess, run: Run, grace: timedelta) -> None:
         self._child = child
@@ -195,11 +198,11 @@ class _Killable:
                 self._timer.start()
 
     def _grace_for(self, reason: RunInterrupted) -> float:
-        """Seconds: none where another run may have begun, no more than until one may begin."""
+        """Seconds: none if another run may have begun, else at most until one may begin."""
         if isinstance(reason, LeaseLost):
             return 0
         if isinstance(reason, JobCancelled):
-            # nobody extends its lease any more, and a restart waits for nothing else
+            # its lease is no longer extended, and once it ends the job may be restarted
             left = self._run.lease.ends - self._run.installation.clock.monotonic()
             return min(self._grace, left - _BEFORE_THE_LEASE_ENDS)
         return self._grace
@@ -210,14 +213,14 @@ class _Killable:
         return not self._signal_kill() or self._child.kill()
 
     def _kill_late(self, reason: RunInterrupted) -> None:
-        """It has taken no notice: say where it stands, and kill it."""
+        """Note where the task stands, and kill it, because it ignored the stop."""
         if isinstance(reason, TimedOut) and not self._over.is_set():
             stack_note.note(reason, self._child.stack())
         self._signal_kill()
 
     def _signal_kill(self) -> bool:
         with self._lock:
-            # by now it may be running another job
+            # the child may already be running another job
             if self._over.is_set():
                 return False
             self._child.signal_kill()
@@ -238,25 +241,25 @@ class _Killable:
                 self._timer.cancel()
 
 
-def _answered(run: Run, child: ChildProcess) -> Frame:
-    """Answer what the task asks until it has ended; what the child says then."""
-    with RunServer(run) as serving:
+def _serve(run: Run, child: ChildProcess) -> Frame:
+    """Answer the task's requests until it has ended; return the child's last frame."""
+    with RunServer(run) as server:
         while True:
             frame = child.channel.receive()
-            if serving.answers(frame):
-                # one that is gone may have said why before
+            if server.answers(frame):
+                # if the child has gone, it may have sent the reason before
                 with suppress(Closed):
-                    serving.answer(frame, child.channel)
+                    server.answer(frame, child.channel)
                 continue
             if frame.file is not None:
                 os.close(frame.file)
             if frame.kind not in ("returned", "failed"):
-                raise Garbled(f"{frame.kind[:100]!r}, which is no answer")
+                raise Garbled(f"{frame.kind[:100]!r}, an unknown kind of frame")
             return frame
 
 
-def _why(run: Run, child: ChildProcess, problem: Closed | Garbled) -> BaseException:
-    """Why there will be no answer."""
+def _reason(run: Run, child: ChildProcess, problem: Closed | Garbled) -> BaseException:
+    """Why the run has no outcome."""
     if isinstance(problem, Garbled):
         child.kill()
         return _garbled(problem)
@@ -265,23 +268,26 @@ def _why(run: Run, child: ChildProcess, problem: Closed | Garbled) -> BaseExcept
 
 
 def _outcome(run: Run, frame: Frame, options: Process) -> Completion:
-    """Raises: what the child says that the task raised; ProcessDied, when that makes no sense."""
+    """The result that the child sent.
+
+    Raises: the task's error, as the child describes it; ProcessDied, when it is unreadable.
+    """
     try:
         if frame.kind == "returned":
             delay = timedelta(milliseconds=int(frame.head["delay_dependents_ms"]))
             return Completion(result=json.loads(frame.body), delay_dependents=delay)
-        said = json.loads(frame.body)
-        limited = options.memory_mib is not None and said["memory"] is True
+        description = json.loads(frame.body)
+        limited = options.memory_mib is not None and description["memory"] is True
         remark = f"its limit is memory_mib={options.memory_mib}" if limited else None
-        error = raised_there(said, remark=remark)
+        error = error_of_child(description, remark=remark)
         stopped = run.stop_signal.reason
         if stopped is not None:
-            # that one is told, and has not been where the task was
-            stack_note.note(stopped, str(said["trace"]))
+            # the run fails with this reason, which does not know where the task stood
+            stack_note.note(stopped, str(description["trace"]))
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as problem:
         raise _garbled(problem) from None
     raise error
 
 
 def _garbled(problem: BaseException) -> ProcessDied:
-    return ProcessDied(f"the process of the task said what cannot be understood: {problem}")
+    return ProcessDied(f"the task's process sent something unreadable: {problem}")

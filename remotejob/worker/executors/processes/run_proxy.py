@@ -1,6 +1,6 @@
-"""A run as the child process sees it: every question and every word goes to the worker.
+"""A run inside the child process: forwards every call to the worker.
 
-`RunningJob` is the same on both sides; what is beneath it here has no AWS to talk to.
+`RunningJob` is the same on both sides; here, the run and the ports behind it have no access to AWS.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from remotejob.domain.text import cut
 from remotejob.ports import Area, Installation, Stored
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.processes.channel import CHUNK, Channel, Frame, Garbled, Prepared
-from remotejob.worker.executors.processes.transferred_errors import raised_here
+from remotejob.worker.executors.processes.transferred_errors import error_of_worker
 from remotejob.worker.runs.log_context import JobContext
 
 _LONGEST_LINE: Final = 10_000
-"""Characters of a line that the worker keeps."""
+"""Characters of a log line that the worker stores."""
 
 _BROKEN_OFF: Final = (
-    "This broke off a call of the job, whose answer is lost: no other can be made. Limit the time "
-    "of a task by its timeout, not by signals or errors raised in its calls."
+    "This broke off a call of the job: its answer is lost, and no further call can be made. Limit "
+    "the time of a task by its timeout, not by signals or errors raised in its calls."
 )
 
 _MOST_CLOSED: Final = 1000
-"""Streams of which one question says that they are closed."""
+"""Closed streams that one request can report."""
 
 
 class Asking:
-    """Questions to the worker during one run, one at a time. Safe across the task's threads."""
+    """Requests to the worker during one run, one at a time. Safe across the task's threads."""
 
     def __init__(self, channel: Channel, run_id: str) -> None:
         self._channel = channel
@@ -52,39 +52,42 @@ class Asking:
         self._over = False
         self._closed: deque[int] = deque()
         self._broken = False
-        """Whether a question has no answer, or none that was read to its end."""
+        """Whether a request was sent whose answer was not read to its end."""
         self._broken_by: BaseException | None = None
 
     def ask(self, kind: str, body: bytes = b"", *, file: int | None = None, **head: Any) -> Frame:
-        """Raises: what the worker's side of it raised; RunInterrupted, when the run is over;
-        InvalidData, when it is too long; what an earlier one was broken off by."""
+        """Make a request, and wait for the answer.
+
+        Raises: the worker's error; RunInterrupted, when the run is over; InvalidData, when the
+        request is too long; the error that broke off an earlier request.
+        """
         with self._lock:
             if self._over:
                 raise RunInterrupted("the run of this job is over: its task has returned")
             self.check()
             closed = [self._closed.popleft() for _ in range(min(len(self._closed), _MOST_CLOSED))]
             try:
-                said = {**head, "run": self._run_id, "closed": closed}
-                question = self._channel.prepared(kind, body, **said)
+                head |= {"run": self._run_id, "closed": closed}
+                request = self._channel.prepared(kind, body, **head)
             except ValueError as problem:
-                raise InvalidData(f"what the job is told is too long: {problem}") from None
-            answer = self._answer(question, file)
+                raise InvalidData(f"this is too long for a call of the job: {problem}") from None
+            answer = self._answer(request, file)
         if answer.kind == "raised":
-            raise raised_here(answer.head["error"])
+            raise error_of_worker(answer.head["error"])
         return answer
 
-    def _answer(self, question: Prepared, file: int | None) -> Frame:
+    def _answer(self, request: Prepared, file: int | None) -> Frame:
         """Raises: Closed; Garbled."""
-        # until the answer is whole: whatever is raised here, by a handler of signals, by another
-        # thread, or for want of memory, leaves an answer that is nobody else's to read
+        # until the answer is complete: an error from a signal handler, another thread, or a lack of
+        # memory would leave a part of it, which the next request must not read as its own answer
         self._broken = True
         try:
-            self._channel.transmit(question, file=file)
+            self._channel.transmit(request, file=file)
             answer = self._channel.receive()
             if answer.head.get("run") != self._run_id:
-                raise Garbled("the answer to another run's question")  # noqa: TRY301 (as others)
+                raise Garbled("the answer to a request of another run")  # noqa: TRY301 (as others)
         except BaseException as error:
-            # another one for want of memory: the first holds what the task had taken
+            # not the same MemoryError: its traceback keeps the task's memory alive
             self._broken_by = MemoryError() if isinstance(error, MemoryError) else error
             error.add_note(_BROKEN_OFF)
             raise
@@ -93,59 +96,60 @@ class Asking:
 
     @property
     def broken(self) -> bool:
-        """Whether nothing more can be asked."""
+        """Whether no further request can be made."""
         return self._broken
 
     @property
     def mute(self) -> bool:
-        """Whether nothing more can be said."""
+        """Whether no further frame can be sent."""
         return self._channel.in_midst or isinstance(self._broken_by, Garbled)
 
     def check(self) -> None:
-        """Raises: what broke a question off, which is to be the end of the run."""
+        """Raises: the error that broke off a request; the run must end with it."""
         if self._broken:
             raise self._broken_by or RemoteJobError("a call of the job was broken off")
 
     def forget(self, number: int) -> None:
-        """That stream is closed: said with the next question.
+        """Report with the next request that a stream is closed.
 
-        Not asked at once: a stream may be finalized anywhere, in the middle of another question.
+        Not at once: a stream may be finalized at any time, even in the middle of another request.
         """
         self._closed.append(number)
 
     def end(self) -> None:
-        """No more from here: what the task has left running asks in vain."""
+        """Refuse further requests, such as those of threads that the task left running."""
         with self._lock:
             self._over = True
 
 
 class RunProxy:
-    """What `RunningJob` needs of a run."""
+    """The `RunHandle` of a child process."""
 
-    def __init__(self, said: Mapping[str, Any], *, task: Task, asking: Asking) -> None:
+    def __init__(self, order: Mapping[str, Any], *, task: Task, asking: Asking) -> None:
+        """`order` is the result of `run_for_child`."""
         self._asking = asking
-        self._record = record_from(said["record"])
+        self._record = record_from(order["record"])
         self.run_id: Final = str(self._record.run_id)
         self.job_id: Final = self._record.id
         self.context: Final = JobContext.of(self._record)
-        self.prefix: Final = str(said["prefix"])
-        self.began: Final = float(said["began"])
+        self.prefix: Final = str(order["prefix"])
+        self.began: Final = float(order["began"])
         self.task: Final = task
         clock = _Clock(asking)
         self.installation: Final = Installation(
-            name=said["system"],
+            name=order["system"],
             store=_Absent("records"),
             messages=_Absent("messages"),
             files=_Files(
                 asking,
-                buckets={Area(name): bucket for name, bucket in said["buckets"].items()},
+                buckets={Area(name): bucket for name, bucket in order["buckets"].items()},
                 prefix=self.prefix,
                 folder=self.folder,
             ),
             clock=clock,
             entropy=os.urandom,
             queues={},
-            lease=timedelta(milliseconds=said["lease_ms"]),
+            lease=timedelta(milliseconds=order["lease_ms"]),
         )
 
     @property
@@ -158,7 +162,7 @@ class RunProxy:
 
     @property
     def record(self) -> JobRecord:
-        """As it was claimed; its lease as it is now."""
+        """The record as it was claimed, but with the current lease."""
         return replace(self._record, lease_ms=self._asking.ask("lease").head["lease_ms"])
 
     def check(self) -> None:
@@ -177,7 +181,7 @@ class RunProxy:
         self._asking.ask("checkpoint", checkpoint.encode())
 
     def add_output(self, output: OutputFile) -> None:
-        """Nothing: the worker has noted it when it stored it."""
+        """Do nothing: the worker has added it already."""
 
 
 class _Clock:
@@ -195,7 +199,7 @@ class _Clock:
 
 
 class _Files:
-    """An `ObjectStore` that reaches the job's own input and outputs."""
+    """An `ObjectStore` limited to the job's own input and outputs."""
 
     def __init__(
         self, asking: Asking, *, buckets: Mapping[Area, str], prefix: str, folder: Any
@@ -226,7 +230,7 @@ class _Files:
         return Stored(bucket=self.bucket(area), key=key, **answer.head["stored"])
 
     def describe(self, area: Area, key: str) -> Stored:  # noqa: ARG002 (the port's)
-        _refuse(f"look at {key!r}")
+        _refuse(f"describe {key!r}")
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
         answer = self._asking.ask("open", bucket=bucket, key=key, version=version)
@@ -234,10 +238,10 @@ class _Files:
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
         answer = self._asking.ask("download", bucket=bucket, key=key, version=version)
-        # moved by this process: the worker writes where it chose alone
+        # the worker writes only to a path of its own choice, so this process moves the file
         file = Path(answer.head["path"])
-        _moved(file, to)
-        # what lists the run's folder finds what it put there alone
+        _move(file, to)
+        # a task that lists its folder must not find ours
         file.parent.rmdir()
 
     def bucket(self, area: Area) -> str:
@@ -250,11 +254,11 @@ class _Files:
         _refuse("delete files")
 
     def _as_file(self, body: bytes | BinaryIO) -> io.FileIO | io.BufferedIOBase:
-        """An open file that stands where the body begins: the worker reads it by itself."""
+        """An open file, positioned where the body begins, for the worker to read."""
         raw = body.raw if isinstance(body, io.BufferedReader) else body
-        # not what merely has a descriptor, as an archive's member has: its bytes are others
+        # not any body with a descriptor: an archive's member has one, but with other content
         if isinstance(raw, io.FileIO) and raw.seekable():
-            # what reads ahead has moved the file's own place
+            # a buffered reader reads ahead, so the file's own position is later
             os.lseek(raw.fileno(), body.tell(), os.SEEK_SET)  # type: ignore[union-attr]
             return os.fdopen(os.dup(raw.fileno()), "rb", buffering=0)
         spooled = tempfile.TemporaryFile(dir=self._folder())  # noqa: SIM115 (the caller closes it)
@@ -267,7 +271,7 @@ class _Files:
 
 
 class _Stream(io.RawIOBase):
-    """A file that the worker reads, by chunks."""
+    """A file that the worker reads, in chunks."""
 
     def __init__(self, asking: Asking, number: int) -> None:
         self._asking = asking
@@ -288,18 +292,18 @@ class _Stream(io.RawIOBase):
 
 
 class _Absent:
-    """What only the worker has."""
+    """A port that only the worker has."""
 
     def __init__(self, what: str) -> None:
         self._what = what
 
     def __getattr__(self, name: str) -> NoReturn:
-        # as an AttributeError it would look as if there were no such thing anywhere
+        # not an AttributeError, which would look as if the port had no such method
         _refuse(f"use the system's {self._what}")
 
 
-def _moved(file: Path, to: Path) -> None:
-    """Whole or not at all, also to another disk."""
+def _move(file: Path, to: Path) -> None:
+    """Move a file atomically, even to another disk."""
     try:
         file.replace(to)
     except OSError as problem:
@@ -316,23 +320,24 @@ def _moved(file: Path, to: Path) -> None:
 
 def _refuse(what: str) -> NoReturn:
     raise PermissionError(
-        f"a task in a process of its own cannot {what}: use the job's methods, or run it in a "
+        f"a task in a child process cannot {what}: use the job's methods, or run the task in a "
         "thread"
     )
 
 
-def record_said(record: JobRecord) -> dict[str, Any]:
-    """A record as a frame takes it."""
+def record_for_child(record: JobRecord) -> dict[str, Any]:
+    """A record in JSON form, to be sent to a child."""
     return {
         name: {"set": sorted(value)} if isinstance(value, frozenset) else value
         for name, value in record.to_item().items()
     }
 
 
-def record_from(said: Mapping[str, Any]) -> JobRecord:
+def record_from(item: Mapping[str, Any]) -> JobRecord:
+    """The record that `record_for_child` gave."""
     return JobRecord.from_item(
         {
             name: frozenset(value["set"]) if isinstance(value, dict) else value
-            for name, value in said.items()
+            for name, value in item.items()
         }
     )

@@ -1,7 +1,7 @@
-"""The worker's side of a run in a child process: does what the task asks of its job.
+"""The worker's side of a run in a child process: answers the requests of its task.
 
-A child may be without credentials, and so is not trusted: it reaches the run's own files, by the
-methods that a task has, and no path that it names is opened here.
+A child may have no credentials, so it is not trusted: it reaches only the files of its run, by the
+methods that a task has, and the worker opens no path that a child names.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from remotejob.domain.times import span_ms
 from remotejob.ports import Area
 from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.executors.processes.channel import CHUNK, Channel, Frame, Garbled
-from remotejob.worker.executors.processes.run_proxy import record_said
-from remotejob.worker.executors.processes.transferred_errors import told
+from remotejob.worker.executors.processes.run_proxy import record_for_child
+from remotejob.worker.executors.processes.transferred_errors import described_for_child
 from remotejob.worker.runs.run import Run
 
 
@@ -37,13 +37,13 @@ class _Answer:
 _DONE: Final = _Answer({})
 
 
-def run_said(run: Run) -> dict[str, Any]:
-    """What a child needs to know of a run to begin with it."""
+def run_for_child(run: Run) -> dict[str, Any]:
+    """The data that a child needs to begin a run."""
     installation = run.installation
     return {
         "run": run.run_id,
         "task": run.task.name,
-        "record": record_said(run.record),
+        "record": record_for_child(run.record),
         "prefix": run.prefix,
         "began": run.began,
         "system": installation.name,
@@ -54,7 +54,7 @@ def run_said(run: Run) -> dict[str, Any]:
 
 
 class RunServer:
-    """Answers the questions of one run, in the run's own thread."""
+    """Answers the requests of one run, on the run's own thread."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -86,7 +86,7 @@ class RunServer:
                 stack.callback(stream.close)
 
     def answers(self, frame: Frame) -> bool:
-        """Whether it is a question. Raises: Garbled, when it is another run's."""
+        """Whether the frame is a request. Raises: Garbled, when it comes from another run."""
         if frame.head.get("run") != self._run.run_id:
             if frame.file is not None:
                 os.close(frame.file)
@@ -94,13 +94,13 @@ class RunServer:
         return frame.kind in self._answers
 
     def answer(self, frame: Frame, channel: Channel) -> None:
-        """Answer it; what goes wrong is raised in the child. Raises: Closed."""
+        """Answer a request; errors are raised in the child. Raises: Closed."""
         self._run.stop_signal.stir()
         try:
             self._close(frame.head.get("closed", ()))
             answer = self._answers[frame.kind](frame)
-        except Exception as error:  # noqa: BLE001 (the task is told, whatever it is)
-            channel.send("raised", run=self._run.run_id, error=told(error))
+        except Exception as error:  # noqa: BLE001 (the child raises it in the task)
+            channel.send("raised", run=self._run.run_id, error=described_for_child(error))
         else:
             channel.send("answer", answer.body, run=self._run.run_id, **answer.head)
         finally:
@@ -171,13 +171,13 @@ class RunServer:
     def _download(self, frame: Frame) -> _Answer:
         self._run.check()
         bucket, key, version = self._allowed(frame)
-        # a folder of its own, whose name the task cannot have taken before
+        # a new folder: the task cannot have put a file or link there before
         to = Path(tempfile.mkdtemp(prefix=".download-", dir=self._run.workspace.folder())) / "input"
         self._files.download(bucket, key, to, version=version)
         return _Answer({"path": str(to)})
 
     def _allowed(self, frame: Frame) -> tuple[str, str, str | None]:
-        """The file a child asks for, which is one of the job's."""
+        """The requested file, if it is one of the job's. Raises: PermissionError."""
         head = frame.head
         for file in self._readable:
             if file == (head["bucket"], head["key"], head["version"]):
@@ -186,7 +186,7 @@ class RunServer:
 
 
 def _readable(run: Run) -> Iterator[tuple[str, str, str | None]]:
-    """Bucket, key and version of what the job came with."""
+    """Bucket, key and version of the files that a run may read."""
     record, files = run.record, run.installation.files
     if record.input is not None:
         yield record.input.bucket, record.input.key, record.input.version

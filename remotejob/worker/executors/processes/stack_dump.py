@@ -1,7 +1,7 @@
-"""The stack of a child process, as its interpreter writes it: when asked, and as it crashes.
+"""The stack dump of a child process, which its interpreter writes on request and when it crashes.
 
-It writes it from within a signal handler, whatever the process is at: also where a library written
-in C does not return, and where that library has brought the process down.
+A signal handler writes it, whatever the process is doing: even if a C library does not return, or
+has crashed the process.
 
 Source: Python Standard Library, "faulthandler".
 """
@@ -21,43 +21,43 @@ from typing import Final
 _ASK: Final = signal.SIGUSR2
 _PATIENCE: Final = 0.5
 _LOOK: Final = 0.02
-"""Seconds; it is written in less than a millisecond, once the process has a processor."""
+"""Seconds; writing takes less than a millisecond, once the process gets a CPU."""
 
 _LONGEST: Final = 16_384
-"""Bytes that are read of it. The interpreter writes no more than a hundred calls."""
+"""Bytes to read. The interpreter writes at most a hundred calls."""
 
 _OURS: Final = f"{os.sep}remotejob{os.sep}worker{os.sep}executors{os.sep}in_thread.py"
-"""What called the task: of it, and of what is beneath it, nothing is shown."""
+"""The file that calls the task: hide its frame and those below it."""
 
 
 def write_into(file: int) -> None:
-    """Have this process write its stack into an open file from now on."""
-    # of the thread in which the task runs: the kernel gives that one the signal
+    """Let this process write its stack into an open file from now on."""
+    # only the thread that runs the task: the kernel delivers the signal to it
     faulthandler.enable(file, all_threads=False)
     faulthandler.register(_ASK, file, all_threads=False)
 
 
 class Dump:
-    """Where one child process writes its stack. Safe across threads."""
+    """The file into which one child process writes its stack. Safe across threads."""
 
     def __init__(self) -> None:
         """Raises: OSError."""
         self._lock = threading.Lock()
-        # unbuffered: the child shares the place where it is written next
+        # unbuffered: the child shares the file's write position
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 (as long as the process)
 
     def fileno(self) -> int:
-        """For the child to write into."""
+        """The file's number, for the child."""
         return self._file.fileno()
 
     def clear(self) -> None:
-        """Forget what was written; before the process runs a job."""
+        """Empty the file, before the process runs a job."""
         with self._lock:
             self._file.seek(0)
             self._file.truncate()
 
-    def asked(self, send: Callable[[signal.Signals], None]) -> str | None:
-        """Ask for the stack with a signal, and wait half a second for it."""
+    def request(self, send: Callable[[signal.Signals], None]) -> str | None:
+        """Request the stack with a signal, and wait up to half a second for it."""
         send(_ASK)
         end = time.monotonic() + _PATIENCE
         before = b""
@@ -70,7 +70,7 @@ class Dump:
         return self.read()
 
     def read(self) -> str | None:
-        """The stack that was written, the most recent call first; None, where there is none."""
+        """The stack that was written, the most recent call first; None if there is none."""
         lines = self._written().decode(errors="replace").splitlines()
         return "\n".join(takewhile(lambda line: _OURS not in line, lines)) or None
 

@@ -1,4 +1,4 @@
-"""Errors on their way between a worker and a child process."""
+"""Transfers errors between a worker and a child process."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from remotejob.domain import errors
 from remotejob.domain.errors import Fatal, RemoteJobError
 
 _LONGEST: Final = 100_000
-"""Characters of a traceback; the notes of the record keep no more."""
+"""Characters of a traceback; the record stores no more."""
 
 _LONGEST_MESSAGE: Final = 10_000
-"""Characters of a message; the record keeps fewer."""
+"""Characters of a message; the record stores fewer."""
 
 
 def described(error: BaseException) -> dict[str, Any]:
-    """An error of the task's, as the worker is told of it."""
+    """An error of the task, in the form that is sent to the worker."""
     kind = type(error)
     return {
         "name": kind.__name__[:200],
         "module": kind.__module__[:200],
-        "message": said_by(error)[:_LONGEST_MESSAGE],
+        "message": _message(error)[:_LONGEST_MESSAGE],
         "trace": "".join(traceback.format_exception(error))[-_LONGEST:],
         "fatal": isinstance(error, Fatal),
         "memory": isinstance(error, MemoryError),
@@ -38,46 +38,48 @@ OUT_OF_MEMORY: Final[dict[str, Any]] = {
     "fatal": False,
     "memory": True,
 }
-"""What is said where there is no room to describe an error."""
+"""Sent if there is no memory left to describe an error."""
 
 
 class _Trace(Exception):
-    """A traceback of another process, in the place of a cause."""
+    """A traceback of another process, as the cause of an error."""
 
     def __str__(self) -> str:
         return f"\n{self.args[0]}"
 
 
-def raised_there(said: dict[str, Any], *, remark: str | None = None) -> BaseException:
-    """An error that a child told of: by name what it was there, by class one that says nothing.
+def error_of_child(description: dict[str, Any], *, remark: str | None = None) -> BaseException:
+    """The error that a child sent: a new class with the name and message of the original.
 
-    What a child says makes no other difference than whether the job may run again.
+    The child cannot influence more than that, except whether the job may run again.
     """
-    name, message = str(said["name"])[:200], str(said["message"])[:_LONGEST_MESSAGE]
-    bases: tuple[type[BaseException], ...] = (Fatal,) if said["fatal"] is True else (Exception,)
-    kind = type(name, bases, {"__module__": str(said["module"])[:200]})
+    name = str(description["name"])[:200]
+    message = str(description["message"])[:_LONGEST_MESSAGE]
+    fatal = description["fatal"] is True
+    bases: tuple[type[BaseException], ...] = (Fatal,) if fatal else (Exception,)
+    kind = type(name, bases, {"__module__": str(description["module"])[:200]})
     error: BaseException = kind(message if remark is None else f"{message} ({remark})".lstrip())
-    error.__cause__ = _Trace(str(said["trace"])[-_LONGEST:])
+    error.__cause__ = _Trace(str(description["trace"])[-_LONGEST:])
     return error
 
 
-def told(error: BaseException) -> dict[str, str]:
-    """An error of the library's, or of a port's, as the task is to have it raised."""
+def described_for_child(error: BaseException) -> dict[str, str]:
+    """An error of the library or of a port, in the form that is sent to the child."""
     kind = type(error)
-    return {"name": kind.__name__, "module": kind.__module__, "message": said_by(error)[:_LONGEST]}
+    return {"name": kind.__name__, "module": kind.__module__, "message": _message(error)[:_LONGEST]}
 
 
-def raised_here(said: dict[str, str]) -> BaseException:
-    """An error that the worker told of: of the same class, where there is one here."""
-    kind = _class(said["module"], said["name"])
+def error_of_worker(description: dict[str, str]) -> BaseException:
+    """The error that the worker sent, of the same class if this process has it."""
+    kind = _class(description["module"], description["name"])
     if kind is None:
-        return RemoteJobError(f"{said['name']}: {said['message']}")
-    # made without its __init__, which may want more than its message
-    return kind.__new__(kind, said["message"])
+        return RemoteJobError(f"{description['name']}: {description['message']}")
+    # skip its __init__, which may need more than a message
+    return kind.__new__(kind, description["message"])
 
 
-def said_by(error: BaseException) -> str:
-    """An error's message, also where the error cannot say it."""
+def _message(error: BaseException) -> str:
+    """An error's message, even if its `__str__` fails."""
     try:
         return str(error)
     except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error)
