@@ -79,7 +79,7 @@ def files(clock: FakeClock, *, transport: str = "direct") -> S3Files:
 
 
 def emitters() -> tuple[Any, ...]:
-    """Where botocore's events are told of every request of these systems, whatever sends it."""
+    """botocore's event emitters, which see every request of these systems, whatever sends it."""
     aws = clients()
     return session().events, *(client.meta.events for client in (aws.dynamodb, aws.sqs, aws.s3))
 

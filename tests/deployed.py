@@ -35,7 +35,7 @@ def deployed(settings: Path) -> Iterator[EmbeddedAws]:
 
 
 def _synthesized(settings: Path) -> Path:
-    """The assembly of these settings and of this code, made by whoever comes first."""
+    """The assembly of these settings and of this code, made by the first process that needs it."""
     ASSEMBLIES.mkdir(parents=True, exist_ok=True)
     name = "-".join(settings.resolve().relative_to(ROOT).with_suffix("").parts)
     folder, made_of = ASSEMBLIES / name, ASSEMBLIES / f"{name}.digest"

@@ -117,7 +117,7 @@ def _number_requests() -> None:
 
 
 def _spell_names_once() -> None:
-    """`MessageRetentionPeriod` is put together anew, letter by letter, with each queue."""
+    """`MessageRetentionPeriod` is put together again, letter by letter, for each queue."""
     spelled = lru_cache(1024)(responses.__dict__["camelcase_to_underscores"])
     for module in (responses, sqs_models):
         module.__dict__["camelcase_to_underscores"] = spelled

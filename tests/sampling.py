@@ -76,5 +76,5 @@ def each_request(
 
 
 def on_its_own(name: str, *parts: str) -> Any:
-    """A case that may run beside others of its module."""
+    """A case that may run in another process than the rest of its module."""
     return pytest.param(name, marks=pytest.mark.xdist_group(" ".join((*parts, name))))

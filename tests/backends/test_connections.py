@@ -35,7 +35,7 @@ SILENCE = b""
 
 
 class Peer:
-    """Answers each request with the next of the answers given, and closes where it is told to."""
+    """Answers each request with the next given answer, and closes where a test says so."""
 
     def __init__(self, *answers: bytes, context: ssl.SSLContext | None = None) -> None:
         self.connections = 0

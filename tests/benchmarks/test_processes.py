@@ -52,7 +52,7 @@ def test_guardian_kills_what_it_guards_unless_it_was_released(tmp_path: Path) ->
         guardian.watch(ended.session)
         guardian.forget(ended.session)
 
-        # as when whoever watches is gone
+        # as when the watching process is gone
         guardian.close()
 
         assert members(left.session) == []

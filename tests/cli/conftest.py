@@ -1,4 +1,4 @@
-"""A system in memory whose clock moves when it is told to, and the commands on it."""
+"""A system in memory whose clock a test moves, and the commands on it."""
 
 from __future__ import annotations
 

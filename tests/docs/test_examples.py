@@ -30,7 +30,7 @@ FILES = ("cat.jpg", "page.tif", "photo.jpg", "book.txt")
 
 
 class Working(FakeClock):
-    """Whoever waits lets a worker take a step."""
+    """Each wait lets a worker take a step."""
 
     worker: Simulation | None = None
 

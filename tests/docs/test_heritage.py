@@ -163,7 +163,7 @@ def find(name: str) -> Any:
     """The thing of that dotted name, as the page writes it."""
     parts = name.split(".")
     if parts[0] == "stacks":
-        # the folder of the stacks is a package beside ours
+        # the folder of the stacks is a package next to ours
         return _within(importlib.import_module("stacks"), parts[1:], name)
     home = next((home for home in HOMES if _has(importlib.import_module(home), parts[0])), None)
     if home is None:

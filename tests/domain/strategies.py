@@ -84,7 +84,7 @@ def records(draw: st.DrawFn) -> JobRecord:
 
 @st.composite
 def items(draw: st.DrawFn, key: Key) -> dict[str, Value] | None:
-    """What may lie in a place: nothing, a record, what lies beside it, or a removed job's rest."""
+    """What a key may hold: nothing, a record, an item next to one, or a removed job's tombstone."""
     place: dict[str, Value] = {Field.PK: key.partition, Field.SK: key.name}
     background: dict[str, st.SearchStrategy[Value]] = {
         Field.EXPIRES: st.sampled_from([NOW // 1000 - 1, NOW // 1000, NOW // 1000 + 1]),

@@ -1,4 +1,4 @@
-"""Items beside the records, edges among them, and what a change makes of an item."""
+"""Items next to the records, such as edges, and what a change does to an item."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks that note in a file what they were told of."""
+"""Hooks that write the events they get to a file."""
 
 from __future__ import annotations
 

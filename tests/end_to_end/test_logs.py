@@ -30,7 +30,7 @@ def about(lines: list[dict[str, Any]], job: Job) -> list[dict[str, Any]]:
 
 
 def stopped(worker: Worker) -> list[dict[str, Any]]:
-    """All the lines of a worker that is told to stop, and not to wait for the polls still open."""
+    """All the lines of a worker that is stopped without waiting for its open polls."""
     # not SIGTERM twice: the kernel makes one of two that come together
     worker.send(signal.SIGQUIT)
     assert worker.wait(PATIENCE) == 0

@@ -110,7 +110,7 @@ def test_event_delivered_again_makes_no_second_job(aws: EmbeddedAws, system: Rem
     sqs = aws.client("sqs")
     for _ in range(2):
         sqs.send_message(QueueUrl=uploads, MessageBody=json.dumps(event))
-    # a later upload of the same key, to know that the two events before it have been seen to
+    # a later upload of the same key shows that the two events before it were handled
     upload(aws, system, PHOTOS / "cat-face.png", key)
     until(lambda: len(jobs_of(system, key)) >= 2, what="the job of the second version")
     until(lambda: _is_empty(aws, uploads), what="an empty uploads queue")

@@ -76,7 +76,7 @@ def worker(installation: Installation) -> Simulation:
 
 @pytest.fixture
 def told(hooks: Hooks) -> StopRequests:
-    """Of every event of a job; commands are told of to those who ask."""
+    """Collects every event of a job; commands only where a test asks for them."""
     heard = StopRequests()
     for event in Event:
         if event not in (Event.CALL, Event.ERROR):

@@ -1,4 +1,4 @@
-"""What hooks are told of commands: which, on what, with what, and how it went. In memory."""
+"""Hooks of commands: which command, on what, with what, and how it went. In memory."""
 
 from __future__ import annotations
 

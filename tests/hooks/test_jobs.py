@@ -1,4 +1,4 @@
-"""What hooks are told of jobs: when, with what, how often. On both backends."""
+"""Hooks of jobs: when they are called, with what, how often. On both backends."""
 
 from __future__ import annotations
 

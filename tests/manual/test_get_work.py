@@ -1,4 +1,4 @@
-"""Jobs taken by hand: which are taken, and what becomes of the others."""
+"""Jobs taken by hand: which are taken, and what happens to the others."""
 
 from __future__ import annotations
 

@@ -361,7 +361,7 @@ def test_shut_down_hard_it_gives_everything_back_and_waits_for_nothing(
     processor.shutdown(Urgency.HARD)
 
     assert [job.refresh().state for job in jobs] == [State.READY] * 5
-    assert gate.begun[0].cancelled, "whoever works on learns it"
+    assert gate.begun[0].cancelled, "the function learns it"
     gate.opened.set()
     until(lambda: processor.running() == 0, what="the call's end")
     assert [job.refresh().state for job in jobs] == [State.READY] * 5

@@ -71,7 +71,7 @@ def take(by: Person, job: Job) -> TakenJob:
             other.done()
         if ours is not None:
             return ours
-    raise AssertionError(f"{job.id} is not to be had")
+    raise AssertionError(f"{job.id} cannot be taken")
 
 
 def completed(by: Person, *, output: bytes = b"", result: object = None, **options: object) -> Job:
@@ -113,7 +113,7 @@ def stale(by: Person) -> Job:
                 taken.acknowledge()
                 return job.refresh()
             taken.done()
-    raise AssertionError(f"{job.id} is not to be had")
+    raise AssertionError(f"{job.id} cannot be taken")
 
 
 def batch(by: Person, *, ended: bool = False) -> Batch:

@@ -106,7 +106,7 @@ def _shares_the_end(record: JobRecord, jobs: Mapping[str, JobRecord]) -> Iterato
 def _repeated(step: Step, made: list[JobRecord]) -> Iterator[str]:
     record = step.after
     successors = [one for one in made if one.origin_id == record.id]
-    # those of the tests have no schedule and no end but a count
+    # repeats in these tests have no schedule, and only a count to end them
     repeat = None if record.repeat_json is None else Repeat.from_json(record.repeat_json)
     if repeat is None or repeat.times == 0:
         if record.next_id is not None or successors:

@@ -104,7 +104,7 @@ def _the_lease_ends_and_another_takes_the_lock(world: World) -> None:
     tasks.task("work")(dies)
     # past a lease that was to be extended by now, and not as far as it was to be extended to
     world.advance(timedelta(seconds=40))
-    # seen to before the message of the one that holds the lock
+    # handled before the message of the job that holds the lock
     world.submit(Submission(task="work", resource=PRINTER, priority=-10))
     world.step("intruder", tasks=tasks)
 

@@ -163,7 +163,7 @@ class World:
         return []
 
     def upload(self, uploaded: Uploaded) -> None:
-        """The event of an upload is delivered, until somebody has seen to it."""
+        """Deliver the event of an upload until a function has handled it."""
         upload = Upload(
             bucket="uploads",
             key="photo.jpg",
@@ -252,7 +252,7 @@ class World:
         self.command(tried, *job_ids)
 
     def run_by_hand(self, completion: Completion, worker: str = "worker") -> None:
-        """A worker sees to everything visible now; what it runs ends as it is told here."""
+        """A worker handles everything visible now; its tasks end as the test says here."""
         with self.surviving():
             simulation = self._new_worker(worker, None)
             for settlement in self._ended_by_hand(simulation, completion, _nothing):
@@ -281,7 +281,7 @@ class World:
         self.clock.advance(span)
 
     def deliver(self, address: Address, body: str) -> None:
-        """Put a message where workers find it, whoever sent it."""
+        """Put a message where workers find it, from any sender."""
         self.base.messages.send(address, [Outgoing(body=body)])
 
     def deliver_nonsense(self, body: str) -> None:

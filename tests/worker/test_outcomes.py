@@ -1,4 +1,4 @@
-"""What becomes of a run, whatever its task raises and whatever fails around its end."""
+"""How a run ends, whatever its task raises and whatever fails around its end."""
 
 from __future__ import annotations
 

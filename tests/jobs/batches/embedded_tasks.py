@@ -17,5 +17,5 @@ def work(job: RunningJob) -> Any:
 
 @task("summary")
 def summary(job: RunningJob) -> Any:
-    """Say what was told of the batch."""
+    """Return what the task learned about the batch."""
     return job.data["batch"]

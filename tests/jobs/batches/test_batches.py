@@ -39,7 +39,7 @@ def follower(batch: Batch) -> Job:
 
 
 def runs_of_summary(remote: RemoteJob) -> list[dict[str, Any]]:
-    """What each follower that ran was told of its batch, the one with fewest completed first."""
+    """The batch data each follower got, the one with fewest completed first."""
     completed = remote.jobs(state=State.COMPLETED, limit=1000)
     told = [job.result["batch"] for job in completed if job.task == "summary"]
     return sorted(told, key=lambda one: one["completed"])

@@ -48,7 +48,7 @@ class Play:
         return RemoteJob(self.installation).queue().map("work", ITEMS, on_complete="summary")
 
     def others(self) -> None:
-        """What goes on beside a process that stands still."""
+        """What goes on while a process stands still."""
         # longer than the scheduler leaves a blocked job alone
         self.clock.advance(11 * MINUTE)
         tick(self.installation)

@@ -177,7 +177,7 @@ def test_woken_job_that_was_put_off_gives_way_to_the_next(
 def test_lock_let_go_just_before_a_job_is_parked_at_it_is_seen(
     queue: Queue, work: Work, clock: FakeClock, installation: Installation
 ) -> None:
-    """The holder looks for waiters before there is one; whoever parks looks once more."""
+    """The holder looks for waiters too early to see one; parking looks once more."""
     first = queue.submit("work", data=1, resource="X")
     second: list[Job] = []
 

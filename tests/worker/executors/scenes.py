@@ -31,7 +31,7 @@ def going_on(worker: Simulation) -> Iterator[None]:
 
 
 def told(file: Path) -> list[int]:
-    """The processes that a task told of, once it has begun."""
+    """The processes that a task reported, once it has begun."""
     until(file.exists, what="the task's beginning")
     return [int(number) for number in file.read_text().split()]
 

@@ -33,11 +33,11 @@ Timed = Callable[[float], AbstractContextManager[Job]]
 
 MINUTE = timedelta(minutes=1)
 OURS = "executors/"
-"""Part of the paths of what calls a task, which are of no interest to whoever wrote it."""
+"""Part of the paths of the code that calls a task, which its author does not want to see."""
 
 
 def stood(job: Job) -> str:
-    """What is told beneath the error."""
+    """The note beneath the error."""
     (traceback,) = job.refresh().tracebacks()
     _, _, told = traceback.partition("Its task stood here")
     return told

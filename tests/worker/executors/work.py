@@ -148,7 +148,7 @@ def do_fill_memory(job: RunningJob) -> int:
 
 
 def do_ignore(job: RunningJob) -> None:
-    """Take no notice of anything, beside a process that does neither."""
+    """Ignore every signal, next to a process that ignores them too."""
     background = subprocess.Popen(
         [sys.executable, "-c", "import threading; threading.Event().wait()"]
     )
@@ -321,7 +321,7 @@ def do_interrupted(job: RunningJob) -> str:
 
 
 def do_read_without_memory(job: RunningJob) -> int:
-    """Read what there is room to be told of, and not to take."""
+    """Read something the question has room for, and the answer does not."""
     with job.open() as stream:
         stream.read(1)
         filled = []

@@ -1,4 +1,4 @@
-"""A stand-in for the ECS agent beside a container: a real HTTP server that does as it is told."""
+"""A stand-in for the ECS agent of a container: a real HTTP server that a test controls."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def agent() -> Iterator[Agent]:
                 self.end_headers()
                 self.wfile.write(answer)
             except (BrokenPipeError, ConnectionResetError):
-                # whoever asked has given up, which is what some tests are about
+                # the caller has given up, which some tests are about
                 self.close_connection = True
 
         def log_message(self, *_: Any) -> None:

@@ -161,7 +161,7 @@ def test_agent_that_hangs_holds_up_neither_work_nor_end(
     protection.start()
     protection.protect()
     assert ecs.asked.get(timeout=30) == ON
-    # the thread waits for the answer, and whoever wishes waits for nothing
+    # the thread waits for the answer; the caller waits for nothing
     protection.unprotect()
     protection.protect()
     protection.close(timedelta(0))

@@ -1,4 +1,4 @@
-"""A worker that is told to stop: softly, normally, at once; and ever more urgently."""
+"""A worker is asked to stop: softly, normally, at once, and more and more urgently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A system on each backend, under a clock that stands still until it is told to go on."""
+"""A system on each backend, under a clock that stands still until a test moves it."""
 
 from __future__ import annotations
 

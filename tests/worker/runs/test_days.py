@@ -43,7 +43,7 @@ class Watch:
 
 
 class Days:
-    """A worker whose task takes as long as it is told, while others go on."""
+    """A worker whose task takes as long as the test says, while others go on."""
 
     def __init__(self, installation: Installation, tasks: Registry, clock: FakeClock) -> None:
         self.clock = clock
