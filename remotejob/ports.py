@@ -67,10 +67,10 @@ class JobStore(Protocol):
         """Store a record, unless its id exists or belonged to a removed job."""
         ...
 
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
-        """Store records whose ids are certainly new, many per request.
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
+        """Store many records whose ids are new; one that is stored already stays as it is.
 
-        Returns the ids of records that were not stored despite retries.
+        Raises: the first error, after every request has ended; any of the records may be stored.
         """
         ...
 

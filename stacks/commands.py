@@ -143,7 +143,6 @@ DELETE: Final = _dynamodb("DeleteItem")
 
 CREATE: Final = _dynamodb(
     "PutItem",
-    "BatchWriteItem",
     only=_FRESH
     | _OTHER_ITEMS
     | _COUNTS
@@ -184,6 +183,10 @@ REPLACE: Final = _dynamodb(
     | {
         Field.SPENT,
         Field.REMOVED,
+        # what the job leaves behind
+        Field.QUEUE,
+        Field.NEXT,
+        *_MARK,
         # compared by the condition of a tombstone
         Field.STATE,
         Field.OWED,

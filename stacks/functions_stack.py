@@ -7,7 +7,7 @@ from pathlib import Path
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from remotejob.names import Env
+from remotejob.names import INPUT_PREFIX_SUBMITTED, Env
 from remotejob.settings import Settings
 from stacks.checks import acknowledge_objects
 from stacks.functions import PythonFunctionProps
@@ -41,7 +41,10 @@ class FunctionsStack(SystemStack):
             uploads.function.role.add_to_policy(statement)
         scheduler = Scheduler(self, "Scheduler", SchedulerProps(function=function))
         for statement in scheduler_calls(
-            table=storage.table, queues=storage.queues, output=storage.buckets.output
+            table=storage.table,
+            queues=storage.queues,
+            input=storage.buckets.input,
+            output=storage.buckets.output,
         ):
             scheduler.function.role.add_to_policy(statement)
         acknowledge_objects(
@@ -49,4 +52,10 @@ class FunctionsStack(SystemStack):
             storage.buckets.output,
             "*",
             because="The sweep removes outputs of runs that did not commit, of any queue and job",
+        )
+        acknowledge_objects(
+            scheduler.function.role,
+            storage.buckets.input,
+            f"{INPUT_PREFIX_SUBMITTED}*",
+            because="The sweep removes what removed jobs left, of any job",
         )

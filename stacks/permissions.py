@@ -13,7 +13,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 
-from remotejob.names import ATTENTION_INDEX, QueueKey
+from remotejob.names import ATTENTION_INDEX, INPUT_PREFIX_SUBMITTED, QueueKey
 from stacks.queues import LANES, STATUS, JobQueue
 
 
@@ -33,7 +33,11 @@ def upload_calls(
 
 
 def scheduler_calls(
-    *, table: dynamodb.ITable, queues: Mapping[str, JobQueue], output: s3.IBucket
+    *,
+    table: dynamodb.ITable,
+    queues: Mapping[str, JobQueue],
+    input: s3.IBucket,  # noqa: A002
+    output: s3.IBucket,
 ) -> list[iam.PolicyStatement]:
     """The scheduler: reads and sends due jobs, carries out owed consequences, sweeps."""
     return [
@@ -42,9 +46,16 @@ def scheduler_calls(
         allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
         # The sweep looks at every lane, so SQS goes on measuring it.
         allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
-        # The sweep removes outputs of runs that did not commit.
-        allow("s3", ["ListBucket"], [output.bucket_arn]),
-        allow("s3", ["DeleteObject"], [output.arn_for_objects("*")]),
+        # The sweep removes outputs of runs that did not commit, and what removed jobs left.
+        allow("s3", ["ListBucket"], [input.bucket_arn, output.bucket_arn]),
+        allow(
+            "s3",
+            ["DeleteObject"],
+            [
+                input.arn_for_objects(f"{INPUT_PREFIX_SUBMITTED}*"),
+                output.arn_for_objects("*"),
+            ],
+        ),
     ]
 
 

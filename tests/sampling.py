@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import pytest
 
-from remotejob.testing.crashes import Fault, HttpFault, Schedule
+from remotejob.testing.crashes import Schedule
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +25,7 @@ class Sample:
     others: bool = False
     """The ones that the sample leaves out, in its place."""
 
-    def of(self, requests: Sequence[int], fault: Fault | HttpFault) -> list[int]:
+    def of(self, requests: Sequence[int], fault: StrEnum) -> list[int]:
         first = list(type(fault)).index(fault) % self.every
         chosen = {*requests[first :: self.every], *requests[-1:]}
         return [number for number in requests if (number in chosen) is not self.others]
@@ -51,7 +52,7 @@ def sampled(every: int, *of: str) -> list[Any]:
 
 def each_request(
     run: Callable[[int], Schedule],
-    fault: Fault | HttpFault,
+    fault: StrEnum,
     sample: Sample,
     *,
     exposed: int | None = None,

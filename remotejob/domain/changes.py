@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from remotejob.domain.conditions import Absent, Expression, Item, Present
+from remotejob.domain.conditions import Absent, AtMost, Expression, Item, Present
+from remotejob.domain.record import JobRecord
 from remotejob.names import Field
 
 Fields = tuple[Field, ...]
@@ -46,6 +47,24 @@ EXISTS: Final = Present(Field.PK)
     M  remove ─────────▶ (nothing left)
     A  heartbeat ─────────────────────▶ would create a ghost: an item with a lease and no job
 """
+
+NOT_LATER: Final = AtMost(Field.UPDATED, "stamp")
+"""Part of every condition on a change that sets the record's time: time must not run backwards.
+
+A request that its client gave up on can arrive minutes later. It finds that it was overtaken:
+
+    M  pause (no answer) ── pause ✓ ── resume ✓ ──────────── ✗ (the first pause arrives)
+"""
+
+
+def later(now_ms: int, record: JobRecord) -> int:
+    """The time of a command on a record as read; just after its last change, if that is ahead.
+
+    Were both times the same, as they could be for as long as clocks differ, a command that arrives
+    late would not find that another one has overtaken it.
+    """
+    return now_ms if record.updated_ms <= now_ms else record.updated_ms + 1
+
 
 UNHINDERED: Final = (Absent(Field.BLOCKED), Absent(Field.PARKED))
 """A waiting job waits only for its due time."""

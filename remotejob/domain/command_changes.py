@@ -1,7 +1,8 @@
 """The changes that commands make: pause, resume, make ready, cancel, restart, remove.
 
 A manager holds no message of the job, so it writes a mark in the same update and sends a message
-after that. If it crashes in between, the scheduler finds the mark.
+after that. If it crashes in between, the scheduler finds the mark. `token` identifies one command,
+whose answer may be lost.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from remotejob.domain.batches import is_batch_id
-from remotejob.domain.changes import OWED_STATUS, Change, Condition
+from remotejob.domain.changes import NOT_LATER, OWED_STATUS, Change, Condition, later
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.conditions import (
     Absent,
@@ -27,7 +28,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.times import span_ms
-from remotejob.domain.transactions import Erase, Key, Put, record_key
+from remotejob.domain.transactions import SAME_TOKEN, Put, record_key
 from remotejob.names import Field
 
 
@@ -41,7 +42,7 @@ def _allowed(command: Command, *guards: Expression) -> Condition:
         expression=All(
             Present(Field.PK),
             state_is(*sources_of(command)),
-            AtMost(Field.UPDATED, "stamp"),
+            NOT_LATER,
             *guards,
         ),
     )
@@ -74,9 +75,9 @@ RESTART: Final = _allowed(
 )
 
 
-def pause(record: JobRecord, *, now_ms: int) -> Change:
+def pause(record: JobRecord, *, now_ms: int, token: str | None = None) -> Change:
     """Keep a job from starting. Its due time does not change."""
-    stamp = max(now_ms, record.updated_ms)
+    stamp = later(now_ms, record)
     return Change(
         job_id=record.id,
         condition=PAUSE,
@@ -84,6 +85,7 @@ def pause(record: JobRecord, *, now_ms: int) -> Change:
         set={
             Field.STATE: State.PAUSED,
             Field.UPDATED: stamp,
+            **_given(token),
             **mark(Attention.PAUSED, record.id, stamp),
         },
         # once resumed, it tries again to take the lock it was parked for
@@ -91,18 +93,25 @@ def pause(record: JobRecord, *, now_ms: int) -> Change:
     )
 
 
-def resume(record: JobRecord, *, now_ms: int) -> Change:
+def resume(record: JobRecord, *, now_ms: int, token: str | None = None) -> Change:
     """Let a paused job run, no earlier than its due time."""
     due_ms = max(now_ms, record.due_ms or now_ms)
     return Change(
         job_id=record.id,
         condition=RESUME,
-        values={"stamp": max(now_ms, record.updated_ms)},
-        set=_waits(record, due_ms=due_ms, now_ms=now_ms),
+        values={"stamp": later(now_ms, record)},
+        set={**_waits(record, due_ms=due_ms, now_ms=now_ms), **_given(token)},
     )
 
 
-def make_ready(record: JobRecord, *, due_ms: int, now_ms: int, independent: bool = False) -> Change:
+def make_ready(
+    record: JobRecord,
+    *,
+    due_ms: int,
+    now_ms: int,
+    independent: bool = False,
+    token: str | None = None,
+) -> Change:
     """Give a waiting job another due time; `independent` also drops its dependencies on jobs.
 
     A batch's follower still waits for the batch.
@@ -112,8 +121,8 @@ def make_ready(record: JobRecord, *, due_ms: int, now_ms: int, independent: bool
     return Change(
         job_id=record.id,
         condition=MAKE_READY,
-        values={"stamp": max(now_ms, record.updated_ms)},
-        set=_waits(record, due_ms=due_ms, now_ms=now_ms),
+        values={"stamp": later(now_ms, record)},
+        set={**_waits(record, due_ms=due_ms, now_ms=now_ms), **_given(token)},
         discard={Field.BLOCKED: jobs} if independent and jobs else {},
         remove=(Field.DEPENDS,) if independent else (),
     )
@@ -125,6 +134,7 @@ def restart(
     now_ms: int,
     retry: Retry | None = None,
     blocked: frozenset[str] | None = None,
+    token: str | None = None,
 ) -> Change:
     """Run a failed or cancelled job again, with a fresh count of attempts and crashes.
 
@@ -139,8 +149,8 @@ def restart(
     return Change(
         job_id=record.id,
         condition=RESTART,
-        values={"stamp": max(now_ms, record.updated_ms)},
-        set={**_waits(record, due_ms=now_ms, now_ms=now_ms), **again},
+        values={"stamp": later(now_ms, record)},
+        set={**_waits(record, due_ms=now_ms, now_ms=now_ms), **again, **_given(token)},
         remove=(
             *gone,
             Field.FINISHED,
@@ -153,47 +163,71 @@ def restart(
     )
 
 
-def cancel(record: JobRecord, *, now_ms: int) -> Change:
+def cancel(record: JobRecord, *, now_ms: int, token: str | None = None) -> Change:
     """End a job. Its lease stays: the worker that holds it stops at its next heartbeat."""
-    stamp = max(now_ms, record.updated_ms)
+    return cancelled(record, at_ms=later(now_ms, record), token=token)
+
+
+def cancelled(record: JobRecord, *, at_ms: int, token: str | None = None) -> Change:
+    """End a job at that time, by a command or because of another job."""
     return Change(
         job_id=record.id,
         condition=CANCEL,
-        values={"stamp": stamp},
+        values={"stamp": at_ms},
         set={
             Field.STATE: State.CANCELLED,
-            Field.FINISHED: stamp,
-            Field.UPDATED: stamp,
+            Field.FINISHED: at_ms,
+            Field.UPDATED: at_ms,
             Field.OWED: OWED_STATUS,
-            **mark(Attention.OWED, record.id, stamp),
+            **_given(token),
+            **mark(Attention.OWED, record.id, at_ms),
         },
         remove=(Field.PARKED,),
     )
 
 
-def remove(record: JobRecord, *, now_ms: int, kept_ms: int) -> Put:
+def remove(record: JobRecord, *, now_ms: int, kept_ms: int, token: str) -> Put:
     """Replace the record with a tombstone.
 
     It outlives every message and event that could bring the job back: a late message finds no
-    job, and a repeated upload event makes none.
+    job, and a repeated upload event makes none. It says what the job has left behind, and is
+    marked until that is deleted.
     """
+    repeated: dict[str, Value] = {} if record.next_id is None else {Field.NEXT: record.next_id}
     return Put(
         key=record_key(record.id),
-        content={Field.REMOVED: now_ms, Field.EXPIRES: (now_ms + kept_ms) // 1000},
+        content={
+            Field.REMOVED: now_ms,
+            Field.EXPIRES: (now_ms + kept_ms) // 1000,
+            Field.TOKEN: token,
+            Field.QUEUE: record.queue,
+            **repeated,
+            **mark(Attention.REMOVED, record.id, now_ms),
+        },
         condition=REMOVE,
         values={"seen_updated": record.updated_ms, "lapsed": now_ms - span_ms(CLOCK_SKEW)},
     )
 
 
-def erase_note(job_id: str, name: str) -> Erase:
-    """Delete a note of a removed job."""
-    return Erase(key=Key(job_id, name))
+def cleared(job_id: str, *, token: str, removed_ms: int, expires_s: int) -> Put:
+    """Note in a tombstone that nothing of the job is left."""
+    return Put(
+        key=record_key(job_id),
+        content={Field.REMOVED: removed_ms, Field.EXPIRES: expires_s, Field.TOKEN: token},
+        condition=SAME_TOKEN,
+        values={"token": token},
+    )
 
 
 def _waits(record: JobRecord, *, due_ms: int, now_ms: int) -> dict[str, Value]:
     return {
         Field.STATE: State.WAITING,
         Field.DUE: due_ms,
-        Field.UPDATED: max(now_ms, record.updated_ms),
+        Field.UPDATED: later(now_ms, record),
         **mark(Attention.WAITING, record.id, now_ms),
     }
+
+
+def _given(token: str | None) -> dict[str, Value]:
+    """The token of a command, by which it knows its own effect when an answer was lost."""
+    return {} if token is None else {Field.TOKEN: token}

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from remotejob.domain.changes import EXISTS, Change, Condition
-from remotejob.domain.command_changes import cancel
+from remotejob.domain.changes import EXISTS, NOT_LATER, Change, Condition
+from remotejob.domain.command_changes import cancelled
 from remotejob.domain.conditions import (
     All,
     AtMost,
@@ -142,11 +142,12 @@ def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
     M                           restarts A, restarts D (a new edge token)
     S  A failed ── (stalls) ───────────────────────────── cancels D ✗ (another token)
     """
-    change = cancel(record, now_ms=now_ms)
+    at_ms = max(now_ms, record.updated_ms)
+    change = cancelled(record, at_ms=at_ms)
     failure = Failure(
         run_id="",
         attempt=record.attempt,
-        at_ms=max(now_ms, record.updated_ms),
+        at_ms=at_ms,
         kind=DEPENDENCY_FAILED,
         message=why,
     )
@@ -174,7 +175,7 @@ CASCADE: Final = Condition(
     expression=All(
         EXISTS,
         state_is(*sources_of(Command.CANCEL)),
-        AtMost(Field.UPDATED, "stamp"),
+        NOT_LATER,
         Contains(Field.BLOCKED, "antecedent"),
     ),
 )

@@ -167,7 +167,8 @@ def _values_of(record: JobRecord, *, now_ms: int, skew_ms: int) -> Item:
     """The values that a locked claim compares with, or its stand-in when the lock is held."""
     lapsed = now_ms - skew_ms
     if record.state is State.RUNNING:
-        return {"seen_run": record.run_id or "", "lapsed": lapsed}
+        stamp_ms = max(now_ms, record.updated_ms)
+        return {"seen_run": record.run_id or "", "lapsed": lapsed, "stamp": stamp_ms}
     return {"now": now_ms, "lapsed": lapsed, "seen_updated": record.updated_ms}
 
 

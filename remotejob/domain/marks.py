@@ -27,6 +27,9 @@ class Attention:
     KEPT: Final = "kept"
     """Cancelled at that time, with a checkpoint in S3; only the sweep looks for it."""
 
+    REMOVED: Final = "removed"
+    """Removed at that time, with files and notes still to delete; only the sweep looks for it."""
+
     ACTED_ON: Final = (WAITING, RUNNING, OWED)
 
 

@@ -114,6 +114,8 @@ class JobRecord:
     """The job that it repeats, reruns or replays."""
     batch: str | None = None
     calls_json: str | None = None
+    token: str | None = None
+    """Of the last command on it."""
     run_id: str | None = None
     lease_ms: int | None = None
     """When the lease of the run ends."""
@@ -249,6 +251,7 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "origin_id": Field.ORIGIN,
     "batch": Field.BATCH,
     "calls_json": Field.CALLS,
+    "token": Field.TOKEN,
     "run_id": Field.RUN,
     "lease_ms": Field.LEASE,
     "worker": Field.WORKER,

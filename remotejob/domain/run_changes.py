@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from remotejob.domain.changes import (
     EXISTS,
+    NOT_LATER,
     OWED_STATUS,
     UNHINDERED,
     Change,
@@ -23,6 +25,7 @@ from remotejob.domain.conditions import (
     AtMost,
     Either,
     Is,
+    IsNot,
     Item,
     Value,
     state_is,
@@ -30,6 +33,7 @@ from remotejob.domain.conditions import (
 from remotejob.domain.marks import MARK, Attention, mark
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import Command, State, sources_of
+from remotejob.domain.transactions import number
 from remotejob.names import Field
 
 CLAIM: Final = Condition(
@@ -50,7 +54,9 @@ CLAIM: Final = Condition(
             All(state_is(State.WAITING), AtMost(Field.DUE, "now"), *UNHINDERED),
         ),
         Either(Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed")),
-        AtMost(Field.UPDATED, "stamp"),
+        NOT_LATER,
+        # a claim that arrives late, after its run has given the job back, must not begin it again
+        IsNot(Field.RUN, "new_run"),
         # a job that needs a lock is claimed together with it (see `domain.locks`)
         Absent(Field.RESOURCE),
         Absent(Field.TENANT_LIMIT),
@@ -68,6 +74,7 @@ SAME_LAPSED_RUN: Final = Condition(
         state_is(State.RUNNING),
         Is(Field.RUN, "seen_run"),
         AtMost(Field.LEASE, "lapsed"),
+        NOT_LATER,
     ),
 )
 
@@ -76,11 +83,15 @@ OWN_LIVE_RUN: Final = Condition(
     # A lost lease is never revived: another worker may be acting on its end at this moment.
     #     A  runs ── (silent past its lease) ── heartbeat ✗ ── stops
     #     B                                       claim ✓
+    # One that arrives late must not shorten the lease, nor put an older report in place:
+    #     A  heartbeat (no answer) ── heartbeat ✓ ────────────── ✗ (the first one arrives)
     expression=All(
         EXISTS,
         state_is(State.RUNNING),
         Is(Field.RUN, "run"),
         AtLeast(Field.LEASE, "now"),
+        AtMost(Field.LEASE, "until"),
+        NOT_LATER,
     ),
 )
 
@@ -91,7 +102,10 @@ OWN_RUN: Final = Condition(
     #     B               claim ✓ ── runs ── complete ✓
     # If the answer to a commit is lost and the commit repeated, its own effect refuses it. The run
     # id stays in the record, so the worker can tell.
-    expression=All(EXISTS, state_is(*sources_of(Command.COMPLETE)), Is(Field.RUN, "run")),
+    # A heartbeat may overtake the commit: then the commit is made again with a later time.
+    expression=All(
+        EXISTS, state_is(*sources_of(Command.COMPLETE)), Is(Field.RUN, "run"), NOT_LATER
+    ),
 )
 
 CANCELLED_RUN: Final = Condition(
@@ -126,7 +140,7 @@ def claim(
     return Change(
         job_id=job_id,
         condition=CLAIM,
-        values={"now": now_ms, "lapsed": now_ms - skew_ms, "stamp": stamp_ms},
+        values={"now": now_ms, "lapsed": now_ms - skew_ms, "stamp": stamp_ms, "new_run": run_id},
         set=_run_begins(run_id, worker, stamp_ms, now_ms + lease_ms),
         add={Field.ATTEMPT: 1},
         remove=MARK,
@@ -137,11 +151,12 @@ def reclaim(
     record: JobRecord, *, run_id: str, worker: str, now_ms: int, lease_ms: int, skew_ms: int
 ) -> Change:
     """Claim a job whose worker fell silent; the lapsed lease counts as a crash."""
+    stamp_ms = max(now_ms, record.updated_ms)
     return Change(
         job_id=record.id,
         condition=SAME_LAPSED_RUN,
-        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms},
-        set=_run_begins(run_id, worker, max(now_ms, record.updated_ms), now_ms + lease_ms),
+        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms, "stamp": stamp_ms},
+        set=_run_begins(run_id, worker, stamp_ms, now_ms + lease_ms),
         add={Field.ATTEMPT: 1, Field.CRASHES: 1},
         remove=MARK,
     )
@@ -158,17 +173,21 @@ def heartbeat(
 ) -> Change:
     """Extend the lease and write the run's report.
 
-    Only the first heartbeat gives `mark_ms`: later ones leave the index key as it is.
-    `remove` names the fields that the report replaces.
+    The lease never gets shorter than it is in `record`, even if the clock was set back. Only the
+    first heartbeat gives `mark_ms`: later ones leave the index key as it is. `remove` names the
+    fields that the report replaces.
     """
+    # later than the one before, even within a millisecond: the two reports differ
+    stamp_ms = max(now_ms, record.updated_ms + 1)
+    until_ms = max(now_ms + lease_ms, record.lease_ms or 0)
     marked = {} if mark_ms is None else mark(Attention.RUNNING, record.id, mark_ms)
     return Change(
         job_id=record.id,
         condition=OWN_LIVE_RUN,
-        values={"run": _run_of(record), "now": now_ms},
+        values={"run": _run_of(record), "now": now_ms, "until": until_ms, "stamp": stamp_ms},
         set={
-            Field.LEASE: now_ms + lease_ms,
-            Field.UPDATED: max(now_ms, record.updated_ms),
+            Field.LEASE: until_ms,
+            Field.UPDATED: stamp_ms,
             **report,
             **marked,
         },
@@ -245,7 +264,7 @@ def release(record: JobRecord, *, now_ms: int, report: Item) -> Change:
 
 def expire(record: JobRecord, *, now_ms: int, skew_ms: int) -> Change:
     """Fail a job whose workers died too often, including this time."""
-    crashes = record.crashes + 1
+    crashes, finished = record.crashes + 1, max(now_ms, record.updated_ms)
     times = "once" if crashes == 1 else f"{crashes} times"
     failure = Failure(
         run_id=_run_of(record),
@@ -258,11 +277,35 @@ def expire(record: JobRecord, *, now_ms: int, skew_ms: int) -> Change:
     return Change(
         job_id=record.id,
         condition=SAME_LAPSED_RUN,
-        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms},
-        set=_ended_failed(record, failure, max(now_ms, record.updated_ms)),
+        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms, "stamp": finished},
+        set=_ended_failed(record, failure, finished),
         add={Field.CRASHES: 1},
         remove=(Field.LEASE,),
     )
+
+
+def overtaken(change: Change, record: JobRecord | None) -> bool:
+    """Whether only an earlier heartbeat of the same run, as it seems, refused a change by the run.
+
+    It took effect late, or while the change was on its way.
+    """
+    return (
+        record is not None
+        and record.state is State.RUNNING
+        and record.run_id == change.values["run"]
+        and record.updated_ms > number(change.values["stamp"])
+    )
+
+
+def made_later(change: Change, record: JobRecord) -> Change:
+    """The same end of a run, at a later time than the record's."""
+    before, stamp_ms = change.values["stamp"], record.updated_ms
+    moved: dict[str, Value] = {
+        name: stamp_ms
+        for name in (Field.UPDATED, Field.FINISHED, Field.ATTENTION_AT)
+        if change.set.get(name) == before
+    }
+    return replace(change, values={**change.values, "stamp": stamp_ms}, set={**change.set, **moved})
 
 
 def let_go_of_cancelled(record: JobRecord, *, run_id: str) -> Change:
@@ -304,7 +347,7 @@ def _own_run_ends(
     return Change(
         job_id=record.id,
         condition=OWN_RUN,
-        values={"run": _run_of(record)},
+        values={"run": _run_of(record), "stamp": number(to_set[Field.UPDATED])},
         set=to_set,
         add=add or {},
         remove=remove,

@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
 from remotejob.domain.changes import Change
 from remotejob.domain.record import JobRecord
@@ -150,7 +150,7 @@ class Faults(Schedule):
     ) -> T:
         if process.dead:
             raise Crash(f"{process.name} is dead and cannot call {name}")
-        if not self._strikes(process.name, name, _shown(arguments)):
+        if not self._strikes(process.name, name, shown(arguments)):
             return function()
         if self.fault is Fault.STALL_BEFORE:
             self.meanwhile()
@@ -182,7 +182,8 @@ class _Process:
         raise Crash(f"{self.name} crashed at {name}")
 
 
-def _shown(arguments: tuple[object, ...]) -> str:
+def shown(arguments: tuple[object, ...]) -> str:
+    """The arguments of a call, for a report."""
     return ", ".join(_brief(argument) for argument in arguments)
 
 
@@ -206,6 +207,8 @@ class HttpFault(StrEnum):
     """The server does nothing and answers 500; botocore retries."""
     DROP = "drop the answer"
     """The request takes effect and the response is lost, so botocore's retry finds its effect."""
+    HOLD_UP = "hold up the request"
+    """No response comes, and botocore retries. The request takes effect long after its retry."""
 
 
 @dataclass(kw_only=True)
@@ -216,11 +219,22 @@ class HttpFaults(Schedule):
     """Answers an attempt: the `before-send` handler of the embedded AWS."""
     fault: HttpFault = HttpFault.CRASH_BEFORE
     at: int = 0
+    delay: int | None = None
+    """How many attempts come before one that was held up; default: it arrives at `arrive`."""
     name: str = field(default="", init=False)
     dead: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         super().__init__(at=self.at)
+        self._held_up: tuple[str, Any] | None = None
+        self._attempts_left = 0
+
+    def arrive(self) -> None:
+        """Let the request that was held up, if any, take effect now."""
+        held_up, self._held_up = self._held_up, None
+        if held_up is not None:
+            event_name, request = held_up
+            self.handle(event_name=event_name, request=request)
 
     def attach(self, *emitters: Any) -> None:
         """Intercept the requests of sessions, or of clients given by their `meta.events`."""
@@ -242,12 +256,18 @@ class HttpFaults(Schedule):
     def __call__(self, event_name: str, request: Any, **_: Any) -> Any:
         if self.dead:
             raise Crash(f"{self.name} is dead and cannot send {event_name}")
+        self._attempts_left -= 1
+        if self._held_up is not None and self.delay is not None and self._attempts_left < 0:
+            self.arrive()
         if not self._strikes(self.name, event_name.removeprefix("before-send."), request.url):
             return self.handle(event_name=event_name, request=request)
         if self.fault is HttpFault.CRASH_BEFORE:
             self._die(event_name)
         if self.fault is HttpFault.REFUSE:
             return AWSResponse(request.url, 500, HTTPHeaders(), _Body(b""))
+        if self.fault is HttpFault.HOLD_UP:
+            self._held_up, self._attempts_left = (event_name, request), self.delay or 0
+            raise ReadTimeoutError(endpoint_url=request.url)
         answer = self.handle(event_name=event_name, request=request)
         if self.fault is HttpFault.CRASH_AFTER:
             self._die(event_name)

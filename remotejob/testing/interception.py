@@ -61,8 +61,8 @@ class _InterceptedStore:
     def put_new(self, record: JobRecord) -> Updated | Refused:
         return self._call("store.put_new", (record,), lambda: self._inner.put_new(record))
 
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
-        return self._call("store.put_fresh", tuple(records), lambda: self._inner.put_fresh(records))
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
+        self._call("store.put_fresh", tuple(records), lambda: self._inner.put_fresh(records))
 
     def get(self, job_id: str) -> JobRecord | None:
         return self._call("store.get", (job_id,), lambda: self._inner.get(job_id))

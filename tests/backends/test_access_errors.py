@@ -20,7 +20,7 @@ from remotejob.backends.aws import S3Files
 from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.connect import installation
 from remotejob.backends.aws.system_description import SystemDescription
-from remotejob.domain.command_changes import erase_note
+from remotejob.domain.transactions import Erase, Key
 from remotejob.names import QueueKey
 from remotejob.ports import Address, Area, Channel, Installation, Outgoing
 from tests.aws import REGION
@@ -83,12 +83,12 @@ def system(json_body: bytes = JSON) -> Installation:
         (
             "dynamodb:TransactWriteItems",
             "",
-            lambda it, _: it.store.transact([erase_note(JOB, "n"), erase_note(JOB, "m")]),
+            lambda it, _: it.store.transact([Erase(key=Key(JOB, "n")), Erase(key=Key(JOB, "m"))]),
         ),
         (
             "dynamodb:DeleteItem",
             "the-table",
-            lambda it, _: it.store.transact([erase_note(JOB, "n")]),
+            lambda it, _: it.store.transact([Erase(key=Key(JOB, "n"))]),
         ),
         (
             "dynamodb:PutItem",

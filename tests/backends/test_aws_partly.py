@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from remotejob import QueueUnavailable
 from remotejob.backends.aws import DynamoStore, SqsMessages
 from remotejob.backends.aws.service import Service
+from remotejob.domain import command_changes
+from remotejob.domain.changes import Change
+from remotejob.domain.record import JobRecord
+from remotejob.names import Field
 from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.testing import FakeClock
 from remotejob.testing.conformance import samples
@@ -47,13 +53,6 @@ def table(clock: FakeClock, operation: str, answer: Callable[..., Any]) -> Dynam
     return DynamoStore(Partly(dynamodb, operation, answer), TABLE, clock)
 
 
-def writes_one_at_a_time(request: Any, write: Callable[[Any], Any]) -> Any:
-    """A throttled table: of each batch the first item is taken."""
-    first, *rest = request["RequestItems"][TABLE]
-    write({"RequestItems": {TABLE: [first]}})
-    return {"UnprocessedItems": {TABLE: rest} if rest else {}}
-
-
 def reads_one_at_a_time(request: Any, read: Callable[[Any], Any]) -> Any:
     asked = request["RequestItems"][TABLE]
     first, *rest = asked["Keys"]
@@ -61,24 +60,46 @@ def reads_one_at_a_time(request: Any, read: Callable[[Any], Any]) -> Any:
     return {**answer, "UnprocessedKeys": {TABLE: {"Keys": rest}} if rest else {}}
 
 
-def test_records_a_throttled_table_leaves_are_written_again(
+def test_a_record_that_a_throttled_table_does_not_take_stops_only_its_share(
     installation: Installation, clock: FakeClock
 ) -> None:
-    records = [samples.ready(number) for number in range(6)]
-
-    assert table(clock, "BatchWriteItem", writes_one_at_a_time).put_fresh(records) == []
-
-    assert all(installation.store.get(record.id) for record in records)
-
-
-def test_records_it_never_takes_are_named(installation: Installation, clock: FakeClock) -> None:
     records = [samples.ready(number) for number in range(30)]
 
-    unstored = table(clock, "BatchWriteItem", writes_one_at_a_time).put_fresh(records)
+    def refuses_one(request: Any, write: Callable[[Any], Any]) -> Any:
+        if request["Item"][Field.SK]["S"] == records[3].id:
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "PutItem")
+        return write(request)
 
-    stored = [record.id for record in records if installation.store.get(record.id)]
-    assert sorted([*stored, *unstored]) == [record.id for record in records]
-    assert unstored
+    with pytest.raises(ClientError, match="ThrottlingException"):
+        table(clock, "PutItem", refuses_one).put_fresh(records)
+
+    stored = [record for record in records if installation.store.get(record.id)]
+    assert records[3] not in stored
+    assert set(records[:3] + records[4:8]) <= set(stored)
+
+
+def test_a_bulk_write_that_arrives_late_resurrects_no_ended_job(
+    installation: Installation, clock: FakeClock
+) -> None:
+    records = [samples.ready(number) for number in range(20)]
+    late: list[Callable[[], Any]] = []
+
+    def held_up_once(request: Any, write: Callable[[Any], Any]) -> Any:
+        late.append(lambda: write(request))
+        return write(request)
+
+    table(clock, "PutItem", held_up_once).put_fresh(records)
+    ended = [installation.store.update(_cancel(record)).record for record in records]
+    for write in late:
+        with suppress(ClientError):
+            write()
+
+    assert len(late) == len(records)
+    assert [installation.store.get(record.id) for record in records] == ended
+
+
+def _cancel(record: JobRecord) -> Change:
+    return command_changes.cancel(record, now_ms=record.updated_ms + 1)
 
 
 def test_keys_a_throttled_table_leaves_are_read_again(

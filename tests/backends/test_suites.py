@@ -16,7 +16,16 @@ from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import All, Item
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.transactions import Check, Conflict, Count, Erase, Step, key_of
+from remotejob.domain.transactions import (
+    Check,
+    Conflict,
+    Count,
+    Erase,
+    Put,
+    Step,
+    key_of,
+    record_key,
+)
 from remotejob.domain.upkeep_changes import swept
 from remotejob.names import Field
 from remotejob.ports import Address, Capabilities, Mark, Received, Refused, Updated
@@ -53,13 +62,19 @@ class MakesGhosts(MemoryStore):
 class Overwrites(MemoryStore):
     def put_new(self, record: JobRecord) -> Updated | Refused:
         there = self.get(record.id)
-        super().put_fresh([record])
+        self.transact([Put(key=record_key(record.id), content=record.to_item())])
         return Updated(record) if there is None else Refused(there)
 
 
 class KeepsTheFirstBatch(MemoryStore):
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
-        return super().put_fresh(records[:25])
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
+        super().put_fresh(records[:25])
+
+
+class WritesManyWithoutACondition(MemoryStore):
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
+        for record in records:
+            self.transact([Put(key=record_key(record.id), content=record.to_item())])
 
 
 class MarksInNoOrder(MemoryStore):
@@ -131,7 +146,7 @@ class PutsWhereAJobWasRemoved(MemoryStore):
     def put_new(self, record: JobRecord) -> Updated | Refused:
         outcome = super().put_new(record)
         if outcome == Refused(None):
-            super().put_fresh([record])
+            self.transact([Put(key=record_key(record.id), content=record.to_item())])
             return Updated(record)
         return outcome
 
@@ -198,7 +213,9 @@ def _unmarked(step: Step) -> Step:
         (RemovesNothing, "test_outcome_of_our_run", ["complete"]),
         (TellsNotWhoRefused, "test_claim_sent_twice_is_refused_by_its_own_effect", []),
         (Overwrites, "test_put_new_returns_the_record_that_was_there_and_leaves_it", []),
-        (KeepsTheFirstBatch, "test_put_fresh_stores_more_records_than_fit_a_request", []),
+        (KeepsTheFirstBatch, "test_put_fresh_stores_many_records", []),
+        (WritesManyWithoutACondition, "test_put_fresh_leaves_a_record_as_it_is", []),
+        (WritesManyWithoutACondition, "test_put_fresh_brings_no_removed_job_back", []),
         (MarksInNoOrder, "test_marks_come_earliest_first_up_to_the_time_asked_for", []),
         (ListsOldestFirst, "test_a_partition_lists_newest_first", []),
         (StopsHalfWay, "test_a_step_that_is_refused_is_named_and_none_is_carried_out", ["count"]),

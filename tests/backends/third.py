@@ -108,11 +108,9 @@ class SqliteStore:
         conflict = self.transact([put_record(record)])
         return Updated(record) if conflict is None else Refused(conflict.record)
 
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
-        with self._database.transaction():
-            for record in records:
-                self._put(record_key(record.id), record.to_item())
-        return []
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
+        for record in records:
+            self.put_new(record)
 
     def get(self, job_id: str) -> JobRecord | None:
         item = self.item(record_key(job_id))

@@ -81,7 +81,7 @@ def test_full_record_inline_in_bulk_stays_under_its_bar() -> None:
         "submit": side(
             100,
             sqs={"SendMessageBatch": 10},
-            dynamodb={"BatchWriteItem": 4},
+            dynamodb={"PutItem": 100},
             units={"write units": 100},
         ),
         "work": side(

@@ -11,6 +11,7 @@ import pytest
 
 from remotejob import PartlySubmitted, Queue, QueueUnavailable, RemoteJob, State, Submission
 from remotejob.backends.memory import MemoryMessages, MemoryStore
+from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.record import JobRecord
 from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.tasks import Registry
@@ -22,9 +23,9 @@ from tests.client.conftest import Sent
 class RefusesSome(MemoryStore):
     """A store that is throttled: the first and the last record of each call are not taken."""
 
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
         super().put_fresh(records[1:-1])
-        return [records[0].id, records[-1].id]
+        raise StoreUnavailable("throttled")
 
 
 class BreaksLater(MemoryStore):
@@ -34,17 +35,17 @@ class BreaksLater(MemoryStore):
         super().__init__()
         self.calls = 0
 
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
         self.calls += 1
         if self.calls > 1:
             raise ConnectionError("the table is gone")
-        return super().put_fresh(records)
+        super().put_fresh(records)
 
 
 class BreaksMidway(MemoryStore):
     """A store that breaks after a part of a call."""
 
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
         super().put_fresh(records[:2])
         raise ConnectionError("the table is gone")
 
@@ -92,11 +93,11 @@ def test_each_job_has_its_lane_body_and_time(queue: Queue, sent: Sent) -> None:
     assert jobs[1].filename == "a.txt"
 
 
-def test_a_hundred_jobs_take_fourteencounted_requests() -> None:
+def test_a_hundred_jobs_take_a_request_each_and_ten_for_their_messages() -> None:
     with aws_installation() as installation, counted_requests() as requests:
         RemoteJob(installation).queue().submit_many([Submission(task="work")] * 100)
 
-    assert requests == {"BatchWriteItem": 4, "SendMessageBatch": 10}
+    assert requests == {"PutItem": 100, "SendMessageBatch": 10}
 
 
 def test_one_job_takes_two_requests_and_one_for_its_body() -> None:

@@ -213,7 +213,16 @@ def test_the_record_keeps_the_last_failures() -> None:
             record, failure, now_ms=NOW, due_ms=NOW, mark_ms=NOW, report={}
         )
         store.update(change)
-        outcome = store.update(_claim(record))
+        claim = run_changes.claim(
+            record.id,
+            run_id=f"run {number}",
+            worker="w2",
+            now_ms=NOW,
+            stamp_ms=NOW,
+            lease_ms=LEASE,
+            skew_ms=SKEW,
+        )
+        outcome = store.update(claim)
         assert isinstance(outcome, Updated)
         record = outcome.record
 

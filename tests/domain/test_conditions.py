@@ -43,16 +43,20 @@ TEXTS: Final = {
           OR (j_state = :waiting AND j_due <= :now
               AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
-        AND j_updated <= :stamp
+        AND j_updated <= :stamp AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
         """,
     "same_lapsed_run": """
         attribute_exists(pk) AND j_state = :running AND j_run = :seen_run AND j_lease <= :lapsed
+        AND j_updated <= :stamp
         """,
     "own_live_run": """
         attribute_exists(pk) AND j_state = :running AND j_run = :run AND j_lease >= :now
+        AND j_lease <= :until AND j_updated <= :stamp
         """,
-    "own_run": "attribute_exists(pk) AND j_state = :running AND j_run = :run",
+    "own_run": """
+        attribute_exists(pk) AND j_state = :running AND j_run = :run AND j_updated <= :stamp
+        """,
     "cancelled_run": """
         attribute_exists(pk) AND j_state IN (:cancelled, :paused, :waiting) AND j_run = :run
     """,
@@ -178,7 +182,7 @@ BATCH: Final = BatchRecord(
 """A batch that blocks what the records drawn below may be blocked by."""
 GUARDED: Final[tuple[Step, ...]] = (
     *(change for _, change in EXAMPLES.values()),
-    command_changes.remove(RECORD, now_ms=NOW, kept_ms=0),
+    command_changes.remove(RECORD, now_ms=NOW, kept_ms=0, token="t"),
     put_record(RECORD),
     locks.unlock(HELD),
     locks.check_over(HELD, now_ms=NOW, skew_ms=SKEW),
@@ -268,7 +272,7 @@ def test_memory_and_dynamodb_agree_on_the_effect_of(
 ) -> None:
     memory, dynamodb = MemoryStore(), installation.store
     for store in (memory, dynamodb):
-        assert store.put_fresh([record]) == []
+        store.transact([Put(key=KEY, content=record.to_item())])
 
     met = memory.update(change)
 

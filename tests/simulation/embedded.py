@@ -76,7 +76,7 @@ class EmbeddedAws:
         """Time, as the embedded AWS has it too."""
         return self._clock.now_ms()
 
-    def world(self, fault: HttpFault, *, at: int) -> World:
+    def world(self, fault: HttpFault, *, at: int, delay: int | None = None) -> World:
         """A new system, with a fault at that HTTP attempt."""
         self._clock = clock = FakeClock()
         number = next(self._numbers)
@@ -89,7 +89,7 @@ class EmbeddedAws:
             )
         table = f"jobs-{number}"
         self._make_table(table)
-        faults = HttpFaults(handle=botocore_stubber, fault=fault, at=at)
+        faults = HttpFaults(handle=botocore_stubber, fault=fault, at=at, delay=delay)
         dynamodb, sqs = self._services(clock)
         installation = Installation(
             name="embedded",

@@ -80,7 +80,10 @@ def aws(request: pytest.FixtureRequest) -> Iterator[EmbeddedAws]:
         yield aws
 
 
-RETRIED = (HttpFault.REFUSE, HttpFault.DROP)
+RETRIED = (HttpFault.REFUSE, HttpFault.DROP, HttpFault.HOLD_UP)
+
+DELAYS = (0, 3, 12, None)
+"""How many attempts later a request arrives that was held up; None is after the end."""
 
 
 def _check_nothing_was_lost(world: World) -> None:
@@ -97,14 +100,20 @@ def _check_nothing_was_lost(world: World) -> None:
         assert any(record.id in body for body in told), "its end was not announced"
 
 
+def _after_the_script(name: str, world: World) -> None:
+    assert isinstance(world.faults, HttpFaults)
+    if world.faults.fault is HttpFault.HOLD_UP:
+        world.run_to_quiet()
+        world.faults.arrive()
+    if world.faults.fault in RETRIED and name in EXHAUSTIVE:
+        _check_nothing_was_lost(world)
+
+
 def _play(aws: EmbeddedAws, name: str, fault: HttpFault, at: int) -> HttpFaults:
-    world = aws.world(fault, at=at)
+    world = aws.world(fault, at=at, delay=DELAYS[at % len(DELAYS)])
     scenario, ends = SCENARIOS[name], SCENARIOS[name].ends_after_a_crash
     try:
-        if fault in RETRIED and name in EXHAUSTIVE:
-            play(scenario, world, ends=ends, after_script=_check_nothing_was_lost)
-        else:
-            play(scenario, world, ends=ends)
+        play(scenario, world, ends=ends, after_script=partial(_after_the_script, name))
     finally:
         aws.close(world)
     assert isinstance(world.faults, HttpFaults)

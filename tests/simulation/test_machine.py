@@ -16,9 +16,10 @@ from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
 from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.submission.submission import Submission
-from remotejob.ports import Address
+from remotejob.ports import Address, Installation
 from remotejob.tasks.running_job import RunningJob
-from remotejob.testing.crashes import Crash, Fault, Faults
+from remotejob.testing.crashes import Call, Crash, Fault, Faults
+from remotejob.testing.late_writes import Late, LateWrites
 from tests.simulation.clocks import SkewedClock
 from tests.simulation.invariants import check_invariants
 from tests.simulation.playing import memory_world
@@ -50,12 +51,33 @@ COMMANDS = (
 )
 
 
+class Troubles(Faults):
+    """Faults, and writes that take effect late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.late_writes = LateWrites()
+
+    def process(self, installation: Installation, name: str) -> Installation:
+        return self.late_writes.process(super().process(installation, name), name)
+
+    def write_late(self, late: Late, *, writes: int, delay: int | None) -> None:
+        """Let a write arrive late, after so many others."""
+        self.late_writes.late, self.late_writes.delay = late, delay
+        self.late_writes.strike_in(writes)
+        self.struck = self.struck or Call(0, "", "a write that takes effect late", "")
+
+    def disarm(self) -> None:
+        super().disarm()
+        self.late_writes.disarm()
+
+
 class Anything(RuleBasedStateMachine):
     """The model is the table of states: `check_invariants` holds every step against it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.faults = Faults()
+        self.faults = Troubles()
         self.world = memory_world(self.faults)
         # jobs that wait for others' tries, an hour apart, end long after them
         self.world.patience = MINUTES * 10
@@ -168,6 +190,14 @@ class Anything(RuleBasedStateMachine):
         self.faults.fault = Fault.STALL_AFTER if calls % 2 else Fault.STALL_BEFORE
         self.faults.strike_in(calls)
 
+    @rule(
+        writes=st.integers(1, 8),
+        late=st.sampled_from(Late),
+        delay=st.sampled_from([0, 1, 3, 8, 20, 50, None]),
+    )
+    def a_write_takes_effect_late(self, writes: int, late: Late, delay: int | None) -> None:
+        self.faults.write_late(late, writes=writes, delay=delay)
+
     @rule(seconds=st.sampled_from([1, 10, 61, 65, 300, 900, 7200, 90_000]))
     def advance(self, seconds: int) -> None:
         self.world.advance(timedelta(seconds=seconds))
@@ -206,6 +236,11 @@ class Anything(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
+            self.world.run_to_quiet()
+            self.faults.late_writes.arrive()
+            if self.world.message_lost:
+                # nothing is left that would announce an end which arrives so late
+                self.world.unannounced |= set(self.world.trace.records)
             self.world.run_to_quiet()
             check_invariants(self.world)
         except BaseException as problem:

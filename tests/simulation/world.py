@@ -61,6 +61,9 @@ LANES = tuple(Address(QUEUE, channel) for channel in (Channel.HIGH, Channel.NORM
 QUEUES = {QUEUE: QueueDescription(name=QUEUE, tasks=("work",), tenant_limit=2)}
 PAST_THE_LEASE = timedelta(seconds=65)
 
+_MOMENT = timedelta(milliseconds=1)
+"""A command is given some time after what it reacts to."""
+
 MINUTES = (PAST_THE_LEASE,) * 8 + (timedelta(minutes=10),) * 20
 """Within this a job goes on after a crash, by its message and the scheduler alone."""
 
@@ -227,6 +230,7 @@ class World:
     def manage(self, change: Callable[..., Change]) -> None:
         """A manager changes every job, and carries out what follows."""
         installation = self.faults.process(self.base, "manager")
+        self.advance(_MOMENT)
         for record in list(self.trace.records.values()):
             with self.surviving():
                 outcome = installation.store.update(change(record, now_ms=self.clock.now_ms()))
@@ -237,6 +241,7 @@ class World:
         """A manager gives a command of `jobs.commands` to jobs, one by one."""
         installation = self.faults.process(self.base, "manager")
         for job_id in job_ids:
+            self.advance(_MOMENT)
             with self.surviving():
                 command(job_id, installation, **options)
 

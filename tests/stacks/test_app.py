@@ -60,6 +60,7 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
     assert sorted(accepted) == [
         ("ECS2", "test-workers/Queues/default/Task"),
         ("IAM5", "test-functions/Scheduler/Function/Role"),
+        ("IAM5", "test-functions/Scheduler/Function/Role"),
         ("IAM5", "test-storage/Groups/Admin"),
         ("IAM5", "test-storage/Groups/Admin"),
         ("IAM5", "test-storage/Groups/Admin"),

@@ -18,7 +18,7 @@ ROOM = 6_144
 """Characters, white space not counted. Source: IAM User Guide, "IAM and AWS STS quotas"."""
 
 LONGEST = {"AWS::SQS::Queue": 80, "AWS::S3::Bucket": 63, "AWS::DynamoDB::Table": 255}
-WRITES = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem"}
+WRITES = {"dynamodb:PutItem", "dynamodb:UpdateItem"}
 
 
 def policy(system: System, group: Group) -> Resource:
@@ -100,7 +100,6 @@ def test_only_managers_write_to_the_table_unconditionally(system: System, group:
         ("BucketsOutput", "s3:PutObject", {Group.WORKER}),
         ("BucketsOutput", "s3:DeleteObject", {Group.MANAGER}),
         ("JobsTable", "dynamodb:GetItem", {Group.CREATOR, Group.MANAGER, Group.WORKER}),
-        ("JobsTable", "dynamodb:BatchWriteItem", {Group.CREATOR}),
         ("JobsTable", "dynamodb:DeleteItem", {Group.MANAGER, Group.WORKER}),
     ],
 )

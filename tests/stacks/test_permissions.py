@@ -51,8 +51,8 @@ SCHEDULER = {
     "dynamodb:UpdateItem": "Table",
     "sqs:SendMessage": "Completed Failed High Low Normal",
     "sqs:GetQueueAttributes": "High Low Normal",
-    "s3:ListBucket": "Output",
-    "s3:DeleteObject": "Output/*",
+    "s3:ListBucket": "Input Output",
+    "s3:DeleteObject": "Input/jobs/* Output/*",
 }
 AGENT = {
     "logs:CreateLogStream": "Log",
@@ -63,7 +63,7 @@ AGENT = {
     "ecr:BatchGetImage": "container-assets",
 }
 
-OBJECTS_ALLOWED = re.compile(r"(Input|Output)(/default|/video)?/\*")
+OBJECTS_ALLOWED = re.compile(r"(Input|Output)(/default|/video|/jobs)?/\*")
 """Wildcards in resources: objects, whose keys cannot be known. Others are a worker's own task, and
 one that stands in `AGENT`."""
 

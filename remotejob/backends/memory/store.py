@@ -48,11 +48,9 @@ class MemoryStore:
             self._put(record_key(record.id), record.to_item())
             return Updated(record)
 
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
-        with self._lock:
-            for record in records:
-                self._put(record_key(record.id), record.to_item())
-        return []
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
+        for record in records:
+            self.put_new(record)
 
     def get(self, job_id: str) -> JobRecord | None:
         item = self.item(record_key(job_id))

@@ -12,7 +12,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, check
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.consequences import carry_out
-from remotejob.ports import Installation, took_effect
+from remotejob.ports import Installation, Updated
 
 TRIES: Final = 5
 """How often a command reads a record that keeps changing before it gives up."""
@@ -34,18 +34,28 @@ def change_job(
 ) -> JobRecord:
     """Read the record, check that its state allows the command, and change it.
 
-    If the record changes in between, read it again: the command may no longer be allowed.
+    If the record changes in between, read it again: the command may no longer be allowed. `build`
+    makes the change of the record, `now_ms` and the command's `token`.
 
     Raises: JobNotFound; CommandRefused; StoreUnavailable.
     """
+    token = new_token(installation)
     for _ in range(TRIES):
         record = read_job(job_id, installation)
+        if record.token == token:
+            # an earlier request, whose answer was lost, made the change
+            return record
         check(command, job_id=job_id, state=record.state)
-        change = build(record, now_ms=installation.clock.now_ms())
+        change = build(record, now_ms=installation.clock.now_ms(), token=token)
         outcome = installation.store.update(change)
-        if outcome.record is not None and took_effect(change, outcome):
+        if isinstance(outcome, Updated):
             return outcome.record
     raise changed_each_time(command, job_id)
+
+
+def new_token(installation: Installation) -> str:
+    """What a command leaves in the record, to know its own effect."""
+    return installation.entropy(8).hex()
 
 
 def changed_each_time(command: Command, job_id: str) -> StoreUnavailable:

@@ -18,18 +18,18 @@ from remotejob.jobs.commands.changing import (
     change_job,
     changed_each_time,
     end_carried_out,
+    new_token,
     read_job,
     settle_end,
     winds_down,
 )
 from remotejob.jobs.commands.restart import antecedents_of
-from remotejob.jobs.content.input_files import input_prefix
+from remotejob.jobs.content.removal import Tombstone, clear, tombstone_of
 from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.jobs.coordination.dependencies import edges_of
 from remotejob.jobs.coordination.locks import holders
 from remotejob.jobs.messaging.send import send_and_look
-from remotejob.names import FAILURE_NOTES, LOG_NOTES
-from remotejob.ports import Area, Installation
+from remotejob.ports import Installation
 
 _MESSAGE_DELIVERED_WITHIN: Final = timedelta(hours=1)
 """How long a completed job's message may take to bring a worker that reports the end."""
@@ -68,10 +68,10 @@ def make_ready(
     if at is not None:
         check_moment("at", at)
 
-    def build(record: JobRecord, *, now_ms: int) -> Change:
+    def build(record: JobRecord, *, now_ms: int, token: str) -> Change:
         due_ms = now_ms if at is None else to_ms(at)
         return command_changes.make_ready(
-            record, due_ms=due_ms, now_ms=now_ms, independent=independent
+            record, due_ms=due_ms, now_ms=now_ms, independent=independent, token=token
         )
 
     record = change_job(Command.MAKE_READY, job_id, build, installation)
@@ -105,7 +105,8 @@ def remove(job_id: str, installation: Installation) -> JobRecord:
 
     Raises: JobNotFound; CommandRefused; StillRunning, while a cancelled run winds down.
     """
-    record = read_job(job_id, installation)
+    token = new_token(installation)
+    record = _read_or_clear(job_id, installation)
     for _ in range(TRIES):
         check(Command.REMOVE, job_id=job_id, state=record.state)
         if winds_down(record, installation):
@@ -115,26 +116,31 @@ def remove(job_id: str, installation: Installation) -> JobRecord:
             raise StillRunning(job_id)
         now = installation.clock.now_ms()
         step = command_changes.remove(
-            record, now_ms=now, kept_ms=2 * span_ms(installation.retention)
+            record, now_ms=now, kept_ms=2 * span_ms(installation.retention), token=token
         )
-        if installation.store.transact([step]) is None:
-            _delete_content(record, installation)
+        conflict = installation.store.transact([step])
+        left = step.content if conflict is None else conflict.item
+        tombstone = Tombstone.of(job_id, left)
+        if tombstone is not None and tombstone.token == token:
+            # even if it was refused: an earlier request, whose answer was lost, removed the job
+            clear(tombstone, installation)
             return record
-        record = read_job(job_id, installation)
+        record = _read_or_clear(job_id, installation)
     raise changed_each_time(Command.REMOVE, job_id)
 
 
-def _delete_content(record: JobRecord, installation: Installation) -> None:
-    store, files = installation.store, installation.files
-    for prefix in (FAILURE_NOTES, LOG_NOTES):
-        for name, _text in list(store.notes(record.id, prefix)):
-            store.transact([command_changes.erase_note(record.id, name)])
-    outputs = list(files.keys(Area.OUTPUT, f"{record.queue}/{record.id}/"))
-    files.delete(Area.OUTPUT, outputs)
-    if record.next_id is None:
-        # otherwise the job that repeats it still reads the inputs; a lifecycle rule deletes them
-        inputs = list(files.keys(Area.INPUT, input_prefix(record.id)))
-        files.delete(Area.INPUT, inputs)
+def _read_or_clear(job_id: str, installation: Installation) -> JobRecord:
+    """Read a job to remove; of one that was removed, delete what is left.
+
+    Raises: JobNotFound.
+    """
+    try:
+        return read_job(job_id, installation)
+    except JobNotFound:
+        tombstone = tombstone_of(job_id, installation)
+        if tombstone is not None:
+            clear(tombstone, installation)
+        raise
 
 
 def _end_unreported(record: JobRecord, installation: Installation) -> bool:

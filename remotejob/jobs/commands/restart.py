@@ -16,11 +16,17 @@ from remotejob.domain.errors import AccessProblem, CommandRefused, JobNotFound, 
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, check
-from remotejob.jobs.commands.changing import TRIES, changed_each_time, read_job, settle_end
+from remotejob.jobs.commands.changing import (
+    TRIES,
+    changed_each_time,
+    new_token,
+    read_job,
+    settle_end,
+)
 from remotejob.jobs.coordination.batch_counts import uncount
 from remotejob.jobs.coordination.dependencies import edges_of, store_dependent
 from remotejob.jobs.messaging.send import send_and_look
-from remotejob.ports import Installation, took_effect
+from remotejob.ports import Installation, Updated
 
 
 def restart(
@@ -134,25 +140,29 @@ def _restart_and_send(job_id: str, retry: Retry | None, installation: Installati
 
 
 def _store_restarted(job_id: str, retry: Retry | None, installation: Installation) -> JobRecord:
+    token = new_token(installation)
     for _ in range(TRIES):
         record = read_job(job_id, installation)
+        if record.token == token:
+            # an earlier request, whose answer was lost, restarted the job
+            return record
         check(Command.RESTART, job_id=job_id, state=record.state)
         record = settle_end(record, installation)
         now = installation.clock.now_ms()
         waits_for = _jobs_waited_for(record)
         if not waits_for and record.batch is None:
             change = command_changes.restart(
-                record, now_ms=now, retry=retry, blocked=_batches_waited_for(record)
+                record, now_ms=now, retry=retry, blocked=_batches_waited_for(record), token=token
             )
             outcome = installation.store.update(change)
-            if outcome.record is not None and took_effect(change, outcome):
+            if isinstance(outcome, Updated):
                 return outcome.record
             continue
         stored = store_dependent(
             record,
             waits_for,
             installation,
-            storing=partial(_restart_change, record, now, retry),
+            storing=partial(_restart_change, record, now, retry, token),
             # the batch must stop counting its child as ended
             others=uncount(record, installation),
         )
@@ -162,8 +172,8 @@ def _store_restarted(job_id: str, retry: Retry | None, installation: Installatio
 
 
 def _restart_change(
-    record: JobRecord, now_ms: int, retry: Retry | None, blocked: JobRecord
+    record: JobRecord, now_ms: int, retry: Retry | None, token: str, blocked: JobRecord
 ) -> Change:
     again = _batches_waited_for(record).union(blocked.blocked or ())
-    change = command_changes.restart(record, now_ms=now_ms, retry=retry, blocked=again)
+    change = command_changes.restart(record, now_ms=now_ms, retry=retry, blocked=again, token=token)
     return change if record.batch is None else restart_counted(change, record)

@@ -3,7 +3,7 @@
 It walks the days from a watermark, before which every job has ended and nothing is left to do. A
 job that is ready, runs under a lapsed lease or owes consequences, and has not changed for an hour,
 has lost its message: the sweep sends another, at most once a day. It also deletes outputs of runs
-that did not commit, and checkpoints that no run will continue from.
+that did not commit, checkpoints that no run will continue from, and what removed jobs left behind.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from remotejob.domain.record import JobRecord, output_prefix
 from remotejob.domain.states import State
 from remotejob.domain.text import dumps
 from remotejob.domain.times import from_ms, span_ms
+from remotejob.jobs.content.removal import clear, tombstone_of
 from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.send import send_for
@@ -78,6 +79,7 @@ def sweep(installation: Installation, *, time_is_up: Deadline = never) -> Counte
     counts: Counter[str] = Counter()
     _keep_lanes_measured(installation)
     _delete_checkpoints(installation, counts)
+    _clear_removed(installation, counts)
     today = from_ms(installation.clock.now_ms()).date()
     walk = _load_walk(installation, today)
     while date.fromisoformat(walk.day) <= today:
@@ -233,6 +235,20 @@ def _delete_checkpoint(record: JobRecord, installation: Installation, counts: Co
     counts["outputs removed"] += len(orphans)
     gone = upkeep_changes.swept(outcome.record, now_ms=now, remove=(Field.CHECKPOINT_REF,))
     installation.store.update(gone)
+
+
+def _clear_removed(installation: Installation, counts: Counter[str]) -> None:
+    """Delete what removed jobs left, where the command that removed them was cut off."""
+    until_ms = installation.clock.now_ms() - span_ms(_UNCHANGED_FOR)
+    for shard in range(SHARDS):
+        try:
+            for mark in installation.store.attention(Attention.REMOVED, shard, until_ms=until_ms):
+                tombstone = tombstone_of(mark.job_id, installation)
+                if tombstone is not None:
+                    clear(tombstone, installation)
+                    counts["removals finished"] += 1
+        except Exception:
+            log.exception("removed jobs not cleared", extra={"shard": shard})
 
 
 def _load_walk(installation: Installation, today: date) -> _Walk:

@@ -19,7 +19,15 @@ from remotejob.names import Field
 from remotejob.ports import JobStore, Updated
 from remotejob.testing.conformance import catalogue, samples
 from remotejob.testing.conformance.catalogue import HELD, LIMIT, SLOT
-from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SECOND, SKEW
+from remotejob.testing.conformance.samples import (
+    LEASE,
+    NOW,
+    OTHER_RUN,
+    RUN,
+    SECOND,
+    SKEW,
+    TOKEN,
+)
 from remotejob.testing.conformance.store_changes import (
     NOT_CLAIMABLE,
     assert_applied,
@@ -192,7 +200,7 @@ class LocksConformance:
         holder = samples.in_state(State.FAILED, id=_HOLDER, owed=None)
         store.put_fresh([before, holder])
         _put_lock(store)
-        assert store.transact([remove(holder, now_ms=NOW, kept_ms=LEASE)]) is None
+        assert store.transact([remove(holder, now_ms=NOW, kept_ms=LEASE, token=TOKEN)]) is None
 
         assert store.transact(_taking(before, seen=HELD)) is None
         assert store.get(before.id) == _claimed(before)

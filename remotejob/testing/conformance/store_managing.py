@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any, Final
 
@@ -12,16 +13,24 @@ import pytest
 from remotejob.domain import command_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.ids import partition_of
-from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.marks import Attention, attention_key, mark
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import TERMINAL, Command, State, sources_of
-from remotejob.domain.transactions import Conflict, Key, Put, put_record, record_key
+from remotejob.domain.transactions import Conflict, Erase, Key, Put, put_record, record_key
 from remotejob.names import Field
 from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.catalogue import ANTECEDENT, EXAMPLES, LIMIT
-from remotejob.testing.conformance.samples import LEASE, NOW, RETENTION, SECOND, SKEW
+from remotejob.testing.conformance.samples import (
+    LEASE,
+    NOW,
+    OTHER_TOKEN,
+    RETENTION,
+    SECOND,
+    SKEW,
+    TOKEN,
+)
 from remotejob.testing.conformance.store_changes import assert_applied, assert_refused
 
 _LATER: Final = NOW + 2 * SECOND
@@ -76,7 +85,7 @@ def _waits(record: JobRecord, *, due_ms: int, **fields: Any) -> JobRecord:
 
 
 def _remove(record: JobRecord) -> Put:
-    return command_changes.remove(record, now_ms=_LATER, kept_ms=RETENTION)
+    return command_changes.remove(record, now_ms=_LATER, kept_ms=RETENTION, token=TOKEN)
 
 
 def _removed(store: JobStore, record: JobRecord) -> dict[str, Any]:
@@ -89,6 +98,9 @@ def _removed(store: JobStore, record: JobRecord) -> dict[str, Any]:
         Field.SK: place.name,
         Field.REMOVED: _LATER,
         Field.EXPIRES: (_LATER + RETENTION) // 1000,
+        Field.TOKEN: TOKEN,
+        Field.QUEUE: record.queue,
+        **mark(Attention.REMOVED, record.id, _LATER),
     }
 
 
@@ -131,8 +143,22 @@ class ManagingConformance:
 
         outcome = store.update(_COMMANDS[command](before))
 
+        # later than the record's time, so that a command which arrives late finds it was overtaken
         assert isinstance(outcome, Updated)
-        assert outcome.record.updated_ms == NOW + LEASE
+        assert outcome.record.updated_ms == NOW + LEASE + 1
+
+    def test_a_command_that_arrives_late_finds_that_another_has_overtaken_it(
+        self, store: JobStore
+    ) -> None:
+        before = samples.ready(updated_ms=NOW + LEASE)
+        store.put_new(before)
+        pause = _COMMANDS[Command.PAUSE](before)
+        paused = store.update(pause)
+        assert isinstance(paused, Updated)
+        resumed = store.update(_COMMANDS[Command.RESUME](paused.record))
+        assert isinstance(resumed, Updated)
+
+        assert store.update(pause) == Refused(resumed.record)
 
     def test_pause_keeps_the_due_time_and_what_blocks_and_gives_up_the_place_at_a_lock(
         self, store: JobStore
@@ -292,10 +318,29 @@ class ManagingConformance:
         record = _settled(State.FAILED)
         left = _removed(store, record)
 
-        again = store.transact([command_changes.remove(record, now_ms=NOW + LEASE, kept_ms=0)])
+        again = store.transact(
+            [command_changes.remove(record, now_ms=NOW + LEASE, kept_ms=0, token=OTHER_TOKEN)]
+        )
 
         assert again == Conflict(0, left)
         assert again.record is None
+
+    def test_a_tombstone_is_cleared_by_the_command_that_left_it(self, store: JobStore) -> None:
+        record = _settled(State.FAILED)
+        left = _removed(store, record)
+        cleared = partial(
+            command_changes.cleared,
+            record.id,
+            removed_ms=_LATER,
+            expires_s=(_LATER + RETENTION) // 1000,
+        )
+
+        assert store.transact([cleared(token=OTHER_TOKEN)]) == Conflict(0, left)
+        assert store.transact([cleared(token=TOKEN)]) is None
+
+        place = record_key(record.id)
+        gone = {Field.QUEUE, Field.ATTENTION, Field.ATTENTION_AT}
+        assert store.item(place) == {n: value for n, value in left.items() if n not in gone}
 
     def test_a_removed_job_is_not_made_again(self, store: JobStore) -> None:
         record = _settled(State.COMPLETED)
@@ -322,7 +367,7 @@ class ManagingConformance:
         for name in ("log#1", "log#2"):
             store.put_note(job_id, name, "text", expires_s=NOW // 1000)
 
-        assert store.transact([command_changes.erase_note(job_id, "log#1")]) is None
+        assert store.transact([Erase(key=Key(job_id, "log#1"))]) is None
 
         assert list(store.notes(job_id, "log#")) == [("log#2", "text")]
         assert store.item(Key(job_id, "log#1")) is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from remotejob.domain import command_changes
+from remotejob.domain.ids import partition_of
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import errors_to_json
 from remotejob.domain.states import State
@@ -18,6 +20,7 @@ FULL = replace(
     blocked=frozenset({"one", "two"}),
     parked="resource#scanner",
     resource="scanner",
+    token=samples.TOKEN,
     tenant="müller & söhne",
     tenant_limit=3,
     depends_json='["one","two"]',
@@ -89,10 +92,10 @@ class RecordsConformance:
         store.put_new(samples.ready(1))
         assert store.get(samples.job_id(2)) is None
 
-    def test_put_fresh_stores_more_records_than_fit_a_request(self, store: JobStore) -> None:
+    def test_put_fresh_stores_many_records(self, store: JobStore) -> None:
         records = [samples.ready(n, id=samples.job_id(n, shard=n % SHARDS)) for n in range(60)]
 
-        assert store.put_fresh(records) == []
+        store.put_fresh(records)
 
         assert [store.get(record.id) for record in records] == records
 
@@ -105,7 +108,33 @@ class RecordsConformance:
         assert [mark.job_id for mark in marks] == [record.id]
 
     def test_put_fresh_of_nothing_does_nothing(self, store: JobStore) -> None:
-        assert store.put_fresh([]) == []
+        before = list(store.listing(partition_of(samples.job_id())))
+
+        store.put_fresh([])
+
+        assert list(store.listing(partition_of(samples.job_id()))) == before == []
+
+    def test_put_fresh_leaves_a_record_as_it_is(self, store: JobStore) -> None:
+        # a request can take effect after the job has ended
+        fresh = [samples.ready(number) for number in range(3)]
+        ended = samples.in_state(State.COMPLETED, id=fresh[1].id)
+        store.put_new(ended)
+
+        store.put_fresh(fresh)
+
+        assert [store.get(record.id) for record in fresh] == [fresh[0], ended, fresh[2]]
+
+    def test_put_fresh_brings_no_removed_job_back(self, store: JobStore) -> None:
+        record = samples.in_state(State.FAILED, owed=None)
+        store.put_new(record)
+        removal = command_changes.remove(
+            record, now_ms=samples.NOW, kept_ms=samples.RETENTION, token=samples.TOKEN
+        )
+        assert store.transact([removal]) is None
+
+        store.put_fresh([samples.ready(id=record.id)])
+
+        assert store.get(record.id) is None
 
     def test_get_many_reads_more_records_than_fit_a_request(self, store: JobStore) -> None:
         records = [samples.ready(n, id=samples.job_id(n, shard=n % SHARDS)) for n in range(130)]

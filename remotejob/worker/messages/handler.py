@@ -284,7 +284,7 @@ class MessageHandler:
     def _commit(
         self, run: Run, change: changes.Change, following: JobRecord | None = None
     ) -> Settlement:
-        outcome = self._committed(run, change, following)
+        change, outcome = self._committed(run, change, following)
         record = outcome.record
         if record is not None and took_effect(change, outcome):
             return self._after_commit(run, record)
@@ -298,10 +298,11 @@ class MessageHandler:
 
     def _committed(
         self, run: Run, change: changes.Change, following: JobRecord | None
-    ) -> Updated | Refused:
+    ) -> tuple[changes.Change, Updated | Refused]:
         """Retry the change as long as the lease lasts: one bad answer must not cost the work.
 
-        If an earlier attempt succeeded without an answer, its own effect refuses the next one.
+        If an earlier attempt succeeded without an answer, its own effect refuses the next one. If
+        a heartbeat overtakes the change, it is made again at a later time.
         """
         clock = self._installation.clock
         failures = 0
@@ -318,7 +319,9 @@ class MessageHandler:
                 clock.sleep(pause)
             else:
                 self._outages.over(_COMMIT)
-                return made
+                if made.record is None or not run_changes.overtaken(change, made.record):
+                    return change, made
+                change = run_changes.made_later(change, made.record)
 
     def _made(self, change: changes.Change, following: JobRecord | None) -> Updated | Refused:
         store = self._installation.store

@@ -67,7 +67,7 @@ class CountedStore:
     def put_new(self, record: JobRecord) -> Updated | Refused:
         return self._store.put_new(record)
 
-    def put_fresh(self, records: Sequence[JobRecord]) -> list[str]:
+    def put_fresh(self, records: Sequence[JobRecord]) -> None:
         return self._store.put_fresh(records)
 
     def get(self, job_id: str) -> JobRecord | None:

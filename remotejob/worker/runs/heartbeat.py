@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -34,19 +35,21 @@ def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> 
     with run.extending:
         clock, lease = installation.clock, run.lease_length
         began, now_ms = clock.monotonic(), clock.now_ms()
-        record = run.record
-        first = record.attention is None
+        first = run.record.attention is None
         report = run.reporter.report()
-        outcome = installation.store.update(
-            run_changes.heartbeat(
-                record,
-                now_ms=now_ms,
-                lease_ms=span_ms(lease),
-                report={**report.values, **also},
-                mark_ms=now_ms + span_ms(lease + GRACE) if first else None,
-                remove=remove,
-            )
+        build = partial(
+            run_changes.heartbeat,
+            now_ms=now_ms,
+            lease_ms=span_ms(lease),
+            report={**report.values, **also},
+            mark_ms=now_ms + span_ms(lease + GRACE) if first else None,
+            remove=remove,
         )
+        change = build(run.record)
+        outcome = installation.store.update(change)
+        if outcome.record is not None and run_changes.overtaken(change, outcome.record):
+            # by an earlier heartbeat that the worker had given up on
+            outcome = installation.store.update(build(outcome.record))
         if isinstance(outcome, Updated):
             if first:
                 # a short run logs only its end; this is the trace of one that dies

@@ -65,7 +65,7 @@ def test_requests_of_a_batch_apart_from_its_jobs(follower: str | None) -> None:
     # begun, a page, sealed; read to see whether it is complete already, and for what is returned
     assert making == {
         "TransactWriteItems": 2,
-        "BatchWriteItem": 1,
+        "PutItem": 20,
         "SendMessageBatch": 2,
         "UpdateItem": 1,
         "Query": 2,
