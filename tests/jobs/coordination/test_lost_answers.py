@@ -1,0 +1,236 @@
+"""What follows from the end of a job goes on, also when the answer to a step of it was lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from remotejob import Job, Queue, RemoteJob, State, Submission
+from remotejob.jobs.scheduler.tick import tick
+from remotejob.ports import Address, Channel, Installation
+from remotejob.testing import FakeClock, Simulation, memory_installation
+from remotejob.testing.interception import intercepted
+from tests.jobs.coordination.work import Work
+from tests.lost_answers import Lost, LostAnswer
+
+EITHER = pytest.mark.parametrize("lost", Lost, ids=[one.name for one in Lost])
+MINUTE = timedelta(minutes=1)
+FAILED = Address("default", Channel.FAILED)
+
+
+@pytest.fixture
+def installation(clock: FakeClock) -> Installation:
+    return memory_installation(clock)
+
+
+def losing(work: Work, answer: LostAnswer) -> Simulation:
+    installation = intercepted(work.worker.installation, answer)
+    return Simulation(installation=installation, tasks=work.worker.tasks, worker="losing")
+
+
+def failures_sent(installation: Installation) -> int:
+    depth = installation.messages.depth(FAILED)
+    return depth.visible + depth.hidden + depth.delayed
+
+
+def pass_time(work: Work, clock: FakeClock, *, minutes: int = 12) -> None:
+    for _ in range(minutes):
+        work.off()
+        clock.advance(MINUTE)
+        tick(work.worker.installation)
+    work.off()
+
+
+def completed_once(work: Work, *jobs: Job) -> None:
+    assert {job.refresh().state for job in jobs} == {State.COMPLETED}
+    assert [job.attempt for job in jobs] == [1] * len(jobs)
+    assert sorted(map(str, work.began)) == sorted(str(job.data) for job in jobs)
+
+
+# Dependents
+
+
+@EITHER
+@pytest.mark.parametrize("delay", [3 * MINUTE, None], ids=["due later", "due"])
+def test_dependent_whose_release_was_not_answered_runs_once(
+    queue: Queue, work: Work, clock: FakeClock, lost: Lost, delay: timedelta | None
+) -> None:
+    first = queue.submit("work", data="first")
+    dependent = queue.submit("work", data="then", depends=[first], delay=delay)
+    answer = LostAnswer("release_later" if delay is None else "release_waiting", lost)
+
+    losing(work, answer).step()
+
+    assert answer.happened
+    if lost is Lost.SENT_AGAIN and delay is None:
+        work.off()
+        assert dependent.refresh().state is State.COMPLETED, "it was sent for at once"
+    pass_time(work, clock)
+    completed_once(work, first, dependent)
+
+
+@EITHER
+def test_paused_dependent_whose_release_was_not_answered_runs_once_when_it_is_resumed(
+    queue: Queue, work: Work, clock: FakeClock, lost: Lost
+) -> None:
+    first = queue.submit("work", data="first")
+    dependent = queue.submit("work", data="then", depends=[first]).pause()
+    answer = LostAnswer("release_paused", lost)
+
+    losing(work, answer).step()
+    assert answer.happened
+    pass_time(work, clock)
+    assert dependent.refresh().state is State.PAUSED
+    dependent.resume()
+    pass_time(work, clock)
+
+    completed_once(work, first, dependent)
+
+
+@EITHER
+def test_edge_whose_end_was_not_answered_releases_its_dependent_once(
+    queue: Queue, work: Work, clock: FakeClock, lost: Lost
+) -> None:
+    first = queue.submit("work", data="first")
+    dependent = queue.submit("work", data="then", depends=[first])
+    answer = LostAnswer("same_token", lost)
+
+    losing(work, answer).step()
+
+    assert answer.happened
+    pass_time(work, clock)
+    completed_once(work, first, dependent)
+
+
+@EITHER
+@pytest.mark.parametrize("kind", ["cascade", "owed_by_run"])
+def test_dependent_whose_cancelling_was_not_answered_ends_and_is_reported(
+    queue: Queue,
+    work: Work,
+    clock: FakeClock,
+    installation: Installation,
+    lost: Lost,
+    kind: str,
+) -> None:
+    first = queue.submit("work", data="fail")
+    dependent = queue.submit("work", data="then", depends=[first])
+    last = queue.submit("work", data="last", depends=[dependent])
+    answer = LostAnswer(kind, lost)
+
+    losing(work, answer).step()
+
+    assert answer.happened
+    pass_time(work, clock)
+    states = [job.refresh().state for job in (first, dependent, last)]
+    assert states == [State.FAILED, State.CANCELLED, State.CANCELLED]
+    assert [job.record.owed for job in (first, dependent, last)] == [None] * 3
+    assert failures_sent(installation) >= 3
+    assert work.began == ["fail"]
+
+
+@EITHER
+@pytest.mark.parametrize("key", [None, "once"], ids=["no key", "a key"])
+def test_dependent_whose_submission_was_not_answered_is_stored_once(
+    queue: Queue, work: Work, clock: FakeClock, lost: Lost, key: str | None
+) -> None:
+    first = queue.submit("work", data="first")
+    answer = LostAnswer("not_ended", lost)
+    system = intercepted(work.worker.installation, answer)
+    other = RemoteJob(system).queue()
+
+    def submit() -> Job:
+        return other.submit("work", data="then", depends=[first], idempotency_key=key)
+
+    if lost is Lost.SENT_AGAIN:
+        dependent = submit()
+    elif key is None:
+        with pytest.raises(ConnectionError):
+            submit()
+        (dependent,) = [job for job in queue.jobs() if job.data == "then"]
+    else:
+        with pytest.raises(ConnectionError):
+            submit()
+        # the caller tries again
+        dependent = submit()
+
+    assert answer.happened
+    pass_time(work, clock)
+    completed_once(work, first, dependent)
+    assert len(list(queue.jobs())) == 2
+
+
+# Locks
+
+
+@EITHER
+@pytest.mark.parametrize("kind", ["park", "unpark", "same_holder"])
+def test_jobs_of_a_lock_run_once_each_though_a_step_was_not_answered(
+    queue: Queue, work: Work, clock: FakeClock, installation: Installation, lost: Lost, kind: str
+) -> None:
+    first = queue.submit("work", data=1, resource="cat.jpg")
+    answer = LostAnswer(kind, lost)
+    seconds: list[Job] = []
+
+    def meanwhile() -> None:
+        seconds.append(queue.submit("work", data=2, resource="cat.jpg"))
+        try:
+            Simulation(
+                installation=intercepted(installation, answer), tasks=work.worker.tasks, worker="b"
+            ).step()
+        except ConnectionError:
+            assert lost is Lost.ERROR
+
+    work.while_running[1] = meanwhile
+    losing(work, answer).step()
+
+    assert answer.happened
+    pass_time(work, clock, minutes=25)
+    completed_once(work, first, *seconds)
+    assert list(installation.store.items("resource#cat.jpg", "lock#")) == []
+    assert list(installation.store.items("resource#cat.jpg", "waiter#")) == []
+
+
+# Batches
+
+
+@EITHER
+@pytest.mark.parametrize("kind", ["counted_once", "follows_waiting"])
+def test_batch_counts_each_end_once_and_is_followed_once_though_a_step_was_not_answered(
+    queue: Queue, work: Work, clock: FakeClock, lost: Lost, kind: str
+) -> None:
+    children = [Submission(task="work", data=number) for number in range(3)]
+    batch = queue.map("work", children, on_complete="work")
+    answer = LostAnswer(kind, lost)
+
+    losing(work, answer).step()
+
+    assert answer.happened
+    if lost is Lost.SENT_AGAIN:
+        work.off()
+        follower = batch.refresh().on_complete
+        assert follower is not None
+        assert follower.refresh().state is State.COMPLETED, "it was sent for at once"
+    pass_time(work, clock)
+    batch.refresh()
+    assert (batch.counts.completed, batch.counts.total) == (3, 3)
+    assert len(work.began) == 4
+    assert len(list(queue.jobs())) == 4
+
+
+def test_restart_of_a_child_that_was_not_answered_takes_its_end_off_once(
+    queue: Queue, work: Work, clock: FakeClock
+) -> None:
+    batch = queue.map("work", [Submission(task="work", data="fail")])
+    work.off()
+    (child,) = batch.children()
+    answer = LostAnswer("restart_counted", Lost.ERROR)
+    system = intercepted(work.worker.installation, answer)
+    again = RemoteJob(system).job(child.id)
+    with pytest.raises(ConnectionError):
+        again.restart()
+
+    pass_time(work, clock)
+    batch.refresh()
+    assert (batch.counts.failed, batch.counts.total) == (1, 1)
+    assert len(work.began) == 2
