@@ -112,6 +112,73 @@ def test_heartbeat_of_a_machine_that_slept_past_its_lease_revives_no_lease(
     assert lease_ms is None or lease_ms < clock.now_ms()
 
 
+def test_heartbeat_of_a_machine_that_slept_does_not_extend_the_lease_of_the_run_after_it(
+    job: Job, installation: Installation, workers: Callable[[str], Simulation], clock: FakeClock
+) -> None:
+    sleepy, second = Sleepy(clock), workers("b")
+    first = Simulation(installation=replace(installation, clock=sleepy), tasks=second.tasks)
+    old = begun(first)
+    clock.advance(2 * LEASE)
+    sleepy.slept_s = 100.0
+    new = begun(second)
+    lease_ms = job.refresh().record.lease_ms
+
+    with first.runs.holding(old):
+        clock.advance(LEASE / 3)
+        first.beat()
+
+    with pytest.raises(LeaseLost):
+        old.check()
+    assert (job.refresh().record.run_id, job.record.lease_ms) == (new.run_id, lease_ms)
+
+
+def test_run_whose_job_another_one_had_is_not_told_of_the_cancelling_of_that(
+    job: Job, installation: Installation, workers: Callable[[str], Simulation], clock: FakeClock
+) -> None:
+    """It lost its lease; nobody cancelled it."""
+    sleepy, second = Sleepy(clock), workers("b")
+    first = Simulation(installation=replace(installation, clock=sleepy), tasks=second.tasks)
+    old = begun(first)
+    clock.advance(2 * LEASE)
+    sleepy.slept_s = 100.0
+    begun(second)
+    job.cancel()
+
+    with first.runs.holding(old):
+        clock.advance(LEASE / 3)
+        first.beat()
+
+    with pytest.raises(LeaseLost):
+        old.check()
+
+
+def test_run_whose_job_was_parked_when_its_lock_was_taken_has_lost_its_lease(
+    queue: Queue,
+    installation: Installation,
+    workers: Callable[[str], Simulation],
+    clock: FakeClock,
+) -> None:
+    sleepy, second = Sleepy(clock), workers("b")
+    first = Simulation(installation=replace(installation, clock=sleepy), tasks=second.tasks)
+    job = queue.submit("work", resource="cat.jpg")
+    old = begun(first)
+    clock.advance(LEASE / 2)
+    other = queue.submit("work", resource="cat.jpg")
+    (message,) = second.receive()
+    clock.advance(2 * LEASE)
+    sleepy.slept_s = 120.0
+    assert isinstance(second.handler.begin(message), Run)
+    workers("c").step()
+    assert other.refresh().state is State.RUNNING
+    assert job.refresh().record.parked is not None
+
+    with first.runs.holding(old):
+        first.beat()
+
+    with pytest.raises(LeaseLost):
+        old.check()
+
+
 def test_silent_run_whose_heartbeat_arrives_before_the_claim_of_another_keeps_its_job(
     job: Job, installation: Installation, tasks: Registry, clock: FakeClock
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from remotejob import Job, Priority, Queue, QueueUnavailable, RemoteJob, State, Submission
-from remotejob.domain.check_times import GRACE
+from remotejob.domain.check_times import GRACE, RECHECK
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.priority import Lane
 from remotejob.jobs.scheduler.tick import rescue, tick
@@ -161,10 +161,13 @@ def test_last_death_whose_status_cannot_be_sent_is_reported_by_a_later_tick(
     clock.advance(LEASE + GRACE)
     failed = Address("default", Channel.FAILED)
 
-    assert tick(intercepted(installation, Refusing(failed)))["expired"] == 1
+    counts = tick(intercepted(installation, Refusing(failed)))
+    assert (counts["expired"], counts["rescued"]) == (1, 0)
     assert job.refresh().state is State.FAILED
     assert job.record.owed is not None
-    clock.advance(GRACE)
+    clock.advance(GRACE - MOMENT)
+    assert tick(installation)["paid"] == 0, "whoever ended it may still be at it"
+    clock.advance(MOMENT)
     assert tick(installation)["paid"] == 1
     assert job.refresh().record.owed is None
     assert waiting_messages(installation, failed) == 1
@@ -249,3 +252,90 @@ def test_mark_of_a_job_sent_for_is_due_again_only_after_the_grace(
     assert tick(installation)["sent"] == 0
     clock.advance(MOMENT)
     assert tick(installation)["sent"] == 1
+
+
+def test_job_resumed_long_before_it_is_due_is_sent_for_once(
+    queue: Queue, worker: Simulation, installation: Installation, clock: FakeClock
+) -> None:
+    """Its message is on its way, delayed."""
+    job = queue.submit("work", delay=timedelta(minutes=10)).pause()
+    lose_messages(installation)
+    job.resume()
+    sent = 0
+    for _ in range(10):
+        sent += tick(installation)["sent"]
+        clock.advance(timedelta(minutes=1))
+    worker.step()
+
+    assert sent == 0
+    assert job.refresh().result == "done"
+
+
+class After:
+    """Something else happens, once, after a request of a kind."""
+
+    def __init__(self, kind: str, happens: Callable[[], object]) -> None:
+        self._kind, self._happens = kind, happens
+        self.happened = False
+
+    def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
+        answer = function()
+        conditions = [getattr(getattr(one, "condition", None), "name", None) for one in arguments]
+        if not self.happened and self._kind in (name, *conditions):
+            self.happened = True
+            self._happens()
+        return answer
+
+
+def test_mark_set_since_the_tick_read_the_record_is_not_put_off(
+    queue: Queue, worker: Simulation, installation: Installation, clock: FakeClock
+) -> None:
+    """A worker releases a dependent and cannot send, while the tick checks the dependent."""
+    first = queue.submit("work", priority=Priority.HIGH)
+    dependent = queue.submit("work", depends=[first])
+    refusing = Simulation(
+        installation=intercepted(installation, Refusing(NORMAL)), tasks=worker.tasks
+    )
+    clock.advance(RECHECK + SECOND)
+    read = After("store.get_many", refusing.step)
+    tick(intercepted(installation, read))
+    assert read.happened
+    assert first.refresh().state is State.COMPLETED
+
+    tick(installation)
+
+    worker.step()
+    assert dependent.refresh().result == "done"
+
+
+def test_end_that_is_settled_late_does_not_settle_the_next_one(
+    queue: Queue, tasks: Registry, installation: Installation, clock: FakeClock
+) -> None:
+    """Two carry out the first end; before the later of them notes it, the job has ended again."""
+    failed = Address("default", Channel.FAILED)
+
+    @tasks.task("work")
+    def work(job: object) -> None:
+        raise ValueError("no")
+
+    job = queue.submit("work")
+    refusing = Simulation(installation=intercepted(installation, Refusing(failed)), tasks=tasks)
+    refusing.step()
+    assert job.refresh().record.owed is not None
+
+    def paid_restarted_and_failed_again() -> None:
+        tick(installation)
+        clock.advance(SECOND)
+        job.restart()
+        refusing.step()
+        assert job.refresh().record.owed is not None
+
+    clock.advance(GRACE)
+    late = After("messages.send", paid_restarted_and_failed_again)
+    tick(intercepted(installation, late))
+
+    assert late.happened
+    assert job.refresh().record.owed is not None, "nobody was told of the second end"
+    clock.advance(GRACE)
+    tick(installation)
+    assert job.refresh().record.owed is None

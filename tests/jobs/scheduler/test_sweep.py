@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from remotejob import Job, Queue, QueueUnavailable, State
+from remotejob import Job, Queue, QueueUnavailable, State, Submission
 from remotejob.domain.priority import Lane
 from remotejob.jobs.commands.commands import cancel
 from remotejob.jobs.scheduler.sweep import sweep
@@ -117,9 +117,12 @@ def test_job_that_could_not_be_sent_is_sent_by_the_next_sweep(
 
 
 def test_job_that_is_never_taken_is_sent_for_every_day(
-    queue: Queue, installation: Installation, clock: FakeClock
+    queue: Queue, worker: Simulation, installation: Installation, clock: FakeClock
 ) -> None:
-    """The days after its own are closed, and its own is not."""
+    """The days after its own are closed, and its own is not, though most of its jobs have ended."""
+    queue.submit_many([Submission(task="work")] * 20)
+    while worker.step():
+        pass
     silent(queue, installation)
     clock.advance(HOUR)
     sent = []
