@@ -171,6 +171,7 @@ def test_run_whose_job_was_parked_when_its_lock_was_taken_has_lost_its_lease(
     workers("c").step()
     assert other.refresh().state is State.RUNNING
     assert job.refresh().record.parked is not None
+    assert job.record.crashes == 1
 
     with first.runs.holding(old):
         first.beat()

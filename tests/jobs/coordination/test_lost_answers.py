@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 
 from remotejob import Job, Queue, RemoteJob, State, Submission
+from remotejob.domain.transactions import Erase, record_key
+from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
@@ -158,6 +160,48 @@ def test_dependent_whose_submission_was_not_answered_is_stored_once(
     pass_time(work, clock)
     completed_once(work, first, dependent)
     assert len(list(queue.jobs())) == 2
+
+
+def test_end_carried_out_late_cancels_no_job_that_joined_after_the_restart(
+    queue: Queue, work: Work, installation: Installation, clock: FakeClock
+) -> None:
+    """Two carry out the end; the later of them comes when the job will run again."""
+    first = queue.submit("work", data="fail")
+    work.off()
+    ended = first.refresh().record
+    clock.advance(MINUTE)
+    first.restart()
+    dependent = queue.submit("work", data="then", depends=[first])
+
+    carry_out([ended], installation)
+
+    assert dependent.refresh().state is State.WAITING
+
+
+def test_job_made_independent_is_not_cancelled_by_the_end_it_no_longer_waits_for(
+    queue: Queue, work: Work
+) -> None:
+    first = queue.submit("work", data="fail")
+    dependent = queue.submit("work", data="then", depends=[first])
+    dependent.make_ready(independent=True)
+    work.off()
+
+    assert dependent.refresh().state is State.COMPLETED
+    assert first.refresh().record.owed is None, "nothing of its end is left to do"
+
+
+def test_job_whose_antecedent_is_gone_is_cancelled_by_the_scheduler(
+    queue: Queue, work: Work, installation: Installation, clock: FakeClock
+) -> None:
+    """Its record expired, and whoever should have cancelled its dependents had died."""
+    first = queue.submit("work", data="first", delay=timedelta(days=1))
+    dependent = queue.submit("work", data="then", depends=[first])
+    installation.store.transact([Erase(key=record_key(first.id))])
+
+    pass_time(work, clock)
+
+    assert dependent.refresh().state is State.CANCELLED
+    assert "no longer exists" in dependent.errors[-1].message
 
 
 # Locks

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, TypeVar
 
 import pytest
 
-from remotejob import Job, LeaseLost, Queue, RemoteJob, State
+from remotejob import Job, LeaseLost, Queue, RemoteJob, Retry, State
 from remotejob.domain.claim_decisions import CLOCK_SKEW
+from remotejob.domain.locks import limits_of, take
+from remotejob.jobs.coordination.locks import holders
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
+from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.interception import intercepted
+from remotejob.worker.messages.settlements import Conclude
 from remotejob.worker.runs.run import Run
 
 T = TypeVar("T")
@@ -54,10 +58,10 @@ class Two:
     to_first: Meanwhile
     to_second: Meanwhile
 
-    def submit(self, lock: str) -> Job:
+    def submit(self, lock: str, retry: Retry | None = None) -> Job:
         if lock == "resource":
-            return self.queue.submit("work", resource="cat.jpg")
-        return self.queue.submit("work", tenant="t")
+            return self.queue.submit("work", resource="cat.jpg", retry=retry)
+        return self.queue.submit("work", tenant="t", retry=retry)
 
     def begun(self, worker: Simulation, job: Job) -> Run | None:
         """The run of a job that a worker begins by the job's message, or None."""
@@ -150,3 +154,163 @@ def test_lock_is_not_taken_over_from_a_holder_whose_heartbeat_arrives_just_befor
 
     assert taken == [None]
     run.check()
+
+
+@LOCKS
+def test_silent_holders_lock_is_taken_over_by_one_of_two_who_want_it(
+    two: Two, clock: FakeClock, lock: str
+) -> None:
+    first = two.submit(lock)
+    assert two.begun(two.first, first) is not None
+    clock.advance(LEASE + CLOCK_SKEW)
+    taken: list[Run | None] = []
+
+    def other_is_faster(_: object) -> None:
+        """It has read the same silent holder."""
+        taken.append(two.begun(two.first, two.submit(lock)))
+
+    two.to_second.before["store.transact"] = other_is_faster
+    taken.append(two.begun(two.second, two.submit(lock)))
+
+    assert [run is not None for run in taken] == [True, False]
+
+
+@LOCKS
+def test_free_lock_is_taken_by_one_of_two_who_want_it(two: Two, lock: str) -> None:
+    taken: list[Run | None] = []
+
+    def other_is_faster(_: object) -> None:
+        taken.append(two.begun(two.first, two.submit(lock)))
+
+    two.to_second.before["store.transact"] = other_is_faster
+    taken.append(two.begun(two.second, two.submit(lock)))
+
+    assert [run is not None for run in taken] == [True, False]
+
+
+@LOCKS
+def test_lock_in_the_name_of_a_run_that_its_job_no_longer_has_is_taken_over(
+    two: Two, installation: Installation, lock: str
+) -> None:
+    """However it was left: the run that it names is not live."""
+    first = two.submit(lock)
+    assert two.begun(two.first, first) is not None
+    record = first.refresh().record
+    (limit,) = limits_of(replace(record, tenant_limit=1 if lock == "tenant" else None))
+    (held,) = holders(limit, installation)
+    left = take(held.key, record, "0123456789abcdef", seen=held)
+    assert installation.store.transact([left]) is None
+
+    assert two.begun(two.second, two.submit(lock)) is not None
+
+
+@LOCKS
+def test_end_that_is_carried_out_again_frees_nobody_elses_lock(
+    two: Two, installation: Installation, lock: str
+) -> None:
+    """Its message comes a second time while the next job holds the lock."""
+    first = two.submit(lock)
+    run = two.begun(two.first, first)
+    assert run is not None
+    settlement = two.first.handler.complete(run, Completion())
+    assert settlement is not None
+    two.first.settler.add(settlement)
+    two.first.settler.flush()
+    second = two.submit(lock)
+    assert two.begun(two.second, second) is not None
+
+    again = two.first.handler.begin(run.held.message)
+    assert isinstance(again, Conclude)
+    two.first.settler.add(again)
+    two.first.settler.flush()
+
+    third = two.submit(lock)
+    assert two.begun(two.first, third) is None
+    assert third.refresh().record.parked is not None
+
+
+@LOCKS
+def test_attempt_that_failed_frees_only_its_own_hold_on_the_lock(
+    two: Two, installation: Installation, lock: str
+) -> None:
+    """Before it gets there, the next attempt of the same job holds the lock."""
+    retry = Retry(max_attempts=3, wait=timedelta(0))
+    first = two.submit(lock, retry)
+    run = two.begun(two.first, first)
+    assert run is not None
+    attempts: list[object] = []
+
+    def next_attempt(_: object) -> None:
+        attempts.append(two.second.handler.begin(run.held.message))
+
+    two.to_first.before["store.items"] = next_attempt
+    two.first.handler.fail(run, ValueError("no"))
+
+    assert isinstance(attempts[0], Run)
+    third = two.submit(lock)
+    assert two.begun(two.first, third) is None
+    assert third.refresh().record.parked is not None
+
+
+def test_waiter_that_is_paused_while_it_is_woken_gives_way_to_the_next(
+    two: Two, clock: FakeClock
+) -> None:
+    first = two.submit("resource")
+    run = two.begun(two.first, first)
+    assert run is not None
+    waiters = []
+    for _ in range(2):
+        clock.advance(SECOND)
+        waiters.append(two.submit("resource"))
+        assert two.begun(two.second, waiters[-1]) is None
+    settlement = two.first.handler.complete(run, Completion())
+    assert settlement is not None
+    two.first.settler.add(settlement)
+
+    def paused(_: object) -> None:
+        """After the lock was freed and the first waiter read."""
+        two.to_first.before["store.transact"] = lambda _: waiters[0].pause()
+
+    two.to_first.before["store.transact"] = paused
+    two.first.settler.flush()
+
+    assert waiters[0].refresh().state is State.PAUSED
+    assert waiters[1].refresh().record.parked is None
+
+
+def test_waiter_that_is_put_off_while_it_is_woken_stays_put_off(two: Two, clock: FakeClock) -> None:
+    first = two.submit("resource")
+    run = two.begun(two.first, first)
+    assert run is not None
+    waiter = two.submit("resource")
+    assert two.begun(two.second, waiter) is None
+    settlement = two.first.handler.complete(run, Completion())
+    assert settlement is not None
+    two.first.settler.add(settlement)
+    later = datetime.fromtimestamp(clock.now_ms() / 1000, UTC) + timedelta(hours=1)
+
+    def put_off(_: object) -> None:
+        two.to_first.before["store.transact"] = lambda _: waiter.make_ready(at=later)
+
+    two.to_first.before["store.transact"] = put_off
+    two.first.settler.flush()
+
+    assert waiter.refresh().due_at == later
+
+
+@LOCKS
+def test_job_that_changed_while_its_lock_was_taken_begins_with_its_new_record(
+    two: Two, installation: Installation, clock: FakeClock, lock: str
+) -> None:
+    job = two.submit(lock)
+
+    def changed(_: object) -> None:
+        clock.advance(MOMENT)
+        job.pause()
+        job.resume()
+
+    two.to_second.before["store.transact"] = changed
+    run = two.begun(two.second, job)
+
+    assert run is not None
+    assert run.record == installation.store.get(job.id)

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 import pytest
 
-from remotejob import Job, Queue, QueueUnavailable, State, Submission
+from remotejob import Job, Queue, QueueUnavailable, RunningJob, State, Submission
 from remotejob.domain.priority import Lane
 from remotejob.jobs.commands.commands import cancel
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import SHARDS
-from remotejob.ports import Address, Channel, Installation
+from remotejob.ports import Address, Area, Channel, Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.conformance import samples
@@ -217,6 +217,89 @@ def test_sweep_that_ran_out_of_time_is_continued_and_forgets_nothing(
         lose_messages(installation)
         clock.advance(DAY)
     assert {job.refresh().state for job in jobs} == {State.READY}
+
+
+def sweep_one(installation: Installation) -> int:
+    """A sweep that has time for one job."""
+    times = iter([False])
+    return sweep(installation, time_is_up=lambda: next(times, True))["sent"]
+
+
+def test_day_of_an_interrupted_sweep_stays_open_for_the_job_it_has_passed(
+    queue: Queue, worker: Simulation, installation: Installation, clock: FakeClock
+) -> None:
+    """The sweep is interrupted after that job, and finds only ended ones when it goes on."""
+    queue.submit_many([Submission(task="work")] * 40)
+    while worker.step():
+        pass
+    silent(queue, installation)
+    clock.advance(HOUR)
+    sent = []
+    for _ in range(6):
+        of_the_day = 0
+        for _ in range(41):
+            of_the_day += sweep_one(installation)
+        of_the_day += sweep(installation)["sent"]
+        sent.append(of_the_day)
+        lose_messages(installation)
+        clock.advance(DAY)
+
+    assert sent == [1] * 6
+
+
+def test_outputs_of_a_job_that_failed_days_after_it_was_submitted_are_removed(
+    queue: Queue, tasks: Registry, installation: Installation, clock: FakeClock
+) -> None:
+    """A sweep within the hour is too early, and leaves the day to a later one."""
+
+    @tasks.task("work")
+    def work(job: RunningJob) -> None:
+        job.output("half.txt", b"half")
+        raise ValueError("no")
+
+    queue.submit("work", delay=5 * DAY)
+    for _ in range(5):
+        sweep(installation)
+        clock.advance(DAY)
+    tick(installation)
+    Simulation(installation=installation, tasks=tasks).step()
+    assert list(installation.files.keys(Area.OUTPUT, ""))
+
+    sweep(installation)
+    clock.advance(2 * HOUR)
+    sweep(installation)
+
+    assert list(installation.files.keys(Area.OUTPUT, "")) == []
+
+
+def test_outputs_of_a_job_restarted_while_the_sweep_looks_at_it_are_kept(
+    queue: Queue, tasks: Registry, installation: Installation, clock: FakeClock
+) -> None:
+    failing = [True, False]
+    worker = Simulation(installation=installation, tasks=tasks)
+
+    @tasks.task("work")
+    def work(job: RunningJob) -> None:
+        job.output("made.txt", b"made")
+        if failing.pop(0):
+            raise ValueError("no")
+
+    job = queue.submit("work")
+    worker.step()
+    clock.advance(2 * HOUR)
+
+    class Restarted:
+        """The job runs again before its files are listed."""
+
+        def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
+            if name == "files.keys" and failing:
+                job.restart()
+                worker.step()
+            return function()
+
+    sweep(intercepted(installation, Restarted()))
+
+    assert job.refresh().outputs["made.txt"].open().read() == b"made"
 
 
 def test_one_job_that_cannot_be_swept_holds_back_no_other(
