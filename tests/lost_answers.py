@@ -1,4 +1,4 @@
-"""A request that takes effect, and whose answer is lost."""
+"""Requests whose answers are lost, after they took effect or instead."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Lost(StrEnum):
 
     SENT_AGAIN = "the client sends the request again, and its answer is the second one's"
     ERROR = "the caller gets an error, and cannot know what became of the request"
+    REFUSED = "the caller gets an error, and the request took no effect"
 
 
 def _nothing() -> None:
@@ -39,9 +40,10 @@ class LostAnswer:
         if self.happened or self._kind not in (name, *map(_condition, arguments)):
             return function()
         self.happened = True
-        function()
+        if self._lost is not Lost.REFUSED:
+            function()
         self._meanwhile()
-        if self._lost is Lost.ERROR:
+        if self._lost is not Lost.SENT_AGAIN:
             raise Unreachable(f"{name}: connection closed")
         return function()
 

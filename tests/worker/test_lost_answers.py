@@ -27,7 +27,7 @@ LANES = [Address("default", Channel(lane.value)) for lane in Lane]
 COMPLETED = Address("default", Channel.COMPLETED)
 FAILED = Address("default", Channel.FAILED)
 
-EITHER = pytest.mark.parametrize("lost", Lost, ids=[one.name for one in Lost])
+EITHER = pytest.mark.parametrize("lost", [Lost.SENT_AGAIN, Lost.ERROR], ids=["sent again", "error"])
 
 CLAIM = "claim"
 CLAIM_LOCKED = "claim_locked"

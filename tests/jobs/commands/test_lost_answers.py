@@ -17,6 +17,7 @@ from tests.lost_answers import Lost, LostAnswer
 
 MINUTE = timedelta(minutes=1)
 FAILED = Address("default", Channel.FAILED)
+EITHER = pytest.mark.parametrize("lost", [Lost.SENT_AGAIN, Lost.ERROR], ids=["sent again", "error"])
 
 Prepare = Callable[[Queue, Simulation], Job]
 Act = Callable[[Job], Job]
@@ -167,7 +168,7 @@ def test_command_that_another_undid_meanwhile_is_not_taken_as_done(
 # Submitting
 
 
-@pytest.mark.parametrize("lost", Lost, ids=[one.name for one in Lost])
+@EITHER
 @pytest.mark.parametrize("delay", [None, timedelta(hours=2)], ids=["now", "later"])
 def test_submission_whose_answer_was_lost_makes_one_job_that_runs_once(
     queue: Queue,
@@ -203,7 +204,7 @@ def test_submission_whose_answer_was_lost_makes_one_job_that_runs_once(
         assert job.refresh().state is State.READY
 
 
-@pytest.mark.parametrize("lost", Lost, ids=[one.name for one in Lost])
+@EITHER
 def test_submission_with_a_key_whose_answer_was_lost_makes_one_job_however_often_it_is_tried(
     queue: Queue, worker: Simulation, installation: Installation, lost: Lost
 ) -> None:

@@ -16,7 +16,7 @@ from remotejob.testing.interception import intercepted
 from tests.jobs.coordination.work import Work
 from tests.lost_answers import Lost, LostAnswer
 
-EITHER = pytest.mark.parametrize("lost", Lost, ids=[one.name for one in Lost])
+EITHER = pytest.mark.parametrize("lost", [Lost.SENT_AGAIN, Lost.ERROR], ids=["sent again", "error"])
 MINUTE = timedelta(minutes=1)
 FAILED = Address("default", Channel.FAILED)
 
@@ -162,6 +162,25 @@ def test_dependent_whose_submission_was_not_answered_is_stored_once(
     assert len(list(queue.jobs())) == 2
 
 
+@pytest.mark.parametrize("data", ["first", "fail"], ids=["release", "cancel"])
+def test_dependent_that_could_not_be_changed_is_seen_to_when_the_message_comes_back(
+    queue: Queue, work: Work, clock: FakeClock, data: str
+) -> None:
+    """The message of the ended job stays until all of its dependents are handled."""
+    first = queue.submit("work", data=data)
+    dependents = [queue.submit("work", data=number, depends=[first]) for number in range(2)]
+    answer = LostAnswer("release_later" if data == "first" else "cascade", Lost.REFUSED)
+
+    losing(work, answer).step()
+
+    assert answer.happened
+    clock.advance(2 * MINUTE)
+    work.off()
+    ends = {State.COMPLETED} if data == "first" else {State.CANCELLED}
+    assert {job.refresh().state for job in dependents} == ends
+    assert first.refresh().record.owed is None
+
+
 def test_end_carried_out_late_cancels_no_job_that_joined_after_the_restart(
     queue: Queue, work: Work, installation: Installation, clock: FakeClock
 ) -> None:
@@ -233,6 +252,23 @@ def test_jobs_of_a_lock_run_once_each_though_a_step_was_not_answered(
     completed_once(work, first, *seconds)
     assert list(installation.store.items("resource#cat.jpg", "lock#")) == []
     assert list(installation.store.items("resource#cat.jpg", "waiter#")) == []
+
+
+def test_lock_that_could_not_be_freed_is_freed_when_the_message_comes_back(
+    queue: Queue, work: Work, installation: Installation, clock: FakeClock
+) -> None:
+    """Also where the job's other consequences were carried out."""
+    first = queue.submit("work", data="first", resource="cat.jpg")
+    dependent = queue.submit("work", data="then", depends=[first])
+    answer = LostAnswer("same_holder", Lost.REFUSED)
+
+    losing(work, answer).step()
+
+    assert answer.happened
+    clock.advance(2 * MINUTE)
+    work.off()
+    assert list(installation.store.items("resource#cat.jpg", "lock#")) == []
+    completed_once(work, first, dependent)
 
 
 # Batches
