@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,7 +13,7 @@ from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
-from tests.jobs.coordination.work import Work
+from tests.jobs.coordination.work import Meanwhile, Work
 from tests.lost_answers import Lost, LostAnswer
 
 EITHER = pytest.mark.parametrize("lost", [Lost.SENT_AGAIN, Lost.ERROR], ids=["sent again", "error"])
@@ -186,8 +186,10 @@ def test_end_carried_out_late_cancels_no_job_that_joined_after_the_restart(
 ) -> None:
     """Two carry out the end; the later of them comes when the job will run again."""
     first = queue.submit("work", data="fail")
+    queue.submit("work", data="cancelled with it", depends=[first])
     work.off()
     ended = first.refresh().record
+    assert ended.dependents
     clock.advance(MINUTE)
     first.restart()
     dependent = queue.submit("work", data="then", depends=[first])
@@ -202,10 +204,10 @@ def test_job_made_independent_is_not_cancelled_by_the_end_it_no_longer_waits_for
 ) -> None:
     first = queue.submit("work", data="fail")
     dependent = queue.submit("work", data="then", depends=[first])
-    dependent.make_ready(independent=True)
+    dependent.make_ready(at=datetime(2030, 1, 1, tzinfo=UTC), independent=True)
     work.off()
 
-    assert dependent.refresh().state is State.COMPLETED
+    assert dependent.refresh().state is State.WAITING
     assert first.refresh().record.owed is None, "nothing of its end is left to do"
 
 
@@ -296,6 +298,41 @@ def test_batch_counts_each_end_once_and_is_followed_once_though_a_step_was_not_a
     assert (batch.counts.completed, batch.counts.total) == (3, 3)
     assert len(work.began) == 4
     assert len(list(queue.jobs())) == 4
+
+
+def test_child_that_could_not_be_counted_is_counted_when_its_message_comes_back(
+    queue: Queue, work: Work, clock: FakeClock
+) -> None:
+    batch = queue.map("work", [Submission(task="work", data=1)], on_complete="work")
+    answer = LostAnswer("counted_once", Lost.REFUSED)
+
+    losing(work, answer).step()
+
+    assert answer.happened
+    assert batch.refresh().counts.completed == 0
+    clock.advance(2 * MINUTE)
+    work.off()
+    assert batch.refresh().counts.completed == 1
+    assert len(work.began) == 2
+
+
+def test_children_that_end_together_are_counted_once_each_though_one_was_counted_meanwhile(
+    queue: Queue, work: Work, installation: Installation
+) -> None:
+    batch = queue.map("work", [Submission(task="work", data=number) for number in range(3)])
+    others = Meanwhile()
+
+    def one_is_counted(_: object) -> None:
+        """By whoever received its message a second time."""
+        (child, *_) = batch.children(State.COMPLETED)
+        carry_out([child.record], installation)
+
+    others.before["store.transact"] = one_is_counted
+    Simulation(installation=intercepted(installation, others), tasks=work.worker.tasks).step()
+
+    counts = batch.refresh().counts
+    assert (counts.completed, counts.left) == (3, 0)
+    assert [child.record.owed for child in batch.children()] == [None] * 3
 
 
 def test_restart_of_a_child_that_was_not_answered_takes_its_end_off_once(

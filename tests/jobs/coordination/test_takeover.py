@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from typing import Any, TypeVar
 
 import pytest
 
@@ -22,30 +20,13 @@ from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.interception import intercepted
 from remotejob.worker.messages.settlements import Conclude
 from remotejob.worker.runs.run import Run
-
-T = TypeVar("T")
+from tests.jobs.coordination.work import Meanwhile
 
 SECOND = timedelta(seconds=1)
 MOMENT = timedelta(milliseconds=1)
 LEASE = timedelta(seconds=60)
 
 LOCKS = pytest.mark.parametrize("lock", ["resource", "tenant"])
-
-
-class Meanwhile:
-    """Something else happens, once, before a request of a kind arrives, or around its arrival."""
-
-    def __init__(self) -> None:
-        self.before: dict[str, Callable[[Callable[[], object]], object]] = {}
-        """By the kind of the request; each gets the request's arrival, which it may bring about."""
-
-    def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
-        happens = self.before.pop(name, None)
-        if happens is None:
-            return function()
-        arrives = cache(function)
-        happens(arrives)
-        return arrives()
 
 
 @dataclass
