@@ -18,9 +18,10 @@ from remotejob.tasks import Registry
 from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.interception import intercepted
+from remotejob.worker.messages.handler import ProcessDeath
 from remotejob.worker.messages.settlements import Conclude
 from remotejob.worker.runs.run import Run
-from tests.jobs.coordination.work import Meanwhile
+from tests.jobs.coordination.work import Meanwhile, dies
 
 SECOND = timedelta(seconds=1)
 MOMENT = timedelta(milliseconds=1)
@@ -231,6 +232,26 @@ def test_attempt_that_failed_frees_only_its_own_hold_on_the_lock(
     third = two.submit(lock)
     assert two.begun(two.first, third) is None
     assert third.refresh().record.parked is not None
+
+
+def test_lock_of_a_failed_attempt_whose_worker_died_is_freed_when_its_message_comes_back(
+    two: Two, clock: FakeClock
+) -> None:
+    """The next attempt is minutes away; who waits for the lock does not wait for that."""
+    first = two.submit("resource", Retry(max_attempts=3, wait=timedelta(minutes=5)))
+    run = two.begun(two.first, first)
+    assert run is not None
+    waiter = two.submit("resource")
+    assert two.begun(two.second, waiter) is None
+    assert waiter.refresh().record.parked is not None
+    two.to_first.before["store.items"] = lambda _: dies()
+    with pytest.raises(ProcessDeath):
+        two.first.handler.fail(run, ValueError("no"))
+
+    two.second.handler.begin(run.held.message)
+
+    assert waiter.refresh().record.parked is None
+    assert two.begun(two.second, waiter) is not None
 
 
 def test_waiter_that_is_paused_while_it_is_woken_gives_way_to_the_next(
