@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 import pytest
 
 from remotejob import Job, JobCancelled, LeaseLost, Queue, Retry, State
-from remotejob.ports import Installation
+from remotejob.domain.claim_decisions import CLOCK_SKEW
+from remotejob.jobs.messaging.messages import Pending
+from remotejob.ports import Address, Channel, Installation, Outgoing, Received
 from remotejob.tasks import Registry
 from remotejob.tasks.completion import Completion
 from remotejob.testing import FakeClock, Simulation
@@ -21,8 +23,10 @@ from remotejob.worker.runs.run import Run
 
 T = TypeVar("T")
 
+MOMENT = timedelta(milliseconds=1)
 SECOND = timedelta(seconds=1)
 LEASE = timedelta(seconds=60)
+NORMAL = Address("default", Channel.NORMAL)
 
 
 @pytest.fixture
@@ -267,3 +271,99 @@ def test_cancelled_run_that_comes_back_late_does_not_end_the_lease_of_a_later_on
 
     assert job.refresh().state is State.WAITING, "the second run still goes on"
     assert job.record.run_id == new.run_id
+
+
+def test_job_restarted_under_a_cancelled_run_that_died_begins_after_the_margin(
+    job: Job, workers: Callable[[str], Simulation], clock: FakeClock
+) -> None:
+    first, second = workers("a"), workers("b")
+    run = begun(first)
+    job.cancel()
+    job.restart()
+
+    clock.advance(LEASE + CLOCK_SKEW - MOMENT)
+    assert not isinstance(second.handler.begin(run.held.message), Run)
+    clock.advance(MOMENT)
+    assert isinstance(second.handler.begin(run.held.message), Run)
+
+
+class Behind(FakeClock):
+    """The clock of a machine that is a second behind."""
+
+    def __init__(self, other: FakeClock) -> None:
+        super().__init__()
+        self._other = other
+
+    def now_ms(self) -> int:
+        return self._other.now_ms() - 1000
+
+    def monotonic(self) -> float:
+        return self._other.monotonic()
+
+
+def test_worker_whose_clock_is_behind_sets_no_time_stamp_back(
+    job: Job, installation: Installation, tasks: Registry, clock: FakeClock
+) -> None:
+    tasks.task("work")(lambda job: "done")
+    behind = replace(installation, clock=Behind(clock))
+
+    Simulation(installation=behind, tasks=tasks).step()
+
+    record = job.refresh().record
+    assert job.result == "done"
+    assert record.created_ms <= (record.started_ms or 0) <= (record.finished_ms or 0)
+    assert record.updated_ms >= record.created_ms
+
+
+@pytest.mark.parametrize("waits", ["blocked", "parked", "paused", "delayed"])
+def test_stray_message_begins_no_job_that_has_to_wait(
+    queue: Queue, installation: Installation, workers: Callable[[str], Simulation], waits: str
+) -> None:
+    """Such as one that was delivered twice, or that is older than what the job waits for."""
+    worker = workers("a")
+    first = queue.submit("work", resource="cat.jpg")
+    match waits:
+        case "blocked":
+            job = queue.submit("work", depends=[first])
+        case "paused":
+            job = queue.submit("work").pause()
+        case "delayed":
+            job = queue.submit("work", delay=timedelta(hours=1))
+        case _:
+            assert isinstance(worker.handler.begin(worker.receive()[0]), Run)
+            job = queue.submit("work", resource="cat.jpg")
+            worker.step()
+            assert job.refresh().record.parked is not None
+    (stray,) = (
+        message for message in sent_again(job, installation, worker) if job.id in message.body
+    )
+
+    assert not isinstance(worker.handler.begin(stray), Run)
+    assert job.refresh().attempt == 0
+
+
+def sent_again(job: Job, installation: Installation, worker: Simulation) -> list[Received]:
+    worker.receive()
+    body = Pending.of(job.record).body()
+    installation.messages.send(NORMAL, [Outgoing(body=body)])
+    return worker.receive()
+
+
+@pytest.mark.parametrize("end", ["complete", "give back"])
+def test_run_that_ended_leaves_no_mark_for_the_scheduler(
+    job: Job, workers: Callable[[str], Simulation], clock: FakeClock, end: str
+) -> None:
+    """It would look at a job that needs nothing, again and again."""
+    worker = workers("a")
+    run = begun(worker)
+    with worker.runs.holding(run):
+        clock.advance(LEASE / 3)
+        worker.beat()
+    assert job.refresh().record.attention is not None
+
+    if end == "complete":
+        settle(worker, worker.handler.complete(run, Completion(result="done")))
+    else:
+        settle(worker, worker.handler.give_back(run, "stopping"))
+
+    assert job.refresh().record.attention is None
