@@ -300,16 +300,17 @@ def test_waiter_that_is_put_off_while_it_is_woken_stays_put_off(two: Two, clock:
     assert waiter.refresh().due_at == later
 
 
-@LOCKS
 def test_job_that_changed_while_its_lock_was_taken_begins_with_its_new_record(
-    two: Two, installation: Installation, clock: FakeClock, lock: str
+    two: Two, installation: Installation, clock: FakeClock
 ) -> None:
-    job = two.submit(lock)
+    minute = timedelta(minutes=1)
+    job = two.queue.submit("work", resource="cat.jpg", delay=2 * minute)
+    clock.advance(3 * minute)
+    earlier = datetime.fromtimestamp(clock.now_ms() / 1000, UTC) - 2 * minute
 
     def changed(_: object) -> None:
         clock.advance(MOMENT)
-        job.pause()
-        job.resume()
+        job.make_ready(at=earlier)
 
     two.to_second.before["store.transact"] = changed
     run = two.begun(two.second, job)
