@@ -24,7 +24,7 @@ from benchmarks.report import heading
 from benchmarks.results import as_dict, show
 from remotejob.jobs.queries.prices import list_prices
 
-_QUICK = Plan(jobs=200, repetitions=1, latencies=3, idle_s=8, kill=False, quick=True)
+_QUICK = Plan(jobs=400, repetitions=1, latencies=3, idle_s=8, kill=False, quick=True)
 _PARTS = ("all", "peers", "growth", "memory", "due")
 
 

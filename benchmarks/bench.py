@@ -38,10 +38,42 @@ _ANYTHING = json.dumps(
     }
 )
 
-_LONGEST_POLL_S = 20
+LONGEST_POLL_S = 20
+"""How long a poll waits for a message. Source: Amazon SQS Developer Guide, "long polling"."""
 
 Requests = Counter[tuple[str, str]]
 """Request counts by service and operation."""
+
+RECEIVE = ("sqs", "ReceiveMessage")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Counted:
+    """The requests of one user: those that jobs caused, and the others.
+
+    How many others there are depends on how long the run took, and not on its jobs.
+    """
+
+    requests: Requests
+    """What the jobs caused."""
+    idle_polls: int = 0
+    """Receives that brought no message. A poll that is still open has brought none yet."""
+    signs_of_life: int = 0
+    """What a worker writes about itself, once a minute."""
+
+
+def split(
+    requests: Requests, *, receives_with_messages: int, sign_of_life: tuple[str, str] | None = None
+) -> Counted:
+    """Tell what the jobs caused from the rest; `sign_of_life` is the request that makes one."""
+    caused = Counter(requests)
+    caused[RECEIVE] = receives_with_messages
+    signs = 0 if sign_of_life is None else caused.pop(sign_of_life, 0)
+    return Counted(
+        requests=+caused,
+        idle_polls=max(0, requests[RECEIVE] - receives_with_messages),
+        signs_of_life=signs,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +181,7 @@ class Bench:
 
     def release(self, queue: str) -> None:
         """Return one of our queues, to be used again once its worker's polls have ended."""
-        self._free_at[queue] = time.monotonic() + _LONGEST_POLL_S + 1
+        self._free_at[queue] = time.monotonic() + LONGEST_POLL_S + 1
 
     @contextmanager
     def our_worker(self, queue: OurQueue, environment: Mapping[str, str]) -> Iterator[Worker]:
@@ -168,6 +200,14 @@ class Bench:
             if user.lower() in who.lower():
                 counted[service, operation] += count
         return counted
+
+    def counted(self, user: str, *, sign_of_life: tuple[str, str] | None = None) -> Counted:
+        """The same requests, as `split` tells them apart."""
+        answered = self.aws.receives_with_messages()
+        with_messages = sum(n for who, n in answered.items() if user.lower() in who.lower())
+        return split(
+            self.requests(user), receives_with_messages=with_messages, sign_of_life=sign_of_life
+        )
 
     def units(self, user: str) -> dict[str, float]:
         """DynamoDB's units since the reset, by kind, for a user or role as in `requests`."""

@@ -77,7 +77,8 @@ def _measure(bench: Bench, jobs: int, concurrency: int) -> Busy | None:
 def _show(column: str, title: str, found: dict[int, Busy]) -> None:
     table(
         title,
-        [column, "submit req", "submit CPU ms", "work req", "work CPU ms", "RSS MiB", "jobs/s"],
+        [column, "submit req", "submit CPU ms", "work req", "work CPU ms", "idle polls", "RSS MiB",
+         "jobs/s"],
         [
             [
                 f"{number:,}",
@@ -86,12 +87,13 @@ def _show(column: str, title: str, found: dict[int, Busy]) -> None:
                     for side in (one.submit["in bulk"], one.work)
                     for figure in (f"{side.requests_a_job:.3f}", f"{side.cpu_ms_a_job:.3f}")
                 ),
+                f"{one.work.idle_polls:,}",
                 f"{one.peak_mib:.0f}",
                 f"{one.work.jobs / one.seconds:,.0f}",
             ]
             for number, one in found.items()
         ],
-    )
+    )  # fmt: skip
 
 
 def _as_dict(one: Busy) -> dict[str, Any]:
@@ -100,6 +102,7 @@ def _as_dict(one: Busy) -> dict[str, Any]:
         "submit_requests": bulk.requests_a_job,
         "submit_cpu_ms": bulk.cpu_ms_a_job,
         "work_requests": one.work.requests_a_job,
+        "idle_polls": one.work.idle_polls,
         "work_cpu_ms": one.work.cpu_ms_a_job,
         "peak_mib": one.peak_mib,
         "seconds": one.seconds,

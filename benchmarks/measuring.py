@@ -2,7 +2,8 @@
 
 CPU seconds are user and system time of its processes, from when they are warm to the end; start-up
 is a separate figure. The server counts requests, including retries. Requests before the first
-receive belong to start-up.
+receive belong to start-up. What no job causes is counted apart: idle polls, which are receives that
+bring no message, and a worker's signs of life.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from benchmarks.bench import BUILD, Bench, Requests
+from benchmarks.bench import BUILD, RECEIVE, Bench, Requests
 from benchmarks.marks import Kind, Marks
 from benchmarks.processes import Program, Running, cpu_seconds, kill, peak_mib, wait_for
 from benchmarks.systems import SHORT_VISIBILITY_S, System, Way
 
-RECEIVE = ("sqs", "ReceiveMessage")
 _WARM_SUBMITS = 20
 _WARM_JOBS = 50
 _SETTLED_S = 1.2
@@ -64,10 +64,14 @@ class Side:
 
     jobs: int
     requests: Requests
+    """What the jobs caused: neither idle polls nor signs of life."""
     cpu_ms_a_job: float
     """Equal to the seconds for a thousand jobs."""
     units: dict[str, float] = field(default_factory=dict)
     """DynamoDB's units by kind."""
+    idle_polls: int = 0
+    """Receives that brought no message."""
+    signs_of_life: int = 0
 
     @property
     def requests_a_job(self) -> float:
@@ -175,14 +179,16 @@ def busy(bench: Bench, system: System, idle: Idle, jobs: int) -> Busy:
             _settle(bench, system)
             idle_s = time.monotonic() - all_ran
             spent = cpu_seconds(worker.session) - cpu - idle.cpu_per_minute_s * idle_s / 60
-            requests = bench.requests(system.worker_user) - idle.start_requests
+            counted = bench.counted(system.worker_user, sign_of_life=system.sign_of_life)
             return Busy(
                 submit=submit,
                 work=Side(
                     jobs=waiting,
-                    requests=Counter(requests),
+                    requests=Counter(counted.requests - idle.start_requests),
                     cpu_ms_a_job=max(0.0, spent) * 1000 / (waiting - done),
                     units=bench.units(system.worker_user),
+                    idle_polls=counted.idle_polls,
+                    signs_of_life=counted.signs_of_life,
                 ),
                 peak_mib=peak_mib(worker.session),
                 seconds=time.monotonic() - began,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks import bars
+from benchmarks.bench import RECEIVE
 from benchmarks.measured import Figures, Result
 from benchmarks.measuring import Idle, Killed, Plan, Side, median_and_worst
 from benchmarks.report import console, table
@@ -16,7 +17,7 @@ from remotejob.jobs.queries.prices import Prices
 Row = list[str]
 _NONE = "-"
 _SLOW_MS = 1000
-
+_MINUTES_A_MONTH = 30 * 24 * 60
 
 _COLUMNS = [
     "system", "submitted", "keeps a record", "submit req", "submit CPU", "work req", "work CPU",
@@ -39,6 +40,13 @@ def show(results: list[Result], plan: Plan, prices: Prices) -> None:
     for side in ("submit", "work"):
         _show_operations(results, side)
     table(
+        "what no job causes, and so is in no figure a job: idle polls, which are receives that "
+        "brought no message, and signs of life",
+        ["system", "idle polls, busy", "signs of life, busy", "in s", "idle polls a minute, idle",
+         "$ a month, idle"],
+        _caused_by_none(results, plan, prices),
+    )  # fmt: skip
+    table(
         f"DynamoDB units a job, and dollars a million at list prices of {prices.as_of}, "
         f"{prices.region}, without compute",
         ["system", "submitted", "write units", "read units", "index writes", "SQS", "DynamoDB",
@@ -48,8 +56,11 @@ def show(results: list[Result], plan: Plan, prices: Prices) -> None:
     found = bars.check(results, plan, prices)
     table(
         "remotejob against its bars: counts are exact, CPU and latency only indicate",
-        ["", "measured", "bar", "", ""],
-        [[one.name, one.shown, one.limit_shown, one.verdict, one.kind] for one in found],
+        ["", "measured", "bar", "", "", ""],
+        [
+            [one.name, one.shown, one.limit_shown, one.verdict, one.kind, one.reason]
+            for one in found
+        ],
     )
     console.print("\nsettings of each system", style="bold")
     for result in results:
@@ -118,7 +129,7 @@ def _show_operations(results: list[Result], side: str) -> None:
             columns[_short(result.system.name)] = result.busy.work
     operations = sorted({operation for one in columns.values() for operation in one.requests})
     table(
-        f"{side}: requests a job by operation",
+        f"{side}: requests that jobs caused, a job, by operation",
         ["system", *(operation for _, operation in operations), "all"],
         [
             [
@@ -129,6 +140,28 @@ def _show_operations(results: list[Result], side: str) -> None:
             for name, one in columns.items()
         ],
     )
+
+
+def _caused_by_none(results: list[Result], plan: Plan, prices: Prices) -> Iterator[Row]:
+    for result in results:
+        busy, idle = result.busy, result.idle
+        if busy is None:
+            continue
+        polls = None if idle is None else idle.requests_per_minute[RECEIVE]
+        about = "" if plan.idle_s >= bars.WHOLE_MINUTE_S else "~"
+        yield [
+            result.system.name,
+            f"{busy.work.idle_polls:,}",
+            f"{busy.work.signs_of_life:,}",
+            f"{busy.seconds:,.0f}",
+            about + _number(polls, 1),
+            _NONE if polls is None else about + _number(_a_month(polls, prices)),
+        ]
+
+
+def _a_month(polls_per_minute: float, prices: Prices) -> float:
+    """The dollars of a month of polls."""
+    return polls_per_minute * _MINUTES_A_MONTH / 1_000_000 * prices.sqs_million_requests
 
 
 def _costs(results: list[Result], prices: Prices) -> Iterator[Row]:
@@ -200,6 +233,8 @@ def _side_as_dict(side: Side) -> dict[str, Any]:
     return {
         "jobs": side.jobs,
         "requests": _named(side.requests),
+        "idle_polls": side.idle_polls,
+        "signs_of_life": side.signs_of_life,
         "cpu_s": side.cpu_ms_a_job,
         "units": side.units,
     }

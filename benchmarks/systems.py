@@ -75,6 +75,8 @@ class System:
     peer: bool = True
     """Whether it needs packages that remotejob does not."""
     at_a_time: int = CONCURRENCY
+    sign_of_life: tuple[str, str] | None = None
+    """The request by which its worker says that it lives, and which none of the jobs makes."""
     needs: frozenset[str] = frozenset()
     """The resources to create for it: "table", "bucket"."""
     quick: bool = True
@@ -189,6 +191,8 @@ _CELERY: dict[str, Any] = {
     ),
 }
 
+_SIGN_OF_LIFE = ("dynamodb", "PutItem")
+
 OURS = Ours(
     name="remotejob",
     app="benchmarks.apps.remotejob_app",
@@ -197,6 +201,7 @@ OURS = Ours(
         Way(name="one by one", command="one", share=0.5),
         Way(name="in bulk", command="bulk", like="in bulk"),
     ),
+    sign_of_life=_SIGN_OF_LIFE,
     settings="threads; deployed from its template, with a task role",
 )
 OURS_WITH_BODY = Ours(
@@ -208,6 +213,7 @@ OURS_WITH_BODY = Ours(
         Way(name="in bulk", command="bodies", share=0.5, like="in bulk"),
     ),
     idle_as=OURS.name,
+    sign_of_life=_SIGN_OF_LIFE,
     settings="as above; input and output in S3",
 )
 _IN_BATCHES = Way(name="ten at a time", command="one", like="in bulk")

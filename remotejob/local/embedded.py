@@ -167,6 +167,13 @@ class EmbeddedAws:
         counts = self._control.get("requests")
         return {(service, operation, role): n for service, operation, role, n in counts}
 
+    def receives_with_messages(self) -> dict[str, int]:
+        """How many receives brought a message since the last reset, by name of role or user.
+
+        All other receives that `requests` counts were polls of an empty queue, or still are.
+        """
+        return dict(self._control.get("receives"))
+
     def units(self) -> dict[tuple[str, str], float]:
         """DynamoDB's units since the last reset, by kind and name of the role or user.
 

@@ -38,6 +38,8 @@ CONTROL_PREFIX = "/_remotejob/"
 _CUSTOM_RESOURCE_PREFIX = "/cloudformation_"
 #: Key of the examined call in a request's WSGI environment.
 _CALL = "remotejob.call"
+#: What an answer to ReceiveMessage contains if it brings messages, in JSON and in XML.
+_RECEIPT = b"ReceiptHandle"
 
 
 class Gateway:
@@ -49,6 +51,7 @@ class Gateway:
         self._control = control
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str, str]] = Counter()
+        self._receives_with_messages: Counter[str] = Counter()
         self._meter = Meter(account)
         self._failing: frozenset[str] = frozenset()
 
@@ -57,10 +60,19 @@ class Gateway:
         with self._lock:
             return sorted((*key, count) for key, count in self._counts.items())
 
+    def receives_with_messages(self) -> list[tuple[str, int]]:
+        """How many receives brought a message since the last reset, by name of the role.
+
+        All other receives were polls of an empty queue, or still are.
+        """
+        with self._lock:
+            return sorted(self._receives_with_messages.items())
+
     def reset_counts(self) -> None:
         """Reset the counts of requests and units to zero."""
         with self._lock:
             self._counts.clear()
+            self._receives_with_messages.clear()
         self._meter.reset()
 
     def units(self) -> list[tuple[str, str, float]]:
@@ -89,11 +101,13 @@ class Gateway:
         if isinstance(outcome, Refusal):
             return _send(outcome, start_response)
         if outcome is None:
-            count_units = self._meter.before(*environ[_CALL])
+            call, who = environ[_CALL]
+            count_units = self._meter.before(call, who)
             try:
-                return self._pass_on(environ, start_response)
+                answer = self._pass_on(environ, start_response)
             finally:
                 count_units()
+            return self._note_receive(call, who, answer)
         return self._hide_missing(environ, start_response, outcome)
 
     def _pass_on(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -108,6 +122,19 @@ class Gateway:
             return _send(
                 refusal("InternalFailure", message, status=500, protocol=protocol), start_response
             )
+
+    def _note_receive(
+        self, call: permissions.Call, who: str, answer: Iterable[bytes]
+    ) -> Iterable[bytes]:
+        if (call.service, call.operation) != ("sqs", "ReceiveMessage"):
+            return answer
+        parts = list(answer)
+        if hasattr(answer, "close"):
+            answer.close()
+        if any(_RECEIPT in part for part in parts):
+            with self._lock:
+                self._receives_with_messages[who] += 1
+        return parts
 
     def _answer_control(
         self, environ: Environ, start_response: StartResponse, path: str

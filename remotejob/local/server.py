@@ -182,8 +182,8 @@ class Server:
         if not secrets.compare_digest(offered.encode(), self._token.encode()):
             return 403, {"error": "the control token is missing or wrong"}
         match method, path:
-            case "GET", "requests" | "units":
-                return 200, self._gateway.counts() if path == "requests" else self._gateway.units()
+            case "GET", "requests" | "receives" | "units":
+                return 200, self._counted(path)
             case "POST", "requests":
                 self._gateway.reset_counts()
                 return 200, {}
@@ -210,6 +210,14 @@ class Server:
             case "POST", _ if path.startswith("workers"):
                 return self._control_workers(path, json.loads(body))
         return 404, {"error": f"no such address: {method} {path}"}
+
+    def _counted(self, path: str) -> Any:
+        counts = {
+            "requests": self._gateway.counts,
+            "receives": self._gateway.receives_with_messages,
+            "units": self._gateway.units,
+        }
+        return counts[path]()
 
     def _control_workers(self, path: str, wanted: Any) -> tuple[int, Any]:
         match path.split("/"):

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from benchmarks import bars
 from benchmarks.measured import Figures, Result
 from benchmarks.measuring import Busy, Idle, Killed, Plan, Side, best, compare
-from benchmarks.results import as_dict, ratio
+from benchmarks.report import console
+from benchmarks.results import as_dict, ratio, show
 from benchmarks.systems import OURS, SYSTEMS
 from remotejob.jobs.queries.prices import list_prices
 
@@ -100,6 +102,81 @@ def test_cpu_over_its_bar_fails_as_an_indication() -> None:
     assert found["worker, CPU s"].verdict == "pass"
     assert found["worker, CPU s, ahead of all"].verdict == "FAIL"
     assert found["worker, CPU s, ahead of all"].kind == bars.INDICATION
+
+
+@pytest.mark.parametrize(
+    ("seconds", "idle_polls", "verdict"),
+    [
+        # one long poll of each lane, and one of the lane that had the jobs
+        (6, 4, "pass"),
+        (6, 5, "FAIL"),
+        (19, 5, "FAIL"),
+        # and one more of each in twenty seconds more
+        (20, 7, "pass"),
+        (20, 8, "FAIL"),
+        (65, 13, "pass"),
+    ],
+)
+def test_idle_polls_have_a_bar_of_their_own_by_the_time_a_run_took(
+    seconds: float, idle_polls: int, verdict: str
+) -> None:
+    work = replace(side(UpdateItem=200), idle_polls=idle_polls)
+    result = Result(system=OURS, busy=replace(busy(work=work), seconds=seconds))
+
+    assert verdicts(result, Plan())["worker, idle polls"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("seconds", "signs", "verdict"),
+    [(6, 1, "pass"), (59, 2, "FAIL"), (60, 2, "pass"), (60, 3, "FAIL")],
+)
+def test_signs_of_life_have_a_bar_of_their_own_by_the_time_a_run_took(
+    seconds: float, signs: int, verdict: str
+) -> None:
+    work = replace(side(UpdateItem=200), signs_of_life=signs)
+    result = Result(system=OURS, busy=replace(busy(work=work), seconds=seconds))
+
+    assert verdicts(result, Plan())["worker, signs of life"] == verdict
+
+
+def test_what_no_job_causes_is_in_no_figure_a_job() -> None:
+    """The slower the machine, the more of it there is."""
+    quick, slow = side(UpdateItem=200), replace(side(UpdateItem=200), idle_polls=90)
+
+    found = [Result(system=OURS, busy=busy(work=work)) for work in (quick, slow)]
+
+    assert Figures.of(found[0], OURS.ways[0]) == Figures.of(found[1], OURS.ways[0])
+    assert found[0].cost(OURS.ways[0], list_prices()) == found[1].cost(OURS.ways[0], list_prices())
+
+
+def test_report_and_json_have_a_row_for_what_no_job_causes() -> None:
+    work = replace(side(UpdateItem=200), idle_polls=12_345, signs_of_life=67)
+    result = Result(system=OURS, busy=busy(work=work), idle=idle(ReceiveMessage=9))
+    result.repetitions = [busy(work=work)]
+
+    with console.capture() as printed:
+        show([result], Plan(), list_prices())
+
+    (row,) = [line for line in printed.get().splitlines() if line.endswith("0.16")]
+    # nine polls a minute are 388,800 a month, at 40 cents a million
+    assert row.split() == ["remotejob", "12,345", "67", "1", "9.0", "0.16"]
+    (system,) = as_dict([result], Plan(), list_prices())["systems"]
+    assert system["repetitions"][0]["work"]["idle_polls"] == 12_345
+    assert system["repetitions"][0]["work"]["signs_of_life"] == 67
+
+
+@pytest.mark.parametrize(("requests", "verdict"), [(14, "pass"), (110, "pass"), (111, "FAIL")])
+def test_bulk_submission_may_put_each_record_by_itself(requests: int, verdict: str) -> None:
+    submit = side(PutItem=requests)
+    result = Result(system=OURS, busy=busy(work=side(), submit=submit))
+
+    (bar,) = (
+        one
+        for one in bars.check([result], Plan(), list_prices())
+        if one.name == "submit in bulk, requests"
+    )
+    assert bar.verdict == verdict
+    assert "conditional put" in bar.reason
 
 
 def test_idle_requests_are_judged_over_a_whole_minute_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -140,6 +141,28 @@ def test_item_without_its_key_is_refused_and_not_billed(
 
     assert refused.value.response["Error"]["Code"] == "ValidationException"
     assert aws.units() == {}
+
+
+def test_receive_that_brings_a_message_is_told_from_an_idle_poll(
+    aws: EmbeddedAws, make_queue: Callable[..., str]
+) -> None:
+    sqs, queue = aws.client("sqs"), make_queue()
+    aws.reset_requests()
+
+    def receive() -> None:
+        sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=0)
+
+    receive()
+    assert aws.receives_with_messages() == {}, "there was nothing to bring"
+    # what the message says is no answer's mark
+    sqs.send_message(QueueUrl=queue, MessageBody="ReceiptHandle")
+    receive()
+    receive()
+
+    assert aws.receives_with_messages() == {ME: 1}
+    assert aws.requests()["sqs", "ReceiveMessage", ME] == 3
+    aws.reset_requests()
+    assert aws.receives_with_messages() == {}
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,19 @@ def test_follower_restarted_after_its_batch_runs_at_once(
 
     work_off(worker)
     assert job.refresh().state is State.COMPLETED
+
+
+def test_children_restarted_one_after_the_other_are_followed_once_more(
+    queue: Queue, worker: Simulation
+) -> None:
+    """The second restart finds a follower that still waits."""
+    batch = queue.map("work", [{"fail": True}, {"fail": True}], on_complete="summary")
+    work_off(worker)
+    assert follower(batch).refresh().state is State.COMPLETED
+
+    for child in list(batch.children()):
+        child.restart()
+    work_off(worker)
+
+    followers = [job for job in queue.jobs() if job.task == "summary"]
+    assert [job.state for job in followers] == [State.COMPLETED] * 2

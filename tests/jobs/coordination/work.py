@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeVar
 
 from remotejob import RunningJob
 from remotejob.testing import Simulation
 from remotejob.worker.messages.handler import ProcessDeath
+
+T = TypeVar("T")
 
 
 class Work:
@@ -33,6 +37,22 @@ class Work:
 
     def step(self) -> None:
         self.worker.step()
+
+
+class Meanwhile:
+    """Something else happens, once, before a request of a kind arrives, or around its arrival."""
+
+    def __init__(self) -> None:
+        self.before: dict[str, Callable[[Callable[[], object]], object]] = {}
+        """By the kind of the request; each gets the request's arrival, which it may bring about."""
+
+    def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
+        happens = self.before.pop(name, None)
+        if happens is None:
+            return function()
+        arrives = cache(function)
+        happens(arrives)
+        return arrives()
 
 
 def dies() -> object:
