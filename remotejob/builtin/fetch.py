@@ -40,6 +40,8 @@ class Fetch:
     ports: tuple[int, ...] = (80, 443)
     max_bytes: int = 1 << 30
     """For all files of a job together."""
+    max_ratio: int = 200
+    """Bytes that a body which the server compressed may have for each byte sent."""
     max_files: int = 100
     max_redirects: int = 5
     """For each file."""
@@ -52,7 +54,7 @@ class Fetch:
 
     def __post_init__(self) -> None:
         address_guard.allowed(self.allow)
-        for key in ("max_bytes", "max_files"):
+        for key in ("max_bytes", "max_ratio", "max_files"):
             if getattr(self, key) < 1:
                 raise InvalidData(f"Fetch({key}={getattr(self, key)!r}): use a number from 1")
         if self.max_redirects < 0:
@@ -91,8 +93,10 @@ class Fetch:
             job.progress(len(names), len(origins))
         hand_on(job, names)
         result: dict[str, Any] = {"location": names, "urls": [one.url for one in fetched]}
-        if any(one.charset for one in fetched):
-            result["encodings"] = [one.charset for one in fetched]
+        encodings = [one.charset for one in fetched]
+        # in a composition, the data may hold those of files that an earlier step fetched
+        if any(encodings) or "encodings" in data:
+            result["encodings"] = encodings
         return result
 
 
@@ -133,6 +137,7 @@ class _Downloads:
                         response,
                         to,
                         most=self._bytes_left,
+                        max_ratio=self._options.max_ratio,
                         deadline=self._deadline,
                         check=job.check,
                     )

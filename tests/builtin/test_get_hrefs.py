@@ -8,10 +8,12 @@ from typing import Any, Final
 
 import pytest
 
-from remotejob import Job, State, builtin
+from remotejob import Job, RunningJob, State, builtin
 from remotejob.builtin import GetHrefs
 from remotejob.builtin.html.markup import Tag, tags
 from remotejob.builtin.urls import absolute
+from remotejob.tasks import Registry
+from remotejob.tasks.compose import compose
 from tests.builtin.conftest import Run
 
 
@@ -72,6 +74,158 @@ def test_base_that_every_link_would_repeat_is_limited(run: Run) -> None:
 
 def test_relative_links_of_a_page_from_nowhere_are_left_out(run: Run) -> None:
     assert links(run, '<a href="a"><a href="http://s.example/">') == ["http://s.example/"]
+
+
+@pytest.mark.parametrize(
+    ("href", "link"),
+    [
+        ("next", "http://s.example/dir/next"),
+        ("/top", "http://s.example/top"),
+        ("../../up", "http://s.example/up"),
+        ("./%2e%2E/up", "http://s.example/up"),
+        ("//t.example/x", "http://t.example/x"),
+        ("///t.example/x", "http://t.example/x"),
+        ("https:t.example", "https://t.example/"),
+        ("http:next", "http://s.example/dir/next"),
+        ("#part", "http://s.example/dir/page?q#part"),
+        ("?r", "http://s.example/dir/page?r"),
+        ("?", "http://s.example/dir/page?"),
+        ("", "http://s.example/dir/page?q"),
+        (" \t\n next \r\f", "http://s.example/dir/next"),
+        ("ne\nx\tt", "http://s.example/dir/next"),
+        ("\\top\\x", "http://s.example/top/x"),
+        ("\\\\t.example", "http://t.example/"),
+        ("a b?c d#e f", "http://s.example/dir/a%20b?c%20d#e%20f"),
+        ("a%20b%C3%BC%zz", "http://s.example/dir/a%20b%C3%BC%zz"),
+        ("ü?ü#ü", "http://s.example/dir/%C3%BC?%C3%BC#%C3%BC"),
+        ("日/😀", "http://s.example/dir/%E6%97%A5/%F0%9F%98%80"),
+        ("HTTPS://T.Example:443/X", "https://t.example/X"),
+        ("http://t.example:8080", "http://t.example:8080/"),
+        ("http://bücher.example/ü", "http://xn--bcher-kva.example/%C3%BC"),
+        ("http://BU\u0308CHER.example", "http://xn--bcher-kva.example/"),
+        ("http://0x7f.1/", "http://127.0.0.1/"),
+        ("http://[2606:4700:0::1]/", "http://[2606:4700::1]/"),
+    ],
+)
+def test_link_is_resolved_and_encoded_once(run: Run, href: str, link: str) -> None:
+    page = f'<a href="{href}">'
+
+    assert links(run, page, url="http://s.example/dir/page?q#f") == [link]
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "mailto:a@x.example", "javascript:alert(1)", "JavaScript:1", "java\nscript:1", "data:,x",
+        "tel:1", "ftp://x.example/", "file:///x", "blob:http://x.example/1", "ws://x.example/",
+        "about:blank", "http://", "http://[x", "http://a b/", "http://x.example:99999/",
+        "http://user@x.example/", "http://u:p@x.example/", "http://a..b/", "http://-/",
+        "http://x_%20/", "http://a<b/", "http://1.2.3.4.5/", "http://256.1.1.1/",
+        "http://" + "a" * 64 + ".example/", "http://x.example/" + "ü" * 1000, "//",
+    ],
+)  # fmt: skip
+def test_link_that_fetch_would_not_take_is_left_out(run: Run, href: str) -> None:
+    page = f'<a href="{href}"><a href="/kept">'
+
+    assert links(run, page, url="http://s.example/") == ["http://s.example/kept"]
+
+
+@pytest.mark.parametrize("href", ["next", "/top", "#part", "?q", "", "//t.example/"])
+def test_relative_link_of_a_page_from_nowhere_is_left_out(run: Run, href: str) -> None:
+    assert links(run, f'<a href="{href}">') == []
+
+
+@pytest.mark.parametrize(
+    ("page", "data"),
+    [
+        ("<a href=/é>".encode("latin-1"), {"encoding": "latin-1"}),
+        ("<a href=/é>".encode("cp1252"), {"encoding": "iso-8859-1"}),
+        ("<meta charset=koi8-r><a href=/é>".encode(), {"encoding": "utf-8"}),
+        ("<meta charset=latin1><a href=/é>".encode("latin-1"), {}),
+        ("<meta charset=latin-1><a href=/é>".encode("latin-1"), {}),
+        ("<meta charset=utf-16><a href=/é>".encode(), {}),
+        ("<meta charset=zip><a href=/é>".encode(), {}),
+        ("<meta charset=zip><meta charset=cp850><meta charset=l2><a href=/é>".encode("l2"), {}),
+        ("<!-- <meta charset=koi8-r> --><a href=/é>".encode(), {}),
+        (
+            "<META content='text/html; charset = windows-1250' http-equiv=Content-Type>"
+            "<a href=/é>".encode("cp1250"),
+            {},
+        ),
+        ("\ufeff<meta charset=koi8-r><a href=/é>".encode(), {}),
+        ("\ufeff<a href=/é>".encode(), {"encoding": "koi8-r"}),
+        ("<a href=/é>".encode("utf-16"), {}),
+        ("\ufeff<a href=/é>".encode("utf-16-be"), {"encoding": "latin-1"}),
+        ("<a href=/é>".encode(), {}),
+        ("<a href=/é>".encode("latin-1"), {}),
+    ],
+)
+def test_page_is_read_in_its_encoding(run: Run, page: bytes, data: dict[str, str]) -> None:
+    assert links(run, page, url="http://s.example/", **data) == ["http://s.example/%C3%A9"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "query"),
+    [
+        ("utf-8", "%C3%A9%E2%82%AC"),
+        ("utf-16", "%C3%A9%E2%82%AC"),
+        ("windows-1252", "%E9%80"),
+        ("iso-8859-2", "%E9%26%238364%3B"),
+        ("gb18030", "%A8%A6%A2%E3"),
+    ],
+)
+def test_query_is_sent_in_the_encoding_of_its_page(run: Run, encoding: str, query: str) -> None:
+    page = "<a href='/é?é&euro;#é'>".encode(encoding)
+
+    assert links(run, page, url="http://s.example/", encoding=encoding) == [
+        f"http://s.example/%C3%A9?{query}#%C3%A9"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content_type", "link"),
+    [
+        ("text/html; charset=koi8-r", "%D0%B8"),
+        ('text/html; Charset="KOI8-R"', "%D0%B8"),
+        ("text/html; charset=nonsense", "%C3%89"),
+        ("text/html", "%C3%89"),
+    ],
+)
+def test_content_type_of_the_input_names_its_encoding(
+    run: Run, content_type: str, link: str
+) -> None:
+    body = b"<a href=/\xc9>"
+    data = {"url": "http://s.example"}
+    job = run(builtin.get_hrefs, body=body, filename="x", content_type=content_type, data=data)
+
+    assert job.result["links"] == [f"http://s.example/{link}"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"encoding": "zip"}, {"encoding": 7}, {"encoding": ""}, {"encoding": "\0"},
+        {"url": "page.html"}, {"url": "http://["},
+    ],
+)  # fmt: skip
+def test_encodings_and_addresses_that_do_not_exist_are_refused(
+    run: Run, data: dict[str, Any]
+) -> None:
+    assert said(run(builtin.get_hrefs, body=b"x", filename="x", data=data)).startswith("BadData: ")
+
+
+@pytest.mark.parametrize("encodings", [[], ["utf-8", "utf-8"], "utf-8", [7], {}])
+def test_encodings_that_fit_no_files_are_refused(
+    run: Run, tasks: Registry, encodings: object
+) -> None:
+    def page(job: RunningJob, data: dict[str, Any]) -> dict[str, Any]:
+        (job.folder() / "page").write_text("<a href=/x>")
+        return {"location": "page"}
+
+    builtin.register(tasks)
+    steps = compose([page, "get_hrefs"], registry=tasks)
+
+    assert "encodings" in said(run(steps, data={"encodings": encodings}))
 
 
 @pytest.mark.parametrize(
