@@ -30,7 +30,9 @@ Resolve = Callable[[str, int], Sequence[str]]
 """Returns the addresses of a host, given a port."""
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL: Final = IPv6Network("64:ff9b:1::/48")
 _V4_COMPATIBLE: Final = IPv6Network("::/96")
+_V4_TRANSLATED: Final = IPv6Network("::ffff:0:0:0/96")
 
 _NEVER_PUBLIC: Final[tuple[Network, ...]] = tuple(
     ip_network(text)
@@ -38,7 +40,7 @@ _NEVER_PUBLIC: Final[tuple[Network, ...]] = tuple(
         # some Python versions take these for global (CVE-2024-4032, and newer registrations)
         "192.0.0.0/24",
         "192.88.99.0/24",
-        "64:ff9b:1::/48",
+        str(_NAT64_LOCAL),
         "2001::/23",
         "3fff::/20",
         "5f00::/16",
@@ -105,7 +107,7 @@ class Guard:
         if any(plain in network for network in self.networks if network.version == plain.version):
             return True
         if host.rstrip(".") in self.hosts:
-            return is_public(address) or (plain.is_private and not _is_local(plain))
+            return is_public(address) or (plain.is_private and not _may_be_local(address))
         return is_public(address)
 
 
@@ -131,10 +133,15 @@ def _is_public_itself(address: Address) -> bool:
 
 
 def _embedded(address: Address) -> Iterator[IPv4Address]:
-    """The IPv4 addresses that packets to this address may reach."""
+    """The IPv4 addresses that packets to this address may reach.
+
+    Source: RFC 4291, 2.5.5; RFC 2765 (translated); RFC 3056 (6to4); RFC 4380 (Teredo); RFC 6052
+    (NAT64); RFC 5214, 6.1 (ISATAP).
+    """
     if isinstance(address, IPv4Address):
         return
-    if address in _NAT64 or address in _V4_COMPATIBLE:
+    in_last_bits = any(address in net for net in (_NAT64, _V4_COMPATIBLE, _V4_TRANSLATED))
+    if in_last_bits or _is_isatap(address):
         yield IPv4Address(int(address) & 0xFFFF_FFFF)
     if address.ipv4_mapped is not None:
         yield address.ipv4_mapped
@@ -144,9 +151,22 @@ def _embedded(address: Address) -> Iterator[IPv4Address]:
         yield from address.teredo
 
 
+def _is_isatap(address: IPv6Address) -> bool:
+    """Whether it has ISATAP's interface id, with either value of its two flag bits."""
+    return int(address) >> 32 & 0xFCFF_FFFF == 0x0000_5EFE
+
+
 def _unmapped(address: Address) -> Address:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
+
+
+def _may_be_local(address: Address) -> bool:
+    """Whether packets to it may reach this machine or its metadata service, by whatever way."""
+    # where a local NAT64 prefix holds the IPv4 address is the network's choice (RFC 8215)
+    if isinstance(address, IPv6Address) and address in _NAT64_LOCAL:
+        return True
+    return any(_is_local(one) for one in (address, *_embedded(address)))
 
 
 def _is_local(address: Address) -> bool:
