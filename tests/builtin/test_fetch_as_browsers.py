@@ -12,7 +12,7 @@ import pytest
 from remotejob import Job, RunningJob, State, builtin
 from remotejob.builtin import Fetch
 from remotejob.tasks import Registry
-from remotejob.tasks.compose import compose
+from remotejob.tasks.compose import Step, compose
 from tests.builtin.conftest import Page, Run, Site
 
 TEXT = b"<p>Hello, hello, hello</p>" * 20
@@ -300,7 +300,7 @@ def test_links_that_are_found_can_be_fetched_and_read(
     def follow(job: RunningJob, data: dict[str, Any]) -> dict[str, Any]:
         return {"origin": data["links"]}
 
-    steps = ["fetch", "get_hrefs", follow, "fetch", "get_hrefs"]
+    steps: list[Step] = ["fetch", "get_hrefs", follow, "fetch", "get_hrefs"]
     job = run(compose(steps, registry=tasks), data={"origin": site.url("/")})
 
     assert job.outputs["a b"].open().read() == b"found"

@@ -260,7 +260,10 @@ def test_what_is_no_link_is_not_found(run: Run, page: str) -> None:
     "piece",
     ["<", "<a ", "<!--", "<a href='", '<a href="', "</a", "<script>", "<title></titl", "<a =",
      "<a\n", "&#", "<![CDATA[", "<?", "<a href=x>", "<a/", "<!-- --", "\0", "<noscript>", "<svg>",
-     "<b>", "<p>", "<table>x", "<template>", "<body a=1>", "<a x", "&amp", "<script><!--<script"],
+     "<b>", "<p>", "<table>x", "<template>", "<body a=1>", "<a x", "&amp", "<script><!--<script",
+     "<svg><title>",
+     "<svg><title/>", "<svg><style></style>", "<svg><![CDATA[]]>", "<svg><title>&amp;</title>",
+     "<noscript></noscript>", "<math><mi>", "<svg><g></x>"],
 )  # fmt: skip
 def test_hostile_markup_takes_time_in_proportion_to_its_length(piece: str) -> None:
     def work(length: int) -> int:
@@ -330,6 +333,16 @@ def test_parameter_named_like_a_character_reference_is_kept(
         ("<a href=/1><plaintext><a href=/2>", "/1"),
         ("<template><a href=/1></template>", "/1"),
         ("<svg><a href=/1><title>x</title></svg>", "/1"),
+        ("<svg><title/><style/><script/></svg><a href=/1>", "/1"),
+        ("<svg><title></svg><a href=/1>", "/1"),
+        ("<svg><title>&lt;a href=/2></title></svg><a href=/1>", "/1"),
+        ("<svg><style><![CDATA[ a>b {} <a href=/2> ]]></style></svg><a href=/1>", "/1"),
+        ("<svg><![CDATA[<b><a href=/2>]]></svg><![CDATA[<b><a href=/1>", "/1"),
+        ("<svg><desc><title><a href=/2></title></desc></svg><a href=/1>", "/1"),
+        ("<svg><foreignObject><style><a href=/2></style><a href=/1>", "/1"),
+        ("<svg><p><script>'<a href=/2>'</script><a href=/1>", "/1"),
+        ("<svg></p><style><a href=/2></style><a href=/1>", "/1"),
+        ("<math><mi><style><a href=/2></style></mi><style><a href=/1>", "/1"),
     ],
 )
 def test_page_is_read_as_browsers_read_it(run: Run, page: str, link: str) -> None:
