@@ -6,7 +6,6 @@ credentials within reach, so an unchecked URL is a way in (server-side request f
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,10 @@ from ipaddress import (
     ip_network,
 )
 from typing import Final
-from urllib.parse import quote, urlsplit
 
 from remotejob.builtin.fields import shown
 from remotejob.builtin.refusals import FetchFailed, FetchRefused
+from remotejob.builtin.urls import fetchable, is_host_name
 from remotejob.domain.errors import InvalidData
 
 Address = IPv4Address | IPv6Address
@@ -30,12 +29,10 @@ Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Sequence[str]]
 """Returns the addresses of a host, given a port."""
 
-_LONGEST_URL: Final = 4096
-_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?\.?")
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL: Final = IPv6Network("64:ff9b:1::/48")
 _V4_COMPATIBLE: Final = IPv6Network("::/96")
+_V4_TRANSLATED: Final = IPv6Network("::ffff:0:0:0/96")
 
 _NEVER_PUBLIC: Final[tuple[Network, ...]] = tuple(
     ip_network(text)
@@ -43,7 +40,7 @@ _NEVER_PUBLIC: Final[tuple[Network, ...]] = tuple(
         # some Python versions take these for global (CVE-2024-4032, and newer registrations)
         "192.0.0.0/24",
         "192.88.99.0/24",
-        "64:ff9b:1::/48",
+        str(_NAT64_LOCAL),
         "2001::/23",
         "3fff::/20",
         "5f00::/16",
@@ -82,13 +79,14 @@ class Guard:
 
         Raises: FetchRefused; FetchFailed, when the host has no address at the moment.
         """
-        scheme, host, port, path = _parted(url)
-        if port not in self.ports:
+        wanted = fetchable(url)
+        host = wanted.host
+        if wanted.port not in self.ports:
             raise FetchRefused(
-                f"{shown(url)}: port {port} is not one of {sorted(self.ports)}; "
+                f"{shown(url)}: port {wanted.port} is not one of {sorted(self.ports)}; "
                 "the operator can add it to Fetch(ports=...)"
             )
-        addresses = _parsed(host, self.resolve(host, port))
+        addresses = _parsed(host, self.resolve(host, wanted.port))
         for address in addresses:
             if not self._allowed(host, address):
                 # do not name the address, or submitters could map the network
@@ -97,10 +95,10 @@ class Guard:
                     "the operator can add it to Fetch(allow=...)"
                 )
         return Target(
-            scheme=scheme,
+            scheme=wanted.scheme,
             host=host,
-            port=port,
-            path=path,
+            port=wanted.port,
+            path=wanted.path,
             addresses=tuple(str(address) for address in addresses),
         )
 
@@ -109,7 +107,7 @@ class Guard:
         if any(plain in network for network in self.networks if network.version == plain.version):
             return True
         if host.rstrip(".") in self.hosts:
-            return is_public(address) or (plain.is_private and not _is_local(plain))
+            return is_public(address) or (plain.is_private and not _may_be_local(address))
         return is_public(address)
 
 
@@ -135,10 +133,15 @@ def _is_public_itself(address: Address) -> bool:
 
 
 def _embedded(address: Address) -> Iterator[IPv4Address]:
-    """The IPv4 addresses that packets to this address may reach."""
+    """The IPv4 addresses that packets to this address may reach.
+
+    Source: RFC 4291, 2.5.5; RFC 2765 (translated); RFC 3056 (6to4); RFC 4380 (Teredo); RFC 6052
+    (NAT64); RFC 5214, 6.1 (ISATAP).
+    """
     if isinstance(address, IPv4Address):
         return
-    if address in _NAT64 or address in _V4_COMPATIBLE:
+    in_last_bits = any(address in net for net in (_NAT64, _V4_COMPATIBLE, _V4_TRANSLATED))
+    if in_last_bits or _is_isatap(address):
         yield IPv4Address(int(address) & 0xFFFF_FFFF)
     if address.ipv4_mapped is not None:
         yield address.ipv4_mapped
@@ -148,9 +151,22 @@ def _embedded(address: Address) -> Iterator[IPv4Address]:
         yield from address.teredo
 
 
+def _is_isatap(address: IPv6Address) -> bool:
+    """Whether it has ISATAP's interface id, with either value of its two flag bits."""
+    return int(address) >> 32 & 0xFCFF_FFFF == 0x0000_5EFE
+
+
 def _unmapped(address: Address) -> Address:
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address if mapped is None else mapped
+
+
+def _may_be_local(address: Address) -> bool:
+    """Whether packets to it may reach this machine or its metadata service, by whatever way."""
+    # where a local NAT64 prefix holds the IPv4 address is the network's choice (RFC 8215)
+    if isinstance(address, IPv6Address) and address in _NAT64_LOCAL:
+        return True
+    return any(_is_local(one) for one in (address, *_embedded(address)))
 
 
 def _is_local(address: Address) -> bool:
@@ -171,44 +187,6 @@ def _parsed(host: str, found: Sequence[str]) -> list[Address]:
         return [ip_address(text) for text in found]
     except ValueError:
         raise FetchRefused(f"host {shown(host)} has an invalid IP address") from None
-
-
-def _parted(url: str) -> tuple[str, str, int, str]:
-    if len(url) > _LONGEST_URL:
-        raise FetchRefused(f"{shown(url)} is too long: use at most {_LONGEST_URL} characters")
-    if any(letter <= " " or letter in "\\\x7f" for letter in url):
-        raise FetchRefused(f"{shown(url)}: encode spaces, control characters and backslashes")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        host = _ascii_host(parts.hostname or "")
-    except ValueError:
-        raise FetchRefused(f"{shown(url)} is not a URL") from None
-    if parts.scheme not in _DEFAULT_PORTS:
-        raise FetchRefused(f"{shown(url)}: use http or https")
-    if "@" in parts.netloc:
-        # do not show the URL: it may contain a password
-        raise FetchRefused("the URL contains a user name or password: remove it")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
-    query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
-    return (
-        parts.scheme,
-        host,
-        _DEFAULT_PORTS[parts.scheme] if port is None else port,
-        f"{path}?{query}" if query else path,
-    )
-
-
-def _ascii_host(host: str) -> str:
-    """Raises: ValueError, when it is neither a name nor an address."""
-    if "%" in host:  # the zone of an IPv6 address, which names a local interface
-        raise ValueError(host)
-    if ":" in host:
-        return str(IPv6Address(host))
-    name = host if host.isascii() else host.encode("idna").decode()
-    if not _HOST.fullmatch(name.lower()):
-        raise ValueError(host)
-    return name.lower()
 
 
 def system_resolve(host: str, port: int) -> list[str]:
@@ -236,7 +214,7 @@ def allowed(entries: Sequence[str]) -> tuple[frozenset[str], tuple[Network, ...]
             continue
         except ValueError:
             name = entry.lower().rstrip(".")
-        if "/" in entry or not _HOST.fullmatch(name) or name.replace(".", "").isdecimal():
+        if "/" in entry or not is_host_name(name) or name.replace(".", "").isdecimal():
             raise InvalidData(
                 f"allow: {entry!r} is neither a host name nor a network such as '10.1.0.0/16', "
                 "whose bits after the prefix are zero"

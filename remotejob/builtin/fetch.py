@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import unicodedata
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from datetime import timedelta
 from http.client import HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Final
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from remotejob.builtin import address_guard, http
 from remotejob.builtin.address_guard import Guard, Resolve
@@ -18,12 +19,14 @@ from remotejob.builtin.fields import data_of, shown, text, texts
 from remotejob.builtin.files import inside, whole
 from remotejob.builtin.http import Deadline
 from remotejob.builtin.refusals import FetchFailed, FetchRefused
+from remotejob.builtin.urls import absolute
 from remotejob.domain.errors import InvalidData
 from remotejob.tasks.compose import hand_on
 from remotejob.tasks.running_job import RunningJob
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LONGEST_NAME: Final = 100
+_BYTES_BEYOND_ASCII: Final = re.compile("[\x80-\xff]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +40,8 @@ class Fetch:
     ports: tuple[int, ...] = (80, 443)
     max_bytes: int = 1 << 30
     """For all files of a job together."""
+    max_ratio: int = 200
+    """Bytes that a body which the server compressed may have for each byte sent."""
     max_files: int = 100
     max_redirects: int = 5
     """For each file."""
@@ -49,7 +54,7 @@ class Fetch:
 
     def __post_init__(self) -> None:
         address_guard.allowed(self.allow)
-        for key in ("max_bytes", "max_files"):
+        for key in ("max_bytes", "max_ratio", "max_files"):
             if getattr(self, key) < 1:
                 raise InvalidData(f"Fetch({key}={getattr(self, key)!r}): use a number from 1")
         if self.max_redirects < 0:
@@ -63,7 +68,8 @@ class Fetch:
         """Download `origin`, a URL or a list of URLs, into the folder `destination`.
 
         Returns `location`, the files' names in the run's folder, and `urls`, the URL of each after
-        redirects.
+        redirects; and `encodings`, when a server named the character encoding of a file. A body
+        that was sent compressed is stored decompressed.
 
         Raises: BadData; FetchRefused, when an address may not be fetched; FetchFailed.
         Source: forerunner, `lib/builtins/tasks/fetch.js`.
@@ -77,15 +83,29 @@ class Fetch:
             inside(folder, into.rstrip("/")).mkdir(parents=True, exist_ok=True)
         downloads = _Downloads(self)
         names: list[str] = []
-        urls: list[str] = []
+        fetched: list[_Fetched] = []
         for origin in origins:
-            name = _free_name(folder, into, origin)
+            url = _absolute(origin)
+            name = _free_name(folder, into, url)
             with whole(inside(folder, name)) as part:
-                urls.append(downloads.download(job, origin, part))
+                fetched.append(downloads.download(job, url, part))
             names.append(name)
             job.progress(len(names), len(origins))
         hand_on(job, names)
-        return {"location": names, "urls": urls}
+        result: dict[str, Any] = {"location": names, "urls": [one.url for one in fetched]}
+        encodings = [one.charset for one in fetched]
+        # in a composition, the data may hold those of files that an earlier step fetched
+        if any(encodings) or "encodings" in data:
+            result["encodings"] = encodings
+        return result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Fetched:
+    url: str
+    """After redirects."""
+    charset: str | None
+    """The character encoding that the server named."""
 
 
 class _Downloads:
@@ -104,8 +124,8 @@ class _Downloads:
         self._bytes_left = options.max_bytes
         self._tls = ssl.create_default_context(cafile=options.ca_file)
 
-    def download(self, job: RunningJob, origin: str, to: Path) -> str:
-        """Write a URL's content to a file; return the URL after redirects."""
+    def download(self, job: RunningJob, origin: str, to: Path) -> _Fetched:
+        """Write a URL's content to a file."""
         url = origin
         for _ in range(self._options.max_redirects + 1):
             target = self._guard.admit(url)
@@ -117,10 +137,12 @@ class _Downloads:
                         response,
                         to,
                         most=self._bytes_left,
+                        max_ratio=self._options.max_ratio,
                         deadline=self._deadline,
                         check=job.check,
                     )
-                    return url
+                    charset = response.headers.get_content_charset()
+                    return _Fetched(url=url, charset=charset)
             url = next_url
         raise FetchRefused(
             f"{shown(origin)}: more than {self._options.max_redirects} redirects; "
@@ -128,12 +150,24 @@ class _Downloads:
         )
 
 
+def _absolute(origin: str) -> str:
+    try:
+        return absolute(origin)
+    except ValueError:
+        raise FetchRefused(
+            f"{shown(origin)} is not a URL: give one that begins with http:// or https://"
+        ) from None
+
+
 def _redirected(url: str, response: HTTPResponse) -> str | None:
     location = response.headers.get("Location")
     if response.status not in _REDIRECTS or location is None:
         return None
     try:
-        return urljoin(url, location)
+        # http.client decodes headers as Latin-1; browsers send the bytes back as they came
+        return absolute(
+            _BYTES_BEYOND_ASCII.sub(lambda byte: f"%{ord(byte[0]):02X}", location), base=url
+        )
     except ValueError:
         raise FetchRefused(f"{shown(url)} redirects to {shown(location)}, not a URL") from None
 
@@ -145,10 +179,7 @@ def _check_status(url: str, response: HTTPResponse) -> None:
 
 def _free_name(folder: Path, into: str, url: str) -> str:
     """A name for the file: the last part of the URL's path, numbered if that is taken."""
-    try:
-        last = unquote(urlsplit(url).path).rpartition("/")[2]
-    except ValueError:
-        last = ""
+    last = unquote(urlsplit(url).path).rpartition("/")[2]
     name = PurePosixPath(_plain(last) or "download")
     candidates: Iterable[str] = (
         f"{name.stem}{'' if number == 1 else f'-{number}'}{name.suffix}"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
-from urllib.parse import urljoin, urlsplit
+from typing import Any, ClassVar
 
-from remotejob.builtin.fields import data_of, text, texts
+from remotejob.builtin.fields import data_of, shown, text, texts
 from remotejob.builtin.files import MOST_NAMES, sources
 from remotejob.builtin.html.markup import Tag, tags
-from remotejob.builtin.html.pages import read_page
-from remotejob.builtin.refusals import BadData, BadFile
+from remotejob.builtin.html.pages import header_charsets, read_page
+from remotejob.builtin.refusals import BadData, BadFile, FetchRefused
+from remotejob.builtin.urls import LONGEST_URL, absolute, fetchable
 from remotejob.domain.errors import InvalidData
 from remotejob.tasks.running_job import RunningJob
-
-_LONGEST_LINK: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,72 +33,101 @@ class GetHrefs:
                 raise InvalidData(f"GetHrefs({key}={getattr(self, key)!r}): use a number from 1")
 
     def run(self, job: RunningJob) -> dict[str, Any]:
-        """Find the http and https links of `location` or the job's input, once each, in order.
+        """Find the links of `location` or the job's input, once each, in order.
 
-        Relative links are resolved against the page's `<base>`, and against `url`, or `urls` with
-        one for each file, as `fetch` returns them. Without any, only absolute links are found.
-        Returns `links`.
+        Links are resolved as browsers do: against the page's `<base>`, and against `url`, or `urls`
+        with one for each file, as `fetch` returns them. Without any, only absolute links are found.
+        Only links that `fetch` could take are returned, as `links`.
 
         Raises: BadData; BadFile, when a page or the number of links is beyond the limits.
         Source: forerunner, `lib/builtins/tasks/get_hrefs.js`, which fetches the page itself.
         """
         data = data_of(job)
         paths = sources(job, data)
-        bases = _bases(data, count=len(paths))
+        urls = _urls(data, count=len(paths))
+        charsets = header_charsets(job, data, count=len(paths))
         links: dict[str, None] = {}
-        for path, base in zip(paths, bases, strict=True):
-            page = read_page(path, data, max_bytes=self.max_bytes)
-            self._collect(page, base, links, check=job.check)
+        for path, url, charset in zip(paths, urls, charsets, strict=True):
+            page = read_page(path, data, header_charset=charset, max_bytes=self.max_bytes)
+            hrefs, base = self._hrefs(page.text, check=job.check)
+            base_url = _base_url(base, url, encoding=page.encoding)
+            for href in hrefs:
+                link = _link(href, base_url, encoding=page.encoding)
+                if link is not None:
+                    links[link] = None
+            self._check_number(len(links))
         return {"links": list(links)}
 
-    def _collect(
-        self, page: str, base: str, links: dict[str, None], *, check: Callable[[], None]
-    ) -> None:
-        based = False
-        seen: set[str] = set()  # resolving is expensive, so resolve a repeated link once
+    def _hrefs(self, page: str, *, check: Callable[[], None]) -> tuple[Iterable[str], str | None]:
+        """The different values of `href` in a page's links, and in its first `<base>`."""
+        base: str | None = None
+        hrefs: dict[str, None] = {}
         for tag in tags(page, check=check):
             if not isinstance(tag, Tag) or tag.closing or "href" not in tag.attributes:
                 continue
             href = tag.attributes["href"]
-            if tag.name == "base" and not based:
-                # as in browsers, only the first counts
-                base, based = _resolved(base, href) or base, True
-                seen.clear()
-            elif tag.name == "a" and href not in seen:
-                seen.add(href)
-                link = _resolved(base, href)
-                if link is not None:
-                    links[link] = None
-                if max(len(seen), len(links)) > self.max_links:
-                    raise BadFile(
-                        f"more than {self.max_links} links; "
-                        "the operator can set GetHrefs(max_links=...)"
-                    )
+            if tag.name == "base" and base is None:
+                base = href
+            elif tag.name == "a":
+                hrefs[href] = None
+                self._check_number(len(hrefs))
+        return hrefs, base
+
+    def _check_number(self, links: int) -> None:
+        if links > self.max_links:
+            raise BadFile(
+                f"more than {self.max_links} links; the operator can set GetHrefs(max_links=...)"
+            )
 
 
-def _bases(data: dict[str, Any], *, count: int) -> list[str]:
-    bases = [""] * count
+def _urls(data: dict[str, Any], *, count: int) -> list[str | None]:
+    """The URL of each page, if it is known."""
     if data.get("url") is not None:
-        bases = [text(data, "url", default="")] * count
+        urls = [text(data, "url", default="")] * count
     elif data.get("urls") is not None:
         urls = texts(data, "urls", most=MOST_NAMES)
-        if len(urls) != count:
-            raise BadData(f"urls lists {len(urls)} for {count} files: give one per file, or `url`")
-        bases = urls
-    if any(len(base) > _LONGEST_LINK for base in bases):
-        raise BadData(f"the URL of a page is too long: use at most {_LONGEST_LINK} characters")
-    return bases
+    else:
+        return [None] * count
+    if len(urls) != count:
+        raise BadData(f"urls lists {len(urls)} for {count} files: give one per file, or `url`")
+    return [_absolute_url(url) for url in urls]
 
 
-def _resolved(base: str, href: str) -> str | None:
-    """The absolute link; None if it could not be fetched."""
-    href = "".join(href.split("\n")).replace("\r", "").replace("\t", "").strip()
-    if not href or len(href) > _LONGEST_LINK:
-        return None
+def _absolute_url(url: str) -> str:
+    if len(url) > LONGEST_URL:
+        raise BadData(f"the URL of a page is too long: use at most {LONGEST_URL} characters")
     try:
-        link = urljoin(base, href)
-        parts = urlsplit(link)
+        return absolute(url)
     except ValueError:
+        raise BadData(
+            f"{shown(url)} is not the URL of a page: give one that begins with http:// or https://"
+        ) from None
+
+
+def _base_url(base: str | None, url: str | None, *, encoding: str) -> str | None:
+    """The URL that a page's links are relative to.
+
+    Raises: BadFile, when it is too long: every link would cost as much as it.
+    Source: WHATWG HTML, 4.2.3 The base element.
+    """
+    if base is None:
+        return url
+    try:
+        base_url = absolute(base, base=url, encoding=encoding)
+    except ValueError:
+        return url
+    if base_url.startswith(("data:", "javascript:")):
+        return url
+    if len(base_url) > LONGEST_URL:
+        raise BadFile(f"the page's <base> is too long: it may have {LONGEST_URL} characters")
+    return base_url
+
+
+def _link(href: str, base_url: str | None, *, encoding: str) -> str | None:
+    """The absolute link; None if it could not be fetched."""
+    try:
+        link = absolute(href, base=base_url, encoding=encoding)
+        fetchable(link)
+    except (ValueError, FetchRefused):
         return None
-    known = parts.scheme in ("http", "https") and bool(parts.netloc)
-    return link if known and len(link) <= _LONGEST_LINK else None
+    return link

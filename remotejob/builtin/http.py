@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from remotejob.builtin.address_guard import Target
+from remotejob.builtin.content_encoding import Decompressed, codings_of
 from remotejob.builtin.fields import shown
 from remotejob.builtin.refusals import FetchFailed, FetchRefused
 
@@ -128,28 +129,47 @@ def get(target: Target, *, deadline: Deadline, tls: ssl.SSLContext) -> Iterator[
 
 
 def save(
-    response: HTTPResponse, to: Path, *, most: int, deadline: Deadline, check: Callable[[], None]
+    response: HTTPResponse,
+    to: Path,
+    *,
+    most: int,
+    max_ratio: int,
+    deadline: Deadline,
+    check: Callable[[], None],
 ) -> int:
-    """Stream the body to a file; return its size in bytes.
+    """Stream the body to a file, decompressed; return the file's size in bytes.
 
-    Raises: FetchRefused, when it is larger than `most`; FetchFailed, when it is cut short.
+    Raises: FetchRefused, when it is larger than `most`, is compressed in an unknown way, or
+    decompresses to more than `max_ratio` times its size; FetchFailed, when it is damaged or cut
+    short.
     """
+    codings = codings_of(response.headers.get_all("Content-Encoding", []))
+    body = Decompressed(codings, max_ratio=max_ratio)
     promised = response.length
     if promised is not None and promised > most:
         raise _too_large(promised, most)
-    size = 0
+    received = size = 0
     with to.open("wb") as file:
         while piece := response.read1(_PIECE):
             check()
+            received += len(piece)
+            _check_size(received, most)
+            for part in body.feed(piece):
+                deadline.left()
+                size += len(part)
+                _check_size(size, most)
+                file.write(part)
             deadline.left()
-            size += len(piece)
-            if size > most:
-                raise _too_large(size, most)
-            file.write(piece)
     deadline.left()  # a cut connection looks like the end of the body
-    if promised is not None and size != promised:
-        raise FetchFailed(f"the body ended after {size} of {promised} bytes")
+    if promised is not None and received != promised:
+        raise FetchFailed(f"the body ended after {received} of {promised} bytes")
+    body.finish()
     return size
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise _too_large(size, most)
 
 
 def _too_large(size: int, most: int) -> FetchRefused:

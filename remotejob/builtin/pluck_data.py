@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from remotejob.builtin.fields import data_of, shown
 from remotejob.builtin.files import one_source
 from remotejob.builtin.html import selectors
-from remotejob.builtin.html.pages import read_page
+from remotejob.builtin.html.pages import header_charsets, read_page
 from remotejob.builtin.key_map import keys_of
 from remotejob.builtin.refusals import BadData
 from remotejob.domain.errors import InvalidData
@@ -62,6 +62,8 @@ class PluckData:
             parsed.append(selectors.parse(selector))
         if sum(len(chain) for selector in parsed for chain in selector) > _MOST_PARTS:
             raise BadData(f"selectors: more than {_MOST_PARTS} parts in all: give fewer")
-        page = read_page(one_source(job, data), data, max_bytes=self.max_bytes)
+        path = one_source(job, data)
+        (charset,) = header_charsets(job, data, count=1)
+        page = read_page(path, data, header_charset=charset, max_bytes=self.max_bytes)
         texts = selectors.Texts(parsed, max_matches=self.max_matches, max_text=self.max_text)
-        return dict(zip(asked, texts.read(page, check=job.check), strict=True))
+        return dict(zip(asked, texts.read(page.text, check=job.check), strict=True))

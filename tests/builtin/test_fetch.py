@@ -73,7 +73,6 @@ def test_files_of_one_name_do_not_overwrite_each_other(run: Run, site: Site, loc
     ("path", "name"),
     [
         ("/", "download"),
-        ("/%2e%2e", "download"),
         ("/a%2f..%2f..%2fpasswd", "passwd"),
         ("/%5c..%5cx", "_.._x"),
         ("/new%0aline", "new_line"),
@@ -157,6 +156,15 @@ def test_answers_that_are_no_success_fail_the_job(
         "::127.0.0.1", "64:ff9b::169.254.170.2", "64:ff9b::10.0.0.1", "64:ff9b:1::1",
         "2002:7f00:1::1", "2002:a9fe:a9fe::", "2001:0:808:808:0:0:f5ff:fffe",
         "2001:0:a00:1:0:0:f7f7:f7f7", "3fff::1", "5f00::1",
+        "::10.0.0.1", "::1.1.1.1", "::ffff:10.0.0.1", "::ffff:0:10.0.0.1", "::ffff:0:1.1.1.1",
+        "64:ff9b::127.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b:1::1.1.1.1",
+        "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:ffff::10.0.0.1",
+        "2002:a00:1::", "2002:c0a8:101:1::1", "2002:6440:1::1", "2002:101:101::5efe:10.0.0.1",
+        "2606:4700::5efe:10.0.0.1", "2606:4700::200:5efe:10.0.0.1",
+        "2606:4700:1:2:0:5efe:169.254.169.254", "2606:4700:1:2:200:5efe:127.0.0.1",
+        "2606:4700:1:2:200:5efe:192.168.0.1", "2606:4700:1:2:0:5efe:100.64.0.1",
+        "2606:4700:1:2:0:5efe:0.0.0.0", "2606:4700:1:2:100:5efe:10.0.0.1",
+        "2606:4700:1:2:300:5efe:10.0.0.1", "fe80::5efe:1.1.1.1", "fd00::200:5efe:1.1.1.1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_public_are_refused(address: str) -> None:
@@ -167,8 +175,13 @@ def test_addresses_that_are_not_public_are_refused(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"]
-)
+    "address",
+    [
+        "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1",
+        "2606:4700::5efe:1.1.1.1", "2606:4700::200:5efe:1.1.1.1", "2606:4700::400:5efe:10.0.0.1",
+        "2001:0:808:808:0:0:fefe:fefe",
+    ],
+)  # fmt: skip
 def test_public_addresses_are_admitted(address: str) -> None:
     assert len(_guard(resolving(address)).admit("http://example.com/").addresses) == 1
 
@@ -237,7 +250,14 @@ def test_allowed_host_may_be_private_but_never_this_machine_or_its_metadata() ->
     assert admit("10.0.0.1").addresses == ("10.0.0.1",)
     assert admit("10.0.0.1", "http://FILES.internal./").addresses == ("10.0.0.1",)
     assert admit("fc00::1").addresses == ("fc00::1",)
-    for address in ("127.0.0.1", "169.254.169.254", "fd00:ec2::254", "::ffff:169.254.170.2"):
+    assert admit("fd00::5efe:10.0.0.1").addresses == ("fd00::5efe:a00:1",)
+    for address in (
+        "127.0.0.1", "169.254.169.254", "fd00:ec2::254", "::ffff:169.254.170.2",
+        "fd00::5efe:169.254.169.254", "fd00::200:5efe:127.0.0.1", "2002:a9fe:a9fe::",
+        "2002:7f00:1::1", "64:ff9b::169.254.169.254", "64:ff9b:1::169.254.169.254",
+        "64:ff9b:1:a9fe:a9:fe00::", "::169.254.169.254", "::ffff:0:169.254.169.254",
+        "2001:0:a9fe:a9fe:0:0:f7f7:f7f7", "2001:0:808:808:0:0:5601:5601",
+    ):  # fmt: skip
         with pytest.raises(FetchRefused):
             admit(address)
     with pytest.raises(FetchRefused):

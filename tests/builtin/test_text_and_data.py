@@ -1,4 +1,4 @@
-"""`word_count`, `get_hrefs`, `key_map`, `pluck_data` and `ping`; and how they are registered."""
+"""`word_count`, `key_map`, `pluck_data` and `ping`; and how they are registered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 
 from remotejob import InvalidData, InvalidName, Job, RunningJob, State, builtin
 from remotejob.builtin import Fetch, GetHrefs, Untar, WordCount
-from remotejob.builtin.html.markup import Tag, tags
 from remotejob.tasks import Registry
 from tests.builtin.conftest import Run
 
@@ -98,140 +97,6 @@ def test_text_beyond_the_limits_is_refused(
 
 def test_task_without_a_file_says_how_to_give_one(run: Run) -> None:
     assert "submit the job with a body" in said(run(builtin.word_count))
-
-
-def links(run: Run, page: str | bytes, **data: Any) -> list[str]:
-    body = page if isinstance(page, bytes) else page.encode()
-    job = run(builtin.get_hrefs, body=body, filename="page.html", data=data)
-    assert job.state is State.COMPLETED, job.errors
-    found: list[str] = job.result["links"]
-    return found
-
-
-def test_links_are_found_once_each_and_resolved(run: Run) -> None:
-    page = """<A HREF='/a?x=1&amp;y=2'>a</a> <a class=x href=b.html>b</a> <a href="//c.example/">c
-    <a href="/a?x=1&amp;y=2">a</a> <area href="/no"> <a name=x> <a href="https://d.example/">"""
-
-    assert links(run, page, url="http://s.example/dir/page") == [
-        "http://s.example/a?x=1&y=2",
-        "http://s.example/dir/b.html",
-        "http://c.example/",
-        "https://d.example/",
-    ]
-
-
-def test_base_of_the_page_is_obeyed(run: Run) -> None:
-    page = '<a href="a"><base href="/b/"><base href="/c/"><a href="a">'
-
-    assert links(run, page, url="http://s.example/x") == [
-        "http://s.example/a",
-        "http://s.example/b/a",
-    ]
-
-
-def test_relative_links_of_a_page_from_nowhere_are_left_out(run: Run) -> None:
-    assert links(run, '<a href="a"><a href="http://s.example/">') == ["http://s.example/"]
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        "<!-- <a href=http://x.example/> -->",
-        "<!-- <a href=http://x.example/>",
-        "<script>'<a href=http://x.example/>'</script>",
-        "<title><a href=http://x.example/>",
-        "<STYLE><a href=http://x.example/></style >",
-        "<a title='<a href=http://x.example/>'>",
-        "<a href='http://x.example/",
-        "</a href=http://x.example/>",
-        "<a href=javascript:alert(1)>",
-        "<a href='java\nscript:alert(1)'>",
-        "<a href=mailto:a@x.example>",
-        "<a href=file:///etc/passwd>",
-        "<a href='http://[x'>",
-        "<a href='http://'>",
-        f"<a href='http://x.example/{'x' * 5000}'>",
-        f"<a href='&#{'9' * 5000};'>",
-        "<",
-        "<a",
-        "<!",
-    ],
-)
-def test_what_is_no_link_is_not_found(run: Run, page: str) -> None:
-    assert links(run, page) == []
-
-
-@pytest.mark.parametrize(
-    ("page", "data"),
-    [
-        ("<a href=http://s.example/é>".encode("latin-1"), {"encoding": "latin-1"}),
-        ("<meta charset=latin-1><a href=http://s.example/é>".encode("latin-1"), {}),
-        ("<meta charset=zip><a href=http://s.example/é>".encode(), {}),
-        ("<a href=http://s.example/é>".encode("utf-16"), {}),
-    ],
-)
-def test_page_is_read_in_its_encoding(run: Run, page: bytes, data: dict[str, str]) -> None:
-    assert links(run, page, **data) == ["http://s.example/é"]
-
-
-@pytest.mark.parametrize(
-    "piece",
-    ["<", "<a ", "<!--", "<a href='", '<a href="', "</a", "<script>", "<title></titl", "<a =",
-     "<a\n", "&#", "<![CDATA[", "<?", "<a href=x>", "<a/", "<!-- --"],
-)  # fmt: skip
-def test_hostile_markup_takes_time_in_proportion_to_its_length(piece: str) -> None:
-    def work(length: int) -> int:
-        seen = 0
-        page = piece * (length // len(piece))
-
-        def check() -> None:
-            nonlocal seen
-            seen += 1
-
-        try:
-            found = sum(1 for _ in tags(page, check=check))
-        except builtin.BadFile:
-            found = 0
-        return seen + found
-
-    # 4 MB would take hours in square time, and the suite would not end
-    assert work(4 << 20) <= 4 << 20
-
-
-def test_tags_and_text_of_a_page() -> None:
-    page = "a<B x=1 y>&lt;</B><script>1<2</script>"
-
-    assert list(tags(page, check=lambda: None)) == [
-        "a",
-        Tag(name="b", attributes={"x": "1", "y": ""}, closing=False),
-        "<",
-        Tag(name="b", attributes={}, closing=True),
-        Tag(name="script", attributes={}, closing=False, text_only="1<2"),
-        Tag(name="script", attributes={}, closing=True),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("options", "page", "named"),
-    [
-        (GetHrefs(max_bytes=10), "<a href=x></a>", "max_bytes"),
-        (GetHrefs(max_links=1), "<a href=x><a href=y>", "max_links"),
-        (GetHrefs(), f"<a {'x ' * 600}>", "attributes"),
-    ],
-)
-def test_pages_beyond_the_limits_are_refused(
-    run: Run, options: GetHrefs, page: str, named: str
-) -> None:
-    job = run(options.run, body=page.encode(), filename="x", data={"url": "http://s.example/"})
-
-    assert named in said(job)
-
-
-@pytest.mark.parametrize(
-    "data", [{"url": 7}, {"url": "x" * 5000}, {"urls": []}, {"urls": ["a", "b"]}, {"urls": 7}]
-)
-def test_addresses_that_fit_no_page_are_refused(run: Run, data: dict[str, Any]) -> None:
-    assert said(run(builtin.get_hrefs, body=b"x", filename="x", data=data)).startswith("BadData")
 
 
 @pytest.mark.parametrize(

@@ -1,38 +1,29 @@
-"""Parses the tags of an HTML page, in time linear in its length.
+"""Reads the tags of an HTML page as browsers do, in time and memory linear in its length.
 
-Not `html.parser`: crafted markup makes its time quadratic (CVE-2025-6069).
-Source: WHATWG HTML, 13.2.5 Tokenization, for tags and their attributes.
+Not as a tree: by the standard, a crafted page of 43 KB becomes one of five million nodes (ADR 13).
+Source: WHATWG HTML, 13.2.5 Tokenization, as `turbohtml` implements it.
 """
 
 from __future__ import annotations
 
-import codecs
-import html
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from turbohtml import Token, TokenType, tokenize
+
+from remotejob.builtin.html.foreign import ForeignContent
 from remotejob.builtin.refusals import BadFile
-
-_TAG: Final = re.compile(r"</?[A-Za-z]|<!--|<[!?/]")
-_TAG_NAME: Final = re.compile(r"[^\s/>]+")
-_SPACE: Final = re.compile(r"[\s/]*")
-_ATTRIBUTE_NAME: Final = re.compile(r"[^\s/>=][^\s/>=]*|=[^\s/>=]*")
-_EQUALS: Final = re.compile(r"\s*=\s*")
-_UNQUOTED: Final = re.compile(r"[^\s>]*")
-_CHARSET: Final = re.compile(rb"charset\s{0,5}=\s{0,5}[\"']?([A-Za-z0-9_.:-]{1,40})")
-
-_TEXT_ONLY: Final = frozenset(
-    {"script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes"}
-)
-"""Elements whose content has no tags."""
-
-_WITH_REFERENCES: Final = frozenset({"textarea", "title"})
-"""The ones among them in which `&amp;` means `&`."""
 
 _CHECK_EVERY: Final = 1000
 _MOST_ATTRIBUTES: Final = 500
+_MOST_READ_AGAIN: Final = 64 << 20
+"""Characters, where the tokenizer took markup for text; about a second's work."""
+
+_TAGS: Final = frozenset({TokenType.START_TAG, TokenType.END_TAG})
+_TEXTS: Final = frozenset({TokenType.TEXT, TokenType.CHARACTER_REFERENCE})
+_CDATA: Final = "<![CDATA["
+_CDATA_END: Final = "]]>"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,117 +33,108 @@ class Tag:
     name: str
     """In lower case."""
     attributes: dict[str, str]
+    """By names in lower case. The first attribute of a name counts, as in browsers."""
     closing: bool
-    text_only: str = ""
-    """The content of an element that can contain only text."""
 
 
 def tags(page: str, *, check: Callable[[], None]) -> Iterator[Tag | str]:
     """Yield the tags of a page and the text between them.
 
+    The content of a `noscript` element counts as markup, because no script runs here. The content
+    of `script`, `style`, `title`, `textarea` and their like is text, except in SVG.
+
     Raises: BadFile, when a tag has too many attributes; whatever `check` raises.
     """
-    at = 0
-    for count in range(len(page) + 1):
-        if count % _CHECK_EVERY == 0:
-            check()
-        found = _TAG.search(page, at)
-        if found is None:
-            break
-        if found.start() > at:
-            yield _unescaped(page[at : found.start()])
-        opening = found[0]
-        if opening in ("<!", "<?", "</", "<!--"):
-            end = "-->" if opening == "<!--" else ">"
-            at = _after(page, end, found.end())
-            continue
-        tag, at = _read_tag(page, found.start() + (2 if opening[1] == "/" else 1), opening)
-        if tag is None:
-            return  # the page ends within it
-        if tag.name in _TEXT_ONLY and not tag.closing:
-            inner = at
-            at = _closing_tag(page, tag.name, at)
-            text = page[inner:at]
-            if tag.name in _WITH_REFERENCES:
-                text = _unescaped(text)
-            tag = Tag(name=tag.name, attributes=tag.attributes, closing=False, text_only=text)
-        yield tag
-    if at < len(page):
-        yield _unescaped(page[at:])
+    check()
+    return _Reader(page, check).parts()
 
 
-def _after(page: str, end: str, start: int) -> int:
-    """The position after the next `end`, or the end of the page if there is none.
+class _Reader:
+    """Tokenizes a page, and once more what the tokenizer took for text but is markup here.
 
-    A missing `end` thus ends the parsing, so repeated markup cannot make us search for it again.
+    The tokenizer reads `noscript` as browsers do that run scripts, and knows no SVG or MathML.
     """
-    at = page.find(end, start)
-    return len(page) if at < 0 else at + len(end)
+
+    def __init__(self, page: str, check: Callable[[], None]) -> None:
+        self._sources: Final[list[Iterator[Token]]] = [_tokens(page)]
+        """The last one is read first, then the rest of the one before it."""
+        self._check: Final = check
+        self._may_read_again = _MOST_READ_AGAIN
+        self._foreign: Final = ForeignContent()
+        self._in_cdata = False
+        self._in_markup = False
+        self._markup: list[str] = []
+
+    def parts(self) -> Iterator[Tag | str]:
+        for token in self._checked_tokens():
+            if self._in_cdata or self._begins_cdata(token):
+                yield from self._cdata(_written(token))
+            elif token.type in _TEXTS:
+                if self._in_markup:
+                    self._markup.append(_written(token))
+                else:
+                    yield token.data or ""
+            elif token.type in _TAGS:
+                yield self._tag(token)
+
+    def _checked_tokens(self) -> Iterator[Token]:
+        count = 0
+        while self._sources:
+            token = next(self._sources[-1], None)
+            count += 1
+            if count % _CHECK_EVERY == 0:
+                self._check()
+            if self._markup and (token is None or token.type not in _TEXTS):
+                written, self._markup, self._in_markup = "".join(self._markup), [], False
+                self._sources.append(iter([token] if token else []))
+                self._read(written)
+            elif token is None:
+                self._sources.pop()
+            else:
+                yield token
+
+    def _read(self, written: str) -> None:
+        self._may_read_again -= len(written)
+        if self._may_read_again < 0:
+            raise BadFile("the page has too much markup in SVG or noscript, one within the other")
+        self._sources.append(_tokens(written))
+
+    def _tag(self, token: Token) -> Tag:
+        name, attributes = token.tag or "", token.attrs or []
+        if len(attributes) > _MOST_ATTRIBUTES:
+            raise BadFile(
+                f"a tag has more than {_MOST_ATTRIBUTES} attributes, the most a page may have"
+            )
+        closing = token.type is TokenType.END_TAG
+        tag = Tag(name=name, attributes=dict(attributes), closing=closing)
+        if closing:
+            self._foreign.end(name)
+            self._in_markup = False
+        else:
+            foreign = self._foreign.start(name, tag.attributes, self_closing=token.self_closing)
+            self._in_markup = foreign or name == "noscript"
+        return tag
+
+    def _begins_cdata(self, token: Token) -> bool:
+        return (
+            token.type is TokenType.COMMENT
+            and self._foreign.here
+            and _written(token).startswith(_CDATA)
+        )
+
+    def _cdata(self, written: str) -> Iterator[str]:
+        """The text of a CDATA section, which the tokenizer took for a comment and what follows."""
+        text, end, rest = written.partition(_CDATA_END)
+        yield text if self._in_cdata else text.removeprefix(_CDATA)
+        self._in_cdata = not end
+        if rest:
+            self._read(rest)
 
 
-def _closing_tag(page: str, name: str, start: int) -> int:
-    found = re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE).search(page, start)
-    return len(page) if found is None else found.start()
+def _tokens(page: str) -> Iterator[Token]:
+    return tokenize(page, capture_source=True, resolve_references=False)
 
 
-def _read_tag(page: str, at: int, opening: str) -> tuple[Tag | None, int]:
-    """The tag whose name starts at `at`, and where it ends; None if the page ends first."""
-    name = _TAG_NAME.match(page, at)
-    assert name is not None
-    attributes: dict[str, str] = {}
-    at = name.end()
-    for _ in range(_MOST_ATTRIBUTES):
-        at = _end(_SPACE, page, at)
-        if at >= len(page):
-            return None, at
-        if page[at] == ">":
-            tag = Tag(name=name[0].lower(), attributes=attributes, closing=opening[1] == "/")
-            return tag, at + 1
-        end = _end(_ATTRIBUTE_NAME, page, at)
-        key = page[at:end].lower()
-        equals = _EQUALS.match(page, end)
-        value, at = ("", end) if equals is None else _value(page, equals.end())
-        # as in browsers, the first attribute of a name counts
-        attributes.setdefault(key, value)
-    raise BadFile(f"a tag has more than {_MOST_ATTRIBUTES} attributes, the most a page may have")
-
-
-def _value(page: str, at: int) -> tuple[str, int]:
-    if at < len(page) and page[at] in "\"'":
-        end = page.find(page[at], at + 1)
-        if end < 0:
-            return "", len(page)
-        return _unescaped(page[at + 1 : end]), end + 1
-    end = _end(_UNQUOTED, page, at)
-    return _unescaped(page[at:end]), end
-
-
-def _unescaped(text: str) -> str:
-    try:
-        return html.unescape(text)
-    except ValueError:  # a numeric reference of thousands of digits
-        return text
-
-
-def _end(pattern: re.Pattern[str], page: str, at: int) -> int:
-    found = pattern.match(page, at)
-    return at if found is None else found.end()
-
-
-def decoded(page: bytes, *, encoding: str | None, safe: Callable[[str], str]) -> str:
-    """Decode a page: as `encoding`, or the encoding it declares, or UTF-8.
-
-    As in browsers, undecodable bytes are replaced. `safe` raises for unsafe encodings.
-    """
-    if encoding is not None:
-        return page.decode(safe(encoding), errors="replace")
-    if page.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return page.decode("utf-16", errors="replace")
-    declared = _CHARSET.search(page[:1024])
-    if declared is None:
-        return page.decode("utf-8-sig", errors="replace")
-    name = declared[1].decode("ascii")
-    try:
-        return page.decode(safe(name), errors="replace")
-    except ValueError:  # the page declares an encoding we do not accept
-        return page.decode("utf-8-sig", errors="replace")
+def _written(token: Token) -> str:
+    """A token as the page has it. A text token has no source, but no references either."""
+    return token.source or token.data or ""

@@ -213,8 +213,6 @@ class Texts:
         )
         self._names[tag.name] += 1
         self._open_matches += found
-        if tag.text_only:
-            self._add(tag.text_only)
 
     def _matched(self, here: tuple[int, ...]) -> tuple[_Found, ...]:
         numbers = dict.fromkeys(
