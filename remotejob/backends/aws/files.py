@@ -25,6 +25,7 @@ from urllib3.exceptions import ProtocolError
 
 from remotejob.backends.aws.access_errors import DENIED, access_problem
 from remotejob.backends.aws.direct.objects import DirectObjects
+from remotejob.backends.aws.unreadable import unreadable
 from remotejob.domain.metadata import decoded, encoded
 from remotejob.ports import Area, Stored
 
@@ -40,6 +41,13 @@ _SMALL: Final = 1024 * 1024
 _BUFFER: Final = 1024 * 1024
 _DELETES_IN_A_BATCH: Final = 1000
 _DOWNLOAD_TRIES: Final = 3
+_GONE: Final = (
+    "NoSuchKey",
+    "NoSuchVersion",
+    "404",
+    # this version is a delete marker
+    "MethodNotAllowed",
+)
 _BROKEN_STREAM: Final = (
     ConnectionClosedError,
     FlexibleChecksumError,
@@ -203,9 +211,12 @@ class S3Files:
         try:
             return self._client.get_object(Bucket=bucket, Key=key, **which)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404"):
+            if error.response["Error"]["Code"] in _GONE:
                 at = "" if version is None else f" (version {version})"
                 raise FileNotFoundError(f"no file {key!r}{at} in bucket {bucket!r}") from None
+            cause = unreadable(error.response, bucket=bucket, key=key, version=version)
+            if cause is not None:
+                raise cause from error
             raise
 
 
