@@ -56,19 +56,21 @@ def kind_of(path: Path) -> str | None:
     """
     with path.open("rb") as file:
         start = file.read(_READ)
-        if not start:
-            return "empty"
-        if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-            return _zip(start)
         if start.startswith(b"%PDF-"):
             size = path.stat().st_size
             file.seek(max(0, size - _TRAILER))
             locked = b"/Encrypt" in start or b"/Encrypt" in file.read(_TRAILER)
             return "an encrypted PDF document" if locked else "a PDF document"
-    for offset, magic, kind in _KINDS:
-        if start[offset:].startswith(magic):
-            return kind
-    return None
+    return kind_of_start(start)
+
+
+def kind_of_start(start: bytes) -> str | None:
+    """What a file is that begins with these bytes, as `kind_of` says it."""
+    if not start:
+        return "empty"
+    if start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return _zip(start)
+    return next((kind for at, magic, kind in _KINDS if start[at:].startswith(magic)), None)
 
 
 def _zip(start: bytes) -> str:
