@@ -115,3 +115,13 @@ def test_data_without_a_size_to_use_fails_at_once(shrink: Shrink, data: Any) -> 
     said = reason(shrink(saved(patches(COLOURS, "RGB"), "PNG"), data=data))
 
     assert 'give {"size": N}' in said
+
+
+@pytest.mark.parametrize("name", ["x" * 253 + ".j", "x" * 255, "ü" * 126 + ".j", ".jpg", "a.b.c"])
+def test_thumbnail_of_a_long_name_has_a_name_that_fits(shrink: Shrink, name: str) -> None:
+    job = shrink(saved(patches(COLOURS, "RGB"), "PNG"), filename=name)
+
+    assert job.state is State.COMPLETED, job.errors
+    (made,) = job.outputs
+    assert made.endswith(".png")
+    assert len(made.encode()) <= 255

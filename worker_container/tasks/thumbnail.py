@@ -16,6 +16,8 @@ from worker_container.tasks.pictures import as_seen
 
 _SIZE: Final = 400
 """Pixels."""
+_LONGEST_STEM: Final = 251
+"""Bytes, so that the name with its new suffix has no more than 255."""
 _LONGEST_SHOWN: Final = 80
 """Characters of a name or an error: a record keeps only the beginning of a long message."""
 
@@ -43,7 +45,7 @@ def thumbnail(job: RunningJob) -> dict[str, Any]:
     job.progress(2, 3)
     png = BytesIO()
     seen.save(png, format="PNG", optimize=True)
-    name = f"{Path(path.name).stem}.png"
+    name = f"{Path(path.name).stem.encode()[:_LONGEST_STEM].decode(errors='ignore')}.png"
     job.output(name, png.getvalue())
     job.log(f"{path.name}: {before[0]}x{before[1]} became {seen.width}x{seen.height}")
     job.progress(3, 3)

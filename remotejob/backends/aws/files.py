@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,6 +49,7 @@ _GONE: Final = (
     # this version is a delete marker
     "MethodNotAllowed",
 )
+_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _BROKEN_STREAM: Final = (
     ConnectionClosedError,
     FlexibleChecksumError,
@@ -194,7 +196,7 @@ class S3Files:
                 yield found["Key"]
 
     def delete(self, area: Area, keys: Iterable[str]) -> None:
-        left = iter(keys)
+        left = iter(self._deleted_alone(area, keys))
         while batch := list(islice(left, _DELETES_IN_A_BATCH)):
             answer = self._client.delete_objects(
                 Bucket=self._buckets[area],
@@ -205,6 +207,17 @@ class S3Files:
                 if code in DENIED:
                     raise access_problem("s3:DeleteObject", code, error.get("Message", ""), on=key)
                 raise PermissionError(f"cannot delete {key}: {error.get('Message')}")
+
+    def _deleted_alone(self, area: Area, keys: Iterable[str]) -> Iterator[str]:
+        """Delete the keys that XML, and so a list of keys to delete, cannot have; yield the rest.
+
+        Source: Amazon S3 User Guide, "Naming Amazon S3 objects", XML-related constraints.
+        """
+        for key in keys:
+            if _NOT_IN_XML.search(key) is None:
+                yield key
+            else:
+                self._client.delete_object(Bucket=self._buckets[area], Key=key)
 
     def _get(self, bucket: str, key: str, version: str | None) -> Any:
         which: dict[str, Any] = {} if version is None else {"VersionId": version}
