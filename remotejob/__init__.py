@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         CommandRefused,
         DependencyEnded,
         Fatal,
+        FileGone,
+        FileUnreadable,
         InvalidBody,
         InvalidData,
         InvalidInput,
@@ -99,6 +101,8 @@ __all__ = [
     "DependencyEnded",
     "Failure",
     "Fatal",
+    "FileGone",
+    "FileUnreadable",
     "InputFile",
     "InvalidBody",
     "InvalidData",
@@ -191,9 +195,9 @@ _HOMES = {
     "tasks.running_job": "RunningJob",
     "domain.errors": (
         "AccessProblem BatchNotFound BatchUnfinished CommandRefused DependencyEnded Fatal "
-        "InvalidBody InvalidData InvalidInput InvalidName JobCancelled JobFailed JobNotFound "
-        "JobUnfinished LeaseLost NoInput OutputNotFound PartlySubmitted ProcessDied "
-        "QueueUnavailable RemoteJobError RunInterrupted SettingsError StillRunning "
+        "FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName JobCancelled "
+        "JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound PartlySubmitted "
+        "ProcessDied QueueUnavailable RemoteJobError RunInterrupted SettingsError StillRunning "
         "StoreUnavailable SystemNotFound TimedOut UnknownQueue UnknownTask WaitTimeout "
         "WorkerStopping"
     ),

@@ -33,9 +33,23 @@ def inside(folder: Path, name: str) -> Path:
         raise BadData(f"file name {shown(name)} is refused: use / and not a backslash")
     path = folder / name
     # a user's own step may have made a link; reading through it would leak its target as an output
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not _followed(path, name).is_relative_to(folder.resolve()):
         raise BadData(f"file name {shown(name)} is refused: it leads out of the run's folder")
     return path
+
+
+def _followed(path: Path, name: str) -> Path:
+    """Where a path leads. Raises: BadData, when it leads nowhere, such as links in a circle."""
+    try:
+        followed = path.resolve()
+        path.stat()  # which Python's versions differ in: not all look for circles above
+    except (FileNotFoundError, NotADirectoryError):
+        return followed
+    except (OSError, RuntimeError):
+        raise BadData(
+            f"file name {shown(name)} is refused: its links lead in a circle, or cannot be followed"
+        ) from None
+    return followed
 
 
 def sources(job: RunningJob, data: dict[str, Any]) -> list[Path]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 from remotejob.builtin.fields import shown
+from remotejob.builtin.file_kinds import kind_of_start
 from remotejob.builtin.refusals import BadFile
 
 BLOCK: Final = 512
@@ -33,6 +34,17 @@ _OTHERS: Final = {
     b"K": "a link with a long target",
     b"S": "a sparse file",
 }
+_REMEDIES: Final = {
+    "a zstd file": "decompress it first, with zstd -d",
+    "an lzma file": "decompress it first, with xz -d",
+    "an lzip file": "decompress it first, with lzip -d",
+    "an lz4 file": "decompress it first, with lz4 -d",
+    "a compress (.Z) file": "decompress it first, with gzip -d",
+    "a gzip file": "it is compressed twice, so decompress it once, with gzip -d",
+    "a bzip2 file": "it is compressed twice, so decompress it once, with bzip2 -d",
+    "an xz file": "it is compressed twice, so decompress it once, with xz -d",
+}
+"""What to do with other files, by their kind."""
 _PAX_UNDERSTOOD: Final = ("path", "size")
 _PAX_REFUSED: Final = ("linkpath", "GNU.sparse.", "hdrcharset")
 
@@ -46,10 +58,16 @@ class Member:
     is_folder: bool
 
 
+class Source(Protocol):
+    """What an archive is read from: a file, or a compressed one."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
 class Stream:
     """An archive's decompressed bytes, up to a limit."""
 
-    def __init__(self, source: BinaryIO, *, most: int, remedy: str) -> None:
+    def __init__(self, source: Source, *, most: int, remedy: str) -> None:
         self._source: Final = source
         self._left = most
         self._remedy: Final = remedy
@@ -63,7 +81,7 @@ class Stream:
         while len(data) < size:
             more = self.read_some(size - len(data))
             if not more:
-                raise BadFile("the archive is cut short")
+                raise BadFile("the archive is cut short: send it again")
             data += more
         return data
 
@@ -82,14 +100,12 @@ def members(stream: Stream) -> Iterator[Member]:
     Raises: BadFile, for anything except files and folders.
     """
     said: dict[str, str] = {}
-    while True:
-        header = stream.read(BLOCK)
-        if not any(header):
-            return
-        _check_sum(header)
+    header = _first(stream)
+    while any(header):
         kind, size = header[156:157], _number(header[124:136])
         if kind in (_PAX, _PAX_FOR_ALL, _GNU_LONG_NAME):
             said |= _extension(stream, kind, size)
+            header = _next(stream)
             continue
         name = said.get("path") or _name(header)
         if kind != _FOLDER and kind not in _FILE:
@@ -102,7 +118,45 @@ def members(stream: Stream) -> Iterator[Member]:
         if is_folder and size:
             raise BadFile(f"{shown(name)} is a folder with content")
         yield Member(name=name, size=size, is_folder=is_folder)
-        said = {}
+        said, header = {}, _next(stream)
+
+
+def _first(stream: Stream) -> bytes:
+    """The first header. Raises: BadFile, which says what the file is instead of an archive."""
+    header = b""
+    while len(header) < BLOCK and (more := stream.read_some(BLOCK - len(header))):
+        header += more
+    if is_header(header):
+        return header
+    kind = kind_of_start(header)
+    if kind == "empty":
+        raise BadFile("the archive is empty: send a tar archive")
+    what = "not a tar archive" if kind is None else f"{kind}, not a tar archive"
+    raise BadFile(
+        f"this is {what}: untar reads tar archives, plain or compressed with gzip, bzip2 or xz; "
+        f"{_REMEDIES.get(kind or '', 'pack the files with tar')}"
+    )
+
+
+def _next(stream: Stream) -> bytes:
+    header = stream.read(BLOCK)
+    if not is_header(header):
+        raise BadFile("the archive is damaged: send it again")
+    return header
+
+
+def is_header(block: bytes) -> bool:
+    """Whether a tar archive may begin with this block."""
+    if len(block) != BLOCK:
+        return False
+    if not any(block):
+        return True
+    # the sum counts its own field as spaces
+    expected = sum(block[:148]) + 8 * ord(" ") + sum(block[156:])
+    try:
+        return _number(block[148:156]) == expected
+    except BadFile:
+        return False
 
 
 def _extension(stream: Stream, kind: bytes, size: int) -> dict[str, str]:
@@ -124,13 +178,6 @@ def padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _check_sum(header: bytes) -> None:
-    # the sum counts its own field as spaces
-    expected = sum(header[:148]) + 8 * ord(" ") + sum(header[156:])
-    if _number(header[148:156]) != expected:
-        raise BadFile("this is not a tar archive, or a damaged one")
-
-
 def _number(digits: bytes) -> int:
     """A number in octal, or in base 256 if the first bit is set."""
     if digits[0] == 0x80:
@@ -139,7 +186,7 @@ def _number(digits: bytes) -> int:
     if not text:
         return 0
     if not all(digit in b"01234567" for digit in text):
-        raise BadFile("this is not a tar archive, or a damaged one")
+        raise BadFile("the archive is damaged: it has a number that is none")
     return int(text, 8)
 
 

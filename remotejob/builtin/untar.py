@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import shutil
 import tempfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Final, cast
+from typing import Any, BinaryIO, ClassVar, Final
 
+from remotejob.builtin.compressed import Decompressed, compression_of
 from remotejob.builtin.fields import data_of, shown, text
 from remotejob.builtin.files import inside, one_source
 from remotejob.builtin.refusals import BadData, BadFile
-from remotejob.builtin.tarstream import Stream, members, padded
+from remotejob.builtin.tarstream import BLOCK, Source, Stream, is_header, members, padded
 from remotejob.domain.errors import InvalidData, InvalidName
 from remotejob.domain.name_rules import check_output_name
 from remotejob.tasks.compose import hand_on
 from remotejob.tasks.running_job import RunningJob
 
-_GZIP: Final = b"\x1f\x8b"
 _PIECE: Final = 1 << 16
 _ALWAYS_ALLOWED: Final = 1 << 20
 """Bytes that may be unpacked at any ratio: tar pads even the smallest archive to 10 KB."""
@@ -48,7 +45,10 @@ class Untar:
                 raise InvalidData(f"Untar({key}={getattr(self, key)!r}): use a number from 1")
 
     def run(self, job: RunningJob) -> dict[str, Any]:
-        """Unpack a tar archive, plain or gzipped, into the folder `into` ("unpacked").
+        """Unpack a tar archive into the folder `into` ("unpacked").
+
+        It may be plain, or compressed with gzip, bzip2 or xz. What follows its end is ignored, as
+        tar does, with a warning in the job's log unless it is only padding.
 
         Works on `location` or the job's input. Returns `location`, the names of the files in the
         run's folder. Modes, owners and times are ignored.
@@ -69,7 +69,7 @@ class Untar:
         # renamed to `to` only when all is well
         part = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
         try:
-            names = self._unpack(archive, part, check=job.check)
+            names = self._unpack(archive, part, job)
             kept = [f"{into}/{name}" for name in names]
             for name in kept:
                 inside(folder, name)
@@ -80,7 +80,7 @@ class Untar:
         hand_on(job, kept)
         return {"location": kept}
 
-    def _unpack(self, archive: Path, to: Path, *, check: Callable[[], None]) -> list[str]:
+    def _unpack(self, archive: Path, to: Path, job: RunningJob) -> list[str]:
         allowed = max(_ALWAYS_ALLOWED, archive.stat().st_size * self.max_ratio)
         by_ratio = allowed < self.max_bytes
         remedy = (
@@ -88,11 +88,12 @@ class Untar:
             if by_ratio
             else f"{self.max_bytes} bytes; the operator can set Untar(max_bytes=...)"
         )
-        with _opened(archive) as source:
+        names = _Names(max_members=self.max_members, max_depth=self.max_depth)
+        with archive.open("rb") as raw:
+            source = _source(raw, check=job.check)
             stream = Stream(source, most=min(allowed, self.max_bytes), remedy=remedy)
-            names = _Names(max_members=self.max_members, max_depth=self.max_depth)
             for member in members(stream):
-                check()
+                job.check()
                 name = names.admit(member.name, is_folder=member.is_folder)
                 if name is None:
                     continue
@@ -102,9 +103,17 @@ class Untar:
                     continue
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("xb") as file:
-                    _copy(stream, file, member.size, check=check)
-            while stream.read_some(_PIECE):  # up to gzip's checksum, at the end
-                check()
+                    _copy(stream, file, member.size, check=job.check)
+            more = False
+            while piece := stream.read_some(_PIECE):  # up to the checksum at the end
+                job.check()
+                more = more or any(piece)
+        if more or (isinstance(source, Decompressed) and source.more):
+            job.log(
+                "more bytes follow the end of the archive and are ignored, as tar ignores them; "
+                "if they are another archive, send it in a job of its own",
+                level="warning",
+            )
         return names.files
 
 
@@ -164,19 +173,13 @@ class _Names:
             self.files.append(name)
 
 
-@contextmanager
-def _opened(archive: Path) -> Iterator[BinaryIO]:
-    try:
-        with archive.open("rb") as raw:
-            zipped = raw.read(2) == _GZIP
-            raw.seek(0)
-            if not zipped:
-                yield raw
-                return
-            with gzip.GzipFile(fileobj=raw, mode="rb") as source:
-                yield cast("BinaryIO", source)
-    except (gzip.BadGzipFile, zlib.error, EOFError) as problem:
-        raise BadFile(f"the archive is damaged: {shown(str(problem))}") from None
+def _source(raw: BinaryIO, *, check: Callable[[], None]) -> Source:
+    """The archive's own bytes, decompressed if need be."""
+    start = raw.read(BLOCK)
+    raw.seek(0)
+    # a header comes first: a plain archive's first bytes are a name, and that may be BZh.txt
+    compression = None if is_header(start) else compression_of(start)
+    return raw if compression is None else Decompressed(raw, compression, check=check)
 
 
 def _copy(stream: Stream, file: BinaryIO, size: int, *, check: Callable[[], None]) -> None:

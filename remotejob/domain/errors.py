@@ -21,6 +21,8 @@
     ├── JobUnfinished           asked for the result of a job that has not ended
     ├── WaitTimeout             the job did not finish in the time given
     ├── OutputNotFound
+    ├── FileGone                a job's input or data was deleted; also a FileNotFoundError, a Fatal
+    ├── FileUnreadable          S3 has the file, but archived or encrypted; also a Fatal
     ├── QueueUnavailable        messages could not be sent; says which
     ├── StoreUnavailable        the table did not answer; try again later
     ├── ProcessDied             the child process in which a task ran has ended; says how
@@ -222,6 +224,18 @@ class Fatal(Exception):
     """Raise it in a task to fail the job for good, whatever its retry policy says.
 
     Source: job-collection, `job.fail(error, {fatal: true})`.
+    """
+
+
+class FileGone(RemoteJobError, FileNotFoundError, Fatal):
+    """A file that the job needs was deleted, so no attempt will find it."""
+
+
+class FileUnreadable(RemoteJobError, Fatal):
+    """S3 has the file, but cannot hand it out as it is: archived, or encrypted with another's key.
+
+    Source: Amazon S3 API Reference, "GetObject", InvalidObjectState; S3 User Guide, "Working with
+    archived objects", "Using server-side encryption with customer-provided keys".
     """
 
 

@@ -12,6 +12,9 @@ from remotejob.names import RESERVED_OUTPUT_PREFIX
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _LONGEST: Final = 255
 _LONGEST_TENANT: Final = 128
+_CONTROLS: Final = ("Cc", "Cs")
+"""Unicode's categories of control characters and of halves of surrogate pairs."""
+_SUFFIX: Final = re.compile(r"(\.tar)?\.[^.\s]{1,32}\Z", re.IGNORECASE)
 
 
 def check_file_name(name: str) -> str:
@@ -23,6 +26,26 @@ def check_file_name(name: str) -> str:
     if "/" in name or "\\" in name:
         raise InvalidName(f"file name {name!r}: no slashes; give the name without its folders")
     return _check(name, what="file name")
+
+
+def nearest_file_name(name: str) -> str:
+    """The file name nearest to one that others chose; empty if nothing of it can be kept.
+
+    What a file name must not contain becomes `_`. One that is too long loses the end of its stem:
+    a task goes by the suffix.
+    """
+    plain = "".join("_" if _is_unfit(letter) else letter for letter in name)
+    if not plain.strip("."):
+        return ""
+    suffix = _SUFFIX.search(plain)
+    kept = "" if suffix is None else suffix.group()
+    room = _LONGEST - len(kept.encode())
+    stem = plain.removesuffix(kept).encode()[:room].decode(errors="ignore")
+    return stem + kept
+
+
+def _is_unfit(letter: str) -> bool:
+    return letter in "/\\" or unicodedata.category(letter) in _CONTROLS
 
 
 def check_output_name(name: str) -> str:
@@ -78,7 +101,7 @@ def _check(name: str, *, what: str) -> str:
     if len(name.encode(errors="surrogatepass")) > _LONGEST:
         raise InvalidName(f"{what} {name[:40]!r}… is longer than {_LONGEST} bytes; shorten it")
     for letter in name:
-        if unicodedata.category(letter) in ("Cc", "Cs"):
+        if unicodedata.category(letter) in _CONTROLS:
             raise InvalidName(f"{what} {name!r}: no control characters; {letter!r} is one")
     if any(part in ("", ".", "..") for part in name.split("/")):
         raise InvalidName(f"{what} {name!r}: no empty, '.' or '..' parts; name the file itself")

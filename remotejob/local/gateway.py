@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl
+from xml.etree import ElementTree as ET
 
 from moto.core.request import Request
 from moto.core.routing import get_service_router
@@ -97,7 +98,10 @@ class Gateway:
             return _send(
                 refusal("NotFound", "no such address", status=404, protocol="json"), start_response
             )
-        outcome = self._examine(environ)
+        try:
+            outcome = self._examine(environ)
+        except ET.ParseError as problem:
+            outcome = refusal("MalformedXML", str(problem), status=400, protocol="s3")
         if isinstance(outcome, Refusal):
             return _send(outcome, start_response)
         if outcome is None:

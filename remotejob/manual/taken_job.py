@@ -163,7 +163,7 @@ class TakenJob(RunningJob):
         """A stream of the input, or of an output of this run; close it.
 
         Raises: OutputNotFound, naming the files that exist; NoInput, when the job has no input;
-        FileNotFoundError, when the file is gone.
+        FileGone; FileUnreadable.
         """
         run = self._touch()
         outputs = {output.name: output for output in run.workspace.outputs}

@@ -152,7 +152,7 @@ class AsyncRunningJob:
     async def data(self) -> Any:
         """The data given at submit, decoded again at each call; None if none was given.
 
-        Raises: FileNotFoundError, when it was too long for the record, and its file is gone.
+        Raises: FileGone, when it was too long for the record, and its file was deleted.
         """
         return await _in_thread(lambda: self._job.data)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
-from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
+from remotejob.domain.errors import FileGone, InvalidBody, InvalidData, NoInput, RunInterrupted
 from remotejob.domain.events import Event
 from remotejob.domain.job_log import LOG_LEVELS, Level
 from remotejob.domain.name_rules import check_output_name
 from remotejob.domain.record import INLINE_LIMIT, InputFile, JobRecord, OutputFile
-from remotejob.domain.text import dumps
+from remotejob.domain.text import cut, dumps
 from remotejob.domain.times import from_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import is_binary
@@ -29,6 +30,7 @@ from remotejob.tasks.task import Task
 T = TypeVar("T")
 
 _REACH: Final = "reach a file"
+_LONGEST_KEY: Final = 200
 
 
 class RunHandle(Interruptible, Protocol):
@@ -96,19 +98,30 @@ class RunningJob(JobView):
         """Raises: RunInterrupted, when the run must stop. For long loops without other calls."""
         self._touch().check()
 
+    @property
+    def data(self) -> Any:
+        """The data given at submit, decoded again at each call; None if there was none.
+
+        Raises: FileGone, which fails the job for good, when it was too long for the record and its
+        file was deleted.
+        """
+        with _gone("the data, which is too long for the record,", "submit the job again"):
+            return super().data
+
     def open(self) -> BinaryIO:
         """A stream of the input, which cannot seek; close it.
 
         While S3 does not answer, opening is retried until the run must stop. A stream that breaks
         off later raises ConnectionError.
 
-        Raises: NoInput, when the job has no input, which fails it for good; FileNotFoundError, when
-        the file is gone.
+        Raises, and fails the job for good: NoInput, when it has no input; FileGone, when the file
+        was deleted; FileUnreadable, when it is archived, or encrypted with a key of its uploader's.
         """
         self._touch().check()
         file = self._file()
         files = self._installation.files
-        return self._retry(lambda: files.open(file.bucket, file.key, version=file.version))
+        with _input_gone(file):
+            return self._retry(lambda: files.open(file.bucket, file.key, version=file.version))
 
     def download(self, path: Path | str | None = None) -> Path:
         """Copy the input to the disk; by default to a folder that is deleted when the run ends.
@@ -123,7 +136,8 @@ class RunningJob(JobView):
         file = self._file()
         to = destination(run.folder() if path is None else path, file.name)
         files = self._installation.files
-        self._retry(lambda: files.download(file.bucket, file.key, to, version=file.version))
+        with _input_gone(file):
+            self._retry(lambda: files.download(file.bucket, file.key, to, version=file.version))
         return to
 
     def folder(self) -> Path:
@@ -154,10 +168,12 @@ class RunningJob(JobView):
         so the work starts from the beginning.
 
         Raises: RunInterrupted, because a run that has lost its job may only know an older one;
-        FileNotFoundError, when it was too long for the record, and its file is gone.
+        FileGone, which fails the job for good, when it was too long for the record, and its file
+        was deleted.
         """
         self._touch().check()
-        return self._checkpoint()
+        with _gone("the checkpoint, which is too long for the record,", "submit the job again"):
+            return self._checkpoint()
 
     def checkpoint(self, state: Any) -> None:
         """Store the state of the work, from which another run can resume it.
@@ -276,6 +292,24 @@ class RunningJob(JobView):
 
     def __repr__(self) -> str:
         return f"<RunningJob {self.id} {self.task} attempt {self.attempt}>"
+
+
+def _input_gone(file: InputFile) -> AbstractContextManager[None]:
+    version = "" if file.version is None else f", version {file.version}"
+    return _gone(
+        f"the input {cut(file.key, _LONGEST_KEY)!r}{version}", "upload the file again, or submit it"
+    )
+
+
+@contextmanager
+def _gone(what: str, remedy: str) -> Iterator[None]:
+    """Raises: FileGone, if the block found that a file was deleted: retries would find the same."""
+    try:
+        yield
+    except FileNotFoundError as problem:
+        if problem.errno is not None:  # of this machine's disk, such as a missing folder
+            raise
+        raise FileGone(f"{what} was deleted: {remedy}") from problem
 
 
 def _check_not_spent(name: str, body: bytes | BinaryIO) -> None:

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remotejob import InvalidName
-from remotejob.domain.name_rules import check_file_name, check_output_name, check_tenant
+from remotejob.domain.name_rules import (
+    check_file_name,
+    check_output_name,
+    check_tenant,
+    nearest_file_name,
+)
 
 PLAIN = ["photo.jpg", "写真 ü.jpg", ".hidden", "...", "a b", "-", "x" * 255, "a\u200db"]
 NEVER = {
@@ -38,6 +43,33 @@ def test_no_file_and_no_output_is_called(name: str, problem: str) -> None:
         with pytest.raises(InvalidName, match=problem) as refusal:
             check(name)
         assert "\n" not in str(refusal.value)
+
+
+@given(st.text() | st.text("ab.\\/\t\nü写😀\ud800", max_size=400))
+def test_nearest_name_is_a_name(name: str) -> None:
+    nearest = nearest_file_name(name)
+
+    assert nearest == "" or check_file_name(nearest) == nearest
+    assert nearest != "" or not name.strip(".")
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\."), min_size=1)
+)
+def test_valid_name_is_its_own_nearest(name: str) -> None:
+    name = name[:50] + ".pdf"
+
+    assert nearest_file_name(name) == name
+
+
+@pytest.mark.parametrize("suffix", [".pdf", ".tar.gz", ".JPEG", ".7z", ".x-unknown"])
+@given(stem=st.text("aü写😀 \t\\", min_size=300, max_size=400))
+def test_nearest_name_of_a_long_one_keeps_its_suffix(stem: str, suffix: str) -> None:
+    nearest = nearest_file_name(stem + suffix)
+
+    assert nearest.endswith(suffix)
+    assert 251 < len(nearest.encode()) <= 255
+    assert "\N{REPLACEMENT CHARACTER}" not in nearest
 
 
 @pytest.mark.parametrize("name", ["a/b", "/a", "a/", "a\\b", "../a"])

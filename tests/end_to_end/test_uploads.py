@@ -52,6 +52,29 @@ def test_uploaded_photo_becomes_thumbnail(
         assert thumbnail.format == "PNG"
 
 
+@pytest.mark.parametrize(
+    ("last", "made"),
+    [
+        ("two\nlines.png", "two_lines.png"),
+        ("scans\\tab\t1+2%20 ü.png", "scans_tab_1+2%20 ü.png"),
+        ("n" * 300 + ".png", "n" * 251 + ".png"),
+    ],
+    ids=["newline", "backslash and tab", "long"],
+)
+def test_upload_of_an_odd_name_keeps_its_suffix_and_its_key(
+    aws: EmbeddedAws, system: RemoteJob, last: str, made: str
+) -> None:
+    key = f"photos/{uuid4()}//../{last}"
+    upload(aws, system, PHOTOS / "cat-face.png", key)
+
+    job = job_of(system, key)
+
+    assert job.state is State.COMPLETED, job.errors
+    assert job.input is not None
+    assert (job.input.key, job.filename) == (key, made)
+    assert list(job.outputs) == [made]
+
+
 def test_multipart_upload_makes_one_job(aws: EmbeddedAws, system: RemoteJob) -> None:
     key = f"photos/{uuid4()}.png"
     upload(aws, system, PHOTOS / "forest-stream.png", key)

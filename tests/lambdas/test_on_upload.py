@@ -225,19 +225,43 @@ def test_a_route_to_a_queue_that_is_not_deployed_fails_and_makes_no_job(
     assert jobs() == []
 
 
-@pytest.mark.parametrize(
-    "last", ["..", ".", "a\nb.txt", "\x1b[31m.txt", "x" * 300, "a\\b"],
-    ids=["dots", "dot", "line end", "escape", "long", "backslash"],
-)  # fmt: skip
-def test_a_key_that_is_no_file_name_makes_a_job_with_a_safe_one(
-    upload: Upload, jobs: Jobs, last: str
+LAST_PARTS = {
+    "dots": ("..", "input"),
+    "dot": (".", "input"),
+    "many dots": ("....", "input"),
+    "line end": ("a\nb.txt", "a_b.txt"),
+    "carriage return": ("a\r\nb.txt", "a__b.txt"),
+    "tab": ("a\tb.pdf", "a_b.pdf"),
+    "null": ("a\0b.pdf", "a_b.pdf"),
+    "escape": ("\x1b[31m.txt", "_[31m.txt"),
+    "C1 control": ("a\x9b31m.txt", "a_31m.txt"),
+    "backslash": ("scans\\page 1.pdf", "scans_page 1.pdf"),
+    "control alone": ("\n", "_"),
+    "long": ("x" * 300, "x" * 255),
+    "long with a suffix": ("x" * 300 + ".pdf", "x" * 251 + ".pdf"),
+    "long with two": ("x" * 300 + ".tar.gz", "x" * 248 + ".tar.gz"),
+    "long suffix": ("a." + "x" * 300, "a." + "x" * 253),
+    "over 255 bytes": ("ü" * 130 + ".jpeg", "ü" * 125 + ".jpeg"),
+    "over 255 bytes, four each": ("😀" * 64 + ".tif", "😀" * 62 + ".tif"),
+    "long in both parts": ("a.b c" * 80 + ".PDF", ("a.b c" * 80)[:251] + ".PDF"),
+    "at the limit": ("写" * 84 + "abc", "写" * 84 + "abc"),
+    "hidden": (".profile", ".profile"),
+    "dash": ("-rf.txt", "-rf.txt"),
+    "plain": ("a+b%20c =&.txt", "a+b%20c =&.txt"),
+}
+
+
+@pytest.mark.parametrize(("last", "name"), LAST_PARTS.values(), ids=LAST_PARTS)
+def test_a_key_that_is_no_file_name_makes_a_job_with_the_nearest_one(
+    upload: Upload, jobs: Jobs, last: str, name: str
 ) -> None:
     assert upload(changed("eventbridge_object_created", key=f"any/{last}")) == NO_FAILURES
 
     (job,) = jobs()
     assert job.input is not None
     assert job.input.key == f"any/{last}"
-    assert job.input.name == "input"
+    assert job.input.name == name
+    assert len(name.encode()) <= 255
 
 
 def test_an_upload_whose_event_is_a_day_late_is_marked_for_the_scheduler(

@@ -102,6 +102,38 @@ def test_a_file_whose_name_would_lead_elsewhere_is_downloaded_under_another(
     assert queue.retrieve("input", key).download(tmp_path) == tmp_path / "else's"
 
 
+@pytest.mark.parametrize(
+    ("key", "filename", "name"),
+    [
+        ("scans/page\t1\\2.pdf", "", "page_1_2.pdf"),
+        ("scans/" + "x" * 300 + ".pdf", "", "x" * 251 + ".pdf"),
+        ("scans/photo.jpg/", "", "photo.jpg"),
+        ("scans/..", "", "input"),
+        ("key", "a\nb.pdf", "a_b.pdf"),
+        ("key", "..", "key"),
+    ],
+)
+def test_stored_file_of_an_odd_name_is_downloaded_under_the_nearest(
+    queue: Queue, tmp_path: Path, key: str, filename: str, name: str
+) -> None:
+    queue.store_raw(key, {"filename": filename} if filename else {}, b"content")
+
+    stored = queue.retrieve("input", key)
+
+    assert stored.key == key
+    assert stored.download(tmp_path) == tmp_path / name
+    assert (tmp_path / name).read_bytes() == b"content"
+
+
+def test_removed_file_of_any_key_is_gone(queue: Queue) -> None:
+    key = queue.store_raw("control\x01character", {}, b"content")
+
+    queue.remove("input", key)
+
+    with pytest.raises(FileNotFoundError):
+        queue.retrieve("input", key)
+
+
 def test_raw_files_go_under_exactly_their_key(queue: Queue) -> None:
     assert queue.store_raw("photos/cat.jpg", {"by": "me"}, b"a cat") == "photos/cat.jpg"
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from remotejob import Fatal, Retry, RunningJob, task
+from remotejob.builtin.file_kinds import kind_of
+from worker_container.tasks.pictures import as_seen
+
+_SIZE: Final = 400
+"""Pixels."""
+_LONGEST_STEM: Final = 251
+"""Bytes, so that the name with its new suffix has no more than 255."""
+_LONGEST_SHOWN: Final = 80
+"""Characters of a name or an error: a record keeps only the beginning of a long message."""
 
 
 @task(
@@ -20,25 +30,67 @@ from remotejob import Fatal, Retry, RunningJob, task
 def thumbnail(job: RunningJob) -> dict[str, Any]:
     """Scale a photo to fit a square of `data["size"]` pixels (default 400), as PNG.
 
+    The PNG is upright, in sRGB and without transparency: what was transparent is white.
+
+    Raises: Fatal, for data or a file that no attempt can use.
     Source: remotejob's README, whose worker does the same with GraphicsMagick.
     """
-    size = (job.data or {}).get("size", 400)
+    size = _size(job.data)
     path = job.download()
     job.progress(1, 3)
-    try:
-        with Image.open(path) as photo:
-            before = photo.size
-            # cameras store the rotation in the file's metadata, which the PNG would lack
-            upright = ImageOps.exif_transpose(photo).convert("RGB")
-    except UnidentifiedImageError:
-        # Fatal: another attempt would find the same file
-        raise Fatal(f"{path.name} is not an image this task can read") from None
-    upright.thumbnail((size, size))
+    before, seen, problems = _read(path)
+    for problem in problems:
+        job.log(f"{path.name}: {problem}", level="warning")
+    seen.thumbnail((size, size))
     job.progress(2, 3)
     png = BytesIO()
-    upright.save(png, format="PNG", optimize=True)
-    name = f"{Path(path.name).stem}.png"
+    seen.save(png, format="PNG", optimize=True)
+    name = f"{Path(path.name).stem.encode()[:_LONGEST_STEM].decode(errors='ignore')}.png"
     job.output(name, png.getvalue())
-    job.log(f"{path.name}: {before[0]}x{before[1]} became {upright.width}x{upright.height}")
+    job.log(f"{path.name}: {before[0]}x{before[1]} became {seen.width}x{seen.height}")
     job.progress(3, 3)
-    return {"from": list(before), "to": list(upright.size), "bytes": png.tell()}
+    return {"from": list(before), "to": list(seen.size), "bytes": png.tell()}
+
+
+def _size(data: Any) -> int:
+    """Raises: Fatal."""
+    if data is None:
+        return _SIZE
+    size = data.get("size", _SIZE) if isinstance(data, dict) else None
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise Fatal(f'data {str(data)[:100]}: give {{"size": N}}, a whole number from 1')
+    return size
+
+
+def _read(path: Path) -> tuple[tuple[int, int], Image.Image, list[str]]:
+    """The size of a photo in its file, the photo as seen, and what is wrong with its metadata.
+
+    Raises: Fatal, because another attempt would find the same file.
+    """
+    problems: list[str] = []
+    name = path.name[:_LONGEST_SHOWN]
+    try:
+        with Image.open(path) as photo:
+            return photo.size, as_seen(photo, warn=problems.append), problems
+    except UnidentifiedImageError:
+        kind = kind_of(path) or "of an unknown kind"
+        raise Fatal(
+            f"{name} is not an image this task can read: it is {kind}; save it as JPEG, PNG or TIFF"
+        ) from None
+    except Image.DecompressionBombError as problem:
+        raise Fatal(
+            f"{name} has too many pixels: {str(problem)[:_LONGEST_SHOWN]}; scale it down first"
+        ) from problem
+    except Exception as problem:  # Pillow's readers raise anything for a damaged file
+        if isinstance(problem, MemoryError) or _is_of_the_machine(problem):
+            raise
+        said = str(problem)[:_LONGEST_SHOWN]
+        raise Fatal(
+            f"{name} is damaged, or a kind that this task cannot read ({said}); save it again as "
+            "JPEG, PNG or TIFF, and upload it again"
+        ) from problem
+
+
+def _is_of_the_machine(problem: Exception) -> bool:
+    """Whether another attempt may succeed: a full disk, say. A damaged file seeks to nowhere."""
+    return isinstance(problem, OSError) and problem.errno not in (None, errno.EINVAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from urllib3.exceptions import ProtocolError
 
 from remotejob.backends.aws.access_errors import DENIED, access_problem
 from remotejob.backends.aws.direct.objects import DirectObjects
+from remotejob.backends.aws.unreadable import unreadable
 from remotejob.domain.metadata import decoded, encoded
 from remotejob.ports import Area, Stored
 
@@ -40,6 +42,14 @@ _SMALL: Final = 1024 * 1024
 _BUFFER: Final = 1024 * 1024
 _DELETES_IN_A_BATCH: Final = 1000
 _DOWNLOAD_TRIES: Final = 3
+_GONE: Final = (
+    "NoSuchKey",
+    "NoSuchVersion",
+    "404",
+    # this version is a delete marker
+    "MethodNotAllowed",
+)
+_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _BROKEN_STREAM: Final = (
     ConnectionClosedError,
     FlexibleChecksumError,
@@ -186,7 +196,7 @@ class S3Files:
                 yield found["Key"]
 
     def delete(self, area: Area, keys: Iterable[str]) -> None:
-        left = iter(keys)
+        left = iter(self._deleted_alone(area, keys))
         while batch := list(islice(left, _DELETES_IN_A_BATCH)):
             answer = self._client.delete_objects(
                 Bucket=self._buckets[area],
@@ -198,14 +208,28 @@ class S3Files:
                     raise access_problem("s3:DeleteObject", code, error.get("Message", ""), on=key)
                 raise PermissionError(f"cannot delete {key}: {error.get('Message')}")
 
+    def _deleted_alone(self, area: Area, keys: Iterable[str]) -> Iterator[str]:
+        """Delete the keys that XML, and so a list of keys to delete, cannot have; yield the rest.
+
+        Source: Amazon S3 User Guide, "Naming Amazon S3 objects", XML-related constraints.
+        """
+        for key in keys:
+            if _NOT_IN_XML.search(key) is None:
+                yield key
+            else:
+                self._client.delete_object(Bucket=self._buckets[area], Key=key)
+
     def _get(self, bucket: str, key: str, version: str | None) -> Any:
         which: dict[str, Any] = {} if version is None else {"VersionId": version}
         try:
             return self._client.get_object(Bucket=bucket, Key=key, **which)
         except ClientError as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "NoSuchVersion", "404"):
+            if error.response["Error"]["Code"] in _GONE:
                 at = "" if version is None else f" (version {version})"
                 raise FileNotFoundError(f"no file {key!r}{at} in bucket {bucket!r}") from None
+            cause = unreadable(error.response, bucket=bucket, key=key, version=version)
+            if cause is not None:
+                raise cause from error
             raise
 
 

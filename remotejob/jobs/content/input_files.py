@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Final
 
-from remotejob.domain.errors import InvalidName
-from remotejob.domain.name_rules import check_file_name
+from remotejob.domain.name_rules import nearest_file_name
 from remotejob.domain.record import InputFile
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Stored
@@ -49,9 +47,9 @@ def input_file(stored: Stored, *, name: str) -> InputFile:
 def file_name_of(key: str, *, preferred: str = "") -> str:
     """A valid file name for an object: the preferred one, else the last part of its key.
 
-    Others may have chosen both, and a worker opens a file of that name on its disk.
+    Others may have chosen both, and a worker opens a file of that name on its disk. Characters that
+    no file name has are replaced, and a long name is cut before its suffix.
     """
-    for name in (preferred, key.rpartition("/")[2]):
-        with suppress(InvalidName):
-            return check_file_name(name)
-    return UNNAMED
+    if "/" not in preferred and (name := nearest_file_name(preferred)):
+        return name
+    return nearest_file_name(key.rstrip("/").rpartition("/")[2]) or UNNAMED

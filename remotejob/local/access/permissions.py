@@ -180,9 +180,10 @@ def _s3(call: Call) -> list[Access]:
         needed.append(Access(action="s3:PutObjectAcl", resource=resource))
     source = call.headers.get("x-amz-copy-source")
     if source is not None:
-        path, _, query = unquote(source).removeprefix("/").partition("?")
+        # split first: an encoded question mark belongs to the key
+        path, _, query = source.removeprefix("/").partition("?")
         read = "s3:GetObjectVersion" if "versionId" in parse_qs(query) else "s3:GetObject"
-        needed.append(Access(action=read, resource=f"arn:aws:s3:::{path}"))
+        needed.append(Access(action=read, resource=f"arn:aws:s3:::{unquote(path)}"))
     return needed
 
 

@@ -13,6 +13,7 @@ from remotejob.local.gaps import (
     lambda_invoke,
     repeated_work,
     s3_events,
+    s3_keys,
     sqs,
     tracking,
 )
@@ -20,6 +21,8 @@ from remotejob.local.gaps import (
 
 def close_gaps() -> None:
     """Patch moto in this process. Call once, before the first request."""
-    for gap in (tracking, sqs, dynamodb, eventbridge, s3_events, lambda_invoke, cloudformation):
+    for gap in (
+        tracking, sqs, dynamodb, eventbridge, s3_events, s3_keys, lambda_invoke, cloudformation
+    ):  # fmt: skip
         gap.close_gap()
     repeated_work.close_gap()
