@@ -327,6 +327,8 @@ class Worker:
         # messages that a lane had received but not yet queued when we gave back the others
         requests.append(self._start_request("give back", self._prefetched.give_back_all))
         requests.append(self._start_request("report the stop", self._presence.stop))
+        lost_leases = self._handler.lost_leases
+        requests.append(self._start_request("say which leases were lost", lost_leases.say_all))
         # runs that have not ended by now no longer own their jobs
         close = partial(self._executors.close, within=_IDLE_CHILDREN)
         requests.append(self._start_request("end processes", close))

@@ -59,6 +59,8 @@ def records(draw: st.DrawFn) -> JobRecord:
         attempt=draw(COUNTS),
         failures=draw(COUNTS),
         crashes=draw(COUNTS),
+        lost_leases=draw(COUNTS),
+        lost_run=draw(st.sampled_from([None, RUN, OTHER_RUN])),
         releases=draw(COUNTS),
         retry_json=draw(_JSON),
         data_json=draw(_JSON),

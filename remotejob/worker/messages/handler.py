@@ -35,6 +35,7 @@ from remotejob.worker.executors.in_thread import call_here
 from remotejob.worker.executors.processes.program import NotStarted
 from remotejob.worker.messages import outcomes
 from remotejob.worker.messages.claims import Claims, unclaimed
+from remotejob.worker.messages.lost_leases import LostLeases
 from remotejob.worker.messages.run_events import tell_of_end
 from remotejob.worker.messages.settlements import (
     Conclude,
@@ -111,7 +112,8 @@ class MessageHandler:
         self._installation = installation
         self._longest_decline = longest_decline or installation.messages.capabilities.max_delay
         self._tasks = tasks
-        self._claims = Claims(installation, worker=worker)
+        self.lost_leases: Final = LostLeases(installation)
+        self._claims = Claims(installation, worker=worker, lost_leases=self.lost_leases)
         self._runs = runs
         self._call = call
         self._outages = OutageLog(installation.clock)
@@ -242,8 +244,7 @@ class MessageHandler:
                 return self._failed(run, error)
             case _Stopped(LeaseLost() as reason):
                 log.warning("run abandoned: %s", reason, extra=_about(run))
-                self._metrics.count(Count.LEASE_LOST)
-                return Leave(message=run.held.message)
+                return self._lost(run)
             case _Stopped(JobCancelled()):
                 return self._cancelled(run)
             case _Stopped(WorkerStopping() as reason) if run.record.releases < RELEASES_FREE:
@@ -293,7 +294,12 @@ class MessageHandler:
             # cancelled under this run, and perhaps restarted since
             return self._cancelled(run)
         log.warning("the outcome came too late: another run has the job", extra=_about(run))
+        return self._lost(run)
+
+    def _lost(self, run: Run) -> Settlement:
         self._metrics.count(Count.LEASE_LOST)
+        self.lost_leases.note(run)
+        self.lost_leases.say(run.run_id)
         return Leave(message=run.held.message)
 
     def _committed(
@@ -313,6 +319,7 @@ class MessageHandler:
                 failures += 1
                 pause = timedelta(seconds=pause_after(failures, first=1.0, longest=10.0))
                 if clock.monotonic() + pause.total_seconds() >= run.lease.ends:
+                    self.lost_leases.note(run)
                     raise
                 self._outages.failed(_COMMIT, problem, **_about(run))
                 clock.sleep(pause)
