@@ -54,6 +54,9 @@ class Env(StrEnum):
     LOG_LEVEL = "REMOTEJOB_LOG_LEVEL"
     """The lowest level this worker logs; `info` by default."""
 
+    MIN_FREE_DISK = "REMOTEJOB_MIN_FREE_DISK_PERCENT"
+    """Percent of its disk that must be free for this worker to take jobs; 0 for no limit."""
+
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
 
@@ -153,6 +156,8 @@ class Field(StrEnum):
     LOST_LEASES = "j_lost_n"
     LOST_RUN = "j_lost"
     RELEASES = "j_releases"
+    NO_SPACE = "j_no_space"
+    """1 on a job that was given back because the worker's disk was full."""
     RETRY = "j_retry"
     DATA = "j_data"
     DATA_REF = "j_data_ref"

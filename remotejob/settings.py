@@ -87,6 +87,8 @@ class QueueSettings:
     """The lowest level that its workers log."""
     metrics: bool = True
     """Whether its workers write CloudWatch metrics into their logs."""
+    min_free_disk_percent: int = 10
+    """A worker takes no jobs while less of its disk is free, 0 to 90; 0 for no limit."""
 
     @property
     def jobs_at_a_time(self) -> int:
@@ -228,6 +230,7 @@ def _queue(name: str, table: _Table) -> QueueSettings:
         tenant_limit=table.whole_or_none("tenant_limit", 1, 50),
         log_level=table.choice("log_level", list(LOG_LEVELS), default="info"),
         metrics=table.value("metrics", bool, default=True),
+        min_free_disk_percent=table.whole("min_free_disk_percent", 0, 90, default=10),
     )
 
 

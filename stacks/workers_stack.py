@@ -61,6 +61,7 @@ class WorkersStack(SystemStack):
                         Env.TASKS.value: queue.tasks_module,
                         Env.LOG_LEVEL.value: queue.log_level,
                         Env.METRICS.value: "on" if queue.metrics else "off",
+                        Env.MIN_FREE_DISK.value: str(queue.min_free_disk_percent),
                         **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
                     },
                     removal_policy=removal,

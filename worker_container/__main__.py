@@ -25,7 +25,7 @@ from remotejob.worker.executors.processes.environment import hide_this_process
 from remotejob.worker.executors.processes.program import ChildProgram
 from remotejob.worker.lifecycle.protection_policy import AGENT, Guard
 from remotejob.worker.lifecycle.supervised import Supervised
-from remotejob.worker.lifecycle.supervisor import Supervisor, SupervisorOptions
+from remotejob.worker.lifecycle.supervisor import GIVES_UP, Supervisor, SupervisorOptions
 from remotejob.worker.worker import STOP_MARGIN, Worker, WorkerOptions
 from worker_container import metrics
 from worker_container.health import health_file, processes
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("worker_container")
 
 _KILLING: Final = timedelta(seconds=3)
+_MOST_FREE: Final = 90
+"""Percent."""
 _PATIENCE: Final = timedelta(seconds=1)
 """How long to wait for ECS to end the task's protection; if it does not, no harm is done."""
 
@@ -86,14 +88,15 @@ def _work(supervised: Supervised | None) -> int:
     if supervised is not None:
         supervised.begun()
     clean = worker.run()
+    status = 0 if worker.gave_up is None else GIVES_UP
     ends()
     if protection is not None:
         protection.close(_PATIENCE)
     if not clean:
         # exit at once: other workers may already run the jobs that were given back
         logging.shutdown()
-        os._exit(0)
-    return 0
+        os._exit(status)
+    return status
 
 
 def _protection() -> Protection | None:
@@ -130,6 +133,7 @@ def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker,
             if supervised is not None and supervised.replaces is not None
             else None
         ),
+        min_free_disk_percent=_min_free_disk_percent(),
         children=ChildProgram(modules=modules, logging="worker_container.logs:log_as_json"),
         write_metrics=(
             metrics.writer(system=installation.name, queue=queue)
@@ -152,6 +156,15 @@ def _abilities() -> tuple[str, ...] | None:
     if not names:
         raise SettingsError(f"{Env.ABILITIES}={text!r}: name tasks of the queue, or unset it")
     return names
+
+
+def _min_free_disk_percent() -> int:
+    text = os.environ.get(Env.MIN_FREE_DISK, "10")
+    if not (text.isascii() and text.isdecimal()) or int(text) > _MOST_FREE:
+        raise SettingsError(
+            f"{Env.MIN_FREE_DISK}={text[:200]!r}: use a whole number from 0 to {_MOST_FREE}"
+        )
+    return int(text)
 
 
 def _import_hooks() -> None:

@@ -38,6 +38,7 @@ def _as_dict(worker: WorkerStatus) -> dict[str, Any]:
         "queue": worker.queue,
         "alive": worker.alive,
         "draining": worker.draining,
+        "shortage": worker.shortage,
         "abilities": list(worker.abilities),
         "concurrency": worker.concurrency,
         "version": worker.version,
@@ -69,4 +70,6 @@ def _table(found: list[WorkerStatus]) -> Table:
 def _liveness(worker: WorkerStatus) -> str:
     if worker.draining and worker.alive:
         return "draining"
+    if worker.shortage is not None and worker.alive:
+        return "short of disk"
     return {True: "yes", False: "no", None: "idle"}[worker.alive]

@@ -151,6 +151,7 @@ def restart(
             Field.LOST_LEASES,
             Field.LOST_RUN,
             Field.RELEASES,
+            Field.NO_SPACE,
             Field.SWEPT,
         ),
     )

@@ -132,6 +132,8 @@ class JobRecord:
     lost_run: str | None = None
     """The run whose worker said that it lives and lost the lease."""
     releases: int = 0
+    no_space: int = 0
+    """1 if it was given back once because the worker's disk was full."""
     retry_json: str | None = None
     data_json: str | None = None
     data_ref: str | None = None
@@ -272,6 +274,7 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "lost_leases": Field.LOST_LEASES,
     "lost_run": Field.LOST_RUN,
     "releases": Field.RELEASES,
+    "no_space": Field.NO_SPACE,
     "retry_json": Field.RETRY,
     "data_json": Field.DATA,
     "data_ref": Field.DATA_REF,
@@ -303,6 +306,7 @@ _COUNTERS: Final = frozenset(
         "crashes",
         "lost_leases",
         "releases",
+        "no_space",
         "log_count",
         "dependents",
     }

@@ -277,6 +277,9 @@ def _no_worker(record: JobRecord, able: list[WorkerStatus], *, others: int) -> R
         text += f"; the last one, {last.name}, was seen at {details['last_seen']}"
         if last.draining and last.alive:
             text += ", about to stop: it takes no more jobs"
+        elif last.shortage is not None and last.alive:
+            details["shortage"] = last.shortage
+            text += f", and takes none: {last.shortage}"
     else:
         text += f"; none was seen in {KEPT.days} days"
     return Reason(

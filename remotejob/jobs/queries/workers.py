@@ -59,14 +59,17 @@ class WorkerStatus:
     """Whether it reported that it stops."""
     draining: bool
     """Whether it reported that it takes no more jobs and stops once its current ones end."""
+    shortage: str | None
+    """Why it takes no jobs though it lives, such as a full disk; None if nothing is short."""
     alive: bool | None
     """True while its next sign is not overdue. False if it has stopped, or was busy and its next
     sign is overdue. None if it was idle and so gives no signs: only ECS knows."""
 
     @property
     def takes_jobs(self) -> bool:
-        """Whether it may take another job: it is not known to be dead, and does not drain."""
-        return self.alive is not False and not self.draining
+        """Whether it may take another job: it is not known to be dead, does not drain, and nothing
+        that it needs is short."""
+        return self.alive is not False and not self.draining and self.shortage is None
 
 
 def kept_for(sign: dict[str, Any]) -> timedelta:
@@ -113,6 +116,7 @@ def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
         ),
         stopped=stopped,
         draining="draining" in sign and not stopped,
+        shortage=None if stopped else sign.get("short"),
         alive=_alive(sign, silent_ms),
     )
 

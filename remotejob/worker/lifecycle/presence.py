@@ -69,6 +69,7 @@ class Presence:
         self._draining = False
         self._drain_unreported = False
         """Whether no sign says yet that the worker drains."""
+        self._shortage: str | None = None
         self._outages = OutageLog(installation.clock)
         self._writing = threading.Lock()
 
@@ -99,6 +100,11 @@ class Presence:
         """Let the next sign say that the worker takes no more jobs; due now if it still has any."""
         self._draining = True
         self._drain_unreported = True
+
+    def say_short_of_disk(self, shortage: str | None) -> None:
+        """Let a sign say at once why the worker takes no jobs; None when it takes them again."""
+        self._shortage = shortage
+        self._given = None
 
     def stop(self) -> None:
         """Write that the worker has stopped."""
@@ -133,6 +139,8 @@ class Presence:
         }
         if self._draining:
             sign["draining"] = 1
+        if self._shortage is not None:
+            sign["short"] = self._shortage
         if stopped:
             sign["stopped"] = 1
         self._put(self._worker, sign)
