@@ -44,4 +44,4 @@ def in_process(job: RunningJob) -> None:
 
 @task("full-disk-loop")
 async def on_loop(job: AsyncRunningJob) -> None:
-    _write(job.data)
+    _write(await job.data())
