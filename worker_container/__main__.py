@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -23,6 +24,7 @@ from remotejob.names import Env
 from remotejob.tasks import registry
 from remotejob.worker.executors.processes.environment import hide_this_process
 from remotejob.worker.executors.processes.program import ChildProgram
+from remotejob.worker.lifecycle.presence import report_failed_start
 from remotejob.worker.lifecycle.protection_policy import AGENT, Guard
 from remotejob.worker.lifecycle.supervised import Supervised
 from remotejob.worker.lifecycle.supervisor import GIVES_UP, Supervisor, SupervisorOptions
@@ -40,6 +42,8 @@ log = logging.getLogger("worker_container")
 _KILLING: Final = timedelta(seconds=3)
 _MOST_FREE: Final = 90
 """Percent."""
+_REPORTING: Final = 5.0
+"""Seconds to report that the worker cannot start."""
 _PATIENCE: Final = timedelta(seconds=1)
 """How long to wait for ECS to end the task's protection; if it does not, no harm is done."""
 
@@ -54,7 +58,29 @@ def main() -> int:
         return _work(supervised)
     except RemoteJobError as problem:
         log.critical("the worker cannot start: %s", problem)
+        _report(problem)
         return 2
+
+
+def _report(problem: RemoteJobError) -> None:
+    """Write why the worker cannot start, for `why` and `workers`, if that is possible soon."""
+
+    def write() -> None:
+        try:
+            report_failed_start(
+                from_environment(),
+                # one a host: each try replaces the last
+                worker=socket.gethostname(),
+                queue=os.environ.get(Env.QUEUE, "default"),
+                problem=problem,
+            )
+        except Exception as reason:  # noqa: BLE001 (the log has said it)
+            log.warning("cannot report that: %s", reason)
+
+    # a daemon: without an answer, the process ends all the same
+    writing = threading.Thread(target=write, name="report", daemon=True)
+    writing.start()
+    writing.join(_REPORTING)
 
 
 def _supervise(children: int) -> int:

@@ -20,7 +20,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from remotejob.domain.errors import UnknownQueue, WorkerStopping
+from remotejob.domain.errors import AccessProblem, UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
 from remotejob.outages import OutageLog, pause_after
@@ -216,7 +216,7 @@ class Worker:
         with self._checking_disk:
             before, shortage = self._disk.shortage, self._disk.look()
             if (shortage is None) is not (before is None):
-                self._presence.say_short_of_disk(shortage)
+                self._presence.say_short("disk", shortage)
                 if shortage is None:
                     self._polling.resume()
                 else:
@@ -244,9 +244,12 @@ class Worker:
                     )
             except Exception as problem:  # noqa: BLE001 (try again later)
                 self._polling.received(lane, turn, 0)
+                if isinstance(problem, AccessProblem):
+                    self._presence.say_short(what, str(problem))
                 self._pause(self._outages.failed(what, problem))
                 continue
             self._outages.over(what)
+            self._presence.say_short(what, None)
             self._metrics.received(len(received))
             received = arranged(received, self._order, entropy=self._installation.entropy)
             self._runs.await_turn(received)

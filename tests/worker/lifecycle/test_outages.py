@@ -214,6 +214,24 @@ def test_worker_that_loses_its_credentials_carries_on_with_new_ones(
         assert ended(job, short).result == "done"
 
 
+def test_worker_that_may_not_receive_says_so_where_why_finds_it(
+    short: Installation, tasks: Registry
+) -> None:
+    remote = RemoteJob(short)
+    outage = Outage("messages.receive", problem=lambda: AccessProblem("may not receive; add it"))
+    outage.lasts.set()
+    tasks.task("work")(lambda job: "done")
+    with working(intercepted(short, outage), tasks):
+        job = remote.queue().submit("work")
+        awaited(
+            short, lambda: any(one.shortage for one in remote.workers()), what="a sign that says so"
+        )
+        assert "may not receive; add it" in job.why().text
+        outage.lasts.clear()
+        assert ended(job, short).result == "done"
+        awaited(short, lambda: remote.workers()[0].takes_jobs, what="a sign that it may")
+
+
 def test_job_that_runs_through_a_long_outage_is_run_again_and_commits_once(
     short: Installation, tasks: Registry
 ) -> None:
