@@ -201,6 +201,9 @@ class Field(StrEnum):
     ATTENTION_AT = "a_at"
 
 
+MIN_FREE_DISK_PERCENT: Final = 10
+"""The default of `Env.MIN_FREE_DISK`."""
+
 ATTENTION_INDEX: Final = "attention"
 """Sparse, KEYS_ONLY: the records that need attention, and when."""
 

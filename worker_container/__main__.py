@@ -20,7 +20,7 @@ from remotejob import hooks
 from remotejob.backends.aws import from_environment
 from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import RemoteJobError, SettingsError
-from remotejob.names import Env
+from remotejob.names import MIN_FREE_DISK_PERCENT, Env
 from remotejob.tasks import registry
 from remotejob.worker.executors.processes.environment import hide_this_process
 from remotejob.worker.executors.processes.program import ChildProgram
@@ -185,7 +185,7 @@ def _abilities() -> tuple[str, ...] | None:
 
 
 def _min_free_disk_percent() -> int:
-    text = os.environ.get(Env.MIN_FREE_DISK, "10")
+    text = os.environ.get(Env.MIN_FREE_DISK, str(MIN_FREE_DISK_PERCENT))
     if not (text.isascii() and text.isdecimal()) or int(text) > _MOST_FREE:
         raise SettingsError(
             f"{Env.MIN_FREE_DISK}={text[:200]!r}: use a whole number from 0 to {_MOST_FREE}"
