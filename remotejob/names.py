@@ -54,6 +54,9 @@ class Env(StrEnum):
     LOG_LEVEL = "REMOTEJOB_LOG_LEVEL"
     """The lowest level this worker logs; `info` by default."""
 
+    MIN_FREE_DISK = "REMOTEJOB_MIN_FREE_DISK_PERCENT"
+    """Percent of its disk that must be free for this worker to take jobs; 0 for no limit."""
+
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
 
@@ -149,7 +152,12 @@ class Field(StrEnum):
     ATTEMPT = "j_attempt"
     FAILURES = "j_failures"
     CRASHES = "j_crashes"
+    CRASHED_RUNS = "j_crashed"
+    LOST_LEASES = "j_lost_n"
+    LOST_RUN = "j_lost"
     RELEASES = "j_releases"
+    NO_SPACE = "j_no_space"
+    """1 on a job that was given back because the worker's disk was full."""
     RETRY = "j_retry"
     DATA = "j_data"
     DATA_REF = "j_data_ref"
@@ -192,6 +200,9 @@ class Field(StrEnum):
     """Partition key of the attention index, `kind#shard`; absent from most records."""
     ATTENTION_AT = "a_at"
 
+
+MIN_FREE_DISK_PERCENT: Final = 10
+"""The default of `Env.MIN_FREE_DISK`."""
 
 ATTENTION_INDEX: Final = "attention"
 """Sparse, KEYS_ONLY: the records that need attention, and when."""

@@ -20,7 +20,7 @@ from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.text import dumps
-from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS
+from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MIN_FREE_DISK_PERCENT
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -87,6 +87,8 @@ class QueueSettings:
     """The lowest level that its workers log."""
     metrics: bool = True
     """Whether its workers write CloudWatch metrics into their logs."""
+    min_free_disk_percent: int = MIN_FREE_DISK_PERCENT
+    """A worker takes no jobs while less of its disk is free, 0 to 90; 0 for no limit."""
 
     @property
     def jobs_at_a_time(self) -> int:
@@ -228,6 +230,9 @@ def _queue(name: str, table: _Table) -> QueueSettings:
         tenant_limit=table.whole_or_none("tenant_limit", 1, 50),
         log_level=table.choice("log_level", list(LOG_LEVELS), default="info"),
         metrics=table.value("metrics", bool, default=True),
+        min_free_disk_percent=table.whole(
+            "min_free_disk_percent", 0, 90, default=MIN_FREE_DISK_PERCENT
+        ),
     )
 
 

@@ -6,8 +6,8 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
 
-from remotejob.names import Env
-from remotejob.settings import Settings
+from remotejob.names import MIN_FREE_DISK_PERCENT, Env
+from remotejob.settings import QueueSettings, Settings
 from stacks.bundle import ROOT
 from stacks.checks import acknowledge_arn, acknowledge_objects
 from stacks.network import Network, NetworkProps
@@ -62,6 +62,7 @@ class WorkersStack(SystemStack):
                         Env.LOG_LEVEL.value: queue.log_level,
                         Env.METRICS.value: "on" if queue.metrics else "off",
                         **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
+                        **_min_free_disk(queue),
                     },
                     removal_policy=removal,
                 ),
@@ -104,3 +105,11 @@ class WorkersStack(SystemStack):
                     max_workers=queue.max_workers,
                 ),
             )
+
+
+def _min_free_disk(queue: QueueSettings) -> dict[str, str]:
+    """Nothing if it is the workers' own default, so that such templates stay as they were."""
+    percent = queue.min_free_disk_percent
+    if percent == MIN_FREE_DISK_PERCENT:
+        return {}
+    return {Env.MIN_FREE_DISK.value: str(percent)}

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -19,13 +20,14 @@ from remotejob import hooks
 from remotejob.backends.aws import from_environment
 from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import RemoteJobError, SettingsError
-from remotejob.names import Env
+from remotejob.names import MIN_FREE_DISK_PERCENT, Env
 from remotejob.tasks import registry
 from remotejob.worker.executors.processes.environment import hide_this_process
 from remotejob.worker.executors.processes.program import ChildProgram
+from remotejob.worker.lifecycle.presence import report_failed_start
 from remotejob.worker.lifecycle.protection_policy import AGENT, Guard
 from remotejob.worker.lifecycle.supervised import Supervised
-from remotejob.worker.lifecycle.supervisor import Supervisor, SupervisorOptions
+from remotejob.worker.lifecycle.supervisor import GIVES_UP, Supervisor, SupervisorOptions
 from remotejob.worker.worker import STOP_MARGIN, Worker, WorkerOptions
 from worker_container import metrics
 from worker_container.health import health_file, processes
@@ -38,6 +40,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("worker_container")
 
 _KILLING: Final = timedelta(seconds=3)
+_MOST_FREE: Final = 90
+"""Percent."""
+_REPORTING: Final = 5.0
+"""Seconds to report that the worker cannot start."""
 _PATIENCE: Final = timedelta(seconds=1)
 """How long to wait for ECS to end the task's protection; if it does not, no harm is done."""
 
@@ -52,7 +58,29 @@ def main() -> int:
         return _work(supervised)
     except RemoteJobError as problem:
         log.critical("the worker cannot start: %s", problem)
+        _report(problem)
         return 2
+
+
+def _report(problem: RemoteJobError) -> None:
+    """Write why the worker cannot start, for `why` and `workers`, if that is possible soon."""
+
+    def write() -> None:
+        try:
+            report_failed_start(
+                from_environment(),
+                # one a host: each try replaces the last
+                worker=socket.gethostname(),
+                queue=os.environ.get(Env.QUEUE, "default"),
+                problem=problem,
+            )
+        except Exception as reason:  # noqa: BLE001 (the log has said it)
+            log.warning("cannot report that: %s", reason)
+
+    # a daemon: without an answer, the process ends all the same
+    writing = threading.Thread(target=write, name="report", daemon=True)
+    writing.start()
+    writing.join(_REPORTING)
 
 
 def _supervise(children: int) -> int:
@@ -86,14 +114,15 @@ def _work(supervised: Supervised | None) -> int:
     if supervised is not None:
         supervised.begun()
     clean = worker.run()
+    status = 0 if worker.gave_up is None else GIVES_UP
     ends()
     if protection is not None:
         protection.close(_PATIENCE)
     if not clean:
         # exit at once: other workers may already run the jobs that were given back
         logging.shutdown()
-        os._exit(0)
-    return 0
+        os._exit(status)
+    return status
 
 
 def _protection() -> Protection | None:
@@ -130,6 +159,7 @@ def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker,
             if supervised is not None and supervised.replaces is not None
             else None
         ),
+        min_free_disk_percent=_min_free_disk_percent(),
         children=ChildProgram(modules=modules, logging="worker_container.logs:log_as_json"),
         write_metrics=(
             metrics.writer(system=installation.name, queue=queue)
@@ -152,6 +182,15 @@ def _abilities() -> tuple[str, ...] | None:
     if not names:
         raise SettingsError(f"{Env.ABILITIES}={text!r}: name tasks of the queue, or unset it")
     return names
+
+
+def _min_free_disk_percent() -> int:
+    text = os.environ.get(Env.MIN_FREE_DISK, str(MIN_FREE_DISK_PERCENT))
+    if not (text.isascii() and text.isdecimal()) or int(text) > _MOST_FREE:
+        raise SettingsError(
+            f"{Env.MIN_FREE_DISK}={text[:200]!r}: use a whole number from 0 to {_MOST_FREE}"
+        )
+    return int(text)
 
 
 def _import_hooks() -> None:

@@ -40,6 +40,7 @@ def as_dict(job: Job) -> dict[str, Any]:
         "state": job.state,
         "attempt": job.attempt,
         "crashes": job.record.crashes,
+        "lost_leases": job.record.lost_leases,
         "worker": job.record.worker,
         "priority": job.priority,
         "created": job.created_at.isoformat(),
@@ -199,6 +200,8 @@ def _history(full: dict[str, Any]) -> Iterator[tuple[str, Text]]:
     """The crashes, outputs, errors and log of a job."""
     if full["crashes"]:
         yield "crashes", Text(f"{full['crashes']} (its worker died or fell silent)")
+    if full["lost_leases"]:
+        yield "lost leases", Text(f"{full['lost_leases']} (its worker lived, but was cut off)")
     for output in full["outputs"]:
         yield "output", Text(f"{output['name']}, {output['size']:,} bytes")
     for error in full["errors"]:

@@ -28,6 +28,11 @@ def workers(
         formats.to_json(out, [_as_dict(worker) for worker in found])
     elif found:
         put(_table(found))
+        for worker in found:
+            if worker.cannot_start is not None:
+                err.print(escape(f"{worker.name} cannot start: {worker.cannot_start}"))
+            elif worker.shortage is not None and worker.alive:
+                err.print(escape(f"{worker.name} takes no jobs: {worker.shortage}"))
     else:
         err.print("no workers")
 
@@ -38,6 +43,9 @@ def _as_dict(worker: WorkerStatus) -> dict[str, Any]:
         "queue": worker.queue,
         "alive": worker.alive,
         "draining": worker.draining,
+        "shortage": worker.shortage,
+        "cannot_start": worker.cannot_start,
+        "age_s": int(worker.age.total_seconds()),
         "abilities": list(worker.abilities),
         "concurrency": worker.concurrency,
         "version": worker.version,
@@ -59,7 +67,7 @@ def _table(found: list[WorkerStatus]) -> Table:
             escape(worker.name),
             escape(worker.queue),
             _liveness(worker),
-            f"{worker.seen_at:%Y-%m-%d %H:%M:%S}",
+            f"{worker.seen_at:%Y-%m-%d %H:%M:%S} ({int(worker.age.total_seconds())} s ago)",
             f"{len(worker.running)} of {worker.concurrency}",
             escape(", ".join(worker.abilities)),
         )
@@ -69,4 +77,8 @@ def _table(found: list[WorkerStatus]) -> Table:
 def _liveness(worker: WorkerStatus) -> str:
     if worker.draining and worker.alive:
         return "draining"
+    if worker.shortage is not None and worker.alive:
+        return "takes none"
+    if worker.cannot_start is not None:
+        return "cannot start"
     return {True: "yes", False: "no", None: "idle"}[worker.alive]

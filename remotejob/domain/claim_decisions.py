@@ -16,20 +16,24 @@ from remotejob.domain.times import span_ms
 CRASH_BUDGET: Final = 3
 """Worker deaths one job may cause before it is failed."""
 
+LOST_LEASE_BUDGET: Final = 20
+"""Leases that workers which live may lose of one job before it is failed. A bad network loses many
+and harms nothing, but a job that loses each of its leases would run for ever."""
+
 CLOCK_SKEW: Final = timedelta(seconds=2)
 """How far two workers' clocks may differ. A lease counts as lapsed only this long after its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reclaim:
-    """Its worker is dead: claim it, and count the crash."""
+    """Its lease has ended: claim it, and count a crash, or a lost lease if its worker lives."""
 
     record: JobRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """Its workers died too often: fail it."""
+    """Its workers died, or lost its lease, too often: fail it."""
 
     record: JobRecord
 
@@ -80,8 +84,11 @@ Verdict = Reclaim | Expire | ClaimAgain | ClaimLocked | Hide | Wait | Conclude |
 
 
 def budget_spent(record: JobRecord) -> bool:
-    """Whether this run, whose lease has ended, spends the last of the job's crash budget."""
-    return record.crashes + 1 >= CRASH_BUDGET
+    """Whether this run, whose lease has ended, spends the last of one of the job's budgets."""
+    if record.lost:
+        return record.lost_leases + 1 >= LOST_LEASE_BUDGET
+    # the lost leases of earlier runs may have been counted after the next run began
+    return record.crashes + 1 >= CRASH_BUDGET or record.lost_leases >= LOST_LEASE_BUDGET
 
 
 def after_refused_claim(record: JobRecord | None, *, now_ms: int) -> Verdict:

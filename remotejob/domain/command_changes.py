@@ -157,7 +157,11 @@ def restart(
             Field.EXPIRES,
             Field.FAILURES,
             Field.CRASHES,
+            Field.CRASHED_RUNS,
+            Field.LOST_LEASES,
+            Field.LOST_RUN,
             Field.RELEASES,
+            Field.NO_SPACE,
             Field.SWEPT,
         ),
     )

@@ -25,9 +25,10 @@ from remotejob.domain.conditions import (
     Item,
     state_is,
 )
+from remotejob.domain.lapses import lapse_of
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
-from remotejob.domain.run_changes import SAME_LAPSED_RUN, claim
+from remotejob.domain.run_changes import claim
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.transactions import (
     ABSENT,
@@ -165,11 +166,7 @@ def claim_locked(
 
 def _values_of(record: JobRecord, *, now_ms: int, skew_ms: int) -> Item:
     """The values that a locked claim compares with, or its stand-in when the lock is held."""
-    lapsed = now_ms - skew_ms
-    if record.state is State.RUNNING:
-        stamp_ms = max(now_ms, record.updated_ms)
-        return {"seen_run": record.run_id or "", "lapsed": lapsed, "stamp": stamp_ms}
-    return {"now": now_ms, "lapsed": lapsed, "seen_updated": record.updated_ms}
+    return {"now": now_ms, "lapsed": now_ms - skew_ms, "seen_updated": record.updated_ms}
 
 
 def take(key: Key, record: JobRecord, run_id: str, *, seen: Held | None) -> Put:
@@ -215,7 +212,6 @@ def park(
     A  runs J ─── unlocks ── looks for waiters, finds none
     B                                      parks K ── reads the lock: free ── wakes K
     """
-    dead = record.state is State.RUNNING
     waits = {
         Field.STATE: State.WAITING,
         Field.DUE: record.due_ms or record.created_ms,
@@ -225,13 +221,21 @@ def park(
     }
     parked = Change(
         job_id=record.id,
-        condition=SAME_LAPSED_RUN if dead else PARK,
+        condition=PARK,
         values=_values_of(record, now_ms=now_ms, skew_ms=skew_ms),
         set=waits,
-        # another job took over its lock when its worker fell silent
-        add={Field.CRASHES: 1} if dead else {},
         remove=(Field.LEASE,),
     )
+    if record.state is State.RUNNING:
+        # another job took over its lock when its worker fell silent
+        lapse = lapse_of(record, now_ms=now_ms, skew_ms=skew_ms)
+        parked = replace(
+            parked,
+            condition=lapse.condition,
+            values=lapse.values,
+            set={**waits, **lapse.set},
+            add=lapse.add,
+        )
     waiter = Put(key=waiter_key(limit, record.id), content={Field.JOB: record.id})
     return [parked, waiter]
 

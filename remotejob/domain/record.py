@@ -74,7 +74,7 @@ class Failure:
     attempt: int
     at_ms: int
     kind: str
-    """The exception's class, or `WorkerDied`."""
+    """The exception's class, or `WorkerDied` or `LeaseLost` if the lease ended."""
     message: str
 
     @property
@@ -126,8 +126,16 @@ class JobRecord:
     """Number of the current or last run; released runs do not count."""
     failures: int = 0
     crashes: int = 0
-    """Runs whose lease ended because their worker died or was cut off."""
+    """Runs whose lease ended, and whose worker has not said that it lives."""
+    crashed_runs: frozenset[str] | None = None
+    """The runs counted as crashes since the job was submitted or restarted."""
+    lost_leases: int = 0
+    """Runs whose lease ended, and whose worker said that it lives."""
+    lost_run: str | None = None
+    """The run whose worker said that it lives and lost the lease."""
     releases: int = 0
+    no_space: int = 0
+    """1 if it was given back once because the worker's disk was full."""
     retry_json: str | None = None
     data_json: str | None = None
     data_ref: str | None = None
@@ -201,6 +209,11 @@ class JobRecord:
         """Whether it needs a lock to run."""
         return self.resource is not None or self.tenant_limit is not None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the worker of its run said that it lives and lost the lease."""
+        return self.run_id is not None and self.lost_run == self.run_id
+
     def live(self, run_id: str, now_ms: int, *, skew_ms: int) -> bool:
         """Whether that run may still be working, even if the job was cancelled meanwhile."""
         if self.run_id != run_id or self.lease_ms is None:
@@ -260,7 +273,11 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "attempt": Field.ATTEMPT,
     "failures": Field.FAILURES,
     "crashes": Field.CRASHES,
+    "crashed_runs": Field.CRASHED_RUNS,
+    "lost_leases": Field.LOST_LEASES,
+    "lost_run": Field.LOST_RUN,
     "releases": Field.RELEASES,
+    "no_space": Field.NO_SPACE,
     "retry_json": Field.RETRY,
     "data_json": Field.DATA,
     "data_ref": Field.DATA_REF,
@@ -285,7 +302,17 @@ _FIELDS: Final[Mapping[str, Field]] = {
 _ATTRIBUTES: Final = {str(field): attribute for attribute, field in _FIELDS.items()}
 
 _COUNTERS: Final = frozenset(
-    {"priority", "attempt", "failures", "crashes", "releases", "log_count", "dependents"}
+    {
+        "priority",
+        "attempt",
+        "failures",
+        "crashes",
+        "lost_leases",
+        "releases",
+        "no_space",
+        "log_count",
+        "dependents",
+    }
 )
 
 

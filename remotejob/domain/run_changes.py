@@ -30,6 +30,7 @@ from remotejob.domain.conditions import (
     Value,
     state_is,
 )
+from remotejob.domain.lapses import lapse_of, last_lapse
 from remotejob.domain.marks import MARK, Attention, mark
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import Command, State, sources_of
@@ -60,21 +61,6 @@ CLAIM: Final = Condition(
         # a job that needs a lock is claimed together with it (see `domain.locks`)
         Absent(Field.RESOURCE),
         Absent(Field.TENANT_LIMIT),
-    ),
-)
-
-SAME_LAPSED_RUN: Final = Condition(
-    name="same_lapsed_run",
-    # Two workers find the same dead run, or its heartbeat comes back just in time:
-    #     A  runs ── (silent) ────────── heartbeat ✓ or ✗, whichever is first
-    #     B                     reclaim ✓ ── runs …
-    #     C                     reclaim ✗ (the run is B's now)
-    expression=All(
-        EXISTS,
-        state_is(State.RUNNING),
-        Is(Field.RUN, "seen_run"),
-        AtMost(Field.LEASE, "lapsed"),
-        NOT_LATER,
     ),
 )
 
@@ -122,9 +108,6 @@ CANCELLED_RUN: Final = Condition(
     ),
 )
 
-WORKER_DIED: Final = "WorkerDied"
-"""Kind of a failure without an exception: the lease ended."""
-
 
 def claim(
     job_id: str,
@@ -150,14 +133,15 @@ def claim(
 def reclaim(
     record: JobRecord, *, run_id: str, worker: str, now_ms: int, lease_ms: int, skew_ms: int
 ) -> Change:
-    """Claim a job whose worker fell silent; the lapsed lease counts as a crash."""
-    stamp_ms = max(now_ms, record.updated_ms)
+    """Claim a job whose lease has ended, and count that as `domain.lapses` says."""
+    lapse = lapse_of(record, now_ms=now_ms, skew_ms=skew_ms)
+    begins = _run_begins(run_id, worker, max(now_ms, record.updated_ms), now_ms + lease_ms)
     return Change(
         job_id=record.id,
-        condition=SAME_LAPSED_RUN,
-        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms, "stamp": stamp_ms},
-        set=_run_begins(run_id, worker, stamp_ms, now_ms + lease_ms),
-        add={Field.ATTEMPT: 1, Field.CRASHES: 1},
+        condition=lapse.condition,
+        values=lapse.values,
+        set={**begins, **lapse.set},
+        add={Field.ATTEMPT: 1, **lapse.add},
         remove=MARK,
     )
 
@@ -263,24 +247,17 @@ def release(record: JobRecord, *, now_ms: int, report: Item) -> Change:
 
 
 def expire(record: JobRecord, *, now_ms: int, skew_ms: int) -> Change:
-    """Fail a job whose workers died too often, including this time."""
-    crashes, finished = record.crashes + 1, max(now_ms, record.updated_ms)
-    times = "once" if crashes == 1 else f"{crashes} times"
-    failure = Failure(
-        run_id=_run_of(record),
-        attempt=record.attempt,
-        at_ms=now_ms,
-        kind=WORKER_DIED,
-        message=f"the worker died {times} while it ran this job; give tasks that may crash a "
-        "worker their own process (runs_in=Process())",
-    )
+    """Fail a job whose workers died, or lost its lease, too often, including this time."""
+    lapse = lapse_of(record, now_ms=now_ms, skew_ms=skew_ms)
+    failure = last_lapse(record, now_ms=now_ms)
     return Change(
         job_id=record.id,
-        condition=SAME_LAPSED_RUN,
-        values={"seen_run": _run_of(record), "lapsed": now_ms - skew_ms, "stamp": finished},
-        set=_ended_failed(record, failure, finished),
-        add={Field.CRASHES: 1},
-        remove=(Field.LEASE,),
+        condition=lapse.condition,
+        values=lapse.values,
+        set=_ended_failed(record, failure, max(now_ms, record.updated_ms)),
+        add=lapse.add,
+        # the reason names this count, so no worker may correct it afterwards
+        remove=(Field.LEASE, Field.CRASHED_RUNS),
     )
 
 

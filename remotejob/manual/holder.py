@@ -301,7 +301,7 @@ class JobHolder:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: not self._held, timeout=pause)
-                if not self._held:
+                if not self._held and not self._handler.lost_leases.any:
                     self._beating = False
                     return
             try:

@@ -39,7 +39,7 @@ class Progress:
     message: str | None
 
     def __post_init__(self) -> None:
-        # the same check as in RunningJob.progress, but before any job runs
+        # stricter than RunningJob.progress: no job runs yet that this could cost
         if not 0 <= self.done <= self.total or self.total <= 0 or self.total == float("inf"):
             raise InvalidData(
                 f"progress({self.done!r}, {self.total!r}): use 0 <= done <= total, and total > 0"
@@ -81,9 +81,9 @@ class StepJob(RunningJob):
 
         Raises: as `RunningJob.progress`.
         """
-        step = Progress(done=done, total=total, message=None)
         self.check()
-        if self._share.shown:
+        step = self._reported(done, total)
+        if step is not None and self._share.shown:
             self._outer.progress(self._share.index + step.done / step.total, self._share.total)
 
     def leave(self, names: Sequence[str]) -> None:

@@ -15,16 +15,16 @@ from remotejob.domain.errors import FileGone, InvalidBody, InvalidData, NoInput,
 from remotejob.domain.events import Event
 from remotejob.domain.job_log import LOG_LEVELS, Level
 from remotejob.domain.name_rules import check_output_name
-from remotejob.domain.record import INLINE_LIMIT, InputFile, JobRecord, OutputFile
+from remotejob.domain.record import InputFile, JobRecord, OutputFile
 from remotejob.domain.text import cut, dumps
 from remotejob.domain.times import from_ms
-from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import is_binary
 from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
 from remotejob.outages import Interruptible, retry_while_unavailable
 from remotejob.ports import Area
 from remotejob.tasks.log_echo import echo_line, echo_progress
+from remotejob.tasks.reported import Reported, encoded_state, log_data_of, message_of, progress_of
 from remotejob.tasks.task import Task
 
 T = TypeVar("T")
@@ -70,6 +70,7 @@ class RunningJob(JobView):
     def __init__(self, run: RunHandle) -> None:
         super().__init__(run.record, run.installation)
         self._run = run
+        self._noted: set[str] = set()
 
     def _touch(self) -> RunHandle:
         """The run; each call of the job by the task gets it here."""
@@ -147,15 +148,18 @@ class RunningJob(JobView):
     def progress(self, done: float, total: float = 1) -> None:
         """Report the progress of the work. The next heartbeat stores it.
 
-        Raises: InvalidData, unless 0 <= done <= total and total > 0.
+        Any number will do: one outside 0 <= done <= total is clamped, and NaN ignored, with one
+        warning in the job's log.
+
+        Raises: InvalidData, when one is no number at all.
         Source: job-collection, `job.progress`.
         """
         run = self._touch()
         run.check()
-        if not 0 <= done <= total or total <= 0 or total == float("inf"):
-            raise InvalidData(
-                f"progress({done!r}, {total!r}): use 0 <= done <= total, and total > 0"
-            )
+        reported = self._reported(done, total)
+        if reported is None:
+            return
+        done, total = reported.done, reported.total
         run.report_progress(dumps([done, total]))
         echo_progress(run.record, done, total)
         self._installation.hooks.tell(
@@ -178,7 +182,8 @@ class RunningJob(JobView):
     def checkpoint(self, state: Any) -> None:
         """Store the state of the work, from which another run can resume it.
 
-        `state` is a value that JSON can write. It replaces the last checkpoint; None removes it.
+        `state` is a value that JSON can write; numbers of other libraries, such as numpy's, become
+        JSON's. It replaces the last checkpoint; None removes it.
         Once this returns, the state is durable, whatever happens to the worker. Up to 512 bytes
         cost one write of the record; more cost a file as well.
 
@@ -188,7 +193,7 @@ class RunningJob(JobView):
         """
         run = self._touch()
         run.check()
-        text = payloads.encode(state, what="the checkpoint")
+        text = encoded_state(state)
         size = len(text.encode())
         if size > CHECKPOINT_LIMIT:
             raise InvalidData(
@@ -200,22 +205,37 @@ class RunningJob(JobView):
     def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
         """Add a line to the job's log, which outlives the run.
 
-        Raises: InvalidData, when the level is not one of info, success, warning and danger.
+        A message of more than 10,000 characters and data of more than 4,096 bytes are cut. What
+        has no UTF-8 is replaced, and numbers of other libraries become JSON's, NaN text.
+
+        Raises: InvalidData, when the level is not one of info, success, warning and danger, or JSON
+        has nothing like a part of `data`.
         Source: job-collection, `job.log`.
         """
         run = self._touch()
         run.check()
         if level not in LOG_LEVELS:
             raise InvalidData(f"log level {level!r}: use one of {', '.join(LOG_LEVELS)}")
-        if data is not None:
-            text = payloads.encode(data, what="log data")
-            if not payloads.fits_inline(text):
-                raise InvalidData(
-                    f"log data of {len(text.encode())} bytes: {INLINE_LIMIT} at most; "
-                    "keep more in an output"
-                )
-        run.report_line(level, str(message), data)
-        echo_line(run.record, level, str(message), data)
+        text = message_of(message)
+        kept, remark = log_data_of(data)
+        run.report_line(level, text, kept)
+        echo_line(run.record, level, text, kept)
+        if remark is not None:
+            self._note_once("data", remark)
+
+    def _reported(self, done: float, total: float) -> Reported | None:
+        """The progress as it is stored, noted if it is odd; None if it says nothing."""
+        reported = progress_of(done, total)
+        remark = reported if isinstance(reported, str) else reported.remark
+        if remark is not None:
+            self._note_once("progress", remark)
+        return None if isinstance(reported, str) else reported
+
+    def _note_once(self, what: str, remark: str) -> None:
+        """Warn in the job's log, once in a run for each thing that was odd."""
+        if what not in self._noted:
+            self._noted.add(what)
+            self._run.report_line("warning", remark, None)
 
     def output(
         self,

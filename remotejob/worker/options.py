@@ -8,8 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from remotejob.domain.errors import SettingsError
+from remotejob.names import MIN_FREE_DISK_PERCENT
 from remotejob.ports import QueueDescription
 from remotejob.worker.executors.processes.program import ChildProgram
+from remotejob.worker.lifecycle.disk_space import DiskProbe, usage_of
 from remotejob.worker.lifecycle.protection_policy import Guard
 from remotejob.worker.metrics import Totals
 
@@ -39,6 +41,11 @@ class WorkerOptions:
     """Keeps the worker from being stopped while it is busy."""
     replaces: str | None = None
     """The dead worker that this one was started to replace."""
+    min_free_disk_percent: int = MIN_FREE_DISK_PERCENT
+    """While less of the temporary folder's disk is free, or less than twice the largest recent
+    input, the worker takes no jobs; 0 for no limit."""
+    disk_probe: DiskProbe = usage_of
+    """Measures that disk; a test replaces it."""
     write_metrics: Callable[[Totals], None] | None = None
     """Called with the metrics once a minute, and at the end; without it nothing is counted."""
 

@@ -18,9 +18,9 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from remotejob.domain.errors import UnknownQueue, WorkerStopping
+from remotejob.domain.errors import AccessProblem, UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
 from remotejob.outages import OutageLog, pause_after
@@ -28,6 +28,7 @@ from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.registry import Registry
 from remotejob.worker.background import BackgroundThreads
 from remotejob.worker.executors.executors import Executors
+from remotejob.worker.lifecycle.disk_space import DiskSpace
 from remotejob.worker.lifecycle.health import Watch
 from remotejob.worker.lifecycle.polling import AHEAD, Polling, arranged
 from remotejob.worker.lifecycle.presence import Presence
@@ -103,14 +104,21 @@ class Worker:
         self._metrics = Metrics(clock=installation.clock, write=options.write_metrics)
         self._abilities = abilities
         self._executors = Executors(tasks.values(), program=options.children)
+        self._disk = DiskSpace(
+            clock=installation.clock,
+            min_free_percent=options.min_free_disk_percent,
+            probe=options.disk_probe,
+        )
+        self._checking_disk = threading.Lock()
         self._handler = MessageHandler(
             installation,
             tasks if options.abilities is None else {name: tasks[name] for name in abilities},
             worker=options.name,
             runs=self._runs,
-            call=self._executors.run,
+            call=self._call,
             metrics=self._metrics,
             longest_decline=None if options.abilities is None else _LONGEST_DECLINE,
+            on_no_space=self._ran_out_of_space,
         )
         self._presence = Presence(
             installation,
@@ -144,7 +152,10 @@ class Worker:
             guard=options.guard,
             policy=ProtectionPolicy(grace=options.grace),
             health_file=options.health_file,
+            check_disk=self._check_disk,
         )
+        self.gave_up: str | None = None
+        """Why the worker stopped by itself, so that another process or container is needed."""
 
     def stop(self, urgency: Urgency = Urgency.NORMAL) -> None:
         """Receive nothing more, give back messages that have not begun, and stop.
@@ -166,6 +177,8 @@ class Worker:
             "worker starts", extra={"queue": self._options.queue, "worker": self._options.name}
         )
         self._executors.start(self._abilities)
+        # before any lane asks
+        self._check_disk()
         threads = Threads(
             lanes=[new_thread(f"lane-{lane}", partial(self._poll, lane)) for lane in Lane],
             jobs=[
@@ -187,6 +200,35 @@ class Worker:
         self._stopping.set()
         return self._drain(threads.lanes, threads.jobs, [*threads.helpers, watchdog])
 
+    def _call(self, run: Run) -> Any:
+        file = run.record.input
+        if file is not None:
+            self._disk.expects(file.size)
+        return self._executors.run(run)
+
+    def _ran_out_of_space(self) -> None:
+        # at once: this thread would take the next job, and that would find no space either
+        self._disk.ran_out()
+        self._check_disk()
+
+    def _check_disk(self) -> None:
+        """Take no jobs while the disk is full; stop if that lasts though no job runs."""
+        with self._checking_disk:
+            before, shortage = self._disk.shortage, self._disk.look()
+            if (shortage is None) is not (before is None):
+                self._presence.say_short("disk", shortage)
+                if shortage is None:
+                    self._polling.resume()
+                else:
+                    self._polling.pause()
+                    self._background.do("give back", partial(self._return, self._runs.waiting()))
+        running = any(not run.ended for run in self._runs.running())
+        if shortage is None or running or self._stopping.is_set() or not self._disk.hopeless:
+            return
+        self.gave_up = shortage
+        log.critical("giving up: %s", shortage)
+        self.stop()
+
     def _poll(self, lane: Lane) -> None:
         address = Address(self._options.queue, Channel(lane.value))
         messages = self._installation.messages
@@ -202,9 +244,12 @@ class Worker:
                     )
             except Exception as problem:  # noqa: BLE001 (try again later)
                 self._polling.received(lane, turn, 0)
+                if isinstance(problem, AccessProblem):
+                    self._presence.say_short(what, str(problem))
                 self._pause(self._outages.failed(what, problem))
                 continue
             self._outages.over(what)
+            self._presence.say_short(what, None)
             self._metrics.received(len(received))
             received = arranged(received, self._order, entropy=self._installation.entropy)
             self._runs.await_turn(received)
@@ -215,6 +260,9 @@ class Worker:
     def _work(self) -> None:
         failures = 0
         while (message := self._prefetched.get()) is not None:
+            if self._disk.shortage is not None:
+                self._return([message])
+                continue
             # given back meanwhile, by the shutdown or after waiting too long
             if self._stopping.is_set() or not self._runs.begin(message):
                 continue
@@ -327,6 +375,8 @@ class Worker:
         # messages that a lane had received but not yet queued when we gave back the others
         requests.append(self._start_request("give back", self._prefetched.give_back_all))
         requests.append(self._start_request("report the stop", self._presence.stop))
+        lost_leases = self._handler.lost_leases
+        requests.append(self._start_request("say which leases were lost", lost_leases.say_all))
         # runs that have not ended by now no longer own their jobs
         close = partial(self._executors.close, within=_IDLE_CHILDREN)
         requests.append(self._start_request("end processes", close))

@@ -203,8 +203,22 @@ def test_progress_that_makes_no_sense_is_refused_when_composed(done: float, tota
         progress(done, total)
 
 
-def test_progress_of_a_step_that_makes_no_sense_fails_it(run: Run) -> None:
-    job = run(compose([lambda job, data: job.progress(3, 2)]))
+def test_odd_progress_of_a_step_is_clamped_and_fails_nothing(run: Run) -> None:
+    job = run(compose([lambda job, data: job.progress(3, 2), lambda job, data: None]))
+
+    assert (job.state, job.progress) == (State.COMPLETED, (2, 2))
+    (warning,) = job.logs()
+    assert warning.message == "progress(3, 2): stored as 2 of 2"
+
+
+def test_progress_of_a_step_that_is_no_number_fails_it(run: Run) -> None:
+    job = run(
+        compose(
+            [
+                lambda job, data: job.progress("3", 2)  # type: ignore[arg-type]
+            ]
+        )
+    )
 
     assert "0 <= done <= total" in last_error(job)[1]
 

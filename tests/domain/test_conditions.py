@@ -16,6 +16,7 @@ from remotejob.domain import (
     changes,
     command_changes,
     dependencies,
+    lapses,
     locks,
     run_changes,
     transactions,
@@ -46,10 +47,18 @@ TEXTS: Final = {
         AND j_updated <= :stamp AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
         """,
-    "same_lapsed_run": """
+    "same_silent_run": """
         attribute_exists(pk) AND j_state = :running AND j_run = :seen_run AND j_lease <= :lapsed
-        AND j_updated <= :stamp
+        AND ((attribute_not_exists(j_crashes)) OR (j_crashes >= :seen_crashes))
+        AND j_updated <= :stamp AND j_lost <> :seen_run
         """,
+    "same_lost_run": """
+        attribute_exists(pk) AND j_state = :running AND j_run = :seen_run AND j_lease <= :lapsed
+        AND ((attribute_not_exists(j_crashes)) OR (j_crashes >= :seen_crashes))
+        AND j_updated <= :stamp AND j_lost = :seen_run
+        """,
+    "still_own_run": "attribute_exists(pk) AND j_state = :running AND j_run = :own_run",
+    "counted_as_crash": "attribute_exists(pk) AND contains(j_crashed, :own_run)",
     "own_live_run": """
         attribute_exists(pk) AND j_state = :running AND j_run = :run AND j_lease >= :now
         AND j_lease <= :until AND j_updated <= :stamp
@@ -152,6 +161,7 @@ HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free"}
 MODULES: Final = (
     changes,
     run_changes,
+    lapses,
     upkeep_changes,
     command_changes,
     dependencies,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from remotejob import Job, Queue, State
+from remotejob import Job, Queue, RemoteJob, State
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
 from remotejob.names import Env
@@ -165,13 +165,18 @@ def test_worker_with_some_abilities_leaves_other_tasks_to_others(
         (Env.ABILITIES, "hodl", "hodl"),
         (Env.ABILITIES, " , ", "name tasks of the queue"),
         (Env.HOOKS, "tests.no_such_hooks", "registers the hooks"),
+        (Env.TASKS, "tests.no_such_tasks", "registers the tasks"),
+        (Env.CONCURRENCY, "many", "use a whole number"),
     ],
 )
-def test_worker_with_a_nonsense_environment_does_not_start(
-    aws: EmbeddedAws, variable: Env, value: str, told: str
+def test_worker_with_a_nonsense_environment_does_not_start_and_says_so(
+    aws: EmbeddedAws, system: RemoteJob, variable: Env, value: str, told: str
 ) -> None:
     worker = aws.start_worker(environment={variable: value})
 
     assert worker.wait(PATIENCE) == 2
 
     assert told in worker.log.read_text()
+    (failed,) = [status for status in system.workers("default") if status.cannot_start]
+    assert told in str(failed.cannot_start)
+    assert not failed.takes_jobs

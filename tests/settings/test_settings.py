@@ -179,3 +179,11 @@ def test_a_queue_says_how_its_workers_log_and_whether_they_write_metrics() -> No
 def test_nonsense_about_logs_and_metrics_is_refused(line: str, remedy: str) -> None:
     with pytest.raises(SettingsError, match=remedy):
         parsed(QUEUE + line + "\n")
+
+
+def test_a_queue_says_how_much_of_their_disk_its_workers_keep_free() -> None:
+    assert parsed(QUEUE).queues["default"].min_free_disk_percent == 10
+    said = parsed(QUEUE + "min_free_disk_percent = 25\n").queues["default"]
+    assert said.min_free_disk_percent == 25
+    with pytest.raises(SettingsError, match="min_free_disk_percent = 91: it must be between 0 and"):
+        parsed(QUEUE + "min_free_disk_percent = 91\n")

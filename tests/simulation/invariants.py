@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
-from remotejob.domain.claim_decisions import CRASH_BUDGET
+from remotejob.domain.claim_decisions import CRASH_BUDGET, LOST_LEASE_BUDGET
 from remotejob.domain.marks import Attention
 from remotejob.domain.record import ERRORS_KEPT, JobRecord, output_prefix, outputs_from_json
 from remotejob.domain.states import TERMINAL, Command, State, moves
@@ -123,9 +124,22 @@ def _one_step(
     if command is Command.CLAIM:
         yield from _claim(step, before, skew_ms)
     if command in (Command.FAIL, Command.EXPIRE):
-        yield from _failure(step, before)
-    if command is Command.EXPIRE and step.after.errors[-1].kind != "WorkerDied":
-        yield f"10: {step} does not say that the worker died"
+        yield from _failure(step, before, command)
+    if "own_run" in step.values:
+        yield from _put_right(step, before)
+
+
+def _put_right(step: Step, before: JobRecord) -> Iterator[str]:
+    """A worker that lost its lease may change how its run is counted, and nothing else."""
+    counted = replace(
+        step.after,
+        lost_run=before.lost_run,
+        crashes=before.crashes,
+        crashed_runs=before.crashed_runs,
+        lost_leases=before.lost_leases,
+    )
+    if counted != before:
+        yield f"4: {step} by a worker that lost its lease"
 
 
 def _claim(step: Step, before: JobRecord, skew_ms: int) -> Iterator[str]:
@@ -139,10 +153,13 @@ def _claim(step: Step, before: JobRecord, skew_ms: int) -> Iterator[str]:
         yield f"7: {step} before it was due"
 
 
-def _failure(step: Step, before: JobRecord) -> Iterator[str]:
+def _failure(step: Step, before: JobRecord, command: Command) -> Iterator[str]:
     kept, last = step.after.errors[:-1], step.after.errors[-1]
     if kept != before.errors[-(ERRORS_KEPT - 1) :] or last.run_id != before.run_id:
         yield f"2: {step} lost the failures before it"
+    counted = "LeaseLost" if before.lost else "WorkerDied"
+    if command is Command.EXPIRE and last.kind != counted:
+        yield f"10: {step} does not say {counted}"
 
 
 def _counts(steps: list[Step], record: JobRecord, world: World) -> Iterator[str]:
@@ -170,9 +187,13 @@ def _counts_of_this_life(steps: list[Step], record: JobRecord, world: World) -> 
     allowed = None if policy is None else policy.max_attempts
     if allowed is not None and record.failures > allowed:
         yield f"10: {record.failures} failed attempts, {allowed} allowed"
-    deaths = sum(step.change == "same_lapsed_run" for step in steps)
+    changes = Counter(step.change for step in steps)
+    deaths = changes["same_silent_run"] - changes["counted_as_crash"]
     if record.crashes != deaths or record.crashes > CRASH_BUDGET:
         yield f"10: {record.crashes} crashes counted of {deaths}"
+    lost_leases = changes["same_lost_run"] + changes["counted_as_crash"]
+    if record.lost_leases != lost_leases or record.lost_leases > LOST_LEASE_BUDGET:
+        yield f"10: {record.lost_leases} lost leases counted of {lost_leases}"
     if record.releases != commands[Command.RELEASE]:
         yield f"10: {record.releases} releases counted of {commands[Command.RELEASE]}"
 

@@ -18,6 +18,8 @@ _STEADY: Final = frozenset(
         "release_edge",
         "release_paused",
         "relieve",
+        "still_own_run",
+        "counted_as_crash",
     }
 )
 """Changes that leave the state as it is."""
@@ -40,7 +42,7 @@ def command_of(step: Step) -> Command | None:
         return {State.COMPLETED: Command.COMPLETE, State.READY: Command.RELEASE}.get(
             step.after.state, Command.FAIL
         )
-    if step.change == "same_lapsed_run":
+    if step.change in ("same_silent_run", "same_lost_run"):
         return {State.RUNNING: Command.CLAIM, State.WAITING: Command.PARK}.get(
             step.after.state, Command.EXPIRE
         )

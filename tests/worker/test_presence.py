@@ -17,12 +17,20 @@ from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.times import from_ms
 from remotejob.jobs.messaging.messages import Pending
-from remotejob.jobs.queries.workers import BUSY, GRACE, KEPT, KEPT_IDLE, WorkerStatus
+from remotejob.jobs.queries.workers import (
+    BUSY,
+    GRACE,
+    IDLE,
+    KEPT,
+    KEPT_FAILED,
+    KEPT_IDLE,
+    WorkerStatus,
+)
 from remotejob.ports import Address, Channel, Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.interception import intercepted
-from remotejob.worker.lifecycle.presence import Presence
+from remotejob.worker.lifecycle.presence import Presence, report_failed_start
 from remotejob.worker.runs.run import Run
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.aws import aws_installation, counted_requests
@@ -107,7 +115,7 @@ def test_worker_says_what_it_is_doing(
     assert status.running[0].since == job.refresh().started_at
 
 
-def test_worker_gives_a_sign_each_minute_while_busy_one_when_idle_and_then_none(
+def test_worker_gives_a_sign_each_minute_while_busy_and_each_five_while_idle(
     installation: Installation, clock: FakeClock
 ) -> None:
     runs: list[Run] = []
@@ -123,14 +131,25 @@ def test_worker_gives_a_sign_each_minute_while_busy_one_when_idle_and_then_none(
             life.give_if_due(later)
             clock.advance(SECOND)
 
-    seconds(5000)
-    assert given == [0], "an idle worker is silent"
+    seconds(700)
+    assert given == [0, 300, 600]
     runs.append(a_run(clock))
     seconds(150)
-    assert given == [0, 5000, 5060, 5120]
+    assert given == [0, 300, 600, 700, 760, 820]
     runs.clear()
-    seconds(5000)
-    assert given == [0, 5000, 5060, 5120, 5180]
+    seconds(400)
+    assert given == [0, 300, 600, 700, 760, 820, 880, 1180]
+
+
+def test_idle_worker_that_falls_silent_is_dead_after_two_of_its_intervals(
+    installation: Installation, remote: RemoteJob, clock: FakeClock
+) -> None:
+    presence(installation).give_if_due(at_once)
+    clock.advance(2 * IDLE + GRACE)
+    assert (only(remote).alive, only(remote).takes_jobs) == (None, True)
+    assert only(remote).age == 2 * IDLE + GRACE
+    clock.advance(SECOND)
+    assert (only(remote).alive, only(remote).takes_jobs) == (False, False)
 
 
 def test_worker_that_is_busy_and_idle_in_turns_gives_no_more_than_a_sign_a_minute(
@@ -243,6 +262,63 @@ def test_idle_worker_is_remembered_longer_than_one_that_died_busy(
     assert len(remote.workers()) == 1
     clock.advance(SECOND)
     assert remote.workers() == []
+
+
+def failed_start(
+    installation: Installation, problem: BaseException, *, worker: str = "host"
+) -> None:
+    report_failed_start(installation, worker=worker, queue="default", problem=problem)
+
+
+def broken_import() -> SettingsError:
+    problem = SettingsError("REMOTEJOB_TASKS='x' cannot be imported (No module named 'y')")
+    problem.__cause__ = ModuleNotFoundError("No module named 'y'")
+    return problem
+
+
+def test_worker_that_cannot_start_says_why_until_another_one_starts(
+    installation: Installation, remote: RemoteJob, clock: FakeClock
+) -> None:
+    presence(installation, worker="before").give_if_due(at_once)
+    clock.advance(SECOND)
+    failed_start(installation, broken_import())
+    clock.advance(SECOND)
+    failed_start(installation, broken_import(), worker="host2")
+    clock.advance(SECOND)
+
+    failed, before = remote.workers()
+    assert (failed.name, failed.alive, failed.takes_jobs) == ("host2", False, False)
+    assert failed.cannot_start is not None
+    assert failed.cannot_start.startswith("ModuleNotFoundError: REMOTEJOB_TASKS='x' cannot be")
+    assert (before.name, before.cannot_start) == ("before", None)
+    presence(installation, worker="after").give_if_due(at_once)
+    assert [status.name for status in remote.workers()] == ["after", "before"]
+
+
+def test_failed_start_is_remembered_for_a_day(
+    installation: Installation, remote: RemoteJob, clock: FakeClock
+) -> None:
+    failed_start(installation, SettingsError("REMOTEJOB_CONCURRENCY='x': use a whole number"))
+    clock.advance(KEPT_FAILED - SECOND)
+    assert only(remote).cannot_start == "REMOTEJOB_CONCURRENCY='x': use a whole number"
+    clock.advance(SECOND)
+    assert remote.workers() == []
+
+
+def test_worker_says_at_once_what_is_short_and_that_it_is_there_again(
+    installation: Installation, remote: RemoteJob
+) -> None:
+    life = presence(installation)
+    life.give_if_due(at_once)
+    life.say_short("disk", "the disk is full")
+    life.say_short("receive", "not allowed")
+    life.give_if_due(at_once)
+    assert (only(remote).shortage, only(remote).alive) == ("the disk is full; not allowed", True)
+    assert not only(remote).takes_jobs
+    life.say_short("disk", None)
+    life.say_short("receive", None)
+    life.give_if_due(at_once)
+    assert only(remote).takes_jobs
 
 
 def test_worker_in_the_place_of_a_dead_one_says_that_it_is_dead(

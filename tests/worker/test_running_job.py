@@ -41,28 +41,6 @@ def run(queue: Queue, worker: Simulation, tasks: Registry) -> Run:
     return run
 
 
-@pytest.mark.parametrize(
-    ("done", "total"),
-    [
-        (-1, 1),
-        (2, 1),
-        (0, 0),
-        (0, -1),
-        (float("nan"), 1),
-        (1, float("nan")),
-        (1, float("inf")),
-        (float("inf"), float("inf")),
-    ],
-)
-def test_progress_that_makes_no_sense_is_refused(run: Run, done: float, total: float) -> None:
-    def work(job: RunningJob) -> None:
-        with pytest.raises(InvalidData, match="0 <= done <= total"):
-            job.progress(done, total)
-
-    job = run(work)
-    assert (job.state, job.progress) == (State.COMPLETED, (0, 1))
-
-
 @pytest.mark.parametrize(("done", "total"), [(0, 1), (1, 1), (3, 7), (0.5, 1)])
 def test_the_last_progress_is_in_the_record(run: Run, done: float, total: float) -> None:
     def work(job: RunningJob) -> None:

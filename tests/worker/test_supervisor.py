@@ -21,7 +21,12 @@ import pytest
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
 from remotejob.worker.lifecycle.supervised import Supervised, child_environment
-from remotejob.worker.lifecycle.supervisor import ChildRestarted, Supervisor, SupervisorOptions
+from remotejob.worker.lifecycle.supervisor import (
+    GIVES_UP,
+    ChildRestarted,
+    Supervisor,
+    SupervisorOptions,
+)
 from tests.end_to_end.waiting import until
 from tests.worker.family import PATIENCE, Family, family, options
 
@@ -179,6 +184,17 @@ def test_a_child_that_cannot_start_ends_all_with_its_status(
     assert told.told.count("failed 2") == 3, "not without end"
     (line,) = [record for record in caplog.records if record.levelno == logging.CRITICAL]
     assert "giving up: child 2 ended 3 times" in line.message
+
+
+def test_a_child_that_needs_another_container_ends_all_with_its_status(
+    tmp_path: Path,
+) -> None:
+    plan: Plan = {1: [SERVE], 2: [f"crash {GIVES_UP}"]}
+    with supervised(tmp_path, plan) as (told, _, status):
+        assert status.result(PATIENCE) == GIVES_UP
+        told.await_end()
+
+    assert told.told.count("begun 2") == 1, "it is not started again"
 
 
 def test_failed_starts_count_in_a_row(tmp_path: Path) -> None:

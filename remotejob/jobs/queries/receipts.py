@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from remotejob.domain.lapses import LEASE_LOST, WORKER_DIED
 from remotejob.domain.locks import limits_of
 from remotejob.domain.record import JobRecord
-from remotejob.domain.run_changes import WORKER_DIED
 from remotejob.domain.states import State
 from remotejob.domain.usage import READ_UNIT_BYTES, Call, Usage, item_bytes, put_calls, units
 from remotejob.jobs.content.input_files import input_prefix
@@ -303,7 +303,7 @@ def _cut_off(record: JobRecord, usage: Usage) -> bool:
 
 
 def _died(record: JobRecord) -> bool:
-    return bool(record.errors) and record.errors[-1].kind == WORKER_DIED
+    return bool(record.errors) and record.errors[-1].kind in (LEASE_LOST, WORKER_DIED)
 
 
 def _compute(seconds: float, size: WorkerSize, prices: Prices) -> Compute:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
@@ -25,6 +26,10 @@ from remotejob.jobs.queries.workers import KEPT, WorkerStatus, workers
 from remotejob.ports import Installation
 
 _SKEW_MS: Final = span_ms(CLOCK_SKEW)
+
+_MINUTES_FROM: Final = 180
+_HOURS_FROM: Final = 3 * 3600
+"""Seconds from which an age is told in minutes, and in hours."""
 
 
 class Why(StrEnum):
@@ -236,10 +241,11 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
         )
     seen = workers(installation, record.queue)
     able = [status for status in seen if record.task in status.abilities]
+    failed = _failed_start(seen)
     alive = [status for status in able if status.takes_jobs]
     if not alive:
         others = sum(status.takes_jobs for status in seen)
-        return _no_worker(record, able, others=others)
+        return _no_worker(record, able, failed, others=others)
     address = pending_address(record, installation.queues)
     depth = installation.messages.depth(address)
     places = sum(status.concurrency for status in alive)
@@ -247,11 +253,15 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
         f"it waits for its turn: about {_count(depth.visible, 'message')} in lane "
         f"{address.channel}, and {_count(len(alive), 'worker')} with {_count(places, 'place')}"
     )
-    if not any(status.alive for status in alive):
+    if any(status.alive for status in alive):
+        text += f", seen {_ago(alive[0].age)}"
+    else:
         text += (
-            f", idle and silent since {alive[0].seen_at.isoformat()}: if the job does not start "
-            "within a minute, they are gone"
+            f", idle and silent since {alive[0].seen_at.isoformat()} ({_ago(alive[0].age)}): if "
+            "the job does not start within a minute, they are gone"
         )
+    if failed is not None:
+        text = f"{_cannot_start(failed)}. As last seen: {text}"
     return Reason(
         code=Why.QUEUED,
         text=text,
@@ -262,11 +272,23 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
             "delayed": depth.delayed,
             "workers": [status.name for status in alive],
             "places": places,
+            "seen": alive[0].seen_at.isoformat(),
+            **({} if failed is None else {"cannot_start": failed.cannot_start}),
         },
     )
 
 
-def _no_worker(record: JobRecord, able: list[WorkerStatus], *, others: int) -> Reason:
+def _failed_start(seen: Iterable[WorkerStatus]) -> WorkerStatus | None:
+    return next((status for status in seen if status.cannot_start is not None), None)
+
+
+def _cannot_start(failed: WorkerStatus) -> str:
+    return f"worker {failed.name} could not start {_ago(failed.age)}: {failed.cannot_start}"
+
+
+def _no_worker(
+    record: JobRecord, able: list[WorkerStatus], failed: WorkerStatus | None, *, others: int
+) -> Reason:
     details: dict[str, Any] = {"task": record.task, "last_seen": None, "worker": None}
     text = f"no worker takes jobs of task {record.task!r}"
     if others:
@@ -275,10 +297,17 @@ def _no_worker(record: JobRecord, able: list[WorkerStatus], *, others: int) -> R
         last = able[0]
         details |= {"last_seen": last.seen_at.isoformat(), "worker": last.name}
         text += f"; the last one, {last.name}, was seen at {details['last_seen']}"
+        text += f" ({_ago(last.age)})"
         if last.draining and last.alive:
             text += ", about to stop: it takes no more jobs"
+        elif last.shortage is not None and last.alive:
+            details["shortage"] = last.shortage
+            text += f", and takes none: {last.shortage}"
     else:
         text += f"; none was seen in {KEPT.days} days"
+    if failed is not None:
+        details["cannot_start"] = failed.cannot_start
+        text = f"{_cannot_start(failed)}. So {text}"
     return Reason(
         code=Why.NO_WORKER,
         text=f"{text}. Where workers are scaled to none, one takes minutes to start",
@@ -288,6 +317,13 @@ def _no_worker(record: JobRecord, able: list[WorkerStatus], *, others: int) -> R
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _ago(age: timedelta) -> str:
+    seconds = int(age.total_seconds())
+    if seconds < _MINUTES_FROM:
+        return f"{seconds} s ago"
+    return f"{seconds // 60} min ago" if seconds < _HOURS_FROM else f"{seconds // 3600} h ago"
 
 
 def _error(failure: Failure) -> str:

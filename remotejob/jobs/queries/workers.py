@@ -6,7 +6,8 @@ Source: forerunner, the manifest of a worker and `status`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from remotejob.ports import Installation
 BUSY: Final = timedelta(minutes=1)
 """Interval between signs of a worker that has jobs; and how soon an idle one reports that it is."""
 
+IDLE: Final = timedelta(minutes=5)
+"""Interval between signs of an idle worker: rarely, because each costs a write."""
+
 GRACE: Final = timedelta(minutes=1)
 """How late a sign may be before its worker counts as dead."""
 
@@ -23,7 +27,10 @@ KEPT: Final = timedelta(days=2)
 """How long a worker is remembered after it stopped, or fell silent while busy."""
 
 KEPT_IDLE: Final = timedelta(days=30)
-"""How long a worker is remembered after an idle last sign; it may still be alive."""
+"""How long a worker is remembered after an idle last sign."""
+
+KEPT_FAILED: Final = timedelta(days=1)
+"""How long a worker that could not start is remembered, unless another one starts."""
 
 SIGN: Final = "sign#"
 _PARTITION: Final = "workers#"
@@ -53,24 +60,34 @@ class WorkerStatus:
     started_at: datetime
     seen_at: datetime
     """When it gave its last sign."""
+    age: timedelta = field(compare=False)
+    """How long ago that was, when this was read."""
     running: tuple[RunningNow, ...]
     """Its jobs at its last sign; at most 100."""
     stopped: bool
     """Whether it reported that it stops."""
     draining: bool
     """Whether it reported that it takes no more jobs and stops once its current ones end."""
+    shortage: str | None
+    """Why it takes no jobs though it lives, such as a full disk; None if nothing is short."""
+    cannot_start: str | None
+    """Why it could not start, with the remedy; None if it did. Only the last such worker of a queue
+    is listed, until another one starts."""
     alive: bool | None
-    """True while its next sign is not overdue. False if it has stopped, or was busy and its next
-    sign is overdue. None if it was idle and so gives no signs: only ECS knows."""
+    """True while its next sign as a busy worker would not be overdue. False if it has stopped, or
+    its next sign is overdue. None if it was idle, and its next sign may still come."""
 
     @property
     def takes_jobs(self) -> bool:
-        """Whether it may take another job: it is not known to be dead, and does not drain."""
-        return self.alive is not False and not self.draining
+        """Whether it may take another job: it is not known to be dead, does not drain, and nothing
+        that it needs is short."""
+        return self.alive is not False and not self.draining and self.shortage is None
 
 
 def kept_for(sign: dict[str, Any]) -> timedelta:
     """How long a worker is remembered after this sign."""
+    if "cannot_start" in sign:
+        return KEPT_FAILED
     return KEPT if sign["running"] or "stopped" in sign else KEPT_IDLE
 
 
@@ -85,11 +102,22 @@ def workers(installation: Installation, queue: str) -> list[WorkerStatus]:
     notes = installation.store.notes(partition_of(queue), SIGN)
     found = [_read(name.removeprefix(SIGN), queue, text, now_ms) for name, text in notes]
     # `_read` drops expired ones: DynamoDB deletes items days after they expire
-    return sorted(
+    last_first = sorted(
         (status for status in found if status is not None),
         key=lambda status: status.seen_at,
         reverse=True,
     )
+    failed = _failed_start(last_first)
+    return [one for one in last_first if one.cannot_start is None or one is failed]
+
+
+def _failed_start(last_first: Sequence[WorkerStatus]) -> WorkerStatus | None:
+    """The last worker that could not start, unless another one has started since."""
+    failed = next((one for one in last_first if one.cannot_start is not None), None)
+    if failed is None:
+        return None
+    since = (one for one in last_first if one.cannot_start is None)
+    return None if any(one.started_at > failed.seen_at for one in since) else failed
 
 
 def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
@@ -107,12 +135,15 @@ def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
         version=sign["version"],
         started_at=from_ms(sign["started"]),
         seen_at=from_ms(sign["seen"]),
+        age=timedelta(milliseconds=max(0, silent_ms)),
         running=tuple(
             RunningNow(job_id=job_id, task=task, since=from_ms(since))
             for job_id, task, since in sign["running"]
         ),
         stopped=stopped,
         draining="draining" in sign and not stopped,
+        shortage=None if stopped else sign.get("short"),
+        cannot_start=sign.get("cannot_start"),
         alive=_alive(sign, silent_ms),
     )
 
@@ -122,4 +153,6 @@ def _alive(sign: dict[str, Any], silent_ms: int) -> bool | None:
         return False
     if silent_ms <= span_ms(BUSY + GRACE):
         return True
-    return False if sign["running"] else None
+    # one sign may be lost
+    idle = not sign["running"] and silent_ms <= span_ms(2 * IDLE + GRACE)
+    return None if idle else False

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from remotejob.domain import command_changes, dependencies, locks, run_changes, upkeep_changes
+from remotejob.domain import (
+    command_changes,
+    dependencies,
+    lapses,
+    locks,
+    run_changes,
+    upkeep_changes,
+)
 from remotejob.domain.changes import Change
 from remotejob.domain.dependencies import Edge
 from remotejob.domain.locks import Held, Limit
@@ -23,6 +30,8 @@ SLOT: Final = Key(LIMIT.partition, "lock#000")
 HELD: Final = Held(SLOT, samples.job_id(30), RUN)
 
 _READY, _RUNNING, _SILENT = samples.ready(), samples.running(), samples.silent()
+_LOST = samples.silent(lost_run=RUN)
+_TAKEN_OVER = samples.running(run_id=OTHER_RUN, crashes=1, crashed_runs=frozenset({RUN}))
 _WAITING, _FAILED = samples.waiting(), samples.failed()
 _PAUSED = samples.in_state(State.PAUSED, due_ms=NOW)
 _CANCELLED = samples.in_state(State.CANCELLED, lease_ms=NOW + LEASE)
@@ -88,6 +97,9 @@ EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
     "claim, locked": (_LOCKED, claim_locked(_LOCKED)),
     "reclaim": (_SILENT, reclaim(_SILENT)),
     "expire": (_SILENT, run_changes.expire(_SILENT, now_ms=NOW, skew_ms=SKEW)),
+    "reclaim, lost": (_LOST, reclaim(_LOST)),
+    "lost": (_RUNNING, lapses.lost(_RUNNING.id, RUN)),
+    "was no crash": (_TAKEN_OVER, lapses.was_no_crash(_TAKEN_OVER.id, RUN)),
     "park": (_LOCKED, parked(_LOCKED)),
     "park, silent": (_LOCKED_SILENT, parked(_LOCKED_SILENT)),
     "unpark": (_PARKED, woken(_PARKED)),

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from remotejob.domain import run_changes
+from remotejob.domain import lapses, run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
@@ -109,7 +109,7 @@ class ChangesConformance:
         assert again.record.run_id == OTHER_RUN
 
     def test_reclaim_takes_over_from_a_silent_worker(self, store: JobStore) -> None:
-        before = samples.silent(crashes=1)
+        before = samples.silent(crashes=1, crashed_runs=frozenset({"c" * 16}))
         after = replace(
             before,
             run_id=OTHER_RUN,
@@ -119,6 +119,7 @@ class ChangesConformance:
             updated_ms=NOW,
             attempt=2,
             crashes=2,
+            crashed_runs=frozenset({"c" * 16, RUN}),
             attention=None,
             attention_ms=None,
         )
@@ -147,6 +148,46 @@ class ChangesConformance:
             seen, run_id="c" * 16, worker="w3", now_ms=NOW, lease_ms=LEASE, skew_ms=SKEW
         )
         assert store.update(again) == Refused(first.record)
+
+    def test_reclaim_counts_no_crash_once_the_worker_said_that_it_lives(
+        self, store: JobStore
+    ) -> None:
+        seen = samples.silent(crashes=1)
+        store.put_new(seen)
+        said = store.update(lapses.lost(seen.id, RUN))
+        assert said == Updated(replace(seen, lost_run=RUN))
+
+        # decided before it said so
+        assert store.update(reclaim(seen)) == Refused(said.record)
+        outcome = store.update(reclaim(said.record))
+
+        assert isinstance(outcome, Updated)
+        assert (outcome.record.crashes, outcome.record.lost_leases) == (1, 1)
+        assert outcome.record.run_id == OTHER_RUN
+
+    def test_counted_crash_becomes_a_lost_lease_once_and_leaves_the_new_run_alone(
+        self, store: JobStore
+    ) -> None:
+        seen = samples.silent()
+        store.put_new(seen)
+        taken_over = store.update(reclaim(seen)).record
+        assert taken_over is not None
+        assert store.update(lapses.lost(seen.id, RUN)) == Refused(taken_over)
+
+        after = replace(taken_over, crashes=0, lost_leases=1, crashed_runs=None)
+        assert store.update(lapses.was_no_crash(seen.id, RUN)) == Updated(after)
+        assert store.update(lapses.was_no_crash(seen.id, RUN)) == Refused(after)
+        assert store.update(lapses.was_no_crash(seen.id, OTHER_RUN)) == Refused(after)
+
+    def test_no_job_is_failed_by_a_count_of_crashes_that_has_been_put_right(
+        self, store: JobStore
+    ) -> None:
+        seen = samples.silent(crashes=2, crashed_runs=frozenset({"c" * 16, OTHER_RUN}))
+        store.put_new(seen)
+        right = store.update(lapses.was_no_crash(seen.id, OTHER_RUN)).record
+
+        assert store.update(_expire(seen)) == Refused(right)
+        assert store.update(reclaim(seen)) == Refused(right)
 
     def test_expire_fails_the_job_and_says_why(self, store: JobStore) -> None:
         before = samples.silent(crashes=2, attempt=3)

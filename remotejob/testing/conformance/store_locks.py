@@ -247,7 +247,9 @@ class LocksConformance:
         take = locks.take(SLOT, before, OTHER_RUN, seen=own)
         assert store.transact([catalogue.reclaim(before), take]) is None
 
-        assert store.get(before.id) == replace(_claimed(before), crashes=1)
+        assert store.get(before.id) == replace(
+            _claimed(before), crashes=1, crashed_runs=frozenset({RUN})
+        )
         item = store.item(SLOT)
         assert item is not None
         assert Held.of(LIMIT, SLOT.name, item) == Held(SLOT, before.id, OTHER_RUN)
@@ -276,7 +278,10 @@ class LocksConformance:
             (record, _parked(record))
             for record in (*_CLAIMABLE.values(), samples.waiting(due_ms=NOW - LEASE))
         ]
-        + [(record, _parked(record, crashes=2)) for record in (samples.silent(crashes=1),)],
+        + [
+            (record, _parked(record, crashes=2, crashed_runs=frozenset({RUN})))
+            for record in (samples.silent(crashes=1),)
+        ],
         ids=[*_CLAIMABLE, "waiting and long due", "running, its worker silent"],
     )
     def test_a_lock_that_is_held_parks_a_job_that_is(

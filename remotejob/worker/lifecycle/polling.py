@@ -64,6 +64,7 @@ class Polling:
         """Whether it brought as many as the lane asked for."""
         self._waiting: set[Lane] = set()
         self._credit = dict.fromkeys(Lane, 0)
+        self._paused = False
         self._closed = False
 
     def turn(self, lane: Lane) -> Turn | None:
@@ -90,7 +91,7 @@ class Polling:
                 self._reserved -= turn.limit
             self._gave_any[lane] = count > 0
             self._gave_all[lane] = count >= turn.limit
-            room = 0 if self._closed else max(0, self._room())
+            room = 0 if self._closed or self._paused else max(0, self._room())
             kept = min(count, room)
             self._held += kept
             self._wake()
@@ -113,6 +114,16 @@ class Polling:
             # prefetch nothing until the next job shows how long jobs take now
             self._seconds_a_job = None
             self._wake()
+
+    def pause(self) -> None:
+        """Give no lane a turn until `resume`; there is no room for what open polls still bring."""
+        with self._changed:
+            self._paused = True
+
+    def resume(self) -> None:
+        with self._changed:
+            self._paused = False
+            self._changed.notify_all()
 
     def close(self) -> None:
         """End all turns, also those that lanes wait for."""
@@ -141,6 +152,8 @@ class Polling:
         return self._concurrency + self._ahead() - self._held - self._reserved
 
     def _may_ask(self, lane: Lane) -> bool:
+        if self._paused:
+            return False
         if not self._gave_any[lane]:
             return self._room() > 0
         # while prefetched messages last, wait for more room: fuller batches take fewer requests

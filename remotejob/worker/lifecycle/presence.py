@@ -1,9 +1,9 @@
 """Signs of life: notes in which a worker says what it is doing, for people to read.
 
-A worker writes one when it starts, every minute while it is busy, when it becomes idle, when it
-begins to stop with jobs still running, and when it stops. An idle worker is silent and costs no
-request; ECS knows whether it lives.
-No decision depends on these notes: leases decide which worker is dead.
+A worker writes one when it starts, every minute while it is busy and every five minutes while it is
+idle, when it begins to stop with jobs still running, when something that it needs is short, and
+when it stops. A worker that cannot start writes one that says why. No decision depends on these
+notes: leases decide which worker is dead.
 
 Source: forerunner, the manifest of a worker and `status`.
 """
@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from remotejob.domain.text import dumps
+from remotejob.domain.text import cut, dumps
 from remotejob.domain.times import span_ms
-from remotejob.jobs.queries.workers import BUSY, SIGN, kept_for, partition_of
+from remotejob.jobs.queries.workers import BUSY, IDLE, SIGN, kept_for, partition_of
 from remotejob.outages import OutageLog
 from remotejob.ports import Installation
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _GIVE: Final = "give a sign of life"
 _PATIENCE: Final = timedelta(seconds=5)
+
+_LONGEST: Final = 1000
+"""Characters of a reason."""
 
 _JOBS_SHOWN: Final = 100
 """More would take the note towards the size limit of an item."""
@@ -65,10 +68,11 @@ class Presence:
         }
         self._given: float | None = None
         self._once_more = False
-        """Whether to give the next sign even if the worker is idle by then."""
+        """Whether to give the next sign soon even if the worker is idle by then."""
         self._draining = False
         self._drain_unreported = False
         """Whether no sign says yet that the worker drains."""
+        self._shortages: dict[str, str] = {}
         self._outages = OutageLog(installation.clock)
         self._writing = threading.Lock()
 
@@ -76,11 +80,7 @@ class Presence:
         """Give a sign if it is time for one and none is on its way; `start` makes the request."""
         runs = [run for run in self._running() if not run.ended]
         busy, now = bool(runs), self._installation.clock.monotonic()
-        due = self._given is None or (
-            (busy or self._once_more)
-            and (self._drain_unreported or now - self._given >= BUSY.total_seconds())
-        )
-        if not due:
+        if not self._is_due(now, soon=busy or self._once_more):
             return
         if not self._writing.acquire(blocking=False):
             return
@@ -95,10 +95,25 @@ class Presence:
                 self._given, self._once_more, self._drain_unreported = before
                 self._writing.release()
 
+    def _is_due(self, now: float, *, soon: bool) -> bool:
+        if self._given is None or (soon and self._drain_unreported):
+            return True
+        return now - self._given >= (BUSY if soon else IDLE).total_seconds()
+
     def drain(self) -> None:
         """Let the next sign say that the worker takes no more jobs; due now if it still has any."""
         self._draining = True
         self._drain_unreported = True
+
+    def say_short(self, of: str, shortage: str | None) -> None:
+        """Let a sign say at once why the worker takes no jobs; None when it has that again."""
+        if self._shortages.get(of) == shortage:
+            return
+        if shortage is None:
+            del self._shortages[of]
+        else:
+            self._shortages[of] = shortage
+        self._given = None
 
     def stop(self) -> None:
         """Write that the worker has stopped."""
@@ -133,6 +148,9 @@ class Presence:
         }
         if self._draining:
             sign["draining"] = 1
+        shortages = list(self._shortages.values())
+        if shortages:
+            sign["short"] = cut("; ".join(shortages), _LONGEST)
         if stopped:
             sign["stopped"] = 1
         self._put(self._worker, sign)
@@ -151,6 +169,31 @@ class Presence:
             dumps(sign),
             expires_s=(sign["seen"] + span_ms(kept_for(sign))) // 1000,
         )
+
+
+def report_failed_start(
+    installation: Installation, *, worker: str, queue: str, problem: BaseException
+) -> None:
+    """Write that a worker of a queue could not start. Raises: what the store raises."""
+    now_ms = installation.clock.now_ms()
+    cause = problem.__cause__
+    said = str(problem) if cause is None else f"{type(cause).__name__}: {problem}"
+    sign: dict[str, Any] = {
+        "abilities": [],
+        "concurrency": 0,
+        "version": _version(),
+        "started": now_ms,
+        "seen": now_ms,
+        "running": [],
+        "stopped": 1,
+        "cannot_start": cut(said, _LONGEST),
+    }
+    installation.store.put_note(
+        partition_of(queue),
+        f"{SIGN}{worker}",
+        dumps(sign),
+        expires_s=(now_ms + span_ms(kept_for(sign))) // 1000,
+    )
 
 
 def _version() -> str:

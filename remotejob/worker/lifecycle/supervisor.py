@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Final
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
@@ -29,6 +30,10 @@ from remotejob.worker.lifecycle.shutdown import SIGNAL_OF
 from remotejob.worker.lifecycle.supervised import BEGUN, BUSY, IDLE, child_environment
 
 log = logging.getLogger(__name__)
+
+GIVES_UP: Final = 75
+"""Exit status of a worker that only another container helps, such as when its disk is full.
+Source: sysexits.h, EX_TEMPFAIL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,7 +266,12 @@ class Supervisor:
         _kill_group(process)
         child.process, child.channel, child.ended = None, None, process.returncode
         status = process.returncode if process.returncode >= 0 else 128 - process.returncode
-        if self._urgency is None:
+        if self._urgency is None and status == GIVES_UP:
+            log.critical("stopping: child %d needs another container", child.number)
+            self._worst = max(self._worst, status)
+            # the others take no jobs either, and finish those that they have
+            self._stop_children(Urgency.SOFT)
+        elif self._urgency is None:
             self._restart_later(child, status=status, began=began)
         elif began or -process.returncode not in SIGNAL_OF.values():
             self._worst = max(self._worst, status)

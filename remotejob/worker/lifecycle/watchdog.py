@@ -44,8 +44,10 @@ class Watchdog:
         guard: Guard | None,
         policy: ProtectionPolicy,
         health_file: Path | None,
+        check_disk: Callable[[], None],
     ) -> None:
-        """`start` runs a request in the background."""
+        """`start` runs a request in the background. `check_disk` stops the worker's intake while
+        its disk is full."""
         self._clock = clock
         self._runs = runs
         self._watch = watch
@@ -54,6 +56,7 @@ class Watchdog:
         self._guard = guard
         self._policy = policy
         self._health_file = health_file
+        self._check_disk = check_disk
         self._outages = OutageLog(clock)
 
     def beat(
@@ -68,6 +71,7 @@ class Watchdog:
         checks: tuple[Callable[[], None], ...] = (
             lambda: self._presence.give_if_due(self._start),
             self._protect,
+            self._check_disk,
             lambda: self._stop_when_lost(threads, stop, stopping),
             lambda: self._write_health(threads, stopping),
         )

@@ -26,7 +26,8 @@ from remotejob.jobs.messaging.log_fields import log_fields, message_log_fields
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks.task import Task
-from remotejob.worker.messages.run_events import tell_of_death
+from remotejob.worker.messages.lost_leases import LostLeases
+from remotejob.worker.messages.run_events import tell_of_lapse
 from remotejob.worker.messages.settlements import Conclude, Delete, Hide, Replace, Settlement
 from remotejob.worker.runs.checkpoints import Checkpoints
 from remotejob.worker.runs.run import Run, new_lease
@@ -41,15 +42,26 @@ _SKEW_MS: Final = span_ms(CLOCK_SKEW)
 class Claims:
     """Makes the claims of one worker."""
 
-    def __init__(self, installation: Installation, *, worker: str) -> None:
+    def __init__(self, installation: Installation, *, worker: str, lost_leases: LostLeases) -> None:
         self._installation = installation
+        self._lost_leases = lost_leases
         self._worker = worker
 
     def claim(self, message: Received, pending: Pending, task: Task) -> Run | Settlement:
         """Claim the job for a run; without a claim, return how to settle the message."""
-        clock = self._installation.clock
         run_id = new_run_id(self._installation.entropy)
         lease = task.lease or self._installation.lease
+        try:
+            return self._claimed(message, pending, task, run_id, lease)
+        except Exception:
+            # it may have been made without an answer, and then nobody runs the job
+            self._lost_leases.note_claim(pending.job_id, run_id, lease=lease)
+            raise
+
+    def _claimed(
+        self, message: Received, pending: Pending, task: Task, run_id: str, lease: timedelta
+    ) -> Run | Settlement:
+        clock = self._installation.clock
         # the lease counts from before the request: the answer may take any time
         began, now = clock.monotonic(), clock.now_ms()
         begins = _Begins(run_id=run_id, worker=self._worker, lease_ms=span_ms(lease))
@@ -103,7 +115,7 @@ class Claims:
                     else store.update(change)
                 )
                 if isinstance(outcome, Updated | Refused):
-                    tell_of_death(seen, outcome.record, begins.run_id, self._installation)
+                    tell_of_lapse(seen, outcome.record, begins.run_id, self._installation)
                 return outcome
             case claim_decisions.Expire(seen):
                 return store.update(run_changes.expire(seen, now_ms=now, skew_ms=_SKEW_MS))

@@ -35,6 +35,7 @@ from remotejob.worker.executors.in_thread import call_here
 from remotejob.worker.executors.processes.program import NotStarted
 from remotejob.worker.messages import outcomes
 from remotejob.worker.messages.claims import Claims, unclaimed
+from remotejob.worker.messages.lost_leases import LostLeases
 from remotejob.worker.messages.run_events import tell_of_end
 from remotejob.worker.messages.settlements import (
     Conclude,
@@ -47,6 +48,7 @@ from remotejob.worker.messages.settlements import (
 from remotejob.worker.metrics import Count, Metrics
 from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.log_context import running
+from remotejob.worker.runs.no_space import lacked_space
 from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,13 @@ class _Raised:
 
 
 @dataclass(frozen=True, slots=True)
+class _NoSpace:
+    """The disk of this worker was full: the first time, that is no failure of the job."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
 class _Stopped:
     """The run was stopped; the reason counts, whatever the task returned or raised."""
 
@@ -85,7 +94,11 @@ class _Completed:
     kept: outcomes.Kept
 
 
-_Outcome = _Completed | _Raised | _Stopped
+_Outcome = _Completed | _Raised | _NoSpace | _Stopped
+
+
+def _nothing() -> None:
+    pass
 
 
 class ProcessDeath(BaseException):
@@ -105,15 +118,18 @@ class MessageHandler:
         call: Call = call_here,
         metrics: Metrics | None = None,
         longest_decline: timedelta | None = None,
+        on_no_space: Callable[[], None] = _nothing,
     ) -> None:
         """`longest_decline`: the longest delay of a job whose task is not registered here; default
-        the queue's longest delay."""
+        the queue's longest delay. `on_no_space` is called when a run found the disk full."""
         self._installation = installation
         self._longest_decline = longest_decline or installation.messages.capabilities.max_delay
         self._tasks = tasks
-        self._claims = Claims(installation, worker=worker)
+        self.lost_leases: Final = LostLeases(installation)
+        self._claims = Claims(installation, worker=worker, lost_leases=self.lost_leases)
         self._runs = runs
         self._call = call
+        self._on_no_space = on_no_space
         self._outages = OutageLog(installation.clock)
         self._metrics = metrics or Metrics(clock=installation.clock)
 
@@ -208,7 +224,7 @@ class MessageHandler:
         except ProcessDeath:
             raise
         except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the worker)
-            return _Raised(error)
+            return _NoSpace(error) if lacked_space(error) else _Raised(error)
         # a task that wants to set more than its result returns a Completion
         completion = result if isinstance(result, Completion) else Completion(result=result)
         return self._kept(run, completion)
@@ -222,7 +238,7 @@ class MessageHandler:
             return _Completed(completion, outcomes.kept(run, completion.result))
         except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
             # RunInterrupted too: `_ended` puts the reason in its place
-            return _Raised(error)
+            return _NoSpace(error) if lacked_space(error) else _Raised(error)
 
     def _ended(self, run: Run, outcome: _Outcome) -> Settlement | None:
         # a task may swallow the interruption; its result still does not count
@@ -230,7 +246,7 @@ class MessageHandler:
         if stopped is not None:
             outcome = _Stopped(stopped)
         match outcome:
-            case _Raised(error) | _Stopped(error):
+            case _Raised(error) | _NoSpace(error) | _Stopped(error):
                 tracing.ended_with(error)
         return self._end(run, outcome) if run.take_ending() else None
 
@@ -240,10 +256,11 @@ class MessageHandler:
                 return self._completed(run, outcome)
             case _Raised(error):
                 return self._failed(run, error)
+            case _NoSpace(error):
+                return self._ran_out_of_space(run, error)
             case _Stopped(LeaseLost() as reason):
                 log.warning("run abandoned: %s", reason, extra=_about(run))
-                self._metrics.count(Count.LEASE_LOST)
-                return Leave(message=run.held.message)
+                return self._lost(run)
             case _Stopped(JobCancelled()):
                 return self._cancelled(run)
             case _Stopped(WorkerStopping() as reason) if run.record.releases < RELEASES_FREE:
@@ -264,6 +281,16 @@ class MessageHandler:
 
     def _failed(self, run: Run, error: BaseException) -> Settlement:
         return self._commit(run, outcomes.failed(run, error, self._installation))
+
+    def _ran_out_of_space(self, run: Run, error: BaseException) -> Settlement:
+        self._on_no_space()
+        if run.record.no_space:
+            # two disks were too small for it
+            return self._failed(run, error)
+        log.warning("run given back: no space on the disk: %s", error, extra=_about(run))
+        told = f"given back: the disk of worker {run.record.worker} is full"
+        run.report_line("warning", told, None)
+        return self._commit(run, outcomes.ran_out_of_space(run, self._installation))
 
     def _cancelled(self, run: Run) -> Settlement:
         # a caller who took the job by hand learns it from the run, even after a restart
@@ -293,7 +320,12 @@ class MessageHandler:
             # cancelled under this run, and perhaps restarted since
             return self._cancelled(run)
         log.warning("the outcome came too late: another run has the job", extra=_about(run))
+        return self._lost(run)
+
+    def _lost(self, run: Run) -> Settlement:
         self._metrics.count(Count.LEASE_LOST)
+        self.lost_leases.note(run)
+        self.lost_leases.say(run.run_id)
         return Leave(message=run.held.message)
 
     def _committed(
@@ -314,6 +346,7 @@ class MessageHandler:
                 failures += 1
                 pause = timedelta(seconds=pause_after(failures, first=1.0, longest=10.0))
                 if clock.monotonic() + pause.total_seconds() >= run.lease.ends:
+                    self.lost_leases.note(run)
                     raise
                 self._outages.failed(_COMMIT, problem, **_about(run))
                 clock.sleep(pause)

@@ -113,6 +113,7 @@ class Heartbeats:
         # last: ending a run may take long if requests are made one after the other
         for run in runs:
             self._end_if_too_long(run, now)
+        self._say_what_was_lost(runs)
         return self.settlements()
 
     def settlements(self) -> list[Settlement]:
@@ -221,6 +222,15 @@ class Heartbeats:
             LeaseLost(f"the lease of job {run.job_id} ended before it could be extended")
         )
         return False
+
+    def _say_what_was_lost(self, runs: list[Run]) -> None:
+        """Say which runs lost their lease, even if their tasks go on and do not notice."""
+        lost_leases = self._handler.lost_leases
+        for run in runs:
+            if isinstance(run.stop_signal.reason, LeaseLost):
+                lost_leases.note(run)
+        for run_id in lost_leases.due():
+            self._background.do(("lost", run_id), partial(lost_leases.say, run_id))
 
     def _end_if_too_long(self, run: Run, now: float) -> None:
         task = run.task

@@ -24,6 +24,7 @@ from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
 from remotejob.outages import retry_while_unavailable
 from remotejob.ports import Area, Installation
 from remotejob.tasks.completion import Completion
+from remotejob.worker.runs.no_space import lacked_space
 from remotejob.worker.runs.run import Run
 from remotejob.worker.runs.usage import Ending
 
@@ -32,6 +33,9 @@ log = logging.getLogger(__name__)
 Kept = Mapping[str, Value]
 """The fields of the completed record that hold the result and the outputs."""
 
+_NO_SPACE_AGAIN: Final = (
+    "the disk was full in another run of this job too: give workers a larger disk, or write less"
+)
 _STORE: Final = "store a result"
 _LONGEST_MESSAGE: Final = 1000
 _LONGEST_TRACE: Final = 100_000
@@ -103,7 +107,7 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
         attempt=record.attempt,
         at_ms=now,
         kind=type(error).__name__,
-        message=cut(_said_by(error), _LONGEST_MESSAGE),
+        message=_message(error, record),
     )
     _keep_trace(run, error, installation)
     retry = record.retry or run.task.retry
@@ -145,6 +149,22 @@ def released(run: Run, installation: Installation) -> Change:
         now_ms=installation.clock.now_ms(),
         report=_last_report(run, Ending.AT_ONCE),
     )
+
+
+def ran_out_of_space(run: Run, installation: Installation) -> Change:
+    """The change that gives the job back because this worker's disk is full; once for each job."""
+    return run_changes.release(
+        run.record,
+        now_ms=installation.clock.now_ms(),
+        report={**_last_report(run, Ending.AT_ONCE), Field.NO_SPACE: 1},
+    )
+
+
+def _message(error: BaseException, record: JobRecord) -> str:
+    said = cut(_said_by(error), _LONGEST_MESSAGE)
+    if record.no_space and lacked_space(error):
+        said += f"; {_NO_SPACE_AGAIN}"
+    return said
 
 
 def _last_report(run: Run, ending: Ending) -> Item:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from remotejob.domain.events import Event
+from remotejob.domain.lapses import LEASE_LOST, WORKER_DIED
 from remotejob.domain.record import Failure, JobRecord
-from remotejob.domain.run_changes import WORKER_DIED
 from remotejob.domain.states import State
 from remotejob.ports import Installation
 
@@ -20,12 +20,12 @@ def tell_of_end(record: JobRecord, run_id: str, installation: Installation) -> N
         hooks.tell(Event.COUNT_FAILED, record, installation, failure=last)
 
 
-def tell_of_death(
+def tell_of_lapse(
     seen: JobRecord, claimed: JobRecord | None, run_id: str, installation: Installation
 ) -> None:
-    """Report the death of the worker that ran `seen`, if `run_id` has claimed the job since.
+    """Report the run of `seen`, whose lease ended, if `run_id` has claimed the job since.
 
-    The new worker reports it, because the dead one cannot.
+    The new worker reports it, because a dead one cannot.
     """
     if claimed is None or claimed.state is not State.RUNNING or claimed.run_id != run_id:
         return
@@ -33,7 +33,9 @@ def tell_of_death(
         run_id=seen.run_id or "",
         attempt=seen.attempt,
         at_ms=installation.clock.now_ms(),
-        kind=WORKER_DIED,
-        message="the worker died while it ran this job",
+        kind=LEASE_LOST if seen.lost else WORKER_DIED,
+        message="the worker lost the lease of this job, and lives"
+        if seen.lost
+        else "the worker died while it ran this job",
     )
     installation.hooks.tell(Event.COUNT_FAILED, claimed, installation, failure=failure)

@@ -59,6 +59,10 @@ def beat(run: Run, *, also: Item = _NOTHING, remove: tuple[Field, ...] = ()) -> 
     met = outcome.record
     if met is not None and met.run_id == run.run_id and _cancelled_under_it(met):
         run.stop_signal.set(JobCancelled(f"job {run.job_id} was cancelled"))
+    elif met is not None and met.run_id == run.run_id and met.state is State.RUNNING:
+        run.stop_signal.set(
+            LeaseLost(f"the lease of job {run.job_id} ended before this heartbeat arrived")
+        )
     else:
         run.stop_signal.set(LeaseLost(f"job {run.job_id} belongs to another run"))
     return False

@@ -26,6 +26,10 @@ _BYTES_IN_A_NOTE: Final = 200_000
 
 _INLINE_LINE: Final = 200
 
+_MOST_LINES: Final = 100_000
+_MOST_CHARACTERS: Final = 16 * 1024 * 1024
+"""Of one run's log; more would cost the run its lease while they are written."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
@@ -47,6 +51,9 @@ class Reporter:
         self._unnoted = list(record.log_tail)
         self._tail = record.log_tail
         self._count = record.log_count
+        self._lines = 0
+        self._characters = 0
+        self._full = False
         self._version = 0
         """Goes up with each report."""
         self._written = 0
@@ -58,7 +65,15 @@ class Reporter:
             self._version += 1
 
     def line(self, level: Level, message: str, data: Any) -> None:
+        """Add a line; after too many of them, one that says so, and then none."""
         with self._lock:
+            if self._full:
+                return
+            self._lines += 1
+            self._characters += len(message) + (0 if data is None else len(json.dumps(data)))
+            if self._lines > _MOST_LINES or self._characters > _MOST_CHARACTERS:
+                self._full = True
+                level, message, data = "warning", "the log is full: no more lines are kept", None
             line = LogLine(
                 number=self._count,
                 at_ms=self._installation.clock.now_ms(),

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from remotejob.domain.record import OutputFile
+from remotejob.worker.runs.leftovers import workspace_prefix
 
 
 class Workspace:
@@ -25,7 +26,7 @@ class Workspace:
         """A folder of the run's own; it is removed when the run ends."""
         with self._lock:
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix=f"remotejob-{self._job_id}-"))
+                self._folder = Path(tempfile.mkdtemp(prefix=workspace_prefix(self._job_id)))
             return self._folder
 
     def add_output(self, output: OutputFile) -> None:

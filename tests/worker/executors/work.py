@@ -200,7 +200,7 @@ def do_library_errors(job: RunningJob) -> list[str]:
         job.download,
         lambda: job.output("../escape", b""),
         lambda: job.log("x", level="loud"),  # type: ignore[arg-type]
-        lambda: job.progress(3, 2),
+        lambda: job.progress("3", 2),  # type: ignore[arg-type]
     ):
         try:
             call()

@@ -93,7 +93,7 @@ def test_failed_heartbeat_is_tried_again_ever_later_and_not_each_second(
     assert "can extend a lease again" in caplog.text
 
 
-def test_run_whose_lease_ends_during_the_outage_stops_and_asks_nobody(clock: FakeClock) -> None:
+def test_run_whose_lease_ends_during_the_outage_stops_and_only_says_so(clock: FakeClock) -> None:
     system, outage = memory_installation(clock, lease=LEASE), Outage("store.update")
     worker = Simulation(installation=intercepted(system, outage))
     worker.tasks.task("work")(lambda job: None)
@@ -112,7 +112,7 @@ def test_run_whose_lease_ends_during_the_outage_stops_and_asks_nobody(clock: Fak
             clock.advance(SECOND)
             worker.beat()
         assert isinstance(run.stop_signal.reason, LeaseLost)
-        assert outage.asked == []
+        assert outage.asked == ["store.update"]
     assert job.refresh().state is State.RUNNING, "nothing of it was committed"
 
     other = Simulation(installation=system, worker="w2")
@@ -122,6 +122,7 @@ def test_run_whose_lease_ends_during_the_outage_stops_and_asks_nobody(clock: Fak
     clock.advance(LEASE)
     other.step()
     assert (job.refresh().state, job.result) == (State.COMPLETED, "by another")
+    assert (job.record.crashes, job.record.lost_leases) == (0, 1)
 
 
 def test_outcome_the_run_could_not_prove_to_own_is_not_committed(
@@ -213,6 +214,24 @@ def test_worker_that_loses_its_credentials_carries_on_with_new_ones(
         assert ended(job, short).result == "done"
 
 
+def test_worker_that_may_not_receive_says_so_where_why_finds_it(
+    short: Installation, tasks: Registry
+) -> None:
+    remote = RemoteJob(short)
+    outage = Outage("messages.receive", problem=lambda: AccessProblem("may not receive; add it"))
+    outage.lasts.set()
+    tasks.task("work")(lambda job: "done")
+    with working(intercepted(short, outage), tasks):
+        job = remote.queue().submit("work")
+        awaited(
+            short, lambda: any(one.shortage for one in remote.workers()), what="a sign that says so"
+        )
+        assert "may not receive; add it" in job.why().text
+        outage.lasts.clear()
+        assert ended(job, short).result == "done"
+        awaited(short, lambda: remote.workers()[0].takes_jobs, what="a sign that it may")
+
+
 def test_job_that_runs_through_a_long_outage_is_run_again_and_commits_once(
     short: Installation, tasks: Registry
 ) -> None:
@@ -227,7 +246,7 @@ def test_job_that_runs_through_a_long_outage_is_run_again_and_commits_once(
         outage.lasts.clear()
         hold.go.set()
         assert ended(job, short).state is State.COMPLETED
-    assert (job.record.crashes, job.record.failures) == (1, 0)
+    assert (job.record.crashes, job.record.lost_leases, job.record.failures) == (0, 1, 0)
 
 
 def _often() -> Retry:

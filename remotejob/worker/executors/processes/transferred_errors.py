@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from remotejob.domain import errors
 from remotejob.domain.errors import Fatal, RemoteJobError
+from remotejob.worker.runs.no_space import lacked_space, no_space
 
 _LONGEST: Final = 100_000
 """Characters of a traceback; the record stores no more."""
@@ -27,6 +28,7 @@ def described(error: BaseException) -> dict[str, Any]:
         "trace": "".join(traceback.format_exception(error))[-_LONGEST:],
         "fatal": isinstance(error, Fatal),
         "memory": isinstance(error, MemoryError),
+        "no_space": lacked_space(error),
     }
 
 
@@ -37,6 +39,7 @@ OUT_OF_MEMORY: Final[dict[str, Any]] = {
     "trace": "MemoryError, and none was left to say where",
     "fatal": False,
     "memory": True,
+    "no_space": False,
 }
 """Sent if there is no memory left to describe an error."""
 
@@ -51,7 +54,8 @@ class _Trace(Exception):
 def error_of_child(description: dict[str, Any], *, remark: str | None = None) -> BaseException:
     """The error that a child sent: a new class with the name and message of the original.
 
-    The child cannot influence more than that, except whether the job may run again.
+    The child cannot influence more than that, except whether the job may run again, and whether
+    its disk was full.
     """
     name = str(description["name"])[:200]
     message = str(description["message"])[:_LONGEST_MESSAGE]
@@ -60,22 +64,33 @@ def error_of_child(description: dict[str, Any], *, remark: str | None = None) ->
     kind = type(name, bases, {"__module__": str(description["module"])[:200]})
     error: BaseException = kind(message if remark is None else f"{message} ({remark})".lstrip())
     error.__cause__ = _Trace(str(description["trace"])[-_LONGEST:])
+    if description["no_space"] is True:
+        # a context is not shown where there is a cause
+        error.__context__ = no_space()
     return error
 
 
-def described_for_child(error: BaseException) -> dict[str, str]:
+def described_for_child(error: BaseException) -> dict[str, Any]:
     """An error of the library or of a port, in the form that is sent to the child."""
     kind = type(error)
-    return {"name": kind.__name__, "module": kind.__module__, "message": _message(error)[:_LONGEST]}
+    return {
+        "name": kind.__name__,
+        "module": kind.__module__,
+        "message": _message(error)[:_LONGEST],
+        "errno": error.errno if isinstance(error, OSError) else None,
+    }
 
 
-def error_of_worker(description: dict[str, str]) -> BaseException:
+def error_of_worker(description: dict[str, Any]) -> BaseException:
     """The error that the worker sent, of the same class if this process has it."""
     kind = _class(description["module"], description["name"])
     if kind is None:
         return RemoteJobError(f"{description['name']}: {description['message']}")
     # skip its __init__, which may need more than a message
-    return kind.__new__(kind, description["message"])
+    error = kind.__new__(kind, description["message"])
+    if isinstance(error, OSError):
+        error.errno = description["errno"]
+    return error
 
 
 def _message(error: BaseException) -> str:

@@ -9,13 +9,13 @@ from datetime import timedelta
 
 import pytest
 
-from remotejob import Job, JobNotFound, Queue, RemoteJob, RunningJob
+from remotejob import Job, JobNotFound, Queue, RemoteJob, RunningJob, SettingsError
 from remotejob.domain.times import from_ms
 from remotejob.jobs.queries.why import Reason, Why
-from remotejob.jobs.queries.workers import BUSY, GRACE
+from remotejob.jobs.queries.workers import BUSY, GRACE, IDLE
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation
-from remotejob.worker.lifecycle.presence import Presence
+from remotejob.worker.lifecycle.presence import Presence, report_failed_start
 from remotejob.worker.messages.settlements import Settlement
 from remotejob.worker.runs.run import Run
 from tests.jobs.queries.why.conftest import Live
@@ -162,8 +162,12 @@ def test_job_that_no_living_worker_can_do_says_so(
     live("w1")
     seen = now(clock)
     told(job.why(), Why.QUEUED)
-    clock.advance(BUSY + GRACE + SECOND)
-    told(job.why(), Why.QUEUED, "1 worker with", "idle and silent since " + seen)
+    clock.advance(BUSY + GRACE)
+    told(job.why(), Why.QUEUED, "1 worker with", "seen 120 s ago")
+    clock.advance(SECOND)
+    told(job.why(), Why.QUEUED, "1 worker with", f"idle and silent since {seen} (121 s ago)")
+    clock.advance(2 * IDLE)
+    told(job.why(), Why.NO_WORKER, f"the last one, w1, was seen at {seen} (12 min ago)")
     live("w1").stop()
     seen = now(clock)
     reason = told(job.why(), Why.NO_WORKER, "the last one, w1, was seen at " + seen)
@@ -175,6 +179,32 @@ def test_job_that_no_living_worker_can_do_says_so(
     live("w3").stop()
     told(job.why(), Why.NO_WORKER, "the last one, w3,")
     assert remote.unable([job]) == [job]
+
+
+def test_job_whose_workers_are_dead_and_cannot_start_again_says_so_first(
+    queue: Queue, installation: Installation, live: Live, clock: FakeClock
+) -> None:
+    live("w1")
+    live("w2")
+    job = queue.submit("work")
+    clock.advance(30 * SECOND)
+    problem = SettingsError("REMOTEJOB_TASKS='x' cannot be imported; name the module")
+    problem.__cause__ = ModuleNotFoundError("No module named 'y'")
+    report_failed_start(installation, worker="host", queue="default", problem=problem)
+    clock.advance(40 * SECOND)
+
+    said = "ModuleNotFoundError: REMOTEJOB_TASKS='x' cannot be imported; name the module"
+    first = f"worker host could not start 40 s ago: {said}. "
+    reason = told(job.why(), Why.QUEUED, "2 workers with 8 places, seen 70 s ago")
+    assert reason.text.startswith(first + "As last seen: ")
+    clock.advance(2 * IDLE)
+    reason = told(job.why(), Why.NO_WORKER, "no worker takes jobs of task 'work'")
+    assert reason.text.startswith(first.replace("40 s", "10 min") + "So no worker")
+    assert reason.details["cannot_start"] == said
+
+    live("w3")
+    reason = told(job.why(), Why.QUEUED, "1 worker with")
+    assert "could not start" not in reason.text
 
 
 def test_job_whose_only_worker_is_about_to_stop_says_so(
