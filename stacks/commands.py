@@ -226,11 +226,12 @@ NOTE: Final = _dynamodb("PutItem", only=_OTHER_ITEMS | {Field.SPENT, Field.RUN, 
 """Locks and waiters, spent edges, logs."""
 
 REPEAT: Final = _dynamodb("PutItem", some=frozenset({Field.ORIGIN}), in_transaction=True)
-"""A job that repeats another, created in one transaction with the end of the other."""
+"""A job that repeats another, created in one transaction with the end of the other. A manager's
+cancel may end one that repeats: a job that depends on the cancelled one."""
 
 _COMMAND: Final = (READ, COMMAND, CHECK, SEND)
 _END: Final = (READ, CHECK, DELETE, SEND, TELL)
-_CANCEL: Final = (*_COMMAND, *_END, REPLACE)
+_CANCEL: Final = (*_COMMAND, *_END, REPLACE, REPEAT)
 _RESTART: Final = (*_CANCEL, FOLLOW)
 _REMOVE: Final = (
     *_CANCEL,
@@ -279,6 +280,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Queue.jobs": _row(EVERYBODY, READ),
     "Job.refresh": _row(EVERYBODY, READ),
     "Job.wait": _row(EVERYBODY, READ),
+    "Job.next_job": _row(EVERYBODY, READ),
     "Job.logs": _row(EVERYBODY, READ),
     "Job.tracebacks": _row(EVERYBODY, READ),
     "Job.receipt": _row(EVERYBODY),

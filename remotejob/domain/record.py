@@ -112,6 +112,8 @@ class JobRecord:
     """The job that repeats it."""
     origin_id: str | None = None
     """The job that it repeats, reruns or replays."""
+    previous_json: str | None = None
+    """How the job that it repeats ended."""
     batch: str | None = None
     calls_json: str | None = None
     run_id: str | None = None
@@ -247,6 +249,7 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "repeat_json": Field.REPEAT,
     "next_id": Field.NEXT,
     "origin_id": Field.ORIGIN,
+    "previous_json": Field.PREVIOUS,
     "batch": Field.BATCH,
     "calls_json": Field.CALLS,
     "run_id": Field.RUN,

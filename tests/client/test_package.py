@@ -25,6 +25,7 @@ DOCUMENTED = {
     "StoredFile", "JobDraft", "Batch", "BatchCounts", "BatchState", "BatchNotFound",
     "BatchUnfinished", "NoInput", "Receipt", "Replayed", "OnError", "Reason", "Why", "WorkerStatus",
     "Threads", "Process", "Async", "Credentials", "AsyncRunningJob", "AsyncStream", "ProcessDied",
+    "PreviousRun",
 }  # fmt: skip
 
 HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")

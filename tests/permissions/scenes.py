@@ -490,6 +490,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "Queue.jobs": {"": on_system(lambda system: system.queue().jobs(limit=3))},
     "Job.refresh": {"": on_job(waiting, Job.refresh)},
     "Job.wait": {"": on_job(cancelled, lambda job: job.wait(1))},
+    "Job.next_job": {"": on_job(waiting, Job.next_job)},
     "Job.logs": {"": on_job(waiting, Job.logs)},
     "Job.tracebacks": {"": on_job(failed, Job.tracebacks)},
     "Job.receipt": {"": on_job(waiting, Job.receipt)},

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from remotejob.domain import run_changes
 from remotejob.domain.claim_decisions import CLOCK_SKEW, budget_spent
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.consequences import carry_out
+from remotejob.jobs.coordination.successors import expire
 from remotejob.ports import Installation, Updated
 
 _SKEW_MS: Final = span_ms(CLOCK_SKEW)
@@ -36,9 +36,9 @@ def expire_spent(lapsed: Sequence[JobRecord], installation: Installation) -> int
     ended = []
     for record in lapsed:
         if budget_spent(record):
-            change = run_changes.expire(record, now_ms=now, skew_ms=_SKEW_MS)
-            outcome = installation.store.update(change)
-            if isinstance(outcome, Updated):
+            outcome = expire(record, installation, now_ms=now)
+            # the record may be a later one: restarted, it has nothing to carry out
+            if isinstance(outcome, Updated) and outcome.record.terminal:
                 ended.append(outcome.record)
     carry_out(ended, installation)
     return len(ended)

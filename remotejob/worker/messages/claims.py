@@ -22,6 +22,7 @@ from remotejob.jobs.coordination.locks import (
     claim_with_locks,
     unlock,
 )
+from remotejob.jobs.coordination.successors import expire
 from remotejob.jobs.messaging.log_fields import log_fields, message_log_fields
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Installation, Received, Refused, Updated
@@ -106,7 +107,7 @@ class Claims:
                     tell_of_death(seen, outcome.record, begins.run_id, self._installation)
                 return outcome
             case claim_decisions.Expire(seen):
-                return store.update(run_changes.expire(seen, now_ms=now, skew_ms=_SKEW_MS))
+                return expire(seen, self._installation, now_ms=now)
             case settled:
                 return unclaimed(
                     message,
