@@ -95,6 +95,13 @@ def submit(
         bool,
         typer.Option("--stop-on-failure", help="With --repeat: end it when a run fails for good."),
     ] = False,
+    cancel_repeats: Annotated[
+        bool,
+        typer.Option(
+            "--cancel-repeats",
+            help="With --repeat, without --repeats: replace the task's jobs that repeat for ever.",
+        ),
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(
@@ -127,6 +134,7 @@ def submit(
             tenant=tenant,
             repeat=repetition,
             idempotency_key=key,
+            cancel_repeats=cancel_repeats,
         )
     )
     if wait:

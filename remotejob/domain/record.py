@@ -108,6 +108,8 @@ class JobRecord:
     """1 if other jobs wait, or waited, for it."""
     delay_dependents_ms: int | None = None
     repeat_json: str | None = None
+    generation: int = 0
+    """Of the repeats of its task, when it was made; `domain.series` explains it."""
     next_id: str | None = None
     """The job that repeats it."""
     origin_id: str | None = None
@@ -247,6 +249,7 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "dependents": Field.DEPENDENTS,
     "delay_dependents_ms": Field.DELAY_DEPENDENTS,
     "repeat_json": Field.REPEAT,
+    "generation": Field.GENERATION,
     "next_id": Field.NEXT,
     "origin_id": Field.ORIGIN,
     "previous_json": Field.PREVIOUS,
@@ -285,7 +288,16 @@ _FIELDS: Final[Mapping[str, Field]] = {
 _ATTRIBUTES: Final = {str(field): attribute for attribute, field in _FIELDS.items()}
 
 _COUNTERS: Final = frozenset(
-    {"priority", "attempt", "failures", "crashes", "releases", "log_count", "dependents"}
+    {
+        "priority",
+        "attempt",
+        "failures",
+        "crashes",
+        "releases",
+        "log_count",
+        "dependents",
+        "generation",
+    }
 )
 
 

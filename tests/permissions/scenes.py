@@ -237,6 +237,11 @@ def submit_in_place_of_others(by: Person) -> Act:
     return lambda who: who.queue.submit("work", repeat=every, delay=LATER, cancel_repeats=True)
 
 
+def cancel_repeats(by: Person) -> Act:
+    ready(by, repeat=Repeat(wait=LATER), delay=LATER)
+    return lambda who: who.queue.cancel_repeats("work")
+
+
 def submit_many(by: Person) -> Act:
     def act(who: Person) -> None:
         jobs = who.queue.submit_many(
@@ -575,6 +580,10 @@ SCENES: dict[str, dict[str, Scene]] = {
         "under a key": submit_under_a_key,
     },
     "Queue.submit(cancel_repeats)": {"": submit_in_place_of_others},
+    "Queue.cancel_repeats": {
+        "": lambda by: lambda who: who.queue.cancel_repeats("work"),
+        "some": cancel_repeats,
+    },
     "Queue.submit_many": {"": submit_many},
     "Queue.map": {
         "items": lambda by: batch,

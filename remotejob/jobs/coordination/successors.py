@@ -109,7 +109,7 @@ def _end(
     made = made_from(record, cron.after_run(repeat), due, installation)
     return End(
         change=replace(change, set={**change.set, Field.NEXT: made.id}),
-        following=replace(made, previous_json=previous.to_json()),
+        following=replace(made, previous_json=previous.to_json(), generation=record.generation),
     )
 
 

@@ -9,11 +9,14 @@ from remotejob.domain.errors import InvalidData, JobNotFound
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat
+from remotejob.domain.series import is_endless
 from remotejob.domain.states import Command, check
 from remotejob.domain.times import from_ms
+from remotejob.domain.transactions import put_record
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.input_files import data_key
 from remotejob.jobs.coordination import cron
+from remotejob.jobs.coordination.series import store_in_generation
 from remotejob.jobs.coordination.successors import made_from
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.submission.submission import check_kept
@@ -47,7 +50,10 @@ def rerun(
     if again.input_json is not None or again.data_ref is not None:
         check_kept(again, repeat, installation)
     again = _with_own_data(again, installation)
-    installation.store.put_new(again)
+    if is_endless(again):
+        store_in_generation(again, put_record, installation)
+    else:
+        installation.store.put_new(again)
     installation.hooks.tell(Event.CREATED, again, installation)
     send_for([again], installation)
     return again

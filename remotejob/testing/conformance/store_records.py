@@ -26,6 +26,7 @@ FULL = replace(
     repeat_json='{"e":60000}',
     next_id="next",
     origin_id="origin",
+    generation=4,
     previous_json='["failed",1768478400000,"ValueError: no"]',
     batch="b-1",
     calls_json="[]",

@@ -22,6 +22,7 @@ from remotejob.jobs.coordination.locks import (
     claim_with_locks,
     unlock,
 )
+from remotejob.jobs.coordination.series import refuse_outdated_run
 from remotejob.jobs.coordination.successors import expire
 from remotejob.jobs.messaging.log_fields import log_fields, message_log_fields
 from remotejob.jobs.messaging.messages import Pending
@@ -64,6 +65,9 @@ class Claims:
             if record is not None and own and record.state is State.RUNNING:
                 # even if it was refused: the answer to our own claim was lost, and boto3 sent the
                 # claim again
+                outdated = refuse_outdated_run(record, self._installation)
+                if outdated is not None:
+                    return Conclude(message=message, record=outdated)
                 return Run(
                     record=record,
                     lease=new_lease(began, lease),
