@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -11,7 +12,10 @@ from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.jobs.coordination.successors import expire
+from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.ports import Installation, Updated
+
+log = logging.getLogger(__name__)
 
 _SKEW_MS: Final = span_ms(CLOCK_SKEW)
 
@@ -35,10 +39,15 @@ def expire_spent(lapsed: Sequence[JobRecord], installation: Installation) -> int
     now = installation.clock.now_ms()
     ended = []
     for record in lapsed:
-        if budget_spent(record):
+        if not budget_spent(record):
+            continue
+        try:
             outcome = expire(record, installation, now_ms=now)
             # the record may be a later one: restarted, it has nothing to carry out
             if isinstance(outcome, Updated) and outcome.record.terminal:
                 ended.append(outcome.record)
+        except Exception:
+            # its mark or its next sweep tries again; the others have their turn
+            log.exception("job not failed", extra=log_fields(record))
     carry_out(ended, installation)
     return len(ended)
