@@ -73,6 +73,8 @@ class SystemKey(StrEnum):
     INPUT_BUCKET = "input_bucket"
     OUTPUT_BUCKET = "output_bucket"
     LEASE_SECONDS = "lease_seconds"
+    CLOCK_SKEW_SECONDS = "clock_skew_seconds"
+    """Absent from descriptions of earlier versions."""
     RETENTION_DAYS = "retention_days"
     QUEUES = "queues"
 

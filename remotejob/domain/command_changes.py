@@ -6,6 +6,7 @@ after that. If it crashes in between, the scheduler finds the mark.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from remotejob.domain.batches import is_batch_id
@@ -171,7 +172,7 @@ def cancel(record: JobRecord, *, now_ms: int) -> Change:
     )
 
 
-def remove(record: JobRecord, *, now_ms: int, kept_ms: int) -> Put:
+def remove(record: JobRecord, *, now_ms: int, kept_ms: int, skew: timedelta = CLOCK_SKEW) -> Put:
     """Replace the record with a tombstone.
 
     It outlives every message and event that could bring the job back: a late message finds no
@@ -181,7 +182,7 @@ def remove(record: JobRecord, *, now_ms: int, kept_ms: int) -> Put:
         key=record_key(record.id),
         content={Field.REMOVED: now_ms, Field.EXPIRES: (now_ms + kept_ms) // 1000},
         condition=REMOVE,
-        values={"seen_updated": record.updated_ms, "lapsed": now_ms - span_ms(CLOCK_SKEW)},
+        values={"seen_updated": record.updated_ms, "lapsed": now_ms - span_ms(skew)},
     )
 
 

@@ -115,7 +115,10 @@ def remove(job_id: str, installation: Installation) -> JobRecord:
             raise StillRunning(job_id)
         now = installation.clock.now_ms()
         step = command_changes.remove(
-            record, now_ms=now, kept_ms=2 * span_ms(installation.retention)
+            record,
+            now_ms=now,
+            kept_ms=2 * span_ms(installation.retention),
+            skew=installation.skew,
         )
         if installation.store.transact([step]) is None:
             _delete_content(record, installation)

@@ -13,7 +13,6 @@ from datetime import datetime
 from remotejob.domain import run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
-from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.marks import Attention, attention_key
@@ -82,7 +81,7 @@ def store_end(end: End, installation: Installation) -> Updated | Refused:
 
 def expire(record: JobRecord, installation: Installation, *, now_ms: int) -> Updated | Refused:
     """Fail a job whose workers died too often."""
-    change = run_changes.expire(record, now_ms=now_ms, skew_ms=span_ms(CLOCK_SKEW))
+    change = run_changes.expire(record, now_ms=now_ms, skew_ms=span_ms(installation.skew))
     end = failed(record, change, installation)
     outcome = store_end(end, installation)
     if isinstance(outcome, Updated):

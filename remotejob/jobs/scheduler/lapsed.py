@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from datetime import timedelta
 
-from remotejob.domain.claim_decisions import CLOCK_SKEW, budget_spent
+from remotejob.domain.claim_decisions import budget_spent
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
@@ -17,8 +17,6 @@ from remotejob.ports import Installation, Updated
 
 log = logging.getLogger(__name__)
 
-_SKEW_MS: Final = span_ms(CLOCK_SKEW)
-
 Deadline = Callable[[], bool]
 """Whether the time is up."""
 
@@ -28,10 +26,10 @@ def never() -> bool:
     return False
 
 
-def lease_lapsed(record: JobRecord, now_ms: int) -> bool:
+def lease_lapsed(record: JobRecord, now_ms: int, *, skew: timedelta) -> bool:
     """Whether a job is running and its worker's lease has ended, allowing for clock skew."""
     lease = record.lease_ms
-    return record.state is State.RUNNING and lease is not None and lease + _SKEW_MS <= now_ms
+    return record.state is State.RUNNING and lease is not None and lease + span_ms(skew) <= now_ms
 
 
 def expire_spent(lapsed: Sequence[JobRecord], installation: Installation) -> int:

@@ -139,7 +139,7 @@ def _sweep_record(record: JobRecord, installation: Installation, counts: Counter
     if record.terminal and record.owed is None:
         return _tidy(record, installation, counts, unchanged=unchanged)
     swept_lately = record.swept_ms is not None and record.swept_ms > now - span_ms(_SWEEP_INTERVAL)
-    lapsed = lease_lapsed(record, now)
+    lapsed = lease_lapsed(record, now, skew=installation.skew)
     stuck = record.state is State.READY or lapsed or record.owed is not None
     if not unchanged or swept_lately or not stuck:
         return False

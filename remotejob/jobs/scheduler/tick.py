@@ -203,7 +203,7 @@ def _send_unblocked(records: list[JobRecord], installation: Installation) -> Cou
 
 def _rescue_running(records: list[JobRecord], installation: Installation) -> Counter[str]:
     now = installation.clock.now_ms()
-    lapsed = [record for record in records if lease_lapsed(record, now)]
+    lapsed = [record for record in records if lease_lapsed(record, now, skew=installation.skew)]
     spent = {record.id for record in lapsed if budget_spent(record)}
     expired = expire_spent(lapsed, installation)
     unsent, counts = _send_by_lane(
@@ -228,7 +228,9 @@ def rescue(installation: Installation) -> int:
             installation, Attention.RUNNING, shard, now + span_ms(_LONGEST_CHECK_INTERVAL)
         )
         for batch in marked:
-            lapsed = [record for record in batch if lease_lapsed(record, now)]
+            lapsed = [
+                record for record in batch if lease_lapsed(record, now, skew=installation.skew)
+            ]
             rescued += len(lapsed)
             _rescue_running(lapsed, installation)
     return rescued

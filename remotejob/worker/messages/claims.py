@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from remotejob.domain import changes, claim_decisions, locks, run_changes
-from remotejob.domain.claim_decisions import CLOCK_SKEW, after_refused_claim
+from remotejob.domain.claim_decisions import after_refused_claim
 from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import JobRecord
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 _CLAIM_TRIES: Final = 4
 _CONTENDED: Final = timedelta(seconds=5)
-_SKEW_MS: Final = span_ms(CLOCK_SKEW)
 
 
 class Claims:
@@ -54,7 +53,12 @@ class Claims:
         lease = task.lease or self._installation.lease
         # the lease counts from before the request: the answer may take any time
         began, now = clock.monotonic(), clock.now_ms()
-        begins = _Begins(run_id=run_id, worker=self._worker, lease_ms=span_ms(lease))
+        begins = _Begins(
+            run_id=run_id,
+            worker=self._worker,
+            lease_ms=span_ms(lease),
+            skew_ms=span_ms(self._installation.skew),
+        )
         outcome: Updated | Refused | Settlement
         outcome = self._installation.store.update(begins.claim(pending.job_id, now=now, stamp=now))
         for _ in range(_CLAIM_TRIES):
@@ -94,7 +98,7 @@ class Claims:
     ) -> Updated | Refused | Settlement:
         """Follow up on the record that refused a claim: by another change, or by a settlement."""
         store = self._installation.store
-        match after_refused_claim(record, now_ms=now):
+        match after_refused_claim(record, now_ms=now, skew=self._installation.skew):
             case claim_decisions.ClaimAgain(stamp_ms):
                 return store.update(begins.claim(pending.job_id, now=now, stamp=stamp_ms))
             case claim_decisions.ClaimLocked(seen):
@@ -152,6 +156,7 @@ class _Begins:
     run_id: str
     worker: str
     lease_ms: int
+    skew_ms: int
 
     def claim(self, job_id: str, *, now: int, stamp: int) -> changes.Change:
         return run_changes.claim(
@@ -161,7 +166,7 @@ class _Begins:
             now_ms=now,
             stamp_ms=stamp,
             lease_ms=self.lease_ms,
-            skew_ms=_SKEW_MS,
+            skew_ms=self.skew_ms,
         )
 
     def claim_locked(self, record: JobRecord, *, now: int) -> changes.Change:
@@ -171,7 +176,7 @@ class _Begins:
             worker=self.worker,
             now_ms=now,
             lease_ms=self.lease_ms,
-            skew_ms=_SKEW_MS,
+            skew_ms=self.skew_ms,
         )
 
     def reclaim(self, record: JobRecord, *, now: int) -> changes.Change:
@@ -181,7 +186,7 @@ class _Begins:
             worker=self.worker,
             now_ms=now,
             lease_ms=self.lease_ms,
-            skew_ms=_SKEW_MS,
+            skew_ms=self.skew_ms,
         )
 
 
