@@ -12,7 +12,7 @@ from remotejob.client.batch import Batch
 from remotejob.client.draft import JobDraft
 from remotejob.client.job import Job
 from remotejob.client.manual_queue import ManualQueue
-from remotejob.client.many import Commanded, ManyCommands
+from remotejob.client.many import Commanded, ManyCommands, without_changed
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
 from remotejob.domain.ids import is_job_id
@@ -315,20 +315,28 @@ class Queue(ManualQueue):
     def retry_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
         """Restart the failed jobs of the queue: all, or the given ones.
 
+        Of all, those that somebody else restarts or removes meanwhile are left out.
+
         Source: redis-dist-job-queue, `retryFailedJobs`.
         """
-        chosen = self.failed() if jobs is None else jobs
-        return RemoteJob(self._installation).restart_jobs(chosen)
+        remote = RemoteJob(self._installation)
+        if jobs is None:
+            return without_changed(remote.restart_jobs(self.failed()))
+        return remote.restart_jobs(jobs)
 
     @command
     def delete_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
         """Delete the failed jobs of the queue: all, or the given ones.
 
+        Of all, those that somebody else restarts or removes meanwhile are left out.
+
         Raises: InvalidName.
         Source: redis-dist-job-queue, `deleteFailedJobs`.
         """
-        chosen = self.failed() if jobs is None else jobs
-        return RemoteJob(self._installation).remove_jobs(chosen)
+        remote = RemoteJob(self._installation)
+        if jobs is None:
+            return without_changed(remote.remove_jobs(self.failed()))
+        return remote.remove_jobs(jobs)
 
 
 def _with_name(data: Any, name: str) -> dict[str, Any]:
