@@ -22,6 +22,7 @@ from aws_lambda_powertools.utilities.data_classes import (
     S3Event,
     S3EventBridgeNotificationEvent,
 )
+from aws_lambda_powertools.utilities.data_classes.s3_event import S3EventRecord
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -58,14 +59,26 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 
 
 def _on_message(record: SQSRecord) -> None:
+    """Make a job of each upload that a message reports, even if others of it fail.
+
+    Raises: the first problem, after trying them all. The message comes back, and finds the jobs
+    that were made.
+    """
     settings, installation = _set_up()
-    try:
-        for upload in uploads_in(record.body):
+    problems: list[Exception] = []
+    uploads = uploads_in(record.body)
+    while True:
+        try:
+            upload = next(uploads, None)
+            if upload is None:
+                break
             ingest(upload, settings, installation)
-    except Exception:
-        # log it here: the batch response contains only ids
-        logger.exception("message not processed", extra={"message_id": record.message_id})
-        raise
+        except Exception as problem:
+            # log it here: the batch response contains only ids
+            logger.exception("upload not processed", extra={"message_id": record.message_id})
+            problems.append(problem)
+    if problems:
+        raise problems[0]
 
 
 def uploads_in(body: str) -> Iterator[Upload]:
@@ -74,7 +87,7 @@ def uploads_in(body: str) -> Iterator[Upload]:
     It reads events from EventBridge, and S3's own notifications, whose keys are url-encoded. S3's
     test event reports none.
 
-    Raises: UnknownEvent.
+    Raises: UnknownEvent, after all uploads that can be read.
     Source: Amazon S3, "EventBridge event message structure" and "Event message structure".
     """
     try:
@@ -111,21 +124,35 @@ def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
 
 
 def _from_notification(event: S3Event) -> Iterator[Upload]:
-    for record in event.records:
+    unreadable: list[UnknownEvent] = []
+    for number, record in enumerate(event.records):
         try:
-            if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
-                logger.info("not an upload", extra={"event": record.event_name})
-                continue
-            found = record.s3.get_object
-            upload = Upload(
-                bucket=record.s3.bucket.name,
-                key=unquote_plus(found.key),
-                size=int(found.size or 0),
-                etag=found.etag,
-                version=found.version_id or None,
-                sequencer=found.sequencer or None,
-                at_ms=to_ms(datetime.fromisoformat(record.event_time)),
+            upload = _from_record(record)
+        except Exception as problem:  # noqa: BLE001 (whatever it is, its siblings are uploads)
+            unreadable.append(
+                UnknownEvent(f"record {number} of an upload notification without {problem}")
             )
-        except (KeyError, ValueError) as problem:
-            raise UnknownEvent(f"an upload notification without {problem}") from None
-        yield upload
+        else:
+            if upload is not None:
+                yield upload
+    if unreadable:
+        for further in unreadable[1:]:
+            logger.error("upload not processed: %s", further)
+        raise unreadable[0]
+
+
+def _from_record(record: S3EventRecord) -> Upload | None:
+    """The upload of one record of a notification; None if it reports something else."""
+    if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
+        logger.info("not an upload", extra={"event": record.event_name})
+        return None
+    found = record.s3.get_object
+    return Upload(
+        bucket=record.s3.bucket.name,
+        key=unquote_plus(found.key),
+        size=int(found.size or 0),
+        etag=found.etag,
+        version=found.version_id or None,
+        sequencer=found.sequencer or None,
+        at_ms=to_ms(datetime.fromisoformat(record.event_time)),
+    )

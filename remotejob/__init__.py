@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from remotejob.domain.job_log import LogLine
     from remotejob.domain.priority import Order, Priority
     from remotejob.domain.record import Failure, InputFile
-    from remotejob.domain.repeat import FOREVER, FOREVER_DATE, Repeat
+    from remotejob.domain.repeat import FOREVER, FOREVER_DATE, PreviousRun, Repeat
     from remotejob.domain.retry import Backoff, Retry
     from remotejob.domain.states import State
     from remotejob.domain.urgency import Urgency
@@ -124,6 +124,7 @@ __all__ = [
     "OutputNotFound",
     "Outputs",
     "PartlySubmitted",
+    "PreviousRun",
     "Priority",
     "Process",
     "ProcessDied",
@@ -171,7 +172,7 @@ _HOMES = {
     "domain.priority": "Order Priority",
     "domain.job_log": "LogLine",
     "domain.record": "Failure InputFile",
-    "domain.repeat": "FOREVER FOREVER_DATE Repeat",
+    "domain.repeat": "FOREVER FOREVER_DATE PreviousRun Repeat",
     "domain.retry": "Backoff Retry",
     "domain.states": "State",
     "domain.urgency": "Urgency",

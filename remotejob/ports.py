@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from remotejob.domain.changes import Change
+from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.conditions import Item
 from remotejob.domain.events import CommandEvent, Event
 from remotejob.domain.ids import Entropy
@@ -382,6 +383,8 @@ class Installation:
     entropy: Entropy
     queues: Mapping[str, QueueDescription]
     lease: timedelta = field(default=timedelta(seconds=60))
+    skew: timedelta = field(default=CLOCK_SKEW)
+    """How far its machines' clocks may differ: a lease lapses only this long after its end."""
     retention: timedelta = field(default=timedelta(days=30))
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""

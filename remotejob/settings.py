@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
+from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order, Priority, priority_named
@@ -57,6 +58,9 @@ class SystemSettings:
     stage: Stage = Stage.DEVELOPMENT
     lease_seconds: int = 60
     """How long a worker may be silent before another takes its job over, 3 to 3,600."""
+    clock_skew_seconds: int = int(CLOCK_SKEW.total_seconds())
+    """How far the clocks of the workers, functions and clients may differ, from 0 to less than the
+    lease. A lease counts as lapsed only this long after its end."""
     retention_days: int = 30
     """How long a record is kept after its job ended, and an input after its submit. At least 15,
     longer than any queue keeps a message that could bring the job back."""
@@ -189,10 +193,15 @@ def parse(document: Mapping[str, Any]) -> Settings:
 
 def _system(table: _Table) -> SystemSettings:
     default = SystemSettings()
+    lease = table.whole("lease_seconds", 3, 3600, default=default.lease_seconds)
+    skew = table.whole("clock_skew_seconds", 0, 3599, default=default.clock_skew_seconds)
+    if skew >= lease:
+        table.fail("clock_skew_seconds", skew, f"it must be less than lease_seconds, {lease}")
     return SystemSettings(
         name=table.name("name", NAME, default=default.name),
         stage=Stage(table.choice("stage", [*Stage], default=default.stage)),
-        lease_seconds=table.whole("lease_seconds", 3, 3600, default=default.lease_seconds),
+        lease_seconds=lease,
+        clock_skew_seconds=skew,
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
     )
 

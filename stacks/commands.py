@@ -149,6 +149,7 @@ CREATE: Final = _dynamodb(
     | {
         Field.DEPENDS,
         Field.REPEAT,
+        Field.GENERATION,
         Field.ORIGIN,
         Field.BATCH,
         Field.DATA_REF,
@@ -229,11 +230,15 @@ NOTE: Final = _dynamodb("PutItem", only=_OTHER_ITEMS | {Field.SPENT, Field.RUN, 
 """Locks and waiters, spent edges, logs."""
 
 REPEAT: Final = _dynamodb("PutItem", some=frozenset({Field.ORIGIN}), in_transaction=True)
-"""A job that repeats another, created in one transaction with the end of the other."""
+"""A job that repeats another, created in one transaction with the end of the other. A manager's
+cancel may end one that repeats: a job that depends on the cancelled one."""
+
+OUTDATE: Final = _dynamodb("PutItem", only=_KEYS | _MARK | {Field.HEAD})
+"""The head of a task's repeats: all that repeats for ever so far is outdated, and is cancelled."""
 
 _COMMAND: Final = (READ, COMMAND, CHECK, SEND)
 _END: Final = (READ, CHECK, DELETE, SEND, TELL)
-_CANCEL: Final = (*_COMMAND, *_END, REPLACE)
+_CANCEL: Final = (*_COMMAND, *_END, REPLACE, REPEAT)
 _RESTART: Final = (*_CANCEL, FOLLOW)
 _REMOVE: Final = (
     *_CANCEL,
@@ -242,8 +247,8 @@ _REMOVE: Final = (
     DELETE_SUBMITTED,
     DELETE_OUTPUT,
 )
-_CREATE: Final = (READ, CREATE, SEND)
-_SUBMIT: Final = (*_CREATE, LINK, CHECK, PUT_INPUT, DELETE_INPUT)
+_CREATE: Final = (READ, CREATE, CHECK, SEND)
+_SUBMIT: Final = (*_CREATE, LINK, PUT_INPUT, DELETE_INPUT)
 _END_RUN: Final = (RUN, CONSEQUENCES, NOTE, REPEAT, *_END, TAKE)
 _WORK: Final = (*_END_RUN, SET_ASIDE)
 
@@ -282,6 +287,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Queue.jobs": _row(EVERYBODY, READ),
     "Job.refresh": _row(EVERYBODY, READ),
     "Job.wait": _row(EVERYBODY, READ),
+    "Job.next_job": _row(EVERYBODY, READ),
     "Job.logs": _row(EVERYBODY, READ),
     "Job.tracebacks": _row(EVERYBODY, READ),
     "Job.receipt": _row(EVERYBODY),
@@ -316,6 +322,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Job.cancel": _row(_MANAGERS, *_CANCEL),
     "Job.restart": _row(_MANAGERS, *_RESTART),
     "Job.remove": _row(_MANAGERS, *_REMOVE),
+    "Queue.cancel_repeats": _row(_MANAGERS, *_CANCEL, READ_MARKS, OUTDATE),
     "Queue.failed": _row(_MANAGERS, READ, READ_MARKS),
     "Queue.retry_failed": _row(_MANAGERS, *_RESTART, READ_MARKS),
     "Queue.delete_failed": _row(_MANAGERS, *_REMOVE, READ_MARKS),
@@ -325,7 +332,9 @@ COMMANDS: Final[Mapping[str, Row]] = {
     # --- creators
     "Queue.submit": _row(_CREATORS, *_SUBMIT),
     # it cancels other jobs, so a creator needs the manager group, too
-    "Queue.submit(cancel_repeats)": _row(frozenset({Group.ADMIN}), *_SUBMIT, *_CANCEL),
+    "Queue.submit(cancel_repeats)": _row(
+        frozenset({Group.ADMIN}), *_SUBMIT, *_CANCEL, READ_MARKS, OUTDATE
+    ),
     "Queue.submit_many": _row(_CREATORS, *_SUBMIT),
     "Queue.map": _row(_CREATORS, *_SUBMIT, *READ_INPUT, *READ_OUTPUT),
     "Job.rerun": _row(_CREATORS, *_CREATE, *READ_INPUT, PUT_INPUT),

@@ -43,6 +43,7 @@ def describe(
         SystemKey.INPUT_BUCKET.value: input_bucket,
         SystemKey.OUTPUT_BUCKET.value: output_bucket,
         SystemKey.LEASE_SECONDS.value: system.lease_seconds,
+        SystemKey.CLOCK_SKEW_SECONDS.value: system.clock_skew_seconds,
         SystemKey.RETENTION_DAYS.value: system.retention_days,
         SystemKey.QUEUES.value: {
             name: {key.value: url for key, url in urls[name].items()}

@@ -91,6 +91,17 @@ def submit(
         str | None,
         typer.Option(help="With --repeat: time zone, such as Europe/Berlin; default: UTC."),
     ] = None,
+    stop_on_failure: Annotated[
+        bool,
+        typer.Option("--stop-on-failure", help="With --repeat: end it when a run fails for good."),
+    ] = False,
+    cancel_repeats: Annotated[
+        bool,
+        typer.Option(
+            "--cancel-repeats",
+            help="With --repeat, without --repeats: replace the task's jobs that repeat for ever.",
+        ),
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(
@@ -105,7 +116,7 @@ def submit(
 ) -> None:
     """Submit a job and print its id."""
     retry = parse_retry(retries, retry_wait)
-    repetition = _parse_repeat(repeat, repeats, time_zone)
+    repetition = _parse_repeat(repeat, repeats, time_zone, stop_on_failure=stop_on_failure)
     parsed = parse_data(data)
     job = (
         RemoteJob.connect(system)
@@ -123,6 +134,7 @@ def submit(
             tenant=tenant,
             repeat=repetition,
             idempotency_key=key,
+            cancel_repeats=cancel_repeats,
         )
     )
     if wait:
@@ -254,15 +266,25 @@ def _show_traceback(job: Job, *, as_json: bool) -> None:
         out.print(last.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
 
 
-def _parse_repeat(schedule: str | None, times: int | None, time_zone: str | None) -> Repeat | None:
+def _parse_repeat(
+    schedule: str | None, times: int | None, time_zone: str | None, *, stop_on_failure: bool
+) -> Repeat | None:
     if schedule is None:
-        for option, value in (("--repeats", times), ("--time-zone", time_zone)):
-            if value is not None:
-                raise InvalidData(
-                    f"{option} {value} needs a schedule, such as --repeat 'every 15 minutes'"
-                )
+        options = {
+            f"--repeats {times}": times is not None,
+            f"--time-zone {time_zone}": time_zone is not None,
+            "--stop-on-failure": stop_on_failure,
+        }
+        for option, given in options.items():
+            if given:
+                raise InvalidData(f"{option} needs a schedule, such as --repeat 'every 15 minutes'")
         return None
-    return Repeat(schedule=schedule, times=times, time_zone=time_zone or "UTC")
+    return Repeat(
+        schedule=schedule,
+        times=times,
+        time_zone=time_zone or "UTC",
+        on_failure="stop" if stop_on_failure else "continue",
+    )
 
 
 def _open_body(file: str | None) -> Body | None:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from remotejob.client.job import Job
+from remotejob.domain.repeat import PreviousRun
 from remotejob.domain.states import State
 
 COLOURS: Final = {
@@ -53,6 +54,7 @@ def as_dict(job: Job) -> dict[str, Any]:
         "tenant": job.tenant,
         "repeat": None if job.repeat is None else json.loads(job.repeat.to_json()),
         "next": job.next_id,
+        "previous": None if job.previous is None else _previous(job.previous),
         "origin": job.origin_id,
         "input": None,
         "errors": [
@@ -78,8 +80,11 @@ def as_dict(job: Job) -> dict[str, Any]:
 
 def in_full(job: Job) -> dict[str, Any]:
     """Everything about one job, including its data, result, outputs and log."""
+    following = job.next_job()
     return {
         **as_dict(job),
+        "next_state": None if following is None else following.state,
+        "next_due": None if following is None else _iso(following.due_at),
         "data": job.data,
         "checkpoint": job.last_checkpoint,
         "result": job.result if job.state is State.COMPLETED else None,
@@ -119,6 +124,10 @@ def table(jobs: Iterable[Job], *, width: int, errors: bool = False) -> Table:
     rows.add_column("error" if listed and all(cells) else "done", no_wrap=not errors)
     rows.add_column("input")
     rows.add_column("task", no_wrap=True, max_width=width // 3)
+    scheduled = any(job.repeat is not None for job in listed)
+    if scheduled:
+        rows.add_column("due (UTC)", no_wrap=True)
+        rows.add_column("repeats", no_wrap=True, max_width=width // 3)
     for job, failure in zip(listed, cells, strict=True):
         done = percentage(job) if width < _NARROW else bar(job)
         rows.add_row(
@@ -127,8 +136,16 @@ def table(jobs: Iterable[Job], *, width: int, errors: bool = False) -> Table:
             failure or done,
             _one_line(job.filename or ""),
             _one_line(job.task),
+            *(_schedule(job) if scheduled else ()),
         )
     return rows
+
+
+def _schedule(job: Job) -> tuple[Text, Text]:
+    """When a job is due, and how it repeats."""
+    waits = job.state in (State.WAITING, State.PAUSED) and job.due_at is not None
+    due = f"{job.due_at:%Y-%m-%d %H:%M}" if waits else ""
+    return Text(due), _one_line("" if job.repeat is None else str(job.repeat))
 
 
 def _failure(job: Job) -> Text | None:
@@ -183,7 +200,7 @@ def details(job: Job) -> Group:
             facts.add_row(name, full[name])
     if job.input is not None:
         facts.add_row("input", escape(f"s3://{job.input.bucket}/{job.input.key}"))
-    for name, value in _relations(job):
+    for name, value in _relations(job, full):
         if value:
             facts.add_row(name, escape(value))
     for name in ("data", "result", "checkpoint"):
@@ -211,14 +228,28 @@ def _history(full: dict[str, Any]) -> Iterator[tuple[str, Text]]:
         yield "log", Text(f"{line['level']}: {line['message']}")
 
 
-def _relations(job: Job) -> Iterator[tuple[str, str | None]]:
+def _relations(job: Job, full: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
     """How a job relates to other jobs."""
     yield "depends", " ".join(job.depends)
     yield "resource", job.resource
     yield "tenant", job.tenant
     yield "repeat", None if job.repeat is None else str(job.repeat)
-    yield "next", job.next_id
+    yield "next", _next(full)
+    yield "previous run", None if job.previous is None else str(job.previous)
     yield "origin", job.origin_id
+
+
+def _next(full: dict[str, Any]) -> str | None:
+    """The job that repeats this one, and when it runs."""
+    if full["next"] is None:
+        return None
+    state, due = full["next_state"], full["next_due"]
+    when = f", due {due}" if state == State.WAITING else ""
+    return f"{full['next']} ({state or 'removed'}{when})"
+
+
+def _previous(run: PreviousRun) -> dict[str, Any]:
+    return {"state": run.state, "at": run.at.isoformat(), "error": run.error}
 
 
 def to_json(console: Console, value: Any) -> None:

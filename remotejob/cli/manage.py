@@ -76,6 +76,17 @@ def cancel(
 
 
 @app.command()
+def cancel_repeats(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Task of the repeating jobs.")],
+    queue: Queue = "default",
+    system: System = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Cancel all jobs of a task that repeat for ever."""
+    show_jobs(RemoteJob.connect(system).queue(queue).cancel_repeats(task), as_json=as_json)
+
+
+@app.command()
 def restart(
     jobs: JobIds,
     retries: Annotated[

@@ -50,7 +50,7 @@ class JobDraft:
         return self._with(retry=retry)
 
     def repeat(self, repeat: Repeat) -> JobDraft:
-        """Run the job again each time it completes."""
+        """Run the job again each time it ends."""
         return self._with(repeat=repeat)
 
     def delay(self, delay: timedelta) -> JobDraft:

@@ -27,7 +27,7 @@ from remotejob.jobs.content.outputs import Output, Outputs
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.queries.why import Reason, why
-from remotejob.jobs.submission.repeats import rerun
+from remotejob.jobs.submission.rerun import rerun
 from remotejob.names import FAILURE_NOTES
 from remotejob.ports import Area
 
@@ -57,8 +57,17 @@ class Job(JobView):
 
     @property
     def next_id(self) -> str | None:
-        """Id of the job that repeats this one; set once this one has completed."""
+        """Id of the job that repeats this one; set once this one has ended."""
         return self._record.next_id
+
+    def next_job(self) -> Job | None:
+        """The job that repeats this one, as it is now: `due_at` says when it runs.
+
+        None if there is none, or it was removed. Reads its record.
+        """
+        next_id = self._record.next_id
+        record = None if next_id is None else self._installation.store.get(next_id)
+        return None if record is None else Job(record, self._installation)
 
     @property
     def due_at(self) -> datetime | None:

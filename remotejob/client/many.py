@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -14,6 +14,7 @@ from remotejob.domain.errors import (
     AccessProblem,
     CommandRefused,
     InvalidName,
+    JobNotFound,
     RemoteJobError,
 )
 from remotejob.domain.ids import is_job_id
@@ -38,6 +39,16 @@ class Commanded:
     jobs that the command on another job already took care of, such as one cancelled with it."""
     refused: Mapping[str, RemoteJobError]
     """Errors by job id: the job's state did not allow the command, or there is no such job."""
+
+
+def without_changed(commanded: Commanded) -> Commanded:
+    """Without the jobs that somebody else changed or removed since they were chosen."""
+    refused = {
+        job_id: refusal
+        for job_id, refusal in commanded.refused.items()
+        if not isinstance(refusal, CommandRefused | JobNotFound)
+    }
+    return replace(commanded, refused=refused)
 
 
 class ManyCommands:

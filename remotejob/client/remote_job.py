@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,15 +12,19 @@ from remotejob.client.batch import Batch
 from remotejob.client.draft import JobDraft
 from remotejob.client.job import Job
 from remotejob.client.manual_queue import ManualQueue
-from remotejob.client.many import Commanded, ManyCommands
+from remotejob.client.many import Commanded, ManyCommands, without_changed
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
 from remotejob.domain.ids import is_job_id
+from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
+from remotejob.domain.text import cut
 from remotejob.jobs.commands.batch_commands import find_batch
 from remotejob.jobs.content.bodies import Body
+from remotejob.jobs.coordination.replacement import cancel_outdated
+from remotejob.jobs.coordination.series import begin_generation
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.queries.listing import failed_jobs, listed
 from remotejob.jobs.queries.why import unable
@@ -187,7 +190,8 @@ class Queue(ManualQueue):
         `body` is the input: a path, bytes, or a file opened in binary mode, which is streamed.
         `data` is anything that can be written as JSON. `name` is added to `data`, so programs
         written for remotejob can call `submit(task, **data)` unchanged. `cancel_repeats` cancels
-        the other jobs of this task that repeat for ever. `Submission` documents the rest.
+        the other jobs of this task that repeat for ever: of those who do so at the same time, the
+        last one's job is left. `Submission` documents the rest.
 
         Raises: InvalidInput, before writing anything.
         Source: job-collection, `job.save`, for `cancel_repeats`.
@@ -209,15 +213,12 @@ class Queue(ManualQueue):
             idempotency_key=idempotency_key,
             idempotency_window=idempotency_window,
         )
-        for_ever = isinstance(repeat, Repeat) and repeat.times is None
-        if cancel_repeats and not for_ever:
-            raise InvalidData(
-                "cancel_repeats=True needs a job that repeats for ever; pass a repeat without times"
-            )
-        record = submit.submit(submission, queue=self._description, installation=self._installation)
-        if cancel_repeats:
-            others = [job for job in self._repeating_for_ever(task) if job.id != record.id]
-            RemoteJob(self._installation).cancel_jobs(others)
+        record = submit.submit(
+            submission,
+            queue=self._description,
+            installation=self._installation,
+            cancel_repeats=cancel_repeats,
+        )
         return Job(record, self._installation)
 
     def new_job(self, task: str, data: Any = None) -> JobDraft:
@@ -291,10 +292,19 @@ class Queue(ManualQueue):
         found = listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
         return [Job(record, self._installation) for record in found]
 
-    def _repeating_for_ever(self, task: str) -> list[Job]:
-        jobs = self.jobs(limit=sys.maxsize)
-        unfinished = [job for job in jobs if job.task == task and not job.ended]
-        return [job for job in unfinished if job.repeat is not None and job.repeat.times is None]
+    @command
+    def cancel_repeats(self, task: str) -> list[Job]:
+        """Cancel all jobs of a task that repeat for ever, and return them.
+
+        What others make while this runs is cancelled, too, or was submitted after it.
+
+        Raises: InvalidName.
+        """
+        if not isinstance(task, str) or not TASK_NAME.fullmatch(task):
+            raise InvalidName(f"task {cut(repr(task), 200)}: give a task's name")
+        begin_generation(self.name, task, self._installation)
+        ended = cancel_outdated(self.name, task, self._installation) or []
+        return [Job(record, self._installation) for record in ended]
 
     def failed(self) -> list[Job]:
         """All failed jobs of the queue, however old."""
@@ -305,20 +315,28 @@ class Queue(ManualQueue):
     def retry_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
         """Restart the failed jobs of the queue: all, or the given ones.
 
+        Of all, those that somebody else restarts or removes meanwhile are left out.
+
         Source: redis-dist-job-queue, `retryFailedJobs`.
         """
-        chosen = self.failed() if jobs is None else jobs
-        return RemoteJob(self._installation).restart_jobs(chosen)
+        remote = RemoteJob(self._installation)
+        if jobs is None:
+            return without_changed(remote.restart_jobs(self.failed()))
+        return remote.restart_jobs(jobs)
 
     @command
     def delete_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
         """Delete the failed jobs of the queue: all, or the given ones.
 
+        Of all, those that somebody else restarts or removes meanwhile are left out.
+
         Raises: InvalidName.
         Source: redis-dist-job-queue, `deleteFailedJobs`.
         """
-        chosen = self.failed() if jobs is None else jobs
-        return RemoteJob(self._installation).remove_jobs(chosen)
+        remote = RemoteJob(self._installation)
+        if jobs is None:
+            return without_changed(remote.remove_jobs(self.failed()))
+        return remote.remove_jobs(jobs)
 
 
 def _with_name(data: Any, name: str) -> dict[str, Any]:

@@ -21,7 +21,8 @@ LOST_LEASE_BUDGET: Final = 20
 and harms nothing, but a job that loses each of its leases would run for ever."""
 
 CLOCK_SKEW: Final = timedelta(seconds=2)
-"""How far two workers' clocks may differ. A lease counts as lapsed only this long after its end."""
+"""How far two machines' clocks may differ, by default. A lease counts as lapsed only this long
+after its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,15 @@ def budget_spent(record: JobRecord) -> bool:
     return record.crashes + 1 >= CRASH_BUDGET or record.lost_leases >= LOST_LEASE_BUDGET
 
 
-def after_refused_claim(record: JobRecord | None, *, now_ms: int) -> Verdict:
+def after_refused_claim(
+    record: JobRecord | None, *, now_ms: int, skew: timedelta = CLOCK_SKEW
+) -> Verdict:
     """The verdict, given the record that refused the claim; None if no record exists."""
     if record is None:
         return Drop("there is no such job")
     if record.terminal:
         return Conclude(record)
-    lapses_ms = None if record.lease_ms is None else record.lease_ms + span_ms(CLOCK_SKEW)
+    lapses_ms = None if record.lease_ms is None else record.lease_ms + span_ms(skew)
     if lapses_ms is not None and lapses_ms > now_ms:
         return Hide(lapses_ms)
     if record.state is State.RUNNING:

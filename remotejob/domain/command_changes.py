@@ -7,6 +7,7 @@ whose answer may be lost.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from remotejob.domain.batches import is_batch_id
@@ -190,7 +191,9 @@ def cancelled(record: JobRecord, *, at_ms: int, token: str | None = None) -> Cha
     )
 
 
-def remove(record: JobRecord, *, now_ms: int, kept_ms: int, token: str) -> Put:
+def remove(
+    record: JobRecord, *, now_ms: int, kept_ms: int, token: str, skew: timedelta = CLOCK_SKEW
+) -> Put:
     """Replace the record with a tombstone.
 
     It outlives every message and event that could bring the job back: a late message finds no
@@ -209,7 +212,7 @@ def remove(record: JobRecord, *, now_ms: int, kept_ms: int, token: str) -> Put:
             **mark(Attention.REMOVED, record.id, now_ms),
         },
         condition=REMOVE,
-        values={"seen_updated": record.updated_ms, "lapsed": now_ms - span_ms(CLOCK_SKEW)},
+        values={"seen_updated": record.updated_ms, "lapsed": now_ms - span_ms(skew)},
     )
 
 

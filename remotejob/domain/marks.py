@@ -30,6 +30,9 @@ class Attention:
     REMOVED: Final = "removed"
     """Removed at that time, with files and notes still to delete; only the sweep looks for it."""
 
+    REPLACED: Final = "replaced"
+    """On the head of repeats that were replaced at that time: the outdated ones are cancelled."""
+
     ACTED_ON: Final = (WAITING, RUNNING, OWED)
 
 
@@ -45,3 +48,12 @@ def attention_key(kind: str, job_id: str) -> str:
 def mark(kind: str, job_id: str, at_ms: int) -> dict[str, Value]:
     """The attributes that mark a record for `at_ms`."""
     return {Field.ATTENTION: attention_key(kind, job_id), Field.ATTENTION_AT: at_ms}
+
+
+HEADS_SHARD: Final = 0
+"""All heads have their marks in one shard: there are few, and a tick reads it once."""
+
+
+def mark_of_head(at_ms: int) -> dict[str, Value]:
+    """The attributes that mark the head of repeats for `at_ms`."""
+    return {Field.ATTENTION: f"{Attention.REPLACED}#{HEADS_SHARD}", Field.ATTENTION_AT: at_ms}

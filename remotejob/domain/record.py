@@ -108,10 +108,14 @@ class JobRecord:
     """1 if other jobs wait, or waited, for it."""
     delay_dependents_ms: int | None = None
     repeat_json: str | None = None
+    generation: int = 0
+    """Of the repeats of its task, when it was made; `domain.series` explains it."""
     next_id: str | None = None
     """The job that repeats it."""
     origin_id: str | None = None
     """The job that it repeats, reruns or replays."""
+    previous_json: str | None = None
+    """How the job that it repeats ended."""
     batch: str | None = None
     calls_json: str | None = None
     token: str | None = None
@@ -260,8 +264,10 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "dependents": Field.DEPENDENTS,
     "delay_dependents_ms": Field.DELAY_DEPENDENTS,
     "repeat_json": Field.REPEAT,
+    "generation": Field.GENERATION,
     "next_id": Field.NEXT,
     "origin_id": Field.ORIGIN,
+    "previous_json": Field.PREVIOUS,
     "batch": Field.BATCH,
     "calls_json": Field.CALLS,
     "token": Field.TOKEN,
@@ -312,6 +318,7 @@ _COUNTERS: Final = frozenset(
         "no_space",
         "log_count",
         "dependents",
+        "generation",
     }
 )
 

@@ -1,13 +1,15 @@
-"""The repeat policy: how often, when and how long a completed job runs again."""
+"""The repeat policy: how often, when and how long a job runs again after each end."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal, get_args
 
 from remotejob.domain.errors import InvalidData
+from remotejob.domain.states import State
+from remotejob.domain.text import cut, dumps
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, to_ms
 
 FOREVER: Final = None
@@ -22,13 +24,21 @@ _SHORTEST_WAIT: Final = timedelta(seconds=1)
 _LONGEST_WAIT: Final = timedelta(days=365)
 _LONGEST_TEXT: Final = 200
 _UTC: Final = "UTC"
+_LONGEST_ERROR: Final = 300
+
+OnFailure = Literal["continue", "stop"]
+"""Whether a job that failed for good still runs the next time."""
+
+_CONTINUE: Final = "continue"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repeat:
-    """When a job runs again: some time after it completed, or on a schedule.
+    """When a job runs again: some time after it ended, or on a schedule.
 
-    `remotejob.jobs.submission.cron` parses schedules and time zones, and refuses bad ones.
+    A series of repeats ends after `times` or `until`, or when its next job is cancelled.
+
+    `remotejob.jobs.coordination.cron` parses schedules and time zones, and refuses bad ones.
 
     Raises: InvalidData, if a value is invalid.
     Source: job-collection, `job.repeat`.
@@ -44,6 +54,8 @@ class Repeat:
     """A cron expression of five fields, or "every 15 minutes", "every day at 9:30" and the like."""
     time_zone: str = _UTC
     """The schedule's time zone, by its IANA name: "Europe/Berlin"."""
+    on_failure: OnFailure = _CONTINUE
+    """"stop" ends the series when a run fails for good, as in job-collection."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -71,7 +83,8 @@ class Repeat:
         zone = "" if self.time_zone == _UTC else f" ({self.time_zone})"
         times = "" if self.times is None else f", {self.times} times more"
         until = "" if self.until is None else f", until {self.until:%Y-%m-%d %H:%M %Z}"
-        return f"{when}{zone}{times}{until}"
+        stops = ", stops on failure" if self.on_failure == "stop" else ""
+        return f"{when}{zone}{times}{until}{stops}"
 
     def to_json(self) -> str:
         """The policy as stored, without defaults."""
@@ -86,6 +99,8 @@ class Repeat:
             stored["s"] = self.schedule
         if self.time_zone != _UTC:
             stored["z"] = self.time_zone
+        if self.on_failure != _CONTINUE:
+            stored["f"] = self.on_failure
         return json.dumps(stored, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -98,7 +113,32 @@ class Repeat:
             wait=timedelta(milliseconds=stored["w"]) if "w" in stored else _WAIT,
             schedule=stored.get("s"),
             time_zone=stored.get("z", _UTC),
+            # a record of an earlier version has none: it goes on, too
+            on_failure=stored.get("f", _CONTINUE),
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreviousRun:
+    """How the job that a job repeats ended."""
+
+    state: State
+    at: datetime
+    error: str | None = None
+    """Kind and message of the error; None if it completed."""
+
+    def __str__(self) -> str:
+        why = "" if self.error is None else f": {self.error}"
+        return f"{self.state} {self.at:%Y-%m-%d %H:%M:%S %Z}{why}"
+
+    def to_json(self) -> str:
+        error = None if self.error is None else cut(self.error, _LONGEST_ERROR)
+        return dumps([self.state, to_ms(self.at), *([] if error is None else [error])])
+
+    @classmethod
+    def from_json(cls, text: str) -> PreviousRun:
+        state, at_ms, *error = json.loads(text)
+        return cls(state=State(state), at=from_ms(at_ms), error=error[0] if error else None)
 
 
 def _check_types(repeat: Repeat) -> None:
@@ -112,6 +152,11 @@ def _check_types(repeat: Repeat) -> None:
         raise InvalidData(
             f"schedule={repeat.schedule!r}: write 'every 15 minutes', 'every day at 09:30', or a"
             " cron expression such as '30 9 * * 1-5'"
+        )
+    if not isinstance(repeat.on_failure, str) or repeat.on_failure not in get_args(OnFailure):
+        raise InvalidData(
+            f"on_failure={cut(repr(repeat.on_failure), 200)}: use 'continue' to run again after a"
+            " failure, or 'stop'"
         )
     if not isinstance(repeat.time_zone, str):
         raise InvalidData(

@@ -9,6 +9,7 @@ Source: Amazon DynamoDB, TransactWriteItems.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -18,6 +19,8 @@ from remotejob.domain.conditions import Absent, All, Is, Item, Value
 from remotejob.domain.ids import partition_of
 from remotejob.domain.record import JobRecord
 from remotejob.names import Field
+
+log = logging.getLogger(__name__)
 
 STEPS_AT_MOST: Final = 100
 """Source: Amazon DynamoDB, "Service, account, and table quotas"."""
@@ -114,6 +117,18 @@ def key_of(step: Step) -> Key:
 def record_of(item: Item) -> JobRecord | None:
     """The record in an item; None for the tombstone of a removed job."""
     return JobRecord.from_item(item) if Field.STATE in item else None
+
+
+def readable_record(item: Item) -> JobRecord | None:
+    """As `record_of`, in a listing: a record that cannot be read hides no other one.
+
+    A newer version may have written it.
+    """
+    try:
+        return record_of(item)
+    except Exception:
+        log.exception("record %s cannot be read", item.get(Field.SK))
+        return None
 
 
 def applied(change: Change, item: Item) -> dict[str, Value]:

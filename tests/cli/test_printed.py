@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from remotejob import BatchNotFound, Job, Queue, SettingsError, State
+from remotejob import BatchNotFound, Job, Queue, Repeat, SettingsError, State
 from remotejob.cli import formats
 from remotejob.cli.common import put
 from remotejob.cli.exit_codes import Exit, explain
@@ -181,3 +182,42 @@ def test_removed_jobs_are_named(run: Run, queue: Queue, worker: Simulation, comm
 def test_unknown_batch_is_not_found_and_bad_settings_are_refused() -> None:
     assert explain(BatchNotFound("b-1"))[0] == Exit.NOT_FOUND
     assert explain(SettingsError("bad"))[0] == Exit.INVALID
+
+
+def test_repeating_jobs_are_listed_with_their_schedules_and_due_times(queue: Queue) -> None:
+    nightly = Repeat(schedule="every day at 09:30")
+    repeating = queue.submit("work", repeat=nightly)
+    plain = queue.submit("work")
+
+    header, first, second = lines([repeating, plain], width=140)
+
+    assert header.split()[-3:] == ["due", "(UTC)", "repeats"]
+    assert f"{repeating.due_at:%Y-%m-%d} 09:30" in first
+    assert "every day at 09:30" in first
+    assert "09:30" not in second
+    assert "repeats" not in lines([plain], width=140)[0]
+
+
+def test_repeating_job_is_shown_with_what_is_next_and_how_the_last_run_ended(
+    queue: Queue, worker: Simulation, run: Run
+) -> None:
+    repeat = Repeat(wait=timedelta(hours=1))
+    job = queue.submit("work", data="fail", repeat=repeat)
+    worker.step()
+    following = job.refresh().next_job()
+    assert following is not None
+    assert following.due_at is not None
+
+    shown = " ".join(run("show", job.id).stdout.split())
+    assert f"next {following.id} (waiting, due {following.due_at.isoformat()}" in shown
+    shown = " ".join(run("show", following.id).stdout.split())
+    assert "previous run failed 2026-" in shown
+    assert "ValueError: no such size" in shown
+    told = json.loads(run("show", job.id, "--json").stdout)
+    assert (told["next"], told["next_state"]) == (following.id, "waiting")
+    assert told["next_due"] == following.due_at.isoformat()
+    told = json.loads(run("show", following.id, "--json").stdout)
+    assert told["previous"]["state"] == "failed"
+    following.cancel()
+    following.remove()
+    assert f"next {following.id} (removed)" in " ".join(run("show", job.id).stdout.split())

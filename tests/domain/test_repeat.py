@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.repeat import FOREVER, FOREVER_DATE, Repeat
+from remotejob.domain.repeat import FOREVER, FOREVER_DATE, OnFailure, Repeat
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
@@ -87,7 +88,22 @@ def test_what_is_left_at_its_default_takes_no_room() -> None:
             ),
             "0 9 * * * (Europe/Berlin), until 2026-05-01 00:00 UTC",
         ),
+        (Repeat(on_failure="stop"), "0:05:00 after each run, stops on failure"),
     ],
 )
 def test_repeat_says_what_it_is(repeat: Repeat, said: str) -> None:
     assert str(repeat) == said
+
+
+@pytest.mark.parametrize("option", ["", "Stop", True, None, ["stop"], "x" * 5000])
+def test_what_to_do_after_a_failure_is_one_of_two(option: Any) -> None:
+    with pytest.raises(InvalidData, match="on_failure=") as refusal:
+        Repeat(on_failure=option)
+    assert "'stop'" in str(refusal.value)
+    assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize("option", get_args(OnFailure))
+def test_what_to_do_after_a_failure_is_stored(option: OnFailure) -> None:
+    repeat = Repeat(times=3, on_failure=option)
+    assert Repeat.from_json(repeat.to_json()) == repeat

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -288,3 +289,74 @@ def test_an_upload_within_a_day_is_not_marked(upload: Upload, jobs: Jobs) -> Non
     upload(changed("eventbridge_object_created", time="2026-01-14T12:00:01Z"))
     (job,) = jobs()
     assert (job.state, job.attention) == (State.READY, None)
+
+
+def _notification(*keys: str) -> dict[str, Any]:
+    """One notification about several objects; a key of "" is of a record that cannot be read."""
+    template = event("s3_put")["Records"][0]
+    records: list[Any] = []
+    for key in keys:
+        record = copy.deepcopy(template)
+        record["s3"]["object"]["key"] = key
+        records.append(record if key else {"eventName": "ObjectCreated:Put"})
+    return {"Records": records}
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"eventName": "ObjectCreated:Put"},
+        None,
+        "text",
+        7,
+        [],
+        {},
+        {"eventName": None},
+        {"eventName": "ObjectCreated:Put", "s3": None},
+    ],
+)
+def test_a_record_that_cannot_be_read_takes_no_sibling_down(
+    upload: Upload, jobs: Jobs, bad: Any, place: int
+) -> None:
+    notification = _notification("photos/a.jpg", "photos/b.jpg")
+    notification["Records"].insert(place, bad)
+
+    assert _failed(upload(notification)) == ["0"]
+    assert _keys(jobs()) == {"photos/a.jpg", "photos/b.jpg"}
+    before = jobs()
+    # the message comes back
+    assert _failed(upload(notification)) == ["0"]
+    assert jobs() == before
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("size", "large"), ("key", None), ("key", 5), ("size", {})]
+)
+def test_a_record_with_a_bad_value_takes_no_sibling_down(
+    upload: Upload, jobs: Jobs, field: str, value: Any
+) -> None:
+    notification = _notification("photos/a.jpg", "photos/b.jpg", "photos/c.jpg")
+    notification["Records"][1]["s3"]["object"][field] = value
+
+    assert _failed(upload(notification)) == ["0"]
+    assert _keys(jobs()) == {"photos/a.jpg", "photos/c.jpg"}
+
+
+def test_a_record_whose_job_is_not_stored_takes_no_sibling_down(
+    upload: Upload, jobs: Jobs, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = installation.store.put_new
+
+    def refuse(record: JobRecord) -> Any:
+        if record.input is not None and record.input.key == "photos/a.jpg":
+            raise ConnectionError("not stored")
+        return store(record)
+
+    notification = _notification("photos/a.jpg", "photos/b.jpg", "photos/c.jpg")
+    with monkeypatch.context() as broken:
+        broken.setattr(installation.store, "put_new", refuse)
+        assert _failed(upload(notification)) == ["0"]
+    assert _keys(jobs()) == {"photos/b.jpg", "photos/c.jpg"}
+    assert upload(notification) == NO_FAILURES
+    assert len(jobs()) == 3

@@ -237,6 +237,11 @@ def submit_in_place_of_others(by: Person) -> Act:
     return lambda who: who.queue.submit("work", repeat=every, delay=LATER, cancel_repeats=True)
 
 
+def cancel_repeats(by: Person) -> Act:
+    ready(by, repeat=Repeat(wait=LATER), delay=LATER)
+    return lambda who: who.queue.cancel_repeats("work")
+
+
 def submit_many(by: Person) -> Act:
     def act(who: Person) -> None:
         jobs = who.queue.submit_many(
@@ -490,6 +495,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "Queue.jobs": {"": on_system(lambda system: system.queue().jobs(limit=3))},
     "Job.refresh": {"": on_job(waiting, Job.refresh)},
     "Job.wait": {"": on_job(cancelled, lambda job: job.wait(1))},
+    "Job.next_job": {"": on_job(waiting, Job.next_job)},
     "Job.logs": {"": on_job(waiting, Job.logs)},
     "Job.tracebacks": {"": on_job(failed, Job.tracebacks)},
     "Job.receipt": {"": on_job(waiting, Job.receipt)},
@@ -574,6 +580,10 @@ SCENES: dict[str, dict[str, Scene]] = {
         "under a key": submit_under_a_key,
     },
     "Queue.submit(cancel_repeats)": {"": submit_in_place_of_others},
+    "Queue.cancel_repeats": {
+        "": lambda by: lambda who: who.queue.cancel_repeats("work"),
+        "some": cancel_repeats,
+    },
     "Queue.submit_many": {"": submit_many},
     "Queue.map": {
         "items": lambda by: batch,

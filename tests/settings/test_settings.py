@@ -112,6 +112,16 @@ def test_the_first_route_that_matches_counts() -> None:
         (QUEUE + "tenant_limit = 51\n", "tenant_limit = 51: it must be between 1 and 50"),
         (QUEUE + 'tenant_limit = "4"\n', "tenant_limit = '4': it must be a whole number"),
         (QUEUE + "[system]\nlease_seconds = 1\n", "lease_seconds = 1: it must be between 3"),
+        (QUEUE + "[system]\nclock_skew_seconds = -1\n", "clock_skew_seconds = -1: it must be betw"),
+        (
+            QUEUE + "[system]\nlease_seconds = 10\nclock_skew_seconds = 10\n",
+            "clock_skew_seconds = 10: it must be less than lease_seconds, 10",
+        ),
+        (
+            QUEUE + "[system]\nclock_skew_seconds = 1.5\n",
+            "clock_skew_seconds = 1.5: it must be a whole number",
+        ),
+        (QUEUE + "[system]\nclock_skew_seconds = 60\n", "less than lease_seconds, 60"),
         (QUEUE + "[system]\nretention_days = 7\n", "retention_days = 7: it must be between 15"),
         (
             QUEUE + '[system]\nstage = "live"\n',
@@ -187,3 +197,11 @@ def test_a_queue_says_how_much_of_their_disk_its_workers_keep_free() -> None:
     assert said.min_free_disk_percent == 25
     with pytest.raises(SettingsError, match="min_free_disk_percent = 91: it must be between 0 and"):
         parsed(QUEUE + "min_free_disk_percent = 91\n")
+
+
+def test_clock_skew_is_two_seconds_unless_set() -> None:
+    assert parsed(QUEUE).system.clock_skew_seconds == 2
+    text = QUEUE + "[system]\nclock_skew_seconds = 0\n"
+    assert parsed(text).system.clock_skew_seconds == 0
+    text = QUEUE + "[system]\nlease_seconds = 31\nclock_skew_seconds = 30\n"
+    assert parsed(text).system.clock_skew_seconds == 30

@@ -43,7 +43,7 @@ def between_jobs(world: World) -> Iterator[str]:
             yield from _alone(step, replay)
         if command is Command.CLAIM:
             yield from _after_antecedents(step, replay)
-        if command is Command.COMPLETE:
+        if _has_a_successor(step, command):
             yield from _repeated(step, made)
         if command in (Command.SUBMIT, Command.RESTART):
             yield from _waits_for_what_ended(step, replay)
@@ -55,7 +55,7 @@ def between_jobs(world: World) -> Iterator[str]:
 
 def _in_the_end(world: World, replay: _Replay, made: list[JobRecord]) -> Iterator[str]:
     for record in replay.jobs.values():
-        yield from _nothing_made_of_it(record, made)
+        yield from _nothing_else_made_of_it(record, made)
         if record.id not in world.trace.removed:
             yield from _shares_the_end(record, replay.jobs)
         if not world.message_lost:
@@ -103,6 +103,15 @@ def _shares_the_end(record: JobRecord, jobs: Mapping[str, JobRecord]) -> Iterato
             yield f"6: {record.id} is {record.state}, {job_id} is {jobs[job_id].state}"
 
 
+def _has_a_successor(step: Step, command: Command | None) -> bool:
+    """Whether it is an end after which the next time is made. A command makes none."""
+    if command is Command.FAIL or step.change == "cascade":
+        repeat = step.after.repeat_json
+        stops = repeat is not None and Repeat.from_json(repeat).on_failure == "stop"
+        return step.after.state in TERMINAL and not stops
+    return command in (Command.COMPLETE, Command.EXPIRE)
+
+
 def _repeated(step: Step, made: list[JobRecord]) -> Iterator[str]:
     record = step.after
     successors = [one for one in made if one.origin_id == record.id]
@@ -123,9 +132,10 @@ def _repeated(step: Step, made: list[JobRecord]) -> Iterator[str]:
         yield f"9: {following} is not like {record}"
 
 
-def _nothing_made_of_it(record: JobRecord, made: list[JobRecord]) -> Iterator[str]:
-    if record.state is not State.COMPLETED and any(one.origin_id == record.id for one in made):
-        yield f"9: {record.id} is {record.state}, and was repeated"
+def _nothing_else_made_of_it(record: JobRecord, made: list[JobRecord]) -> Iterator[str]:
+    successors = [one.id for one in made if one.origin_id == record.id]
+    if successors != ([] if record.next_id is None else [record.next_id]):
+        yield f"9: {record.id} names {record.next_id} and is repeated by {successors}"
 
 
 def _left_behind(record: JobRecord, world: World) -> Iterator[str]:

@@ -67,13 +67,39 @@ def repeated_by_a_run_that_was_overtaken(world: World) -> None:
     must_be_over(world)
 
 
-@scenario(COMPLETED, FAILED)
-def repeat_that_fails(world: World) -> None:
-    def fails_later(job: RunningJob) -> Any:
-        return works(job) if len(world.starts) == 1 else gives_up(job)
+def _fails_at_first(job: RunningJob) -> Any:
+    # by what is left of its repeats: a run may be tried again after a crash
+    return works(job) if job.repeat == Repeat(times=0, wait=MINUTELY.wait) else gives_up(job)
 
-    by_name(world, first=fails_later)
+
+@scenario(FAILED, FAILED, COMPLETED)
+def repeat_that_fails(world: World) -> None:
+    by_name(world, first=_fails_at_first)
     make(world, "first", repeat=MINUTELY)
+    for _ in range(3):
+        _a_minute(world)
+    must_be_over(world)
+
+
+@scenario(FAILED, FAILED)
+def repeat_that_kills_its_workers(world: World) -> None:
+    def dies(_: RunningJob) -> Any:
+        raise Crash("each time")
+
+    by_name(world, first=dies)
+    make(world, "first", repeat=Repeat(times=1, wait=timedelta(minutes=1)))
+    for _ in range(10):
+        world.step()
+        world.advance(PAST_THE_LEASE)
+        world.tick()
+    must_be_over(world)
+
+
+@scenario(FAILED, CANCELLED, COMPLETED)
+def repeat_cancelled_for_what_it_depends_on(world: World) -> None:
+    by_name(world, first=gives_up)
+    first = make(world, "first")
+    make(world, "second", depends=first, repeat=Repeat(times=1, wait=timedelta(minutes=1)))
     for _ in range(3):
         _a_minute(world)
     must_be_over(world)

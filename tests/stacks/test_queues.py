@@ -103,6 +103,7 @@ def test_the_description_has_exactly_the_keys_of_the_library(system: System) -> 
     assert found["version"] == SYSTEM_VERSION
     assert found["name"] == "test"
     assert (found["lease_seconds"], found["retention_days"]) == (60, 30)
+    assert found["clock_skew_seconds"] == 2
     assert set(found["queues"]) == {"default", "video"}
     for queue in found["queues"].values():
         assert set(queue) == {*QueueKey} - {QueueKey.ORDER, QueueKey.TENANT_LIMIT}

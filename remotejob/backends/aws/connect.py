@@ -79,6 +79,7 @@ def installation(
         entropy=os.urandom,
         queues=description.queues,
         lease=description.lease,
+        skew=description.skew,
         retention=description.retention,
     )
 

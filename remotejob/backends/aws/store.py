@@ -26,6 +26,7 @@ from remotejob.domain.transactions import (
     Key,
     Put,
     Step,
+    readable_record,
     record_key,
     record_of,
     text,
@@ -119,7 +120,7 @@ class DynamoStore:
                 asked = {self._table: {"Keys": keys, "ConsistentRead": True}}
                 answer = self._service.call("BatchGetItem", {"RequestItems": asked})
                 items = answer["Responses"].get(self._table, [])
-                found += [record for item in items if (record := record_of(_decode(item)))]
+                found += [record for item in items if (record := readable_record(_decode(item)))]
                 unread = answer.get("UnprocessedKeys")
                 keys = [dict(key) for key in unread[self._table]["Keys"]] if unread else []
                 fruitless = 0 if items else fruitless + 1
@@ -283,7 +284,7 @@ class DynamoStore:
             "ScanIndexForward": after is not None,
         }
         for item in self._query(request):
-            if (record := record_of(_decode(item))) is not None:
+            if (record := readable_record(_decode(item))) is not None:
                 yield record
 
     def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:

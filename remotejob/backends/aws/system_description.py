@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
 from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
@@ -23,6 +24,7 @@ class SystemDescription:
     input_bucket: str
     output_bucket: str
     lease: timedelta
+    skew: timedelta
     retention: timedelta
     queues: Mapping[str, QueueDescription]
     urls: Mapping[Address, str]
@@ -53,6 +55,7 @@ def _parse(described: Any) -> SystemDescription:
         input_bucket=described[SystemKey.INPUT_BUCKET],
         output_bucket=described[SystemKey.OUTPUT_BUCKET],
         lease=timedelta(seconds=described[SystemKey.LEASE_SECONDS]),
+        skew=_skew(described.get(SystemKey.CLOCK_SKEW_SECONDS)),
         retention=timedelta(days=described[SystemKey.RETENTION_DAYS]),
         queues={
             name: QueueDescription(
@@ -70,6 +73,10 @@ def _parse(described: Any) -> SystemDescription:
             for channel in Channel
         },
     )
+
+
+def _skew(seconds: int | None) -> timedelta:
+    return CLOCK_SKEW if seconds is None else timedelta(seconds=seconds)
 
 
 def _size(described: list[int] | None) -> WorkerSize | None:

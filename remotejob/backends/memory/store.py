@@ -23,6 +23,7 @@ from remotejob.domain.transactions import (
     applied,
     key_of,
     number,
+    readable_record,
     record_key,
     record_of,
     text,
@@ -58,7 +59,11 @@ class MemoryStore:
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
         wanted = dict.fromkeys(job_ids)
-        return [record for job_id in wanted if (record := self.get(job_id)) is not None]
+        return [record for job_id in wanted if (record := self._readable(job_id)) is not None]
+
+    def _readable(self, job_id: str) -> JobRecord | None:
+        item = self.item(record_key(job_id))
+        return None if item is None else readable_record(item)
 
     def update(self, change: Change) -> Updated | Refused:
         with self._lock:
@@ -131,7 +136,7 @@ class MemoryStore:
         with self._lock:
             ids = list(self._partitions[partition])
         for job_id in reversed(ids) if after is None else ids[bisect_right(ids, after) :]:
-            if (record := self.get(job_id)) is not None:
+            if (record := self._readable(job_id)) is not None:
                 yield record
 
     def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:

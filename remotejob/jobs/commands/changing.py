@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from remotejob.domain.changes import Change
-from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import AccessProblem, JobNotFound, StillRunning, StoreUnavailable
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, check
@@ -85,7 +84,7 @@ def winds_down(record: JobRecord, installation: Installation) -> bool:
     """Whether a run of a cancelled job may still be at work."""
     now = installation.clock.now_ms()
     return record.run_id is not None and record.live(
-        record.run_id, now, skew_ms=span_ms(CLOCK_SKEW)
+        record.run_id, now, skew_ms=span_ms(installation.skew)
     )
 
 

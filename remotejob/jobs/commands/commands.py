@@ -116,7 +116,11 @@ def remove(job_id: str, installation: Installation) -> JobRecord:
             raise StillRunning(job_id)
         now = installation.clock.now_ms()
         step = command_changes.remove(
-            record, now_ms=now, kept_ms=2 * span_ms(installation.retention), token=token
+            record,
+            now_ms=now,
+            kept_ms=2 * span_ms(installation.retention),
+            token=token,
+            skew=installation.skew,
         )
         conflict = installation.store.transact([step])
         left = step.content if conflict is None else conflict.item

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from graphlib import TopologicalSorter
 
@@ -25,7 +26,9 @@ from remotejob.jobs.commands.changing import (
 )
 from remotejob.jobs.coordination.batch_counts import uncount
 from remotejob.jobs.coordination.dependencies import edges_of, store_dependent
+from remotejob.jobs.coordination.series import in_generation
 from remotejob.jobs.messaging.send import send_and_look
+from remotejob.names import Field
 from remotejob.ports import Installation, Updated
 
 
@@ -150,7 +153,9 @@ def _store_restarted(job_id: str, retry: Retry | None, installation: Installatio
         record = settle_end(record, installation)
         now = installation.clock.now_ms()
         waits_for = _jobs_waited_for(record)
-        if not waits_for and record.batch is None:
+        # restarted on purpose, it belongs to the repeats of today
+        renewed, others = in_generation(record, installation)
+        if not waits_for and record.batch is None and not others:
             change = command_changes.restart(
                 record, now_ms=now, retry=retry, blocked=_batches_waited_for(record), token=token
             )
@@ -162,9 +167,9 @@ def _store_restarted(job_id: str, retry: Retry | None, installation: Installatio
             record,
             waits_for,
             installation,
-            storing=partial(_restart_change, record, now, retry, token),
+            storing=partial(_restart_change, record, now, retry, token, renewed.generation),
             # the batch must stop counting its child as ended
-            others=uncount(record, installation),
+            others=[*uncount(record, installation), *others],
         )
         if stored is not None:
             return installation.store.get(job_id) or stored
@@ -172,8 +177,15 @@ def _store_restarted(job_id: str, retry: Retry | None, installation: Installatio
 
 
 def _restart_change(
-    record: JobRecord, now_ms: int, retry: Retry | None, token: str, blocked: JobRecord
+    record: JobRecord,
+    now_ms: int,
+    retry: Retry | None,
+    token: str,
+    generation: int,
+    blocked: JobRecord,
 ) -> Change:
     again = _batches_waited_for(record).union(blocked.blocked or ())
     change = command_changes.restart(record, now_ms=now_ms, retry=retry, blocked=again, token=token)
+    if generation:
+        change = replace(change, set={**change.set, Field.GENERATION: generation})
     return change if record.batch is None else restart_counted(change, record)

@@ -8,7 +8,7 @@ from typing import Any
 
 from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.record import InputFile, JobRecord
-from remotejob.domain.repeat import Repeat
+from remotejob.domain.repeat import PreviousRun, Repeat
 from remotejob.domain.times import from_ms
 from remotejob.jobs.content import payloads
 from remotejob.ports import Area, Installation
@@ -57,6 +57,12 @@ class JobView:
     def origin_id(self) -> str | None:
         """The job it repeats, reruns or replays."""
         return self._record.origin_id
+
+    @property
+    def previous(self) -> PreviousRun | None:
+        """How the job that it repeats ended; None if it repeats none."""
+        text = self._record.previous_json
+        return None if text is None else PreviousRun.from_json(text)
 
     @property
     def attempt(self) -> int:

@@ -21,6 +21,7 @@ from remotejob.domain.upkeep_changes import settle
 from remotejob.jobs.coordination.batch_counts import count_ended
 from remotejob.jobs.coordination.dependencies import follow_edges
 from remotejob.jobs.coordination.locks import unlock
+from remotejob.jobs.coordination.series import stop_if_outdated
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import status_address, status_body
 from remotejob.jobs.messaging.send import send_for
@@ -73,11 +74,20 @@ def _send_status(
             # its queue is no longer deployed: nobody would receive the message
             reported.add(record.id)
     for address, ended in by_address.items():
-        messages = [Outgoing(body=status_body(job)) for job in ended]
-        reported |= {
-            record.id for record in send_each(address, ended, messages, installation, denied)
-        }
+        told = [(job, body) for job in ended if (body := _status_body(job)) is not None]
+        messages = [Outgoing(body=body) for _, body in told]
+        sent = send_each(address, [job for job, _ in told], messages, installation, denied)
+        reported |= {record.id for record in sent}
     return reported
+
+
+def _status_body(record: JobRecord) -> str | None:
+    try:
+        return status_body(record)
+    except Exception:
+        # one bad record must not hold back the others
+        log.exception("status message not written", extra=log_fields(record))
+        return None
 
 
 def _carry_out_other_steps(
@@ -93,7 +103,7 @@ def _carry_out_other_steps(
     if record.locked:
         steps.append(lambda: unlock(record, installation))
     if record.next_id is not None:
-        steps.append(lambda: _send_next(record, installation))
+        steps.append(lambda: _send_next(record, cancelled, installation))
     # run all of them, even after a failure
     outcomes = [_try_step(step, record) for step in steps]
     return all(outcomes)
@@ -116,11 +126,17 @@ def _follow_dependents(
     return followed.all
 
 
-def _send_next(record: JobRecord, installation: Installation) -> bool:
+def _send_next(record: JobRecord, cancelled: list[JobRecord], installation: Installation) -> bool:
+    """Send the message of the successor, unless the repeats were replaced while it was made."""
     assert record.next_id is not None
     successor = installation.store.get(record.next_id)
-    if successor is not None and successor.attempt == 0 and not successor.terminal:
+    if successor is None or successor.attempt > 0 or successor.terminal:
+        return True
+    stopped = stop_if_outdated(successor, installation)
+    if stopped is None:
         send_for([successor], installation)
+    else:
+        cancelled.append(stopped)
     return True
 
 

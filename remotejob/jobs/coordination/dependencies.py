@@ -20,6 +20,7 @@ from remotejob.domain.states import State
 from remotejob.domain.text import dumps
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Put, Step
+from remotejob.jobs.coordination import successors
 from remotejob.jobs.coordination.batch_counts import recheck_batch
 from remotejob.jobs.messaging.send import send_and_look_at_all
 from remotejob.ports import Installation, Updated
@@ -204,11 +205,13 @@ def _cancel_one(
             store.transact([_spend_step(edge, installation)])
             return None
         change = dependencies.cascade(edge, record, why=why, now_ms=installation.clock.now_ms())
-        steps: list[Step] = [change, _spend_step(edge, installation)]
+        end = successors.failed(record, change, installation)
+        steps: list[Step] = [*end.steps, _spend_step(edge, installation)]
         if antecedent is not None:
             steps.append(dependencies.check_in_vain(antecedent))
         conflict = store.transact(steps)
         if conflict is None:
+            successors.tell_of_successor(end, installation)
             ended = store.get(edge.dependent)
             # if it was restarted already, there is no end with consequences
             return ended if ended is not None and ended.terminal else None

@@ -14,7 +14,6 @@ from typing import Final
 from remotejob.domain import locks
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import RECHECK
-from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.locks import Held, Limit, limits_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
@@ -24,7 +23,6 @@ from remotejob.ports import Installation
 
 log = logging.getLogger(__name__)
 
-_SKEW_MS: Final = span_ms(CLOCK_SKEW)
 _TRIES: Final = 5
 _WAITERS_READ: Final = 10
 
@@ -90,7 +88,7 @@ def _steps_to_take(
         key, seen = found
         return [locks.take(key, record, run_id, seen=seen)]
     for one, holder in _stale_holders(held, installation, now_ms=now_ms).items():
-        relieved = locks.relieve(one, holder, now_ms=now_ms, skew_ms=_SKEW_MS)
+        relieved = locks.relieve(one, holder, now_ms=now_ms, skew_ms=span_ms(installation.skew))
         return [locks.take(one.key, record, run_id, seen=one), relieved]
     return None
 
@@ -99,7 +97,11 @@ def _park(
     record: JobRecord, limit: Limit, installation: Installation, *, now_ms: int
 ) -> Parked | Changed:
     steps = locks.park(
-        record, limit, now_ms=now_ms, skew_ms=_SKEW_MS, look_ms=now_ms + span_ms(RECHECK)
+        record,
+        limit,
+        now_ms=now_ms,
+        skew_ms=span_ms(installation.skew),
+        look_ms=now_ms + span_ms(RECHECK),
     )
     conflict = installation.store.transact(steps)
     if conflict is not None:
@@ -117,7 +119,9 @@ def unlock(record: JobRecord, installation: Installation) -> bool:
     Returns False while a cancelled run is still winding down.
     """
     now = installation.clock.now_ms()
-    if record.run_id is not None and record.live(record.run_id, now, skew_ms=_SKEW_MS):
+    if record.run_id is not None and record.live(
+        record.run_id, now, skew_ms=span_ms(installation.skew)
+    ):
         return False
     for limit in limits_of(record):
         held = holders(limit, installation)
@@ -169,7 +173,7 @@ def _stale_holders(
         one: records.get(one.job_id)
         for one in held
         if one.job_id not in records
-        or not records[one.job_id].live(one.run_id, now_ms, skew_ms=_SKEW_MS)
+        or not records[one.job_id].live(one.run_id, now_ms, skew_ms=span_ms(installation.skew))
     }
 
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from remotejob.domain import locks
 from remotejob.domain.batches import is_batch_id
-from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.locks import Limit, limits_of
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
@@ -24,8 +23,6 @@ from remotejob.jobs.coordination.locks import holders
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.workers import KEPT, WorkerStatus, workers
 from remotejob.ports import Installation
-
-_SKEW_MS: Final = span_ms(CLOCK_SKEW)
 
 _MINUTES_FROM: Final = 180
 _HOURS_FROM: Final = 3 * 3600
@@ -85,9 +82,9 @@ def why(record: JobRecord, installation: Installation) -> Reason:
     """
     now_ms = installation.clock.now_ms()
     if record.terminal:
-        return _ended(record, now_ms)
+        return _ended(record, now_ms, skew_ms=span_ms(installation.skew))
     if record.state is State.RUNNING:
-        return _running(record, now_ms)
+        return _running(record, now_ms, skew_ms=span_ms(installation.skew))
     if record.state is State.PAUSED:
         since = _iso(record.updated_ms)
         return Reason(
@@ -97,7 +94,9 @@ def why(record: JobRecord, installation: Installation) -> Reason:
         )
     if record.blocked:
         return _depends(record.blocked, installation)
-    if record.run_id is not None and record.live(record.run_id, now_ms, skew_ms=_SKEW_MS):
+    if record.run_id is not None and record.live(
+        record.run_id, now_ms, skew_ms=span_ms(installation.skew)
+    ):
         return _winding_down(record)
     if not (record.parked or record.runnable(now_ms)):
         return _not_due(record)
@@ -121,8 +120,8 @@ def unable(records: Iterable[JobRecord], installation: Installation) -> list[Job
     return [record for record in waiting if (record.queue, record.task) not in doable]
 
 
-def _ended(record: JobRecord, now_ms: int) -> Reason:
-    if record.run_id is not None and record.live(record.run_id, now_ms, skew_ms=_SKEW_MS):
+def _ended(record: JobRecord, now_ms: int, *, skew_ms: int) -> Reason:
+    if record.run_id is not None and record.live(record.run_id, now_ms, skew_ms=skew_ms):
         return _winding_down(record)
     at = None if record.finished_ms is None else _iso(record.finished_ms)
     details: dict[str, Any] = {"state": record.state, "at": at}
@@ -139,13 +138,13 @@ def _ended(record: JobRecord, now_ms: int) -> Reason:
     )
 
 
-def _running(record: JobRecord, now_ms: int) -> Reason:
+def _running(record: JobRecord, now_ms: int, *, skew_ms: int) -> Reason:
     details: dict[str, Any] = {
         "worker": record.worker,
         "attempt": record.attempt,
         "since": None if record.started_ms is None else _iso(record.started_ms),
     }
-    if record.lease_ms is not None and record.lease_ms + _SKEW_MS > now_ms:
+    if record.lease_ms is not None and record.lease_ms + skew_ms > now_ms:
         return Reason(
             code=Why.RUNNING,
             text=f"it runs, attempt {record.attempt} since {details['since']}, on worker "
@@ -210,7 +209,7 @@ def _locked(
     live = [
         one
         for one in installation.store.get_many(sorted(held))
-        if one.live(held[one.id], now_ms, skew_ms=_SKEW_MS)
+        if one.live(held[one.id], now_ms, skew_ms=span_ms(installation.skew))
     ]
     if len(live) < limit.slots:
         return None

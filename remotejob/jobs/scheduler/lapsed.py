@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from datetime import timedelta
 
-from remotejob.domain import run_changes
-from remotejob.domain.claim_decisions import CLOCK_SKEW, budget_spent
+from remotejob.domain.claim_decisions import budget_spent
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.consequences import carry_out
+from remotejob.jobs.coordination.successors import expire
+from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.ports import Installation, Updated
 
-_SKEW_MS: Final = span_ms(CLOCK_SKEW)
+log = logging.getLogger(__name__)
 
 Deadline = Callable[[], bool]
 """Whether the time is up."""
@@ -24,10 +26,10 @@ def never() -> bool:
     return False
 
 
-def lease_lapsed(record: JobRecord, now_ms: int) -> bool:
+def lease_lapsed(record: JobRecord, now_ms: int, *, skew: timedelta) -> bool:
     """Whether a job is running and its worker's lease has ended, allowing for clock skew."""
     lease = record.lease_ms
-    return record.state is State.RUNNING and lease is not None and lease + _SKEW_MS <= now_ms
+    return record.state is State.RUNNING and lease is not None and lease + span_ms(skew) <= now_ms
 
 
 def expire_spent(lapsed: Sequence[JobRecord], installation: Installation) -> int:
@@ -35,10 +37,15 @@ def expire_spent(lapsed: Sequence[JobRecord], installation: Installation) -> int
     now = installation.clock.now_ms()
     ended = []
     for record in lapsed:
-        if budget_spent(record):
-            change = run_changes.expire(record, now_ms=now, skew_ms=_SKEW_MS)
-            outcome = installation.store.update(change)
-            if isinstance(outcome, Updated):
+        if not budget_spent(record):
+            continue
+        try:
+            outcome = expire(record, installation, now_ms=now)
+            # the record may be a later one: restarted, it has nothing to carry out
+            if isinstance(outcome, Updated) and outcome.record.terminal:
                 ended.append(outcome.record)
+        except Exception:
+            # its mark or its next sweep tries again; the others have their turn
+            log.exception("job not failed", extra=log_fields(record))
     carry_out(ended, installation)
     return len(ended)

@@ -141,7 +141,7 @@ def _sweep_record(record: JobRecord, installation: Installation, counts: Counter
     if record.terminal and record.owed is None:
         return _tidy(record, installation, counts, unchanged=unchanged)
     swept_lately = record.swept_ms is not None and record.swept_ms > now - span_ms(_SWEEP_INTERVAL)
-    lapsed = lease_lapsed(record, now)
+    lapsed = lease_lapsed(record, now, skew=installation.skew)
     stuck = record.state is State.READY or lapsed or record.owed is not None
     if not unchanged or swept_lately or not stuck:
         return False
@@ -216,9 +216,19 @@ def _delete_checkpoints(installation: Installation, counts: Counter[str]) -> Non
                 while ids := [mark.job_id for mark in islice(marks, _READ_AT_A_TIME)]:
                     for record in installation.store.get_many(ids):
                         if record.checkpoint_ref is not None and record.terminal:
-                            _delete_checkpoint(record, installation, counts)
+                            _try_to_delete_checkpoint(record, installation, counts)
             except Exception:
                 log.exception("checkpoints not deleted", extra={"kind": kind, "shard": shard})
+
+
+def _try_to_delete_checkpoint(
+    record: JobRecord, installation: Installation, counts: Counter[str]
+) -> None:
+    try:
+        _delete_checkpoint(record, installation, counts)
+    except Exception:
+        # one failing job must not hold back the others
+        log.exception("checkpoint not deleted", extra=log_fields(record))
 
 
 def _delete_checkpoint(record: JobRecord, installation: Installation, counts: Counter[str]) -> None:

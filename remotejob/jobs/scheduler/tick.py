@@ -17,14 +17,18 @@ from typing import Final
 from remotejob.domain import upkeep_changes
 from remotejob.domain.check_times import GRACE, RECHECK, first_look
 from remotejob.domain.claim_decisions import budget_spent
+from remotejob.domain.errors import QueueUnavailable
 from remotejob.domain.locks import limits_of
-from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.marks import HEADS_SHARD, Attention, attention_key
 from remotejob.domain.record import JobRecord
+from remotejob.domain.series import named_head
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.jobs.coordination.dependencies import recheck
 from remotejob.jobs.coordination.locks import wake_and_send
+from remotejob.jobs.coordination.replacement import cancel_outdated
+from remotejob.jobs.coordination.series import read_head
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.messaging.send import send_for
@@ -67,7 +71,38 @@ def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter
                 range(SHARDS),
             ):
                 counts += counted
+    return counts + _finish_replacements(installation, time_is_up)
+
+
+def _finish_replacements(installation: Installation, time_is_up: Deadline) -> Counter[str]:
+    """Cancel what `cancel_repeats` has outdated: whoever asked for it may have died on the way."""
+    counts: Counter[str] = Counter()
+    try:
+        now = installation.clock.now_ms()
+        marks = installation.store.attention(Attention.REPLACED, HEADS_SHARD, until_ms=now)
+        for mark in marks:
+            try:
+                counts["replaced"] += _finish_replacement(mark.job_id, installation, time_is_up)
+            except Exception:
+                # its mark stays due, and the other heads have their turn
+                log.exception("repeats not replaced", extra={"repeats": mark.job_id})
+                counts["replacements failed"] += 1
+    except Exception:
+        log.exception("replaced repeats not found")
+        counts["shards failed"] += 1
     return counts
+
+
+def _finish_replacement(name: str, installation: Installation, time_is_up: Deadline) -> int:
+    queue, task = named_head(name)
+    head = read_head(queue, task, installation)
+    ended = cancel_outdated(queue, task, installation, time_is_up=time_is_up)
+    if ended is None:
+        log.warning("time is up; the next run goes on", extra={"repeats": name})
+        return 0
+    # refused if another generation has begun meanwhile: its mark stays
+    installation.store.transact([head.done()])
+    return len(ended)
 
 
 def _process_shard(
@@ -136,8 +171,8 @@ def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
     # move the mark first, since a release below sets a new one; and check less and less often,
     # since each check of a job that waits for hours costs an index write
     waited = min(max(now - record.updated_ms, span_ms(RECHECK)), span_ms(_LONGEST_RECHECK_INTERVAL))
-    _move_mark(record, now + waited, installation)
     try:
+        _move_mark(record, now + waited, installation)
         if record.blocked:
             carry_out(recheck(record, installation), installation)
         else:
@@ -162,13 +197,13 @@ def _send_unblocked(records: list[JobRecord], installation: Installation) -> Cou
         if record.id not in unsent:
             due_ms = record.due_ms or now
             check_ms = first_look(due_ms, now_ms=now, max_delay=max_delay)
-            _move_mark(record, max(check_ms, _next_check(due_ms, now)), installation)
+            _try_to_move_mark(record, max(check_ms, _next_check(due_ms, now)), installation)
     return counts
 
 
 def _rescue_running(records: list[JobRecord], installation: Installation) -> Counter[str]:
     now = installation.clock.now_ms()
-    lapsed = [record for record in records if lease_lapsed(record, now)]
+    lapsed = [record for record in records if lease_lapsed(record, now, skew=installation.skew)]
     spent = {record.id for record in lapsed if budget_spent(record)}
     expired = expire_spent(lapsed, installation)
     unsent, counts = _send_by_lane(
@@ -176,7 +211,7 @@ def _rescue_running(records: list[JobRecord], installation: Installation) -> Cou
     )
     for record in records:
         if record.id not in unsent | spent:
-            _move_mark(record, _next_check(record.lease_ms or now, now), installation)
+            _try_to_move_mark(record, _next_check(record.lease_ms or now, now), installation)
     return Counter({"rescued": counts["sent"], "expired": expired})
 
 
@@ -193,7 +228,9 @@ def rescue(installation: Installation) -> int:
             installation, Attention.RUNNING, shard, now + span_ms(_LONGEST_CHECK_INTERVAL)
         )
         for batch in marked:
-            lapsed = [record for record in batch if lease_lapsed(record, now)]
+            lapsed = [
+                record for record in batch if lease_lapsed(record, now, skew=installation.skew)
+            ]
             rescued += len(lapsed)
             _rescue_running(lapsed, installation)
     return rescued
@@ -220,6 +257,13 @@ def _send_by_lane(
         try:
             send_for(waiting, installation)
             counts["sent"] += len(waiting)
+        except QueueUnavailable as refusal:
+            # of some messages only, or of all
+            log.error("%s; they will be tried again", refusal)  # noqa: TRY400 (it says everything)
+            refused = range(len(waiting)) if refusal.refused is None else refusal.refused
+            unsent |= {waiting[number].id for number in refused}
+            counts["sent"] += len(waiting) - len(refused)
+            counts["lanes failed"] += 1
         except Exception:
             # its marks stay due; go on with the other lanes
             log.exception("lane not sent to", extra={"queue": address.queue})
@@ -242,6 +286,14 @@ def _next_check(since_ms: int, now_ms: int) -> int:
 
 def _move_mark(record: JobRecord, to_ms: int, installation: Installation) -> None:
     installation.store.update(upkeep_changes.move_mark(record, to_ms=to_ms))
+
+
+def _try_to_move_mark(record: JobRecord, to_ms: int, installation: Installation) -> None:
+    try:
+        _move_mark(record, to_ms, installation)
+    except Exception:
+        # it stays due; the others have their turn
+        log.exception("mark not moved", extra=log_fields(record))
 
 
 def _settle_ends(records: list[JobRecord], installation: Installation) -> Counter[str]:

@@ -26,8 +26,8 @@ from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import Body, is_binary, not_a_body
 from remotejob.jobs.content.input_files import UNNAMED
 from remotejob.jobs.content.view import JobView
-from remotejob.jobs.submission.cron import check as check_repeat
-from remotejob.jobs.submission.cron import next_due
+from remotejob.jobs.coordination.cron import check as check_repeat
+from remotejob.jobs.coordination.cron import next_due
 from remotejob.jobs.submission.idempotency import check_idempotency
 from remotejob.ports import Installation, QueueDescription
 
@@ -64,7 +64,7 @@ class Submission:
     tenant: str | None = None
     """The tenant it belongs to. Tenants share a queue fairly and may be capped (`tenant_limit`)."""
     repeat: Repeat | None = None
-    """Run again each time it completes."""
+    """Run again each time it ends."""
     idempotency_key: str | None = None
     """The same key again within the window returns its job instead of making another."""
     idempotency_window: timedelta = timedelta(days=1)

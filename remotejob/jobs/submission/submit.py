@@ -15,18 +15,22 @@ from remotejob import tracing
 from remotejob.domain.errors import (
     AccessProblem,
     InvalidBody,
+    InvalidData,
     PartlySubmitted,
     QueueUnavailable,
     StoreUnavailable,
 )
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
+from remotejob.domain.series import is_endless
 from remotejob.domain.states import State
 from remotejob.domain.transactions import put_record
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import open_body
 from remotejob.jobs.content.input_files import data_key, input_file, input_key
 from remotejob.jobs.coordination.dependencies import not_ended, store_dependent
+from remotejob.jobs.coordination.replacement import cancel_outdated
+from remotejob.jobs.coordination.series import TRIES, in_generation
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.submission.idempotency import job_under, take_key
 from remotejob.jobs.submission.submission import Checked, Submission, check
@@ -34,27 +38,42 @@ from remotejob.ports import Area, Installation, QueueDescription
 from remotejob.tracing import Trace
 
 RECORDS_AT_A_TIME: Final = 500
-_TRIES: Final = 5
 
 
 def submit(
-    submission: Submission, *, queue: QueueDescription, installation: Installation
+    submission: Submission,
+    *,
+    queue: QueueDescription,
+    installation: Installation,
+    cancel_repeats: bool = False,
 ) -> JobRecord:
     """Submit one job. Once this returns, the job will run.
+
+    `cancel_repeats` lets it take the place of the jobs of its task that repeat for ever, in the
+    write that stores it. Under a key that has its job already, nothing is replaced.
 
     Raises: InvalidInput, before anything is written; QueueUnavailable, when the record is stored
     but the message was not accepted; the sweep will send it.
     """
     checked = check(submission, queue=queue, installation=installation)
+    if cancel_repeats and not is_endless(checked.record):
+        raise InvalidData(
+            "cancel_repeats=True needs a job that repeats for ever; pass a repeat without times"
+        )
     with tracing.submitting(queue=queue.name, tasks={submission.task}) as span:
-        record = _submit(checked, installation, span.trace)
+        record = _submit(checked, installation, span.trace, replaces=cancel_repeats)
         span.made(record.id)
+    if cancel_repeats:
+        # after the message: what is outdated is cancelled by the scheduler, too
+        cancel_outdated(record.queue, record.task, installation)
     return record
 
 
-def _submit(checked: Checked, installation: Installation, trace: Trace | None) -> JobRecord:
+def _submit(
+    checked: Checked, installation: Installation, trace: Trace | None, *, replaces: bool
+) -> JobRecord:
     if _needs_own_transaction(checked):
-        record = _store_in_transaction(checked, installation)
+        record = _store_in_transaction(checked, installation, replaces=replaces)
     else:
         record = _store_files(checked, installation)
         # if an answer is lost, botocore stores again and our own record refuses it; nobody else
@@ -164,18 +183,26 @@ def _not_started(records: Sequence[JobRecord]) -> list[JobRecord]:
 
 def _needs_own_transaction(checked: Checked) -> bool:
     """Whether it needs a transaction of its own."""
-    return bool(checked.depends) or checked.submission.idempotency_key is not None
+    return (
+        bool(checked.depends)
+        or checked.submission.idempotency_key is not None
+        or is_endless(checked.record)
+    )
 
 
-def _store_in_transaction(checked: Checked, installation: Installation) -> JobRecord:
+def _store_in_transaction(
+    checked: Checked, installation: Installation, *, replaces: bool = False
+) -> JobRecord:
     """Store a job with its idempotency key and its edges, or find the job that has the key.
+
+    One that repeats for ever joins the current generation, or begins the next if it `replaces`.
 
     Raises: DependencyEnded.
     """
     submission, queue = checked.submission, checked.record.queue
     key, record = submission.idempotency_key, None
-    for _ in range(_TRIES):
-        gone, others = "", []
+    for _ in range(TRIES):
+        gone = ""
         if key is not None:
             there, gone = job_under(key, queue, installation)
             if there is not None:
@@ -185,6 +212,7 @@ def _store_in_transaction(checked: Checked, installation: Installation) -> JobRe
                 # check first, so as not to upload a file for a job that is refused
                 not_ended(checked.depends, installation)
             record = _store_files(checked, installation)
+        record, others = in_generation(record, installation, replaces=replaces)
         if key is not None:
             step = take_key(
                 key,
@@ -204,7 +232,8 @@ def _store_in_transaction(checked: Checked, installation: Installation) -> JobRe
         if there is not None:
             # our own write, whose answer was lost
             return there
-    raise StoreUnavailable(f"the key {key!r} changed hands on each of {_TRIES} tries; submit again")
+    taken = "the repeats of its task" if key is None else f"the key {key!r}"
+    raise StoreUnavailable(f"{taken} changed hands on each of {TRIES} tries; submit again")
 
 
 def _store_files(checked: Checked, installation: Installation) -> JobRecord:

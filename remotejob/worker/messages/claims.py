@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from remotejob.domain import changes, claim_decisions, locks, run_changes
-from remotejob.domain.claim_decisions import CLOCK_SKEW, after_refused_claim
+from remotejob.domain.claim_decisions import after_refused_claim
 from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import JobRecord
@@ -22,6 +22,8 @@ from remotejob.jobs.coordination.locks import (
     claim_with_locks,
     unlock,
 )
+from remotejob.jobs.coordination.series import refuse_outdated_run
+from remotejob.jobs.coordination.successors import expire
 from remotejob.jobs.messaging.log_fields import log_fields, message_log_fields
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.ports import Installation, Received, Refused, Updated
@@ -36,7 +38,6 @@ log = logging.getLogger(__name__)
 
 _CLAIM_TRIES: Final = 4
 _CONTENDED: Final = timedelta(seconds=5)
-_SKEW_MS: Final = span_ms(CLOCK_SKEW)
 
 
 class Claims:
@@ -64,7 +65,12 @@ class Claims:
         clock = self._installation.clock
         # the lease counts from before the request: the answer may take any time
         began, now = clock.monotonic(), clock.now_ms()
-        begins = _Begins(run_id=run_id, worker=self._worker, lease_ms=span_ms(lease))
+        begins = _Begins(
+            run_id=run_id,
+            worker=self._worker,
+            lease_ms=span_ms(lease),
+            skew_ms=span_ms(self._installation.skew),
+        )
         outcome: Updated | Refused | Settlement
         outcome = self._installation.store.update(begins.claim(pending.job_id, now=now, stamp=now))
         for _ in range(_CLAIM_TRIES):
@@ -75,6 +81,9 @@ class Claims:
             if record is not None and own and record.state is State.RUNNING:
                 # even if it was refused: the answer to our own claim was lost, and boto3 sent the
                 # claim again
+                outdated = refuse_outdated_run(record, self._installation)
+                if outdated is not None:
+                    return Conclude(message=message, record=outdated)
                 return Run(
                     record=record,
                     lease=new_lease(began, lease),
@@ -101,7 +110,7 @@ class Claims:
     ) -> Updated | Refused | Settlement:
         """Follow up on the record that refused a claim: by another change, or by a settlement."""
         store = self._installation.store
-        match after_refused_claim(record, now_ms=now):
+        match after_refused_claim(record, now_ms=now, skew=self._installation.skew):
             case claim_decisions.ClaimAgain(stamp_ms):
                 return store.update(begins.claim(pending.job_id, now=now, stamp=stamp_ms))
             case claim_decisions.ClaimLocked(seen):
@@ -118,7 +127,7 @@ class Claims:
                     tell_of_lapse(seen, outcome.record, begins.run_id, self._installation)
                 return outcome
             case claim_decisions.Expire(seen):
-                return store.update(run_changes.expire(seen, now_ms=now, skew_ms=_SKEW_MS))
+                return expire(seen, self._installation, now_ms=now)
             case settled:
                 return unclaimed(
                     message,
@@ -159,6 +168,7 @@ class _Begins:
     run_id: str
     worker: str
     lease_ms: int
+    skew_ms: int
 
     def claim(self, job_id: str, *, now: int, stamp: int) -> changes.Change:
         return run_changes.claim(
@@ -168,7 +178,7 @@ class _Begins:
             now_ms=now,
             stamp_ms=stamp,
             lease_ms=self.lease_ms,
-            skew_ms=_SKEW_MS,
+            skew_ms=self.skew_ms,
         )
 
     def claim_locked(self, record: JobRecord, *, now: int) -> changes.Change:
@@ -178,7 +188,7 @@ class _Begins:
             worker=self.worker,
             now_ms=now,
             lease_ms=self.lease_ms,
-            skew_ms=_SKEW_MS,
+            skew_ms=self.skew_ms,
         )
 
     def reclaim(self, record: JobRecord, *, now: int) -> changes.Change:
@@ -188,7 +198,7 @@ class _Begins:
             worker=self.worker,
             now_ms=now,
             lease_ms=self.lease_ms,
-            skew_ms=_SKEW_MS,
+            skew_ms=self.skew_ms,
         )
 
 

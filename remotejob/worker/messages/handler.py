@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob import tracing
-from remotejob.domain import changes, claim_decisions, run_changes
+from remotejob.domain import claim_decisions, run_changes
 from remotejob.domain.errors import (
     JobCancelled,
     LeaseLost,
@@ -23,8 +23,8 @@ from remotejob.domain.errors import (
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.domain.transactions import put_record
 from remotejob.jobs.coordination.locks import unlock
+from remotejob.jobs.coordination.successors import End, store_end
 from remotejob.jobs.messaging.log_fields import message_log_fields
 from remotejob.jobs.messaging.messages import BadMessage, Pending
 from remotejob.outages import OutageLog, pause_after
@@ -271,13 +271,11 @@ class MessageHandler:
 
     def _completed(self, run: Run, done: _Completed) -> Settlement:
         try:
-            change, following = outcomes.completed(
-                run, done.completion, done.kept, self._installation
-            )
+            end = outcomes.completed(run, done.completion, done.kept, self._installation)
         except Exception as error:  # noqa: BLE001 (a job that cannot be repeated is a failure)
             tracing.ended_with(error)
             return self._failed(run, error)
-        return self._commit(run, change, following)
+        return self._commit(run, end)
 
     def _failed(self, run: Run, error: BaseException) -> Settlement:
         return self._commit(run, outcomes.failed(run, error, self._installation))
@@ -308,12 +306,10 @@ class MessageHandler:
             return Hide(message=run.held.message, span=timedelta(0))
         return Leave(message=run.held.message)
 
-    def _commit(
-        self, run: Run, change: changes.Change, following: JobRecord | None = None
-    ) -> Settlement:
-        change, outcome = self._committed(run, change, following)
+    def _commit(self, run: Run, end: End) -> Settlement:
+        end, outcome = self._committed(run, end)
         record = outcome.record
-        if record is not None and took_effect(change, outcome):
+        if record is not None and took_effect(end.change, outcome):
             return self._after_commit(run, record)
         ours = record is not None and record.run_id == run.run_id
         if ours and record is not None and record.state is not State.RUNNING:
@@ -328,9 +324,7 @@ class MessageHandler:
         self.lost_leases.say(run.run_id)
         return Leave(message=run.held.message)
 
-    def _committed(
-        self, run: Run, change: changes.Change, following: JobRecord | None
-    ) -> tuple[changes.Change, Updated | Refused]:
+    def _committed(self, run: Run, end: End) -> tuple[End, Updated | Refused]:
         """Retry the change as long as the lease lasts: one bad answer must not cost the work.
 
         If an earlier attempt succeeded without an answer, its own effect refuses the next one. If
@@ -340,7 +334,7 @@ class MessageHandler:
         failures = 0
         while True:
             try:
-                made = self._made(change, following)
+                made = store_end(end, self._installation)
             except Exception as problem:
                 # AccessDenied too: credentials get renewed, and policies take time to spread
                 failures += 1
@@ -352,18 +346,9 @@ class MessageHandler:
                 clock.sleep(pause)
             else:
                 self._outages.over(_COMMIT)
-                if made.record is None or not run_changes.overtaken(change, made.record):
-                    return change, made
-                change = run_changes.made_later(change, made.record)
-
-    def _made(self, change: changes.Change, following: JobRecord | None) -> Updated | Refused:
-        store = self._installation.store
-        if following is None:
-            return store.update(change)
-        # the run's end and its successor: both or neither
-        conflict = store.transact([change, put_record(following)])
-        record = store.get(change.job_id)
-        return Refused(record) if conflict is not None or record is None else Updated(record)
+                if made.record is None or not run_changes.overtaken(end.change, made.record):
+                    return end, made
+                end = replace(end, change=run_changes.made_later(end.change, made.record))
 
     def _after_commit(self, run: Run, record: JobRecord) -> Settlement:
         message = run.held.message

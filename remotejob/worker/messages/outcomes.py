@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from remotejob.domain import run_changes
-from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import Fatal
@@ -19,7 +18,8 @@ from remotejob.domain.record import Failure, JobRecord, outputs_to_json
 from remotejob.domain.text import cut
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
-from remotejob.jobs.submission.repeats import successor
+from remotejob.jobs.coordination import successors
+from remotejob.jobs.coordination.successors import End
 from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
 from remotejob.outages import retry_while_unavailable
 from remotejob.ports import Area, Installation
@@ -75,19 +75,16 @@ def _stored(run: Run, name: str, text: str) -> str:
 
 def completed(
     run: Run, completion: Completion, kept_result: Kept, installation: Installation
-) -> tuple[Change, JobRecord | None]:
-    """The change that completes the job, and its successor if it repeats.
+) -> End:
+    """The change that completes the job, with its successor if it repeats.
 
     Raises: what the successor's own checks raise.
     """
     values = dict(kept_result)
-    following = successor(run.record, installation)
     checkpoint, forgotten = run.checkpoints.at_completion()
     delay_ms = span_ms(completion.delay_dependents)
     if delay_ms > 0:
         values[Field.DELAY_DEPENDENTS] = delay_ms
-    if following is not None:
-        values[Field.NEXT] = following.id
     change = run_changes.complete(
         run.record,
         now_ms=installation.clock.now_ms(),
@@ -95,11 +92,14 @@ def completed(
         report={**_last_report(run, Ending.COMPLETED), **values, **checkpoint},
         remove=forgotten,
     )
-    return change, following
+    return successors.completed(run.record, change, installation)
 
 
-def failed(run: Run, error: BaseException, installation: Installation) -> Change:
-    """The change after a failed run: the job waits to run again, or has failed for good."""
+def failed(run: Run, error: BaseException, installation: Installation) -> End:
+    """The change after a failed run: the job waits to run again, or has failed for good.
+
+    In that case, its successor goes with it if it repeats.
+    """
     record = run.record
     now = installation.clock.now_ms()
     failure = Failure(
@@ -128,11 +128,12 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
     )
     if due is None:
         report = _last_report(run, Ending.FAILED)
-        return run_changes.fail_for_good(record, failure, now_ms=now, report=report)
+        change = run_changes.fail_for_good(record, failure, now_ms=now, report=report)
+        return successors.failed(record, change, installation)
     max_delay = installation.messages.capabilities.max_delay
     due_ms = to_ms(due)
     later = Ending.SENT_AGAIN if due_ms - now <= span_ms(max_delay) else Ending.PUT_OFF
-    return run_changes.fail_and_wait(
+    waits = run_changes.fail_and_wait(
         record,
         failure,
         now_ms=now,
@@ -140,24 +141,27 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
         mark_ms=first_look(due_ms, now_ms=now, max_delay=max_delay),
         report=_last_report(run, later if due_ms > now else Ending.AT_ONCE),
     )
+    return End(change=waits)
 
 
-def released(run: Run, installation: Installation) -> Change:
+def released(run: Run, installation: Installation) -> End:
     """The change that gives the job back, for another run to begin at once."""
-    return run_changes.release(
+    change = run_changes.release(
         run.record,
         now_ms=installation.clock.now_ms(),
         report=_last_report(run, Ending.AT_ONCE),
     )
+    return End(change=change)
 
 
-def ran_out_of_space(run: Run, installation: Installation) -> Change:
+def ran_out_of_space(run: Run, installation: Installation) -> End:
     """The change that gives the job back because this worker's disk is full; once for each job."""
-    return run_changes.release(
+    change = run_changes.release(
         run.record,
         now_ms=installation.clock.now_ms(),
         report={**_last_report(run, Ending.AT_ONCE), Field.NO_SPACE: 1},
     )
+    return End(change=change)
 
 
 def _message(error: BaseException, record: JobRecord) -> str:

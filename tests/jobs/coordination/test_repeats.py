@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,13 +13,19 @@ from remotejob import (
     Queue,
     RemoteJob,
     Repeat,
+    Retry,
     State,
     Submission,
 )
+from remotejob.domain.claim_decisions import CRASH_BUDGET
+from remotejob.domain.ids import new_job_id
+from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.scheduler.lapsed import expire_spent
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Area, Installation
 from remotejob.testing import FakeClock
-from tests.jobs.coordination.work import Work
+from remotejob.worker.messages.handler import ProcessDeath
+from tests.jobs.coordination.work import Work, dies
 
 MINUTE = timedelta(minutes=1)
 
@@ -89,13 +96,125 @@ def test_schedule_holds_from_the_first_run_on(
     ]
 
 
-def test_failed_run_is_not_repeated(
+def test_failed_run_is_repeated(
     queue: Queue, work: Work, clock: FakeClock, installation: Installation
 ) -> None:
-    job = queue.submit("work", data="fail", repeat=Repeat(wait=MINUTE))
+    job = queue.submit("work", data="fail", repeat=Repeat(times=2, wait=2 * MINUTE))
+    work.off()
+
+    following = job.refresh().next_job()
+
+    assert job.state is State.FAILED
+    assert following is not None
+    assert following.due_at == datetime.fromtimestamp(clock.now_ms() / 1000, UTC) + 2 * MINUTE
+    assert following.previous is not None
+    assert following.previous.state is State.FAILED
+    assert following.previous.error == "ValueError: it cannot be done"
+    pass_time(work, clock, installation, 10)
+    assert work.began == ["fail"] * 3
+
+
+def test_failed_run_is_not_repeated_if_asked_to_stop(
+    queue: Queue, work: Work, clock: FakeClock, installation: Installation
+) -> None:
+    job = queue.submit("work", data="fail", repeat=Repeat(wait=MINUTE, on_failure="stop"))
     pass_time(work, clock, installation, 5)
     assert work.began == ["fail"]
     assert job.refresh().next_id is None
+
+
+def test_run_that_is_tried_again_has_no_successor_before_it_ended(
+    queue: Queue, work: Work, clock: FakeClock, installation: Installation
+) -> None:
+    retry = Retry(max_attempts=3, wait=MINUTE)
+    queue.submit("work", data="fail", retry=retry, repeat=Repeat(times=1, wait=MINUTE))
+    pass_time(work, clock, installation, 1)
+    assert len(queue.jobs()) == 1
+    pass_time(work, clock, installation, 10)
+    assert work.began == ["fail"] * 6
+    assert [job.state for job in queue.jobs()] == [State.FAILED] * 2
+
+
+@pytest.mark.parametrize("found_by", ["a worker", "the scheduler"])
+def test_run_whose_workers_died_is_repeated_once(
+    found_by: str, queue: Queue, work: Work, clock: FakeClock, installation: Installation
+) -> None:
+    job = queue.submit("work", data=1, repeat=Repeat(times=1, wait=MINUTE))
+    for _ in range(CRASH_BUDGET):
+        work.while_running[1] = dies
+        with pytest.raises(ProcessDeath):
+            work.step()
+        clock.advance(2 * MINUTE)
+    if found_by == "the scheduler":
+        record = installation.store.get(job.id)
+        assert record is not None
+        assert expire_spent([record], installation) == 1
+    work.step()
+
+    assert job.refresh().state is State.FAILED
+    following = job.next_job()
+    assert following is not None
+    assert following.previous is not None
+    assert "the worker died" in str(following.previous.error)
+    pass_time(work, clock, installation, 3)
+    assert [one.state for one in queue.jobs()] == [State.COMPLETED, State.FAILED]
+
+
+def test_run_cancelled_with_the_job_it_depends_on_is_repeated(
+    queue: Queue, work: Work, clock: FakeClock, installation: Installation
+) -> None:
+    first = queue.submit("work", data="fail")
+    job = queue.submit("work", data=1, depends=[first], repeat=Repeat(times=1, wait=MINUTE))
+    work.off()
+
+    assert job.refresh().state is State.CANCELLED
+    following = job.next_job()
+    assert following is not None
+    assert following.previous is not None
+    assert "DependencyFailed" in str(following.previous)
+    pass_time(work, clock, installation, 3)
+    assert work.began == ["fail", 1]
+
+
+def test_restarted_run_has_no_second_successor(
+    queue: Queue, work: Work, clock: FakeClock, installation: Installation
+) -> None:
+    job = queue.submit("work", data="fail", repeat=Repeat(wait=10 * MINUTE))
+    work.off()
+    following = job.refresh().next_id
+    for _ in range(2):
+        job.restart()
+        work.off()
+
+    assert job.refresh().next_id == following
+    assert len(queue.jobs()) == 2
+
+
+def test_failure_is_recorded_even_if_the_schedule_can_no_longer_be_read(
+    queue: Queue, work: Work, installation: Installation
+) -> None:
+    repeat = '{"s":"every day at 09:30","z":"Nowhere/Gone"}'
+    job = queue.submit("work", data="fail")
+    broken = replace(job.record, id=new_job_id(job.record.created_ms, installation.entropy))
+    installation.store.put_new(replace(broken, repeat_json=repeat))
+    send_for([broken], installation)
+    work.off()
+    record = installation.store.get(broken.id)
+    assert record is not None
+    assert (record.state, record.next_id) == (State.FAILED, None)
+
+
+def test_cancelled_job_is_not_repeated(
+    queue: Queue, work: Work, clock: FakeClock, installation: Installation
+) -> None:
+    job = queue.submit("work", data=1, delay=MINUTE, repeat=Repeat(wait=MINUTE))
+    job.cancel()
+    pass_time(work, clock, installation, 5)
+    assert (work.began, job.refresh().next_id) == ([], None)
+
+
+def test_record_without_the_option_goes_on_after_a_failure() -> None:
+    assert Repeat.from_json('{"w":60000}') == Repeat(wait=MINUTE, on_failure="continue")
 
 
 def test_cancelling_the_next_run_ends_the_repeats(

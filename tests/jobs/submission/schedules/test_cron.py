@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.repeat import Repeat
-from remotejob.jobs.submission.cron import after_run, check, next_due
+from remotejob.jobs.coordination.cron import after_run, check, next_due
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -295,7 +295,7 @@ def test_waits_are_reckoned_without_the_schedules_library() -> None:
     program = (
         "import sys\nfrom datetime import datetime, UTC\n"
         "from remotejob.domain.repeat import Repeat\n"
-        "from remotejob.jobs.submission.cron import next_due\n"
+        "from remotejob.jobs.coordination.cron import next_due\n"
         "next_due(Repeat(), after=datetime.now(UTC))\nprint('cronsim' in sys.modules)"
     )
     done = subprocess.run(

@@ -1,0 +1,69 @@
+"""Reruns: a new job like one that completed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from remotejob.domain.errors import InvalidData, JobNotFound
+from remotejob.domain.events import Event
+from remotejob.domain.record import JobRecord
+from remotejob.domain.repeat import Repeat
+from remotejob.domain.series import is_endless
+from remotejob.domain.states import Command, check
+from remotejob.domain.times import from_ms
+from remotejob.domain.transactions import put_record
+from remotejob.jobs.content import payloads
+from remotejob.jobs.content.input_files import data_key
+from remotejob.jobs.coordination import cron
+from remotejob.jobs.coordination.series import store_in_generation
+from remotejob.jobs.coordination.successors import made_from
+from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission.submission import check_kept
+from remotejob.ports import Area, Installation
+
+
+def rerun(
+    job_id: str,
+    installation: Installation,
+    *,
+    repeat: Repeat | None = None,
+    wait: timedelta = timedelta(0),
+) -> JobRecord:
+    """Make a new job like one that completed; it repeats only if `repeat` is given.
+
+    Raises: JobNotFound; CommandRefused, unless it is completed; InvalidData, also when its file
+    expires before `wait` is over; FileNotFoundError, when its data was too long for the record and
+    has expired.
+    Source: job-collection, `job.rerun`.
+    """
+    record = installation.store.get(job_id)
+    if record is None:
+        raise JobNotFound(job_id)
+    check(Command.RERUN, job_id=job_id, state=record.state)
+    if not timedelta(0) <= wait <= timedelta(days=365):
+        raise InvalidData(f"wait={wait!r}: use 0 to 365 days")
+    if repeat is not None:
+        cron.check(repeat)
+    due = from_ms(installation.clock.now_ms()) + wait
+    again = made_from(record, repeat, due, installation)
+    if again.input_json is not None or again.data_ref is not None:
+        check_kept(again, repeat, installation)
+    again = _with_own_data(again, installation)
+    if is_endless(again):
+        store_in_generation(again, put_record, installation)
+    else:
+        installation.store.put_new(again)
+    installation.hooks.tell(Event.CREATED, again, installation)
+    send_for([again], installation)
+    return again
+
+
+def _with_own_data(again: JobRecord, installation: Installation) -> JobRecord:
+    """Give it its own copy of long data: removing the other job deletes the original."""
+    if again.data_ref is None:
+        return again
+    files = installation.files
+    text = payloads.load_text(files, Area.INPUT, None, again.data_ref)
+    key = data_key(again.id)
+    return replace(again, data_ref=payloads.store_text(files, Area.INPUT, key, text or ""))
