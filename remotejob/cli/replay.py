@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from remotejob.cli import formats
-from remotejob.cli.common import AsJson, JobId, System, out
+from remotejob.cli.common import AsJson, JobId, System, out, say
 from remotejob.cli.exit_codes import Exit
+from remotejob.cli.visible import one_line
 from remotejob.client.job import Job
 from remotejob.client.remote_job import RemoteJob
 from remotejob.client.replay_here import OnError, Replayed
@@ -27,7 +28,8 @@ def receipt(job_id: JobId, system: System = "default", as_json: AsJson = False) 
     if as_json:
         formats.to_json(out, found.as_dict())
     else:
-        _print(str(found))
+        for line in str(found).splitlines():
+            say(line)
 
 
 @app.command()
@@ -67,7 +69,7 @@ def replay(
     if as_json:
         formats.to_json(out, formats.as_dict(again))
     else:
-        out.print(again.id, highlight=False)
+        say(again.id)
 
 
 def _check_here(tasks: str | None, queue: str | None) -> None:
@@ -124,16 +126,12 @@ def _as_dict(replayed: Replayed, saved: list[str]) -> dict[str, Any]:
 
 def _show(replayed: Replayed, saved: list[str]) -> None:
     for line in replayed.logs:
-        _print(f"{line.level}: {line.message}")
+        say(f"{line.level}: {line.message}")
     for output in replayed.outputs.values():
-        _print(f"output {output.name}, {output.size:,} bytes")
+        say(one_line(f"output {output.name}, {output.size:,} bytes"))
     for path in saved:
-        _print(f"saved {path}")
+        say(f"saved {path}")
     if replayed.traceback is None:
-        _print(f"result {replayed.result!r}")
+        say(f"result {replayed.result!r}")
     else:
-        _print(replayed.traceback)
-
-
-def _print(text: str) -> None:
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(replayed.traceback)
