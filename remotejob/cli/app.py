@@ -28,6 +28,7 @@ from remotejob.cli.common import (
 )
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.local import local
+from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
 from remotejob.client.remote_job import RemoteJob
@@ -231,10 +232,10 @@ def run() -> int:
     except typer.TyperException as refused:
         _complain_of_usage(refused)
         return Exit.INVALID
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
+    except OutputLost:
+        raise
     except Exception as error:  # noqa: BLE001 (`explain` raises what it does not know)
         code, line = explain(error)
         complain(line)
