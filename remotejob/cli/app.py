@@ -14,6 +14,7 @@ from remotejob.cli.arguments import parse_data
 from remotejob.cli.common import (
     YEAR,
     AsJson,
+    Force,
     JobId,
     RetryWait,
     System,
@@ -28,6 +29,7 @@ from remotejob.cli.common import (
 )
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.local import local
+from remotejob.cli.saving import folder_of, if_exists, save_outputs
 from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
@@ -199,18 +201,19 @@ def download(
     job_id: JobId,
     folder: Annotated[Path, typer.Argument(help="Target folder; created if missing.")] = Path(),
     name: Annotated[str | None, typer.Option(help="Only this output.")] = None,
+    force: Force = False,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Download the outputs of a completed job and print their paths."""
+    """Download the outputs of a completed job and print their paths.
+
+    They keep the folders of the uploaded file's key: scans/2023/page.pdf gives scans/2023/page.png.
+    """
     job = RemoteJob.connect(system).job(job_id)
     _ = job.result  # raises the reason when the job has not completed
     outputs = [job.outputs[name]] if name is not None else list(job.outputs.values())
-    paths = []
-    for output in outputs:
-        path = folder / output.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        paths.append(output.download(path))
+    under = folder_of(job)
+    paths = save_outputs([(under, output) for output in outputs], folder, if_exists(force=force))
     if as_json:
         formats.to_json(out, [str(path) for path in paths])
     else:

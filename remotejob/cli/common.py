@@ -57,6 +57,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of the jobs.")]
 Queue = Annotated[str, typer.Option(help="Name of the queue.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait; default: no limit.")]
 RetryWait = Annotated[
     float | None,

@@ -24,16 +24,18 @@ from rich.text import Text
 
 from remotejob import settings
 from remotejob.cli import formats
-from remotejob.cli.common import err, on_terminal, out, put, say
+from remotejob.cli.common import Force, err, on_terminal, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Facts, Listing, Paragraph, whole
 from remotejob.cli.local_workers import LocalWorkers, raise_if_hopeless
+from remotejob.cli.saving import if_exists, save_outputs
 from remotejob.cli.single_instance import lock_folder
 from remotejob.cli.visible import json_text, one_line
 from remotejob.client.job import Job
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
-from remotejob.domain.errors import InvalidBody, SettingsError, WaitTimeout
+from remotejob.domain.errors import InvalidBody, InvalidInput, SettingsError, WaitTimeout
 from remotejob.domain.states import State
+from remotejob.jobs.content.download_path import IfExists
 from remotejob.local.errors import ServerFailed
 from remotejob.names import Env
 
@@ -60,6 +62,7 @@ def local(
     results: Annotated[
         Path, typer.Option(metavar="FOLDER", help="With --process: folder for the outputs.")
     ] = Path("build/results"),
+    force: Force = False,
     settings_file: Annotated[
         Path, typer.Option("--settings", help="Settings file to deploy.")
     ] = Path(settings.DEFAULT_FILE),
@@ -73,6 +76,8 @@ def local(
     console = err if as_json else out
     loaded = settings.load(settings_file)
     files = [] if process is None else _files_in(process)
+    if files and not force:
+        _check_empty(results)
     with (
         _interruptible(),
         lock_folder(_STATE),
@@ -86,7 +91,7 @@ def local(
         keys = _upload(aws, system.input_bucket, loaded, files)
         say(f"uploaded {len(files)} files to s3://{system.input_bucket}/", console)
         jobs = _watch(system, local_workers, keys, console)
-        downloaded = _download_outputs(jobs, results)
+        downloaded = _download_outputs(jobs, results, if_exists(force=force))
         records = [formats.in_full(job) for job in jobs]
         # the records disappear with the system when this command ends, so keep a copy
         records_file = results / "jobs.json"
@@ -238,18 +243,33 @@ def _key_for(file: Path, loaded: settings.Settings) -> str:
     )
 
 
-def _download_outputs(jobs: list[Job], folder: Path) -> dict[str, list[Path]]:
+def _check_empty(results: Path) -> None:
+    """Refuse a folder with files before the jobs run, whose outputs have unknown names.
+
+    Raises: InvalidInput.
+    """
+    if results.is_dir() and any(results.iterdir()):
+        raise InvalidInput(
+            f"--results {results}: the folder is not empty; name another one, or --force to "
+            "overwrite files of the same name"
+        )
+
+
+def _download_outputs(jobs: list[Job], folder: Path, existing: IfExists) -> dict[str, list[Path]]:
     """Download the outputs of the jobs; return their paths by job id."""
-    downloaded: dict[str, list[Path]] = {}
-    folder.mkdir(parents=True, exist_ok=True)
+    names: set[str] = set()
+    outputs = []
     for job in jobs:
         for output in job.outputs.values():
-            path = folder / output.name
-            if any(path in paths for paths in downloaded.values()):
-                # cat.jpg and cat.png both become cat.png
-                path = folder / job.id / output.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            downloaded.setdefault(job.id, []).append(output.download(path))
+            # cat.jpg and cat.png both become cat.png
+            under = job.id if output.name in names else ""
+            names.add(output.name)
+            outputs.append((job.id, under, output))
+    paths = save_outputs([(under, output) for _, under, output in outputs], folder, existing)
+    folder.mkdir(parents=True, exist_ok=True)
+    downloaded: dict[str, list[Path]] = {}
+    for (job_id, _, _), path in zip(outputs, paths, strict=True):
+        downloaded.setdefault(job_id, []).append(path)
     return downloaded
 
 

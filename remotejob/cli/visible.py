@@ -56,16 +56,17 @@ def _has_all(encoding: str) -> bool:
     return codecs.lookup(encoding).name.startswith("utf")
 
 
-def _is_safe(letter: str) -> bool:
+def is_safe(letter: str) -> bool:
+    """Whether a character shows itself, and does nothing else."""
     return unicodedata.category(letter) not in _UNSAFE and letter not in _BLANK
 
 
 def _shown(letter: str) -> str:
-    return letter if _is_safe(letter) else _SHORT.get(letter) or _escape(letter)
+    return letter if is_safe(letter) else _SHORT.get(letter) or _escape(letter)
 
 
 def _shown_in_json(letter: str) -> str:
-    if _is_safe(letter):
+    if is_safe(letter):
         return letter
     # json.dumps leaves DEL as it is
     return r"\u007f" if letter == "\x7f" else json.dumps(letter)[1:-1]
