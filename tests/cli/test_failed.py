@@ -17,7 +17,7 @@ MANY_WORDS = "one reason of many words " * 9
 @pytest.fixture
 def jobs(queue: Queue, worker: Simulation, clock: FakeClock) -> list[Job]:
     """Seven of one error, then two of another, then one more of the first; the oldest first."""
-    made = []
+    made: list[Job] = []
     for data in [MANY_WORDS] * 7 + ["fail"] * 2 + [MANY_WORDS]:
         clock.advance(timedelta(seconds=1))
         made.append(queue.submit("work", data=data, body=b"x", filename=f"page-{len(made)}.tiff"))
