@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,35 @@ def made_job(installation: Installation, worker: Simulation) -> Job:
     job = queue.submit("work", data="output", body=b"x", filename="page.pdf")
     worker.step()
     return job.refresh()
+
+
+def test_local_refuses_a_results_folder_with_files_before_it_deploys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    arguments = ["local", "--process", "examples/photos", "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["remotejob", *arguments])
+
+    assert run_command_line() == Exit.INVALID
+    assert f"--results {tmp_path}: the folder is not empty" in capsys.readouterr().err
+    assert files_in(tmp_path) == {"mine": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("key", "folder"),
+    [
+        ("scans/2023/page.pdf", "scans/2023"),
+        ("page.pdf", ""),
+        ("jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV/page.pdf", ""),
+        ("jobs/stored/2023/page.pdf", "2023"),
+    ],
+)
+def test_folder_is_that_of_an_uploads_key(
+    installation: Installation, worker: Simulation, key: str, folder: str
+) -> None:
+    record = made_job(installation, worker).record
+    assert record.input is not None
+
+    uploaded = replace(record, input_json=replace(record.input, key=key).to_json())
+
+    assert folder_of(Job(uploaded, installation)) == folder
