@@ -36,7 +36,7 @@ help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(READY)  ## run the main job on the photos in examples/: AWS embedded, results on disk
-	@$(BIN)/remotejob local --process examples/photos --results build/results
+	@$(BIN)/remotejob local --process examples/photos --results build/results --force
 
 local: $(READY)  ## start the same system and keep it running until Ctrl-C
 	@$(BIN)/remotejob local

@@ -53,7 +53,7 @@ def run_here(urls: list[str], to: Path, *, fetch: builtin.Fetch | None = None) -
     job = RemoteJob(installation).queue().submit(NAME, data=data)
     Simulation(installation=installation, tasks=registry).step()
     result = job.refresh().result
-    job.outputs["pages.tar.gz"].download(to)
+    job.outputs["pages.tar.gz"].download(to, if_exists="overwrite")
     return result
 
 

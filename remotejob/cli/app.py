@@ -14,19 +14,23 @@ from remotejob.cli.arguments import parse_data
 from remotejob.cli.common import (
     YEAR,
     AsJson,
+    Force,
     JobId,
     RetryWait,
     System,
     Timeout,
-    err,
+    complain,
     note,
     out,
     parse_retry,
+    say,
     show_job,
     show_jobs,
 )
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.local import local
+from remotejob.cli.saving import folder_of, if_exists, save_outputs
+from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
 from remotejob.client.remote_job import RemoteJob
@@ -43,7 +47,8 @@ app: Final = typer.Typer(
     pretty_exceptions_enable=False,
     help="Submit jobs, inspect and control them, and run the whole system on this machine.",
     epilog="Exit codes: 0 success, 1 the job failed, 2 a value was refused, 3 not found, "
-    "4 no access to AWS, 5 the wait timed out, 6 anything else, 130 Ctrl-C.",
+    "4 no access to AWS, 5 the wait timed out, 6 anything else, such as output that could not be "
+    "written, 130 Ctrl-C.",
 )
 app.command()(local)
 
@@ -143,7 +148,7 @@ def submit(
     elif as_json:
         formats.to_json(out, formats.as_dict(job))
     else:
-        out.print(job.id, highlight=False)
+        say(job.id)
 
 
 @app.command()
@@ -170,7 +175,7 @@ def why(job_id: JobId, system: System = "default", as_json: AsJson = False) -> N
     if as_json:
         formats.to_json(out, {"why": reason.code, "text": reason.text, **reason.details})
     else:
-        out.print(reason.text, markup=False, highlight=False, soft_wrap=True)
+        say(reason.text)
 
 
 @app.command("ls")
@@ -208,23 +213,24 @@ def download(
     job_id: JobId,
     folder: Annotated[Path, typer.Argument(help="Target folder; created if missing.")] = Path(),
     name: Annotated[str | None, typer.Option(help="Only this output.")] = None,
+    force: Force = False,
     system: System = "default",
     as_json: AsJson = False,
 ) -> None:
-    """Download the outputs of a completed job and print their paths."""
+    """Download the outputs of a completed job and print their paths.
+
+    They keep the folders of the uploaded file's key: scans/2023/page.pdf gives scans/2023/page.png.
+    """
     job = RemoteJob.connect(system).job(job_id)
     _ = job.result  # raises the reason when the job has not completed
     outputs = [job.outputs[name]] if name is not None else list(job.outputs.values())
-    paths = []
-    for output in outputs:
-        path = folder / output.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        paths.append(output.download(path))
+    under = folder_of(job)
+    paths = save_outputs([(under, output) for output in outputs], folder, if_exists(force=force))
     if as_json:
         formats.to_json(out, [str(path) for path in paths])
     else:
         for path in paths:
-            out.print(str(path), highlight=False, soft_wrap=True)
+            say(str(path))
 
 
 app.registered_commands += manage.app.registered_commands
@@ -236,17 +242,29 @@ app.registered_commands += workers.app.registered_commands
 def run() -> int:
     """Run the command line and return the exit code. An error prints one line with the remedy."""
     try:
-        app()
-    except SystemExit as leaving:
-        # typer exits this way: 0 after a command, 2 when it refuses the command line
-        return leaving.code if isinstance(leaving.code, int) else Exit.OK
-    except KeyboardInterrupt:
+        # a command that exits early returns its code, others None
+        return app(standalone_mode=False) or Exit.OK
+    except typer.TyperException as refused:
+        _complain_of_usage(refused)
+        return Exit.INVALID
+    except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
+    except OutputLost:
+        raise
     except Exception as error:  # noqa: BLE001 (`explain` raises what it does not know)
         code, line = explain(error)
-        err.print(f"remotejob: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+        complain(line)
         return code
-    return Exit.OK
+
+
+def _complain_of_usage(refused: typer.TyperException) -> None:
+    """Say in one line what is wrong with the command line. Without any arguments, typer has printed
+    the help already."""
+    message = refused.format_message()
+    if message:
+        context = getattr(refused, "ctx", None)
+        path = "remotejob" if context is None else context.command_path
+        complain(f"{message.rstrip('.')}; see {path} --help")
 
 
 def _finish(job: Job, *, as_json: bool) -> None:
@@ -263,7 +281,7 @@ def _show_traceback(job: Job, *, as_json: bool) -> None:
     elif last is None:
         note(f"job {job.id} has no traceback: its task raised no error in any run")
     else:
-        out.print(last.rstrip("\n"), markup=False, highlight=False, soft_wrap=True)
+        say(last.rstrip("\n"))
 
 
 def _parse_repeat(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from remotejob.cli import formats
 from remotejob.cli.arguments import parse_data
-from remotejob.cli.common import AsJson, Queue, System, Timeout, note, out, put, show_jobs
+from remotejob.cli.common import AsJson, Queue, System, Timeout, note, out, put, say, show_jobs
 from remotejob.cli.exit_codes import Exit
+from remotejob.cli.layout import Facts
+from remotejob.cli.visible import one_line
 from remotejob.cli.waiting import wait_for_batch
 from remotejob.client.batch import Batch
 from remotejob.client.remote_job import RemoteJob
@@ -56,7 +56,7 @@ def map_source(
     elif as_json:
         formats.to_json(out, _as_dict(submitted))
     else:
-        out.print(submitted.id, highlight=False)
+        say(submitted.id)
 
 
 @app.command()
@@ -114,12 +114,10 @@ def _show(batch: Batch, *, as_json: bool) -> None:
     if as_json:
         formats.to_json(out, fields)
         return
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
+    facts = Facts()
     for name, value in fields.items():
         if value is not None:
-            facts.add_row(name.replace("_", " "), escape(str(value)))
+            facts.add_row(name.replace("_", " "), one_line(str(value)))
     put(facts)
 
 

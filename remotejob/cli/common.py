@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console, ConsoleDimensions, RenderableType
+from rich.text import Text
 
 from remotejob.cli import formats
+from remotejob.cli.layout import UNLIMITED, Paragraph
+from remotejob.cli.visible import visible
 from remotejob.client.job import Job
 from remotejob.client.remote_job import NAME_VARIABLE
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.retry import Retry
 
-_WIDE: Final = 10_000_000
 
+class SafeConsole(Console):
+    """A console that makes each string it prints visible, and takes none for markup.
 
-class _Console(Console):
-    """A console that wraps lines only on a terminal, so that programs read whole values."""
+    It wraps lines only on a terminal, so that programs read whole values.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text, self.encoding), **options)
 
     @property
     def size(self) -> ConsoleDimensions:
         size = super().size
-        return size if on_terminal(self) else ConsoleDimensions(_WIDE, size.height)
+        return size if on_terminal(self) else ConsoleDimensions(UNLIMITED, size.height)
 
     @size.setter
     def size(self, new_size: tuple[int, int]) -> None:
@@ -35,8 +45,8 @@ def on_terminal(console: Console) -> bool:
     return console.file.isatty()
 
 
-out: Final = _Console()
-err: Final = _Console(stderr=True)
+out: Final = SafeConsole()
+err: Final = SafeConsole(stderr=True)
 
 YEAR: Final = 366 * 24 * 3600
 
@@ -47,6 +57,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of the jobs.")]
 Queue = Annotated[str, typer.Option(help="Name of the queue.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that exist.")]
 Timeout = Annotated[float | None, typer.Option(min=0, help="Seconds to wait; default: no limit.")]
 RetryWait = Annotated[
     float | None,
@@ -66,18 +77,23 @@ def parse_retry(retries: int | None, wait: float | None) -> Retry | None:
 
 
 def put(renderable: RenderableType, console: Console = out) -> None:
-    """Print a table or the like. Off a terminal, strip the blanks that pad its lines."""
-    if on_terminal(console):
-        console.print(renderable)
-        return
-    with console.capture() as captured:
-        console.print(renderable)
-    console.file.write("\n".join(line.rstrip(" ") for line in captured.get().split("\n")))
+    """Print a listing, facts or the like. No line is cut."""
+    console.print(renderable, crop=False)
+
+
+def say(text: str, console: Console = out, *, style: str = "") -> None:
+    """Print a text. On a terminal it breaks between words; its further lines are indented."""
+    put(Paragraph(text=text, style=style), console)
 
 
 def note(text: str) -> None:
-    """Print one line to standard error, next to the result."""
-    err.print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print a text to standard error, next to the result."""
+    say(text, err)
+
+
+def complain(text: str) -> None:
+    """Print an error to standard error."""
+    say(f"remotejob: {text}", err, style="red")
 
 
 def show_job(job: Job, *, as_json: bool) -> None:
@@ -94,4 +110,4 @@ def show_jobs(jobs: list[Job], *, as_json: bool, errors: bool = False) -> None:
     elif jobs:
         put(formats.table(jobs, width=out.width, errors=errors))
     else:
-        err.print("no jobs")
+        note("no jobs")

@@ -42,7 +42,7 @@ class Exit(IntEnum):
     TIMEOUT = 5
     """The job did not end within --timeout."""
     TROUBLE = 6
-    """Any other error; see its message."""
+    """Any other error, such as output that could not be written; see its message."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
@@ -50,7 +50,8 @@ class Exit(IntEnum):
 def explain(error: Exception) -> tuple[Exit, str]:
     """The exit code and the one-line message for an error.
 
-    Raises: the error itself, unless it is ours or boto3's: a bug deserves its traceback.
+    Raises: the error itself, unless it is ours, boto3's or the system's: it is a bug, and deserves
+    its traceback.
     """
     match error:
         case InvalidInput() | CommandRefused() | SettingsError():
@@ -69,8 +70,6 @@ def explain(error: Exception) -> tuple[Exit, str]:
             return Exit.TIMEOUT, str(error)
         case JobFailed():
             return Exit.JOB_FAILED, str(error)
-        case RemoteJobError():
-            return Exit.TROUBLE, str(error)
         case NoCredentialsError() | PartialCredentialsError():
             return Exit.ACCESS, f"no AWS credentials ({error}); set AWS_PROFILE or the keys"
         case ClientError():
@@ -79,7 +78,9 @@ def explain(error: Exception) -> tuple[Exit, str]:
                 f"AWS refused {error.operation_name} ({refusal['Code']}: {refusal['Message']}); "
                 "check the permissions of these credentials"
             )
-        case BotoCoreError():
+        case BotoCoreError() | ConnectionError():
             return Exit.ACCESS, f"cannot reach AWS ({error}); check the network and AWS_REGION"
+        case RemoteJobError() | OSError():
+            return Exit.TROUBLE, str(error)
         case _:
             raise error

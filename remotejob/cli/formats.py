@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from rich.console import Console, Group
-from rich.markup import escape
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
+from remotejob.cli.layout import INDENT, Facts, Listing, Paragraph
+from remotejob.cli.visible import json_text, one_line
 from remotejob.client.job import Job
 from remotejob.domain.repeat import PreviousRun
 from remotejob.domain.states import State
@@ -110,56 +110,42 @@ def in_full(job: Job) -> dict[str, Any]:
     }
 
 
-def table(jobs: Iterable[Job], *, width: int, errors: bool = False) -> Table:
+def table(jobs: Iterable[Job], *, width: int, errors: bool = False) -> Listing:
     """A table of jobs for a console `width` columns wide.
 
-    With `errors`, it shows a job's last error instead of its progress.
+    With `errors`, the last error of a job stands below it.
     """
     listed = list(jobs)
-    cells = [_failure(job) if errors else None for job in listed]
-    rows = Table(box=None, pad_edge=False, header_style="bold")
-    rows.add_column("job", no_wrap=True, min_width=26)
-    rows.add_column("state", no_wrap=True, min_width=9)
-    # rich truncates these two before the task, the wider one first
-    rows.add_column("error" if listed and all(cells) else "done", no_wrap=not errors)
-    rows.add_column("input")
-    rows.add_column("task", no_wrap=True, max_width=width // 3)
     scheduled = any(job.repeat is not None for job in listed)
-    if scheduled:
-        rows.add_column("due (UTC)", no_wrap=True)
-        rows.add_column("repeats", no_wrap=True, max_width=width // 3)
-    for job, failure in zip(listed, cells, strict=True):
-        done = percentage(job) if width < _NARROW else bar(job)
+    rows = Listing(
+        "job", "state", "done", "input", "task", *(("due (UTC)", "repeats") if scheduled else ())
+    )
+    for job in listed:
         rows.add_row(
             job.id,
             state_text(job),
-            failure or done,
-            _one_line(job.filename or ""),
-            _one_line(job.task),
+            percentage(job) if width < _NARROW else bar(job),
+            job.filename or "",
+            job.task,
             *(_schedule(job) if scheduled else ()),
+            below=_failure(job) if errors else None,
         )
     return rows
 
 
-def _schedule(job: Job) -> tuple[Text, Text]:
+def _schedule(job: Job) -> tuple[str, str]:
     """When a job is due, and how it repeats."""
     waits = job.state in (State.WAITING, State.PAUSED) and job.due_at is not None
     due = f"{job.due_at:%Y-%m-%d %H:%M}" if waits else ""
-    return Text(due), _one_line("" if job.repeat is None else str(job.repeat))
+    return due, "" if job.repeat is None else str(job.repeat)
 
 
-def _failure(job: Job) -> Text | None:
-    """The first line of the last error; None while the job runs, or once it completed."""
+def _failure(job: Job) -> Paragraph | None:
+    """The last error; None while the job runs, or once it completed."""
     if not job.errors or job.state in (State.RUNNING, State.COMPLETED):
         return None
     last = job.errors[-1]
-    line = next(iter(last.message.splitlines()), "")
-    return _one_line(f"{last.kind}: {line}", style="red")
-
-
-def _one_line(text: str, style: str = "") -> Text:
-    """Text on one line, truncated with an ellipsis if the column is too narrow."""
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+    return Paragraph(text=f"{last.kind}: {last.message}", style="red", label=INDENT)
 
 
 def state_text(job: Job) -> Text:
@@ -185,47 +171,45 @@ def _fraction_done(job: Job) -> float:
     return 1.0 if job.state is State.COMPLETED else done / total
 
 
-def details(job: Job) -> Group:
+def details(job: Job) -> Facts:
     """Everything about one job, for people."""
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
+    facts = Facts()
     full = in_full(job)
     facts.add_row("job", job.id)
     facts.add_row("state", state_text(job))
-    facts.add_row("task", escape(f"{job.task} on queue {job.queue}, attempt {job.attempt}"))
+    facts.add_row("task", f"{job.task} on queue {job.queue}, attempt {job.attempt}")
     facts.add_row("progress", bar(job))
     for name in ("created", "due", "started", "finished"):
         if full[name] is not None:
             facts.add_row(name, full[name])
     if job.input is not None:
-        facts.add_row("input", escape(f"s3://{job.input.bucket}/{job.input.key}"))
+        facts.add_row("input", one_line(f"s3://{job.input.bucket}/{job.input.key}"))
     for name, value in _relations(job, full):
         if value:
-            facts.add_row(name, escape(value))
+            facts.add_row(name, one_line(value))
     for name in ("data", "result", "checkpoint"):
         if full[name] is not None:
-            facts.add_row(name, escape(json.dumps(full[name], ensure_ascii=False)))
-    for name, text in _history(full):
-        facts.add_row(name, text)
+            facts.add_row(name, json_text(full[name]))
+    for name, text, style in _history(full):
+        facts.add_row(name, text, style)
     if job.errors and job.tracebacks():
-        facts.add_row("traceback", f"remotejob show {job.id} --traceback")
-    return Group(facts)
+        facts.add_row("traceback", Text(f"remotejob show {job.id} --traceback"))
+    return facts
 
 
-def _history(full: dict[str, Any]) -> Iterator[tuple[str, Text]]:
-    """The crashes, outputs, errors and log of a job."""
+def _history(full: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The crashes, outputs, errors and log of a job, each with a style."""
     if full["crashes"]:
-        yield "crashes", Text(f"{full['crashes']} (its worker died or fell silent)")
+        yield "crashes", f"{full['crashes']} (its worker died or fell silent)", ""
     if full["lost_leases"]:
-        yield "lost leases", Text(f"{full['lost_leases']} (its worker lived, but was cut off)")
+        yield "lost leases", f"{full['lost_leases']} (its worker lived, but was cut off)", ""
     for output in full["outputs"]:
-        yield "output", Text(f"{output['name']}, {output['size']:,} bytes")
+        yield "output", one_line(f"{output['name']}, {output['size']:,} bytes"), ""
     for error in full["errors"]:
         line = f"attempt {error['attempt']}: {error['kind']}: {error['message']}"
-        yield "error", Text(line, style="red")
+        yield "error", line, "red"
     for line in full["log"]:
-        yield "log", Text(f"{line['level']}: {line['message']}")
+        yield "log", f"{line['level']}: {line['message']}", ""
 
 
 def _relations(job: Job, full: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
@@ -254,7 +238,8 @@ def _previous(run: PreviousRun) -> dict[str, Any]:
 
 def to_json(console: Console, value: Any) -> None:
     """Print JSON without colours, and without line breaks inside values."""
-    console.print_json(data=value, highlight=False, indent=2)
+    console.file.write(json_text(value, console.encoding, indent=2) + "\n")
+    console.file.flush()
 
 
 def _iso(moment: datetime | None) -> str | None:

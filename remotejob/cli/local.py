@@ -20,20 +20,22 @@ import boto3
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from remotejob import settings
 from remotejob.cli import formats
-from remotejob.cli.common import err, on_terminal, out, put
+from remotejob.cli.common import Force, err, on_terminal, out, put, say
 from remotejob.cli.exit_codes import Exit
+from remotejob.cli.layout import Facts, Listing, Paragraph, whole
 from remotejob.cli.local_workers import LocalWorkers, raise_if_hopeless
+from remotejob.cli.saving import if_exists, save_outputs
 from remotejob.cli.single_instance import lock_folder
+from remotejob.cli.visible import json_text, one_line
 from remotejob.client.job import Job
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
-from remotejob.domain.errors import InvalidBody, SettingsError, WaitTimeout
+from remotejob.domain.errors import InvalidBody, InvalidInput, SettingsError, WaitTimeout
 from remotejob.domain.states import State
+from remotejob.jobs.content.download_path import IfExists
 from remotejob.local.errors import ServerFailed
 from remotejob.names import Env
 
@@ -60,6 +62,7 @@ def local(
     results: Annotated[
         Path, typer.Option(metavar="FOLDER", help="With --process: folder for the outputs.")
     ] = Path("build/results"),
+    force: Force = False,
     settings_file: Annotated[
         Path, typer.Option("--settings", help="Settings file to deploy.")
     ] = Path(settings.DEFAULT_FILE),
@@ -73,6 +76,8 @@ def local(
     console = err if as_json else out
     loaded = settings.load(settings_file)
     files = [] if process is None else _files_in(process)
+    if files and not force:
+        _check_empty(results)
     with (
         _interruptible(),
         lock_folder(_STATE),
@@ -84,13 +89,13 @@ def local(
             _run_until_interrupted(local_workers)
         system = _connect(exported)
         keys = _upload(aws, system.input_bucket, loaded, files)
-        console.print(f"uploaded {len(files)} files to s3://{system.input_bucket}/")
+        say(f"uploaded {len(files)} files to s3://{system.input_bucket}/", console)
         jobs = _watch(system, local_workers, keys, console)
-        downloaded = _download_outputs(jobs, results)
+        downloaded = _download_outputs(jobs, results, if_exists(force=force))
         records = [formats.in_full(job) for job in jobs]
         # the records disappear with the system when this command ends, so keep a copy
         records_file = results / "jobs.json"
-        records_file.write_text(json.dumps(records, indent=2, ensure_ascii=False), encoding="utf-8")
+        records_file.write_text(json_text(records, indent=2), encoding="utf-8")
         if as_json:
             formats.to_json(out, records)
         else:
@@ -112,27 +117,24 @@ def _deployed(
         ) from None
     began = time.monotonic()
 
-    def say(message: str) -> None:
-        console.print(
-            f"[dim]{time.monotonic() - began:5.1f} s[/]  {escape(message)}",
-            highlight=False,
-            soft_wrap=True,
-        )
+    def tell(message: str) -> None:
+        elapsed = Text(f"{time.monotonic() - began:5.1f} s  ", "dim")
+        put(Paragraph(text=message, label=elapsed), console)
 
-    say("synthesizing the CDK app; the first time takes longest")
+    tell("synthesizing the CDK app; the first time takes longest")
     assembly = synthesize(settings_file, _ASSEMBLY)
     for leftover in (_LOGS, _FUNCTIONS):
         shutil.rmtree(leftover, ignore_errors=True)
-    say("starting the embedded AWS")
+    tell("starting the embedded AWS")
     with EmbeddedAws.for_assembly(assembly, state=_STATE, cache=_CACHE) as aws:
-        say(f"deploying to {aws.endpoint_url}")
+        tell(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
         stacks = {resource.stack for resource in deployed.resources}
-        say(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
+        tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         services = [service.physical_id for service in deployed.all("AWS::ECS::Service")]
         found = tasks(deployed, aws.client)
-        say(f"starting {workers * len(found)} worker(s), for {', '.join(loaded.queues)}")
-        local_workers = LocalWorkers(say)
+        tell(f"starting {workers * len(found)} worker(s), for {', '.join(loaded.queues)}")
+        local_workers = LocalWorkers(tell)
         for service, task in zip(services, found, strict=True):
             for _ in range(workers):
                 local_workers.start(task.environment[Env.QUEUE], partial(aws.start_worker, service))
@@ -143,7 +145,7 @@ def _deployed(
                 f"the embedded AWS has ended ({problem.reason}); see {_LOGS}/server.log"
             ) from None
         finally:
-            say("taking everything down")
+            tell("taking everything down")
 
 
 def synthesize(settings_file: Path, folder: Path) -> Path:
@@ -203,12 +205,16 @@ def _watch(
     """
     jobs: dict[str, Job] = {}
 
-    def table() -> Table:
+    def table() -> Listing:
         known = [jobs[key] for key in keys if key in jobs]
         return formats.table(known, width=console.width)
 
     live_table = on_terminal(console)
-    with Live(console=console, refresh_per_second=8) if live_table else nullcontext() as live:
+    with (
+        Live(console=console, refresh_per_second=8, transient=True)
+        if live_table
+        else nullcontext() as live
+    ):
         deadline = time.monotonic() + _UPLOADS_TIMEOUT_S
         while len(jobs) < len(keys) or not all(job.ended for job in jobs.values()):
             if len(jobs) < len(keys) and time.monotonic() > deadline:
@@ -223,8 +229,7 @@ def _watch(
             if live is not None:
                 live.update(table())
             time.sleep(_JOBS_POLL_S)
-    if not live_table:
-        put(table(), console)
+    put(table(), console)
     return [jobs[key] for key in keys]
 
 
@@ -238,18 +243,33 @@ def _key_for(file: Path, loaded: settings.Settings) -> str:
     )
 
 
-def _download_outputs(jobs: list[Job], folder: Path) -> dict[str, list[Path]]:
+def _check_empty(results: Path) -> None:
+    """Refuse a folder with files before the jobs run, whose outputs have unknown names.
+
+    Raises: InvalidInput.
+    """
+    if results.is_dir() and any(results.iterdir()):
+        raise InvalidInput(
+            f"--results {results}: the folder is not empty; name another one, or --force to "
+            "overwrite files of the same name"
+        )
+
+
+def _download_outputs(jobs: list[Job], folder: Path, existing: IfExists) -> dict[str, list[Path]]:
     """Download the outputs of the jobs; return their paths by job id."""
-    downloaded: dict[str, list[Path]] = {}
-    folder.mkdir(parents=True, exist_ok=True)
+    names: set[str] = set()
+    outputs = []
     for job in jobs:
         for output in job.outputs.values():
-            path = folder / output.name
-            if any(path in paths for paths in downloaded.values()):
-                # cat.jpg and cat.png both become cat.png
-                path = folder / job.id / output.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            downloaded.setdefault(job.id, []).append(output.download(path))
+            # cat.jpg and cat.png both become cat.png
+            under = job.id if output.name in names else ""
+            names.add(output.name)
+            outputs.append((job.id, under, output))
+    paths = save_outputs([(under, output) for _, under, output in outputs], folder, existing)
+    folder.mkdir(parents=True, exist_ok=True)
+    downloaded: dict[str, list[Path]] = {}
+    for (job_id, _, _), path in zip(outputs, paths, strict=True):
+        downloaded.setdefault(job_id, []).append(path)
     return downloaded
 
 
@@ -263,24 +283,22 @@ def _report(
     """Print where everything is: downloaded files, records, objects in the output bucket."""
     for job in jobs:
         console.print()
-        console.print(Text(job.filename or job.id, style="bold"), formats.state_text(job))
-        facts = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
-        facts.add_column(style="dim", no_wrap=True)
-        facts.add_column(overflow="fold")
+        facts = Facts()
+        facts.add_row("input", one_line(job.filename or ""))
+        facts.add_row("state", formats.state_text(job))
         for path in downloaded.get(job.id, []):
-            facts.add_row("file", escape(str(path)))
+            facts.add_row("file", one_line(str(path)))
         for output in job.outputs.values():
-            facts.add_row("output", escape(f"s3://{system.output_bucket}/{output.key}"))
+            facts.add_row("output", one_line(f"s3://{system.output_bucket}/{output.key}"))
         if job.state is State.COMPLETED:
-            facts.add_row("result", escape(json.dumps(job.result, ensure_ascii=False)))
+            facts.add_row("result", json_text(job.result))
         for error in job.errors:
-            facts.add_row("error", escape(f"{error.kind}: {error.message}"))
+            facts.add_row("error", f"{error.kind}: {error.message}")
         facts.add_row("job", job.id)
         put(facts, console)
     completed = sum(job.state is State.COMPLETED for job in jobs)
-    console.print(
-        f"\n{completed} of {len(jobs)} jobs completed; their records are in {records_file}"
-    )
+    console.print()
+    say(f"{completed} of {len(jobs)} jobs completed; their records are in {records_file}", console)
 
 
 def _print_environment(exported: dict[str, str], console: Console, *, as_json: bool) -> None:
@@ -290,9 +308,9 @@ def _print_environment(exported: dict[str, str], console: Console, *, as_json: b
     else:
         console.print("\nTo use it from another shell:\n")
         for name, value in exported.items():
-            console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
+            put(whole(Text(f"export {name}={value}")), console)
         console.print("\nThen, for example: remotejob ls\nCtrl-C takes everything down.")
-        console.print(f"Logs of workers and functions: {_LOGS}/", highlight=False)
+        say(f"Logs of workers and functions: {_LOGS}/", console)
 
 
 def _run_until_interrupted(local_workers: LocalWorkers) -> NoReturn:

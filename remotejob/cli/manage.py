@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
+from remotejob.cli import failures
 from remotejob.cli.common import (
     YEAR,
     AsJson,
@@ -15,9 +16,10 @@ from remotejob.cli.common import (
     Queue,
     RetryWait,
     System,
-    err,
-    out,
+    complain,
     parse_retry,
+    put,
+    say,
     show_job,
     show_jobs,
 )
@@ -119,7 +121,7 @@ def rerun(
     if as_json:
         show_job(job, as_json=True)
     else:
-        out.print(job.id, highlight=False)
+        say(job.id)
 
 
 @app.command()
@@ -130,8 +132,12 @@ def remove(jobs: JobIds, system: System = "default", as_json: AsJson = False) ->
 
 @app.command()
 def failed(queue: Queue = "default", system: System = "default", as_json: AsJson = False) -> None:
-    """List the failed jobs of a queue."""
-    show_jobs(RemoteJob.connect(system).queue(queue).failed(), as_json=as_json, errors=True)
+    """List the failed jobs of a queue, newest first. Jobs with the same error form a group."""
+    jobs = RemoteJob.connect(system).queue(queue).failed()
+    if jobs and not as_json:
+        put(failures.by_error(jobs))
+    else:
+        show_jobs(failures.newest_first(jobs), as_json=as_json)
 
 
 @app.command()
@@ -181,7 +187,7 @@ def _report_removed(commanded: Commanded, *, as_json: bool) -> None:
         _report(commanded, as_json=True)
         return
     for job in commanded.done:
-        out.print(f"removed {job.id}", highlight=False)
+        say(f"removed {job.id}")
     _exit_if_refused(commanded)
 
 
@@ -190,6 +196,6 @@ def _exit_if_refused(commanded: Commanded) -> None:
     for refusal in commanded.refused.values():
         code, line = explain(refusal)
         codes.append(code)
-        err.print(f"remotejob: {line}", style="red", markup=False, highlight=False, soft_wrap=True)
+        complain(line)
     if codes:
         raise typer.Exit(codes[0])

@@ -10,12 +10,15 @@ from typing import Annotated, Any, Final
 import typer
 
 from remotejob.cli import formats
-from remotejob.cli.common import AsJson, JobId, System, out
+from remotejob.cli.common import AsJson, Force, JobId, System, out, say
 from remotejob.cli.exit_codes import Exit
+from remotejob.cli.saving import folder_of, if_exists, save_outputs
+from remotejob.cli.visible import one_line
 from remotejob.client.job import Job
 from remotejob.client.remote_job import RemoteJob
 from remotejob.client.replay_here import OnError, Replayed
 from remotejob.domain.errors import InvalidName
+from remotejob.jobs.content.download_path import IfExists
 
 app: Final = typer.Typer()
 
@@ -27,7 +30,8 @@ def receipt(job_id: JobId, system: System = "default", as_json: AsJson = False) 
     if as_json:
         formats.to_json(out, found.as_dict())
     else:
-        _print(str(found))
+        for line in str(found).splitlines():
+            say(line)
 
 
 @app.command()
@@ -45,6 +49,7 @@ def replay(
         Path | None,
         typer.Option(help="With --here: folder to save the outputs in; default: do not save."),
     ] = None,
+    force: Force = False,
     on_error: Annotated[
         OnError, typer.Option(help="With --here: keep the task's error to show it, or raise it.")
     ] = OnError.KEEP,
@@ -57,17 +62,19 @@ def replay(
     """
     if here:
         _check_here(tasks, queue)
-    elif tasks is not None or folder is not None or on_error is not OnError.KEEP:
-        raise InvalidName("--tasks, --folder and --on-error need --here; add it")
+    elif tasks is not None or folder is not None or force or on_error is not OnError.KEEP:
+        raise InvalidName("--tasks, --folder, --force and --on-error need --here; add it")
     job = RemoteJob.connect(system).job(job_id)
     if here:
-        _replay_here(job, tasks, folder, on_error, as_json=as_json)
+        replayed = _replay_here(job, tasks, on_error)
+        saved = [] if folder is None else _save(job, replayed, folder, if_exists(force=force))
+        _finish(replayed, saved, as_json=as_json)
         return
     again = job.replay(queue)
     if as_json:
         formats.to_json(out, formats.as_dict(again))
     else:
-        out.print(again.id, highlight=False)
+        say(again.id)
 
 
 def _check_here(tasks: str | None, queue: str | None) -> None:
@@ -77,9 +84,7 @@ def _check_here(tasks: str | None, queue: str | None) -> None:
         raise InvalidName(f"--queue {queue}: --here runs the job on no queue; leave --queue out")
 
 
-def _replay_here(
-    job: Job, tasks: str | None, folder: Path | None, on_error: OnError, *, as_json: bool
-) -> None:
+def _replay_here(job: Job, tasks: str | None, on_error: OnError) -> Replayed:
     assert tasks is not None
     # like `python -m`: the module may be in the current folder
     sys.path.insert(0, str(Path.cwd()))
@@ -89,23 +94,22 @@ def _replay_here(
         raise InvalidName(
             f"--tasks {tasks}: {problem}; name a module that can be imported from here"
         ) from None
-    replayed = job.replay_here(on_error=on_error)
-    saved = [] if folder is None else _save_outputs(replayed, folder)
+    return job.replay_here(on_error=on_error)
+
+
+def _save(job: Job, replayed: Replayed, folder: Path, existing: IfExists) -> list[str]:
+    under = folder_of(job)
+    outputs = [(under, output) for output in replayed.outputs.values()]
+    return [str(path) for path in save_outputs(outputs, folder, existing)]
+
+
+def _finish(replayed: Replayed, saved: list[str], *, as_json: bool) -> None:
     if as_json:
         formats.to_json(out, _as_dict(replayed, saved))
     else:
         _show(replayed, saved)
     if replayed.error is not None:
         raise typer.Exit(Exit.JOB_FAILED)
-
-
-def _save_outputs(replayed: Replayed, folder: Path) -> list[str]:
-    paths = []
-    for output in replayed.outputs.values():
-        path = folder / output.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        paths.append(str(output.download(path)))
-    return paths
 
 
 def _as_dict(replayed: Replayed, saved: list[str]) -> dict[str, Any]:
@@ -124,16 +128,12 @@ def _as_dict(replayed: Replayed, saved: list[str]) -> dict[str, Any]:
 
 def _show(replayed: Replayed, saved: list[str]) -> None:
     for line in replayed.logs:
-        _print(f"{line.level}: {line.message}")
+        say(f"{line.level}: {line.message}")
     for output in replayed.outputs.values():
-        _print(f"output {output.name}, {output.size:,} bytes")
+        say(one_line(f"output {output.name}, {output.size:,} bytes"))
     for path in saved:
-        _print(f"saved {path}")
+        say(f"saved {path}")
     if replayed.traceback is None:
-        _print(f"result {replayed.result!r}")
+        say(f"result {replayed.result!r}")
     else:
-        _print(replayed.traceback)
-
-
-def _print(text: str) -> None:
-    out.print(text, markup=False, highlight=False, soft_wrap=True)
+        say(replayed.traceback)

@@ -72,7 +72,7 @@ def _progress(line: Callable[[], Text]) -> Iterator[None]:
         yield
         return
     began = time.monotonic()
-    spinner = Spinner("dots")
+    spinner = Spinner("dots" if err.encoding.startswith("utf") else "line")
 
     def render() -> Spinner:
         spinner.update(text=line().append(f"  {time.monotonic() - began:.0f} s", style="dim"))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from remotejob.cli import formats
-from remotejob.cli.common import AsJson, System, err, out, put
+from remotejob.cli.common import AsJson, System, note, out, put
+from remotejob.cli.layout import Listing
 from remotejob.client.remote_job import RemoteJob
 from remotejob.jobs.queries.workers import WorkerStatus
 
@@ -30,11 +29,11 @@ def workers(
         put(_table(found))
         for worker in found:
             if worker.cannot_start is not None:
-                err.print(escape(f"{worker.name} cannot start: {worker.cannot_start}"))
+                note(f"{worker.name} cannot start: {worker.cannot_start}")
             elif worker.shortage is not None and worker.alive:
-                err.print(escape(f"{worker.name} takes no jobs: {worker.shortage}"))
+                note(f"{worker.name} takes no jobs: {worker.shortage}")
     else:
-        err.print("no workers")
+        note("no workers")
 
 
 def _as_dict(worker: WorkerStatus) -> dict[str, Any]:
@@ -58,18 +57,16 @@ def _as_dict(worker: WorkerStatus) -> dict[str, Any]:
     }
 
 
-def _table(found: list[WorkerStatus]) -> Table:
-    rows = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("worker", "queue", "alive", "seen", "running", "can do"):
-        rows.add_column(column, no_wrap=column != "can do")
+def _table(found: list[WorkerStatus]) -> Listing:
+    rows = Listing("worker", "queue", "alive", "seen", "running", "can do")
     for worker in found:
         rows.add_row(
-            escape(worker.name),
-            escape(worker.queue),
+            worker.name,
+            worker.queue,
             _liveness(worker),
             f"{worker.seen_at:%Y-%m-%d %H:%M:%S} ({int(worker.age.total_seconds())} s ago)",
             f"{len(worker.running)} of {worker.concurrency}",
-            escape(", ".join(worker.abilities)),
+            ", ".join(worker.abilities),
         )
     return rows
 

@@ -28,6 +28,10 @@ def worker(installation: Installation) -> Simulation:
     def work(job: RunningJob) -> object:
         if job.data == "fail":
             raise ValueError("no such size\nnor any other")
+        if isinstance(job.data, str) and job.data.startswith("one reason"):
+            raise ValueError(job.data)
+        if job.data == "output":
+            job.output("page.png", b"made")
         return {"größe": True, "of": None}
 
     return simulation

@@ -22,7 +22,7 @@ LONG = "a-scan-with-a-name-that-goes-on-and-on-and-on-for-longer-than-a-terminal
 
 def lines(jobs: list[Job], *, width: int, errors: bool = False) -> list[str]:
     console = Console(file=StringIO(), width=width)
-    console.print(formats.table(jobs, width=width, errors=errors))
+    console.print(formats.table(jobs, width=width, errors=errors), crop=False)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue().splitlines()
 
@@ -34,54 +34,60 @@ def failed(queue: Queue, worker: Simulation) -> Job:
     return job
 
 
-def test_narrow_terminal_has_the_whole_task_and_no_bar(queue: Queue) -> None:
-    job = queue.submit("a-task-with-a-longer-name", body=b"x", filename=LONG)
+def test_narrow_terminal_has_no_bar(queue: Queue) -> None:
+    _, row = lines([queue.submit("a-task-with-a-longer-name")], width=80)
 
-    _, row = lines([job], width=80)
-
-    assert row.rstrip().endswith(" a-task-with-a-longer-name")
-    assert "…" in row
+    assert row.endswith(" a-task-with-a-longer-name")
     assert "0%" in row
     assert "━" not in row
-    assert len(row) <= 80
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_row_that_is_too_wide_is_shown_as_facts_with_whole_names(queue: Queue, width: int) -> None:
+    job = queue.submit("a-task-with-a-longer-name", body=b"x", filename=LONG)
+
+    shown = lines([job], width=width)
+
+    assert shown == [
+        f"job    {job.id}",
+        "state  ready",
+        "done     0%",
+        f"input  {LONG}",
+        "task   a-task-with-a-longer-name",
+    ]
 
 
 def test_wide_terminal_has_the_bar(queue: Queue) -> None:
     assert "━" in lines([queue.submit("work")], width=100)[1]
 
 
-def test_errors_stand_in_the_place_of_progress(queue: Queue, worker: Simulation) -> None:
-    job = failed(queue, worker)
-
-    header, row = lines([job], width=120, errors=True)
-
-    assert header.split() == ["job", "state", "error", "input", "task"]
-    assert "ValueError: no such size " in row
-    assert "nor any other" not in row
-    assert "%" not in row
-
-
-def test_long_error_is_cut_and_not_the_task(queue: Queue, worker: Simulation) -> None:
-    job = queue.submit("work", data="fail", body=b"x", filename=LONG)
-    worker.step()
-
-    _, row = lines([job.refresh()], width=80, errors=True)
-
-    assert "ValueError: no" in row
-    assert row.rstrip().endswith(" work")
-    assert len(row) <= 80
-
-
-def test_job_without_an_error_keeps_its_progress_among_them(
-    queue: Queue, worker: Simulation
-) -> None:
+@pytest.mark.parametrize("width", [80, 200])
+def test_error_stands_whole_below_its_job(queue: Queue, worker: Simulation, width: int) -> None:
     jobs = [failed(queue, worker), queue.submit("work")]
 
-    header, first, second = lines(jobs, width=120, errors=True)
+    header, first, *error, second = lines(jobs, width=width, errors=True)
 
-    assert header.split()[2] == "done"
-    assert "ValueError" in first
-    assert "0%" in second
+    assert header.split() == ["job", "state", "done", "input", "task"]
+    assert first.startswith(jobs[0].id)
+    assert error == ["    ValueError: no such size", "    nor any other"]
+    assert second.startswith(jobs[1].id)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_long_error_wraps_between_words_and_is_never_cut(
+    queue: Queue, worker: Simulation, width: int
+) -> None:
+    key = "s3://bucket/" + "folder/" * 10 + "page.tiff"
+    reason = "one reason of many words " * 7 + key
+    job = queue.submit("work", data=reason)
+    worker.step()
+
+    shown = lines([job.refresh()], width=width, errors=True)
+
+    assert key in "\n".join(shown)
+    assert f"ValueError: {reason}" in " ".join(" ".join(shown).split())
+    assert all(len(line) <= width for line in shown if key not in line)
+    assert all(line.startswith("    ") for line in shown if "reason" in line)
 
 
 def test_failed_and_the_jobs_of_a_batch_are_listed_with_their_errors(
@@ -141,7 +147,8 @@ def test_traceback_is_mentioned_and_shown(run: Run, queue: Queue, worker: Simula
     assert f"remotejob show {job.id} --traceback" in run("show", job.id).stdout
     told = run("show", job.id, "--traceback").stdout
     assert told.startswith("Traceback (most recent call last)")
-    assert told.rstrip() == job.tracebacks()[-1].rstrip()
+    first, *further = job.tracebacks()[-1].rstrip().split("\n")
+    assert told.split("\n") == [first, *(f"    {line}" for line in further), ""]
     as_json = json.loads(run("show", job.id, "--traceback", "--json").stdout)
     assert as_json == {"id": job.id, "traceback": job.tracebacks()[-1]}
 

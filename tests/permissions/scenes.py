@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
-from remotejob import Commanded, Job, RemoteJob, Repeat, Retry, State, Submission
+from remotejob import Commanded, Job, Output, RemoteJob, Repeat, Retry, State, Submission
 from remotejob.backends.clock import SystemClock
 from remotejob.client.batch import Batch
 from remotejob.domain.ids import is_job_id
@@ -182,6 +182,10 @@ def on_file(direction: str, act: Callable[[Person, str, str], object]) -> Scene:
         return lambda who: act(who, direction, name)
 
     return prepare
+
+
+def download(file: Output | StoredFile) -> object:
+    return file.download("/dev/null.d", if_exists="overwrite")
 
 
 def on_output(act: Callable[[Job], object], **made: object) -> Scene:
@@ -512,11 +516,9 @@ SCENES: dict[str, dict[str, Scene]] = {
     "Job.result(long)": {"": on_output(lambda job: job.result, result=LONG)},
     "Job.last_checkpoint(long)": {"": on_job(begun, lambda job: job.last_checkpoint)},
     "Output.open": {"": on_output(lambda job: job.outputs["out.txt"].open().read(), output=b"x")},
-    "Output.download": {
-        "": on_output(lambda job: job.outputs["out.txt"].download("/dev/null.d"), output=b"x")
-    },
+    "Output.download": {"": on_output(lambda job: download(job.outputs["out.txt"]), output=b"x")},
     "StoredFile.open": {"": stored_file(lambda file: file.open().read())},
-    "StoredFile.download": {"": stored_file(lambda file: file.download("/dev/null.d"))},
+    "StoredFile.download": {"": stored_file(download)},
     "Queue.retrieve": {
         one: on_file(one, lambda who, where, name: who.queue.retrieve(where, name))
         for one in ("input", "output")

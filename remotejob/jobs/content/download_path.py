@@ -1,9 +1,23 @@
-"""The path on disk for a downloaded file."""
+"""Where a downloaded file goes on disk, and what happens to a file that is there already."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
+from uuid import uuid4
+
+from remotejob.domain.errors import InvalidInput, InvalidName
+
+
+class IfExists(StrEnum):
+    """What a download does if its file exists."""
+
+    REFUSE = "refuse"
+    """Raise `InvalidInput`, and leave the file as it is."""
+    OVERWRITE = "overwrite"
+    """Replace the file once the new one is complete."""
 
 
 def destination(path: Path | str, name: str) -> Path:
@@ -20,3 +34,48 @@ def destination(path: Path | str, name: str) -> Path:
     path = path / name
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def download_to(path: Path, download: Callable[[Path], object], if_exists: IfExists | str) -> None:
+    """Download a file, which appears only once it is complete.
+
+    Raises: InvalidInput, before anything is read, if it exists and is not to be overwritten;
+    InvalidName, for an unknown `if_exists`.
+    """
+    try:
+        if_exists = IfExists(if_exists)
+    except ValueError:
+        raise InvalidName(
+            f"if_exists={if_exists!r:.200}: use one of {', '.join(IfExists)}"
+        ) from None
+    if if_exists is IfExists.REFUSE and os.path.lexists(path):
+        raise _exists(path)
+    part = path.with_name(f".part-{uuid4().hex}")
+    try:
+        download(part)
+        place(part, path, if_exists)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def place(part: Path, path: Path, if_exists: IfExists) -> None:
+    """Move a complete file to its path. Raises: InvalidInput, if a file came to be there."""
+    if if_exists is IfExists.OVERWRITE:
+        part.replace(path)
+        return
+    try:
+        # refuses an existing file in the same step, which a rename does on Windows alone
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise _exists(path) from None
+    except OSError:
+        # some file systems have no hard links
+        if os.path.lexists(path):
+            raise _exists(path) from None
+        part.rename(path)
+
+
+def _exists(path: Path) -> InvalidInput:
+    return InvalidInput(
+        f"{path} exists already; give another path, or if_exists='overwrite' to replace it"
+    )

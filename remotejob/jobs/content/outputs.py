@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 from remotejob.domain.errors import OutputNotFound
 from remotejob.domain.record import OutputFile
 from remotejob.domain.states import State
-from remotejob.jobs.content.download_path import destination
+from remotejob.jobs.content.download_path import IfExists, destination, download_to
 from remotejob.ports import Area, Installation
 
 
@@ -30,15 +30,18 @@ class Output:
         """Open a stream of its bytes; close it after use."""
         return self._files.open(self._files.bucket(Area.OUTPUT), self.key)
 
-    def download(self, path: Path | str) -> Path:
+    def download(self, path: Path | str, *, if_exists: IfExists | str = IfExists.REFUSE) -> Path:
         """Copy it to a file, or into a folder under its own name. Returns the file's path.
 
         A folder is one that exists, or text that ends in a slash, such as `"results/"`, which is
-        created if missing. Slashes in the output's name make subfolders, so outputs never overwrite
-        each other. The file appears only once it is complete.
+        created if missing. Slashes in the output's name make subfolders. The file appears only once
+        it is complete. `if_exists` is "refuse" or "overwrite".
+
+        Raises: InvalidInput, when the file exists.
         """
         path = destination(path, self.name)
-        self._files.download(self._files.bucket(Area.OUTPUT), self.key, path)
+        bucket = self._files.bucket(Area.OUTPUT)
+        download_to(path, lambda part: self._files.download(bucket, self.key, part), if_exists)
         return path
 
     def __repr__(self) -> str:

@@ -17,7 +17,6 @@ from remotejob.domain.batches import is_batch_id
 from remotejob.domain.locks import Limit, limits_of
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.text import cut
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.coordination.locks import holders
 from remotejob.jobs.messaging.messages import pending_address
@@ -326,7 +325,7 @@ def _ago(age: timedelta) -> str:
 
 
 def _error(failure: Failure) -> str:
-    return f"{failure.kind}: {cut(failure.message, 200)}"
+    return f"{failure.kind}: {failure.message}"
 
 
 def _iso(at_ms: int) -> str:

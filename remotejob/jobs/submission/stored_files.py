@@ -25,7 +25,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import Body, open_body
-from remotejob.jobs.content.download_path import destination
+from remotejob.jobs.content.download_path import IfExists, destination, download_to
 from remotejob.jobs.content.input_files import STORED_PREFIX, file_name_of, input_file
 from remotejob.jobs.messaging.send import send_for
 from remotejob.ports import Area, Installation, QueueDescription, Stored
@@ -53,14 +53,18 @@ class StoredFile:
         files = self.installation.files
         return files.open(files.bucket(self.area), self.key)
 
-    def download(self, path: Path | str) -> Path:
+    def download(self, path: Path | str, *, if_exists: IfExists | str = IfExists.REFUSE) -> Path:
         """Copy it to a file, or into a folder under its own name. Returns the file's path.
 
         A folder is one that exists, or text that ends in a slash, which is created if missing.
+        The file appears only once it is complete. `if_exists` is "refuse" or "overwrite".
+
+        Raises: InvalidInput, when the file exists.
         """
         path = destination(path, _name_of(self.metadata, self.key))
         files = self.installation.files
-        files.download(files.bucket(self.area), self.key, path)
+        bucket = files.bucket(self.area)
+        download_to(path, lambda part: files.download(bucket, self.key, part), if_exists)
         return path
 
 
