@@ -23,6 +23,7 @@ from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
 from remotejob.outages import Interruptible, retry_while_unavailable
 from remotejob.ports import Area
+from remotejob.tasks.forked import check_owner
 from remotejob.tasks.log_echo import echo_line, echo_progress
 from remotejob.tasks.task import Task
 
@@ -62,16 +63,25 @@ class RunHandle(Interruptible, Protocol):
 class RunningJob(JobView):
     """The job that a task is given. Its methods raise `RunInterrupted` once the run must stop.
 
-    Don't catch that: the worker handles it. Threads that the task starts may use the job, too.
+    Don't catch that: the worker handles it. Threads that the task starts may use the job, too; a
+    process that it forks may not: there, the methods raise `RemoteJobError`.
     """
 
     def __init__(self, run: RunHandle) -> None:
         super().__init__(run.record, run.installation)
         self._run = run
+        self._owner: Final = os.getpid()
 
     def _touch(self) -> RunHandle:
         """The run; each call of the job by the task gets it here."""
+        check_owner(self._owner)
         return self._run
+
+    @property
+    def data(self) -> Any:
+        """As `JobView.data`."""
+        self._touch()
+        return super().data
 
     @property
     def run_id(self) -> str:

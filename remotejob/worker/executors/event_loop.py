@@ -17,8 +17,10 @@ from typing import Any, Final
 
 from remotejob.domain.errors import RunInterrupted, WorkerStopping
 from remotejob.tasks.async_running_job import AsyncRunningJob
+from remotejob.tasks.forked import only_here
 from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.executors import stack_note
+from remotejob.worker.executors.task_loop import TaskLoop
 from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
@@ -35,10 +37,18 @@ def run_to_end(function: Handler, job: RunningJob) -> Any:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(function(async_job))
+        return _run_here(function, async_job)
     # for example in a notebook, whose cells run on a loop
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(lambda: asyncio.run(function(async_job))).result()
+        return pool.submit(_run_here, function, async_job).result()
+
+
+def _run_here(function: Handler, job: AsyncRunningJob) -> Any:
+    async def call() -> Any:
+        return await only_here(function(job))
+
+    with asyncio.Runner(loop_factory=TaskLoop) as runner:
+        return runner.run(call())
 
 
 class Loop:
@@ -99,7 +109,7 @@ class Loop:
             run.stop_signal.set(WorkerStopping("the worker is stopping"))
             raise WorkerStopping("the worker is stopping")
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            self._loop = TaskLoop()
             self._thread = threading.Thread(
                 target=_run_loop, args=(self._loop,), name="event-loop", daemon=True
             )
@@ -171,7 +181,7 @@ class _Handler:
         function: Handler = self._run.task.function
         try:
             self._handling = function(self._job)
-            result = await self._handling
+            result = await only_here(self._handling)
         except asyncio.CancelledError as error:
             stopped = self._run.stop_signal.reason
             self.ended.set_exception(error if stopped is None else stopped)

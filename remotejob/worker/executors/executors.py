@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from remotejob.domain.errors import SettingsError
+from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import Process, Threads
 from remotejob.tasks.task import Task
@@ -58,7 +59,7 @@ class Executors:
     def run(self, run: Run) -> Any:
         task = run.task
         if isinstance(task.runs_in, Threads):
-            with run.stop_signal.reaches(ThisThread()):
+            with run.stop_signal.reaches(ThisThread()), OnlyHere():
                 return task.function(RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
         try:

@@ -24,6 +24,7 @@ from datetime import timedelta
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
+from remotejob.tasks.forked import keep_private
 from remotejob.worker.lifecycle.protection_policy import Guard
 from remotejob.worker.lifecycle.shutdown import SIGNAL_OF
 from remotejob.worker.lifecycle.supervised import BEGUN, BUSY, IDLE, child_environment
@@ -166,6 +167,7 @@ class Supervisor:
         # it serves both ways: the child reports that it began, and notices when our side closes,
         # which happens however we end
         ours, theirs = socket.socketpair()
+        keep_private(ours)
         with theirs:
             try:
                 process = subprocess.Popen(  # noqa: S603  (the command of this very process)

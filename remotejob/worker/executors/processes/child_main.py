@@ -22,6 +22,7 @@ from remotejob.domain.errors import InvalidData, SettingsError
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads
 from remotejob.tasks.completion import Completion
+from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.registry import registry
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import call_here
@@ -101,7 +102,8 @@ def _prepare(hello: dict[str, Any]) -> None:
     if hello["memory_mib"] is not None:
         _limit_memory(hello["memory_mib"])
     for module in hello["modules"]:
-        importlib.import_module(module)
+        with OnlyHere():
+            importlib.import_module(module)
 
 
 def _limit_memory(mib: int) -> None:

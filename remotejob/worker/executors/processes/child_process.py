@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from functools import partial
 from typing import Any, Final
 
 from remotejob.domain.errors import ProcessDied
+from remotejob.tasks.forked import keep_private
 from remotejob.tasks.runs_in import Process
 from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
@@ -57,8 +59,10 @@ class ChildProcess:
             ours, theirs = socket.socketpair()
             undone.callback(ours.close)
             inherited.callback(theirs.close)
-            lifeline, self._lifeline = os.pipe()
-            undone.callback(os.close, self._lifeline)
+            lifeline, held = os.pipe()
+            self._lifeline: Final = io.FileIO(held, "wb")
+            keep_private(self._lifeline)
+            undone.callback(self._lifeline.close)
             inherited.callback(os.close, lifeline)
             self._dump: Final = Dump()
             undone.callback(self._dump.close)
@@ -195,7 +199,7 @@ class ChildProcess:
         self._ended.set()
         # even if a program that it started still holds the other end
         self.channel.end_of_peer()
-        os.close(self._lifeline)
+        self._lifeline.close()
 
 
 def _how(status: int | None, memory_mib: int | None) -> str:
