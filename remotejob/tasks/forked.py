@@ -15,7 +15,7 @@ import threading
 import traceback
 import types
 import weakref
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
 
@@ -54,13 +54,28 @@ class OnlyHere:
 _calling: Final = threading.local()
 
 
+def _always() -> bool:
+    return True
+
+
 @types.coroutine
-def only_here(coroutine: Coroutine[Any, Any, R]) -> Generator[Any, Any, R]:
-    """Await a coroutine; a copy of this process that it makes ends with the step that made it."""
+def only_here(
+    coroutine: Coroutine[Any, Any, R], *, wanted: Callable[[], bool] = _always
+) -> Generator[Any, Any, R]:
+    """Await a coroutine; a copy of this process that it makes ends with the step that made it.
+
+    Once it is not `wanted` any more, it takes no further step.
+    Raises: also GeneratorExit, for a coroutine that is not wanted.
+    """
     pid = os.getpid()
     step: Any = coroutine.send
     argument: Any = None
     while True:
+        if not wanted():
+            # one that takes no notice of that either is dropped
+            with contextlib.suppress(RuntimeError):
+                coroutine.close()
+            raise GeneratorExit
         # made by a task that this one started, and awaits
         end_copy_of(pid, argument if isinstance(argument, BaseException) else None)
         try:
