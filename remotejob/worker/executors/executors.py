@@ -15,6 +15,7 @@ from remotejob.tasks.runs_in import Process, Threads
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import ThisThread
 from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
+from remotejob.worker.executors.thread_surroundings import ThreadSurroundings
 from remotejob.worker.runs.run import Run
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Executors:
         self._loop: Executor | None = None
         self._closed = False
         self._this_thread = threading.local()
+        self._surroundings = ThreadSurroundings()
 
     def start(self, names: Iterable[str]) -> None:
         """Start a child process for each kind of process that these tasks need."""
@@ -59,8 +61,9 @@ class Executors:
     def run(self, run: Run) -> Any:
         task = run.task
         if isinstance(task.runs_in, Threads):
-            with run.stop_signal.reaches(ThisThread()), OnlyHere():
-                return task.function(RunningJob(run))
+            shared = self._surroundings.during(run)
+            with run.stop_signal.reaches(ThisThread()), shared as context, OnlyHere():
+                return context.run(task.function, RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
         try:
             return executor.run(run)
