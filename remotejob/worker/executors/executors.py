@@ -15,8 +15,8 @@ from remotejob.tasks.runs_in import Process, Threads
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import ThisThread
 from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
-from remotejob.worker.executors.thread_surroundings import ThreadSurroundings
 from remotejob.worker.runs.run import Run
+from remotejob.worker.runs.thread_surroundings import ThreadSurroundings
 
 if TYPE_CHECKING:
     from remotejob.worker.executors.processes.pool import ProcessPool

@@ -42,8 +42,8 @@ from remotejob.worker.executors.processes.channel import (
 from remotejob.worker.executors.processes.run_proxy import Asking, RunProxy
 from remotejob.worker.executors.processes.stack_dump import write_into
 from remotejob.worker.executors.processes.transferred_errors import OUT_OF_MEMORY, described
-from remotejob.worker.executors.surroundings import OF_PROCESS, Surroundings
 from remotejob.worker.runs.log_context import JobContext, job_context
+from remotejob.worker.runs.surroundings import OF_PROCESS, Surroundings
 
 _MIB: Final = 1024 * 1024
 _SPARE: Final = 2 * _MIB

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from remotejob.worker.executors.surroundings import OF_THREADS, Surroundings
 from remotejob.worker.runs.run import Run
+from remotejob.worker.runs.surroundings import OF_THREADS, Surroundings
 
 log = logging.getLogger(__name__)
 
