@@ -22,6 +22,7 @@ from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import RemoteJobError, SettingsError
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
 from remotejob.tasks import registry
+from remotejob.tasks.forked import OnlyHere
 from remotejob.worker.executors.processes.environment import hide_this_process
 from remotejob.worker.executors.processes.program import ChildProgram
 from remotejob.worker.lifecycle.presence import report_failed_start
@@ -201,7 +202,8 @@ def _import_hooks() -> None:
 
 def _import(variable: Env, module: str, *, registers: str) -> None:
     try:
-        importlib.import_module(module)
+        with OnlyHere():
+            importlib.import_module(module)
     except ImportError as problem:
         raise SettingsError(
             f"{variable}={module!r} cannot be imported ({problem}): name the module whose import "

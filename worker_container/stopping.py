@@ -39,6 +39,13 @@ def stop_on_signals(
 
     for number in SIGNALS:
         signal.signal(number, handle)
+    # a process that a task forks is not this one, and ends at a signal as others do
+    os.register_at_fork(after_in_child=_end_at_signals)
+
+
+def _end_at_signals() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def end_within(span: timedelta) -> None:

@@ -23,6 +23,7 @@ from remotejob.domain.events import CommandEvent, Event
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
+from remotejob.tasks.forked import OnlyHere
 
 if TYPE_CHECKING:
     from remotejob.client.job import Job
@@ -175,7 +176,9 @@ def _event(event: Event | str) -> Event:
 def _call(functions: list[Function], argument: object, event: Event) -> None:
     for function in functions:
         try:
-            function(argument)
+            # a hook may fork, in the midst of a worker's own threads
+            with OnlyHere():
+                function(argument)
         except (Exception, SystemExit):
             # a failing hook must not fail the job, nor end a worker's thread
             log.exception(

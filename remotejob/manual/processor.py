@@ -15,6 +15,7 @@ from remotejob.manual.holder import JobHolder
 from remotejob.manual.options import Processing, Taking
 from remotejob.manual.taken_job import TakenJob
 from remotejob.tasks.completion import Completion
+from remotejob.tasks.forked import OnlyHere
 
 log = logging.getLogger(__name__)
 
@@ -242,7 +243,8 @@ class Processor:
         for job in jobs:
             self._holder.watch(job, self._processing.work_timeout)
         try:
-            result = self._function(jobs[0] if self._processing.payload == 1 else jobs)
+            with OnlyHere():
+                result = self._function(jobs[0] if self._processing.payload == 1 else jobs)
         except BaseException as error:  # noqa: BLE001 (any error fails the jobs, not us)
             for job in jobs:
                 self._fail(job, error)

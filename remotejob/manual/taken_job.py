@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
@@ -25,6 +26,7 @@ from remotejob.manual.assets import read_assets
 from remotejob.manual.options import check_span
 from remotejob.ports import Area
 from remotejob.tasks.completion import Completion
+from remotejob.tasks.forked import check_owner
 from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.messages.settlements import Conclude, Leave, Settlement
 from remotejob.worker.runs.run import Run
@@ -68,6 +70,7 @@ class TakenJob(RunningJob):
 
     def _touch(self) -> Run:
         # every call of the job comes here, and counts as a sign of life
+        check_owner(self._owner)
         self.stir()
         return self.run
 
@@ -209,6 +212,9 @@ class TakenJob(RunningJob):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if os.getpid() != self._owner:
+            # a forked copy leaves the block: the job is its parent's
+            return
         if error is None:
             if not self.ended:
                 self.done()
@@ -224,6 +230,7 @@ class TakenJob(RunningJob):
 
     def _check_held(self) -> None:
         """Raises: RunInterrupted or CommandRefused, when the run has ended."""
+        check_owner(self._owner)
         if self.ended:
             self._raise_if_stopped()
             raise CommandRefused(

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
 from remotejob.domain.job_log import Level
 from remotejob.domain.record import InputFile
 from remotejob.domain.repeat import Repeat
 from remotejob.tasks.running_job import RunningJob
 
-P = ParamSpec("P")
-R = TypeVar("R")
+if TYPE_CHECKING:
+    from remotejob.tasks.async_calls import AsyncCalls
 
 _CHUNK: Final = 1024 * 1024
 
@@ -22,15 +22,16 @@ _CHUNK: Final = 1024 * 1024
 class AsyncStream:
     """The input, read without blocking the loop; close it, or use it in `async with`."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, calls: AsyncCalls) -> None:
         self._stream = stream
+        self._calls = calls
 
     async def read(self, size: int = -1) -> bytes:
         """That many bytes, fewer only at the end; without a size, all the rest."""
-        return await _in_thread(self._stream.read, size)
+        return await self._calls.make(self._stream.read, size)
 
     async def close(self) -> None:
-        await _in_thread(self._stream.close)
+        await self._calls.make(self._stream.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -57,7 +58,10 @@ class AsyncRunningJob:
     """
 
     def __init__(self, job: RunningJob) -> None:
+        from remotejob.tasks.async_calls import AsyncCalls
+
         self._job = job
+        self._calls = AsyncCalls()
 
     @property
     def id(self) -> str:
@@ -154,15 +158,15 @@ class AsyncRunningJob:
 
         Raises: FileGone, when it was too long for the record, and its file was deleted.
         """
-        return await _in_thread(lambda: self._job.data)
+        return await self._calls.make(lambda: self._job.data)
 
     async def open(self) -> AsyncStream:
         """A stream of the input. Raises: as `RunningJob.open`."""
-        return AsyncStream(await _in_thread(self._job.open))
+        return AsyncStream(await self._calls.make(self._job.open), self._calls)
 
     async def download(self, path: Path | str | None = None) -> Path:
         """Copy the input to the disk. Raises: as `RunningJob.download`."""
-        return await _in_thread(self._job.download, path)
+        return await self._calls.make(self._job.download, path)
 
     async def output(
         self,
@@ -172,21 +176,15 @@ class AsyncRunningJob:
         content_type: str | None = None,
     ) -> None:
         """Store a file as an output. Raises: as `RunningJob.output`."""
-        await _in_thread(self._job.output, name, body, content_type=content_type)
+        await self._calls.make(self._job.output, name, body, content_type=content_type)
 
     async def checkpoint(self, state: Any) -> None:
         """Store the state of the work. Raises: as `RunningJob.checkpoint`."""
-        await _in_thread(self._job.checkpoint, state)
+        await self._calls.make(self._job.checkpoint, state)
 
     async def resumed_from(self) -> Any:
         """The last checkpoint of earlier runs. Raises: as `RunningJob.resumed_from`."""
-        return await _in_thread(lambda: self._job.resumed_from)
+        return await self._calls.make(lambda: self._job.resumed_from)
 
     def __repr__(self) -> str:
         return f"<AsyncRunningJob {self.id} {self.task} attempt {self.attempt}>"
-
-
-async def _in_thread(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    import asyncio
-
-    return await asyncio.to_thread(function, *args, **kwargs)

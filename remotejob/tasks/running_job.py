@@ -23,6 +23,7 @@ from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
 from remotejob.outages import Interruptible, retry_while_unavailable
 from remotejob.ports import Area
+from remotejob.tasks.forked import check_owner
 from remotejob.tasks.log_echo import echo_line, echo_progress
 from remotejob.tasks.reported import Reported, encoded_state, log_data_of, message_of, progress_of
 from remotejob.tasks.task import Task
@@ -64,16 +65,19 @@ class RunHandle(Interruptible, Protocol):
 class RunningJob(JobView):
     """The job that a task is given. Its methods raise `RunInterrupted` once the run must stop.
 
-    Don't catch that: the worker handles it. Threads that the task starts may use the job, too.
+    Don't catch that: the worker handles it. Threads that the task starts may use the job, too; a
+    process that it forks may not: there, the methods raise `RemoteJobError`.
     """
 
     def __init__(self, run: RunHandle) -> None:
         super().__init__(run.record, run.installation)
         self._run = run
         self._noted: set[str] = set()
+        self._owner: Final = os.getpid()
 
     def _touch(self) -> RunHandle:
         """The run; each call of the job by the task gets it here."""
+        check_owner(self._owner)
         return self._run
 
     @property
@@ -106,6 +110,7 @@ class RunningJob(JobView):
         Raises: FileGone, which fails the job for good, when it was too long for the record and its
         file was deleted.
         """
+        self._touch()
         with _gone("the data, which is too long for the record,", "submit the job again"):
             return super().data
 

@@ -44,6 +44,7 @@ from remotejob.worker.messages.settler import Settler
 from remotejob.worker.metrics import Metrics
 from remotejob.worker.options import WorkerOptions, abilities_of
 from remotejob.worker.runs.in_flight import InFlight
+from remotejob.worker.runs.process_folder import remove_of_dead
 from remotejob.worker.runs.run import Run
 
 __all__ = ["STOP_MARGIN", "Worker", "WorkerOptions"]
@@ -176,6 +177,7 @@ class Worker:
         log.info(
             "worker starts", extra={"queue": self._options.queue, "worker": self._options.name}
         )
+        remove_of_dead()
         self._executors.start(self._abilities)
         # before any lane asks
         self._check_disk()

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -443,3 +444,16 @@ def test_a_process_without_supervisor_is_nobodys_child() -> None:
 def test_a_childs_variable_that_no_supervisor_wrote_is_refused(said: str) -> None:
     with pytest.raises(SettingsError, match="REMOTEJOB_CHILD"):
         Supervised.from_environment({"REMOTEJOB_CHILD": said})
+
+
+def test_a_dead_childs_temporary_files_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "remotejob-process-of-a-dead-child"
+    left.mkdir()
+    (left / "large").write_bytes(b"x" * 1000)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with supervised(tmp_path, {1: ["kill 9", SERVE]}) as (told, supervisor, status):
+        told.await_line("begun 1", times=2)
+        assert not left.exists()
+        assert stopped(supervisor, status) == 0

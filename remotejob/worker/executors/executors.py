@@ -9,12 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from remotejob.domain.errors import SettingsError
+from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import Process, Threads
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import ThisThread
 from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
 from remotejob.worker.runs.run import Run
+from remotejob.worker.runs.thread_surroundings import ThreadSurroundings
 
 if TYPE_CHECKING:
     from remotejob.worker.executors.processes.pool import ProcessPool
@@ -47,6 +49,7 @@ class Executors:
         self._loop: Executor | None = None
         self._closed = False
         self._this_thread = threading.local()
+        self._surroundings = ThreadSurroundings()
 
     def start(self, names: Iterable[str]) -> None:
         """Start a child process for each kind of process that these tasks need."""
@@ -58,8 +61,9 @@ class Executors:
     def run(self, run: Run) -> Any:
         task = run.task
         if isinstance(task.runs_in, Threads):
-            with run.stop_signal.reaches(ThisThread()):
-                return task.function(RunningJob(run))
+            shared = self._surroundings.during(run)
+            with run.stop_signal.reaches(ThisThread()), shared as context, OnlyHere():
+                return context.run(task.function, RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
         try:
             return executor.run(run)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob.domain.errors import RunInterrupted
+from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.running_job import RunHandle, RunningJob
 from remotejob.tasks.runs_in import THREADS, is_async
 from remotejob.worker.executors import stack_note
@@ -23,7 +24,9 @@ def call_here(run: RunHandle) -> Any:
     """
     task = run.task
     if task.runs_in is THREADS or not is_async(task.function):
-        return task.function(RunningJob(run))
+        job = RunningJob(run)
+        with OnlyHere():
+            return task.function(job)
     from remotejob.worker.executors.event_loop import run_to_end
 
     return run_to_end(task.function, RunningJob(run))

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from remotejob.outages import OutageLog
 from remotejob.ports import Clock
-from remotejob.worker.runs.leftovers import remove_leftovers
+from remotejob.worker.runs.process_folder import remove_of_dead
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,10 @@ class DiskSpace:
         clock: Clock,
         min_free_percent: int,
         probe: DiskProbe = usage_of,
-        clean: Callable[[Path], object] = remove_leftovers,
+        clean: Callable[[], object] = remove_of_dead,
     ) -> None:
         """`min_free_percent` of the volume must be free; with 0, nothing is watched. `clean` frees
-        space in a folder."""
+        space."""
         self._clock = clock
         self._percent = min_free_percent
         self._probe = probe
@@ -105,7 +105,7 @@ class DiskSpace:
         now = self._clock.monotonic()
         if shortage is not None and now - self._cleaned >= _CLEAN_EVERY:
             self._cleaned = now
-            self._clean(self._folder)
+            self._clean()
             shortage = self._measured()
         if shortage is None:
             self._short_since = None

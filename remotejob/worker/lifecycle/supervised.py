@@ -13,6 +13,7 @@ from typing import Final, Self
 
 from remotejob.domain.errors import SettingsError
 from remotejob.names import Env
+from remotejob.tasks.forked import keep_private
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ class Supervised:
         self.replaces: Final = replaces
         """The id of the dead process that this one replaces."""
         self._channel = channel
+        keep_private(channel)
         self._last_report = IDLE
 
     @classmethod

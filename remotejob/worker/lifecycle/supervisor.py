@@ -25,9 +25,11 @@ from typing import Final
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
+from remotejob.tasks.forked import keep_private
 from remotejob.worker.lifecycle.protection_policy import Guard
 from remotejob.worker.lifecycle.shutdown import SIGNAL_OF
 from remotejob.worker.lifecycle.supervised import BEGUN, BUSY, IDLE, child_environment
+from remotejob.worker.runs.process_folder import remove_of_dead
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +173,7 @@ class Supervisor:
         # it serves both ways: the child reports that it began, and notices when our side closes,
         # which happens however we end
         ours, theirs = socket.socketpair()
+        keep_private(ours)
         with theirs:
             try:
                 process = subprocess.Popen(  # noqa: S603  (the command of this very process)
@@ -264,6 +267,7 @@ class Supervisor:
         self._protect()
         # programs that a dead run started must not go on next to its next run
         _kill_group(process)
+        remove_of_dead()
         child.process, child.channel, child.ended = None, None, process.returncode
         status = process.returncode if process.returncode >= 0 else 128 - process.returncode
         if self._urgency is None and status == GIVES_UP:

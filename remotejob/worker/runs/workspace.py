@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from remotejob.domain.record import OutputFile
-from remotejob.worker.runs.leftovers import workspace_prefix
+from remotejob.worker.runs.process_folder import process_folder
 
 
 class Workspace:
@@ -26,7 +26,8 @@ class Workspace:
         """A folder of the run's own; it is removed when the run ends."""
         with self._lock:
             if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix=workspace_prefix(self._job_id)))
+                prefix = f"remotejob-{self._job_id}-"
+                self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=process_folder()))
             return self._folder
 
     def add_output(self, output: OutputFile) -> None:

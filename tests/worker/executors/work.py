@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import decimal
+import gc
 import gzip
 import hashlib
+import io
+import locale
 import logging
+import multiprocessing
 import os
+import resource
 import signal
+import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
+import warnings
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -93,6 +102,11 @@ def patient_timed(job: RunningJob) -> Any:
 
 @task("silent", work_timeout=timedelta(seconds=30), runs_in=Process(grace=SHORT))
 def silent(job: RunningJob) -> Any:
+    return own_process(job)
+
+
+@task("in-thread")
+def in_thread(job: RunningJob) -> Any:
     return own_process(job)
 
 
@@ -368,6 +382,96 @@ def do_long_result(job: RunningJob) -> str:
 def do_log_and_print(job: RunningJob) -> None:
     log.warning("said in the child")
     print("printed in the child", flush=True)
+
+
+def do_change(job: RunningJob) -> Any:
+    """Change something of the process, and leave it so; or say how it is."""
+    if job.data["leave"]:
+        CHANGES[job.data["what"]][0](job)
+        return None
+    return repr(CHANGES[job.data["what"]][1]())
+
+
+def _to_the_runs_folder(job: RunningJob) -> None:
+    os.chdir(job.folder())
+
+
+def _cwd() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "gone"
+
+
+def _umask() -> int:
+    value = os.umask(0o22)
+    os.umask(value)
+    return value
+
+
+def _limit_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, hard))
+
+
+CHANGES: Final[dict[str, tuple[Any, Any]]] = {
+    "environment": (lambda _: os.environ.update(LEFT="1"), lambda: os.environ.get("LEFT")),
+    "folder": (_to_the_runs_folder, _cwd),
+    "umask": (lambda _: os.umask(0o077), _umask),
+    "alarm": (lambda _: signal.alarm(1000), lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0),
+    "timer": (
+        lambda _: signal.setitimer(signal.ITIMER_PROF, 1000),
+        lambda: signal.getitimer(signal.ITIMER_PROF)[0] > 0,
+    ),
+    "locale": (
+        lambda _: locale.setlocale(locale.LC_ALL, "C.UTF-8"),
+        lambda: locale.setlocale(locale.LC_NUMERIC),
+    ),
+    "socket": (lambda _: socket.setdefaulttimeout(0.01), socket.getdefaulttimeout),
+    "limit": (lambda _: _limit_files(), lambda: resource.getrlimit(resource.RLIMIT_NOFILE)),
+    "path": (lambda _: sys.path.insert(0, "/left"), lambda: sys.path[0]),
+    "argv": (lambda _: sys.argv.append("left"), lambda: sys.argv[-1]),
+    "stdout": (lambda _: setattr(sys, "stdout", io.StringIO()), lambda: type(sys.stdout).__name__),
+    "logging": (lambda _: logging.disable(), lambda: logging.root.manager.disable),
+    "level": (lambda _: logging.root.setLevel(1), lambda: logging.root.level),
+    "log": (
+        lambda _: setattr(log, "disabled", True),
+        lambda: log.disabled,
+    ),
+    "warnings": (
+        lambda _: warnings.simplefilter("always", BytesWarning),
+        lambda: warnings.filters[0],
+    ),
+    "decimal": (lambda _: setattr(decimal.getcontext(), "prec", 3), lambda: decimal.getcontext()),
+    "recursion": (lambda _: sys.setrecursionlimit(400), sys.getrecursionlimit),
+    "switch": (lambda _: sys.setswitchinterval(1), sys.getswitchinterval),
+    "garbage": (lambda _: gc.disable(), gc.isenabled),
+    "hook": (lambda _: setattr(sys, "excepthook", print), lambda: sys.excepthook is print),
+    "tempdir": (lambda _: setattr(tempfile, "tempdir", "/left"), tempfile.gettempdir),
+    "start method": (
+        lambda _: multiprocessing.set_start_method("spawn"),
+        lambda: multiprocessing.get_start_method(allow_none=True),
+    ),
+    # of a process alone
+    "handler": (
+        lambda _: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+        lambda: signal.getsignal(signal.SIGTERM),
+    ),
+    "mask": (
+        lambda _: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]),
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+    ),
+    "profile": (lambda _: sys.setprofile(lambda *_: None), sys.getprofile),
+    # the process is replaced
+    "thread": (
+        lambda _: threading.Thread(target=threading.Event().wait, name="left", daemon=True).start(),
+        lambda: "left" in {thread.name for thread in threading.enumerate()},
+    ),
+    "program": (
+        lambda _: globals().update(left=subprocess.Popen(["sleep", "60"])),
+        lambda: "left" in globals() and globals()["left"].poll() is None,
+    ),
+}
 
 
 def _tell(job: RunningJob, text: str) -> None:

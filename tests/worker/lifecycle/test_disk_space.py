@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -15,14 +13,11 @@ import pytest
 
 from remotejob import RemoteJob, RunningJob, State, Submission
 from remotejob.backends.clock import SystemClock
-from remotejob.domain.ids import new_job_id
 from remotejob.jobs.queries.why import Why
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock
 from remotejob.worker.lifecycle.disk_space import DiskSpace
-from remotejob.worker.runs.leftovers import remove_leftovers
-from remotejob.worker.runs.workspace import Workspace
 from tests.worker.lifecycle.working import awaited, ended, working
 
 GIB = 1024**3
@@ -55,7 +50,7 @@ def space(
     clock: FakeClock,
     percent: int = 10,
     *,
-    clean: Callable[[Path], object] = lambda _: None,
+    clean: Callable[[], object] = lambda: None,
 ) -> DiskSpace:
     return DiskSpace(clock=clock, min_free_percent=percent, probe=disk, clean=clean)
 
@@ -107,12 +102,12 @@ def test_shortage_says_how_much_is_free_and_what_to_do(clock: FakeClock) -> None
 def test_it_cleans_first_and_is_not_short_if_that_helps(clock: FakeClock) -> None:
     disk, cleaned = Disk(free=GIB), []
 
-    def clean(folder: Path) -> None:
-        cleaned.append(folder)
+    def clean() -> None:
+        cleaned.append("once")
         disk.free = 5 * GIB
 
     assert space(disk, clock, clean=clean).look() is None
-    assert len(cleaned) == 1
+    assert cleaned == ["once"]
 
 
 def test_after_a_run_ran_out_of_space_it_leaves_jobs_to_others_for_a_while(
@@ -143,31 +138,6 @@ def test_it_is_hopeless_once_it_was_short_for_a_minute(clock: FakeClock) -> None
 
 def test_disk_that_cannot_be_measured_stops_nobody(clock: FakeClock) -> None:
     assert space(Disk(problem=OSError(errno.EIO, "broken")), clock).look() is None
-
-
-def test_folders_of_dead_processes_are_removed_and_no_others(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    job_id = new_job_id(1_768_478_400_000, os.urandom)
-    of_dead = tmp_path / f"remotejob-{job_id}-{dead.pid}-abc_1"
-    of_living = tmp_path / f"remotejob-{job_id}-{os.getppid()}-abc_2"
-    others = [tmp_path / "remotejob-state", tmp_path / f"something-{job_id}-{dead.pid}-abc"]
-    for folder in (of_dead, of_living, *others):
-        folder.mkdir()
-        (folder / "file").write_text("content")
-
-    assert remove_leftovers(tmp_path) == 1
-
-    assert sorted(tmp_path.iterdir()) == sorted([of_living, *others])
-
-
-def test_a_process_keeps_the_folders_of_its_own_runs() -> None:
-    workspace = Workspace(new_job_id(1_768_478_400_000, os.urandom))
-    with workspace.cleaned():
-        folder = workspace.folder()
-        remove_leftovers(folder.parent)
-        assert folder.is_dir()
-    assert not folder.exists()
 
 
 # A worker with its threads

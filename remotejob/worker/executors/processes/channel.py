@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
+from remotejob.tasks.forked import keep_private
 
 CHUNK: Final = 1024 * 1024
 """Bytes of a file in one frame."""
@@ -111,6 +112,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket, *, sends: Limits, receives: Limits) -> None:
         self._socket: Final = connection
+        keep_private(connection)
         self._sends: Final = sends
         self._receives: Final = receives
         self.in_midst = False

@@ -7,11 +7,14 @@ The three arguments are numbers of open files that it inherits from the worker.
 
 from __future__ import annotations
 
+import contextvars
+import decimal
 import fcntl
 import importlib
 import json
 import logging
 import os
+import random
 import signal
 import socket
 import sys
@@ -22,9 +25,11 @@ from remotejob.domain.errors import InvalidData, SettingsError
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads
 from remotejob.tasks.completion import Completion
+from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.registry import registry
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import call_here
+from remotejob.worker.executors.leftovers import Running
 from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
     FROM_WORKER,
@@ -38,6 +43,7 @@ from remotejob.worker.executors.processes.run_proxy import Asking, RunProxy
 from remotejob.worker.executors.processes.stack_dump import write_into
 from remotejob.worker.executors.processes.transferred_errors import OUT_OF_MEMORY, described
 from remotejob.worker.runs.log_context import JobContext, job_context
+from remotejob.worker.runs.surroundings import OF_PROCESS, Surroundings
 
 _MIB: Final = 1024 * 1024
 _SPARE: Final = 2 * _MIB
@@ -60,7 +66,8 @@ def main(channel: Channel, lifeline: int, dump: int) -> int:
             return 1
         spare = bytearray(0 if hello["memory_mib"] is None else _SPARE)
         channel.send("ready")
-        while _run(channel, channel.receive().head, spare):
+        state = _State()
+        while _run(channel, channel.receive().head, spare, state):
             pass
     except Closed:
         return 0
@@ -101,7 +108,8 @@ def _prepare(hello: dict[str, Any]) -> None:
     if hello["memory_mib"] is not None:
         _limit_memory(hello["memory_mib"])
     for module in hello["modules"]:
-        importlib.import_module(module)
+        with OnlyHere():
+            importlib.import_module(module)
 
 
 def _limit_memory(mib: int) -> None:
@@ -114,7 +122,29 @@ def _limit_memory(mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _run(channel: Channel, order: dict[str, Any], spare: bytearray) -> bool:
+class _State:
+    """This process as its first job finds it, and each later one shall find it, too."""
+
+    def __init__(self) -> None:
+        self._surroundings: Final = Surroundings(OF_PROCESS)
+        self._running: Final = Running()
+        self._decimals: Final = decimal.getcontext().copy()
+
+    def context(self) -> contextvars.Context:
+        """A context for one job, with decimals as they were."""
+        # else each job would have the numbers of the one before it, or of a forked parent
+        random.seed()
+        context = contextvars.copy_context()
+        context.run(decimal.setcontext, self._decimals.copy())
+        return context
+
+    def cleaned(self) -> dict[str, tuple[str, ...]]:
+        """Set back what the job changed; what it changed, and what cannot be set back."""
+        left = self._surroundings.restore()
+        return {"restored": left.restored, "lost": (*left.lost, *self._running.left())}
+
+
+def _run(channel: Channel, order: dict[str, Any], spare: bytearray, state: _State) -> bool:
     """Run a job; return whether this process can run another.
 
     Raises: Garbled, when its end cannot be reported.
@@ -127,12 +157,17 @@ def _run(channel: Channel, order: dict[str, Any], spare: bytearray) -> bool:
     try:
         task = _task(order["task"])
         with job_context(*JobContext.unpacked(order["context"])):
-            completion, result = _call(RunProxy(order, task=task, asking=asking))
+            proxy = RunProxy(order, task=task, asking=asking)
+            completion, result = state.context().run(_call, proxy)
         asking.end()
         # even if the task ignored the error
         asking.check()
         delay_ms = span_ms(completion.delay_dependents)
-        report = channel.prepared("returned", result, run=run_id, delay_dependents_ms=delay_ms)
+        left = state.cleaned()
+        last = bool(left["lost"])
+        report = channel.prepared(
+            "returned", result, run=run_id, delay_dependents_ms=delay_ms, last=last, **left
+        )
     except Closed:
         raise
     except BaseException as error:  # noqa: BLE001 (any error fails the job, not the process)
@@ -140,18 +175,19 @@ def _run(channel: Channel, order: dict[str, Any], spare: bytearray) -> bool:
         if short_of_memory:
             spare.clear()
         asking.end()
-        last = asking.broken or short_of_memory
-        report = _failed(channel, error, run_id=run_id, last=last) or fallback
+        left = {} if short_of_memory else state.cleaned()
+        last = asking.broken or short_of_memory or bool(left.get("lost"))
+        report = _failed(channel, error, run=run_id, last=last, **left) or fallback
     if asking.mute:
         raise Garbled("a call was broken off while it was sent: this process can report no more")
     channel.transmit(report)
     return not last and report is not fallback
 
 
-def _failed(channel: Channel, error: BaseException, *, run_id: str, last: bool) -> Prepared | None:
+def _failed(channel: Channel, error: BaseException, **head: Any) -> Prepared | None:
     """The frame that reports an error; None if there is not enough memory for it."""
     try:
-        return channel.prepared("failed", _packed(described(error)), run=run_id, last=last)
+        return channel.prepared("failed", _packed(described(error)), **head)
     except MemoryError:
         return None
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 from remotejob.domain.errors import ProcessDied
+from remotejob.tasks.forked import keep_private
 from remotejob.tasks.runs_in import Process
 from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
@@ -29,6 +33,7 @@ from remotejob.worker.executors.processes.environment import environment_for
 from remotejob.worker.executors.processes.program import ChildProgram
 from remotejob.worker.executors.processes.stack_dump import Dump
 from remotejob.worker.executors.processes.transferred_errors import error_of_child
+from remotejob.worker.runs.process_folder import process_folder
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +62,26 @@ class ChildProcess:
             ours, theirs = socket.socketpair()
             undone.callback(ours.close)
             inherited.callback(theirs.close)
-            lifeline, self._lifeline = os.pipe()
-            undone.callback(os.close, self._lifeline)
+            lifeline, held = os.pipe()
+            self._lifeline: Final = io.FileIO(held, "wb")
+            keep_private(self._lifeline)
+            undone.callback(self._lifeline.close)
             inherited.callback(os.close, lifeline)
             self._dump: Final = Dump()
             undone.callback(self._dump.close)
+            # what a task leaves in its temporary folder ends with the process
+            self._temporary: Final = tempfile.mkdtemp(prefix="task-", dir=process_folder())
+            undone.callback(shutil.rmtree, self._temporary, ignore_errors=True)
             files = (theirs.fileno(), lifeline, self._dump.fileno())
             # a group of its own: we can kill what a task starts, and Ctrl-C reaches only the worker
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
                 (*_COMMAND, *map(str, files)),
                 stdin=subprocess.DEVNULL,
                 pass_fds=files,
-                env=environment_for(options.credentials, os.environ),
+                env={
+                    **environment_for(options.credentials, os.environ),
+                    "TMPDIR": self._temporary,
+                },
                 start_new_session=True,
             )
             self.pid: Final = self._process.pid
@@ -195,7 +208,8 @@ class ChildProcess:
         self._ended.set()
         # even if a program that it started still holds the other end
         self.channel.end_of_peer()
-        os.close(self._lifeline)
+        self._lifeline.close()
+        shutil.rmtree(self._temporary, ignore_errors=True)
 
 
 def _how(status: int | None, memory_mib: int | None) -> str:

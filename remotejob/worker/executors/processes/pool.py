@@ -21,6 +21,7 @@ from remotejob.domain.errors import (
     TimedOut,
     WorkerStopping,
 )
+from remotejob.domain.text import cut
 from remotejob.outages import pause_after
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.runs_in import Credentials, Process
@@ -90,6 +91,7 @@ class ProcessPool:
                     frame = _serve(run, child)
                 except (Closed, Garbled) as problem:
                     raise _reason(run, child, problem) from None
+            _log_left(run, frame)
             if frame.head.get("last") is not True:
                 child.jobs += 1
         return _outcome(run, frame, options)
@@ -256,6 +258,21 @@ def _serve(run: Run, child: ChildProcess) -> Frame:
             if frame.kind not in ("returned", "failed"):
                 raise Garbled(f"{frame.kind[:100]!r}, an unknown kind of frame")
             return frame
+
+
+def _log_left(run: Run, frame: Frame) -> None:
+    """Say what the job left changed, and that its process is replaced if that stays."""
+    restored, lost = (_names(frame.head.get(name)) for name in ("restored", "lost"))
+    if restored:
+        log.warning("task %s changed %s: set back", run.task.name, restored, extra=run.log_fields)
+    if lost:
+        log.warning(
+            "task %s left %s: its process is replaced", run.task.name, lost, extra=run.log_fields
+        )
+
+
+def _names(value: object) -> str:
+    return cut(", ".join(map(str, value)), 1000) if isinstance(value, list) else ""
 
 
 def _reason(run: Run, child: ChildProcess, problem: Closed | Garbled) -> BaseException:

@@ -25,6 +25,7 @@ from remotejob.domain.job_log import Level
 from remotejob.domain.record import JobRecord, OutputFile
 from remotejob.domain.text import cut
 from remotejob.ports import Area, Installation, Stored
+from remotejob.tasks.forked import check_owner
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.processes.channel import CHUNK, Channel, Frame, Garbled, Prepared
 from remotejob.worker.executors.processes.transferred_errors import error_of_worker
@@ -48,6 +49,7 @@ class Asking:
     def __init__(self, channel: Channel, run_id: str) -> None:
         self._channel = channel
         self._run_id = run_id
+        self._owner = os.getpid()
         self._lock = threading.Lock()
         self._over = False
         self._closed: deque[int] = deque()
@@ -59,8 +61,11 @@ class Asking:
         """Make a request, and wait for the answer.
 
         Raises: the worker's error; RunInterrupted, when the run is over; InvalidData, when the
-        request is too long; the error that broke off an earlier request.
+        request is too long; the error that broke off an earlier request; RemoteJobError, in a
+        forked copy of the task's process.
         """
+        # before the lock, which a thread of the process may hold that the copy does not have
+        check_owner(self._owner)
         with self._lock:
             if self._over:
                 raise RunInterrupted("the run of this job is over: its task has returned")

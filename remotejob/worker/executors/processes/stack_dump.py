@@ -35,6 +35,13 @@ def write_into(file: int) -> None:
     # only the thread that runs the task: the kernel delivers the signal to it
     faulthandler.enable(file, all_threads=False)
     faulthandler.register(_ASK, file, all_threads=False)
+    # a forked copy of the process may crash for itself
+    os.register_at_fork(after_in_child=_write_no_more)
+
+
+def _write_no_more() -> None:
+    faulthandler.disable()
+    faulthandler.unregister(_ASK)
 
 
 class Dump:
