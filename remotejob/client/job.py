@@ -300,7 +300,7 @@ class Job(JobView):
 
         A failed job is not an error here; reading its `result` is.
 
-        Raises: WaitTimeout; JobNotFound.
+        Raises: WaitTimeout; JobNotFound; InvalidData, unless the timeout is zero or more.
         """
         poll_until(
             lambda: self.refresh().ended,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, ParamSpec, Self, TypeVar
 
+from remotejob.domain.argument_checks import check_whole
 from remotejob.domain.job_log import Level
 from remotejob.domain.record import InputFile
 from remotejob.domain.repeat import Repeat
@@ -27,7 +29,8 @@ class AsyncStream:
 
     async def read(self, size: int = -1) -> bytes:
         """That many bytes, fewer only at the end; without a size, all the rest."""
-        return await _in_thread(self._stream.read, size)
+        whole = check_whole("size", size, least=-1, most=sys.maxsize)
+        return await _in_thread(self._stream.read, whole)
 
     async def close(self) -> None:
         await _in_thread(self._stream.close)

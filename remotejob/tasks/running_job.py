@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import mimetypes
-import os
+import math
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
+from remotejob.domain.argument_checks import check_number, plain_text
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
-from remotejob.domain.errors import InvalidBody, InvalidData, NoInput, RunInterrupted
+from remotejob.domain.errors import InvalidData, NoInput, RunInterrupted
 from remotejob.domain.events import Event
 from remotejob.domain.job_log import LOG_LEVELS, Level
 from remotejob.domain.name_rules import check_output_name
 from remotejob.domain.record import INLINE_LIMIT, InputFile, JobRecord, OutputFile
-from remotejob.domain.text import dumps
+from remotejob.domain.text import dumps, shown
 from remotejob.domain.times import from_ms
 from remotejob.jobs.content import payloads
-from remotejob.jobs.content.bodies import is_binary
+from remotejob.jobs.content.bodies import Body, check_body
+from remotejob.jobs.content.content_types import check_content_type, guess_content_type
 from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
 from remotejob.outages import Interruptible, retry_while_unavailable
@@ -138,10 +139,7 @@ class RunningJob(JobView):
         """
         run = self._touch()
         run.check()
-        if not 0 <= done <= total or total <= 0 or total == float("inf"):
-            raise InvalidData(
-                f"progress({done!r}, {total!r}): use 0 <= done <= total, and total > 0"
-            )
+        done, total = check_progress(done, total)
         run.report_progress(dumps([done, total]))
         echo_progress(run.record, done, total)
         self._installation.hooks.tell(
@@ -189,8 +187,10 @@ class RunningJob(JobView):
         """
         run = self._touch()
         run.check()
-        if level not in LOG_LEVELS:
-            raise InvalidData(f"log level {level!r}: use one of {', '.join(LOG_LEVELS)}")
+        if plain_text(level) not in LOG_LEVELS:
+            raise InvalidData(f"log level {shown(level)}: use one of {', '.join(LOG_LEVELS)}")
+        text = plain_text(message)
+        message = shown(message) if text is None else text
         if data is not None:
             text = payloads.encode(data, what="log data")
             if not payloads.fits_inline(text):
@@ -198,13 +198,13 @@ class RunningJob(JobView):
                     f"log data of {len(text.encode())} bytes: {INLINE_LIMIT} at most; "
                     "keep more in an output"
                 )
-        run.report_line(level, str(message), data)
-        echo_line(run.record, level, str(message), data)
+        run.report_line(level, message, data)
+        echo_line(run.record, level, message, data)
 
     def output(
         self,
         name: str,
-        body: bytes | Path | str | BinaryIO,
+        body: Body,
         *,
         content_type: str | None = None,
     ) -> None:
@@ -218,27 +218,18 @@ class RunningJob(JobView):
         """
         run = self._touch()
         run.check()
-        check_output_name(name)
-        content_type = content_type or mimetypes.guess_type(name)[0]
+        name = check_output_name(name)
+        content_type = check_content_type(content_type) or guess_content_type(name)
+        content = check_body(body, what=f"output {name!r}: body")
         key = run.prefix + name
-        if isinstance(body, str | Path):
-            try:
-                with Path(body).open("rb") as file:
-                    stored = self._retry(lambda: self._put_file(key, file, content_type))
-            except (FileNotFoundError, IsADirectoryError):
-                raise InvalidBody(
-                    f"output {name!r}: {str(body)!r} is not a file; "
-                    "give the path of one, or the content as bytes"
-                ) from None
-        elif not isinstance(body, bytes) and not is_binary(body):
-            raise InvalidBody(f"output {name!r}: open the file in mode 'rb'")
+        if isinstance(content, Path | str):
+            with Path(content).open("rb") as file:
+                stored = self._retry(lambda: self._put_file(key, file, content_type))
+        elif isinstance(content, bytes):
+            stored = self._retry(lambda: self._put(key, content, content_type))
         else:
-            _check_not_spent(name, body)
-            if isinstance(body, bytes):
-                stored = self._retry(lambda: self._put(key, body, content_type))
-            else:
-                # no retry: the part of the stream that was read is gone
-                stored = self._put(key, body, content_type)
+            # no retry: the part of the stream that was read is gone
+            stored = self._put(key, content, content_type)
         self._touch().add_output(
             OutputFile(
                 name=name,
@@ -278,11 +269,19 @@ class RunningJob(JobView):
         return f"<RunningJob {self.id} {self.task} attempt {self.attempt}>"
 
 
-def _check_not_spent(name: str, body: bytes | BinaryIO) -> None:
-    """Refuse a buffer that was written and not rewound, which would become an empty file."""
-    if isinstance(body, bytes) or not body.seekable():
-        return
-    here = body.tell()
-    if here and here == body.seek(0, os.SEEK_END):
-        raise InvalidBody(f"output {name!r}: the file is at its end; call seek(0) first")
-    body.seek(here)
+def check_progress(done: object, total: object) -> tuple[float, float]:
+    """Raises: InvalidData, unless they are numbers, 0 <= done <= total and total > 0."""
+    remedy = "use 0 <= done <= total, and total > 0"
+    at = check_number("done", done, remedy=remedy)
+    end = check_number("total", total, remedy=remedy)
+    if not 0 <= at <= end or end <= 0 or not _finite(end):
+        raise InvalidData(f"progress({shown(done)}, {shown(total)}): {remedy}")
+    return at, end
+
+
+def _finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        # an int that no float can hold
+        return False

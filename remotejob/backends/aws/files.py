@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -39,6 +40,9 @@ _SMALL: Final = 1024 * 1024
 
 _BUFFER: Final = 1024 * 1024
 _DELETES_IN_A_BATCH: Final = 1000
+_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters of a key that the XML of a request for many keys cannot carry.
+Source: XML 1.0, 2.2, "Characters"."""
 _DOWNLOAD_TRIES: Final = 3
 _BROKEN_STREAM: Final = (
     ConnectionClosedError,
@@ -186,7 +190,10 @@ class S3Files:
                 yield found["Key"]
 
     def delete(self, area: Area, keys: Iterable[str]) -> None:
-        left = iter(keys)
+        listed = list(keys)
+        for key in filter(_NOT_IN_XML.search, listed):
+            self._client.delete_object(Bucket=self._buckets[area], Key=key)
+        left = (key for key in listed if not _NOT_IN_XML.search(key))
         while batch := list(islice(left, _DELETES_IN_A_BATCH)):
             answer = self._client.delete_objects(
                 Bucket=self._buckets[area],
@@ -227,7 +234,8 @@ def _stored(bucket: str, key: str, size: int, *, etag: str, version: str | None)
 
 def _size_left(stream: BinaryIO) -> int | None:
     """Bytes from the stream's position to its end, or None if it cannot seek."""
-    if not stream.seekable():
+    # some streams have nothing but read
+    if not (hasattr(stream, "seekable") and stream.seekable()):
         return None
     here = stream.tell()
     end = stream.seek(0, os.SEEK_END)

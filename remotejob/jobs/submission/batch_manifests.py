@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
 from remotejob.domain.errors import InvalidData
+from remotejob.domain.text import shown
 
 LONGEST_LINE: Final = 1024 * 1024
 """Bytes of a line, or of a CSV row."""
@@ -27,9 +28,9 @@ def reader_of(name: str) -> Callable[[BinaryIO], Rows]:
     reader = _READERS.get(PurePosixPath(name).suffix.lower())
     if reader is None:
         raise InvalidData(
-            f"source {name!r}: a manifest's name ends in {', '.join(_READERS)}; to make a job of "
-            "each object under a prefix of the input bucket, give 's3://bucket/prefix/' with the "
-            "slash at the end"
+            f"source {shown(name)}: a manifest's name ends in {', '.join(_READERS)}; to make a job "
+            "of each object under a prefix of the input bucket, give 's3://bucket/prefix/' with "
+            "the slash at the end"
         )
     return reader
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import mimetypes
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -16,6 +15,7 @@ from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.jobs.content.content_types import guess_content_type
 from remotejob.jobs.content.input_files import file_name_of
 from remotejob.jobs.content.payloads import encode
 from remotejob.jobs.messaging.send import send_for
@@ -72,7 +72,7 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
         name=file_name_of(upload.key),
         version=upload.version,
         etag=upload.etag,
-        content_type=mimetypes.guess_type(upload.key)[0],
+        content_type=guess_content_type(upload.key),
     )
     now = installation.clock.now_ms()
     # its day may lie before the sweep's watermark: then the scheduler looks after it

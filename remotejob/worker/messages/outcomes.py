@@ -16,7 +16,7 @@ from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, outputs_to_json
-from remotejob.domain.text import cut
+from remotejob.domain.text import cut, said_by
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.submission.repeats import successor
@@ -103,7 +103,7 @@ def failed(run: Run, error: BaseException, installation: Installation) -> Change
         attempt=record.attempt,
         at_ms=now,
         kind=type(error).__name__,
-        message=cut(_said_by(error), _LONGEST_MESSAGE),
+        message=cut(said_by(error), _LONGEST_MESSAGE),
     )
     _keep_trace(run, error, installation)
     retry = record.retry or run.task.retry
@@ -168,11 +168,3 @@ def _keep_trace(run: Run, error: BaseException, installation: Installation) -> N
     except Exception:
         # a traceback helps to find the fault, but the failure must be recorded without it too
         log.exception("traceback not kept", extra=run.context.fields)
-
-
-def _said_by(error: BaseException) -> str:
-    """An error's message, even if its __str__ raises."""
-    try:
-        return str(error) or repr(error)
-    except Exception:  # noqa: BLE001 (a broken __str__ must not hide that the run failed)
-        return f"an error of class {type(error).__name__} that cannot be shown"
