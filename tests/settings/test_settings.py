@@ -179,3 +179,11 @@ def test_a_queue_says_how_its_workers_log_and_whether_they_write_metrics() -> No
 def test_nonsense_about_logs_and_metrics_is_refused(line: str, remedy: str) -> None:
     with pytest.raises(SettingsError, match=remedy):
         parsed(QUEUE + line + "\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_settings_saved_on_any_system_are_read(tmp_path: Path, encoding: str, end: str) -> None:
+    path = tmp_path / "remotejob.toml"
+    path.write_bytes(f'[queues.default]{end}tasks = ["work"]{end}'.encode(encoding))
+    assert load(path).queues["default"].tasks == ("work",)
