@@ -186,6 +186,7 @@ def parse(document: Mapping[str, Any]) -> Settings:
         _route(_Table(value, where=f"[[routes]] number {number}", of=Route), queues)
         for number, value in enumerate(top.value("routes", list, default=[]), start=1)
     )
+    _refuse_shadowed(routes)
     return Settings(system=system, queues=MappingProxyType(queues), routes=routes)
 
 
@@ -259,6 +260,35 @@ def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
         priority=_priority(table),
         data=MappingProxyType(_route_data(table)),
     )
+
+
+def _refuse_shadowed(routes: Sequence[Route]) -> None:
+    """Refuse a route that no upload can reach, because earlier ones take all its keys."""
+    for at, route in enumerate(routes):
+        wider = [
+            (number, one)
+            for number, one in enumerate(routes[:at], 1)
+            if route.prefix.startswith(one.prefix)
+        ]
+        by: set[int] = set()
+        for suffix in route.suffixes or ("",):
+            # with no suffix of its own, only a route that takes any suffix covers it
+            taken = (number for number, one in wider if _takes_suffix(one, suffix))
+            number = next(taken, None)
+            if number is None:
+                break
+            by.add(number)
+        else:
+            earlier = " and ".join(f"number {number}" for number in sorted(by))
+            raise SettingsError(
+                f"[[routes]] number {at + 1} (task {route.task!r}, prefix {route.prefix!r}) gets "
+                f"no uploads: {earlier} takes all of them first; move it up, or take it out"
+            )
+
+
+def _takes_suffix(route: Route, suffix: str) -> bool:
+    ends = tuple(one.lower() for one in route.suffixes)
+    return not ends or suffix.lower().endswith(ends)
 
 
 def _route_data(table: _Table) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -46,6 +47,24 @@ app: Final = typer.Typer(
     "4 no access to AWS, 5 the wait timed out, 6 anything else, 130 Ctrl-C.",
 )
 app.command()(local)
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer's signature)
+    if asked:
+        typer.echo(f"remotejob {version('remotejob')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

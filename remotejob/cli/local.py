@@ -26,7 +26,7 @@ from rich.text import Text
 
 from remotejob import settings
 from remotejob.cli import formats
-from remotejob.cli.common import err, on_terminal, out, put
+from remotejob.cli.common import called_as, err, on_terminal, out, put
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.local_workers import LocalWorkers, raise_if_hopeless
 from remotejob.cli.single_instance import lock_folder
@@ -80,7 +80,7 @@ def local(
     ):
         exported = {**aws.environment(), NAME_VARIABLE: loaded.system.name}
         if process is None:
-            _print_environment(exported, console, as_json=as_json)
+            _print_environment(exported, _connect(exported), console, as_json=as_json)
             _run_until_interrupted(local_workers)
         system = _connect(exported)
         keys = _upload(aws, system.input_bucket, loaded, files)
@@ -119,7 +119,8 @@ def _deployed(
             soft_wrap=True,
         )
 
-    say("synthesizing the CDK app; the first time takes longest")
+    first = "" if _ASSEMBLY.is_dir() else "; the first time takes longest"
+    say(f"synthesizing the CDK app{first}")
     assembly = synthesize(settings_file, _ASSEMBLY)
     for leftover in (_LOGS, _FUNCTIONS):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -283,7 +284,9 @@ def _report(
     )
 
 
-def _print_environment(exported: dict[str, str], console: Console, *, as_json: bool) -> None:
+def _print_environment(
+    exported: dict[str, str], system: RemoteJob, console: Console, *, as_json: bool
+) -> None:
     """Print how to reach the system."""
     if as_json:
         formats.to_json(out, exported)
@@ -291,7 +294,14 @@ def _print_environment(exported: dict[str, str], console: Console, *, as_json: b
         console.print("\nTo use it from another shell:\n")
         for name, value in exported.items():
             console.print(f"export {name}={value}", highlight=False, soft_wrap=True)
-        console.print("\nThen, for example: remotejob ls\nCtrl-C takes everything down.")
+        console.print(
+            f"\nThen, for example: {called_as()} ls\n"
+            f"Uploads go to s3://{system.input_bucket}/, outputs to s3://{system.output_bucket}/\n"
+            "Ctrl-C takes everything down.",
+            highlight=False,
+            soft_wrap=True,
+            markup=False,
+        )
         console.print(f"Logs of workers and functions: {_LOGS}/", highlight=False)
 
 

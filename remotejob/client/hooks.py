@@ -121,7 +121,8 @@ class Hooks:
     def off(self, event: Event | str, function: Function) -> None:
         """Stop calling a function. It is not an error if it was not registered."""
         known = _event(event)
-        if not callable(function):
+        given: object = function
+        if not callable(given):
             return
         with self._lock:
             entries = self._functions.get(known, ())

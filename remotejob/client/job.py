@@ -78,6 +78,16 @@ class Job(JobView):
         return None if finished is None else from_ms(finished)
 
     @property
+    def crashes(self) -> int:
+        """How often its worker died or fell silent while the job ran."""
+        return self._record.crashes
+
+    @property
+    def worker(self) -> str | None:
+        """The worker of the current or last run."""
+        return self._record.worker
+
+    @property
     def progress(self) -> tuple[float, float]:
         """Done and total, as the task last reported."""
         return self._record.progress

@@ -29,7 +29,7 @@ def is_a(value: object, *kinds: type) -> bool:
 def plain_text(value: object) -> str | None:
     """A text as an exact `str`; None if it is no text."""
     # not str(): a subclass may override it
-    return str.__str__(value) if is_a(value, str) else None  # type: ignore[arg-type]
+    return str.__str__(value) if is_a(value, str) else None
 
 
 def plain_whole(value: object) -> int | None:

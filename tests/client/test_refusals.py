@@ -162,6 +162,8 @@ def test_a_folder_is_refused(untouched: Queue, tmp_path: Path) -> None:
     with pytest.raises(InvalidBody) as refusal:
         untouched.submit("work", body=tmp_path)
     _one_line(refusal.value, str(tmp_path), "one by one")
+    with pytest.raises(InvalidBody, match=r"is a folder.*map"):
+        untouched.submit("work", body=".")
 
 
 def test_a_file_read_to_its_end_is_refused(untouched: Queue, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def check_body(body: object, *, what: str = "body") -> Body:
 
 def check_file(path: object, *, what: str) -> Path:
     """The path of a file that can be read. Raises: InvalidBody."""
-    plain = str.__str__(path) if is_a(path, str) else str(path)  # type: ignore[arg-type]
+    plain = str.__str__(path) if is_a(path, str) else str(path)
     which = f"{what} {shown(plain)}"
     if not plain:
         raise InvalidBody(f"{which}: the path is empty; give the path of a file")
@@ -106,7 +106,7 @@ def _check_size(size: int | None, *, what: str) -> None:
 
 
 def _position(stream: object) -> int:
-    return stream.tell() if _seekable(stream) else 0  # type: ignore[attr-defined, no-any-return]
+    return stream.tell() if _seekable(stream) else 0  # type: ignore[attr-defined]
 
 
 def _size_left(stream: object) -> int | None:
