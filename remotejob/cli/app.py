@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,7 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from remotejob.cli import batches, formats, manage, replay, workers
-from remotejob.cli.arguments import parse_data
+from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.common import (
     YEAR,
     AsJson,
@@ -136,7 +135,7 @@ def submit(
             filename=filename,
             retry=retry,
             priority=_parse_priority(priority),
-            delay=None if delay is None else timedelta(seconds=delay),
+            delay=None if delay is None else parse_seconds("--delay", delay),
             depends=depends or (),
             resource=resource,
             tenant=tenant,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,13 @@ def parse_data(text: str | None) -> Any:
             f"--data {shown(text)} is not JSON ({problem}); quote it for the shell, "
             """such as --data '{"size": 400}'"""
         ) from None
+
+
+def parse_seconds(option: str, seconds: float) -> timedelta:
+    """The seconds given to an option. Raises: InvalidData, for NaN, which typer's limits let by."""
+    if not math.isfinite(seconds):
+        raise InvalidData(f"{option} {seconds}: use a number of seconds")
+    return timedelta(seconds=seconds)
 
 
 def _in_file(text: str) -> Any:

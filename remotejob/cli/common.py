@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console, ConsoleDimensions, RenderableType
 
 from remotejob.cli import formats
+from remotejob.cli.arguments import parse_seconds
 from remotejob.client.job import Job
 from remotejob.client.remote_job import NAME_VARIABLE
 from remotejob.domain.errors import InvalidData
@@ -79,7 +79,9 @@ def parse_retry(retries: int | None, wait: float | None) -> Retry | None:
                 f"--retry-wait {wait:g} needs a number of retries, such as --retries 2"
             )
         return None
-    return Retry(max_attempts=retries + 1, wait=timedelta(seconds=300 if wait is None else wait))
+    return Retry(
+        max_attempts=retries + 1, wait=parse_seconds("--retry-wait", 300 if wait is None else wait)
+    )
 
 
 def put(renderable: RenderableType, console: Console = out) -> None:

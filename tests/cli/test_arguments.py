@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from remotejob import InvalidData
-from remotejob.cli.arguments import parse_data
+from remotejob.cli.arguments import parse_data, parse_seconds
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -51,3 +51,9 @@ def test_text_that_is_no_json_is_refused_briefly(text: str) -> None:
     with pytest.raises(InvalidData, match="quote it for the shell") as refusal:
         parse_data(text)
     assert len(str(refusal.value)) < 1000
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
+def test_seconds_that_are_no_number_are_refused(seconds: float) -> None:
+    with pytest.raises(InvalidData, match=r"--delay .*use a number of seconds"):
+        parse_seconds("--delay", seconds)
