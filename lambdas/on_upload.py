@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import (
     BatchProcessor,
     EventType,
@@ -26,7 +25,7 @@ from aws_lambda_powertools.utilities.data_classes.s3_event import S3EventRecord
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.logs import share_logger
+from lambdas.logs import new_logger, share_logger
 from remotejob.backends.aws import from_environment
 from remotejob.domain.times import to_ms
 from remotejob.jobs.submission.uploads import Upload, ingest
@@ -34,7 +33,7 @@ from remotejob.names import Env
 from remotejob.ports import Installation
 from remotejob.settings import DEFAULT_FILE, Settings, load
 
-logger = Logger(service="on_upload")
+logger = new_logger("on_upload")
 share_logger(logger)
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -119,7 +118,7 @@ def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
             sequencer=detail.object.get("sequencer") or None,
             at_ms=to_ms(datetime.fromisoformat(event.time)),
         )
-    except (KeyError, ValueError) as problem:
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise UnknownEvent(f"an Object Created event without {problem}") from None
 
 

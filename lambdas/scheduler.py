@@ -6,16 +6,15 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from lambdas.logs import share_logger
+from lambdas.logs import new_logger, share_logger
 from remotejob.backends.aws import from_environment
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
 
-logger = Logger(service="scheduler")
+logger = new_logger("scheduler")
 share_logger(logger)
 
 _RESERVE: Final = timedelta(seconds=20)

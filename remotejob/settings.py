@@ -20,7 +20,8 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT
-from remotejob.domain.text import dumps
+from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep, shown
+from remotejob.domain.text_files import Unreadable, decode
 from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MIN_FREE_DISK_PERCENT
 
 DEFAULT_FILE: Final = "remotejob.toml"
@@ -148,6 +149,8 @@ def load(path: Path | str = DEFAULT_FILE) -> Settings:
         raise SettingsError(
             f"{path}: no such file; give its path, or start in its folder"
         ) from None
+    except OSError as problem:
+        raise SettingsError(f"{path}: {problem.strerror}; give the path of a file") from None
     try:
         return parse(_document(content))
     except SettingsError as problem:
@@ -157,19 +160,20 @@ def load(path: Path | str = DEFAULT_FILE) -> Settings:
 def _document(content: bytes) -> dict[str, Any]:
     """Raises: SettingsError, with line and column."""
     try:
-        return tomllib.loads(content.decode())
-    except UnicodeDecodeError as problem:
-        where = _place(content[: problem.start])
-        raise SettingsError(f"not UTF-8 ({where}); save the file as UTF-8") from None
+        text = decode(content)
+        return tomllib.loads(text)
+    except Unreadable as problem:
+        raise SettingsError(str(problem)) from None
+    except RecursionError:
+        raise SettingsError("not TOML: its tables or lists are nested too deep") from None
     except tomllib.TOMLDecodeError as problem:
         # the parser gives line and column, except when the file ends too early
-        said = str(problem).replace("at end of document", f"{_place(content)}, where it ends")
+        said = str(problem).replace("at end of document", f"{_end_of(text)}, where it ends")
         raise SettingsError(f"not TOML: {said}") from None
 
 
-def _place(before: bytes) -> str:
-    line = before.rpartition(b"\n")[2]
-    return f"at line {before.count(10) + 1}, column {len(line.decode()) + 1}"
+def _end_of(text: str) -> str:
+    return f"at line {text.count(chr(10)) + 1}, column {len(text.rpartition(chr(10))[2]) + 1}"
 
 
 def parse(document: Mapping[str, Any]) -> Settings:
@@ -188,6 +192,7 @@ def parse(document: Mapping[str, Any]) -> Settings:
         _route(_Table(value, where=f"[[routes]] number {number}", of=Route), queues)
         for number, value in enumerate(top.value("routes", list, default=[]), start=1)
     )
+    _refuse_shadowed(routes)
     return Settings(system=system, queues=MappingProxyType(queues), routes=routes)
 
 
@@ -209,7 +214,7 @@ def _system(table: _Table) -> SystemSettings:
 def _queue(name: str, table: _Table) -> QueueSettings:
     if not NAME.fullmatch(name):
         raise SettingsError(
-            f"queue name {name!r}: use lower-case letters, digits and dashes, at most 31"
+            f"queue name {shown(name)}: use lower-case letters, digits and dashes, at most 31"
         )
     tasks = tuple(table.strings("tasks"))
     for task in tasks:
@@ -271,12 +276,43 @@ def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
     )
 
 
+def _refuse_shadowed(routes: Sequence[Route]) -> None:
+    """Refuse a route that no upload can reach, because earlier ones take all its keys."""
+    for at, route in enumerate(routes):
+        wider = [
+            (number, one)
+            for number, one in enumerate(routes[:at], 1)
+            if route.prefix.startswith(one.prefix)
+        ]
+        by: set[int] = set()
+        for suffix in route.suffixes or ("",):
+            # with no suffix of its own, only a route that takes any suffix covers it
+            taken = (number for number, one in wider if _takes_suffix(one, suffix))
+            number = next(taken, None)
+            if number is None:
+                break
+            by.add(number)
+        else:
+            earlier = " and ".join(f"number {number}" for number in sorted(by))
+            raise SettingsError(
+                f"[[routes]] number {at + 1} (task {route.task!r}, prefix {route.prefix!r}) gets "
+                f"no uploads: {earlier} takes all of them first; move it up, or take it out"
+            )
+
+
+def _takes_suffix(route: Route, suffix: str) -> bool:
+    ends = tuple(one.lower() for one in route.suffixes)
+    return not ends or suffix.lower().endswith(ends)
+
+
 def _route_data(table: _Table) -> dict[str, Any]:
     data: dict[str, Any] = table.value("data", dict, default={})
     try:
         size = len(dumps(data).encode())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         table.fail("data", data, "it must be valid JSON, with no dates or times")
+    if nested_too_deep(data):
+        table.fail("data", "…", f"it is nested more than {NESTED_AT_MOST} levels deep; flatten it")
     if size > INLINE_LIMIT:
         table.fail("data", "…", f"it has {size} bytes; use {INLINE_LIMIT} at most")
     return data
@@ -298,14 +334,14 @@ class _Table:
 
     def __init__(self, values: Any, *, where: str, of: type) -> None:
         if not isinstance(values, Mapping):
-            raise SettingsError(f"{where} is {values!r}: it must be a table")
+            raise SettingsError(f"{where} is {shown(values)}: it must be a table")
         self._values = values
         self._where = where
         # before reporting a missing key: a mistyped one is often the reason
         self._refuse_unknown(sorted(one.name for one in fields(of)))
 
     def fail(self, key: str, value: object, remedy: str) -> NoReturn:
-        raise SettingsError(f"{self._where}: {key} = {value!r}: {remedy}")
+        raise SettingsError(f"{self._where}: {key} = {shown(value)}: {remedy}")
 
     def value(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
         if key not in self._values:
@@ -353,7 +389,7 @@ class _Table:
                 close = difflib.get_close_matches(key, known, n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
                 raise SettingsError(
-                    f"{self._where}: unknown key {key!r}{hint} (known: {', '.join(known)})"
+                    f"{self._where}: unknown key {shown(key)}{hint} (known: {', '.join(known)})"
                 )
 
 

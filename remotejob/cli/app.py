@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from remotejob.cli import batches, formats, manage, replay, workers
-from remotejob.cli.arguments import parse_data
+from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.common import (
     YEAR,
     AsJson,
@@ -51,6 +51,24 @@ app: Final = typer.Typer(
     "written, 130 Ctrl-C.",
 )
 app.command()(local)
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer's signature)
+    if asked:
+        typer.echo(f"remotejob {version('remotejob')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -133,7 +151,7 @@ def submit(
             filename=filename,
             retry=retry,
             priority=_parse_priority(priority),
-            delay=None if delay is None else timedelta(seconds=delay),
+            delay=None if delay is None else parse_seconds("--delay", delay),
             depends=depends or (),
             resource=resource,
             tenant=tenant,

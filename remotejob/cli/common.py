@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,6 +13,7 @@ from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.text import Text
 
 from remotejob.cli import formats
+from remotejob.cli.arguments import parse_seconds
 from remotejob.cli.layout import UNLIMITED, Paragraph
 from remotejob.cli.visible import visible
 from remotejob.client.job import Job
@@ -65,6 +69,19 @@ RetryWait = Annotated[
 ]
 
 
+def called_as() -> str:
+    """The command as it was called, for hints that a shell can run."""
+    program = Path(sys.argv[0])
+    found = shutil.which(program.name)
+    if found is not None and program.exists() and Path(found).samefile(program):
+        return program.name
+    if program.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m remotejob"
+    if program.is_absolute() and program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    return shlex.quote(str(program))
+
+
 def parse_retry(retries: int | None, wait: float | None) -> Retry | None:
     """The retry policy of `--retries` and `--retry-wait`. Raises: InvalidData."""
     if retries is None:
@@ -73,7 +90,9 @@ def parse_retry(retries: int | None, wait: float | None) -> Retry | None:
                 f"--retry-wait {wait:g} needs a number of retries, such as --retries 2"
             )
         return None
-    return Retry(max_attempts=retries + 1, wait=timedelta(seconds=300 if wait is None else wait))
+    return Retry(
+        max_attempts=retries + 1, wait=parse_seconds("--retry-wait", 300 if wait is None else wait)
+    )
 
 
 def put(renderable: RenderableType, console: Console = out) -> None:

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from remotejob import settings
 from remotejob.cli import formats
-from remotejob.cli.common import Force, err, on_terminal, out, put, say
+from remotejob.cli.common import Force, called_as, err, on_terminal, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Facts, Listing, Paragraph, whole
 from remotejob.cli.local_workers import LocalWorkers, raise_if_hopeless
@@ -85,7 +85,7 @@ def local(
     ):
         exported = {**aws.environment(), NAME_VARIABLE: loaded.system.name}
         if process is None:
-            _print_environment(exported, console, as_json=as_json)
+            _print_environment(exported, _connect(exported), console, as_json=as_json)
             _run_until_interrupted(local_workers)
         system = _connect(exported)
         keys = _upload(aws, system.input_bucket, loaded, files)
@@ -121,7 +121,8 @@ def _deployed(
         elapsed = Text(f"{time.monotonic() - began:5.1f} s  ", "dim")
         put(Paragraph(text=message, label=elapsed), console)
 
-    tell("synthesizing the CDK app; the first time takes longest")
+    first = "" if _ASSEMBLY.is_dir() else "; the first time takes longest"
+    tell(f"synthesizing the CDK app{first}")
     assembly = synthesize(settings_file, _ASSEMBLY)
     for leftover in (_LOGS, _FUNCTIONS):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -301,7 +302,9 @@ def _report(
     say(f"{completed} of {len(jobs)} jobs completed; their records are in {records_file}", console)
 
 
-def _print_environment(exported: dict[str, str], console: Console, *, as_json: bool) -> None:
+def _print_environment(
+    exported: dict[str, str], system: RemoteJob, console: Console, *, as_json: bool
+) -> None:
     """Print how to reach the system."""
     if as_json:
         formats.to_json(out, exported)
@@ -309,7 +312,18 @@ def _print_environment(exported: dict[str, str], console: Console, *, as_json: b
         console.print("\nTo use it from another shell:\n")
         for name, value in exported.items():
             put(whole(Text(f"export {name}={value}")), console)
-        console.print("\nThen, for example: remotejob ls\nCtrl-C takes everything down.")
+        console.print()
+        say(f"Then, for example: {called_as()} ls", console)
+        put(
+            whole(
+                Text(
+                    f"Uploads go to s3://{system.input_bucket}/, "
+                    f"outputs to s3://{system.output_bucket}/"
+                )
+            ),
+            console,
+        )
+        say("Ctrl-C takes everything down.", console)
         say(f"Logs of workers and functions: {_LOGS}/", console)
 
 

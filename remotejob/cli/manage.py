@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 
 from remotejob.cli import failures
+from remotejob.cli.arguments import parse_seconds
 from remotejob.cli.common import (
     YEAR,
     AsJson,
@@ -117,7 +118,7 @@ def rerun(
     as_json: AsJson = False,
 ) -> None:
     """Submit a copy of a completed job and print its id."""
-    job = RemoteJob.connect(system).job(job_id).rerun(wait=timedelta(seconds=wait))
+    job = RemoteJob.connect(system).job(job_id).rerun(wait=parse_seconds("--wait", wait))
     if as_json:
         show_job(job, as_json=True)
     else:

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from remotejob.domain.errors import InvalidData, InvalidName
+from remotejob.domain.argument_checks import check_choice, check_text, reading
+from remotejob.domain.errors import InvalidData
 from remotejob.domain.events import CommandEvent, Event
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.text import shown
 from remotejob.domain.times import from_ms
 from remotejob.tasks.forked import OnlyHere
 
@@ -99,12 +101,18 @@ class Hooks:
         callable, or nothing would ever call it.
         """
         known = _event(event)
+        if task is not None:
+            check_text("task", task, remedy="give the name of a task")
         if known is Event.CHILD_RESTARTED and task is not None:
-            raise InvalidData(f"task={task!r}: the event {known} belongs to no job; leave it out")
+            raise InvalidData(
+                f"task={shown(task)}: the event {known} belongs to no job; leave it out"
+            )
 
         def register(function: F) -> F:
-            if not callable(function) or inspect.iscoroutinefunction(function):
-                raise InvalidData(f"hook {function!r}: give a plain function of one argument")
+            with reading("hook"):
+                plain = callable(function) and not inspect.iscoroutinefunction(function)
+            if not plain:
+                raise InvalidData(f"hook {shown(function)}: give a plain function of one argument")
             with self._lock:
                 self._functions[known] = (*self._functions.get(known, ()), (task, function))
             return function
@@ -114,6 +122,9 @@ class Hooks:
     def off(self, event: Event | str, function: Function) -> None:
         """Stop calling a function. It is not an error if it was not registered."""
         known = _event(event)
+        given: object = function
+        if not callable(given):
+            return
         with self._lock:
             entries = self._functions.get(known, ())
             self._functions[known] = tuple(entry for entry in entries if entry[1] != function)
@@ -167,10 +178,7 @@ class Hooks:
 
 
 def _event(event: Event | str) -> Event:
-    try:
-        return Event(event)
-    except ValueError:
-        raise InvalidName(f"event {event!r}: use one of {', '.join(Event)}") from None
+    return check_choice("event ", event, Event)
 
 
 def _call(functions: list[Function], argument: object, event: Event) -> None:

@@ -87,6 +87,21 @@ class Job(JobView):
         return None if finished is None else from_ms(finished)
 
     @property
+    def crashes(self) -> int:
+        """How often its worker died or fell silent while the job ran."""
+        return self._record.crashes
+
+    @property
+    def lost_leases(self) -> int:
+        """How often its worker lost the lease, but lived, while the job ran."""
+        return self._record.lost_leases
+
+    @property
+    def worker(self) -> str | None:
+        """The worker of the current or last run."""
+        return self._record.worker
+
+    @property
     def progress(self) -> tuple[float, float]:
         """Done and total, as the task last reported."""
         return self._record.progress
@@ -309,7 +324,7 @@ class Job(JobView):
 
         A failed job is not an error here; reading its `result` is.
 
-        Raises: WaitTimeout; JobNotFound.
+        Raises: WaitTimeout; JobNotFound; InvalidData, unless the timeout is zero or more.
         """
         poll_until(
             lambda: self.refresh().ended,

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Final, Literal, overload
 
 from remotejob.client.job import Job
 from remotejob.client.notices import PENDING, Notice, check_status, receive_notice
+from remotejob.domain.argument_checks import check_callable
 from remotejob.jobs.content.bodies import Body
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.submission import stored_files
@@ -107,6 +108,7 @@ class ManualQueue:
         Source: meteor-job, `Job.processJobs`.
         """
         wanted, whole = wanted_tasks(tasks, self._description)
+        check_callable("function", function, remedy="give a function of a job")
         processing = Processing(
             concurrency=concurrency,
             payload=payload,
@@ -140,7 +142,7 @@ class ManualQueue:
         duration of zero or more.
         Source: remotejob, `next`.
         """
-        check_status(status)
+        status = check_status(status)
         if wait is not None:
             check_span("wait", wait)
         while True:

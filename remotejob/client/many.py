@@ -10,17 +10,18 @@ from functools import partial
 from typing import Final
 
 from remotejob.client.job import Job
+from remotejob.domain.argument_checks import check_flag, check_items, is_a
 from remotejob.domain.errors import (
     AccessProblem,
     CommandRefused,
-    InvalidName,
     JobNotFound,
     RemoteJobError,
 )
-from remotejob.domain.ids import is_job_id
+from remotejob.domain.name_rules import check_job_id
 from remotejob.domain.record import JobRecord
-from remotejob.domain.retry import Retry
+from remotejob.domain.retry import Retry, check_retry
 from remotejob.domain.states import Command, State, allows
+from remotejob.domain.times import check_moment
 from remotejob.jobs.commands import commands
 from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.messaging.command_events import command
@@ -56,7 +57,7 @@ class ManyCommands:
 
     Each takes jobs or their ids, and continues when one job refuses.
 
-    Raises: InvalidName, before doing anything; AccessProblem; boto3's errors, when AWS cannot be
+    Raises: InvalidInput, before doing anything; AccessProblem; boto3's errors, when AWS cannot be
     reached.
     Source: job-collection, `Job.pauseJobs` and similar methods.
     """
@@ -88,12 +89,16 @@ class ManyCommands:
         independent: bool = False,
     ) -> Commanded:
         """Let waiting jobs run now, or at `at`; `independent` also drops their dependencies."""
+        if at is not None:
+            check_moment("at", at)
+        check_flag("independent", independent)
         command = partial(commands.make_ready, at=at, independent=independent)
         return _command_each(jobs, command, self._installation)
 
     @command
     def cancel_jobs(self, jobs: Iterable[str | Job], *, antecedents: bool = False) -> Commanded:
         """Cancel jobs, and all jobs that depend on them."""
+        check_flag("antecedents", antecedents)
         command = partial(commands.cancel, antecedents=antecedents)
         return self._command_related(Command.CANCEL, jobs, command, frozenset({State.CANCELLED}))
 
@@ -107,6 +112,10 @@ class ManyCommands:
         dependents: bool = False,
     ) -> Commanded:
         """Run jobs again; see `Job.restart`."""
+        if retry is not None:
+            check_retry(retry)
+        check_flag("antecedents", antecedents)
+        check_flag("dependents", dependents)
         command = partial(restart, retry=retry, antecedents=antecedents, dependents=dependents)
         # a restarted job moves on at once: by now it may be in any state
         return self._command_related(Command.RESTART, jobs, command, frozenset(State))
@@ -181,10 +190,6 @@ def _command_each(
 
 def _ids(jobs: Iterable[str | Job]) -> list[str]:
     """The ids, without duplicates. Raises: InvalidName."""
-    ids = [job if isinstance(job, str) else job.id for job in jobs]
-    for job_id in ids:
-        if not is_job_id(job_id):
-            raise InvalidName(
-                f"job id {job_id!r}: an id has 26 letters and digits, as submit gave it"
-            )
+    listed = check_items("jobs", jobs, remedy="give a list of jobs, or of their ids")
+    ids = [job.id if is_a(job, Job) else check_job_id(job) for job in listed]
     return list(dict.fromkeys(ids))

@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, Final
 
 from remotejob.client.job import Job
+from remotejob.domain.argument_checks import plain_text
 from remotejob.domain.errors import InvalidBody, InvalidName, JobNotFound
 from remotejob.domain.ids import is_job_id
 from remotejob.domain.states import State
+from remotejob.domain.text import shown
 from remotejob.domain.times import from_ms
 from remotejob.jobs.content.outputs import Outputs
 from remotejob.ports import Address, Channel, Installation, Received
@@ -87,16 +89,17 @@ class Notice:
         self.installation.messages.delete(self.message.address, [self.message.receipt])
 
 
-def check_status(status: str) -> str:
+def check_status(status: object) -> str:
     """Return the status if there is a queue for it.
 
     Raises: InvalidName, which names the valid statuses.
     Source: remotejob, `next`.
     """
     known = (PENDING, *STATUS)
-    if status not in known:
-        raise InvalidName(f"status {status!r}: use one of {', '.join(known)}")
-    return status
+    text = plain_text(status)
+    if text not in known:
+        raise InvalidName(f"status {shown(status)}: use one of {', '.join(known)}")
+    return text
 
 
 def receive_notice(

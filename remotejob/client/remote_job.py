@@ -13,14 +13,20 @@ from remotejob.client.draft import JobDraft
 from remotejob.client.job import Job
 from remotejob.client.manual_queue import ManualQueue
 from remotejob.client.many import Commanded, ManyCommands, without_changed
-from remotejob.domain.batches import is_batch_id
-from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound, UnknownQueue
-from remotejob.domain.ids import is_job_id
-from remotejob.domain.name_rules import TASK_NAME
+from remotejob.domain.argument_checks import (
+    check_flag,
+    check_items,
+    check_kind,
+    check_text,
+    is_a,
+    reading,
+)
+from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound
+from remotejob.domain.name_rules import TASK_NAME, check_batch_id, check_job_id
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
-from remotejob.domain.text import cut
+from remotejob.domain.text import cut, shown
 from remotejob.jobs.commands.batch_commands import find_batch
 from remotejob.jobs.content.bodies import Body
 from remotejob.jobs.coordination.replacement import cancel_outdated
@@ -32,7 +38,7 @@ from remotejob.jobs.queries.workers import WorkerStatus, workers
 from remotejob.jobs.submission import submit
 from remotejob.jobs.submission.batch_map import make_batch
 from remotejob.jobs.submission.batch_sources import Each, Source
-from remotejob.jobs.submission.submission import Submission
+from remotejob.jobs.submission.submission import Submission, queue_named
 from remotejob.manual.holder import JobHolder
 from remotejob.ports import Area, Installation
 
@@ -64,7 +70,8 @@ class RemoteJob(ManyCommands):
         from remotejob.backends.aws import connect
         from remotejob.client.hooks import registry
 
-        name = system or os.environ.get(NAME_VARIABLE) or "default"
+        name = "" if system is None else check_text("system", system, remedy="give its name")
+        name = name or os.environ.get(NAME_VARIABLE) or "default"
         return cls(replace(connect(name, session=session), hooks=registry))
 
     @property
@@ -88,20 +95,14 @@ class RemoteJob(ManyCommands):
 
     def queue(self, name: str = "default") -> Queue:
         """The queue of this name. Raises: UnknownQueue, which names the known ones."""
-        description = self._installation.queues.get(name)
-        if description is None:
-            raise UnknownQueue(name, known=self._installation.queues)
-        return Queue(description, self._installation, self._holder)
+        return Queue(queue_named(name, self._installation), self._installation, self._holder)
 
     def __repr__(self) -> str:
         return f"<RemoteJob {self.name} with queues {', '.join(self.queues)}>"
 
     def job(self, job_id: str) -> Job:
         """The job with this id. Raises: InvalidName, when it is not a job id; JobNotFound."""
-        if not is_job_id(job_id):
-            raise InvalidName(
-                f"job id {job_id!r}: an id has 26 letters and digits, as submit gave it"
-            )
+        job_id = check_job_id(job_id)
         record = self._installation.store.get(job_id)
         if record is None:
             raise JobNotFound(job_id)
@@ -112,7 +113,9 @@ class RemoteJob(ManyCommands):
 
         They wait for a worker that has their task; `Job.why` says when the last one was seen.
         """
-        by_id = {job.id: job for job in jobs}
+        remedy = "give jobs, as `jobs()` lists them"
+        listed = check_items("jobs", jobs, remedy=remedy)
+        by_id = {check_kind("job", job, Job, remedy=remedy).id: job for job in listed}
         records = unable((job.record for job in by_id.values()), self._installation)
         return [by_id[record.id] for record in records]
 
@@ -130,11 +133,7 @@ class RemoteJob(ManyCommands):
 
     def batch(self, batch_id: str) -> Batch:
         """The batch with this id. Raises: InvalidName, when it is not a batch id; BatchNotFound."""
-        if not is_batch_id(batch_id):
-            raise InvalidName(
-                f"batch id {batch_id!r}: an id has 'b-' and 26 letters and digits, as map gave it"
-            )
-        return Batch(find_batch(batch_id, self._installation), self._installation)
+        return Batch(find_batch(check_batch_id(batch_id), self._installation), self._installation)
 
     def jobs(
         self,
@@ -196,6 +195,7 @@ class Queue(ManualQueue):
         Raises: InvalidInput, before writing anything.
         Source: job-collection, `job.save`, for `cancel_repeats`.
         """
+        check_flag("cancel_repeats", cancel_repeats)
         submission = Submission(
             task=task,
             body=body,
@@ -232,7 +232,9 @@ class Queue(ManualQueue):
         Raises: InvalidInput, before writing anything; PartlySubmitted.
         """
         records = submit.submit_many(
-            list(submissions), queue=self._description, installation=self._installation
+            check_items("submissions", submissions, remedy="give a list of Submission"),
+            queue=self._description,
+            installation=self._installation,
         )
         return [Job(record, self._installation) for record in records]
 
@@ -287,7 +289,7 @@ class Queue(ManualQueue):
         that has waited longer. Filtering by a rare state reads every record on the way.
 
         Raises: InvalidName, when there is no such state; InvalidData, when `since` has no time
-        zone.
+        zone, or `limit` is no whole number.
         """
         found = listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
         return [Job(record, self._installation) for record in found]
@@ -340,8 +342,14 @@ class Queue(ManualQueue):
 
 
 def _with_name(data: Any, name: str) -> dict[str, Any]:
-    if data is not None and not isinstance(data, dict):
-        raise InvalidData(f"name={name!r} with data={data!r}: a name needs data that is a dict")
-    if data and "name" in data:
-        raise InvalidData(f'name={name!r} and data["name"]={data["name"]!r}: give only one of them')
-    return {**(data or {}), "name": name}
+    if data is not None and not is_a(data, dict):
+        raise InvalidData(
+            f"name={shown(name)} with data={shown(data)}: a name needs data that is a dict"
+        )
+    with reading("data"):
+        given = dict(data or {})
+    if "name" in given:
+        raise InvalidData(
+            f'name={shown(name)} and data["name"]={shown(given["name"])}: give only one of them'
+        )
+    return {**given, "name": name}

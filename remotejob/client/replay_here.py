@@ -16,11 +16,18 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
+from remotejob.domain.argument_checks import (
+    check_callable,
+    check_choice,
+    check_kind,
+    reading,
+)
 from remotejob.domain.errors import InvalidName
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.job_log import LogLine
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.text import cut
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.log import whole_log
@@ -100,10 +107,7 @@ def replay_here(
     Raises: InvalidName, when there is no such task; InvalidBody, when that version of the input
     has expired.
     """
-    try:
-        on_error = OnError(on_error)
-    except ValueError:
-        raise InvalidName(f"on_error={on_error!r}: use one of {', '.join(OnError)}") from None
+    on_error = check_choice("on_error=", on_error, OnError)
     task = _find_task(record.task, tasks)
     replay_data(record, installation)
     replay_input(record, installation)
@@ -250,11 +254,16 @@ def _find_task(name: str, tasks: Tasks | None) -> Task:
     if tasks is None:
         tasks = registry
     if not isinstance(tasks, Mapping):
+        check_callable("tasks", tasks, remedy="give the task's function, or a registry that has it")
         return Task(name=name, function=tasks, runs_in=where(name, tasks, None))
-    if name not in tasks:
-        known = ", ".join(sorted(tasks)) or "none"
+    with reading("tasks"):
+        there = dict(tasks)
+    if name not in there:
+        known = cut(", ".join(sorted(map(str, there))), 300) or "none"
         raise InvalidName(
             f"task {name!r} is not registered here (registered: {known}); import the module whose "
             "@task registers it, or pass its function"
         )
-    return tasks[name]
+    return check_kind(
+        f"tasks[{name!r}]", there[name], Task, remedy="give a registry, or the task's function"
+    )

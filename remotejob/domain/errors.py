@@ -39,7 +39,12 @@ Raised by a task to say how it ended: `Fatal` (do not try again).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
+
+from remotejob.domain.text import cut, shown
+
+_LISTED: Final = 300
+"""Characters of the names that a message lists."""
 
 
 class RemoteJobError(Exception):
@@ -76,9 +81,9 @@ class DependencyEnded(InvalidInput):
 class UnknownQueue(InvalidInput):
     """The system has no queue with that name."""
 
-    def __init__(self, queue: str, *, known: Collection[str]) -> None:
+    def __init__(self, queue: object, *, known: Collection[str]) -> None:
         super().__init__(
-            f"unknown queue {queue!r}: this system has {_listed(known)}; "
+            f"unknown queue {shown(queue)}: this system has {_listed(known)}; "
             "add it under [queues] in remotejob.toml and deploy"
         )
 
@@ -86,9 +91,9 @@ class UnknownQueue(InvalidInput):
 class UnknownTask(InvalidInput):
     """The queue has no task with that name."""
 
-    def __init__(self, task: str, *, known: Collection[str], queue: str) -> None:
+    def __init__(self, task: object, *, known: Collection[str], queue: str) -> None:
         super().__init__(
-            f"unknown task {task!r}: queue {queue!r} runs {_listed(known)}; "
+            f"unknown task {shown(task)}: queue {queue!r} runs {_listed(known)}; "
             f"add it to `tasks` under [queues.{queue}] in remotejob.toml and deploy"
         )
 
@@ -110,7 +115,7 @@ class JobNotFound(RemoteJobError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(
-            f"no job {job_id!r}: it may have been removed, or belong to another system"
+            f"no job {shown(job_id)}: it may have been removed, or belong to another system"
         )
 
 
@@ -118,7 +123,9 @@ class BatchNotFound(RemoteJobError):
     """No batch has that id."""
 
     def __init__(self, batch_id: str) -> None:
-        super().__init__(f"no batch {batch_id!r}: it may have expired, or belong to another system")
+        super().__init__(
+            f"no batch {shown(batch_id)}: it may have expired, or belong to another system"
+        )
 
 
 class BatchUnfinished(RemoteJobError):
@@ -251,7 +258,7 @@ class NoInput(InvalidBody, Fatal):
 
 
 def _listed(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)) if names else "none"
+    return cut(", ".join(sorted(names)), _LISTED) if names else "none"
 
 
 def _any_of(names: Collection[str]) -> str:

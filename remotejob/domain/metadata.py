@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, unquote
 
+from remotejob.domain.argument_checks import check_text, is_a, plain_text, reading
 from remotejob.domain.errors import InvalidData, InvalidName
+from remotejob.domain.text import shown
 
 METADATA_LIMIT: Final = 2048
 """Bytes of names and values together. Source: Amazon S3, "User-defined object metadata"."""
@@ -17,30 +19,31 @@ _AS_THEY_ARE: Final = "!\"#$&'()*+,-./:;<=>?@[]^_`{|}~"
 """All printable ASCII except `%`, which begins an encoded byte."""
 
 
-def check_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+def check_metadata(metadata: object) -> dict[str, str]:
     """A copy of the metadata, if a file can carry them.
 
     Raises: InvalidName; InvalidData, if a value is not text or they are too large.
     """
-    for name, value in metadata.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not is_a(metadata, Mapping):
+        raise InvalidData(f"metadata={shown(metadata)}: give a dict of texts")
+    with reading("metadata"):
+        given = list(metadata.items())  # type: ignore[attr-defined]
+    checked: dict[str, str] = {}
+    for name, value in given:
+        plain = plain_text(name)
+        if plain is None or not _NAME.fullmatch(plain):
             raise InvalidName(
-                f"metadata {name!r}: use lower-case letters, digits, dashes and underscores; "
+                f"metadata {shown(name)}: use lower-case letters, digits, dashes and underscores; "
                 "rename it"
             )
-        if not isinstance(value, str):
-            raise InvalidData(f"metadata {name}={value!r}: not text; use str(), or job data")
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidData(f"metadata {name}={value!r}: not valid Unicode; encode it") from None
-    size = sum(len(name) + len(value) for name, value in encoded(metadata).items())
+        checked[plain] = check_text(f"metadata {plain}", value, remedy="use str(), or job data")
+    size = sum(len(name) + len(value) for name, value in encoded(checked).items())
     if size > METADATA_LIMIT:
         raise InvalidData(
             f"metadata of {size} bytes: S3 allows {METADATA_LIMIT}, names included, and a letter "
             "beyond ASCII takes several bytes; put the rest into the body"
         )
-    return dict(metadata)
+    return checked
 
 
 def encoded(metadata: Mapping[str, str]) -> dict[str, str]:

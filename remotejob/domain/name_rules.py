@@ -1,4 +1,4 @@
-"""Rules for the names of tasks, files, resources and tenants."""
+"""Rules for the names of tasks, files, resources and tenants, and for ids."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import re
 import unicodedata
 from typing import Final
 
+from remotejob.domain.argument_checks import plain_text
+from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidName
+from remotejob.domain.ids import is_job_id
+from remotejob.domain.text import shown
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
@@ -17,14 +21,34 @@ _CONTROLS: Final = ("Cc", "Cs")
 _SUFFIX: Final = re.compile(r"(\.tar)?\.[^.\s]{1,32}\Z", re.IGNORECASE)
 
 
-def check_file_name(name: str) -> str:
+def check_job_id(job_id: object) -> str:
+    """Check the form of a job's id. Raises: InvalidName."""
+    text = plain_text(job_id)
+    if text is None or not is_job_id(text):
+        raise InvalidName(
+            f"job id {shown(job_id)}: an id has 26 letters and digits, as submit gave it"
+        )
+    return text
+
+
+def check_batch_id(batch_id: object) -> str:
+    """Check the form of a batch's id. Raises: InvalidName."""
+    text = plain_text(batch_id)
+    if text is None or not is_batch_id(text):
+        raise InvalidName(
+            f"batch id {shown(batch_id)}: an id has 'b-' and 26 letters and digits, as map gave it"
+        )
+    return text
+
+
+def check_file_name(name: object) -> str:
     """Check a plain file name, without folders.
 
     Raises: InvalidName.
     """
-    _check_text(name, what="file name")
+    name = _text(name, what="file name")
     if "/" in name or "\\" in name:
-        raise InvalidName(f"file name {name!r}: no slashes; give the name without its folders")
+        raise InvalidName(f"file name {shown(name)}: no slashes; give the name without its folders")
     return _check(name, what="file name")
 
 
@@ -48,18 +72,18 @@ def _is_unfit(letter: str) -> bool:
     return letter in "/\\" or unicodedata.category(letter) in _CONTROLS
 
 
-def check_output_name(name: str) -> str:
+def check_output_name(name: object) -> str:
     """Check the name of an output; slashes make folders.
 
     Raises: InvalidName.
     """
-    _check_text(name, what="output name")
+    name = _text(name, what="output name")
     if name.startswith(RESERVED_OUTPUT_PREFIX):
-        raise InvalidName(f"output name {name!r}: the folder '-' is reserved; use another")
+        raise InvalidName(f"output name {shown(name)}: the folder '-' is reserved; use another")
     return _check(name, what="output name")
 
 
-def check_resource(name: str) -> str:
+def check_resource(name: object) -> str:
     """Check the name of a resource that jobs must not use at the same time.
 
     Raises: InvalidName.
@@ -67,13 +91,13 @@ def check_resource(name: str) -> str:
     return _check(name, what="resource")
 
 
-def check_tenant(name: str) -> str:
+def check_tenant(name: object) -> str:
     """Check the name of a tenant: 1 to 128 ASCII letters, digits and punctuation marks.
 
     Raises: InvalidName.
     Source: Amazon SQS API Reference, SendMessage, MessageGroupId.
     """
-    _check_text(name, what="tenant")
+    name = _text(name, what="tenant")
     if not name:
         raise InvalidName("tenant is empty; name the tenant, or leave it out")
     if len(name) > _LONGEST_TENANT:
@@ -83,26 +107,30 @@ def check_tenant(name: str) -> str:
     for letter in name:
         if not "!" <= letter <= "~":
             raise InvalidName(
-                f"tenant {name!r} contains {letter!r}; use ASCII letters, digits and punctuation"
-                " marks, without spaces"
+                f"tenant {shown(name)} contains {letter!r}; use ASCII letters, digits and "
+                "punctuation marks, without spaces"
             )
     return name
 
 
-def _check_text(name: object, *, what: str) -> None:
-    if not isinstance(name, str):
-        raise InvalidName(f"{what} {name!r}: not text; give a str")
+def _text(name: object, *, what: str) -> str:
+    text = plain_text(name)
+    if text is None:
+        raise InvalidName(f"{what} {shown(name)}: not text; give a str")
+    return text
 
 
-def _check(name: str, *, what: str) -> str:
-    _check_text(name, what=what)
+def _check(name: object, *, what: str) -> str:
+    name = _text(name, what=what)
     if not name:
         raise InvalidName(f"{what} is empty; give it a name")
     if len(name.encode(errors="surrogatepass")) > _LONGEST:
         raise InvalidName(f"{what} {name[:40]!r}… is longer than {_LONGEST} bytes; shorten it")
     for letter in name:
         if unicodedata.category(letter) in _CONTROLS:
-            raise InvalidName(f"{what} {name!r}: no control characters; {letter!r} is one")
+            raise InvalidName(f"{what} {shown(name)}: no control characters; {letter!r} is one")
     if any(part in ("", ".", "..") for part in name.split("/")):
-        raise InvalidName(f"{what} {name!r}: no empty, '.' or '..' parts; name the file itself")
+        raise InvalidName(
+            f"{what} {shown(name)}: no empty, '.' or '..' parts; name the file itself"
+        )
     return name

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 
+from remotejob.domain.argument_checks import MOST, plain_text, plain_whole
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.states import State
-from remotejob.domain.text import cut, dumps
+from remotejob.domain.text import cut, dumps, shown
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, to_ms
 
 FOREVER: Final = None
@@ -59,20 +60,27 @@ class Repeat:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        if self.times is not None and self.times < 0:
-            raise InvalidData(f"times={self.times!r}: use at least 0, or None for no limit")
+        for name in ("schedule", "time_zone"):
+            # a subclass may behave in its own ways
+            object.__setattr__(self, name, plain_text(getattr(self, name)))
+        if self.times is not None and not 0 <= self.times <= MOST:
+            raise InvalidData(
+                f"times={shown(self.times)}: use at least 0 and at most {MOST}, or None for no "
+                "limit"
+            )
         if not _SHORTEST_WAIT <= self.wait <= _LONGEST_WAIT:
-            raise InvalidData(f"wait={self.wait!r}: use 1 second to {_LONGEST_WAIT.days} days")
+            raise InvalidData(f"wait={shown(self.wait)}: use 1 second to {_LONGEST_WAIT.days} days")
         if self.schedule is None:
             if self.time_zone != _UTC:
                 raise InvalidData(
-                    f"time_zone={self.time_zone!r}: a wait needs no time zone; leave it out, or"
-                    " give a schedule"
+                    f"time_zone={shown(self.time_zone)}: a wait needs no time zone; leave it out, "
+                    "or give a schedule"
                 )
             return
         if self.wait != _WAIT:
             raise InvalidData(
-                f"wait={self.wait!r} and schedule={self.schedule[:40]!r}: give only one of them"
+                f"wait={shown(self.wait)} and schedule={self.schedule[:40]!r}: give only one of "
+                "them"
             )
         for name, text in (("schedule", self.schedule), ("time_zone", self.time_zone)):
             if len(text) > _LONGEST_TEXT:
@@ -143,22 +151,23 @@ class PreviousRun:
 
 def _check_types(repeat: Repeat) -> None:
     times: object = repeat.times
-    if times is not None and (not isinstance(times, int) or isinstance(times, bool)):
-        raise InvalidData(f"times={times!r}: use a whole number, or None for no limit")
+    if times is not None and plain_whole(times) is None:
+        raise InvalidData(f"times={shown(times)}: use a whole number, or None for no limit")
     if repeat.until is not None:
         check_moment("until", repeat.until)
     check_timedelta("wait", repeat.wait)
-    if repeat.schedule is not None and not isinstance(repeat.schedule, str):
+    if repeat.schedule is not None and plain_text(repeat.schedule) is None:
         raise InvalidData(
-            f"schedule={repeat.schedule!r}: write 'every 15 minutes', 'every day at 09:30', or a"
-            " cron expression such as '30 9 * * 1-5'"
+            f"schedule={shown(repeat.schedule)}: write 'every 15 minutes', 'every day at 09:30', "
+            "or a cron expression such as '30 9 * * 1-5'"
         )
-    if not isinstance(repeat.on_failure, str) or repeat.on_failure not in get_args(OnFailure):
+    if plain_text(repeat.on_failure) not in get_args(OnFailure):
         raise InvalidData(
-            f"on_failure={cut(repr(repeat.on_failure), 200)}: use 'continue' to run again after a"
-            " failure, or 'stop'"
+            f"on_failure={shown(repeat.on_failure)}: use 'continue' to run again after a failure, "
+            "or 'stop'"
         )
-    if not isinstance(repeat.time_zone, str):
+    if plain_text(repeat.time_zone) is None:
         raise InvalidData(
-            f"time_zone={repeat.time_zone!r}: use its IANA name, such as 'Europe/Berlin' or 'UTC'"
+            f"time_zone={shown(repeat.time_zone)}: use its IANA name, such as 'Europe/Berlin' or "
+            "'UTC'"
         )

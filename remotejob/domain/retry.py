@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from remotejob.domain.argument_checks import MOST, check_kind, is_a, plain_whole
 from remotejob.domain.errors import InvalidData
+from remotejob.domain.text import shown
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, to_ms
 
 
@@ -43,13 +45,20 @@ class Retry:
 
     def __post_init__(self) -> None:
         most = self.max_attempts
-        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
-            raise InvalidData(f"max_attempts={most!r}: use at least 1, or None for no limit")
+        if most is not None and not 1 <= (plain_whole(most) or 0) <= MOST:
+            raise InvalidData(
+                f"max_attempts={shown(most)}: use at least 1 and at most {MOST}, or None for no "
+                "limit"
+            )
         check_timedelta("wait", self.wait)
         if not timedelta(0) <= self.wait <= _LONGEST_WAIT:
-            raise InvalidData(f"wait={self.wait!r}: use 0 to {_LONGEST_WAIT.days} days")
+            raise InvalidData(f"wait={shown(self.wait)}: use 0 to {_LONGEST_WAIT.days} days")
         if self.until is not None:
             check_moment("until", self.until)
+        if not is_a(self.backoff, Backoff):
+            raise InvalidData(
+                f"backoff={shown(self.backoff)}: use Backoff.CONSTANT or Backoff.EXPONENTIAL"
+            )
 
     def next_run(self, *, failures: int, now: datetime) -> datetime | None:
         """When to run again after that many failures; None if no run is left."""
@@ -90,6 +99,12 @@ class Retry:
 
 
 _DEFAULT: Final = Retry()
+
+
+def check_retry(retry: object) -> Retry:
+    """Check that a policy is one. Raises: InvalidData."""
+    return check_kind("retry", retry, Retry, remedy="use Retry, such as Retry(max_attempts=3)")
+
 
 NO_RETRY: Final = _DEFAULT
 """A single run: the default."""

@@ -1,9 +1,16 @@
-"""Text as it is stored: compact JSON, and messages cut to a length."""
+"""Text as it is stored or shown: compact JSON, messages cut to a length, values in messages."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
+
+NESTED_AT_MOST: Final = 100
+"""Levels of lists and dicts in a value. Python's JSON reader fails at about 1,000 frames of the
+stack, and some of those belong to the reader's own callers."""
+
+_SHOWN: Final = 200
+"""Characters of a value in a message."""
 
 
 def dumps(value: Any) -> str:
@@ -11,8 +18,56 @@ def dumps(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def nested_too_deep(value: object, *, levels: int = NESTED_AT_MOST) -> bool:
+    """Whether lists and dicts lie within each other deeper than that many levels."""
+    if not isinstance(value, dict | list | tuple):
+        return False
+    if not levels:
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return any(nested_too_deep(part, levels=levels - 1) for part in parts)
+
+
 def cut(text: str, most: int) -> str:
     """The text, storable and at most `most` characters long."""
+    # cut first: it may be many megabytes
+    text = text if len(text) <= most else text[: most - 1] + "…"
     # a lone surrogate, from a file name that could not be decoded, has no UTF-8
-    text = text.encode(errors="replace").decode()
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text.encode(errors="replace").decode()
+
+
+def shown(value: object) -> str:
+    """Any value as an error message shows it: on one line, at most 200 characters.
+
+    Never raises, even if the value's own `repr` does.
+    """
+    try:
+        if issubclass(type(value), str | bytes):
+            # the repr of the whole value may be many megabytes
+            value = value[: _SHOWN + 1]  # type: ignore[index]
+        text = cut(repr(value), _SHOWN)
+        return text if text.isprintable() else _on_one_line(text)
+    except Exception:  # noqa: BLE001 (the value's own code may raise anything)
+        return f"<{type(value).__name__} that cannot be shown>"
+
+
+def said_by(error: BaseException) -> str:
+    """An error's message, even if its `__str__` raises."""
+    try:
+        return str(error) or repr(error)
+    except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error)
+        return f"an error of class {type(error).__name__} that cannot be shown"
+
+
+def name_of(function: object) -> str:
+    """The name of something that can be called, even if it has none or does not say."""
+    try:
+        return cut(str(getattr(function, "__qualname__", type(function).__name__)), _SHOWN)
+    except Exception:  # noqa: BLE001 (its own __getattr__ may raise anything)
+        return type(function).__name__
+
+
+def _on_one_line(text: str) -> str:
+    return cut(
+        "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text), _SHOWN
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from remotejob.domain.errors import InvalidData
+from remotejob.domain.text import shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -19,21 +20,32 @@ def to_ms(moment: datetime) -> int:
 
 def check_moment(name: str, value: object) -> datetime:
     """Check a `datetime` with a time zone. Raises: InvalidData, if it is anything else."""
-    if not isinstance(value, datetime):
+    if not issubclass(type(value), datetime):
         raise InvalidData(
-            f"{name}={value!r}: use a datetime with a time zone, such as datetime(2026, 1, 31, 9,"
-            " tzinfo=UTC)"
+            f"{name}={shown(value)}: use a datetime with a time zone, such as datetime(2026, 1, "
+            "31, 9, tzinfo=UTC)"
         )
-    if value.tzinfo is None:
-        raise InvalidData(f"{name}={value!r}: give it a time zone")
-    return value
+    moment: datetime = value  # type: ignore[assignment]
+    try:
+        aware = moment.utcoffset() is not None
+        if aware:
+            # its milliseconds must have a date in UTC
+            moment.astimezone(UTC)
+    except Exception as problem:
+        raise InvalidData(
+            f"{name}={shown(value)}: not a time in UTC ({type(problem).__name__}); use one in the "
+            "years 1 to 9999"
+        ) from problem
+    if not aware:
+        raise InvalidData(f"{name}={shown(value)}: give it a time zone")
+    return moment
 
 
 def check_timedelta(name: str, value: object) -> timedelta:
     """Check a `timedelta`. Raises: InvalidData, if it is anything else."""
-    if not isinstance(value, timedelta):
-        raise InvalidData(f"{name}={value!r}: use a timedelta, such as timedelta(seconds=5)")
-    return value
+    if not issubclass(type(value), timedelta):
+        raise InvalidData(f"{name}={shown(value)}: use a timedelta, such as timedelta(seconds=5)")
+    return value  # type: ignore[return-value]
 
 
 def from_ms(milliseconds: int) -> datetime:

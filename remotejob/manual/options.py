@@ -7,9 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from remotejob.domain.errors import InvalidData, UnknownTask
+from remotejob.domain.argument_checks import check_items, check_whole, plain_text
+from remotejob.domain.errors import InvalidData
+from remotejob.domain.text import shown
+from remotejob.domain.times import check_timedelta
+from remotejob.jobs.submission.submission import check_task
 from remotejob.ports import QueueDescription
 
+_LONGEST_INTERVAL: Final = timedelta(days=1)
 _MOST_JOBS: Final = 1000
 """One process sends a heartbeat for each of them every third of a lease."""
 
@@ -66,8 +71,14 @@ class Processing:
         check_whole("prefetch", self.prefetch, least=0, most=_MOST_JOBS)
         check_work_timeout(self.work_timeout)
         check_span("poll_interval", self.poll_interval)
+        if self.poll_interval > _LONGEST_INTERVAL:
+            raise InvalidData(
+                f"poll_interval={shown(self.poll_interval)}: use {_LONGEST_INTERVAL} at most"
+            )
         if self.poll_interval <= timedelta(0):
-            raise InvalidData(f"poll_interval={self.poll_interval!r}: it must be longer than 0")
+            raise InvalidData(
+                f"poll_interval={shown(self.poll_interval)}: it must be longer than 0"
+            )
         if self.most > _MOST_JOBS:
             raise InvalidData(
                 f"concurrency={self.concurrency} with payload={self.payload} and "
@@ -89,31 +100,22 @@ def wanted_tasks(
     """
     if tasks is None:
         return frozenset(queue.tasks), True
-    names = (tasks,) if isinstance(tasks, str) else tuple(tasks)
+    if plain_text(tasks) is not None:
+        tasks = (tasks,)  # type: ignore[assignment]
+    names = check_items("tasks", tasks, remedy="give the name of a task, or a list of them")
     if not names:
         raise InvalidData("tasks is empty; name one, or leave it out for all of the queue's tasks")
-    for name in names:
-        if name not in queue.tasks:
-            raise UnknownTask(name, known=queue.tasks, queue=queue.name)
+    names = [check_task(name, queue) for name in names]
     return frozenset(names), set(names) == set(queue.tasks)
 
 
-def check_whole(name: str, value: object, *, least: int, most: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise InvalidData(f"{name}={value!r}: use a whole number from {least} to {most}")
-
-
 def check_span(name: str, value: object) -> None:
-    if not isinstance(value, timedelta):
-        raise InvalidData(f"{name}={value!r}: use a timedelta, such as timedelta(seconds=5)")
-    if value < timedelta(0):
-        raise InvalidData(f"{name}={value!r} is negative; use timedelta(0) or more")
+    if check_timedelta(name, value) < timedelta(0):
+        raise InvalidData(f"{name}={shown(value)} is negative; use timedelta(0) or more")
 
 
 def check_work_timeout(value: object) -> None:
     if value is None:
         return
-    check_span("work_timeout", value)
-    assert isinstance(value, timedelta)
-    if value <= timedelta(0):
-        raise InvalidData(f"work_timeout={value!r} leaves the work no time; use more, or None")
+    if check_timedelta("work_timeout", value) <= timedelta(0):
+        raise InvalidData(f"work_timeout={shown(value)} leaves the work no time; use more, or None")

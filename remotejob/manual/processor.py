@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from remotejob.domain.argument_checks import check_choice
 from remotejob.domain.errors import AccessProblem, InvalidData
 from remotejob.domain.urgency import Urgency
 from remotejob.manual.holder import JobHolder
@@ -130,6 +131,7 @@ class Processor:
             raise problem
 
     def _shut_down(self, urgency: Urgency) -> None:
+        urgency = check_choice("urgency=", urgency, Urgency)
         with self._changed:
             self._urgency = max(self._urgency or urgency, urgency, key=list(Urgency).index)
             self._changed.notify_all()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Protocol
 
+from remotejob.domain.argument_checks import check_flag, plain_text, reading
 from remotejob.domain.errors import (
     CommandRefused,
     Fatal,
@@ -20,6 +21,7 @@ from remotejob.domain.errors import (
     StoreUnavailable,
 )
 from remotejob.domain.states import State
+from remotejob.domain.text import said_by, shown
 from remotejob.jobs.content import payloads
 from remotejob.jobs.messaging.command_events import command
 from remotejob.manual.assets import read_assets
@@ -126,9 +128,12 @@ class TakenJob(RunningJob):
         RunInterrupted, when the job was no longer yours; CommandRefused, when you had ended it.
         Source: job-collection, `job.fail`.
         """
+        check_flag("fatal", fatal)
         raised = _as_exception(error)
         if fatal and not isinstance(raised, Fatal):
-            final = Fatal(f"{type(raised).__name__}: {raised}" if raised is error else str(raised))
+            final = Fatal(
+                f"{type(raised).__name__}: {said_by(raised)}" if raised is error else str(raised)
+            )
             final.__cause__ = raised
             raised = final
         self._check_held()
@@ -170,14 +175,15 @@ class TakenJob(RunningJob):
         """
         run = self._touch()
         outputs = {output.name: output for output in run.workspace.outputs}
-        if name is None or (name not in outputs and name == self.filename):
+        text = plain_text(name)
+        if name is None or (text not in outputs and text and text == self.filename):
             return super().open()
         run.check()
-        if name not in outputs:
+        if text is None or text not in outputs:
             known = ", ".join([*outputs, *([self.filename] if self.filename else [])]) or "none"
-            raise OutputNotFound(f"job {self.id} has no file {name!r} so far; it has {known}")
+            raise OutputNotFound(f"job {self.id} has no file {shown(name)} so far; it has {known}")
         files = self._installation.files
-        return files.open(files.bucket(Area.OUTPUT), outputs[name].key)
+        return files.open(files.bucket(Area.OUTPUT), outputs[text].key)
 
     def create_read_stream(self, name: str | None = None) -> BinaryIO:
         """The same as `open`. Source: remotejob, `Job#createReadStream`."""
@@ -259,11 +265,13 @@ class TakenJob(RunningJob):
 
 
 def _as_exception(error: object) -> BaseException:
-    match error:
-        case BaseException():
-            return error
-        case str():
-            return ReportedFailure(error)
-        case Mapping():
-            return ReportedFailure(payloads.encode(dict(error), what="the error"))
-    raise InvalidData(f"fail({error!r}): give the reason as text, an exception, or a dict")
+    if isinstance(error, BaseException):
+        return error
+    text = plain_text(error)
+    if text is not None:
+        return ReportedFailure(text)
+    if isinstance(error, Mapping):
+        with reading("the error"):
+            fields = dict(error)
+        return ReportedFailure(payloads.encode(fields, what="the error"))
+    raise InvalidData(f"fail({shown(error)}): give the reason as text, an exception, or a dict")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
 
+from remotejob.domain.argument_checks import check_whole
 from remotejob.domain.job_log import Level
 from remotejob.domain.record import InputFile
 from remotejob.domain.repeat import Repeat
@@ -28,7 +30,8 @@ class AsyncStream:
 
     async def read(self, size: int = -1) -> bytes:
         """That many bytes, fewer only at the end; without a size, all the rest."""
-        return await self._calls.make(self._stream.read, size)
+        whole = check_whole("size", size, least=-1, most=sys.maxsize)
+        return await self._calls.make(self._stream.read, whole)
 
     async def close(self) -> None:
         await self._calls.make(self._stream.close)

@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from remotejob.domain.argument_checks import check_items, check_kind, check_text, plain_text
 from remotejob.domain.errors import Fatal, InvalidData, InvalidName, RemoteJobError, RunInterrupted
+from remotejob.domain.text import name_of, said_by, shown
 from remotejob.jobs.content import payloads
 from remotejob.tasks.registry import Registry, registry
+from remotejob.tasks.reported import progress_of
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import is_async
 
@@ -40,10 +43,14 @@ class Progress:
 
     def __post_init__(self) -> None:
         # stricter than RunningJob.progress: no job runs yet that this could cost
-        if not 0 <= self.done <= self.total or self.total <= 0 or self.total == float("inf"):
+        reported = progress_of(self.done, self.total)
+        if isinstance(reported, str) or reported.remark is not None:
             raise InvalidData(
-                f"progress({self.done!r}, {self.total!r}): use 0 <= done <= total, and total > 0"
+                f"progress({shown(self.done)}, {shown(self.total)}): use 0 <= done <= total, and "
+                "total > 0"
             )
+        if self.message is not None:
+            check_text("message", self.message, remedy="give the line to log")
 
 
 def progress(done: float, total: float = 1, *, message: str | None = None) -> Progress:
@@ -202,14 +209,20 @@ def _report(job: RunningJob, step: Progress) -> None:
 
 
 def _failure(error: Exception, step: Step, *, place: str) -> StepFailed:
-    reason = str(error) if isinstance(error, StepFailed) else f"{type(error).__name__}: {error}"
+    reason = (
+        str(error) if isinstance(error, StepFailed) else f"{type(error).__name__}: {said_by(error)}"
+    )
     kind = StepFailedForGood if isinstance(error, Fatal) else StepFailed
     return kind(f"step {place}, {_name(step)}: {reason}")
 
 
 def _checked(steps: Sequence[Step], registry: Registry) -> Sequence[Step]:
-    if isinstance(steps, str) or not steps:
-        raise InvalidData(f"compose({steps!r}): give a list of steps, at least one")
+    remedy = "give a list of steps, at least one"
+    steps = check_items("compose: steps", steps, remedy=remedy)
+    steps = [step if (name := plain_text(step)) is None else name for step in steps]
+    if not steps:
+        raise InvalidData(f"compose({shown(steps)}): {remedy}")
+    check_kind("registry", registry, Registry, remedy="give a Registry, or leave it out")
     if len(steps) > _MOST_STEPS:
         raise InvalidData(f"compose: {len(steps)} steps; use {_MOST_STEPS} at most, or nest")
     for number, step in enumerate(steps, 1):
@@ -218,13 +231,13 @@ def _checked(steps: Sequence[Step], registry: Registry) -> Sequence[Step]:
                 close = difflib.get_close_matches(step, registry, n=1)
                 hint = f" (there is {close[0]!r})" if close else ""
                 raise InvalidName(
-                    f"compose: step {number} is task {step!r}, which is not registered{hint}: "
+                    f"compose: step {number} is task {shown(step)}, which is not registered{hint}: "
                     "register it before you compose it"
                 )
             if is_async(registry[step].function):
                 raise InvalidName(
-                    f"compose: step {number} is task {step!r}, an async def, which a composition "
-                    "cannot await: write it with def"
+                    f"compose: step {number} is task {shown(step)}, an async def, which a "
+                    "composition cannot await: write it with def"
                 )
         elif not isinstance(step, Progress) and not callable(step):
             raise InvalidData(
@@ -241,7 +254,7 @@ def _name(step: Step) -> str:
         return repr(step)
     if isinstance(step, Progress):
         return "progress"
-    return str(getattr(step, "__name__", type(step).__name__))
+    return name_of(step).rpartition(".")[2]
 
 
 def _kind(value: object) -> str:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from remotejob.domain.argument_checks import check_callable, plain_text
 from remotejob.domain.errors import InvalidData, InvalidName, SettingsError
 from remotejob.domain.name_rules import TASK_NAME
-from remotejob.domain.retry import NO_RETRY, Retry
+from remotejob.domain.retry import NO_RETRY, Retry, check_retry
+from remotejob.domain.text import cut, name_of, shown
 from remotejob.domain.times import check_timedelta
 from remotejob.tasks.runs_in import RunsIn, where
 from remotejob.tasks.task import Task
@@ -54,12 +56,16 @@ class Registry(Mapping[str, Task]):
         Raises: InvalidName, when the name is taken or invalid; InvalidData, when a span is invalid
         or the function cannot run there.
         """
-        if not isinstance(name, str):
-            raise InvalidName(f'task {name!r} has no name; write @task("{_name_for(name)}")')
+        text = plain_text(name)
+        if text is None:
+            raise InvalidName(f'task {shown(name)} has no name; write @task("{_name_for(name)}")')
+        name = text
         if not TASK_NAME.fullmatch(name):
             raise InvalidName(
-                f"task name {name!r}: use letters, digits, dots, dashes and underscores, at most 64"
+                f"task name {shown(name)}: use letters, digits, dots, dashes and underscores, at "
+                "most 64"
             )
+        check_retry(retry)
         for span, value in (("timeout", timeout), ("work_timeout", work_timeout)):
             if value is not None and check_timedelta(span, value) <= timedelta(0):
                 raise InvalidData(
@@ -74,9 +80,12 @@ class Registry(Mapping[str, Task]):
             )
 
         def register(function: Function) -> Function:
+            check_callable("function", function, remedy=f'write @task("{name}") above a function')
             if name in self._tasks:
-                other = self._tasks[name].function.__qualname__
-                raise InvalidName(f"task {name!r} is registered already, by {other}; rename one")
+                other = self._tasks[name].function
+                raise InvalidName(
+                    f"task {name!r} is registered already, by {name_of(other)}; rename one"
+                )
             self._tasks[name] = Task(
                 name=name,
                 function=function,
@@ -117,7 +126,8 @@ class Registry(Mapping[str, Task]):
 
 def _name_for(given: object) -> str:
     """A name to suggest for a function that was decorated without brackets."""
-    return getattr(given, "__name__", "").strip("_<>") or "name"
+    name = name_of(given).rpartition(".")[2].strip("_<>") if callable(given) else ""
+    return cut(name, 64) or "name"
 
 
 registry: Final = Registry()

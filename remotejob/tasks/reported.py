@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.record import INLINE_LIMIT
-from remotejob.domain.text import cut
+from remotejob.domain.text import cut, shown
 from remotejob.jobs.content import payloads
 
 LONGEST_LINE: Final = 10_000
@@ -31,8 +31,6 @@ _LARGEST: Final = 2**63
 _CUT_DATA: Final = INLINE_LIMIT // 4
 """Characters, which take four bytes each at most."""
 
-_SHOWN: Final = 200
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reported:
@@ -49,7 +47,7 @@ def progress_of(done: Any, total: Any) -> Reported | str:
 
     Raises: InvalidData, when one is not of a number's type.
     """
-    called = f"progress({_shown(done)}, {_shown(total)})"
+    called = f"progress({shown(done)}, {shown(total)})"
     of, part = _number(total, called), _number(done, called)
     if math.isnan(part) or math.isnan(of):
         return f"{called}: ignored, because NaN says nothing about progress"
@@ -168,10 +166,3 @@ def _as_number(value: Any) -> float | None:
     except TypeError:
         # an array of several numbers
         return None
-
-
-def _shown(value: Any) -> str:
-    try:
-        return cut(repr(value), _SHOWN)
-    except Exception:  # noqa: BLE001 (such as a whole number with too many digits for text)
-        return f"a value of class {type(value).__name__}"

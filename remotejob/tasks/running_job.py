@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,15 +9,17 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
+from remotejob.domain.argument_checks import plain_text
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
-from remotejob.domain.errors import FileGone, InvalidBody, InvalidData, NoInput, RunInterrupted
+from remotejob.domain.errors import FileGone, InvalidData, NoInput, RunInterrupted
 from remotejob.domain.events import Event
 from remotejob.domain.job_log import LOG_LEVELS, Level
 from remotejob.domain.name_rules import check_output_name
 from remotejob.domain.record import InputFile, JobRecord, OutputFile
-from remotejob.domain.text import cut, dumps
+from remotejob.domain.text import cut, dumps, shown
 from remotejob.domain.times import from_ms
-from remotejob.jobs.content.bodies import is_binary
+from remotejob.jobs.content.bodies import Body, check_body
+from remotejob.jobs.content.content_types import check_content_type, guess_content_type
 from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.view import JobView
 from remotejob.outages import Interruptible, retry_while_unavailable
@@ -219,8 +220,8 @@ class RunningJob(JobView):
         """
         run = self._touch()
         run.check()
-        if level not in LOG_LEVELS:
-            raise InvalidData(f"log level {level!r}: use one of {', '.join(LOG_LEVELS)}")
+        if plain_text(level) not in LOG_LEVELS:
+            raise InvalidData(f"log level {shown(level)}: use one of {', '.join(LOG_LEVELS)}")
         text = message_of(message)
         kept, remark = log_data_of(data)
         run.report_line(level, text, kept)
@@ -245,7 +246,7 @@ class RunningJob(JobView):
     def output(
         self,
         name: str,
-        body: bytes | Path | str | BinaryIO,
+        body: Body,
         *,
         content_type: str | None = None,
     ) -> None:
@@ -259,27 +260,18 @@ class RunningJob(JobView):
         """
         run = self._touch()
         run.check()
-        check_output_name(name)
-        content_type = content_type or mimetypes.guess_type(name)[0]
+        name = check_output_name(name)
+        content_type = check_content_type(content_type) or guess_content_type(name)
+        content = check_body(body, what=f"output {name!r}: body")
         key = run.prefix + name
-        if isinstance(body, str | Path):
-            try:
-                with Path(body).open("rb") as file:
-                    stored = self._retry(lambda: self._put_file(key, file, content_type))
-            except (FileNotFoundError, IsADirectoryError):
-                raise InvalidBody(
-                    f"output {name!r}: {str(body)!r} is not a file; "
-                    "give the path of one, or the content as bytes"
-                ) from None
-        elif not isinstance(body, bytes) and not is_binary(body):
-            raise InvalidBody(f"output {name!r}: open the file in mode 'rb'")
+        if isinstance(content, Path | str):
+            with Path(content).open("rb") as file:
+                stored = self._retry(lambda: self._put_file(key, file, content_type))
+        elif isinstance(content, bytes):
+            stored = self._retry(lambda: self._put(key, content, content_type))
         else:
-            _check_not_spent(name, body)
-            if isinstance(body, bytes):
-                stored = self._retry(lambda: self._put(key, body, content_type))
-            else:
-                # no retry: the part of the stream that was read is gone
-                stored = self._put(key, body, content_type)
+            # no retry: the part of the stream that was read is gone
+            stored = self._put(key, content, content_type)
         self._touch().add_output(
             OutputFile(
                 name=name,
@@ -335,13 +327,3 @@ def _gone(what: str, remedy: str) -> Iterator[None]:
         if problem.errno is not None:  # of this machine's disk, such as a missing folder
             raise
         raise FileGone(f"{what} was deleted: {remedy}") from problem
-
-
-def _check_not_spent(name: str, body: bytes | BinaryIO) -> None:
-    """Refuse a buffer that was written and not rewound, which would become an empty file."""
-    if isinstance(body, bytes) or not body.seekable():
-        return
-    here = body.tell()
-    if here and here == body.seek(0, os.SEEK_END):
-        raise InvalidBody(f"output {name!r}: the file is at its end; call seek(0) first")
-    body.seek(here)

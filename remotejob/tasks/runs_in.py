@@ -9,7 +9,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
+from remotejob.domain.argument_checks import check_whole, reading
 from remotejob.domain.errors import InvalidData
+from remotejob.domain.text import shown
 from remotejob.domain.times import check_timedelta
 
 _LEAST_MEMORY_MIB: Final = 64
@@ -72,10 +74,10 @@ class Process:
         _check_whole("memory_mib", self.memory_mib, least=_LEAST_MEMORY_MIB, most=_MOST_MEMORY_MIB)
         _check_whole("max_jobs_per_child", self.max_jobs_per_child, least=1, most=_MOST_JOBS)
         if not timedelta(0) <= check_timedelta("grace", self.grace) <= _LONGEST_GRACE:
-            raise InvalidData(f"Process(grace={self.grace!r}): use from 0 to {_LONGEST_GRACE}")
+            raise InvalidData(f"Process(grace={shown(self.grace)}): use from 0 to {_LONGEST_GRACE}")
         if not isinstance(self.credentials, Credentials):
             raise InvalidData(
-                f"Process(credentials={self.credentials!r}): use Credentials.INHERITED or "
+                f"Process(credentials={shown(self.credentials)}): use Credentials.INHERITED or "
                 "Credentials.NONE"
             )
 
@@ -106,26 +108,29 @@ def where(task: str, function: Callable[..., Any], runs_in: RunsIn | None) -> Ru
 
     Raises: InvalidData, when it cannot run there.
     """
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    with reading(f"the function of task {task!r}"):
+        yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        awaited = is_async(function)
+    if yields:
         raise InvalidData(
             f"task {task!r} has a yield, so calling it runs nothing: return the result, and report "
             "its parts with job.progress, job.log or job.output"
         )
     if runs_in is None:
-        return ASYNC if is_async(function) else THREADS
+        return ASYNC if awaited else THREADS
     if not isinstance(runs_in, Threads | Process | Async):
         raise InvalidData(
-            f"task {task!r}: runs_in={runs_in!r}: use Threads(), Process() or Async(), made with "
-            "brackets"
+            f"task {task!r}: runs_in={shown(runs_in)}: use Threads(), Process() or Async(), made "
+            "with brackets"
         )
-    if isinstance(runs_in, Threads) and is_async(function):
+    if isinstance(runs_in, Threads) and awaited:
         raise InvalidData(
             f"task {task!r} is an async def, which a thread cannot run: leave runs_in out, use "
             "runs_in=Async(), or write def"
         )
     if isinstance(runs_in, Threads):
         return THREADS
-    if isinstance(runs_in, Async) and not is_async(function):
+    if isinstance(runs_in, Async) and not awaited:
         raise InvalidData(
             f"task {task!r} would block the event loop of all async tasks: write async def, or "
             "use runs_in=Threads()"
@@ -136,5 +141,4 @@ def where(task: str, function: Callable[..., Any], runs_in: RunsIn | None) -> Ru
 def _check_whole(name: str, value: object, *, least: int, most: int) -> None:
     if value is None:
         return
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise InvalidData(f"Process({name}={value!r}): use a whole number from {least} to {most}")
+    check_whole(f"Process: {name}", value, least=least, most=most)

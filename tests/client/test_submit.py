@@ -274,3 +274,10 @@ def test_a_message_that_cannot_be_sent_is_reported_with_the_stored_job(
 
     (job,) = queue.jobs()
     assert job.id in str(told.value)
+
+
+@pytest.mark.parametrize("body", [b"", io.BytesIO()])
+def test_an_empty_body_is_an_input_like_any_other(queue: Queue, body: Any) -> None:
+    job = queue.submit("work", body=body, filename="empty.txt")
+    assert job.input is not None
+    assert (job.input.size, job.input.name) == (0, "empty.txt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from lambdas import on_upload
+from lambdas.logs import new_logger
 from remotejob import QueueUnavailable, State
 from remotejob.domain.ids import shard_of
 from remotejob.domain.marks import Attention
@@ -360,3 +362,38 @@ def test_a_record_whose_job_is_not_stored_takes_no_sibling_down(
     assert _keys(jobs()) == {"photos/b.jpg", "photos/c.jpg"}
     assert upload(notification) == NO_FAILURES
     assert len(jobs()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("etag", 5),
+        ("etag", ["x"]),
+        ("etag", "\ud800"),
+        ("key", 5),
+        ("key", "\ud800"),
+        ("key", None),
+    ],
+)
+def test_an_event_with_a_field_that_is_no_text_is_not_understood(name: str, value: object) -> None:
+    detail = {
+        "bucket": {"name": "in"},
+        "object": {"key": "cat.jpg", "size": 1, "etag": "e", "sequencer": "1", name: value},
+    }
+    event = {
+        "source": "aws.s3",
+        "detail-type": "Object Created",
+        "time": "2026-01-01T00:00:00Z",
+        "detail": detail,
+    }
+    with pytest.raises(on_upload.UnknownEvent):
+        list(on_upload.uploads_in(json.dumps(event)))
+
+
+def test_half_a_surrogate_pair_does_not_lose_the_log_line() -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    logger = new_logger("test", stream=written)
+    logger.info("key \ud800", extra={"key": "\udfff"})
+    written.seek(0)
+    line = json.loads(written.read())
+    assert (line["message"], line["key"]) == ("key \ud800", "\udfff")

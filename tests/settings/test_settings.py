@@ -205,3 +205,38 @@ def test_clock_skew_is_two_seconds_unless_set() -> None:
     assert parsed(text).system.clock_skew_seconds == 0
     text = QUEUE + "[system]\nlease_seconds = 31\nclock_skew_seconds = 30\n"
     assert parsed(text).system.clock_skew_seconds == 30
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_settings_saved_on_any_system_are_read(tmp_path: Path, encoding: str, end: str) -> None:
+    path = tmp_path / "remotejob.toml"
+    path.write_bytes(f'[queues.default]{end}tasks = ["work"]{end}'.encode(encoding))
+    assert load(path).queues["default"].tasks == ("work",)
+
+
+@pytest.mark.parametrize(
+    ("routes", "shadowed"),
+    [
+        ([{}, {"prefix": "a/"}], True),
+        ([{"prefix": "a/"}, {"prefix": "a/b/"}], True),
+        ([{"suffixes": [".GZ"]}, {"suffixes": [".tar.gz"]}], True),
+        ([{"suffixes": [".a"]}, {"suffixes": [".b"]}, {"suffixes": [".a", ".b"]}], True),
+        ([{"prefix": "a/"}, {"prefix": "b/"}, {}], False),
+        ([{"suffixes": [".a"]}, {"suffixes": [".a", ".b"]}], False),
+        ([{"suffixes": [".a"]}, {}], False),
+        ([{"prefix": "a/b/"}, {"prefix": "a/"}], False),
+    ],
+)
+def test_a_route_that_an_earlier_one_shadows_is_refused(
+    routes: list[dict[str, object]], *, shadowed: bool
+) -> None:
+    document = {
+        "queues": {"default": {"tasks": ["work"]}},
+        "routes": [{"task": "work", **route} for route in routes],
+    }
+    if not shadowed:
+        assert len(parse(document).routes) == len(routes)
+        return
+    with pytest.raises(SettingsError, match=f"number {len(routes)} .* gets no uploads: number 1"):
+        parse(document)

@@ -15,6 +15,13 @@ from remotejob.testing.crashes import Faults
 from tests.simulation.playing import memory_world
 from tests.simulation.world import QUEUE
 
+
+def closed_file() -> BytesIO:
+    file = BytesIO(b"photo")
+    file.close()
+    return file
+
+
 GOOD = Submission(task="work", body=b"photo", data={"width": 400})
 
 REFUSED: dict[str, dict[str, Any]] = {
@@ -23,8 +30,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "a name with control characters": {"body": b"x", "filename": "a\x00b"},
     "data JSON cannot write": {"data": {"at": datetime(2026, 1, 1)}},  # noqa: DTZ001
     "a number JSON does not have": {"data": float("nan")},
-    "an empty body": {"body": b""},
-    "an empty stream": {"body": BytesIO(b"")},
+    "a file that is closed": {"body": closed_file()},
     "a stream of text": {"body": StringIO("x")},
     "a file that is not there": {"body": "/no/such/file"},
     "a delay into the past": {"delay": timedelta(seconds=-1)},

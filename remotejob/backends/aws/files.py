@@ -41,6 +41,9 @@ _SMALL: Final = 1024 * 1024
 
 _BUFFER: Final = 1024 * 1024
 _DELETES_IN_A_BATCH: Final = 1000
+_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""Characters of a key that the XML of a request for many keys cannot carry.
+Source: XML 1.0, 2.2, "Characters"."""
 _DOWNLOAD_TRIES: Final = 3
 _GONE: Final = (
     "NoSuchKey",
@@ -49,7 +52,6 @@ _GONE: Final = (
     # this version is a delete marker
     "MethodNotAllowed",
 )
-_NOT_IN_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _BROKEN_STREAM: Final = (
     ConnectionClosedError,
     FlexibleChecksumError,
@@ -251,7 +253,8 @@ def _stored(bucket: str, key: str, size: int, *, etag: str, version: str | None)
 
 def _size_left(stream: BinaryIO) -> int | None:
     """Bytes from the stream's position to its end, or None if it cannot seek."""
-    if not stream.seekable():
+    # some streams have nothing but read
+    if not (hasattr(stream, "seekable") and stream.seekable()):
         return None
     here = stream.tell()
     end = stream.seek(0, os.SEEK_END)

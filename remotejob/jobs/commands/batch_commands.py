@@ -20,7 +20,7 @@ from remotejob.domain.errors import (
     StoreUnavailable,
 )
 from remotejob.domain.record import JobRecord
-from remotejob.domain.retry import Retry
+from remotejob.domain.retry import Retry, check_retry
 from remotejob.domain.states import State
 from remotejob.domain.transactions import text
 from remotejob.jobs.commands import commands
@@ -112,6 +112,8 @@ def retry_batch(batch_id: str, installation: Installation, *, retry: Retry | Non
     not restarted, after trying them all.
     Source: Amazon DynamoDB, TransactWriteItems, on transactions that conflict.
     """
+    if retry is not None:
+        check_retry(retry)
     batch = find_batch(batch_id, installation)
     if not batch.sealed:
         raise BatchUnfinished(batch_id, made=batch.total, why="it cannot be retried like this")

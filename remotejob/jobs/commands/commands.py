@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from remotejob.domain import command_changes
+from remotejob.domain.argument_checks import check_flag
 from remotejob.domain.changes import Change
 from remotejob.domain.errors import CommandRefused, JobNotFound, StillRunning
 from remotejob.domain.locks import limits_of
@@ -67,6 +68,7 @@ def make_ready(
     """
     if at is not None:
         check_moment("at", at)
+    check_flag("independent", independent)
 
     def build(record: JobRecord, *, now_ms: int, token: str) -> Change:
         due_ms = now_ms if at is None else to_ms(at)
@@ -86,6 +88,7 @@ def cancel(job_id: str, installation: Installation, *, antecedents: bool = False
 
     Raises: JobNotFound; CommandRefused.
     """
+    check_flag("antecedents", antecedents)
     record = change_job(Command.CANCEL, job_id, command_changes.cancel, installation)
     # the record owes what is not carried out here, and the scheduler carries it out
     carry_out([record], installation)

@@ -9,13 +9,14 @@ from functools import partial
 from graphlib import TopologicalSorter
 
 from remotejob.domain import command_changes
+from remotejob.domain.argument_checks import check_flag
 from remotejob.domain.batch_changes import restart_counted
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
 from remotejob.domain.dependencies import cancelled_with
 from remotejob.domain.errors import AccessProblem, CommandRefused, JobNotFound, RemoteJobError
 from remotejob.domain.record import JobRecord
-from remotejob.domain.retry import Retry
+from remotejob.domain.retry import Retry, check_retry
 from remotejob.domain.states import Command, State, check
 from remotejob.jobs.commands.changing import (
     TRIES,
@@ -49,6 +50,10 @@ def restart(
     Raises: JobNotFound; CommandRefused; DependencyEnded, when a job it waits for is not restarted;
     StillRunning; the error that kept a dependent from restarting, after trying the others.
     """
+    if retry is not None:
+        check_retry(retry)
+    check_flag("antecedents", antecedents)
+    check_flag("dependents", dependents)
     record = read_job(job_id, installation)
     check(Command.RESTART, job_id=job_id, state=record.state)
     if antecedents:

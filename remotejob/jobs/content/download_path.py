@@ -8,7 +8,9 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
+from remotejob.domain.argument_checks import encodes, plain_text
 from remotejob.domain.errors import InvalidInput, InvalidName
+from remotejob.domain.text import shown
 
 
 class IfExists(StrEnum):
@@ -25,11 +27,23 @@ def destination(path: Path | str, name: str) -> Path:
 
     A folder is one that exists, or text that ends in a slash. It is created if missing, as are the
     folders in `name`.
+
+    Raises: InvalidName, when no file can have that path.
     """
+    text = str(path) if isinstance(path, Path) else plain_text(path)
+    if text is None or "\0" in text or not encodes(text):
+        raise InvalidName(f"path {shown(path)}: give the path of a file or folder, as text or Path")
     # only text counts: pathlib drops the slash
-    is_folder = isinstance(path, str) and path.endswith(("/", os.sep))
-    path = Path(path)
-    if not (is_folder or path.is_dir()):
+    is_folder = not isinstance(path, Path) and text.endswith(("/", os.sep))
+    path = Path(text)
+    try:
+        path.lstat()
+        is_folder = is_folder or path.is_dir()
+    except FileNotFoundError:
+        pass
+    except OSError as problem:
+        raise InvalidName(f"path {shown(text)}: {problem.strerror}; give another") from None
+    if not is_folder:
         return path
     path = path / name
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from typing import Final
 
+from remotejob.domain.argument_checks import encodes, plain_text
+from remotejob.domain.errors import InvalidName
 from remotejob.domain.name_rules import nearest_file_name
 from remotejob.domain.record import InputFile
+from remotejob.domain.text import shown
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import Stored
 
 STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
 """Where `store` puts files: uploads there fire no trigger, and a lifecycle rule deletes them."""
 
+_LONGEST_KEY: Final = 1024
+
 UNNAMED: Final = "input"
 """Name of an input that nobody named."""
+
+
+def check_key(key: object) -> str:
+    """A key that S3 takes: 1 to 1,024 bytes of UTF-8. Raises: InvalidName."""
+    text = plain_text(key)
+    if text is None:
+        raise InvalidName(f"key {shown(key)}: a key is text, such as `store` returns")
+    if not encodes(text):
+        raise InvalidName(f"key {shown(text)} is not valid Unicode; encode it first")
+    if not 0 < len(text.encode()) <= _LONGEST_KEY:
+        raise InvalidName(f"key {shown(text)}: use 1 to {_LONGEST_KEY} bytes")
+    return text
 
 
 def input_prefix(job_id: str) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from remotejob.domain.argument_checks import plain_text
 from remotejob.domain.errors import OutputNotFound
 from remotejob.domain.record import OutputFile
 from remotejob.domain.states import State
+from remotejob.domain.text import cut, shown
 from remotejob.jobs.content.download_path import IfExists, destination, download_to
 from remotejob.ports import Area, Installation
 
@@ -57,16 +59,17 @@ class Outputs(Mapping[str, Output]):
         self._state = state
 
     def __getitem__(self, name: str) -> Output:
-        try:
-            return self._outputs[name]
-        except KeyError:
-            known = ", ".join(self._outputs) or "none"
+        text = plain_text(name)
+        if text is None or text not in self._outputs:
+            known = cut(", ".join(self._outputs), 300) or "none"
             raise OutputNotFound(
-                f"job {self._job_id} is {self._state} and has no output {name!r}; it has {known}"
-            ) from None
+                f"job {self._job_id} is {self._state} and has no output {shown(name)}; it has "
+                f"{known}"
+            )
+        return self._outputs[text]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._outputs
+        return plain_text(name) in self._outputs
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._outputs)

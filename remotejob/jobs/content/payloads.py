@@ -6,24 +6,36 @@ from typing import Any
 
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.record import INLINE_LIMIT
-from remotejob.domain.text import dumps
+from remotejob.domain.text import NESTED_AT_MOST, cut, dumps, nested_too_deep, said_by, shown
 from remotejob.ports import Area, ObjectStore
 
 
 def encode(value: Any, *, what: str) -> str:
     """A value as JSON.
 
-    Raises: InvalidData, naming the part that JSON cannot represent.
+    Raises: InvalidData, naming the part that JSON cannot represent, or when lists and dicts are
+    nested more than 100 levels deep.
     """
     try:
         text = dumps(value)
-        _check_keys(value)
+        deep = nested_too_deep(value)
+        if not deep:
+            _check_keys(value)
         text.encode()  # half a surrogate pair is valid in a Python str, not in JSON
-    except (TypeError, ValueError, RecursionError) as problem:
+    except RecursionError:
+        deep = True
+    except Exception as problem:  # noqa: BLE001 (a value's own code may raise anything)
         raise InvalidData(
-            f"{what} cannot be written as JSON: {problem}; use dicts with text keys, lists, text, "
-            "finite numbers, booleans and None, and `body` or an output for anything else"
+            f"{what} cannot be written as JSON: {cut(said_by(problem), 300)}; use dicts with text "
+            "keys, lists, text, finite numbers, booleans and None, and `body` or an output for "
+            "anything else"
         ) from None
+    if deep:
+        # not every reader could decode it
+        raise InvalidData(
+            f"{what} cannot be written as JSON: it is nested too deep, more than {NESTED_AT_MOST} "
+            "levels of lists and dicts; flatten it, or pass it as text or in a file"
+        )
     return text
 
 
@@ -32,7 +44,7 @@ def _check_keys(value: Any) -> None:
     if isinstance(value, dict):
         for key, part in value.items():
             if not isinstance(key, str):
-                raise TypeError(f"the key {key!r} is not text")
+                raise TypeError(f"the key {shown(key)} is not text")
             _check_keys(part)
     elif isinstance(value, list | tuple):
         for part in value:

@@ -12,8 +12,10 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from types import MappingProxyType
 from typing import Final, NoReturn
 
+from remotejob.domain.argument_checks import check_kind
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.repeat import Repeat
+from remotejob.domain.text import cut, shown
 
 _CRON_FIELDS: Final = 5
 
@@ -58,7 +60,7 @@ def next_due(repeat: Repeat, *, after: datetime) -> datetime | None:
     Source: Debian's cron(8), as implemented by cronsim.
     """
     if after.tzinfo is None:
-        raise InvalidData(f"after={after!r}: give it a time zone")
+        raise InvalidData(f"after={shown(after)}: give it a time zone")
     if repeat.times == 0:
         return None
     if repeat.schedule is None:
@@ -69,10 +71,16 @@ def next_due(repeat: Repeat, *, after: datetime) -> datetime | None:
 
 
 def check(repeat: Repeat) -> None:
-    """Refuse a schedule that cannot be read or never occurs, and an unknown time zone.
+    """Refuse no `Repeat`, a schedule that cannot be read or never occurs, an unknown time zone.
 
     Raises: InvalidData, naming it and the remedy.
     """
+    check_kind(
+        "repeat",
+        repeat,
+        Repeat,
+        remedy="use Repeat, such as Repeat(schedule='every day at 09:30')",
+    )
     if repeat.schedule is not None:
         # any start day will do: cronsim looks 50 years ahead, and within 40 years leap days have
         # fallen on every weekday
@@ -103,8 +111,9 @@ def _moments(cron: str, local: datetime, schedule: str) -> Iterator[datetime]:
 
     try:
         dues = CronSim(cron, local)
-    except CronSimError as problem:
-        _refuse(schedule, str(problem).lower())
+    # ValueError: digits of other scripts
+    except (CronSimError, ValueError) as problem:
+        _refuse(schedule, cut(str(problem).lower(), 200))
     for due in dues:
         moment = due.astimezone(UTC)
         if moment.astimezone(local.tzinfo) != due:
@@ -144,14 +153,14 @@ def _zone(name: str) -> tzinfo:
     # OSError: the name may be that of a folder or another file in the time zone database
     except (KeyError, ValueError, OSError):
         raise InvalidData(
-            f"time_zone={name!r}: there is no such time zone;"
+            f"time_zone={shown(name)}: there is no such time zone;"
             " use an IANA name such as 'Europe/Berlin' or 'UTC'"
         ) from None
 
 
 def _refuse(schedule: str, reason: str) -> NoReturn:
     raise InvalidData(
-        f"schedule={schedule!r}: {reason}; write it as cron does, minute, hour, day, month and"
+        f"schedule={shown(schedule)}: {reason}; write it as cron does, minute, hour, day, month and"
         " weekday ('30 9 * * 1-5'), or as 'every 15 minutes', 'every 2 hours', 'every day at 09:30'"
         " or 'every monday at 09:30'"
     )

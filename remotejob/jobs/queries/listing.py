@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from remotejob.domain.errors import InvalidData, InvalidName
+from remotejob.domain.argument_checks import check_choice, check_whole
+from remotejob.domain.errors import InvalidData
 from remotejob.domain.ids import first_id_at, partition
 from remotejob.domain.marks import Attention
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.times import from_ms, span_ms
+from remotejob.domain.text import shown
+from remotejob.domain.times import check_moment, from_ms, span_ms
 from remotejob.names import SHARDS
 from remotejob.ports import Installation
 
 _READ_AT_A_TIME: Final = 100
+
+_EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
+"""Before any system was deployed. Each day of a listing costs eight requests, even an empty one."""
 
 
 def listed(
@@ -31,11 +37,12 @@ def listed(
 ) -> list[JobRecord]:
     """The newest jobs that match, as for `Queue.jobs`."""
     wanted = None if state is None else state_named(state)
+    limit = check_whole("limit", limit, least=0, most=sys.maxsize)
     now = from_ms(installation.clock.now_ms())
     if since is None:
         since = now - installation.retention
-    elif since.tzinfo is None:
-        raise InvalidData(f"since={since!r}: give it a time zone")
+    elif check_moment("since", since) < _EARLIEST:
+        raise InvalidData(f"since={shown(since)}: no job is that old; use {_EARLIEST:%Y} or later")
     since = since.astimezone(UTC)
     found = (
         record
@@ -86,7 +93,4 @@ def _newest_first(
 
 def state_named(state: State | str) -> State:
     """Raises: InvalidName, naming the states."""
-    try:
-        return State(state)
-    except ValueError:
-        raise InvalidName(f"state {state!r}: use one of {', '.join(State)}") from None
+    return check_choice("state ", state, State)

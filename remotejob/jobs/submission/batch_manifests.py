@@ -5,18 +5,20 @@ They are streamed: only one line is in memory at a time, and its length is limit
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Final
 
 from remotejob.domain.errors import InvalidData
+from remotejob.domain.text import shown
+from remotejob.domain.text_files import LineTooLong, Unreadable, lines
+from remotejob.jobs.submission.csv_rows import NotCsv, Row
 
 LONGEST_LINE: Final = 1024 * 1024
 """Bytes of a line, or of a CSV row."""
 
-_PIECE: Final = 64 * 1024
+_LINE_END: Final = 2
 
 Rows = Iterator[tuple[int, Any]]
 """Line numbers, from 1, and the values on those lines."""
@@ -27,9 +29,9 @@ def reader_of(name: str) -> Callable[[BinaryIO], Rows]:
     reader = _READERS.get(PurePosixPath(name).suffix.lower())
     if reader is None:
         raise InvalidData(
-            f"source {name!r}: a manifest's name ends in {', '.join(_READERS)}; to make a job of "
-            "each object under a prefix of the input bucket, give 's3://bucket/prefix/' with the "
-            "slash at the end"
+            f"source {shown(name)}: a manifest's name ends in {', '.join(_READERS)}; to make a job "
+            "of each object under a prefix of the input bucket, give 's3://bucket/prefix/' with "
+            "the slash at the end"
         )
     return reader
 
@@ -56,86 +58,63 @@ def csv_rows(stream: BinaryIO) -> Rows:
     Raises: InvalidData, naming the line on which the row ends.
     Source: RFC 4180, "Common Format and MIME Type for CSV Files".
     """
-    limited = _Limited(stream)
-    # strict: refuse invalid CSV instead of guessing
-    rows = csv.reader(limited, strict=True)
     header: Sequence[str] | None = None
-    while True:
+    row, size, number = Row(), 0, 0
+    for number, line in _lines(stream):
+        size += len(line.encode())
+        if size > LONGEST_LINE + _LINE_END:
+            raise InvalidData(_too_long(number))
         try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as problem:
-            raise InvalidData(f"line {rows.line_num} is not CSV: {problem}") from None
-        limited.row_ends()
-        if not row:
+            row.take(line)
+        except NotCsv as problem:
+            raise InvalidData(f"line {number} is not CSV: {problem}") from None
+        if row.open:
+            continue
+        fields, row, size = row.fields, Row(), 0
+        if not fields:
             continue
         if header is None:
-            header = _header(row, rows.line_num)
+            header = _header(fields, number)
             continue
-        if len(row) != len(header):
+        if len(fields) != len(header):
             raise InvalidData(
-                f"line {rows.line_num} has {len(row)} fields, and the first row {len(header)}"
+                f"line {number} has {len(fields)} fields, and the first row {len(header)}"
             )
-        yield rows.line_num, dict(zip(header, row, strict=True))
+        yield number, dict(zip(header, fields, strict=True))
+    if row.open:
+        raise InvalidData(f"line {number} is not CSV: the file ends within quotes")
 
 
 def _header(row: Sequence[str], number: int) -> Sequence[str]:
     mark = next((mark for mark in (";", "\t") if mark in row[0]), None) if len(row) == 1 else None
     if mark is not None:
         raise InvalidData(
-            f"line {number}: the first row has one field, {row[0]!r}, with {mark!r} in it; fields "
-            "must be separated by commas; save the file with commas"
+            f"line {number}: the first row has one field, {shown(row[0])}, with {mark!r} in it; "
+            "fields must be separated by commas; save the file with commas"
         )
     if "" in row or len(set(row)) != len(row):
         raise InvalidData(
-            f"line {number}: the first row must name each field once, but is {', '.join(row)!r}"
+            f"line {number}: the first row must name each field once, but is "
+            f"{shown(', '.join(row))}"
         )
     return row
 
 
-class _Limited(Iterator[str]):
-    """Lines for a CSV reader. It joins quoted lines into one row, so this limits rows too."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._lines = _lines(stream)
-        self._size = 0
-
-    def __next__(self) -> str:
-        number, line = next(self._lines)
-        self._size += len(line) + 1
-        if self._size > LONGEST_LINE:
-            raise InvalidData(_too_long(number))
-        return f"{line}\n"
-
-    def row_ends(self) -> None:
-        self._size = 0
-
-
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    number, left = 0, b""
-    while piece := stream.read(_PIECE):
-        *whole, left = (left + piece).split(b"\n")
-        for line in whole:
-            number += 1
-            yield number, _text(line, number)
-        if len(left) > LONGEST_LINE:
-            raise InvalidData(_too_long(number + 1))
-    if left:
-        yield number + 1, _text(left, number + 1)
-
-
-def _text(line: bytes, number: int) -> str:
-    if len(line) > LONGEST_LINE:
-        raise InvalidData(_too_long(number))
+    """The lines with their line ends. Raises: InvalidData."""
     try:
-        text = line.removesuffix(b"\r").decode()
-    except UnicodeDecodeError as problem:
+        for number, line in lines(stream, longest=LONGEST_LINE):
+            # a character may take several bytes
+            if len(line.encode()) > LONGEST_LINE + _LINE_END:
+                raise InvalidData(_too_long(number))
+            yield number, line
+    except Unreadable as problem:
         raise InvalidData(
-            f"line {number} is not UTF-8: {problem}; save the file as UTF-8"
+            f"line {problem.line} is {problem.reason} (at column {problem.column}); save the file "
+            "as UTF-8"
         ) from None
-    # the byte order mark, which some programs write first
-    return text.removeprefix("\ufeff") if number == 1 else text
+    except LineTooLong as problem:
+        raise InvalidData(_too_long(problem.number)) from None
 
 
 def _too_long(number: int) -> str:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice
 from typing import Final
 
 from remotejob.domain import batch_changes
+from remotejob.domain.argument_checks import check_text, is_a, plain_text
 from remotejob.domain.batches import KEPT, BatchRecord, Follower, new_batch_id
 from remotejob.domain.errors import AccessProblem, BatchUnfinished, InvalidData, InvalidInput
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.record import INLINE_LIMIT
+from remotejob.domain.text import cut, said_by, shown
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Conflict
 from remotejob.jobs.commands.batch_commands import cancel_children
@@ -81,12 +83,16 @@ def make_batch(
     except Exception as problem:
         if isinstance(problem, AccessProblem) and not maker.made:
             raise
-        why = f"{problem}" if isinstance(problem, _Stopped | InvalidInput) else repr(problem)
+        why = f"{problem}" if isinstance(problem, _Stopped | InvalidInput) else _error(problem)
         raise BatchUnfinished(batch.id, made=maker.made, why=why) from problem
     except BaseException as interruption:
         interruption.add_note(str(BatchUnfinished(batch.id, made=maker.made, why="interrupted")))
         raise
     return batch.id
+
+
+def _error(problem: Exception) -> str:
+    return f"{type(problem).__name__}: {cut(said_by(problem), 300)}"
 
 
 class _BatchMaker:
@@ -175,9 +181,9 @@ def _in_batch(submission: Submission, batch_id: str | None) -> Submission:
 def _check_name(name: str | None) -> None:
     if name is None:
         return
-    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
-        raise InvalidData(f"name={name!r}: use text of 1 to {_LONGEST_NAME} characters")
-    payloads.encode(name, what="name")
+    remedy = f"use text of 1 to {_LONGEST_NAME} characters"
+    if not 0 < len(check_text("name", name, remedy=remedy)) <= _LONGEST_NAME:
+        raise InvalidData(f"name={shown(name)}: {remedy}")
 
 
 def _follower(
@@ -185,9 +191,10 @@ def _follower(
 ) -> Follower | None:
     if on_complete is None:
         return None
-    submission = Submission(task=on_complete) if isinstance(on_complete, str) else on_complete
+    name = plain_text(on_complete)
+    submission = on_complete if name is None else Submission(task=name)
     if not isinstance(submission, Submission):
-        raise InvalidData(f"on_complete={on_complete!r}: give a task's name, or a Submission")
+        raise InvalidData(f"on_complete={shown(on_complete)}: give a task's name, or a Submission")
     try:
         return _checked_follower(submission, queue, installation)
     except InvalidData as problem:
@@ -197,15 +204,18 @@ def _follower(
 def _checked_follower(
     submission: Submission, queue: QueueDescription, installation: Installation
 ) -> Follower:
-    allowed = {name: getattr(submission, name) for name in _FOLLOWER_FIELDS}
-    if submission != Submission(**allowed):
+    # by identity: its values may compare in their own ways
+    others = (one for one in fields(submission) if one.name not in _FOLLOWER_FIELDS)
+    if any(getattr(submission, one.name) is not one.default for one in others):
         raise InvalidData(
             "it runs when the batch is complete and may only have "
             f"{', '.join(_FOLLOWER_FIELDS)}; leave the rest out"
         )
     data = submission.data
-    if data is not None and (not isinstance(data, dict) or "batch" in data):
-        raise InvalidData(f'data={data!r}: use a dict without "batch", which will hold the counts')
+    if data is not None and (not is_a(data, dict) or dict.__contains__(data, "batch")):
+        raise InvalidData(
+            f'data={shown(data)}: use a dict without "batch", which will hold the counts'
+        )
     if len(payloads.encode(data, what="data").encode()) > _LONGEST_FOLLOWER_DATA:
         raise InvalidData(
             f"its data is longer than {_LONGEST_FOLLOWER_DATA} bytes; put it into a file and give "

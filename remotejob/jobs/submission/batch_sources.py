@@ -11,9 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from remotejob.domain.argument_checks import check_text, is_a, plain_text, reading
 from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
 from remotejob.domain.retry import Retry
-from remotejob.jobs.content.input_files import STORED_PREFIX, file_name_of, input_file
+from remotejob.domain.text import cut, shown
+from remotejob.jobs.content.bodies import check_file
+from remotejob.jobs.content.input_files import STORED_PREFIX, check_key, file_name_of, input_file
 from remotejob.jobs.submission.batch_manifests import reader_of
 from remotejob.jobs.submission.submission import Submission
 from remotejob.names import INPUT_PREFIX_SUBMITTED
@@ -53,21 +56,25 @@ class Each:
         """A child with this data, merged into the shared data. Raises: InvalidData."""
         if self.data is None:
             return self.child(data=data)
-        if not isinstance(data, Mapping):
+        if not is_a(data, Mapping):
             raise InvalidData(
-                f"{data!r} is not a dict, so it cannot be merged with data={self.data!r}"
+                f"{shown(data)} is not a dict, so it cannot be merged with data={shown(self.data)}"
             )
-        return self.child(data={**self.data, **data})
+        with reading("data"):
+            return self.child(data={**self.data, **data})
 
     def of_submission(self, submission: Submission) -> Submission:
         """A child that is a complete submission. Raises: InvalidData."""
-        if self != Each(task=self.task):
+        own = (self.data, self.retry, self.tenant)
+        if any(value is not None for value in own) or self.priority != 0:
             raise InvalidData(
                 "it is a Submission, which has its own data, retry, priority and tenant; leave "
                 "those out of map()"
             )
-        if submission.task != self.task:
-            raise InvalidData(f"its task is {submission.task!r}, but the batch's is {self.task!r}")
+        if plain_text(submission.task) != self.task:
+            raise InvalidData(
+                f"its task is {shown(submission.task)}, but the batch's is {self.task!r}"
+            )
         if submission.idempotency_key is not None:
             raise InvalidData(
                 "it has an idempotency_key, whose job may belong to another batch; leave it out"
@@ -95,23 +102,25 @@ def reading_of(source: Source, each: Each, installation: Installation) -> Readin
 
     Raises: InvalidInput; FileNotFoundError, when a manifest does not exist.
     """
-    if isinstance(source, str) and source.startswith(_S3):
-        return _in_s3(source, each, installation)
+    text = plain_text(source)
+    if text is not None and text.startswith(_S3):
+        return _in_s3(text, each, installation)
     if isinstance(source, str | Path):
-        return _on_disk(Path(source), each, installation)
-    if isinstance(source, bytes | Mapping | Submission) or not isinstance(source, Iterable):
+        return _on_disk(source if text is None else text, each, installation)
+    if is_a(source, bytes, Mapping, Submission) or not is_a(source, Iterable):
         raise InvalidData(
-            f"source={source!r}: give 's3://bucket/prefix/', a manifest's path, or a list of data"
+            f"source={shown(source)}: give 's3://bucket/prefix/', a manifest's path, or a list of "
+            "data"
         )
     _check_shared(each)
-    return Reading(read=lambda: _of_items(source, each), rereadable=isinstance(source, Sequence))
+    return Reading(read=lambda: _of_items(source, each), rereadable=is_a(source, Sequence))
 
 
 def _of_items(items: Iterable[Any], each: Each) -> Children:
-    for number, item in enumerate(items):
+    for number, item in enumerate(_read(items)):
         label = f"item {number}"
         try:
-            if isinstance(item, Submission):
+            if is_a(item, Submission):
                 yield label, each.of_submission(item)
             else:
                 yield label, each.of_data(item)
@@ -119,21 +128,41 @@ def _of_items(items: Iterable[Any], each: Each) -> Children:
             raise InvalidData(f"{label}: {problem}") from None
 
 
+def _read(items: Iterable[Any]) -> Iterator[Any]:
+    with reading("source"):
+        left = iter(items)
+    while True:
+        with reading("source"):
+            try:
+                item = next(left)
+            except StopIteration:
+                return
+        yield item
+
+
 def _check_shared(each: Each) -> None:
-    if each.data is not None and not isinstance(each.data, dict):
-        raise InvalidData(f"data={each.data!r}: data shared by all children must be a dict")
+    if each.data is not None and not is_a(each.data, dict):
+        raise InvalidData(f"data={shown(each.data)}: data shared by all children must be a dict")
 
 
-def _on_disk(path: Path, each: Each, installation: Installation) -> Reading:
-    if path.is_dir():
+def _on_disk(source: Path | str, each: Each, installation: Installation) -> Reading:
+    path = Path(source)
+    if _is_folder(path):
         raise InvalidBody(
-            f"source {str(path)!r} is a folder on this machine, which workers cannot read; copy it "
-            f"to the bucket and map it there: {_copying(str(path), installation, path.name)}"
+            f"source {str(path)!r} is a folder on this machine, which workers cannot read; "
+            "copy it to the bucket and map it there: "
+            f"{_copying(str(path), installation, path.name)}"
         )
     reader = reader_of(str(path))
-    if not path.is_file():
-        raise InvalidBody(f"source {str(path)!r}: no such file; check the path")
+    path = check_file(source, what="source")
     return _manifest(reader, lambda: path.open("rb"), path.name, each)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _manifest(
@@ -163,27 +192,30 @@ def _of_row(number: int, row: Any, each: Each) -> Submission:
 
 
 def _in_s3(address: str, each: Each, installation: Installation) -> Reading:
+    check_text("source", address, remedy="give 's3://bucket/prefix/' or a manifest's address")
     bucket, _, key = address.removeprefix(_S3).partition("/")
     files = installation.files
     own = {files.bucket(area): area for area in Area}
     if key == "" or key.endswith("/"):
         if own.get(bucket) is not Area.INPUT:
             raise InvalidName(
-                f"bucket {bucket!r}: workers may only read {files.bucket(Area.INPUT)!r}; copy the "
-                f"files there, for example with: {_copying(address, installation, key)}"
+                f"bucket {shown(bucket)}: workers may only read {files.bucket(Area.INPUT)!r}; copy "
+                "the files there, for example with: "
+                f"{_copying(cut(address, 200), installation, cut(key, 200))}"
             )
         return Reading(read=lambda: _under(key, each, installation), rereadable=False)
     reader = reader_of(address)
     if bucket not in own:
         raise InvalidName(
-            f"bucket {bucket!r} is not one of this system's, {' and '.join(sorted(own))}; copy the "
-            "manifest to one of them, or to a file"
+            f"bucket {shown(bucket)} is not one of this system's, {' and '.join(sorted(own))}; "
+            "copy the manifest to one of them, or to a file"
         )
 
     def opened() -> BinaryIO:
         # always the same version, however often it is read
         return files.open(bucket, key, version=version)
 
+    check_key(key)
     version = files.describe(own[bucket], key).version
     return _manifest(reader, opened, key, each)
 

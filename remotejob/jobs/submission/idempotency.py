@@ -10,10 +10,12 @@ import hashlib
 from datetime import timedelta
 from typing import Final
 
+from remotejob.domain.argument_checks import plain_text
 from remotejob.domain.changes import Condition
 from remotejob.domain.conditions import Absent, AtMost, Either, Is
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.record import JobRecord
+from remotejob.domain.text import shown
 from remotejob.domain.times import check_timedelta, span_ms
 from remotejob.domain.transactions import Key, Put, number, text
 from remotejob.names import Field
@@ -32,16 +34,19 @@ FREE: Final = Condition(
 
 def check_idempotency(key: str, window: timedelta, *, retention: timedelta) -> None:
     """Raises: InvalidData."""
-    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
-        raise InvalidData(f"idempotency_key={key!r}: use text of 1 to {_LONGEST_KEY} characters")
+    text = plain_text(key)
+    if text is None or not 0 < len(text) <= _LONGEST_KEY:
+        raise InvalidData(
+            f"idempotency_key={shown(key)}: use text of 1 to {_LONGEST_KEY} characters"
+        )
     check_timedelta("idempotency_window", window)
     if not timedelta(seconds=1) <= window <= _LONGEST_WINDOW:
         raise InvalidData(
-            f"idempotency_window={window!r}: use 1 second to {_LONGEST_WINDOW.days} days"
+            f"idempotency_window={shown(window)}: use 1 second to {_LONGEST_WINDOW.days} days"
         )
     if window > retention:
         raise InvalidData(
-            f"idempotency_window={window!r}: the key's job is deleted {retention.days} days "
+            f"idempotency_window={shown(window)}: the key's job is deleted {retention.days} days "
             "after its end; give a shorter window, or raise retention_days in remotejob.toml and "
             "deploy"
         )
@@ -70,5 +75,5 @@ def take_key(
 
 def _key(key: str, queue: str) -> Key:
     # hashed: a partition key has a maximum length and takes no half surrogate pairs
-    digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    digest = hashlib.sha256(str.encode(key, errors="surrogatepass")).hexdigest()
     return Key(f"key#{queue}#{digest[:32]}", "key")

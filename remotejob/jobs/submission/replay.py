@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from remotejob.domain.errors import CommandRefused, InvalidBody, JobNotFound, UnknownQueue
+from remotejob.domain.errors import CommandRefused, InvalidBody, JobNotFound
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import TERMINAL
+from remotejob.domain.text import shown
 from remotejob.jobs.content.view import JobView
-from remotejob.jobs.submission.submission import Submission
+from remotejob.jobs.submission.submission import Submission, queue_named
 from remotejob.jobs.submission.submit import submit
 from remotejob.ports import Area, Installation
 
@@ -22,15 +23,14 @@ def replay(job_id: str, installation: Installation, *, queue: str | None = None)
     Raises: JobNotFound; CommandRefused; UnknownQueue; UnknownTask; InvalidBody, when that version
     has expired.
     """
+    if queue is not None:
+        queue_named(queue, installation)
     record = installation.store.get(job_id)
     if record is None:
         raise JobNotFound(job_id)
     if not record.terminal:
         raise CommandRefused("replay", job_id=job_id, state=record.state, allowed=TERMINAL)
-    name = record.queue if queue is None else queue
-    description = installation.queues.get(name)
-    if description is None:
-        raise UnknownQueue(name, known=installation.queues)
+    description = queue_named(record.queue if queue is None else queue, installation)
     submission = Submission(
         task=record.task,
         data=replay_data(record, installation),
@@ -64,11 +64,13 @@ def replay_input(record: JobRecord, installation: Installation) -> InputFile | N
             there = files.describe(Area.INPUT, file.key)
             if there.bucket == file.bucket and there.etag != file.etag:
                 raise InvalidBody(
-                    f"the input of job {record.id}, {file.key!r}, was overwritten, and its bucket "
-                    "keeps no versions; submit the original file"
+                    f"the input of job {record.id}, {shown(file.key)}, was overwritten, and its "
+                    "bucket keeps no versions; submit the original file"
                 )
     except FileNotFoundError:
-        raise _gone(f"input {file.key!r}, version {file.version},", record, installation) from None
+        raise _gone(
+            f"input {shown(file.key)}, version {file.version},", record, installation
+        ) from None
     return file
 
 

@@ -11,7 +11,8 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.series import is_endless
 from remotejob.domain.states import Command, check
-from remotejob.domain.times import from_ms
+from remotejob.domain.text import shown
+from remotejob.domain.times import check_timedelta, from_ms
 from remotejob.domain.transactions import put_record
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.input_files import data_key
@@ -37,14 +38,14 @@ def rerun(
     has expired.
     Source: job-collection, `job.rerun`.
     """
+    if not timedelta(0) <= check_timedelta("wait", wait) <= timedelta(days=365):
+        raise InvalidData(f"wait={shown(wait)}: use 0 to 365 days")
+    if repeat is not None:
+        cron.check(repeat)
     record = installation.store.get(job_id)
     if record is None:
         raise JobNotFound(job_id)
     check(Command.RERUN, job_id=job_id, state=record.state)
-    if not timedelta(0) <= wait <= timedelta(days=365):
-        raise InvalidData(f"wait={wait!r}: use 0 to 365 days")
-    if repeat is not None:
-        cron.check(repeat)
     due = from_ms(installation.clock.now_ms()) + wait
     again = made_from(record, repeat, due, installation)
     if again.input_json is not None or again.data_ref is not None:

@@ -5,35 +5,36 @@ Source: remotejob, `store`, `trigger`, `retrieve`, `remove`, `download`.
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from remotejob.domain.errors import (
-    InvalidData,
-    InvalidName,
-    QueueUnavailable,
-    UnknownTask,
+from remotejob.domain.argument_checks import (
+    check_choice,
+    is_a,
+    plain_text,
+    reading,
 )
+from remotejob.domain.errors import InvalidData, InvalidName, QueueUnavailable
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.metadata import check_metadata
 from remotejob.domain.name_rules import check_file_name, check_output_name
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.text import cut, said_by, shown
 from remotejob.jobs.content import payloads
-from remotejob.jobs.content.bodies import Body, open_body
+from remotejob.jobs.content.bodies import Body, check_body, open_body
+from remotejob.jobs.content.content_types import guess_content_type
 from remotejob.jobs.content.download_path import IfExists, destination, download_to
-from remotejob.jobs.content.input_files import STORED_PREFIX, file_name_of, input_file
+from remotejob.jobs.content.input_files import STORED_PREFIX, check_key, file_name_of, input_file
 from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission.submission import check_task
 from remotejob.ports import Area, Installation, QueueDescription, Stored
 
 _PENDING: Final = "pending"
 _FILENAME: Final = "filename"
-_NOT_METADATA: Final = ("key", "body")
-_LONGEST_KEY: Final = 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,10 +71,7 @@ class StoredFile:
 
 def area_of(direction: Area | str) -> Area:
     """Raises: InvalidName, naming the two directions."""
-    try:
-        return Area(direction)
-    except ValueError:
-        raise InvalidName(f"direction {direction!r}: use one of {', '.join(Area)}") from None
+    return check_choice("direction ", direction, Area)
 
 
 def store(data: Mapping[str, Any], installation: Installation) -> str:
@@ -81,21 +79,23 @@ def store(data: Mapping[str, Any], installation: Installation) -> str:
 
     Raises: InvalidInput, before anything is stored.
     """
-    if not isinstance(data, Mapping):
-        raise InvalidData(f"store({data!r}): give a dict, such as {{'name': …, 'body': …}}")
-    metadata = {name: value for name, value in data.items() if name not in _NOT_METADATA}
-    key = data.get("key")
+    if not is_a(data, Mapping):
+        raise InvalidData(f"store({shown(data)}): give a dict, such as {{'name': …, 'body': …}}")
+    with reading("store"):
+        given = dict(data)
+        key, body = given.pop("key", None), given.pop("body", None)
     if key is None:
         key = new_job_id(installation.clock.now_ms(), installation.entropy)
-    elif not isinstance(key, str):
-        raise InvalidName(f"key {key!r}: a key is text; leave it out to get a new one")
-    key = STORED_PREFIX + check_output_name(key.removeprefix(STORED_PREFIX))
-    if metadata.get(_FILENAME) is not None:
-        check_file_name(str(metadata[_FILENAME]))
-    body = data.get("body")
-    if isinstance(body, str | Path):
-        metadata.setdefault(_FILENAME, check_file_name(Path(body).name))
-    return store_raw(key, metadata, b"" if body is None else body, installation)
+    text = plain_text(key)
+    if text is None:
+        raise InvalidName(f"key {shown(key)}: a key is text; leave it out to get a new one")
+    key = STORED_PREFIX + check_output_name(text.removeprefix(STORED_PREFIX))
+    content = b"" if body is None else check_body(body)
+    if isinstance(content, Path):
+        given.setdefault(_FILENAME, content.name)
+    if given.get(_FILENAME) is not None:
+        given[_FILENAME] = check_file_name(given[_FILENAME])
+    return store_raw(key, given, content, installation)
 
 
 def store_raw(key: str, metadata: Mapping[str, str], body: Body, installation: Installation) -> str:
@@ -103,10 +103,10 @@ def store_raw(key: str, metadata: Mapping[str, str], body: Body, installation: I
 
     Raises: InvalidInput, before anything is stored.
     """
-    _check_key(key)
+    key = check_key(key)
     checked = check_metadata(metadata)
-    content_type = mimetypes.guess_type(checked.get(_FILENAME, key))[0]
-    with open_body(body) as content:
+    content_type = guess_content_type(checked.get(_FILENAME, key))
+    with open_body(check_body(body)) as content:
         stored = installation.files.put(
             Area.INPUT, key, content, content_type=content_type, metadata=checked
         )
@@ -126,10 +126,10 @@ def trigger(
     Raises: InvalidName; UnknownTask; FileNotFoundError, when there is no such file;
     QueueUnavailable, when the record is stored but the message was not accepted.
     """
-    if queue_name != _PENDING:
-        raise InvalidName(f"queue name {queue_name!r}: new jobs go into {_PENDING!r}")
+    if plain_text(queue_name) != _PENDING:
+        raise InvalidName(f"queue name {shown(queue_name)}: new jobs go into {_PENDING!r}")
     task = _task(task, queue)
-    _check_key(key)
+    key = check_key(key)
     stored = installation.files.describe(Area.INPUT, key)
     data = {name: value for name, value in stored.metadata.items() if name != _FILENAME}
     now = installation.clock.now_ms()
@@ -150,8 +150,9 @@ def trigger(
         send_for([record], installation)
     except Exception as problem:
         raise QueueUnavailable(
-            f"job {record.id} is stored, but its message was not accepted ({problem}); do not "
-            "trigger it again: the sweep will send the message within hours"
+            f"job {record.id} is stored, but its message was not accepted "
+            f"({cut(said_by(problem), 300)}); do not trigger it again: the sweep will send the "
+            "message within hours"
         ) from problem
     return record
 
@@ -159,7 +160,7 @@ def trigger(
 def retrieve(direction: Area | str, key: str, installation: Installation) -> StoredFile:
     """Look up a file. Raises: InvalidName; FileNotFoundError."""
     area = area_of(direction)
-    _check_key(key)
+    key = check_key(key)
     stored = installation.files.describe(area, key)
     return StoredFile(
         area=area,
@@ -175,26 +176,15 @@ def retrieve(direction: Area | str, key: str, installation: Installation) -> Sto
 def open_stored(direction: Area | str, key: str, installation: Installation) -> BinaryIO:
     """Open a stream of a file. Raises: InvalidName; FileNotFoundError."""
     area = area_of(direction)
-    _check_key(key)
+    key = check_key(key)
     return installation.files.open(installation.files.bucket(area), key)
 
 
 def remove(direction: Area | str, key: str, installation: Installation) -> None:
     """Delete a file. Raises: InvalidName."""
     area = area_of(direction)
-    _check_key(key)
+    key = check_key(key)
     installation.files.delete(area, [key])
-
-
-def _check_key(key: str) -> None:
-    if not isinstance(key, str):
-        raise InvalidName(f"key {key!r}: a key is text, such as `store` returns")
-    try:
-        size = len(key.encode())
-    except UnicodeEncodeError:
-        raise InvalidName(f"key {key[:40]!r} is not valid Unicode; encode it first") from None
-    if not 0 < size <= _LONGEST_KEY:
-        raise InvalidName(f"key {key[:40]!r}: use 1 to {_LONGEST_KEY} bytes")
 
 
 def _task(task: str | None, queue: QueueDescription) -> str:
@@ -205,9 +195,7 @@ def _task(task: str | None, queue: QueueDescription) -> str:
                 "say which with task="
             )
         (task,) = queue.tasks
-    if task not in queue.tasks:
-        raise UnknownTask(task, known=queue.tasks, queue=queue.name)
-    return task
+    return check_task(task, queue)
 
 
 def _input_json(stored: Stored) -> str:

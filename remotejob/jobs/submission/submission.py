@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-import mimetypes
-import os
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
+from remotejob.domain.argument_checks import (
+    check_items,
+    check_kind,
+    check_text,
+    check_whole,
+    is_a,
+    plain_text,
+    plain_whole,
+)
 from remotejob.domain.check_times import first_look
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
-from remotejob.domain.errors import InvalidBody, InvalidData, UnknownTask
+from remotejob.domain.errors import InvalidData, UnknownQueue, UnknownTask
 from remotejob.domain.ids import is_job_id, new_job_id
 from remotejob.domain.marks import Attention, attention_key
-from remotejob.domain.name_rules import check_file_name, check_resource, check_tenant
+from remotejob.domain.name_rules import (
+    check_batch_id,
+    check_file_name,
+    check_job_id,
+    check_resource,
+    check_tenant,
+)
 from remotejob.domain.priority import Priority
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
-from remotejob.domain.retry import Retry
+from remotejob.domain.retry import Retry, check_retry
 from remotejob.domain.states import State
+from remotejob.domain.text import shown
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
-from remotejob.jobs.content.bodies import Body, is_binary, not_a_body
+from remotejob.jobs.content.bodies import LARGEST_BODY, Body, check_body
+from remotejob.jobs.content.content_types import check_content_type, guess_content_type
 from remotejob.jobs.content.input_files import UNNAMED
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.coordination.cron import check as check_repeat
@@ -31,9 +46,7 @@ from remotejob.jobs.coordination.cron import next_due
 from remotejob.jobs.submission.idempotency import check_idempotency
 from remotejob.ports import Installation, QueueDescription
 
-_LARGEST_BODY: Final = 5 * 1024**4
-"""Source: Amazon S3, "Uploading objects": 5 TiB at most."""
-
+_LONGEST_DELAY: Final = timedelta(days=36_500)
 _LARGEST_PRIORITY: Final = 1_000_000
 
 
@@ -97,34 +110,37 @@ def check(
 
     Raises: InvalidInput.
     """
-    if not isinstance(submission, Submission):
+    if not is_a(submission, Submission):
         raise InvalidData(
-            f"{submission!r} is not a Submission; write Submission({queue.tasks[0]!r}, data=...)"
+            f"{shown(submission)} is not a Submission; write Submission({queue.tasks[0]!r}, "
+            "data=...)"
         )
-    if submission.task not in queue.tasks:
-        raise UnknownTask(submission.task, known=queue.tasks, queue=queue.name)
+    task = check_task(submission.task, queue)
+    priority = check_priority(submission.priority)
     _check_types(submission)
     _check_names(submission, installation)
+    resource, tenant = submission.resource, submission.tenant
     data = submission.data
     text = None if data is None else payloads.encode(data, what="data")
     inline = text is None or payloads.fits_inline(text)
+    body = None if submission.body is None else check_body(submission.body)
     filename = _filename(submission)
-    _check_body(submission.body)
+    content_type = check_content_type(submission.content_type)
     now = installation.clock.now_ms()
     record = JobRecord(
         id=new_job_id(now, installation.entropy),
         state=State.READY,
-        task=submission.task,
+        task=task,
         queue=queue.name,
-        priority=submission.priority,
+        priority=priority,
         created_ms=now,
         updated_ms=now,
         retry_json=None if submission.retry is None else submission.retry.to_json(),
         data_json=text if inline else None,
         input_json=None if submission.input is None else submission.input.to_json(),
-        resource=submission.resource,
-        tenant=submission.tenant,
-        tenant_limit=None if submission.tenant is None else queue.tenant_limit,
+        resource=None if resource is None else check_resource(resource),
+        tenant=None if tenant is None else check_tenant(tenant),
+        tenant_limit=None if tenant is None else queue.tenant_limit,
         repeat_json=None if submission.repeat is None else submission.repeat.to_json(),
         batch=submission.batch,
         origin_id=submission.origin,
@@ -135,57 +151,75 @@ def check(
     return Checked(
         submission=submission,
         record=record,
-        depends=_check_antecedents(
-            [one if isinstance(one, str) else one.id for one in submission.depends]
-        ),
+        depends=_check_antecedents(submission.depends),
         data_text=None if inline else text,
-        body=submission.body,
+        body=body,
         filename=filename,
-        content_type=submission.content_type or mimetypes.guess_type(filename)[0],
+        content_type=content_type or guess_content_type(filename),
     )
+
+
+def queue_named(name: object, installation: Installation) -> QueueDescription:
+    """The queue of this name. Raises: UnknownQueue, which names the known ones."""
+    description = installation.queues.get(plain_text(name) or "")
+    if description is None:
+        raise UnknownQueue(name, known=installation.queues)
+    return description
+
+
+def check_task(task: object, queue: QueueDescription) -> str:
+    """The name of a task that the queue runs. Raises: UnknownTask."""
+    name = plain_text(task)
+    if name is None or name not in queue.tasks:
+        raise UnknownTask(task, known=queue.tasks, queue=queue.name)
+    return name
+
+
+def check_priority(priority: object) -> int:
+    """A priority. Raises: InvalidData."""
+    number = plain_whole(priority)
+    if number is None:
+        named = ", ".join(f"Priority.{one.name}" for one in Priority)
+        raise InvalidData(f"priority={shown(priority)}: use one of {named}, or a whole number")
+    if abs(number) > _LARGEST_PRIORITY:
+        raise InvalidData(f"priority={shown(priority)}: use a number between ±{_LARGEST_PRIORITY}")
+    return number
 
 
 def _check_types(submission: Submission) -> None:
     """Check what Python does not, and a store would refuse too late."""
-    priority, delay, after = submission.priority, submission.delay, submission.after
-    if not isinstance(priority, int) or isinstance(priority, bool):
-        named = ", ".join(f"Priority.{one.name}" for one in Priority)
-        raise InvalidData(f"priority={priority!r}: use one of {named}, or a whole number")
-    if abs(priority) > _LARGEST_PRIORITY:
-        raise InvalidData(f"priority={priority!r}: use a number between ±{_LARGEST_PRIORITY}")
-    if delay is not None:
-        check_timedelta("delay", delay)
-    if after is not None:
-        check_moment("after", after)
-    if submission.retry is not None and not isinstance(submission.retry, Retry):
-        raise InvalidData(f"retry={submission.retry!r}: use Retry, such as Retry(max_attempts=3)")
-    if submission.repeat is not None and not isinstance(submission.repeat, Repeat):
-        raise InvalidData(
-            f"repeat={submission.repeat!r}: use Repeat, such as "
-            "Repeat(schedule='every day at 09:30')"
-        )
-    _check_depends(submission.depends)
+    if submission.delay is not None:
+        check_timedelta("delay", submission.delay)
+    if submission.after is not None:
+        check_moment("after", submission.after)
+    if submission.retry is not None:
+        check_retry(submission.retry)
+    if submission.repeat is not None:
+        check_repeat(submission.repeat)
+    if submission.batch is not None:
+        check_batch_id(submission.batch)
+    if submission.origin is not None:
+        check_job_id(submission.origin)
+    if submission.input is not None:
+        _check_input(submission.input)
     if submission.body is not None and submission.input is not None:
         raise InvalidData("body and input are both given; give one of them")
 
 
-def _check_depends(depends: object) -> None:
-    if isinstance(depends, str | JobView):
-        raise InvalidData(f"depends={depends!r}: give a list, [job]")
-    if not isinstance(depends, Sequence):
-        raise InvalidData(f"depends={depends!r}: give a list of jobs, or of their ids")
-    for one in depends:
-        if not isinstance(one, str | JobView):
-            raise InvalidData(f"depends has {one!r} in it: give jobs, or their ids")
+def _check_input(file: object) -> None:
+    known = check_kind("input", file, InputFile, remedy="use the input of another job, `job.input`")
+    for name in ("bucket", "key"):
+        check_text(f"input.{name}", getattr(known, name), remedy="use `job.input` of another job")
+    for name in ("version", "etag", "content_type"):
+        if getattr(known, name) is not None:
+            check_text(
+                f"input.{name}", getattr(known, name), remedy="use `job.input` of another job"
+            )
+    check_file_name(known.name)
+    check_whole("input.size", known.size, least=0, most=LARGEST_BODY)
 
 
 def _check_names(submission: Submission, installation: Installation) -> None:
-    if submission.resource is not None:
-        check_resource(submission.resource)
-    if submission.tenant is not None:
-        check_tenant(submission.tenant)
-    if submission.repeat is not None:
-        check_repeat(submission.repeat)
     if submission.idempotency_key is not None:
         check_idempotency(
             submission.idempotency_key,
@@ -199,13 +233,15 @@ def _with_due_time(
 ) -> JobRecord:
     if submission.delay is not None and submission.after is not None:
         raise InvalidData("delay and after are both given; give one of them")
+    delay = submission.delay
+    if delay is not None and not timedelta(0) <= delay <= _LONGEST_DELAY:
+        what = "is negative; leave it out to run at once" if delay < timedelta(0) else "is too long"
+        raise InvalidData(f"delay={shown(delay)} {what}; use 0 to {_LONGEST_DELAY.days} days")
     now = record.created_ms
     if submission.after is not None:
         due = to_ms(submission.after)
     else:
-        due = now + span_ms(submission.delay or timedelta(0))
-    if due < now and submission.delay is not None:
-        raise InvalidData(f"delay={submission.delay!r} is negative; leave it out to run at once")
+        due = now + span_ms(delay or timedelta(0))
     if submission.repeat is not None and submission.repeat.schedule is not None:
         # the schedule sets the first run too. Source: job-collection, `job.save`
         due = _first_scheduled_ms(submission.repeat, max(due, now))
@@ -235,8 +271,8 @@ def check_kept(record: JobRecord, repeat: Repeat | None, installation: Installat
         )
     if repeat is not None and (repeat.until is None or to_ms(repeat.until) > latest_ms):
         raise InvalidData(
-            f"repeat={repeat!r} of a job with a file: {kept}; give the repeat an `until` before "
-            "that, or keep the file elsewhere and name it in data"
+            f"repeat={shown(repeat)} of a job with a file: {kept}; give the repeat an `until` "
+            "before that, or keep the file elsewhere and name it in data"
         )
 
 
@@ -244,7 +280,7 @@ def _first_scheduled_ms(repeat: Repeat, from_ms_: int) -> int:
     first = next_due(replace(repeat, times=None), after=from_ms(from_ms_))
     if first is None:
         raise InvalidData(
-            f"repeat={repeat!r}: its schedule has no run before `until`; give a later one"
+            f"repeat={shown(repeat)}: its schedule has no run before `until`; give a later one"
         )
     return to_ms(first)
 
@@ -257,51 +293,25 @@ def _filename(submission: Submission) -> str:
     return UNNAMED
 
 
-def _check_body(body: Body | None) -> None:
-    if body is None:
-        return
-    if isinstance(body, bytes):
-        size: int | None = len(body)
-        which = "body"
-    elif isinstance(body, str | Path):
-        which = f"body {str(body)!r}"
-        path = Path(body)
-        if not path.exists():
-            raise InvalidBody(f"{which}: no such file; check the path")
-        if not path.is_file():
-            raise InvalidBody(f"{which} is not a file; submit the files in it one by one")
-        if not os.access(path, os.R_OK):
-            raise InvalidBody(f"{which} cannot be read; check its permissions")
-        size = path.stat().st_size
-    else:
-        which = "body"
-        if not is_binary(body):
-            raise not_a_body(body)
-        size = _size_left(body)
-    if size == 0:
-        raise InvalidBody(f"{which} is empty; there is nothing to work on")
-    if size is not None and size > _LARGEST_BODY:
-        raise InvalidBody(f"{which} is {size} bytes; S3 takes 5 TiB at most")
-
-
-def _check_antecedents(job_ids: Sequence[str]) -> tuple[str, ...]:
+def _check_antecedents(depends: object) -> tuple[str, ...]:
     """The ids, without duplicates. Raises: InvalidData."""
-    unique = tuple(dict.fromkeys(job_ids))
-    for job_id in unique:
-        if not is_job_id(job_id):
-            raise InvalidData(f"depends on {job_id!r}: give jobs, or their ids as submit gave them")
+    if is_a(depends, str, JobView):
+        raise InvalidData(f"depends={shown(depends)}: give a list, [job]")
+    # not any iterable: map() checks a submission twice
+    if not is_a(depends, Sequence):
+        raise InvalidData(f"depends={shown(depends)}: give a list of jobs, or of their ids")
+    ids = []
+    for one in check_items("depends", depends, remedy="give a list of jobs, or of their ids"):
+        job_id = one.id if is_a(one, JobView) else plain_text(one)
+        if job_id is None or not is_job_id(job_id):
+            raise InvalidData(
+                f"depends on {shown(one)}: give jobs, or their ids as submit gave them"
+            )
+        ids.append(job_id)
+    unique = tuple(dict.fromkeys(ids))
     if len(unique) > ANTECEDENTS_AT_MOST:
         raise InvalidData(
             f"depends on {len(unique)} jobs: {ANTECEDENTS_AT_MOST} at most; make them a batch with "
             "map(), whose on_complete job runs when all are done"
         )
     return unique
-
-
-def _size_left(stream: BinaryIO) -> int | None:
-    if not stream.seekable():
-        return None
-    here = stream.tell()
-    end = stream.seek(0, os.SEEK_END)
-    stream.seek(here)
-    return end - here

@@ -14,7 +14,6 @@ from typing import Final
 from remotejob import tracing
 from remotejob.domain.errors import (
     AccessProblem,
-    InvalidBody,
     InvalidData,
     PartlySubmitted,
     QueueUnavailable,
@@ -24,6 +23,7 @@ from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
 from remotejob.domain.series import is_endless
 from remotejob.domain.states import State
+from remotejob.domain.text import cut, said_by, shown
 from remotejob.domain.transactions import put_record
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import open_body
@@ -86,8 +86,9 @@ def _submit(
         send_for(_not_started([record]), installation, trace=trace)
     except Exception as problem:
         raise QueueUnavailable(
-            f"job {record.id} is stored, but its message was not accepted ({problem}); do not "
-            "submit it again: the sweep will send the message within hours"
+            f"job {record.id} is stored, but its message was not accepted "
+            f"({cut(said_by(problem), 300)}); do not submit it again: the sweep will send the "
+            "message within hours"
         ) from problem
     return record
 
@@ -126,7 +127,7 @@ def _submit_many(
     if isinstance(cause, AccessProblem) and not stored:
         raise cause
     if refused or cause is not None:
-        why = "" if cause is None else f" ({type(cause).__name__}: {cause})"
+        why = "" if cause is None else f" ({type(cause).__name__}: {cut(said_by(cause), 300)})"
         raise PartlySubmitted(
             f"{len(stored)} jobs were submitted, {len(refused)} were not{why}; "
             "submit those in `refused` again",
@@ -232,7 +233,7 @@ def _store_in_transaction(
         if there is not None:
             # our own write, whose answer was lost
             return there
-    taken = "the repeats of its task" if key is None else f"the key {key!r}"
+    taken = "the repeats of its task" if key is None else f"the key {shown(key)}"
     raise StoreUnavailable(f"{taken} changed hands on each of {TRIES} tries; submit again")
 
 
@@ -247,9 +248,5 @@ def _store_files(checked: Checked, installation: Installation) -> JobRecord:
     key = input_key(record.id, checked.filename)
     with open_body(checked.body) as body:
         stored = files.put(Area.INPUT, key, body, content_type=checked.content_type)
-    if stored.size == 0:
-        # a stream whose size was unknown before
-        files.delete(Area.INPUT, [key])
-        raise InvalidBody("body is empty; there is nothing to work on")
     file = replace(input_file(stored, name=checked.filename), content_type=checked.content_type)
     return replace(record, input_json=file.to_json())

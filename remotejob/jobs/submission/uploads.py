@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import mimetypes
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from remotejob.domain.argument_checks import check_text, check_whole
 from remotejob.domain.check_times import first_look
 from remotejob.domain.errors import UnknownQueue
 from remotejob.domain.events import Event
@@ -16,6 +16,8 @@ from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
+from remotejob.jobs.content.bodies import LARGEST_BODY
+from remotejob.jobs.content.content_types import guess_content_type
 from remotejob.jobs.content.input_files import file_name_of
 from remotejob.jobs.content.payloads import encode
 from remotejob.jobs.messaging.send import send_for
@@ -41,6 +43,16 @@ class Upload:
     sequencer: str | None
     at_ms: int
     """When it was created; the same in every delivery of the event."""
+
+    def __post_init__(self) -> None:
+        """Raises: InvalidData, when an event gives a field of another type, or no valid Unicode."""
+        remedy = "an event of S3 has text here"
+        for name in ("bucket", "key"):
+            check_text(name, getattr(self, name), remedy=remedy)
+        for name in ("etag", "version", "sequencer"):
+            if getattr(self, name) is not None:
+                check_text(name, getattr(self, name), remedy=remedy)
+        check_whole("size", self.size, least=0, most=LARGEST_BODY)
 
     @property
     def identity(self) -> str:
@@ -72,7 +84,7 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
         name=file_name_of(upload.key),
         version=upload.version,
         etag=upload.etag,
-        content_type=mimetypes.guess_type(upload.key)[0],
+        content_type=guess_content_type(upload.key),
     )
     now = installation.clock.now_ms()
     # its day may lie before the sweep's watermark: then the scheduler looks after it

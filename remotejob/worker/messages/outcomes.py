@@ -15,7 +15,7 @@ from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, outputs_to_json
-from remotejob.domain.text import cut
+from remotejob.domain.text import cut, said_by
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.coordination import successors
@@ -165,7 +165,7 @@ def ran_out_of_space(run: Run, installation: Installation) -> End:
 
 
 def _message(error: BaseException, record: JobRecord) -> str:
-    said = cut(_said_by(error), _LONGEST_MESSAGE)
+    said = cut(said_by(error), _LONGEST_MESSAGE)
     if record.no_space and lacked_space(error):
         said += f"; {_NO_SPACE_AGAIN}"
     return said
@@ -192,11 +192,3 @@ def _keep_trace(run: Run, error: BaseException, installation: Installation) -> N
     except Exception:
         # a traceback helps to find the fault, but the failure must be recorded without it too
         log.exception("traceback not kept", extra=run.context.fields)
-
-
-def _said_by(error: BaseException) -> str:
-    """An error's message, even if its __str__ raises."""
-    try:
-        return str(error) or repr(error)
-    except Exception:  # noqa: BLE001 (a broken __str__ must not hide that the run failed)
-        return f"an error of class {type(error).__name__} that cannot be shown"
