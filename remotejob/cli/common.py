@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -67,19 +63,6 @@ RetryWait = Annotated[
     float | None,
     typer.Option(min=0, max=YEAR, help="With --retries: seconds between runs; default: 300."),
 ]
-
-
-def called_as() -> str:
-    """The command as it was called, for hints that a shell can run."""
-    program = Path(sys.argv[0])
-    found = shutil.which(program.name)
-    if found is not None and program.exists() and Path(found).samefile(program):
-        return program.name
-    if program.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m remotejob"
-    if program.is_absolute() and program.is_relative_to(Path.cwd()):
-        program = program.relative_to(Path.cwd())
-    return shlex.quote(str(program))
 
 
 def parse_retry(retries: int | None, wait: float | None) -> Retry | None:

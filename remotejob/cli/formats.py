@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from remotejob.cli.layout import INDENT, Facts, Listing, Paragraph
+from remotejob.cli.program import called_as
 from remotejob.cli.visible import json_text, one_line
 from remotejob.client.job import Job
 from remotejob.domain.repeat import PreviousRun
@@ -193,7 +194,7 @@ def details(job: Job) -> Facts:
     for name, text, style in _history(full):
         facts.add_row(name, text, style)
     if job.errors and job.tracebacks():
-        facts.add_row("traceback", Text(f"remotejob show {job.id} --traceback"))
+        facts.add_row("traceback", Text(f"{called_as()} show {job.id} --traceback"))
     return facts
 
 

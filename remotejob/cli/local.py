@@ -24,10 +24,11 @@ from rich.text import Text
 
 from remotejob import settings
 from remotejob.cli import formats
-from remotejob.cli.common import Force, called_as, err, on_terminal, out, put, say
+from remotejob.cli.common import Force, err, on_terminal, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Facts, Listing, Paragraph, whole
 from remotejob.cli.local_workers import LocalWorkers, raise_if_hopeless
+from remotejob.cli.program import called_as
 from remotejob.cli.saving import if_exists, save_outputs
 from remotejob.cli.single_instance import lock_folder
 from remotejob.cli.visible import json_text, one_line

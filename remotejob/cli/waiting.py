@@ -13,6 +13,7 @@ from rich.text import Text
 
 from remotejob.cli import formats
 from remotejob.cli.common import err, note, on_terminal
+from remotejob.cli.program import called_as
 from remotejob.client.batch import Batch
 from remotejob.client.job import Job
 from remotejob.domain.errors import WaitTimeout
@@ -24,7 +25,7 @@ _EXPLAIN_AFTER_S: Final = 5.0
 
 def wait_for_job(job: Job, timeout: float | None) -> Job:
     """Wait until it has ended, up to `timeout` seconds or for ever. Raises: as `Job.wait`."""
-    note_on_interrupt = f"job {job.id} continues; to wait again: remotejob wait {job.id}"
+    note_on_interrupt = f"job {job.id} continues; to wait again: {called_as()} wait {job.id}"
     with _watched(lambda: _job_line(job), note_on_interrupt):
         if timeout is not None and timeout <= _EXPLAIN_AFTER_S:
             return job.wait(timeout)
@@ -41,7 +42,7 @@ def wait_for_job(job: Job, timeout: float | None) -> Job:
 def wait_for_batch(batch: Batch, timeout: float | None) -> Batch:
     """Wait until all its jobs have ended. Raises: as `Batch.wait`."""
     note_on_interrupt = (
-        f"batch {batch.id} continues; to wait again: remotejob batch {batch.id} --wait"
+        f"batch {batch.id} continues; to wait again: {called_as()} batch {batch.id} --wait"
     )
     with _watched(lambda: _batch_line(batch), note_on_interrupt):
         return batch.wait(timeout)

@@ -19,6 +19,7 @@ from remotejob.domain.argument_checks import (
     check_kind,
     check_text,
     is_a,
+    plain_text,
     reading,
 )
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound
@@ -26,7 +27,7 @@ from remotejob.domain.name_rules import TASK_NAME, check_batch_id, check_job_id
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
-from remotejob.domain.text import cut, shown
+from remotejob.domain.text import shown
 from remotejob.jobs.commands.batch_commands import find_batch
 from remotejob.jobs.content.bodies import Body
 from remotejob.jobs.coordination.replacement import cancel_outdated
@@ -302,10 +303,11 @@ class Queue(ManualQueue):
 
         Raises: InvalidName.
         """
-        if not isinstance(task, str) or not TASK_NAME.fullmatch(task):
-            raise InvalidName(f"task {cut(repr(task), 200)}: give a task's name")
-        begin_generation(self.name, task, self._installation)
-        ended = cancel_outdated(self.name, task, self._installation) or []
+        name = plain_text(task)
+        if name is None or not TASK_NAME.fullmatch(name):
+            raise InvalidName(f"task {shown(task)}: give a task's name")
+        begin_generation(self.name, name, self._installation)
+        ended = cancel_outdated(self.name, name, self._installation) or []
         return [Job(record, self._installation) for record in ended]
 
     def failed(self) -> list[Job]:

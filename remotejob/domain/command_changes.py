@@ -29,7 +29,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.times import span_ms
-from remotejob.domain.transactions import SAME_TOKEN, Put, record_key
+from remotejob.domain.transactions import ABSENT, SAME_TOKEN, Put, record_key
 from remotejob.names import Field
 
 
@@ -213,6 +213,15 @@ def remove(
         },
         condition=REMOVE,
         values={"seen_updated": record.updated_ms, "lapsed": now_ms - span_ms(skew)},
+    )
+
+
+def never_stored(job_id: str, *, now_ms: int, kept_ms: int) -> Put:
+    """A tombstone in the place of a record that may still be on its way to the store."""
+    return Put(
+        key=record_key(job_id),
+        content={Field.REMOVED: now_ms, Field.EXPIRES: (now_ms + kept_ms) // 1000},
+        condition=ABSENT,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
+from remotejob.domain.argument_checks import is_a, reading
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.text import cut, shown
@@ -78,7 +79,8 @@ def log_data_of(data: Any) -> tuple[Any, str | None]:
 
     Raises: InvalidData, when JSON has nothing like one of its parts.
     """
-    kept = _Plain().of(data)
+    with reading("log data"):
+        kept = _Plain().of(data)
     text = payloads.encode(kept, what="log data")
     if payloads.fits_inline(text):
         return kept, None
@@ -96,7 +98,7 @@ def encoded_state(state: Any) -> str:
     try:
         return payloads.encode(state, what="the checkpoint")
     except InvalidData:
-        with suppress(RecursionError):
+        with suppress(RecursionError), reading("the checkpoint"):
             return payloads.encode(_with_numbers(state), what="the checkpoint")
         raise
 
@@ -141,7 +143,10 @@ class _Plain:
 
 
 def _number(value: Any, called: str) -> float:
-    found = None if isinstance(value, str | bytes | bytearray) else _as_number(value)
+    found = None
+    if not is_a(value, str, bytes, bytearray):
+        with reading(called):
+            found = _as_number(value)
     if found is None:
         raise InvalidData(f"{called}: use numbers, 0 <= done <= total")
     return found

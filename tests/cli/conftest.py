@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from remotejob import RemoteJob, Retry, RunningJob
 from remotejob.cli.app import app
+from remotejob.cli.common import err, out
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_to_print() -> Iterator[None]:
+    """A console keeps what it could not write, and would print it in the next test."""
+    yield
+    for console in (out, err):
+        with console.capture():
+            pass
 
 
 @pytest.fixture
@@ -41,6 +52,7 @@ def worker(installation: Installation) -> Simulation:
 def run(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command, which must end with `code`."""
     monkeypatch.setattr(RemoteJob, "connect", lambda *_, **__: RemoteJob(installation))
+    monkeypatch.setattr(sys, "argv", ["remotejob"])
 
     def run(*arguments: str, code: int = 0) -> Result:
         done = CliRunner().invoke(app, arguments, catch_exceptions=False)

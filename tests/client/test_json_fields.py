@@ -13,6 +13,8 @@ OTHER_NAMES: Final = {
     "started": "started_at",
     "finished": "finished_at",
     "next": "next_id",
+    "next_due": "next_id",
+    "next_state": "next_id",
     "origin": "origin_id",
     "checkpoint": "last_checkpoint",
     "log": "logs",

@@ -71,6 +71,7 @@ READS: Final = frozenset(
 
 RESULTS: Final = {
     *(remotejob.BatchCounts, remotejob.Commanded, remotejob.Failure, remotejob.InputFile),
+    remotejob.PreviousRun,
     *(remotejob.LogLine, remotejob.Reason, remotejob.Receipt, remotejob.Replayed),
     *(remotejob.WorkerStatus, remotejob.Async, remotejob.Threads),
 }
@@ -321,7 +322,7 @@ def check(call: Call, scene: Scene, value: Any) -> None:
     if error is None or (not isinstance(error, RemoteJobError) and call.admits(error)):
         return
     if not isinstance(error, RemoteJobError):
-        pytest.fail(f"{call} let {type(error).__name__} out: {error}")
+        pytest.fail(f"{call} let {type(error).__name__} out: {error!a}")
     assert len(str(error)) < LONGEST_MESSAGE
     assert "\n" not in str(error)
     if isinstance(error, InvalidInput):

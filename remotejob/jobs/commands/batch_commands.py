@@ -8,8 +8,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Final, TypeVar
 
-from remotejob.domain import batch_changes, batches
-from remotejob.domain import command_changes as changes
+from remotejob.domain import batch_changes, batches, command_changes
 from remotejob.domain.batches import PAGES, BatchRecord
 from remotejob.domain.errors import (
     BatchNotFound,
@@ -22,6 +21,7 @@ from remotejob.domain.errors import (
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry, check_retry
 from remotejob.domain.states import State
+from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import text
 from remotejob.jobs.commands import commands
 from remotejob.jobs.commands.restart import restart
@@ -77,10 +77,34 @@ def cancel_batch(batch_id: str, installation: Installation) -> None:
         # if refused, it was stopped before or sealed meanwhile
         installation.store.transact([batch_changes.stopped(batch_id)])
         batch = find_batch(batch_id, installation)
+    if batch.stopped:
+        _keep_from_coming(_child_ids(batch_id, installation), installation)
     cancel_children(_child_ids(batch_id, installation), installation)
     if batch.stopped and batch.follower_ids:
         with suppress(CommandRefused, JobNotFound):
             commands.cancel(batch.follower_ids[-1], installation)
+
+
+def _keep_from_coming(job_ids: Iterable[str], installation: Installation) -> None:
+    """Put tombstones for children that are noted but not stored.
+
+    Their records may be on their way, and whoever makes the batch may die before it finds that the
+    batch was cancelled.
+    """
+
+    def bury(some: Sequence[str]) -> None:
+        there = {record.id for record in installation.store.get_many(some)}
+        for job_id in some:
+            if job_id not in there:
+                tombstone = command_changes.never_stored(
+                    job_id,
+                    now_ms=installation.clock.now_ms(),
+                    kept_ms=2 * span_ms(installation.retention),
+                )
+                # refused if it was stored meanwhile, or removed
+                installation.store.transact([tombstone])
+
+    _raise_first(_each(_chunks(job_ids), bury))
 
 
 def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
@@ -91,7 +115,7 @@ def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
         for record in installation.store.get_many(some):
             if record.terminal:
                 continue
-            change = changes.cancel(record, now_ms=installation.clock.now_ms())
+            change = command_changes.cancel(record, now_ms=installation.clock.now_ms())
             outcome = installation.store.update(change)
             if isinstance(outcome, Updated):
                 ended.append(outcome.record)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
-from remotejob.domain.argument_checks import encodes, plain_text
+from remotejob.domain.argument_checks import check_choice, encodes, plain_text
 from remotejob.domain.errors import InvalidInput, InvalidName
 from remotejob.domain.text import shown
 
@@ -56,12 +56,7 @@ def download_to(path: Path, download: Callable[[Path], object], if_exists: IfExi
     Raises: InvalidInput, before anything is read, if it exists and is not to be overwritten;
     InvalidName, for an unknown `if_exists`.
     """
-    try:
-        if_exists = IfExists(if_exists)
-    except ValueError:
-        raise InvalidName(
-            f"if_exists={if_exists!r:.200}: use one of {', '.join(IfExists)}"
-        ) from None
+    if_exists = check_choice("if_exists=", if_exists, IfExists)
     if if_exists is IfExists.REFUSE and os.path.lexists(path):
         raise _exists(path)
     part = path.with_name(f".part-{uuid4().hex}")

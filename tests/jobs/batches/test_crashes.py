@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import pytest
 
@@ -18,8 +19,11 @@ from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, memory_installation
 from remotejob.testing.crashes import CRASHES, ERRORS, STALLS, Crash, Fault, Faults, Unreachable
+from remotejob.testing.interception import intercepted
 from tests.jobs.batches.working import MINUTE, QUEUES, work_off, worker_of
 from tests.one_thread import OneThread
+
+T = TypeVar("T")
 
 ITEMS = [{"fail": False}, {"fail": True}, {"fail": False}]
 FAULTS = [*CRASHES, *ERRORS, *STALLS]
@@ -297,3 +301,27 @@ def test_batch_cancelled_at_any_moment_of_its_making_runs_no_job(fault: Fault) -
             found = {job.state for job in batch.children()}
             assert found <= {State.CANCELLED}, play.faults.report()
     assert states == {BatchState.CANCELLED, BatchState.DONE}, "before it was sealed, and after"
+
+
+def test_batch_cancelled_while_its_maker_dies_runs_no_job() -> None:
+    clock = FakeClock()
+    installation = memory_installation(clock, queues=QUEUES)
+
+    class CancelledThenDead:
+        """A client whose batch is cancelled just before its children are stored, and that dies."""
+
+        def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
+            if name != "store.put_fresh":
+                return function()
+            batch_id = arguments[0].batch
+            RemoteJob(installation).batch(batch_id).cancel()
+            function()
+            raise Crash("the client died")
+
+    with suppress(Crash):
+        RemoteJob(intercepted(installation, CancelledThenDead())).queue().map("work", ITEMS)
+    clock.advance(timedelta(hours=2))
+    sweep(installation)
+    work_off(worker_of(installation))
+
+    assert list(RemoteJob(installation).jobs()) == []
