@@ -98,7 +98,7 @@ def encoded_state(state: Any) -> str:
     try:
         return payloads.encode(state, what="the checkpoint")
     except InvalidData:
-        with suppress(RecursionError), reading("the checkpoint"):
+        with reading("the checkpoint"), suppress(RecursionError):
             return payloads.encode(_with_numbers(state), what="the checkpoint")
         raise
 

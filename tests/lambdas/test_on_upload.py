@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -390,7 +391,9 @@ def test_an_event_with_a_field_that_is_no_text_is_not_understood(name: str, valu
         list(on_upload.uploads_in(json.dumps(event)))
 
 
-def test_half_a_surrogate_pair_does_not_lose_the_log_line() -> None:
+def test_half_a_surrogate_pair_does_not_lose_the_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    # pytest's report of the log could not be sent to another process
+    monkeypatch.setattr(logging.getLogger("test"), "propagate", False)
     written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     logger = new_logger("test", stream=written)
     logger.info("key \ud800", extra={"key": "\udfff"})
