@@ -31,7 +31,7 @@ PYTHON: Final = "3.14"
 
 PLATFORM: Final = "aarch64-manylinux2014"
 PACKAGES: Final = ("remotejob", "lambdas")
-LEFT_OUT: Final = ("__main__.py", "cli", "local", "testing")
+LEFT_OUT: Final = ("__main__.py", "builtin", "cli", "local", "testing")
 """Parts of `remotejob` that no function runs."""
 
 AWS_SERVICES: Final = ("dynamodb", "s3", "sqs", "ssm", "sts")

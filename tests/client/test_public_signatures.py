@@ -112,6 +112,7 @@ class Scene:
     def __init__(self, installation: Installation, *, subjects: Subjects) -> None:
         self.subjects = subjects
         self._made: dict[str, Any] = {}
+        self._processors: list[Processor] = []
         self.recorder = Recorder()
         self.installation = intercepted(installation, self.recorder)
         holder = JobHolder(self.installation, start=lambda beat: None)
@@ -157,7 +158,14 @@ class Scene:
         return found
 
     def processor(self) -> Processor:
-        return self.queue.process_jobs("work", lambda job: None)
+        made = self.queue.process_jobs("work", lambda job: None)
+        self._processors.append(made)
+        return made
+
+    def close(self) -> None:
+        """End what works in the background, which would go on in the next test."""
+        for one in self._processors:
+            one.shutdown(Urgency.HARD)
 
 
 SUBJECTS: Final[dict[type, Callable[[Scene], Any]]] = {
@@ -344,7 +352,9 @@ def scene(
     monkeypatch.chdir(tmp_path)
     with installation_on(request.param, clock) as made:
         fresh = request.param == "memory"
-        yield Scene(made, subjects=Subjects.FRESH if fresh else Subjects.KEPT)
+        scene = Scene(made, subjects=Subjects.FRESH if fresh else Subjects.KEPT)
+        yield scene
+        scene.close()
 
 
 def test_every_public_class_has_a_subject() -> None:
@@ -416,7 +426,9 @@ def test_any_value_is_taken_or_refused(call: Call, tmp_path: Path, monkeypatch: 
     @given(value=ANY)
     def holds(value: Any) -> None:
         with installation_on("memory", FakeClock()) as made:
-            check(call, Scene(made, subjects=Subjects.FRESH), value)
+            scene = Scene(made, subjects=Subjects.FRESH)
+            check(call, scene, value)
+            scene.close()
 
     holds()
 

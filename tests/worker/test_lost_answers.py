@@ -31,7 +31,7 @@ EITHER = pytest.mark.parametrize("lost", [Lost.SENT_AGAIN, Lost.ERROR], ids=["se
 
 CLAIM = "claim"
 CLAIM_LOCKED = "claim_locked"
-RECLAIM = "same_lapsed_run"
+RECLAIM = "same_silent_run"
 HEARTBEAT = "own_live_run"
 END = "own_run"
 

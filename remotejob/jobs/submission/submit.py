@@ -60,7 +60,7 @@ def submit(
         raise InvalidData(
             "cancel_repeats=True needs a job that repeats for ever; pass a repeat without times"
         )
-    with tracing.submitting(queue=queue.name, tasks={submission.task}) as span:
+    with tracing.submitting(queue=queue.name, tasks={checked.record.task}) as span:
         record = _submit(checked, installation, span.trace, replaces=cancel_repeats)
         span.made(record.id)
     if cancel_repeats:
