@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from enum import StrEnum
 from io import BytesIO
@@ -266,7 +267,7 @@ class HttpFaults(Schedule):
         if self.fault is HttpFault.REFUSE:
             return AWSResponse(request.url, 500, HTTPHeaders(), _Body(b""))
         if self.fault is HttpFault.HOLD_UP:
-            self._held_up, self._attempts_left = (event_name, request), self.delay or 0
+            self._held_up, self._attempts_left = (event_name, _copied(request)), self.delay or 0
             raise ReadTimeoutError(endpoint_url=request.url)
         answer = self.handle(event_name=event_name, request=request)
         if self.fault is HttpFault.CRASH_AFTER:
@@ -278,6 +279,15 @@ class HttpFaults(Schedule):
     def _die(self, event_name: str) -> None:
         self.dead = True
         raise Crash(f"{self.name} crashed at {event_name}")
+
+
+def _copied(request: Any) -> Any:
+    """The request with bytes of its own: the client's retry reads the same stream again."""
+    held = copy(request)
+    if hasattr(request.body, "read"):
+        held.body = request.body.read()
+        request.reset_stream()
+    return held
 
 
 class _Body(BytesIO):
