@@ -345,7 +345,12 @@ def error_of(call: Call, scene: Scene, value: Any) -> Exception | None:
     return None
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(
+    params=[
+        name if name == "memory" else pytest.param(name, marks=pytest.mark.exhaustive)
+        for name in BACKENDS
+    ]
+)
 def scene(
     request: pytest.FixtureRequest, clock: FakeClock, tmp_path: Path, monkeypatch: Any
 ) -> Iterator[Scene]:

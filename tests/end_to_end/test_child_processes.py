@@ -118,6 +118,7 @@ def test_number_of_processes_that_makes_no_sense_is_refused(aws: EmbeddedAws) ->
     assert "REMOTEJOB_PROCESSES='some'" in worker.log.read_text()
 
 
+@pytest.mark.exhaustive
 def test_children_notify_hooks_of_jobs_and_the_supervisor_of_children(
     aws: EmbeddedAws, queue: Queue, tmp_path: Path
 ) -> None:

@@ -198,7 +198,7 @@ def test_children_share_one_protection(
     "lost",
     [
         "dynamodb",
-        "credentials",
+        pytest.param("credentials", marks=pytest.mark.exhaustive),
         # in `tests.worker.lifecycle.test_outages` too, with a worker's threads alone
         pytest.param("sqs", marks=pytest.mark.exhaustive),
         pytest.param("s3", marks=pytest.mark.exhaustive),

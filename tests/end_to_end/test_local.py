@@ -62,6 +62,7 @@ def local(tmp_path: Path) -> Iterator[Local]:
             process.kill()
 
 
+@pytest.mark.exhaustive
 def test_local_prints_how_to_reach_it_and_ctrl_c_takes_everything_down(local: Local) -> None:
     exported: dict[str, str] = {}
     told: list[str] = []
@@ -123,6 +124,7 @@ def test_make_run_makes_thumbnails_and_shows_the_file_that_is_none() -> None:
             assert max(thumbnail.size) == 400
 
 
+@pytest.mark.exhaustive
 def test_files_to_process_are_given_up_when_the_worker_cannot_start(tmp_path: Path) -> None:
     path = settings(tmp_path, module="no_such_tasks")
 

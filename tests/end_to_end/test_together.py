@@ -68,6 +68,7 @@ def test_one_job_at_a_time_of_a_resource_or_of_a_tenant_with_a_cap_of_one(
     assert first.finished_at <= second.started_at
 
 
+@pytest.mark.exhaustive
 def test_resource_of_a_killed_worker_is_taken_over(
     aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
 ) -> None:

@@ -134,6 +134,7 @@ def test_worker_signalled_twice_gives_its_job_back_uncounted(
     assert job.attempt == 1
 
 
+@pytest.mark.exhaustive
 def test_job_longer_than_its_lease_runs_once(queue: Queue, worker: Worker, tmp_path: Path) -> None:
     job = held(queue, tmp_path)
     first = job.refresh().record.lease_ms or 0

@@ -18,6 +18,7 @@ PATIENCE = 180.0
 MANY = 500
 
 
+@pytest.mark.exhaustive
 def test_five_hundred_rows_of_a_manifest_run_and_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

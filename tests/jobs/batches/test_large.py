@@ -40,6 +40,7 @@ def test_ten_thousand_jobs_are_made_worked_on_by_many_and_counted_once_each() ->
     assert batch.on_complete.result["batch"]["completed"] == MANY
 
 
+@pytest.mark.exhaustive
 def test_ten_thousand_jobs_are_cancelled_as_one() -> None:
     installation = memory_installation(FakeClock(), queues=QUEUES)
     batch = RemoteJob(installation).queue().map("work", list(range(MANY)))

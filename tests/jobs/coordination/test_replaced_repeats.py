@@ -106,7 +106,10 @@ INTRUSIONS: list[Callable[[System], None]] = [
 
 
 @pytest.mark.parametrize("intrusion", INTRUSIONS, ids=lambda act: act.__name__.strip("_"))
-@pytest.mark.parametrize("fault", STALLS)
+@pytest.mark.parametrize(
+    "fault",
+    [STALLS[0], *(pytest.param(fault, marks=pytest.mark.exhaustive) for fault in STALLS[1:])],
+)
 def test_others_may_act_between_any_two_steps_of_a_replacement(
     fault: Fault, intrusion: Callable[[System], None]
 ) -> None:
@@ -143,7 +146,17 @@ def test_repeats_may_be_replaced_between_any_two_steps_of_a_worker(fault: Fault)
     assert number > 3
 
 
-@pytest.mark.parametrize("fault", [*CRASHES, *ERRORS])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.CRASH_AFTER,
+        *(
+            pytest.param(fault, marks=pytest.mark.exhaustive)
+            for fault in (*CRASHES, *ERRORS)
+            if fault is not Fault.CRASH_AFTER
+        ),
+    ],
+)
 def test_who_replaces_the_repeats_may_die_at_any_step(fault: Fault) -> None:
     for number in range(1, 10_000, 5):
         faults = Faults(fault, at=number)

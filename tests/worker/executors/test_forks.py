@@ -58,7 +58,14 @@ CASES = [(where, what) for where in PLACES for what in ENDS]
 CASES.remove(("to-thread", "by_multiprocessing"))
 
 
-@pytest.mark.parametrize(("where", "what"), CASES)
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        # one place after the other, each with another end of the copy
+        case if number % 5 == 0 else pytest.param(*case, marks=pytest.mark.exhaustive)
+        for number, case in enumerate(CASES)
+    ],
+)
 def test_a_forked_copy_ends_where_it_would_return_and_only_its_parent_reports(
     where: str, what: str
 ) -> None:

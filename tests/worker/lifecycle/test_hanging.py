@@ -60,6 +60,7 @@ class Beats:
         until(lambda: self.of[job_id] >= enough, what="heartbeats")
 
 
+@pytest.mark.exhaustive
 def test_run_out_of_time_whose_end_is_not_answered_costs_no_other_its_lease(
     short: Installation, tasks: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +165,7 @@ def test_heartbeats_that_hang_cost_the_runs_their_leases_that_they_are_of_and_no
     assert jobs[10].record.crashes == 0
 
 
+@pytest.mark.exhaustive
 def test_result_waits_for_s3_while_its_lease_is_kept(short: Installation, tasks: Registry) -> None:
     queue, runs = RemoteJob(short).queue(), list[str]()
     away = Away()

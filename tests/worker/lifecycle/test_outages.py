@@ -168,8 +168,13 @@ def short(installation: Installation) -> Installation:
 
 @pytest.mark.parametrize(
     "names",
-    [("store.",), ("messages.",), ("files.",), EVERYTHING],
-    ids=["dynamodb", "sqs", "s3", "everything"],
+    [
+        *(
+            pytest.param((port,), id=name, marks=pytest.mark.exhaustive)
+            for port, name in (("store.", "dynamodb"), ("messages.", "sqs"), ("files.", "s3"))
+        ),
+        pytest.param(EVERYTHING, id="everything"),
+    ],
 )
 def test_worker_carries_on_when_what_it_lost_returns(
     short: Installation,
@@ -232,6 +237,7 @@ def test_worker_that_may_not_receive_says_so_where_why_finds_it(
         awaited(short, lambda: remote.workers()[0].takes_jobs, what="a sign that it may")
 
 
+@pytest.mark.exhaustive
 def test_job_that_runs_through_a_long_outage_is_run_again_and_commits_once(
     short: Installation, tasks: Registry
 ) -> None:
