@@ -81,6 +81,7 @@ def test_crashes_of_one_child_disturb_no_other_and_its_jobs_are_run_again(
     assert process_of(undisturbed) not in {*pids, worker.pid}
 
 
+@pytest.mark.exhaustive
 def test_stopped_supervisor_waits_for_what_its_children_run(
     queue: Queue, worker: Worker, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from tests.jobs.batches.working import QUEUES, work_off, worker_of
 MANY = 10_000
 
 
+@pytest.mark.exhaustive
 def test_ten_thousand_jobs_are_made_worked_on_by_many_and_counted_once_each() -> None:
     installation = memory_installation(FakeClock(), queues=QUEUES)
     remote = RemoteJob(installation)

@@ -32,6 +32,7 @@ def submit_delayed(installation: Installation, count: int, queue: str = "default
     )
 
 
+@pytest.mark.exhaustive
 def test_a_backlog_nobody_works_on_is_sent_for_ever_more_rarely(
     installation: Installation, clock: FakeClock
 ) -> None:

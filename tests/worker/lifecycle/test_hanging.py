@@ -106,6 +106,7 @@ def test_run_out_of_time_whose_end_is_not_answered_costs_no_other_its_lease(
     assert healthy.record.crashes == 0
 
 
+@pytest.mark.exhaustive
 def test_runs_go_on_while_the_queue_hangs(
     short: Installation, tasks: Registry, tmp_path: Path
 ) -> None:
