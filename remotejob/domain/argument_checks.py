@@ -9,18 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, SupportsFloat, TypeGuard, TypeVar, cast, overload
 
 from remotejob.domain.errors import InvalidData, InvalidInput, InvalidName, RemoteJobError
 from remotejob.domain.text import cut, said_by, shown
 
 C = TypeVar("C", bound=StrEnum)
 T = TypeVar("T")
+U = TypeVar("U")
 
 MOST: Final = 1_000_000_000
 """The largest count that a policy takes; its JSON stays short."""
 
 
+@overload
+def is_a(value: object, kind: type[T], /) -> TypeGuard[T]: ...
+@overload
+def is_a(value: object, kind: type[T], other: type[U], /) -> TypeGuard[T | U]: ...
+@overload
+def is_a(value: object, *kinds: type) -> bool: ...
 def is_a(value: object, *kinds: type) -> bool:
     """Whether a value is of one of these types, whatever its `__class__` says."""
     return issubclass(type(value), kinds)
@@ -34,9 +41,9 @@ def plain_text(value: object) -> str | None:
 
 def plain_whole(value: object) -> int | None:
     """A whole number as an exact `int`; None if it is none, as a bool."""
-    if not is_a(value, int) or is_a(value, bool):
-        return None
-    return int.__int__(value)  # type: ignore[arg-type]
+    if is_a(value, int) and not is_a(value, bool):
+        return int.__int__(value)
+    return None
 
 
 def check_text(
@@ -77,11 +84,10 @@ def check_number(name: str, value: object, *, remedy: str) -> float:
     Raises: InvalidData.
     """
     if is_a(value, int, float) and not is_a(value, bool):
-        plain: int | float = value  # type: ignore[assignment]
-        return plain
-    if hasattr(type(value), "__float__") and not is_a(value, bool):
+        return value
+    if is_a(value, SupportsFloat) and not is_a(value, bool):
         with reading(name):
-            return float(value)  # type: ignore[arg-type]
+            return float(cast("SupportsFloat", value))
     raise InvalidData(f"{name}={shown(value)}: not a number; {remedy}")
 
 
@@ -106,9 +112,9 @@ def check_choice(lead: str, value: object, choices: type[C]) -> C:
 
 def check_kind(name: str, value: object, kind: type[T], *, remedy: str) -> T:
     """A value of one type. Raises: InvalidData."""
-    if not is_a(value, kind):
-        raise InvalidData(f"{name}={shown(value)}: {remedy}")
-    return value  # type: ignore[return-value]
+    if is_a(value, kind):
+        return value
+    raise InvalidData(f"{name}={shown(value)}: {remedy}")
 
 
 def check_callable(name: str, value: object, *, remedy: str) -> Callable[..., Any]:
@@ -120,10 +126,10 @@ def check_callable(name: str, value: object, *, remedy: str) -> Callable[..., An
 
 def check_items(name: str, values: object, *, remedy: str) -> list[Any]:
     """The items of any iterable but a text. Raises: InvalidData, also when iterating raises."""
-    if is_a(values, str, bytes) or not is_a(values, Iterable):
-        raise InvalidData(f"{name}={shown(values)}: {remedy}")
-    with reading(name):
-        return list(values)  # type: ignore[call-overload, no-any-return]
+    if not is_a(values, str, bytes) and is_a(values, Iterable):
+        with reading(name):
+            return list(cast("Iterable[Any]", values))
+    raise InvalidData(f"{name}={shown(values)}: {remedy}")
 
 
 @contextmanager

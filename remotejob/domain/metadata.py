@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 from urllib.parse import quote, unquote
 
 from remotejob.domain.argument_checks import check_text, is_a, plain_text, reading
@@ -27,7 +27,7 @@ def check_metadata(metadata: object) -> dict[str, str]:
     if not is_a(metadata, Mapping):
         raise InvalidData(f"metadata={shown(metadata)}: give a dict of texts")
     with reading("metadata"):
-        given = list(metadata.items())  # type: ignore[attr-defined]
+        given = list(cast("Mapping[object, object]", metadata).items())
     checked: dict[str, str] = {}
     for name, value in given:
         plain = plain_text(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from remotejob.domain.argument_checks import check_kind, is_a
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.text import shown
 
@@ -20,17 +21,16 @@ def to_ms(moment: datetime) -> int:
 
 def check_moment(name: str, value: object) -> datetime:
     """Check a `datetime` with a time zone. Raises: InvalidData, if it is anything else."""
-    if not issubclass(type(value), datetime):
+    if not is_a(value, datetime):
         raise InvalidData(
             f"{name}={shown(value)}: use a datetime with a time zone, such as datetime(2026, 1, "
             "31, 9, tzinfo=UTC)"
         )
-    moment: datetime = value  # type: ignore[assignment]
     try:
-        aware = moment.utcoffset() is not None
+        aware = value.utcoffset() is not None
         if aware:
             # its milliseconds must have a date in UTC
-            moment.astimezone(UTC)
+            value.astimezone(UTC)
     except Exception as problem:
         raise InvalidData(
             f"{name}={shown(value)}: not a time in UTC ({type(problem).__name__}); use one in the "
@@ -38,14 +38,14 @@ def check_moment(name: str, value: object) -> datetime:
         ) from problem
     if not aware:
         raise InvalidData(f"{name}={shown(value)}: give it a time zone")
-    return moment
+    return value
 
 
 def check_timedelta(name: str, value: object) -> timedelta:
     """Check a `timedelta`. Raises: InvalidData, if it is anything else."""
-    if not issubclass(type(value), timedelta):
-        raise InvalidData(f"{name}={shown(value)}: use a timedelta, such as timedelta(seconds=5)")
-    return value  # type: ignore[return-value]
+    return check_kind(
+        name, value, timedelta, remedy="use a timedelta, such as timedelta(seconds=5)"
+    )
 
 
 def from_ms(milliseconds: int) -> datetime:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, TypeGuard
 
 from remotejob.domain.argument_checks import is_a
 from remotejob.domain.errors import InvalidBody
@@ -34,10 +34,10 @@ def check_body(body: object, *, what: str = "body") -> Body:
         path = check_file(body, what=what)
         _check_size(path.stat().st_size, what=f"{what} {shown(str(path))}")
         return path
-    if not _is_binary(body):
+    if not _is_readable(body):
         raise InvalidBody(f"{what}={shown(body)}: {_GIVE}")
     try:
-        sample = body.read(0)  # type: ignore[attr-defined]
+        sample = body.read(0)
         left, here = _size_left(body), _position(body)
     except Exception as problem:
         raise InvalidBody(
@@ -50,7 +50,7 @@ def check_body(body: object, *, what: str = "body") -> Body:
         # a buffer that was written and not rewound would become an empty file
         raise InvalidBody(f"{what} is empty: the file is at its end; call seek(0) first")
     _check_size(left, what=what)
-    return body  # type: ignore[return-value]
+    return body
 
 
 def check_file(path: object, *, what: str) -> Path:
@@ -93,7 +93,7 @@ def open_body(body: Body) -> Iterator[bytes | BinaryIO]:
         yield body
 
 
-def _is_binary(body: object) -> bool:
+def _is_readable(body: object) -> TypeGuard[BinaryIO]:
     try:
         return hasattr(body, "read") and not isinstance(body, io.TextIOBase)
     except Exception:  # noqa: BLE001 (its own __getattr__ may raise anything)
@@ -105,22 +105,21 @@ def _check_size(size: int | None, *, what: str) -> None:
         raise InvalidBody(f"{what} is {size} bytes; S3 takes 5 TiB at most")
 
 
-def _position(stream: object) -> int:
-    return stream.tell() if _seekable(stream) else 0  # type: ignore[attr-defined]
+def _position(stream: BinaryIO) -> int:
+    return stream.tell() if _seekable(stream) else 0
 
 
-def _size_left(stream: object) -> int | None:
+def _size_left(stream: BinaryIO) -> int | None:
     """Bytes from the stream's position to its end, or None if it cannot seek."""
     if not _seekable(stream):
         return None
-    file: BinaryIO = stream  # type: ignore[assignment]
-    here = file.tell()
-    end = file.seek(0, os.SEEK_END)
-    file.seek(here)
+    here = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(here)
     return end - here
 
 
-def _seekable(stream: object) -> bool:
+def _seekable(stream: BinaryIO) -> bool:
     # some streams have nothing but read
     return hasattr(stream, "seekable") and bool(stream.seekable())
 
