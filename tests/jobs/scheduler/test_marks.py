@@ -16,7 +16,7 @@ from remotejob.jobs.scheduler.tick import rescue, tick
 from remotejob.ports import Address, Channel, Installation
 from remotejob.tasks import Registry
 from remotejob.tasks.completion import Completion
-from remotejob.testing import FakeClock, Simulation, memory_installation
+from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.interception import intercepted
 from remotejob.worker.runs.run import Run
 
@@ -40,17 +40,6 @@ class Refusing:
         if name == "messages.send" and arguments[0] in self.lanes:
             raise QueueUnavailable("the queue does not answer")
         return function()
-
-
-@pytest.fixture
-def installation(clock: FakeClock) -> Installation:
-    return memory_installation(clock)
-
-
-@pytest.fixture
-def worker(installation: Installation, tasks: Registry) -> Simulation:
-    tasks.task("work")(lambda job: "done")
-    return Simulation(installation=installation, tasks=tasks)
 
 
 def waiting_messages(installation: Installation, lane: Address) -> int:

@@ -17,7 +17,7 @@ from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import SHARDS
 from remotejob.ports import Address, Area, Channel, Installation
 from remotejob.tasks import Registry
-from remotejob.testing import FakeClock, Simulation, memory_installation
+from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.conformance import samples
 from remotejob.testing.interception import intercepted
 from remotejob.worker.runs.run import Run
@@ -43,17 +43,6 @@ class Watch:
         if name == self.failing:
             raise QueueUnavailable("the queue does not answer")
         return function()
-
-
-@pytest.fixture
-def installation(clock: FakeClock) -> Installation:
-    return memory_installation(clock)
-
-
-@pytest.fixture
-def worker(installation: Installation, tasks: Registry) -> Simulation:
-    tasks.task("work")(lambda job: "done")
-    return Simulation(installation=installation, tasks=tasks)
 
 
 def lose_messages(installation: Installation) -> None:
