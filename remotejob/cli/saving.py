@@ -13,9 +13,8 @@ from remotejob.cli.visible import is_safe, visible
 from remotejob.client.job import Job
 from remotejob.domain.errors import InvalidInput, InvalidName
 from remotejob.jobs.content.download_path import IfExists, place
-from remotejob.jobs.content.input_files import STORED_PREFIX
 from remotejob.jobs.content.outputs import Output
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.names import INPUT_PREFIX_SUBMITTED, STORED_PREFIX
 
 _SEPARATORS: Final = frozenset("\\:" if os.name == "nt" else "\\")
 
