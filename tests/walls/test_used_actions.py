@@ -21,7 +21,7 @@ from tests.end_to_end.waiting import until
 from tests.walls.requests import GROUPS, ROLES, Names, Role, actions_in, role_names
 from tests.walls.tasks import LONG
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds after which something is broken, on the slowest machine."""
 
 LATER: Final = timedelta(hours=1)
