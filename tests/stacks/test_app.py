@@ -191,7 +191,7 @@ def test_the_image_holds_the_worker_and_nothing_else(system: System) -> None:
         "requirements",
         "worker_container",
     }
-    assert [f.name for f in (folder / "requirements").iterdir()] == ["worker.txt"]
+    assert sorted(f.name for f in (folder / "requirements").iterdir()) == ["uv.txt", "worker.txt"]
     for left_out in ("local", "cli", "testing", "__main__.py"):
         assert not (folder / "remotejob" / left_out).exists()
     assert not list(folder.rglob("__pycache__"))
