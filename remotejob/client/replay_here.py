@@ -121,7 +121,7 @@ def replay_here(
             returned = call_here(run)
             if isinstance(returned, Completion):
                 returned = returned.result
-            result = payloads.encode(returned, what="the result")
+            result = payloads.encode_result(returned)
         # KeyboardInterrupt and leaving a debugger end the replay itself, so they pass through
         except (Exception, SystemExit) as raised:
             if on_error is OnError.RAISE:

@@ -22,6 +22,12 @@ INLINE_LIMIT: Final = 4096
 """Bytes of data, result or manifest kept in the record; more goes to S3, written once.
 Every write pays for the whole record."""
 
+DATA_LIMIT: Final = 1024 * 1024
+"""Bytes of a job's data as JSON. Its worker holds all of it in memory, and several times over."""
+
+RESULT_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes of a result as JSON; more belongs in an output, which is streamed."""
+
 ERRORS_KEPT: Final = 3
 """How many failures stay in the record; each is also a separate item."""
 

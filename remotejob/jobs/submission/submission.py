@@ -121,7 +121,7 @@ def check(
     _check_names(submission, installation)
     resource, tenant = submission.resource, submission.tenant
     data = submission.data
-    text = None if data is None else payloads.encode(data, what="data")
+    text = None if data is None else payloads.encode_data(data)
     inline = text is None or payloads.fits_inline(text)
     body = None if submission.body is None else check_body(submission.body)
     filename = _filename(submission)

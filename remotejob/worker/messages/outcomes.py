@@ -50,7 +50,7 @@ def kept(run: Run, result: Any) -> Kept:
     """
     values: dict[str, Value] = {}
     if result is not None:
-        text = payloads.encode(result, what="the result")
+        text = payloads.encode_result(result)
         if payloads.fits_inline(text):
             values[Field.RESULT] = text
         else:

@@ -21,7 +21,7 @@ import sys
 import threading
 from typing import Any, Final
 
-from remotejob.domain.errors import InvalidData, SettingsError
+from remotejob.domain.errors import SettingsError
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads
 from remotejob.tasks.completion import Completion
@@ -33,7 +33,6 @@ from remotejob.worker.executors.leftovers import Running
 from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
     FROM_WORKER,
-    RESULT_LIMIT,
     Channel,
     Closed,
     Garbled,
@@ -200,13 +199,7 @@ def _call(run: RunProxy) -> tuple[Completion, bytes]:
     returned = call_here(run)
     completion = returned if isinstance(returned, Completion) else Completion(result=returned)
     # encode it here, so a result that cannot be stored fails this run
-    result = payloads.encode(completion.result, what="the result").encode()
-    if len(result) > RESULT_LIMIT:
-        raise InvalidData(
-            f"a result of {len(result)} bytes: a child process can return {RESULT_LIMIT} at most; "
-            "keep more in an output"
-        )
-    return completion, result
+    return completion, payloads.encode_result(completion.result).encode()
 
 
 def _task(name: str) -> Task:
