@@ -40,9 +40,15 @@ from remotejob.worker.executors.processes.channel import (
 )
 from remotejob.worker.executors.processes.run_proxy import Asking, RunProxy
 from remotejob.worker.executors.processes.stack_dump import write_into
-from remotejob.worker.executors.processes.transferred_errors import OUT_OF_MEMORY, described
+from remotejob.worker.executors.processes.transferred_errors import (
+    OUT_OF_MEMORY,
+    described,
+    short_of_memory,
+)
 from remotejob.worker.runs.log_context import JobContext, job_context
 from remotejob.worker.runs.surroundings import OF_PROCESS, Surroundings
+
+log = logging.getLogger(__name__)
 
 _MIB: Final = 1024 * 1024
 _SPARE: Final = 2 * _MIB
@@ -112,6 +118,9 @@ def _prepare(hello: dict[str, Any]) -> None:
 
 
 def _limit_memory(mib: int) -> None:
+    if sys.platform != "linux":
+        log.warning("memory_mib=%d has no effect: only Linux limits memory", mib)
+        return
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -170,12 +179,13 @@ def _run(channel: Channel, order: dict[str, Any], spare: bytearray, state: _Stat
     except Closed:
         raise
     except BaseException as error:  # noqa: BLE001 (any error fails the job, not the process)
-        short_of_memory = isinstance(error, MemoryError)
-        if short_of_memory:
+        full = short_of_memory(error)
+        if full:
             spare.clear()
         asking.end()
-        left = {} if short_of_memory else state.cleaned()
-        last = asking.broken or short_of_memory or bool(left.get("lost"))
+        left = {} if full else state.cleaned()
+        # memory that a job had is not all there for the next
+        last = asking.broken or full or bool(left.get("lost"))
         report = _failed(channel, error, run=run_id, last=last, **left) or fallback
     if asking.mute:
         raise Garbled("a call was broken off while it was sent: this process can report no more")
