@@ -176,6 +176,11 @@ class Functions:
         for environment in environments:
             environment.close()
 
+    @property
+    def endpoint_url(self) -> str:
+        """The endpoint that functions use."""
+        return self._settings.endpoint_url
+
     def log_path(self, name: str) -> Path:
         """The log file of a function."""
         return self._settings.state / "logs" / f"{name}.log"

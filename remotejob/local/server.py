@@ -171,14 +171,11 @@ class Server:
     def _control(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, Any]:
-        from remotejob.local import task_credentials
         from remotejob.local.access.identity import NotTrusted
 
         offered = headers.get("authorization", "")
-        if path.startswith(task_credentials.PATH):
-            name = path.removeprefix(task_credentials.PATH)
-            answer = self._tasks.answer(name, offered)
-            return (200, answer) if answer is not None else (403, {"error": "not your task"})
+        if (answer := self._answer_to_anyone(method, path, body, offered)) is not None:
+            return answer
         if not secrets.compare_digest(offered.encode(), self._token.encode()):
             return 403, {"error": "the control token is missing or wrong"}
         match method, path:
@@ -210,6 +207,21 @@ class Server:
             case "POST", _ if path.startswith("workers"):
                 return self._control_workers(path, json.loads(body))
         return 404, {"error": f"no such address: {method} {path}"}
+
+    def _answer_to_anyone(
+        self, method: str, path: str, body: bytes, offered: str
+    ) -> tuple[int, Any] | None:
+        """The answer to whoever has a token for this one path; None for all other paths."""
+        from remotejob.local import custom_resources, task_credentials
+
+        if path.startswith(task_credentials.PATH):
+            name = path.removeprefix(task_credentials.PATH)
+            answer = self._tasks.answer(name, offered)
+            return (200, answer) if answer is not None else (403, {"error": "not your task"})
+        if path.startswith(custom_resources.PATH):
+            token = path.removeprefix(custom_resources.PATH)
+            return custom_resources.current().answer(method, token, body)
+        return None
 
     def _counted(self, path: str) -> Any:
         counts = {
