@@ -45,7 +45,7 @@ class Body:
         stream: io.BufferedIOBase,
         length: int,
         *,
-        before_piece: Callable[[], None] | None = None,
+        before_piece: Callable[[], None],
     ) -> None:
         """`before_piece` is called before each mebibyte."""
         self.length: Final = length
