@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from remotejob.local.control import Control
+from remotejob.local.control import CONTROL_PREFIX, Control
 from remotejob.local.deployment import ClientFactory, Deployment
 from remotejob.local.errors import NoTaskRole
 
@@ -155,7 +155,7 @@ def start(
                 "AWS_CONFIG_FILE": os.devnull,
                 "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                 "AWS_CONTAINER_CREDENTIALS_FULL_URI": (
-                    f"{control.endpoint_url}/_remotejob/{granted['path']}"
+                    f"{control.endpoint_url}{CONTROL_PREFIX}{granted['path']}"
                 ),
                 "AWS_CONTAINER_AUTHORIZATION_TOKEN": granted["token"],
                 "PYTHONUNBUFFERED": "1",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from remotejob.local.access.permissions import Call, required
+from remotejob.local.access.calls import Call
+from remotejob.local.access.permissions import required
 from remotejob.local.access.policies import Access, allowed
 
 KEY = {"pk": {"S": "p"}, "sk": {"S": "s"}}
