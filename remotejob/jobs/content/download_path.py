@@ -83,8 +83,8 @@ def safe_path(name: str) -> str:
         problem = "the folder '-' is reserved"
     if problem is not None:
         raise InvalidName(
-            f"no file can be called {shown(name)}: {problem}; read it as a stream, or give the "
-            "path of a file"
+            f"no file can be called {shown(name)}, so it is not written: {problem}, or give the "
+            "path of a file of your own"
         )
     return nearest_path(name)
 
