@@ -79,6 +79,8 @@ class SystemKey(StrEnum):
     CLOCK_SKEW_SECONDS = "clock_skew_seconds"
     """Absent from descriptions of earlier versions."""
     RETENTION_DAYS = "retention_days"
+    READABLE_BUCKETS = "readable_buckets"
+    """Absent if there are none."""
     QUEUES = "queues"
 
 

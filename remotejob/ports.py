@@ -273,7 +273,10 @@ class ObjectStore(Protocol):
         ...
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        """Copy a file to disk, completely or not at all. Raises: FileNotFoundError."""
+        """Copy a file to disk, completely or not at all; a link there is replaced, not followed.
+
+        Raises: FileNotFoundError.
+        """
         ...
 
     def bucket(self, area: Area) -> str:
@@ -386,5 +389,7 @@ class Installation:
     skew: timedelta = field(default=CLOCK_SKEW)
     """How far its machines' clocks may differ: a lease lapses only this long after its end."""
     retention: timedelta = field(default=timedelta(days=30))
+    readable_buckets: frozenset[str] = field(default=frozenset())
+    """Other buckets, besides the system's own two, from which jobs may have their input."""
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""

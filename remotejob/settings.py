@@ -26,6 +26,8 @@ from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MIN_FREE_DISK_PE
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
 
 FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = MappingProxyType(
     {
@@ -65,6 +67,8 @@ class SystemSettings:
     retention_days: int = 30
     """How long a record is kept after its job ended, and an input after its submit. At least 15,
     longer than any queue keeps a message that could bring the job back."""
+    readable_buckets: tuple[str, ...] = ()
+    """Other buckets that jobs may have their input in; the workers' roles may read them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,7 +212,22 @@ def _system(table: _Table) -> SystemSettings:
         lease_seconds=lease,
         clock_skew_seconds=skew,
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
+        readable_buckets=_buckets(table),
     )
+
+
+def _buckets(table: _Table) -> tuple[str, ...]:
+    buckets = tuple(table.strings("readable_buckets", default=[]))
+    for bucket in buckets:
+        if not _BUCKET.fullmatch(bucket):
+            table.fail(
+                "readable_buckets",
+                bucket,
+                "name a bucket, without s3://, in lower-case letters, digits, dots and dashes",
+            )
+    if len(set(buckets)) < len(buckets):
+        table.fail("readable_buckets", list(buckets), "name each bucket once")
+    return buckets
 
 
 def _queue(name: str, table: _Table) -> QueueSettings:

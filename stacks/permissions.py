@@ -94,6 +94,15 @@ def worker_calls(
     ]
 
 
+def foreign_input_calls(bucket_arn: str) -> list[iam.PolicyStatement]:
+    """To read inputs from a bucket that is not the system's own."""
+    return [
+        allow("s3", ["GetObject", "GetObjectVersion"], [f"{bucket_arn}/*"]),
+        # as in the input bucket: without it, a missing file looks like a missing permission
+        allow("s3", ["ListBucket"], [bucket_arn]),
+    ]
+
+
 _RECORDS = ("BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 """To read, to change, and to change in transactions.
 Source: Amazon DynamoDB, "Using IAM with transactions"."""

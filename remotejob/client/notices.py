@@ -15,6 +15,7 @@ from remotejob.domain.ids import is_job_id
 from remotejob.domain.states import State
 from remotejob.domain.text import shown
 from remotejob.domain.times import from_ms
+from remotejob.jobs.content.input_files import open_input
 from remotejob.jobs.content.outputs import Outputs
 from remotejob.ports import Address, Channel, Installation, Received
 
@@ -70,7 +71,7 @@ class Notice:
         """A stream of the job's input, or of the named output; close it when done.
 
         Raises: OutputNotFound, which names the outputs; InvalidBody, when the job has no input;
-        JobNotFound; FileNotFoundError, when the file was deleted.
+        FileUnreadable; JobNotFound; FileNotFoundError, when the file was deleted.
         Source: remotejob, `Job#createReadStream`.
         """
         job = self.job
@@ -79,7 +80,7 @@ class Notice:
         file = job.input
         if file is None:
             raise InvalidBody(f"job {job.id} was submitted without a body; read job.data instead")
-        return self.installation.files.open(file.bucket, file.key, version=file.version)
+        return open_input(file, self.installation)
 
     def acknowledge(self) -> None:
         """Delete the message, so it is not redelivered.

@@ -22,7 +22,7 @@
     ├── WaitTimeout             the job did not finish in the time given
     ├── OutputNotFound
     ├── FileGone                a job's input or data was deleted; also a FileNotFoundError, a Fatal
-    ├── FileUnreadable          S3 has the file, but archived or encrypted; also a Fatal
+    ├── FileUnreadable          archived, encrypted, or in a bucket not read here; also a Fatal
     ├── QueueUnavailable        messages could not be sent; says which
     ├── StoreUnavailable        the table did not answer; try again later
     ├── ProcessDied             the child process in which a task ran has ended; says how
@@ -239,7 +239,9 @@ class FileGone(RemoteJobError, FileNotFoundError, Fatal):
 
 
 class FileUnreadable(RemoteJobError, Fatal):
-    """S3 has the file, but cannot hand it out as it is: archived, or encrypted with another's key.
+    """S3 does not hand out the file as it is: archived, or encrypted with another's key.
+
+    Or it is in a bucket that this system does not read.
 
     Source: Amazon S3 API Reference, "GetObject", InvalidObjectState; S3 User Guide, "Working with
     archived objects", "Using server-side encryption with customer-provided keys".

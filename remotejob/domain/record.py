@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
 from remotejob.domain.conditions import Item, Value
+from remotejob.domain.file_names import nearest_file_name
 from remotejob.domain.ids import partition_of
 from remotejob.domain.job_log import LogLine, log_lines
 from remotejob.domain.priority import Lane, lane_of
@@ -27,6 +28,10 @@ DATA_LIMIT: Final = 1024 * 1024
 
 RESULT_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a result as JSON; more belongs in an output, which is streamed."""
+
+
+UNNAMED: Final = "input"
+"""Name of an input that nobody named."""
 
 ERRORS_KEPT: Final = 3
 """How many failures stay in the record; each is also a separate item."""
@@ -182,7 +187,15 @@ class JobRecord:
 
     @property
     def input(self) -> InputFile | None:
-        return None if self.input_json is None else InputFile.from_json(self.input_json)
+        """The input, under the nearest name that is a file's on every platform.
+
+        Others may have written the record, and a worker opens a file of that name on its disk.
+        """
+        if self.input_json is None:
+            return None
+        file = InputFile.from_json(self.input_json)
+        name = nearest_file_name(file.name) or UNNAMED
+        return file if name == file.name else replace(file, name=name)
 
     @property
     def progress(self) -> tuple[float, float]:

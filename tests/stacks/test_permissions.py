@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import Any
 
 import pytest
 
-from tests.stacks.templates import System, as_list, texts
+from tests.stacks.conftest import Synthesize
+from tests.stacks.templates import System, as_list, description, texts
 
 WORKER = {
     "sqs:ReceiveMessage": "High Low Normal",
@@ -170,3 +172,23 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                         or statement["Action"] == "ecr:GetAuthorizationToken"
                         or short(resource) == "tasks of the cluster"
                     )
+
+
+def test_workers_may_read_the_buckets_that_the_settings_name(synthesize: Synthesize) -> None:
+    # the last key of [system] in the settings of these tests
+    days = '30\nreadable_buckets = ["another-teams-files"]'
+    allowed, usual = synthesize(retention_days=days), synthesize()
+    for system, reads in ((allowed, True), (usual, False)):
+        (task,) = system.resources("AWS::ECS::TaskDefinition")
+        role = task.properties["TaskRoleArn"]["Fn::GetAtt"][0]
+        granted: defaultdict[str, str] = defaultdict(str)
+        for statement in system.statements(role):
+            for action in as_list(statement["Action"]):
+                granted[action] += " ".join(texts(statement["Resource"]))
+        for action in ("s3:GetObject", "s3:GetObjectVersion"):
+            assert (":s3:::another-teams-files/*" in granted[action]) is reads
+        assert "another-teams-files" not in granted["s3:PutObject"]
+        (container,) = task.properties["ContainerDefinitions"]
+        variables = {one["Name"]: one["Value"] for one in container["Environment"]}
+        described = description(variables["REMOTEJOB_SYSTEM"])
+        assert described.get("readable_buckets") == (["another-teams-files"] if reads else None)

@@ -81,6 +81,7 @@ def installation(
         lease=description.lease,
         skew=description.skew,
         retention=description.retention,
+        readable_buckets=description.readable_buckets,
     )
 
 

@@ -20,7 +20,7 @@ from remotejob.domain.errors import InvalidData, InvalidName, QueueUnavailable
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.metadata import check_metadata
-from remotejob.domain.name_rules import check_file_name, check_output_name
+from remotejob.domain.name_rules import check_file_name, check_stored_key, name_from_disk
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import cut, said_by, shown
@@ -89,10 +89,10 @@ def store(data: Mapping[str, Any], installation: Installation) -> str:
     text = plain_text(key)
     if text is None:
         raise InvalidName(f"key {shown(key)}: a key is text; leave it out to get a new one")
-    key = STORED_PREFIX + check_output_name(text.removeprefix(STORED_PREFIX))
+    key = STORED_PREFIX + check_stored_key(text.removeprefix(STORED_PREFIX))
     content = b"" if body is None else check_body(body)
     if isinstance(content, Path):
-        given.setdefault(_FILENAME, content.name)
+        given.setdefault(_FILENAME, name_from_disk(content.name))
     if given.get(_FILENAME) is not None:
         given[_FILENAME] = check_file_name(given[_FILENAME])
     return store_raw(key, given, content, installation)

@@ -145,6 +145,11 @@ def do_folder(job: RunningJob) -> list[Any]:
     return [str(job.folder()), sorted(path.name for path in job.folder().iterdir())]
 
 
+def do_place(job: RunningJob) -> list[str]:
+    """Where the input goes, and the run's folder."""
+    return [str(job.download()), str(job.folder())]
+
+
 def do_raise(job: RunningJob) -> None:
     raise {"unlucky": Unlucky, "fatal": Fatal, "name": InvalidName}[job.data["what"]]("no luck")
 

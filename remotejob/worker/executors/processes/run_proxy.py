@@ -155,6 +155,7 @@ class RunProxy:
             entropy=os.urandom,
             queues={},
             lease=timedelta(milliseconds=order["lease_ms"]),
+            readable_buckets=frozenset(order["readable_buckets"]),
         )
 
     @property
