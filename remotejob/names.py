@@ -14,7 +14,12 @@ SHARDS: Final = 8
 """Partitions per day: DynamoDB allows each 1,000 write units a second, and a job takes three."""
 
 INPUT_PREFIX_SUBMITTED: Final = "jobs/"
-"""Where `submit` puts a job's input. The upload rule excludes it, so no second job is made."""
+"""Where `submit` puts a job's input, under the name of its queue, whose workers alone may read it.
+The upload rule excludes all of it, so no second job is made."""
+
+STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
+"""Where `store` puts files: uploads there fire no trigger, and a lifecycle rule deletes them. The
+workers of every queue may read them."""
 
 RESERVED_OUTPUT_PREFIX: Final = "-/"
 """Where a run keeps a long result or manifest next to its outputs; no output name may start so."""
@@ -109,6 +114,32 @@ class QueueKey(StrEnum):
 def system_parameter(system: str) -> str:
     """Name of the SSM parameter that describes `system`; the only name a client needs."""
     return f"/remotejob/{system}"
+
+
+class Partition(StrEnum):
+    """How the partition keys of the job table begin, for each kind of item.
+
+    IAM tells items apart by these beginnings alone (`dynamodb:LeadingKeys`), so none may be the
+    beginning of another. A role can write no kind that its policy does not name.
+    """
+
+    RECORD = "2"
+    """A day and a shard, such as `20261122#5`: records and tombstones, until the year 2999."""
+    JOB = "0"
+    """A job's id: the notes of the job, and the edges to its dependents, until the year 3084."""
+    RESOURCE = "resource#"
+    """The lock of a resource, and who waits for it."""
+    TENANT = "tenant#"
+    """The locks of a queue's tenant, and who waits for them; the queue follows."""
+    KEY = "key#"
+    """An idempotency key; the queue follows."""
+    REPEATS = "repeats#"
+    """The head of a task's repeats; the queue follows."""
+    BATCH = "batch#"
+    WORKERS = "workers#"
+    """Signs of life; the queue follows, and ends the key."""
+    SWEEP = "#sweep"
+    """How far the sweep has come."""
 
 
 class Field(StrEnum):

@@ -393,3 +393,10 @@ class Installation:
     """Other buckets, besides the system's own two, from which jobs may have their input."""
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""
+    sends_to: frozenset[str] | None = field(default=None)
+    """The queues whose messages this process may send; None for all. A job of another queue that it
+    releases or ends is marked, and the scheduler does the rest within a minute."""
+
+    def may_send_to(self, queue: str) -> bool:
+        """Whether this process may send messages of a queue."""
+        return self.sends_to is None or queue in self.sends_to

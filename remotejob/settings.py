@@ -98,6 +98,8 @@ class QueueSettings:
     """Whether its workers write CloudWatch metrics into their logs."""
     min_free_disk_percent: int = MIN_FREE_DISK_PERCENT
     """A worker takes no jobs while less of its disk is free, 0 to 90; 0 for no limit."""
+    inputs: tuple[str, ...] = ()
+    """Prefixes in the input bucket that its workers may read, besides those of its routes."""
 
     @property
     def jobs_at_a_time(self) -> int:
@@ -130,6 +132,14 @@ class Settings:
     system: SystemSettings
     queues: Mapping[str, QueueSettings]
     routes: tuple[Route, ...] = ()
+
+    def input_prefixes(self, queue: str) -> tuple[str, ...]:
+        """Prefixes in the input bucket that a queue's workers may read, besides submitted inputs.
+
+        An empty one is the whole bucket.
+        """
+        routed = (route.prefix for route in self.routes if route.queue == queue)
+        return (*routed, *self.queues[queue].inputs)
 
     def route_for(self, key: str) -> Route | None:
         """The first route that matches an object's key, or None.
@@ -250,8 +260,13 @@ def _queue(name: str, table: _Table) -> QueueSettings:
     if memory not in FARGATE_MEMORY_MIB[cpu]:
         offered = ", ".join(map(str, FARGATE_MEMORY_MIB[cpu]))
         table.fail("memory_mib", memory, f"with cpu = {cpu} Fargate offers {offered}")
+    inputs = tuple(table.strings("inputs", default=[]))
+    for prefix in inputs:
+        if prefix.startswith("/"):
+            table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
     return QueueSettings(
         tasks=tasks,
+        inputs=inputs,
         concurrency=table.whole("concurrency", 1, 1000, default=4),
         processes=table.whole("processes", 0, 100, default=0),
         max_workers=table.whole("max_workers", 1, 1000, default=10),

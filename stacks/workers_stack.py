@@ -12,7 +12,12 @@ from remotejob.settings import QueueSettings, Settings
 from stacks.bundle import ROOT
 from stacks.checks import acknowledge_arn, acknowledge_objects
 from stacks.network import Network, NetworkProps
-from stacks.permissions import foreign_input_calls, protection_calls, worker_calls
+from stacks.permissions import (
+    foreign_input_calls,
+    protection_calls,
+    readable_inputs,
+    worker_calls,
+)
 from stacks.scaling import Scaling, ScalingProps
 from stacks.stack import SystemStack, removal_policy
 from stacks.storage_stack import StorageStack
@@ -26,14 +31,6 @@ class WorkersStack(SystemStack):
         super().__init__(scope, settings, "workers", description="the Fargate workers")
         removal = removal_policy(settings)
         network = Network(self, "Network", NetworkProps(removal_policy=removal))
-        cluster = ecs.Cluster(
-            self,
-            "Cluster",
-            vpc=network.vpc,
-            enable_fargate_capacity_providers=True,
-            # The scaling reads the desired number of workers from it.
-            container_insights_v2=ecs.ContainerInsights.ENABLED,
-        )
         image = ecr_assets.DockerImageAsset(
             self,
             "Image",
@@ -44,8 +41,17 @@ class WorkersStack(SystemStack):
             # ARM: most build machines are not, and some packages have no wheel for it.
             platform=ecr_assets.Platform.LINUX_AMD64,
         )
-        services = Construct(self, "Queues")
+        services, clusters = Construct(self, "Queues"), Construct(self, "Clusters")
         for name, queue in settings.queues.items():
+            # A cluster a queue, since only its ARN tells the tasks of one queue from another's.
+            cluster = ecs.Cluster(
+                clusters,
+                name,
+                vpc=network.vpc,
+                enable_fargate_capacity_providers=True,
+                # The scaling reads the desired number of workers from it.
+                container_insights_v2=ecs.ContainerInsights.ENABLED,
+            )
             workers = Workers(
                 services,
                 name,
@@ -68,12 +74,14 @@ class WorkersStack(SystemStack):
                     removal_policy=removal,
                 ),
             )
+            inputs = readable_inputs(name, settings.input_prefixes(name))
             for statement in worker_calls(
                 queue_name=name,
-                queues=storage.queues,
+                queue=storage.queues[name],
                 table=storage.table,
                 input=storage.buckets.input,
                 output=storage.buckets.output,
+                inputs=inputs,
             ):
                 workers.role.add_to_policy(statement)
             for bucket in settings.system.readable_buckets:
@@ -85,12 +93,13 @@ class WorkersStack(SystemStack):
                 tasks,
                 because="A worker protects itself, and its task's id is not known beforehand",
             )
-            acknowledge_objects(
-                workers.role,
-                storage.buckets.input,
-                "*",
-                because="A route may take uploads from anywhere in the input bucket",
-            )
+            for keys in inputs:
+                acknowledge_objects(
+                    workers.role,
+                    storage.buckets.input,
+                    keys,
+                    because="Inputs of this queue's jobs, whose keys are not known beforehand",
+                )
             acknowledge_objects(
                 workers.role,
                 storage.buckets.output,

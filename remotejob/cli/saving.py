@@ -22,9 +22,8 @@ from remotejob.jobs.content.download_path import (
     place,
     safe_path,
 )
-from remotejob.jobs.content.input_files import STORED_PREFIX
 from remotejob.jobs.content.outputs import Output
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.names import INPUT_PREFIX_SUBMITTED, STORED_PREFIX
 
 
 class NotAllSaved(InvalidName):

@@ -22,7 +22,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Key, number, text
-from remotejob.names import Field
+from remotejob.names import Field, Partition
 
 BATCH: Final = "batch"
 PAGES: Final = "page#"
@@ -171,7 +171,7 @@ def is_batch_id(id_: str) -> bool:
 
 
 def partition_of_batch(batch_id: str) -> str:
-    return f"batch#{batch_id}"
+    return f"{Partition.BATCH}{batch_id}"
 
 
 def page_name(page: int) -> str:

@@ -18,7 +18,7 @@ from remotejob.domain.marks import mark_of_head
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.transactions import Check, Key, Put, number
-from remotejob.names import Field
+from remotejob.names import Field, Partition
 
 REPLACED: Final = "Replaced"
 """Kind of the failure that explains why an outdated job was cancelled."""
@@ -108,7 +108,7 @@ class Head:
 def head_key(queue: str, task: str) -> Key:
     # the mark shows only the name, so that says everything; neither part has a "#"
     name = f"{queue}#{task}"
-    return Key(f"repeats#{name}", name)
+    return Key(f"{Partition.REPEATS}{name}", name)
 
 
 def named_head(name: str) -> tuple[str, str]:

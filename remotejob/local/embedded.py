@@ -49,7 +49,8 @@ class EmbeddedAws:
         port: int = 0,
         verbose: bool = False,
     ) -> None:
-        """`state` is the folder for logs and code, which becomes private (mode 700); default: a temporary folder, removed at the end.
+        """`state` is the folder for logs and code, which becomes private (mode 700); default: a
+        temporary folder, removed at the end.
 
         `cache` keeps packed assets between runs; default: a folder in `state`.
         """
@@ -166,6 +167,10 @@ class EmbeddedAws:
         """Request counts since the last reset, by service, operation and name of role or user."""
         counts = self._control.get("requests")
         return {(service, operation, role): n for service, operation, role, n in counts}
+
+    def accesses(self) -> dict[tuple[str, str], int]:
+        """How often policies allowed an action since the last reset, by action and name of role."""
+        return {(action, role): n for action, role, n in self._control.get("accesses")}
 
     def receives_with_messages(self) -> dict[str, int]:
         """How many receives brought a message since the last reset, by name of role or user.

@@ -58,6 +58,7 @@ class Gateway:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str, str]] = Counter()
         self._receives_with_messages: Counter[str] = Counter()
+        self._accesses: Counter[tuple[str, str]] = Counter()
         self._meter = Meter(account)
         self._failing: frozenset[str] = frozenset()
 
@@ -74,11 +75,17 @@ class Gateway:
         with self._lock:
             return sorted(self._receives_with_messages.items())
 
+    def accesses(self) -> list[tuple[str, str, int]]:
+        """How often policies allowed an action since the last reset, by name of the role."""
+        with self._lock:
+            return sorted((*key, count) for key, count in self._accesses.items())
+
     def reset_counts(self) -> None:
         """Reset the counts of requests and units to zero."""
         with self._lock:
             self._counts.clear()
             self._receives_with_messages.clear()
+            self._accesses.clear()
         self._meter.reset()
 
     def units(self) -> list[tuple[str, str, float]]:
@@ -250,6 +257,8 @@ class Gateway:
             ):
                 message = f"{_denial(who, asked)}; the role's trust policy does not name the caller"
                 return denied(call.service, message, protocol=protocol)
+            with self._lock:
+                self._accesses[asked.action, who.name] += 1
         if call.operation in ("GetObject", "HeadObject") and call.service == "s3":
             listing = self._asked(s3_permissions.list_bucket(call), who, call)
             if not allowed(documents, listing):

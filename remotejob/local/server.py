@@ -186,7 +186,7 @@ class Server:
         if not secrets.compare_digest(offered.encode(), self._token.encode()):
             return 403, {"error": "the control token is missing or wrong"}
         match method, path:
-            case "GET", "requests" | "receives" | "units":
+            case "GET", "requests" | "receives" | "units" | "accesses":
                 return 200, self._counted(path)
             case "POST", "requests":
                 self._gateway.reset_counts()
@@ -234,6 +234,7 @@ class Server:
         counts = {
             "requests": self._gateway.counts,
             "receives": self._gateway.receives_with_messages,
+            "accesses": self._gateway.accesses,
             "units": self._gateway.units,
         }
         return counts[path]()

@@ -16,6 +16,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -98,6 +99,8 @@ class Worker:
             raise UnknownQueue(options.queue, known=installation.queues)
         abilities = abilities_of(options, description)
         tasks.require(abilities, queue=options.queue)
+        # its role may send to no other queue
+        installation = replace(installation, sends_to=frozenset({options.queue}))
         self._installation = installation
         self._options = options
         self._order = description.order

@@ -112,7 +112,7 @@ def test_a_path_gives_its_name_and_type(queue: Queue, tmp_path: Path) -> None:
     assert job.filename == "größe 写真.jpg"
     assert job.input is not None
     assert job.input.content_type == "image/jpeg"
-    assert job.input.key == f"jobs/{job.id}/größe 写真.jpg"
+    assert job.input.key == f"jobs/default/{job.id}/größe 写真.jpg"
 
 
 def test_a_name_and_type_that_are_given_count(queue: Queue, tmp_path: Path) -> None:

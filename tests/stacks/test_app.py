@@ -72,9 +72,7 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
         ("IAM5", "test-storage/Groups/Worker"),
         ("IAM5", "test-storage/Groups/Worker"),
         ("IAM5", "test-workers/Queues/default/AgentRole"),
-        ("IAM5", "test-workers/Queues/default/Role"),
-        ("IAM5", "test-workers/Queues/default/Role"),
-        ("IAM5", "test-workers/Queues/default/Role"),
+        *[("IAM5", "test-workers/Queues/default/Role")] * 5,
         ("SQS3", "test-functions/Uploads/Undelivered"),
     ]
 

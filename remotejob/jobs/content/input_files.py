@@ -10,11 +10,8 @@ from remotejob.domain.errors import FileUnreadable, InvalidName
 from remotejob.domain.name_rules import nearest_file_name
 from remotejob.domain.record import UNNAMED, InputFile
 from remotejob.domain.text import cut, shown
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.names import INPUT_PREFIX_SUBMITTED, STORED_PREFIX
 from remotejob.ports import Area, Installation, Stored
-
-STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
-"""Where `store` puts files: uploads there fire no trigger, and a lifecycle rule deletes them."""
 
 _LONGEST_KEY: Final = 1024
 
@@ -31,19 +28,36 @@ def check_key(key: object) -> str:
     return text
 
 
-def input_prefix(job_id: str) -> str:
+def input_prefix(queue: str, job_id: str) -> str:
     """Prefix of all keys under which a submitted job keeps its input and long data."""
-    return f"{INPUT_PREFIX_SUBMITTED}{job_id}/"
+    return f"{INPUT_PREFIX_SUBMITTED}{queue}/{job_id}/"
 
 
-def input_key(job_id: str, name: str) -> str:
+def input_prefixes(queue: str, job_id: str) -> tuple[str, ...]:
+    """That prefix, and the one of earlier versions, whose keys did not name the queue."""
+    return input_prefix(queue, job_id), f"{INPUT_PREFIX_SUBMITTED}{job_id}/"
+
+
+def input_key(queue: str, job_id: str, name: str) -> str:
     """Where the input of a submitted job goes; uploads there fire no trigger."""
-    return f"{input_prefix(job_id)}{name}"
+    return f"{input_prefix(queue, job_id)}{name}"
 
 
-def data_key(job_id: str) -> str:
+def data_key(queue: str, job_id: str) -> str:
     """Where data goes that is too long for the record."""
-    return input_key(job_id, "-/data.json")
+    return input_key(queue, job_id, "-/data.json")
+
+
+def submitted_to_another(file: InputFile, queue: str, installation: Installation) -> bool:
+    """Whether a file was submitted to another queue, whose workers alone can read it."""
+    name = file.key.removeprefix(INPUT_PREFIX_SUBMITTED).partition("/")[0]
+    return (
+        file.bucket == installation.files.bucket(Area.INPUT)
+        and file.key.startswith(INPUT_PREFIX_SUBMITTED)
+        and not file.key.startswith(STORED_PREFIX)
+        and name in installation.queues
+        and name != queue
+    )
 
 
 def input_file(stored: Stored, *, name: str) -> InputFile:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from remotejob.domain import command_changes
 from remotejob.domain.conditions import Item
 from remotejob.domain.transactions import Erase, Key, number, record_key, text
-from remotejob.jobs.content.input_files import input_prefix
+from remotejob.jobs.content.input_files import input_prefixes
 from remotejob.names import FAILURE_NOTES, LOG_NOTES, Field
 from remotejob.ports import Area, Installation
 
@@ -61,7 +61,8 @@ def clear(tombstone: Tombstone, installation: Installation) -> None:
     files.delete(Area.OUTPUT, list(files.keys(Area.OUTPUT, f"{tombstone.queue}/{job_id}/")))
     if not tombstone.keeps_inputs:
         # otherwise a lifecycle rule deletes them
-        files.delete(Area.INPUT, list(files.keys(Area.INPUT, input_prefix(job_id))))
+        for prefix in input_prefixes(tombstone.queue, job_id):
+            files.delete(Area.INPUT, list(files.keys(Area.INPUT, prefix)))
     step = command_changes.cleared(
         job_id,
         token=tombstone.token,

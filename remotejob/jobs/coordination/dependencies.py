@@ -10,7 +10,7 @@ from typing import Final
 from remotejob.domain import dependencies
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
-from remotejob.domain.check_times import RECHECK
+from remotejob.domain.check_times import GRACE, RECHECK
 from remotejob.domain.dependencies import EDGES, Edge
 from remotejob.domain.errors import DependencyEnded, StoreUnavailable
 from remotejob.domain.ids import new_run_id
@@ -204,7 +204,11 @@ def _cancel_one(
         if record is None or record.terminal or not waits:
             store.transact([_spend_step(edge, installation)])
             return None
-        change = dependencies.cascade(edge, record, why=why, now_ms=installation.clock.now_ms())
+        now = installation.clock.now_ms()
+        # nobody here carries out the end of another queue's job: the next tick does, without grace
+        ours = installation.may_send_to(record.queue)
+        marked = None if ours else now - span_ms(GRACE)
+        change = dependencies.cascade(edge, record, why=why, now_ms=now, marked_ms=marked)
         end = successors.failed(record, change, installation)
         steps: list[Step] = [*end.steps, _spend_step(edge, installation)]
         if antecedent is not None:

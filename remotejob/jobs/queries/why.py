@@ -21,6 +21,7 @@ from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.coordination.locks import holders
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.workers import KEPT, WorkerStatus, workers
+from remotejob.names import Partition
 from remotejob.ports import Installation
 
 _MINUTES_FROM: Final = 180
@@ -217,7 +218,7 @@ def _locked(
     ahead = sum(name < own for name, _ in waiters)
     begun = {one.id: None if one.started_ms is None else _iso(one.started_ms) for one in live}
     named = ", ".join(f"job {job_id} since {at}" for job_id, at in begun.items())
-    if limit.partition.startswith(locks.RESOURCE):
+    if limit.partition.startswith(Partition.RESOURCE):
         code, what = Why.RESOURCE, f"resource {record.resource!r}"
     else:
         code = Why.TENANT

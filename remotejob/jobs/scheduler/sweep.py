@@ -32,7 +32,7 @@ from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.scheduler.lapsed import Deadline, expire_spent, lease_lapsed, never
-from remotejob.names import SHARDS, Field
+from remotejob.names import SHARDS, Field, Partition
 from remotejob.ports import Address, Area, Channel, Installation, Updated
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,6 @@ _LATE: Final = timedelta(days=2)
 
 _FIRST_ID: Final = first_id_at(0)
 
-_NOTES: Final = "#sweep"
 _PROGRESS: Final = "progress"
 
 
@@ -262,7 +261,7 @@ def _clear_removed(installation: Installation, counts: Counter[str]) -> None:
 
 
 def _load_walk(installation: Installation, today: date) -> _Walk:
-    for _name, text in installation.store.notes(_NOTES, _PROGRESS):
+    for _name, text in installation.store.notes(Partition.SWEEP, _PROGRESS):
         return _Walk(**json.loads(text))
     first = (today - installation.retention).isoformat()
     return _Walk(watermark=first, day=first)
@@ -271,5 +270,5 @@ def _load_walk(installation: Installation, today: date) -> _Walk:
 def _save_walk(installation: Installation, walk: _Walk) -> None:
     expires_ms = installation.clock.now_ms() + 2 * span_ms(installation.retention)
     installation.store.put_note(
-        _NOTES, _PROGRESS, dumps(asdict(walk)), expires_s=expires_ms // 1000
+        Partition.SWEEP, _PROGRESS, dumps(asdict(walk)), expires_s=expires_ms // 1000
     )

@@ -18,7 +18,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_timedelta, span_ms
 from remotejob.domain.transactions import Key, Put, number, text
-from remotejob.names import Field
+from remotejob.names import Field, Partition
 from remotejob.ports import Installation
 
 _LONGEST_KEY: Final = 256
@@ -76,4 +76,4 @@ def take_key(
 def _key(key: str, queue: str) -> Key:
     # hashed: a partition key has a maximum length and takes no half surrogate pairs
     digest = hashlib.sha256(str.encode(key, errors="surrogatepass")).hexdigest()
-    return Key(f"key#{queue}#{digest[:32]}", "key")
+    return Key(f"{Partition.KEY}{queue}#{digest[:32]}", "key")

@@ -28,9 +28,10 @@ from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import Body, check_body, open_body
 from remotejob.jobs.content.content_types import guess_content_type
 from remotejob.jobs.content.download_path import IfExists, destination, download_to
-from remotejob.jobs.content.input_files import STORED_PREFIX, check_key, file_name_of, input_file
+from remotejob.jobs.content.input_files import check_key, file_name_of, input_file
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.submission.submission import check_task
+from remotejob.names import STORED_PREFIX
 from remotejob.ports import Area, Installation, QueueDescription, Stored
 
 _PENDING: Final = "pending"

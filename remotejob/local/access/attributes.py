@@ -4,7 +4,7 @@ Source: Amazon DynamoDB Developer Guide, "Using IAM policy conditions for fine-g
 control" (`dynamodb:Attributes`: the top-level attributes a request accesses, keys included) and
 "Using IAM with DynamoDB transactions" (`dynamodb:EnclosingOperation`).
 
-Limits: `dynamodb:LeadingKeys`, `dynamodb:Select` and `dynamodb:ReturnValues` are not supported.
+Limits: `dynamodb:Select` and `dynamodb:ReturnValues` are not supported.
 """
 
 from __future__ import annotations

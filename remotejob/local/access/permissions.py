@@ -1,9 +1,11 @@
 """List the actions and resources a request needs permission for; these differ from API names.
 
 Source: Service Authorization Reference, "Actions, resources, and condition keys for" Amazon SQS,
-Amazon DynamoDB, AWS Lambda, AWS Systems Manager, AWS STS. Amazon S3 is in `s3_permissions`.
+Amazon DynamoDB, Amazon ECS, AWS Lambda, AWS Systems Manager, AWS STS. Amazon S3 is in
+`s3_permissions`.
 
-Limits: for services not listed here, only the action is checked, not the resource.
+Limits: for services not listed here, and for ECS beyond task protection, only the action is
+checked, not the resource.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 
 from remotejob.local.access import attributes, s3_permissions, s3_requests
 from remotejob.local.access.calls import BadCall, Call
+from remotejob.local.access.leading_keys import key_attribute, leading_keys
 from remotejob.local.access.policies import Access
 
 #: Action prefix by signing name, where they differ.
@@ -105,10 +108,16 @@ def _dynamodb(call: Call) -> list[Access]:
     def table(name: Any) -> str:
         return _arn_or(call, name, _TABLE, "table/", "TableName")
 
-    def access(action: str, resource: str, names: list[str], **more: str) -> Access:
-        # Leave the key out if nothing is named: an empty list would satisfy any "only these".
-        context = {"dynamodb:Attributes": names} if names else {}
+    def access(
+        action: str, resource: str, names: list[str], keys: list[str], **more: str
+    ) -> Access:
+        # Leave a key out if nothing is named: an empty list would satisfy any "only these".
+        named = {"dynamodb:Attributes": names, "dynamodb:LeadingKeys": keys}
+        context = {key: values for key, values in named.items() if values}
         return Access(action=f"dynamodb:{action}", resource=resource, context={**context, **more})
+
+    def keys(name: Any, requests: list[Any], index: Any = None) -> list[str]:
+        return leading_keys(requests, key_attribute(call.account, call.region, str(name), index))
 
     if call.operation in ("TransactWriteItems", "TransactGetItems"):
         # There is no permission for transactions: each part needs that of its own operation.
@@ -118,6 +127,7 @@ def _dynamodb(call: Call) -> list[Access]:
                 _TRANSACTION_ACTIONS[kind],
                 table(part.get("TableName")),
                 attributes.named(part),
+                keys(part.get("TableName"), [part]),
                 **within,
             )
             for item in call.parameters.get("TransactItems", [])
@@ -126,21 +136,27 @@ def _dynamodb(call: Call) -> list[Access]:
         ]
     if call.operation == "BatchWriteItem":
         return [
-            access(call.operation, table(name), attributes.named_in_batch(requests))
+            access(
+                call.operation,
+                table(name),
+                attributes.named_in_batch(requests),
+                keys(name, [part for one in requests for part in one.values()]),
+            )
             for name, requests in call.parameters.get("RequestItems", {}).items()
         ]
     if call.operation == "BatchGetItem":
         return [
-            access(call.operation, table(name), attributes.named(request))
+            access(call.operation, table(name), attributes.named(request), keys(name, [request]))
             for name, request in call.parameters.get("RequestItems", {}).items()
         ]
     name = call.parameters.get("TableName")
     if name is None:
-        return [access(call.operation, "*", [])]
+        return [access(call.operation, "*", [], [])]
     index = call.parameters.get("IndexName")
     # A query on an index needs permission on the index's ARN, not on the table's.
     resource = f"{table(name)}/index/{_text(index, _TABLE, 'IndexName')}" if index else table(name)
-    return [access(call.operation, resource, attributes.named(call.parameters))]
+    named = attributes.named(call.parameters)
+    return [access(call.operation, resource, named, keys(name, [call.parameters], index))]
 
 
 # --- SQS -----------------------------------------------------------------------------------------
@@ -225,6 +241,16 @@ def _ssm(call: Call) -> list[Access]:
     return [Access(action=action, resource=re.sub(r"/$", "", arn)) for arn in arns]
 
 
+def _ecs(call: Call) -> list[Access]:
+    action, asked = f"ecs:{call.operation}", call.parameters
+    if call.operation not in ("GetTaskProtection", "UpdateTaskProtection"):
+        return [Access(action=action, resource=None)]
+    cluster = str(asked.get("cluster", "default")).rpartition("/")[2]
+    tasks = [str(task) for task in asked.get("tasks") or ["*"]]
+    arns = [t if t.startswith("arn:") else call.arn(f"task/{cluster}/{t}") for t in tasks]
+    return [Access(action=action, resource=arn) for arn in arns]
+
+
 def _sts(call: Call) -> list[Access]:
     if call.operation == "GetCallerIdentity":
         return []  # always allowed, even against an explicit deny
@@ -234,6 +260,7 @@ def _sts(call: Call) -> list[Access]:
 
 _RULES: Mapping[str, Callable[[Call], list[Access]]] = {
     "dynamodb": _dynamodb,
+    "ecs": _ecs,
     "lambda": _lambda,
     "s3": s3_permissions.required,
     "sqs": _sqs,

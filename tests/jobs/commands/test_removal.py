@@ -42,7 +42,7 @@ def left_behind(installation: Installation, job: Job) -> list[str]:
     return [
         *(name for prefix in ("failure#", "log#") for name, _ in _notes(installation, job, prefix)),
         *installation.files.keys(Area.OUTPUT, f"{job.queue}/{job.id}/"),
-        *installation.files.keys(Area.INPUT, f"jobs/{job.id}/"),
+        *installation.files.keys(Area.INPUT, f"jobs/default/{job.id}/"),
     ]
 
 
