@@ -161,7 +161,7 @@ def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker,
             else None
         ),
         min_free_disk_percent=_min_free_disk_percent(),
-        children=ChildProgram(modules=modules, logging="worker_container.logs:log_as_json"),
+        children=ChildProgram(modules=modules, logging="worker_container.logs:log_to_worker"),
         write_metrics=(
             metrics.writer(system=installation.name, queue=queue)
             if metrics.wanted(os.environ)

@@ -16,7 +16,10 @@ from remotejob.worker.metrics import Totals
 
 NAMESPACE: Final = "remotejob"
 
-log = logging.getLogger("remotejob.metrics")
+METRICS: Final = "remotejob.metrics"
+"""The logger of the lines that are metrics."""
+
+log = logging.getLogger(METRICS)
 
 
 def wanted(environment: Mapping[str, str]) -> bool:

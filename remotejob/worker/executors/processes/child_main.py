@@ -25,7 +25,7 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads
 from remotejob.tasks.completion import Completion
-from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.forked import OnlyHere, flush
 from remotejob.tasks.registry import registry
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import call_here
@@ -60,6 +60,8 @@ def main(channel: Channel, lifeline: int, dump: int) -> int:
     for file in (lifeline, dump):
         # programs that a task starts must not inherit them
         os.set_inheritable(file, False)  # noqa: FBT003 (its own signature)
+    # what it has printed must not be lost if it crashes
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     die_with(lifeline)
     write_into(dump)
     try:
@@ -189,6 +191,8 @@ def _run(channel: Channel, order: dict[str, Any], spare: bytearray, state: _Stat
         report = _failed(channel, error, run=run_id, last=last, **left) or fallback
     if asking.mute:
         raise Garbled("a call was broken off while it was sent: this process can report no more")
+    # while it is known whose it is
+    flush()
     channel.transmit(report)
     return not last and report is not fallback
 
