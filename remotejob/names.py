@@ -79,6 +79,8 @@ class SystemKey(StrEnum):
     CLOCK_SKEW_SECONDS = "clock_skew_seconds"
     """Absent from descriptions of earlier versions."""
     RETENTION_DAYS = "retention_days"
+    MAX_DEPTH = "max_depth"
+    """Absent from descriptions of earlier versions."""
     QUEUES = "queues"
 
 
@@ -149,6 +151,8 @@ class Field(StrEnum):
     """The job this one repeats, reruns or replays."""
     PREVIOUS = "j_prev"
     """On a successor: how the job that it repeats ended."""
+    DEPTH = "j_depth"
+    """How many jobs led to this one; absent from a job that no job made."""
     BATCH = "j_batch"
     CALLS = "j_calls"
     RUN = "j_run"
@@ -208,6 +212,9 @@ class Field(StrEnum):
     """Partition key of the attention index, `kind#shard`; absent from most records."""
     ATTENTION_AT = "a_at"
 
+
+MAX_DEPTH: Final = 10
+"""The default of how many jobs in a row may each be made by the one before."""
 
 MIN_FREE_DISK_PERCENT: Final = 10
 """The default of `Env.MIN_FREE_DISK`."""

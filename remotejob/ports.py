@@ -21,6 +21,7 @@ from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.transactions import Conflict, Key, Step
+from remotejob.names import MAX_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,5 +387,7 @@ class Installation:
     skew: timedelta = field(default=CLOCK_SKEW)
     """How far its machines' clocks may differ: a lease lapses only this long after its end."""
     retention: timedelta = field(default=timedelta(days=30))
+    max_depth: int = MAX_DEPTH
+    """How many jobs in a row may each be made by the one before."""
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""

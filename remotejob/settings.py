@@ -22,7 +22,7 @@ from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep, shown
 from remotejob.domain.text_files import Unreadable, decode
-from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MIN_FREE_DISK_PERCENT
+from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MAX_DEPTH, MIN_FREE_DISK_PERCENT
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -65,6 +65,8 @@ class SystemSettings:
     retention_days: int = 30
     """How long a record is kept after its job ended, and an input after its submit. At least 15,
     longer than any queue keeps a message that could bring the job back."""
+    max_depth: int = MAX_DEPTH
+    """How many jobs in a row may each be made by the one before, 1 to 10,000."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +210,7 @@ def _system(table: _Table) -> SystemSettings:
         lease_seconds=lease,
         clock_skew_seconds=skew,
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
+        max_depth=table.whole("max_depth", 1, 10_000, default=default.max_depth),
     )
 
 

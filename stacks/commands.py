@@ -151,6 +151,7 @@ CREATE: Final = _dynamodb(
         Field.REPEAT,
         Field.GENERATION,
         Field.ORIGIN,
+        Field.DEPTH,
         Field.BATCH,
         Field.DATA_REF,
         Field.CONTENT,

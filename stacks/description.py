@@ -45,6 +45,7 @@ def describe(
         SystemKey.LEASE_SECONDS.value: system.lease_seconds,
         SystemKey.CLOCK_SKEW_SECONDS.value: system.clock_skew_seconds,
         SystemKey.RETENTION_DAYS.value: system.retention_days,
+        SystemKey.MAX_DEPTH.value: system.max_depth,
         SystemKey.QUEUES.value: {
             name: {key.value: url for key, url in urls[name].items()}
             | {QueueKey.TASKS.value: list(queue.tasks)}

@@ -81,6 +81,7 @@ def installation(
         lease=description.lease,
         skew=description.skew,
         retention=description.retention,
+        max_depth=description.max_depth,
     )
 
 
