@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         AccessProblem,
         BatchNotFound,
         BatchUnfinished,
+        ChainTooLong,
         CommandRefused,
         DependencyEnded,
         Fatal,
@@ -94,6 +95,7 @@ __all__ = [
     "BatchNotFound",
     "BatchState",
     "BatchUnfinished",
+    "ChainTooLong",
     "CommandRefused",
     "Commanded",
     "Completion",
@@ -195,12 +197,12 @@ _HOMES = {
     "jobs.queries.workers": "WorkerStatus",
     "tasks.running_job": "RunningJob",
     "domain.errors": (
-        "AccessProblem BatchNotFound BatchUnfinished CommandRefused DependencyEnded Fatal "
-        "FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName JobCancelled "
-        "JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound PartlySubmitted "
-        "ProcessDied QueueUnavailable RemoteJobError RunInterrupted SettingsError StillRunning "
-        "StoreUnavailable SystemNotFound TimedOut UnknownQueue UnknownTask WaitTimeout "
-        "WorkerStopping"
+        "AccessProblem BatchNotFound BatchUnfinished ChainTooLong CommandRefused DependencyEnded "
+        "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
+        "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
+        "PartlySubmitted ProcessDied QueueUnavailable RemoteJobError RunInterrupted SettingsError "
+        "StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
+        "UnknownTask WaitTimeout WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

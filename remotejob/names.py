@@ -86,6 +86,8 @@ class SystemKey(StrEnum):
     RETENTION_DAYS = "retention_days"
     READABLE_BUCKETS = "readable_buckets"
     """Absent if there are none."""
+    MAX_DEPTH = "max_depth"
+    """Absent from descriptions of earlier versions."""
     QUEUES = "queues"
 
 
@@ -182,6 +184,8 @@ class Field(StrEnum):
     """The job this one repeats, reruns or replays."""
     PREVIOUS = "j_prev"
     """On a successor: how the job that it repeats ended."""
+    DEPTH = "j_depth"
+    """How many jobs led to this one; absent from a job that no job made."""
     BATCH = "j_batch"
     CALLS = "j_calls"
     RUN = "j_run"
@@ -241,6 +245,9 @@ class Field(StrEnum):
     """Partition key of the attention index, `kind#shard`; absent from most records."""
     ATTENTION_AT = "a_at"
 
+
+MAX_DEPTH: Final = 10
+"""The default of how many jobs in a row may each be made by the one before."""
 
 MIN_FREE_DISK_PERCENT: Final = 10
 """The default of `Env.MIN_FREE_DISK`."""

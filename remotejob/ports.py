@@ -21,6 +21,7 @@ from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.transactions import Conflict, Key, Step
+from remotejob.names import MAX_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +392,8 @@ class Installation:
     retention: timedelta = field(default=timedelta(days=30))
     readable_buckets: frozenset[str] = field(default=frozenset())
     """Other buckets, besides the system's own two, from which jobs may have their input."""
+    max_depth: int = MAX_DEPTH
+    """How many jobs in a row may each be made by the one before."""
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""
     sends_to: frozenset[str] | None = field(default=None)

@@ -22,7 +22,7 @@ from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep, shown
 from remotejob.domain.text_files import Unreadable, decode
-from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MIN_FREE_DISK_PERCENT
+from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MAX_DEPTH, MIN_FREE_DISK_PERCENT
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -69,6 +69,8 @@ class SystemSettings:
     longer than any queue keeps a message that could bring the job back."""
     readable_buckets: tuple[str, ...] = ()
     """Other buckets that jobs may have their input in; the workers' roles may read them."""
+    max_depth: int = MAX_DEPTH
+    """How many jobs in a row may each be made by the one before, 1 to 10,000."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -223,6 +225,7 @@ def _system(table: _Table) -> SystemSettings:
         clock_skew_seconds=skew,
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
         readable_buckets=_buckets(table),
+        max_depth=table.whole("max_depth", 1, 10_000, default=default.max_depth),
     )
 
 

@@ -123,6 +123,7 @@ CREATE: Final = _dynamodb(
         Field.REPEAT,
         Field.GENERATION,
         Field.ORIGIN,
+        Field.DEPTH,
         Field.BATCH,
         Field.DATA_REF,
     },

@@ -46,6 +46,7 @@ def describe(
         SystemKey.CLOCK_SKEW_SECONDS.value: system.clock_skew_seconds,
         SystemKey.RETENTION_DAYS.value: system.retention_days,
         **_readable(system.readable_buckets),
+        SystemKey.MAX_DEPTH.value: system.max_depth,
         SystemKey.QUEUES.value: {
             name: {key.value: url for key, url in urls[name].items()}
             | {QueueKey.TASKS.value: list(queue.tasks)}

@@ -72,14 +72,16 @@ class Follower:
     resource: str | None = None
     tenant: str | None = None
     tenant_limit: int | None = None
+    depth: int = 0
 
     @classmethod
     def of(cls, record: JobRecord) -> Follower:
         return cls(**{field.name: getattr(record, field.name) for field in fields(cls)})
 
     def values(self) -> dict[str, Any]:
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in found.items() if value is not None}
+        """What is not the default."""
+        found = {field: getattr(self, field.name) for field in fields(self)}
+        return {field.name: value for field, value in found.items() if value != field.default}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@
     │   ├── InvalidBody         a missing, empty or oversized file
     │   │   └── NoInput         a task asked for the input of a job that has none; also a Fatal
     │   ├── InvalidData         data, result or options that cannot be stored
+    │   ├── ChainTooLong        a job in a long chain of jobs would make another; also a Fatal
     │   ├── DependencyEnded     a job to depend on failed, was cancelled, or does not exist
     │   ├── UnknownQueue
     │   └── UnknownTask
@@ -246,6 +247,18 @@ class FileUnreadable(RemoteJobError, Fatal):
     Source: Amazon S3 API Reference, "GetObject", InvalidObjectState; S3 User Guide, "Working with
     archived objects", "Using server-side encryption with customer-provided keys".
     """
+
+
+class ChainTooLong(InvalidInput, Fatal):
+    """A job would make another job, and too many in a row have done so already."""
+
+    def __init__(self, max_depth: int) -> None:
+        super().__init__(
+            f"this job is the last of {max_depth} in a row that jobs made: it may submit none, nor "
+            "write a file that would become one. If a task feeds itself, let it write elsewhere, "
+            "such as to its outputs; if the chain is meant to be longer, raise max_depth under "
+            "[system] in remotejob.toml and deploy"
+        )
 
 
 class NoInput(InvalidBody, Fatal):

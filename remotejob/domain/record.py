@@ -127,6 +127,8 @@ class JobRecord:
     """The job that it repeats, reruns or replays."""
     previous_json: str | None = None
     """How the job that it repeats ended."""
+    depth: int = 0
+    """How many jobs led to this one, each making the next; that of an upload is in its file."""
     batch: str | None = None
     calls_json: str | None = None
     token: str | None = None
@@ -287,6 +289,7 @@ _FIELDS: Final[Mapping[str, Field]] = {
     "next_id": Field.NEXT,
     "origin_id": Field.ORIGIN,
     "previous_json": Field.PREVIOUS,
+    "depth": Field.DEPTH,
     "batch": Field.BATCH,
     "calls_json": Field.CALLS,
     "token": Field.TOKEN,
@@ -338,6 +341,7 @@ _COUNTERS: Final = frozenset(
         "log_count",
         "dependents",
         "generation",
+        "depth",
     }
 )
 

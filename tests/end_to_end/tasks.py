@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -17,6 +18,8 @@ from worker_container.tasks import thumbnail
 
 __all__ = [
     "crash_once",
+    "feed",
+    "feed_apart",
     "forbidden",
     "hold",
     "say",
@@ -45,6 +48,21 @@ def hold(job: RunningJob) -> str:
 def forbidden(job: RunningJob) -> None:
     """Do what the worker's role does not allow."""
     boto3.client("sqs").create_queue(QueueName="mine")
+
+
+@task("feed")
+def feed(job: RunningJob) -> None:
+    """Write the input under its own prefix again, with the credentials that it holds."""
+    assert job.input is not None
+    path = job.download()
+    bucket, own = job.input.bucket, json.loads(path.read_text())
+    key = f"{job.input.key.rpartition('/')[0]}/{job.id}"
+    boto3.client("s3", **own).upload_file(str(path), bucket, key)
+
+
+@task("feed_apart", runs_in=Process())
+def feed_apart(job: RunningJob) -> None:
+    feed(job)
 
 
 @task("crash_once")

@@ -169,3 +169,28 @@ def _is_empty(aws: EmbeddedAws, url: str) -> bool:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     found = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
     return all(found["Attributes"][name] == "0" for name in names)
+
+
+@pytest.mark.parametrize("prefix", ["fed/", "fed/apart/"], ids=["thread", "process"])
+def test_a_task_that_feeds_itself_with_rights_of_its_own_ends(
+    aws: EmbeddedAws, system: RemoteJob, prefix: str
+) -> None:
+    folder, most = f"{prefix}{uuid4()}/", 3
+    exported = aws.environment()
+    own = {
+        "aws_access_key_id": exported["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": exported["AWS_SECRET_ACCESS_KEY"],
+    }
+    aws.client("s3").put_object(
+        Bucket=system.input_bucket, Key=f"{folder}first", Body=json.dumps(own).encode()
+    )
+
+    def ended() -> list[Job]:
+        fed = [one for one in system.jobs() if one.input and one.input.key.startswith(folder)]
+        return fed if any(one.state is State.FAILED for one in fed) else []
+
+    fed = until(ended, what="the end of the chain")
+    assert len(fed) == most + 1
+    assert {one.state for one in fed if one.state is not State.FAILED} == {State.COMPLETED}
+    (last,) = [one for one in fed if one.state is State.FAILED]
+    assert "max_depth" in last.errors[-1].message

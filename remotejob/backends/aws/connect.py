@@ -82,6 +82,7 @@ def installation(
         skew=description.skew,
         retention=description.retention,
         readable_buckets=description.readable_buckets,
+        max_depth=description.max_depth,
     )
 
 

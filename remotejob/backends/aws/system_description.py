@@ -11,7 +11,7 @@ from typing import Any
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
-from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
+from remotejob.names import MAX_DEPTH, SYSTEM_VERSION, QueueKey, SystemKey
 from remotejob.ports import Address, Channel, QueueDescription, WorkerSize
 
 
@@ -26,6 +26,7 @@ class SystemDescription:
     lease: timedelta
     skew: timedelta
     retention: timedelta
+    max_depth: int
     queues: Mapping[str, QueueDescription]
     urls: Mapping[Address, str]
     readable_buckets: frozenset[str] = frozenset()
@@ -58,6 +59,7 @@ def _parse(described: Any) -> SystemDescription:
         lease=timedelta(seconds=described[SystemKey.LEASE_SECONDS]),
         skew=_skew(described.get(SystemKey.CLOCK_SKEW_SECONDS)),
         retention=timedelta(days=described[SystemKey.RETENTION_DAYS]),
+        max_depth=described.get(SystemKey.MAX_DEPTH, MAX_DEPTH),
         queues={
             name: QueueDescription(
                 name=name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from remotejob.domain.chain import next_depth
 from remotejob.domain.errors import InvalidData, JobNotFound
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
@@ -47,7 +48,7 @@ def rerun(
         raise JobNotFound(job_id)
     check(Command.RERUN, job_id=job_id, state=record.state)
     due = from_ms(installation.clock.now_ms()) + wait
-    again = made_from(record, repeat, due, installation)
+    again = replace(made_from(record, repeat, due, installation), depth=next_depth())
     if again.input_json is not None or again.data_ref is not None:
         check_kept(again, repeat, installation)
     again = _with_own_data(again, installation)

@@ -16,6 +16,7 @@ from remotejob.domain.argument_checks import (
     plain_text,
     reading,
 )
+from remotejob.domain.chain import DEPTH_METADATA, depth_in, next_depth
 from remotejob.domain.errors import InvalidData, InvalidName, QueueUnavailable
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
@@ -36,6 +37,8 @@ from remotejob.ports import Area, Installation, QueueDescription, Stored
 
 _PENDING: Final = "pending"
 _FILENAME: Final = "filename"
+_OURS: Final = frozenset({_FILENAME, DEPTH_METADATA})
+"""Metadata that are not data of a job."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +108,7 @@ def store_raw(key: str, metadata: Mapping[str, str], body: Body, installation: I
     Raises: InvalidInput, before anything is stored.
     """
     key = check_key(key)
-    checked = check_metadata(metadata)
+    checked = _in_chain(check_metadata(metadata))
     content_type = guess_content_type(checked.get(_FILENAME, key))
     with open_body(check_body(body)) as content:
         stored = installation.files.put(
@@ -132,7 +135,7 @@ def trigger(
     task = _task(task, queue)
     key = check_key(key)
     stored = installation.files.describe(Area.INPUT, key)
-    data = {name: value for name, value in stored.metadata.items() if name != _FILENAME}
+    data = {name: value for name, value in stored.metadata.items() if name not in _OURS}
     now = installation.clock.now_ms()
     record = JobRecord(
         id=new_job_id(now, installation.entropy),
@@ -141,6 +144,7 @@ def trigger(
         queue=queue.name,
         created_ms=now,
         updated_ms=now,
+        depth=max(next_depth(), depth_in(stored.metadata)),
         data_json=payloads.encode(data, what="metadata") if data else None,
         input_json=_input_json(stored) if stored.size else None,
     )
@@ -169,7 +173,7 @@ def retrieve(direction: Area | str, key: str, installation: Installation) -> Sto
         size=stored.size,
         etag=stored.etag,
         content_type=stored.content_type,
-        metadata=stored.metadata,
+        metadata={name: value for name, value in stored.metadata.items() if name != DEPTH_METADATA},
         installation=installation,
     )
 
@@ -197,6 +201,12 @@ def _task(task: str | None, queue: QueueDescription) -> str:
             )
         (task,) = queue.tasks
     return check_task(task, queue)
+
+
+def _in_chain(metadata: dict[str, str]) -> dict[str, str]:
+    """The metadata of a file, with its depth if a job stores it. Raises: ChainTooLong."""
+    depth = next_depth()
+    return {**metadata, DEPTH_METADATA: str(depth)} if depth else metadata
 
 
 def _input_json(stored: Stored) -> str:

@@ -17,6 +17,7 @@ from remotejob.domain.argument_checks import (
     plain_text,
     plain_whole,
 )
+from remotejob.domain.chain import next_depth
 from remotejob.domain.check_times import first_look
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.errors import InvalidData, InvalidName, UnknownQueue, UnknownTask
@@ -147,6 +148,7 @@ def check(
         tenant=None if tenant is None else check_tenant(tenant),
         tenant_limit=None if tenant is None else queue.tenant_limit,
         repeat_json=None if submission.repeat is None else submission.repeat.to_json(),
+        depth=next_depth(),
         batch=submission.batch,
         origin_id=submission.origin,
     )

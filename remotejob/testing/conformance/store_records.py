@@ -30,6 +30,7 @@ FULL = replace(
     next_id="next",
     origin_id="origin",
     generation=4,
+    depth=5,
     previous_json='["failed",1768478400000,"ValueError: no"]',
     batch="b-1",
     calls_json="[]",

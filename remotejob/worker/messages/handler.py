@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from remotejob import tracing
 from remotejob.domain import claim_decisions, run_changes
+from remotejob.domain.chain import within
 from remotejob.domain.errors import (
     JobCancelled,
     LeaseLost,
@@ -46,6 +47,7 @@ from remotejob.worker.messages.settlements import (
     Settlement,
 )
 from remotejob.worker.metrics import Count, Metrics
+from remotejob.worker.runs.depth import link_of
 from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.log_context import running
 from remotejob.worker.runs.no_space import lacked_space
@@ -215,7 +217,12 @@ class MessageHandler:
         return age_ms > span_ms(self._installation.messages.capabilities.retention) // 2
 
     def _run(self, run: Run) -> Settlement | None:
-        with self._runs.holding(run), run.workspace.cleaned(), running(run.context, run.trace):
+        with (
+            self._runs.holding(run),
+            run.workspace.cleaned(),
+            running(run.context, run.trace),
+            within(link_of(run.record, run.installation)),
+        ):
             return self._ended(run, self._called(run))
 
     def _called(self, run: Run) -> _Outcome:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from remotejob import Job, Queue, RemoteJob, Retry, State
-from remotejob.ports import Installation
+from remotejob import InputFile, Job, Queue, RemoteJob, Retry, State, Submission
+from remotejob.domain.chain import Link, within
+from remotejob.ports import Area, Installation
 from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.executors.processes import child_process
 from tests.boundaries.forging import forged, input_named
@@ -252,3 +253,27 @@ def test_a_process_that_says_what_is_no_answer_is_killed(done: Done) -> None:
 
 def _threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("task", ["own-process", "stranger", "in-thread"])
+def test_what_a_task_makes_is_one_deeper_wherever_it_runs(
+    queue: Queue, worker: Simulation, task: str
+) -> None:
+    above = Link(depth=lambda: 1, bucket="")
+    with within(above):
+        job = queue.submit(task, data={"do": "chain"})
+    worker.step()
+
+    assert job.refresh().result == 3
+
+
+def test_a_job_of_an_upload_finds_its_depth_in_the_file(
+    queue: Queue, installation: Installation, worker: Simulation
+) -> None:
+    files = installation.files
+    stored = files.put(Area.INPUT, "in/file", b"x", metadata={"remotejob-depth": "6"})
+    file = InputFile(bucket=stored.bucket, key=stored.key, size=1, name="file")
+    (job,) = queue.submit_many([Submission("own-process", data={"do": "chain"}, input=file)])
+    worker.step()
+
+    assert job.refresh().result == 7

@@ -40,6 +40,7 @@ from remotejob import (
     RunningJob,
     task,
 )
+from remotejob.domain.chain import next_depth
 
 SHORT: Final = timedelta(milliseconds=300)
 """A grace that a test can wait for."""
@@ -113,6 +114,10 @@ def silent(job: RunningJob) -> Any:
 @task("in-thread")
 def in_thread(job: RunningJob) -> Any:
     return own_process(job)
+
+
+def do_chain(job: RunningJob) -> int:
+    return next_depth()
 
 
 def do_pid(job: RunningJob) -> int:

@@ -21,6 +21,7 @@ import sys
 import threading
 from typing import Any, Final
 
+from remotejob.domain.chain import within
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads
@@ -168,7 +169,8 @@ def _run(channel: Channel, order: dict[str, Any], spare: bytearray, state: _Stat
         task = _task(order["task"])
         with job_context(*JobContext.unpacked(order["context"])):
             proxy = RunProxy(order, task=task, asking=asking)
-            completion, result = state.context().run(_call, proxy)
+            with within(proxy.link):
+                completion, result = state.context().run(_call, proxy)
         asking.end()
         # even if the task ignored the error
         asking.check()
