@@ -49,7 +49,8 @@ class EmbeddedAws:
         port: int = 0,
         verbose: bool = False,
     ) -> None:
-        """`state` is the folder for logs and code, which becomes private (mode 700); default: a temporary folder, removed at the end.
+        """`state` is the folder for logs and code, which becomes private (mode 700); default: a
+        temporary folder, removed at the end.
 
         `cache` keeps packed assets between runs; default: a folder in `state`.
         """
