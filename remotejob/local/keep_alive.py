@@ -87,6 +87,8 @@ class Handler(WSGIRequestHandler):
             )
         except AmbiguousHead as problem:
             self.close_connection = True
+            # older versions have no status line
+            self.request_version = self.protocol_version
             self._send(
                 f"{problem.status} -",
                 [("Content-Type", "text/plain; charset=utf-8")],

@@ -63,7 +63,6 @@ class House:
         self._furnish()
         self.nobody = self._person("nobody", [])
         self.limited = self._person("limited", _MAY)
-        self.guarded_at_first = self.guarded()
 
     def guarded(self) -> object:
         """What must not change."""
@@ -139,13 +138,14 @@ class House:
         *,
         payload: str | None = None,
         region: str | None = None,
+        host: str | None = None,
     ) -> Sent:
         """A request with an honest signature in its Authorization header."""
         request = AWSRequest(
             method,
             f"{self.aws.endpoint_url}{target}",
             data=body,
-            headers={**(headers or {}), "Host": f"{self.host}:{self.port}"},
+            headers={"Host": host or f"{self.host}:{self.port}", **(headers or {})},
         )
         if service == "s3":
             _Headers(payload or _hash(body))(who, service, self.aws.region).add_auth(request)

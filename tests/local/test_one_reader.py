@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import quote
 
@@ -418,6 +418,14 @@ HONEST: Final[dict[str, Trick]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def untouched(house: House) -> Iterator[None]:
+    """None of the tricks has changed anything."""
+    before = house.guarded()
+    yield
+    assert house.guarded() == before
+
+
 @pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)
 def test_request_that_could_be_another_is_refused(house: House, trick: Trick) -> None:
     answer = house.send(trick(house))
@@ -425,7 +433,6 @@ def test_request_that_could_be_another_is_refused(house: House, trick: Trick) ->
     assert 400 <= answer.status < 500 or answer.status == 501, answer.body
     assert SECRET not in answer.body
     assert b"SecretAccessKey" not in answer.body
-    assert house.guarded() == house.guarded_at_first
 
 
 @pytest.mark.parametrize("request_of", HONEST.values(), ids=HONEST)
@@ -448,7 +455,6 @@ def test_form_within_a_document_is_not_obeyed(house: House, odd: str) -> None:
     answer = house.send(house.json(house.limited, "ssm", "AmazonSSM.GetParameter", document))
 
     assert json.loads(answer.body)["Parameter"]["Name"] == "/allowed"
-    assert house.guarded() == house.guarded_at_first
 
 
 def test_form_stored_as_an_object_is_stored_as_it_is(house: House) -> None:
