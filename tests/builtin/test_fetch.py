@@ -330,6 +330,31 @@ def test_body_that_is_cut_short_fails_the_job(run: Run, site: Site, local: Fetch
     assert said(run(local.run, data={"origin": site.url("/")})).startswith("FetchFailed: ")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-length": "2"},
+        {"content-length": "4"},
+        {"Transfer-Encoding": "chunked"},
+        {"Content-Length": "-4"},
+        {"Content-Length": "4, 4"},
+        {"Content-Length": "0x4"},
+        {"Content-Length": "4", "Transfer-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+def test_answer_whose_end_is_not_clear_fails_the_job(
+    run: Run, site: Site, local: Fetch, headers: dict[str, str]
+) -> None:
+    # the server adds a length of its own, unless there is one in its own spelling
+    site.pages["/"] = Page(body=b"four", headers=headers)
+
+    job = run(local.run, data={"origin": site.url("/")})
+
+    assert said(job).startswith("FetchFailed: ")
+    assert not job.outputs
+
+
 def test_nothing_is_left_of_a_file_that_failed(run: Run, site: Site, local: Fetch) -> None:
     site.pages["/"] = Page(body=b"half", headers={"Content-Length": "8"})
 
