@@ -22,7 +22,7 @@ from remotejob.worker.runs.process_folder import process_folder
 from remotejob.worker.runs.workspace import Workspace
 from tests.boundaries.forging import completed_with, forged, input_named
 
-LEADING_OUT = ["../.profile", "/etc/evil", "a/../../b", "..", "a//b", "", "x\0y", "-/result.json"]
+LEADING_OUT = ["../.profile", "/proc/evil", "a/../../b", "..", "a//b", "", "x\0y", "-/result.json"]
 ONLY_ON_WINDOWS = ["..\\..\\evil.bat", "C:\\evil.bat", "C:evil", "CON", "a:stream", "trailing. "]
 
 
