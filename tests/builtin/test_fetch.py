@@ -89,7 +89,9 @@ def test_hostile_file_names_are_made_plain(
     assert run(local.run, data={"origin": site.url(path)}).result["location"] == [name]
 
 
-@pytest.mark.parametrize("destination", ["../out", "/etc", "a/../..", "a\\b", "", "/", "x\n", "C:x", "a/NUL"])
+@pytest.mark.parametrize(
+    "destination", ["../out", "/etc", "a/../..", "a\\b", "", "/", "x\n", "C:x", "a/NUL"]
+)
 def test_destination_cannot_leave_the_runs_folder(run: Run, destination: str) -> None:
     job = run(fetch, data={"origin": "http://example.com/x", "destination": destination})
 
