@@ -76,6 +76,8 @@ def test_files_of_one_name_do_not_overwrite_each_other(run: Run, site: Site, loc
         ("/a%2f..%2f..%2fpasswd", "passwd"),
         ("/%5c..%5cx", "_.._x"),
         ("/new%0aline", "new_line"),
+        ("/con.txt", "_con.txt"),
+        ("/nul", "_nul"),
         ("/" + "n" * 300 + ".png", "n" * 96 + ".png"),
     ],
 )
@@ -87,7 +89,9 @@ def test_hostile_file_names_are_made_plain(
     assert run(local.run, data={"origin": site.url(path)}).result["location"] == [name]
 
 
-@pytest.mark.parametrize("destination", ["../out", "/etc", "a/../..", "a\\b", "", "/", "x\n"])
+@pytest.mark.parametrize(
+    "destination", ["../out", "/etc", "a/../..", "a\\b", "", "/", "x\n", "C:x", "a/NUL"]
+)
 def test_destination_cannot_leave_the_runs_folder(run: Run, destination: str) -> None:
     job = run(fetch, data={"origin": "http://example.com/x", "destination": destination})
 
