@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         TimedOut,
         UnknownQueue,
         UnknownTask,
+        UnreadableItem,
         WaitTimeout,
         WorkerStopping,
     )
@@ -154,6 +155,7 @@ __all__ = [
     "TimedOut",
     "UnknownQueue",
     "UnknownTask",
+    "UnreadableItem",
     "Urgency",
     "WaitTimeout",
     "Why",
@@ -199,8 +201,8 @@ _HOMES = {
         "FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName JobCancelled "
         "JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound PartlySubmitted "
         "ProcessDied QueueUnavailable RemoteJobError RunInterrupted SettingsError StillRunning "
-        "StoreUnavailable SystemNotFound TimedOut UnknownQueue UnknownTask WaitTimeout "
-        "WorkerStopping"
+        "StoreUnavailable SystemNotFound TimedOut UnknownQueue UnknownTask UnreadableItem "
+        "WaitTimeout WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

@@ -209,6 +209,14 @@ class Field(StrEnum):
     ATTENTION_AT = "a_at"
 
 
+METRICS_NAMESPACE: Final = "remotejob"
+"""Of all metrics, those of the workers and the scheduler's."""
+
+UNREADABLE_METRIC: Final = "UnreadableItems"
+"""How often an item of the table was left out because it could not be read."""
+
+SYSTEM_DIMENSION: Final = "System"
+
 MIN_FREE_DISK_PERCENT: Final = 10
 """The default of `Env.MIN_FREE_DISK`."""
 

@@ -21,6 +21,7 @@ from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.transactions import Conflict, Key, Step
+from remotejob.domain.unreadable import SkippedItems
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,11 @@ class Mark:
 
 
 class JobStore(Protocol):
-    """Stores the job records, and items and notes next to them."""
+    """Stores the job records, and items and notes next to them.
+
+    Methods that return one record raise UnreadableItem if it cannot be read; those that return many
+    leave out what cannot be read, count it and log it once (`remotejob.domain.unreadable`).
+    """
 
     def put_new(self, record: JobRecord) -> Updated | Refused:
         """Store a record, unless its id exists or belonged to a removed job."""
@@ -388,3 +393,5 @@ class Installation:
     retention: timedelta = field(default=timedelta(days=30))
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""
+    skipped: SkippedItems = field(default_factory=SkippedItems, compare=False)
+    """Counts what this process left out because it could not be read."""
