@@ -258,6 +258,15 @@ class Field(StrEnum):
 MAX_DEPTH: Final = 10
 """The default of how many jobs in a row may each be made by the one before."""
 
+
+METRICS_NAMESPACE: Final = "remotejob"
+"""Of all metrics, those of the workers and the scheduler's."""
+
+UNREADABLE_METRIC: Final = "UnreadableItems"
+"""How often an item of the table was left out because it could not be read."""
+
+SYSTEM_DIMENSION: Final = "System"
+
 MIN_FREE_DISK_PERCENT: Final = 10
 """The default of `Env.MIN_FREE_DISK`."""
 

@@ -126,7 +126,8 @@ class Role:
 
     name: str
     policies: list[Any]
-    session: boto3.Session
+    session: Any
+    """A session of boto3."""
     endpoint: str
     _clients: dict[str, Any] = field(default_factory=dict)
 
