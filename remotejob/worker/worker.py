@@ -29,6 +29,7 @@ from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.registry import Registry
 from remotejob.worker.background import BackgroundThreads
 from remotejob.worker.executors.executors import Executors
+from remotejob.worker.lifecycle.company import Company
 from remotejob.worker.lifecycle.disk_space import DiskSpace
 from remotejob.worker.lifecycle.health import Watch
 from remotejob.worker.lifecycle.polling import AHEAD, Polling, arranged
@@ -40,7 +41,7 @@ from remotejob.worker.lifecycle.watchdog import TICK, Watchdog
 from remotejob.worker.messages.handler import MessageHandler
 from remotejob.worker.messages.heartbeats import Heartbeats
 from remotejob.worker.messages.prefetched import Prefetched
-from remotejob.worker.messages.settlements import Settlement
+from remotejob.worker.messages.settlements import Hide, RunAlone, Settlement
 from remotejob.worker.messages.settler import Settler
 from remotejob.worker.metrics import Metrics
 from remotejob.worker.options import WorkerOptions, abilities_of
@@ -75,6 +76,10 @@ _SETTLE: Final = "settle messages"
 _GIVING_BACK: Final = 8.0
 _GOODBYE: Final = 4.0
 """Seconds of a shutdown: to give back jobs, and to report the stop."""
+
+_DOUBLED: Final = 6
+"""How often to double the time that a job may wait to be alone, from one lease: with the default
+lease up to some hours, so that it meets the end of long jobs."""
 
 _CHILDREN: Final = timedelta(seconds=4)
 """The most that running child processes get to notice the stop, even if their grace is longer."""
@@ -114,6 +119,7 @@ class Worker:
             probe=options.disk_probe,
         )
         self._checking_disk = threading.Lock()
+        self._company = Company()
         self._handler = MessageHandler(
             installation,
             tasks if options.abilities is None else {name: tasks[name] for name in abilities},
@@ -123,6 +129,7 @@ class Worker:
             metrics=self._metrics,
             longest_decline=None if options.abilities is None else _LONGEST_DECLINE,
             on_no_space=self._ran_out_of_space,
+            alone=self._company.is_alone,
         )
         self._presence = Presence(
             installation,
@@ -268,25 +275,59 @@ class Worker:
             if self._disk.shortage is not None:
                 self._return([message])
                 continue
-            # given back meanwhile, by the shutdown or after waiting too long
-            if self._stopping.is_set() or not self._runs.begin(message):
-                continue
-            began = self._clock.monotonic()
-            try:
-                self._add(self._handler.attend(message))
-                self._executors.check_begun()
-                self._outages.over(_HANDLE)
-            except Exception as problem:  # noqa: BLE001 (the message reappears)
-                failures += 1
-                self._outages.failed(_HANDLE, problem)
-                # by this thread's count: in an outage all threads fail at once, and a shared count
-                # would make them all wait long
-                self._pause(failures)
-            else:
-                failures = 0
-            finally:
-                self._polling.finished(self._clock.monotonic() - began)
-                self._wake_settler.set()
+            with self._company.together():
+                # given back meanwhile, by the shutdown or after waiting too long
+                if self._stopping.is_set() or not self._runs.begin(message):
+                    continue
+                failures = self._handle(message, failures)
+
+    def _handle(self, message: Received, failures: int) -> int:
+        """Handle a message; return how many have failed in a row on this thread."""
+        began = self._clock.monotonic()
+        try:
+            self._add(self._attend(message))
+            self._executors.check_begun()
+            self._outages.over(_HANDLE)
+        except Exception as problem:  # noqa: BLE001 (the message reappears)
+            self._outages.failed(_HANDLE, problem)
+            # by this thread's count: in an outage all threads fail at once, and a shared count
+            # would make them all wait long
+            self._pause(failures + 1)
+            return failures + 1
+        else:
+            return 0
+        finally:
+            self._polling.finished(self._clock.monotonic() - began)
+            self._wake_settler.set()
+
+    def _attend(self, message: Received) -> Settlement | None:
+        settlement = self._handler.attend(message)
+        return self._attend_alone(settlement) if isinstance(settlement, RunAlone) else settlement
+
+    def _attend_alone(self, refused: RunAlone) -> Settlement | None:
+        """Run a job once nothing else runs here; hide its message if that takes too long."""
+        self._polling.pause()
+        self._background.do("give back", partial(self._return, self._runs.waiting()))
+        try:
+            with self._company.wanting_to_be_alone():
+                if self._becomes_alone(refused.message):
+                    return self._handler.attend(refused.message)
+        finally:
+            self._polling.resume()
+        span = _NO_WAIT if self._company.closed else self._installation.lease
+        return Hide(message=refused.message, span=span)
+
+    def _becomes_alone(self, message: Received) -> bool:
+        """Wait for the others to end, the longer the more often the message has come."""
+        lease = self._installation.lease
+        end = (
+            self._clock.monotonic() + (lease * 2 ** min(message.receives, _DOUBLED)).total_seconds()
+        )
+        while not self._company.wait(lease.total_seconds() / 3):
+            if self._company.closed or self._clock.monotonic() >= end:
+                return False
+            self._installation.messages.hide(message.address, [message.receipt], lease)
+        return True
 
     def _settle(self) -> None:
         while not self._done.is_set():
@@ -355,6 +396,7 @@ class Worker:
         log.info("worker drains", extra={"running": len(self._runs.running()), "urgency": urgency})
         polls_end = self._clock.monotonic() + _LONG_POLL.total_seconds()
         self._polling.close()
+        self._company.close()
         self._presence.drain()
         requests = [self._start_request("give back", self._prefetched.give_back_all)]
         for _ in jobs:

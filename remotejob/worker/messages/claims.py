@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -13,6 +14,7 @@ from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.suspects import in_company, runs_alone
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import (
     Changed,
@@ -30,7 +32,14 @@ from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks.task import Task
 from remotejob.worker.messages.lost_leases import LostLeases
 from remotejob.worker.messages.run_events import tell_of_lapse
-from remotejob.worker.messages.settlements import Conclude, Delete, Hide, Replace, Settlement
+from remotejob.worker.messages.settlements import (
+    Conclude,
+    Delete,
+    Hide,
+    Replace,
+    RunAlone,
+    Settlement,
+)
 from remotejob.worker.runs.checkpoints import Checkpoints
 from remotejob.worker.runs.run import Run, new_lease
 
@@ -43,7 +52,16 @@ _CONTENDED: Final = timedelta(seconds=5)
 class Claims:
     """Makes the claims of one worker."""
 
-    def __init__(self, installation: Installation, *, worker: str, lost_leases: LostLeases) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        worker: str,
+        lost_leases: LostLeases,
+        alone: Callable[[], bool],
+    ) -> None:
+        """`alone` is whether a run that the calling thread begins has the worker to itself."""
+        self._alone = alone
         self._installation = installation
         self._lost_leases = lost_leases
         self._worker = worker
@@ -70,6 +88,7 @@ class Claims:
             worker=self._worker,
             lease_ms=span_ms(lease),
             skew_ms=span_ms(self._installation.skew),
+            alone=self._alone(),
         )
         outcome: Updated | Refused | Settlement
         outcome = self._installation.store.update(begins.claim(pending.job_id, now=now, stamp=now))
@@ -110,7 +129,14 @@ class Claims:
     ) -> Updated | Refused | Settlement:
         """Follow up on the record that refused a claim: by another change, or by a settlement."""
         store = self._installation.store
-        match after_refused_claim(record, now_ms=now, skew=self._installation.skew):
+        verdict = after_refused_claim(record, now_ms=now, skew=self._installation.skew)
+        match verdict:
+            case (
+                claim_decisions.Reclaim()
+                | claim_decisions.ClaimLocked()
+                | claim_decisions.ClaimAgain()
+            ) if record is not None and runs_alone(record) and not begins.alone:
+                return RunAlone(message=message, span=_CONTENDED)
             case claim_decisions.ClaimAgain(stamp_ms):
                 return store.update(begins.claim(pending.job_id, now=now, stamp=stamp_ms))
             case claim_decisions.ClaimLocked(seen):
@@ -169,9 +195,10 @@ class _Begins:
     worker: str
     lease_ms: int
     skew_ms: int
+    alone: bool
 
     def claim(self, job_id: str, *, now: int, stamp: int) -> changes.Change:
-        return run_changes.claim(
+        claim = run_changes.claim(
             job_id,
             run_id=self.run_id,
             worker=self.worker,
@@ -180,6 +207,7 @@ class _Begins:
             lease_ms=self.lease_ms,
             skew_ms=self.skew_ms,
         )
+        return claim if self.alone else in_company(claim)
 
     def claim_locked(self, record: JobRecord, *, now: int) -> changes.Change:
         return locks.claim_locked(

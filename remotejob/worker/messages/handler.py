@@ -121,14 +121,22 @@ class MessageHandler:
         metrics: Metrics | None = None,
         longest_decline: timedelta | None = None,
         on_no_space: Callable[[], None] = _nothing,
+        alone: Callable[[], bool] | None = None,
     ) -> None:
         """`longest_decline`: the longest delay of a job whose task is not registered here; default
-        the queue's longest delay. `on_no_space` is called when a run found the disk full."""
+        the queue's longest delay. `on_no_space` is called when a run found the disk full. `alone`
+        is whether a run that the calling thread begins has the process to itself; default whether
+        no other is in flight."""
         self._installation = installation
         self._longest_decline = longest_decline or installation.messages.capabilities.max_delay
         self._tasks = tasks
         self.lost_leases: Final = LostLeases(installation)
-        self._claims = Claims(installation, worker=worker, lost_leases=self.lost_leases)
+        self._claims = Claims(
+            installation,
+            worker=worker,
+            lost_leases=self.lost_leases,
+            alone=alone or (lambda: not runs.running()),
+        )
         self._runs = runs
         self._call = call
         self._on_no_space = on_no_space
