@@ -29,6 +29,7 @@ from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.registry import Registry
 from remotejob.worker.background import BackgroundThreads
 from remotejob.worker.executors.executors import Executors
+from remotejob.worker.lifecycle.alone import Alone
 from remotejob.worker.lifecycle.company import Company
 from remotejob.worker.lifecycle.disk_space import DiskSpace
 from remotejob.worker.lifecycle.health import Watch
@@ -76,10 +77,6 @@ _SETTLE: Final = "settle messages"
 _GIVING_BACK: Final = 8.0
 _GOODBYE: Final = 4.0
 """Seconds of a shutdown: to give back jobs, and to report the stop."""
-
-_DOUBLED: Final = 6
-"""How often to double the time that a job may wait to be alone, from one lease: with the default
-lease up to some hours, so that it meets the end of long jobs."""
 
 _CHILDREN: Final = timedelta(seconds=4)
 """The most that running child processes get to notice the stop, even if their grace is longer."""
@@ -147,6 +144,9 @@ class Worker:
         self._settler = Settler(installation)
         self._polling = Polling(concurrency=options.concurrency)
         self._prefetched = Prefetched(installation, self._runs)
+        self._alone = Alone(
+            installation, self._company, self._polling, give_back=self._give_back_all
+        )
         self._stop_requests = StopRequests()
         self._wake_settler = threading.Event()
         self._stopping = threading.Event()
@@ -233,7 +233,7 @@ class Worker:
                     self._polling.resume()
                 else:
                     self._polling.pause()
-                    self._background.do("give back", partial(self._return, self._runs.waiting()))
+                    self._give_back_all()
         running = any(not run.ended for run in self._runs.running())
         if shortage is None or running or self._stopping.is_set() or not self._disk.hopeless:
             return
@@ -302,32 +302,12 @@ class Worker:
 
     def _attend(self, message: Received) -> Settlement | None:
         settlement = self._handler.attend(message)
-        return self._attend_alone(settlement) if isinstance(settlement, RunAlone) else settlement
-
-    def _attend_alone(self, refused: RunAlone) -> Settlement | None:
-        """Run a job once nothing else runs here; hide its message if that takes too long."""
-        self._polling.pause()
-        self._background.do("give back", partial(self._return, self._runs.waiting()))
-        try:
-            with self._company.wanting_to_be_alone():
-                if self._becomes_alone(refused.message):
-                    return self._handler.attend(refused.message)
-        finally:
-            self._polling.resume()
-        span = _NO_WAIT if self._company.closed else self._installation.lease
-        return Hide(message=refused.message, span=span)
-
-    def _becomes_alone(self, message: Received) -> bool:
-        """Wait for the others to end, the longer the more often the message has come."""
-        lease = self._installation.lease
-        end = (
-            self._clock.monotonic() + (lease * 2 ** min(message.receives, _DOUBLED)).total_seconds()
-        )
-        while not self._company.wait(lease.total_seconds() / 3):
-            if self._company.closed or self._clock.monotonic() >= end:
-                return False
-            self._installation.messages.hide(message.address, [message.receipt], lease)
-        return True
+        if not isinstance(settlement, RunAlone):
+            return settlement
+        with self._alone.with_nothing_beside(message) as alone:
+            if alone:
+                return self._handler.attend(message)
+        return Hide(message=message, span=self._alone.next_try)
 
     def _settle(self) -> None:
         while not self._done.is_set():
@@ -380,6 +360,9 @@ class Worker:
         if late:
             # in the background: a queue that hangs must not delay heartbeats
             self._background.do("give back", partial(self._return, late))
+
+    def _give_back_all(self) -> None:
+        self._background.do("give back", partial(self._return, self._runs.waiting()))
 
     def _return(self, late: list[Received]) -> None:
         for _ in range(self._prefetched.give_back(late)):
