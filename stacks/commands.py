@@ -209,11 +209,18 @@ CONSEQUENCES: Final = _dynamodb(
         Field.OWED,
         Field.FINISHED,
         Field.EXPIRES,
+        # a lease that was lost while its worker lived
+        Field.RUN,
+        Field.LOST_RUN,
+        Field.LOST_LEASES,
+        Field.CRASHES,
+        Field.CRASHED_RUNS,
     },
     on=(Partition.RECORD, Partition.BATCH),
 )
-"""To let other jobs run, to count in a batch, to note that no consequence is owed. None of these
-changes the time stamp of the record, as every command of a manager does."""
+"""To let other jobs run, to count in a batch, to note that no consequence is owed, or that a lost
+lease was no crash. None of these changes the time stamp of the record, as every command of a
+manager does."""
 
 NOTE: Final = _dynamodb(
     "PutItem",

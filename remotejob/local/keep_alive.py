@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import socket
 from contextlib import suppress
+from http.client import HTTPMessage
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -32,6 +33,16 @@ _LINGER_S: Final = 2.0
 _PIECE: Final = 1 << 20
 
 
+class _Headers(HTTPMessage):
+    """Headers of a request. Of which type its content is, is no reason to parse any."""
+
+    def get_content_maintype(self) -> str:
+        return "text"
+
+    def get_content_type(self) -> str:
+        return "text/plain"
+
+
 class Handler(WSGIRequestHandler):
     """Handles the requests of one connection, one after another.
 
@@ -42,6 +53,7 @@ class Handler(WSGIRequestHandler):
     # Answers are sent in small writes; with Nagle's algorithm each would wait for an ACK.
     disable_nagle_algorithm = True
     protocol_version = "HTTP/1.1"
+    MessageClass = _Headers
 
     def setup(self) -> None:
         super().setup()
@@ -75,6 +87,8 @@ class Handler(WSGIRequestHandler):
             )
         except AmbiguousHead as problem:
             self.close_connection = True
+            # older versions have no status line
+            self.request_version = self.protocol_version
             self._send(
                 f"{problem.status} -",
                 [("Content-Type", "text/plain; charset=utf-8")],

@@ -22,7 +22,7 @@ from remotejob.worker.runs.process_folder import process_folder
 from remotejob.worker.runs.workspace import Workspace
 from tests.boundaries.forging import completed_with, forged, input_named
 
-LEADING_OUT = ["../.profile", "/etc/evil", "a/../../b", "..", "a//b", "", "x\0y", "-/result.json"]
+LEADING_OUT = ["../.profile", "/proc/evil", "a/../../b", "..", "a//b", "", "x\0y", "-/result.json"]
 ONLY_ON_WINDOWS = ["..\\..\\evil.bat", "C:\\evil.bat", "C:evil", "CON", "a:stream", "trailing. "]
 
 
@@ -249,6 +249,17 @@ def test_a_link_in_the_runs_folder_is_not_written_through(
     worker.step()
 
     assert (victim / "secret").read_bytes() == b"keep"
+
+
+def test_a_file_where_a_folder_must_be_is_refused(installation: Installation, victim: Path) -> None:
+    (victim / "downloads" / "file").write_bytes(b"mine")
+    job = Job(completed_with(installation, "file/x", "y"), installation)
+
+    with pytest.raises(InvalidInput, match="is no folder"):
+        job.outputs["file/x"].download(victim / "downloads")
+    with pytest.raises(InvalidInput, match="is no folder"):
+        job.outputs["y"].download(f"{victim}/downloads/file/")
+    assert (victim / "downloads" / "file").read_bytes() == b"mine"
 
 
 def test_the_folder_itself_may_be_a_link(installation: Installation, victim: Path) -> None:

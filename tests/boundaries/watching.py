@@ -1,4 +1,4 @@
-"""Watches where this process makes files: each file, folder and link that it opens to write."""
+"""Watches where this process makes files, folders and links, and refuses other places."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ class _Watch:
                 self.inside += 1
             elif place != os.devnull:
                 self.outside.append(f"{event} {place!r}")
+                # it is not done, as this may be anywhere on the disk
+                raise PermissionError(f"outside: {place!r}")
         finally:
             self.allowed = allowed
 
@@ -56,7 +58,7 @@ _added: Final[list[bool]] = []
 
 @contextmanager
 def only_in(*folders: Path) -> Iterator[_Watch]:
-    """Watch the block; afterwards `outside` lists what was made, or tried, in no such folder."""
+    """Let the block make files only in these folders; `outside` lists what it tried elsewhere."""
     if not _added:
         # it cannot be removed again, and does nothing outside such a block
         sys.addaudithook(_watch)

@@ -62,6 +62,7 @@ def inside(folder: Path, name: str) -> Path:
     a link or a file.
     """
     path = folder / safe_path(name)
+    _check_is_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for parent in reversed(path.relative_to(folder).parents[:-1]):
         check_folder(folder / parent)
@@ -93,6 +94,10 @@ def check_folder(path: Path) -> None:
     """Raises: InvalidInput, when a link or a file is where a folder must be."""
     if path.is_symlink():
         raise InvalidInput(f"{path} is a symbolic link; choose a folder without it")
+    _check_is_folder(path)
+
+
+def _check_is_folder(path: Path) -> None:
     if os.path.lexists(path) and not path.is_dir():
         raise InvalidInput(f"{path} exists and is no folder; choose another folder")
 

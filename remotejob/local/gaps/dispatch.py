@@ -1,8 +1,9 @@
 """Dispatch: moto does what the gateway judged, and nothing else.
 
-What moto does: it looks for the operation in the query, in the body whatever its type, then in
-headers, and for parameters in all of them. It takes any body for a form if it is said to be one. It
-writes to a multipart upload that the request names, whatever the request's key.
+What moto does: it looks for the service in the path, the host and headers, for the operation in the
+query, in the body whatever its type and in headers, and for parameters in all of them. It takes any
+body for a form if it is said to be one. It writes to a multipart upload that the request names,
+whatever the request's key.
 
 What AWS does: each protocol has one place for each part. Smithy, "AWS protocols"; Amazon S3 API
 Reference, "UploadPart": an upload belongs to its key.
@@ -14,13 +15,15 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlparse
 
 from moto.core.responses import BaseResponse
-from moto.moto_server.werkzeug_app import BackendRequest
+from moto.moto_server.werkzeug_app import BackendRequest, DomainDispatcherApplication
 from moto.s3.exceptions import NoSuchUpload, S3ClientError
 from moto.s3.responses import S3Response
 
 from remotejob.local.access.forwarding import JUDGED, Judged
 
 _S3: Final = "s3"
+_NAMES: Final = {"lambda": "awslambda"}
+"""moto's names of services, where they differ from the SDK's by more than a dash."""
 
 
 class Misdirected(Exception):
@@ -29,9 +32,24 @@ class Misdirected(Exception):
 
 def close_gap() -> None:
     """Let the gateway's reading of a request be the only one."""
+    _take_judged_service()
     _take_judged_operation()
     _parse_only_forms()
     _bind_uploads_to_keys()
+
+
+def _take_judged_service() -> None:
+    def get_application(self: DomainDispatcherApplication, environ: dict[str, Any]) -> Any:
+        judged: Judged | None = environ.get(JUDGED)
+        if judged is None:
+            raise Misdirected("a request that nobody has judged")
+        name = _NAMES.get(judged.service, judged.service.replace("-", ""))
+        with self.lock:
+            if name not in self.app_instances:
+                self.app_instances[name] = self.create_app(name)  # type: ignore[arg-type]
+            return self.app_instances[name]
+
+    DomainDispatcherApplication.get_application = get_application  # type: ignore[method-assign]
 
 
 def _take_judged_operation() -> None:
