@@ -42,6 +42,11 @@ def runs_alone(record: JobRecord) -> bool:
     return record.crashes + lapsed > MOST_CRASHES
 
 
+def may_have_company(record: JobRecord) -> bool:
+    """Whether the run that has this record may have had others beside it."""
+    return record.crashes <= MOST_CRASHES
+
+
 def in_company(claim: Change) -> Change:
     """A claim that is refused for a job that must run alone."""
     return replace(

@@ -18,11 +18,13 @@ from remotejob.domain.chain import within
 from remotejob.domain.errors import (
     JobCancelled,
     LeaseLost,
+    ProcessDied,
     RunInterrupted,
     WorkerStopping,
 )
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.suspects import may_have_company
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import unlock
 from remotejob.jobs.coordination.successors import End, store_end
@@ -269,6 +271,9 @@ class MessageHandler:
         match outcome:
             case _Completed():
                 return self._completed(run, outcome)
+            case _Raised(ProcessDied(memory_ran_out=True) as error) if may_have_company(run.record):
+                log.warning("run given back: memory ran out: %s", error, extra=_about(run))
+                return self._commit(run, outcomes.ran_out_of_memory(run, self._installation))
             case _Raised(error):
                 return self._failed(run, error)
             case _NoSpace(error):
