@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -12,6 +13,7 @@ from lambdas.logs import new_logger, share_logger
 from remotejob.backends.aws import from_environment
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
+from remotejob.names import METRICS_NAMESPACE, SYSTEM_DIMENSION, UNREADABLE_METRIC
 from remotejob.ports import Installation
 
 logger = new_logger("scheduler")
@@ -42,4 +44,22 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
         _installation(), time_is_up=lambda: context.get_remaining_time_in_millis() < reserve_ms
     )
     logger.info("done", extra={"counts": counts})
+    if counts["unreadable"]:
+        _write_metric(counts["unreadable"])
     return dict(counts)
+
+
+def _write_metric(unreadable: int) -> None:
+    """Write a line from which CloudWatch Logs makes a metric; the stack has an alarm on it.
+
+    Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format".
+    """
+    # import it only when needed: it makes a cold start longer
+    from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
+        AmazonCloudWatchEMFProvider,
+    )
+
+    document = AmazonCloudWatchEMFProvider(namespace=METRICS_NAMESPACE, service="")
+    document.add_dimension(SYSTEM_DIMENSION, _installation().name)
+    document.add_metric(UNREADABLE_METRIC, "Count", unreadable)
+    print(json.dumps(document.serialize_metric_set()))

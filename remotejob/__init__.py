@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         TimedOut,
         UnknownQueue,
         UnknownTask,
+        UnreadableItem,
         WaitTimeout,
         WorkerStopping,
     )
@@ -156,6 +157,7 @@ __all__ = [
     "TimedOut",
     "UnknownQueue",
     "UnknownTask",
+    "UnreadableItem",
     "Urgency",
     "WaitTimeout",
     "Why",
@@ -201,8 +203,8 @@ _HOMES = {
         "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
         "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
         "PartlySubmitted ProcessDied QueueUnavailable RemoteJobError RunInterrupted SettingsError "
-        "StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
-        "UnknownTask WaitTimeout WorkerStopping"
+        "StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue UnknownTask "
+        "UnreadableItem WaitTimeout WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

@@ -126,7 +126,7 @@ class Partition(StrEnum):
     """
 
     RECORD = "2"
-    """A day and a shard, such as `20261122#5`: records and tombstones, until the year 2999."""
+    """A day and a shard, such as `20261122#5`: records and tombstones."""
     JOB = "0"
     """A job's id: the notes of the job, and the edges to its dependents, until the year 3084."""
     RESOURCE = "resource#"
@@ -142,6 +142,15 @@ class Partition(StrEnum):
     """Signs of life; the queue follows, and ends the key."""
     SWEEP = "#sweep"
     """How far the sweep has come."""
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Its keys, as the StringLike of a policy compares them."""
+        if self is Partition.RECORD:
+            # of any year: if an odd id was refused, instead of answered that there is no such job,
+            # whoever follows an edge to it would try for ever
+            return tuple(f"{digit}*" for digit in range(1, 10))
+        return (f"{self}*",)
 
 
 class Field(StrEnum):
@@ -248,6 +257,15 @@ class Field(StrEnum):
 
 MAX_DEPTH: Final = 10
 """The default of how many jobs in a row may each be made by the one before."""
+
+
+METRICS_NAMESPACE: Final = "remotejob"
+"""Of all metrics, those of the workers and the scheduler's."""
+
+UNREADABLE_METRIC: Final = "UnreadableItems"
+"""How often an item of the table was left out because it could not be read."""
+
+SYSTEM_DIMENSION: Final = "System"
 
 MIN_FREE_DISK_PERCENT: Final = 10
 """The default of `Env.MIN_FREE_DISK`."""

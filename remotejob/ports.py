@@ -21,6 +21,7 @@ from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.transactions import Conflict, Key, Step
+from remotejob.domain.unreadable import SkippedItems
 from remotejob.names import MAX_DEPTH
 
 
@@ -63,7 +64,11 @@ class Mark:
 
 
 class JobStore(Protocol):
-    """Stores the job records, and items and notes next to them."""
+    """Stores the job records, and items and notes next to them.
+
+    Methods that return one record raise UnreadableItem if it cannot be read; those that return many
+    leave out what cannot be read, count it and log it once (`remotejob.domain.unreadable`).
+    """
 
     def put_new(self, record: JobRecord) -> Updated | Refused:
         """Store a record, unless its id exists or belonged to a removed job."""
@@ -403,3 +408,6 @@ class Installation:
     def may_send_to(self, queue: str) -> bool:
         """Whether this process may send messages of a queue."""
         return self.sends_to is None or queue in self.sends_to
+
+    skipped: SkippedItems = field(default_factory=SkippedItems, compare=False)
+    """Counts what this process left out because it could not be read."""

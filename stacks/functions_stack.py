@@ -39,7 +39,9 @@ class FunctionsStack(SystemStack):
             uploads=uploads.queue, table=storage.table, queues=storage.queues
         ):
             uploads.function.role.add_to_policy(statement)
-        scheduler = Scheduler(self, "Scheduler", SchedulerProps(function=function))
+        scheduler = Scheduler(
+            self, "Scheduler", SchedulerProps(function=function, system=settings.system.name)
+        )
         for statement in scheduler_calls(
             table=storage.table,
             queues=storage.queues,

@@ -63,7 +63,7 @@ class Grant:
 
 def any_of(*partitions: Partition) -> frozenset[str]:
     """The patterns of the partition keys of these kinds of item."""
-    return frozenset(f"{partition}*" for partition in partitions)
+    return frozenset(pattern for one in partitions for pattern in one.patterns)
 
 
 def merged(grants: Iterable[Grant]) -> list[Grant]:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from remotejob.domain.errors import SettingsError
-from remotejob.names import Env
+from remotejob.names import METRICS_NAMESPACE, SYSTEM_DIMENSION, Env
 from remotejob.worker.metrics import Totals
 
-NAMESPACE: Final = "remotejob"
+NAMESPACE: Final = METRICS_NAMESPACE
 
 METRICS: Final = "remotejob.metrics"
 """The logger of the lines that are metrics."""
@@ -47,7 +47,7 @@ def writer(*, system: str, queue: str) -> Callable[[Totals], None]:
 
         # without service="", a service named in the environment would be a third dimension
         document = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service="")
-        document.add_dimension("System", system)
+        document.add_dimension(SYSTEM_DIMENSION, system)
         document.add_dimension("Queue", queue)
         for what, count in totals.counts.items():
             document.add_metric(what.value, "Count", count)

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, formats, manage, replay, workers
+from remotejob.cli import batches, doctor, formats, manage, replay, workers
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.common import (
     YEAR,
@@ -264,6 +264,7 @@ app.registered_commands += manage.app.registered_commands
 app.registered_commands += replay.app.registered_commands
 app.registered_commands += batches.app.registered_commands
 app.registered_commands += workers.app.registered_commands
+app.registered_commands += doctor.app.registered_commands
 
 
 def run() -> int:

@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from remotejob.domain import message_claims
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.claim_decisions import CRASH_BUDGET
 from remotejob.domain.conditions import Absent, All, AtMost, Either
 from remotejob.domain.record import JobRecord
-from remotejob.domain.run_changes import CLAIM
 from remotejob.domain.states import State
 from remotejob.names import Field
 
@@ -31,7 +31,8 @@ CLAIM_IN_COMPANY: Final = Condition(
     # As a claim. A worker learns from the refusal that the job has to run alone:
     #     A  runs others ── claims J ✗ (two crashes) ── waits for their end ── claims J ✓
     expression=All(
-        CLAIM.expression, Either(Absent(Field.CRASHES), AtMost(Field.CRASHES, "most_crashes"))
+        message_claims.CLAIM_BY_MESSAGE.expression,
+        Either(Absent(Field.CRASHES), AtMost(Field.CRASHES, "most_crashes")),
     ),
 )
 
@@ -48,7 +49,7 @@ def may_have_company(record: JobRecord) -> bool:
 
 
 def in_company(claim: Change) -> Change:
-    """A claim that is refused for a job that must run alone."""
+    """A claim by a message that is refused, too, for a job that must run alone."""
     return replace(
         claim,
         condition=CLAIM_IN_COMPANY,

@@ -107,7 +107,11 @@ class Worker:
         self._options = options
         self._order = description.order
         self._runs = InFlight()
-        self._metrics = Metrics(clock=installation.clock, write=options.write_metrics)
+        self._metrics = Metrics(
+            clock=installation.clock,
+            write=options.write_metrics,
+            skipped=installation.skipped,
+        )
         self._abilities = abilities
         self._executors = Executors(tasks.values(), program=options.children)
         self._disk = DiskSpace(

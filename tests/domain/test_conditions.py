@@ -26,6 +26,7 @@ from remotejob.domain import (
 from remotejob.domain.batches import COUNTED, COUNTS, BatchRecord, Follower
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import AtMost, Contains, IsNot, Value
+from remotejob.domain.message_claims import claim_by_message
 from remotejob.domain.record import JobRecord
 from remotejob.domain.transactions import Check, Conflict, Erase, Put, Step, put_record, record_key
 from remotejob.jobs.submission import idempotency
@@ -56,6 +57,7 @@ TEXTS: Final = {
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
         AND j_updated <= :stamp AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        AND j_task = :task AND j_queue = :queue
         AND ((attribute_not_exists(j_crashes)) OR (j_crashes <= :most_crashes))
         """,
     "same_silent_run": """
@@ -204,7 +206,7 @@ BATCH: Final = BatchRecord(
 """A batch that blocks what the records drawn below may be blocked by."""
 GUARDED: Final[tuple[Step, ...]] = (
     *(change for _, change in EXAMPLES.values()),
-    suspects.in_company(EXAMPLES["claim"][1]),
+    suspects.in_company(claim_by_message(EXAMPLES["claim"][1], task="work", queue="default")),
     command_changes.remove(RECORD, now_ms=NOW, kept_ms=0, token="t"),
     put_record(RECORD),
     locks.unlock(HELD),

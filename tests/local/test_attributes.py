@@ -51,6 +51,17 @@ def test_an_update_names_what_its_expressions_name_at_the_top_level() -> None:
     assert attributes(access) == {"pk", "sk", "colour", "shape", "size", "n", "state", "tags"}
 
 
+def test_legacy_parameters_name_attributes_too() -> None:
+    key = {"pk": {"S": "a"}}
+    (update,) = accesses(
+        "UpdateItem", TableName="t", Key=key, AttributeUpdates={"state": {}}, Expected={"size": {}}
+    )
+    (query,) = accesses("Query", TableName="t", KeyConditions={"pk": {}}, QueryFilter={"n": {}})
+
+    assert attributes(update) == {"pk", "state", "size"}
+    assert attributes(query) == {"pk", "n"}
+
+
 def test_the_parts_of_a_transaction_are_looked_at_one_by_one() -> None:
     items = [{"Put": {"TableName": "t", **PUT}}, {"Update": {"TableName": "t", **UPDATE}}]
 

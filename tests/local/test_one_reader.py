@@ -108,6 +108,12 @@ FORMS: Final[dict[str, Trick]] = {
         h.signed(h.nobody, "sts", "GET", "/?" + WHO), ("X-HTTP-Method-Override", "POST"),
         ("Content-Type", FORM), body=ASSUME.encode(),
     ),
+    "a session policy, which moto ignores": lambda h: h.form(
+        h.administrator, "sts", f"{ASSUME}&Policy=%7B%7D"
+    ),
+    "session policies": lambda h: h.form(
+        h.administrator, "sts", f"{ASSUME}&PolicyArns.member.1.arn=arn:aws:iam::1:policy/x"
+    ),
     "another account": lambda h: plus(h.form(h.nobody, "sts", ASSUME), ("x-moto-account-id", "1")),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,19 @@ def test_all_that_a_running_one_keeps_is_private(house: House) -> None:
     assert [mode(folder) for folder in folders] == [0o700] * 3
     assert (house.aws.logs / "allowed.log").exists()
     assert others_may(house.aws.state) == []
+
+
+def test_no_secret_is_on_a_command_line(house: House) -> None:
+    house.aws.client("lambda").invoke(FunctionName="allowed")
+    lines = []
+    for process in Path("/proc").glob("[0-9]*"):
+        # it may have ended meanwhile
+        with suppress(OSError):
+            lines.append((process / "cmdline").read_bytes())
+    secrets = [house.administrator.secret_key.encode()]
+
+    assert any(b"remotejob.local.server" in line for line in lines)
+    assert not [line for line in lines for secret in secrets if secret in line]
 
 
 def test_folder_that_others_could_read_becomes_private(tmp_path: Path) -> None:

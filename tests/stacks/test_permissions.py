@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from typing import Any
@@ -200,3 +201,76 @@ def test_workers_may_read_the_buckets_that_the_settings_name(synthesize: Synthes
         variables = {one["Name"]: one["Value"] for one in container["Environment"]}
         described = description(variables["REMOTEJOB_SYSTEM"])
         assert described.get("readable_buckets") == (["another-teams-files"] if reads else None)
+
+
+ROUTES = """
+[queues.video]
+tasks = ["transcode"]
+inputs = ["films/", "50%*/"]
+
+[[routes]]
+queue = "default"
+prefix = "photos/"
+task = "thumbnail"
+
+[[routes]]
+queue = "default"
+prefix = "what?/"
+task = "thumbnail"
+
+[[routes]]
+queue = "video"
+prefix = "clips/"
+task = "transcode"
+"""
+
+
+@pytest.mark.parametrize(
+    ("queue", "own"),
+    [
+        ("default", {"Input/photos/*", "Input/what${?}/*"}),
+        ("video", {"Input/films/*", "Input/50%${*}/*", "Input/clips/*"}),
+    ],
+)
+def test_a_worker_reads_what_routes_and_settings_of_its_queue_name(
+    synthesize: Synthesize, queue: str, own: set[str]
+) -> None:
+    system = synthesize(more=ROUTES)
+    found = calls(system, role_of_workers(system, queue, "TaskRoleArn"))
+
+    always = {"Input/jobs/0*", f"Input/jobs/{queue}/*", "Input/jobs/stored/*"}
+    assert set(found["s3:GetObjectVersion"].split()) == own | always
+
+
+@pytest.mark.parametrize(
+    "whole", ['[[routes]]\ntask = "thumbnail"', '[queues.all]\ntasks = ["a"]\ninputs = [""]']
+)
+def test_an_empty_prefix_is_the_whole_bucket(synthesize: Synthesize, whole: str) -> None:
+    system = synthesize(more=whole)
+    queue = "all" if "queues.all" in whole else "default"
+    found = calls(system, role_of_workers(system, queue, "TaskRoleArn"))
+
+    assert found["s3:GetObjectVersion"] == "Input/*"
+
+
+def test_policies_of_a_role_have_room(synthesize: Synthesize) -> None:
+    system = synthesize(more=ROUTES)
+    for policy in system.resources("AWS::IAM::Policy"):
+        text = json.dumps(policy.properties["PolicyDocument"], separators=(",", ":"))
+        assert len(text) < ROOM
+
+
+ROOM = 10_240
+"""Characters of all inline policies of a role. Source: IAM User Guide, "IAM and AWS STS quotas"."""
+
+
+def test_no_write_of_an_item_is_without_its_partition_keys(system: System) -> None:
+    """`dynamodb:LeadingKeys` names the kinds of item; a request that has none is refused."""
+    for policy in system.resources("AWS::IAM::Policy"):
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            actions = [a for a in as_list(statement["Action"]) if a.startswith("dynamodb:")]
+            if actions and "/index/" not in "".join(texts(statement["Resource"])):
+                condition = statement["Condition"]
+                keys = condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                assert "*" not in as_list(keys)
+                assert condition["Null"]["dynamodb:LeadingKeys"] == "false"

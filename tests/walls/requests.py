@@ -126,13 +126,14 @@ class Role:
 
     name: str
     policies: list[Any]
-    session: boto3.Session
+    session: Any
+    """A session of boto3."""
     endpoint: str
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self.session.client(
+            self._clients[service] = self.session.client(  # type: ignore[call-overload]
                 service,
                 endpoint_url=self.endpoint,
                 config=Config(retries={"total_max_attempts": 1}),

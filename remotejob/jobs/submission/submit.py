@@ -208,7 +208,7 @@ def _store_in_transaction(
     submission, queue = checked.submission, checked.record.queue
     key, record = submission.idempotency_key, None
     for _ in range(TRIES):
-        gone = ""
+        gone: str | None = ""
         if key is not None:
             there, gone = job_under(key, queue, installation)
             if there is not None:
