@@ -149,8 +149,7 @@ class Claims:
                 return set_aside
             if record.lease_beyond_sense(now) and not record.terminal:
                 return store.update(end_lease(record))
-        verdict = after_refused_claim(record, now_ms=now, skew=self._installation.skew)
-        match verdict:
+        match after_refused_claim(record, now_ms=now, skew=self._installation.skew):
             case (
                 claim_decisions.Reclaim()
                 | claim_decisions.ClaimLocked()
