@@ -124,6 +124,10 @@ DOCUMENTS: Final[dict[str, Trick]] = {
     "a form in a value": lambda h: h.json(
         h.limited, "ssm", "AmazonSSM.GetParameter", '{"Name": "/allowed&Name=/secret&Action=x"}'
     ),
+    "a secret as a parameter": lambda h: h.json(
+        h.reader, "ssm", "AmazonSSM.GetParameter",
+        {"Name": "/aws/reference/secretsmanager/secret", "WithDecryption": True},
+    ),
     "an action in the query": lambda h: h.json(
         h.limited, "ssm", "AmazonSSM.GetParameter", {"Name": "/allowed"},
         path="/?Action=DeleteParameter&Name=/secret",

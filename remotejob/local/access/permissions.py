@@ -42,6 +42,7 @@ _WITH_ALL_RIGHTS = frozenset(
         ("s3", "PutBucketInventoryConfiguration"),
         ("s3", "PutBucketLogging"),
         ("s3", "PutBucketReplication"),
+        ("secretsmanager", "RotateSecret"),
     }
 )  # fmt: skip
 
@@ -224,6 +225,9 @@ def _code(call: Call) -> list[Access]:
 _PARAMETER = re.compile(r"[A-Za-z0-9_./-]{0,1011}(?::[A-Za-z0-9_.-]{1,100})?")
 
 
+_SECRET = ":parameter/aws/reference/secretsmanager/"
+
+
 def _ssm(call: Call) -> list[Access]:
     names = call.parameters.get("Names") or [
         call.parameters.get("Name") or call.parameters.get("Path")
@@ -238,7 +242,11 @@ def _ssm(call: Call) -> list[Access]:
         arn = _arn_or(call, bare, _PARAMETER, "parameter/", "Name")
         prefix = call.arn("parameter/")
         arns.append(prefix + arn.removeprefix(prefix).partition(":")[0])
-    return [Access(action=action, resource=re.sub(r"/$", "", arn)) for arn in arns]
+    needed = [Access(action=action, resource=re.sub(r"/$", "", arn)) for arn in arns]
+    if any(_SECRET in arn for arn in arns):
+        # Systems Manager passes such a request on, with the caller's rights
+        needed.append(Access(action="secretsmanager:GetSecretValue", resource=None))
+    return needed
 
 
 def _ecs(call: Call) -> list[Access]:
