@@ -63,6 +63,9 @@ class House:
         self._furnish()
         self.nobody = self._person("nobody", [])
         self.limited = self._person("limited", _MAY)
+        self.poweruser = self._person(
+            "poweruser", [{"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}]
+        )
         self.reader = self._person(
             "reader", [{"Effect": "Allow", "Action": "ssm:*", "Resource": "*"}]
         )

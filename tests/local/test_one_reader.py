@@ -183,6 +183,10 @@ DOCUMENTS: Final[dict[str, Trick]] = {
     "an old target": lambda h: h.json(
         h.limited, "dynamodb", "DynamoDB_20111205.GetItem", GET_ALLOWED
     ),
+    "a statement that nobody reads": lambda h: h.json(
+        h.poweruser, "dynamodb", "DynamoDB_20120810.ExecuteStatement",
+        {"Statement": "SELECT * FROM secret"},
+    ),
     "a method of moto's": lambda h: h.json(h.administrator, "ssm", "AmazonSSM._dispatch", {}),
     "a target that is not signed": lambda h: plus(
         h.signed(h.administrator, "dynamodb", headers={"Content-Type": JSON},
@@ -373,6 +377,10 @@ OTHERS: Final[dict[str, Trick]] = {
     ),
     "a stack, which moto makes with all rights": lambda h: h.form(
         h.limited, "cloudformation",
+        f"Action=CreateStack&StackName=x&Version=2010-05-15&TemplateBody={STACK}",
+    ),
+    "a stack of a power user": lambda h: h.form(
+        h.poweruser, "cloudformation",
         f"Action=CreateStack&StackName=x&Version=2010-05-15&TemplateBody={STACK}",
     ),
     "a stack's answer": lambda h: h.form(

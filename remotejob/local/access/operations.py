@@ -62,9 +62,13 @@ _S3: Final = frozenset(
 """What moto has. It takes all others for a plain request: `GET key?retention` for GetObject."""
 
 _NOT_JUDGED: Final = frozenset(
-    {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "AssumeRoot", "GetFederationToken"}
-)
-"""Operations of STS whose proof of identity moto does not verify."""
+    {
+        # moto does not verify their proof of identity
+        "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "AssumeRoot", "GetFederationToken",
+        # we do not read which tables, keys and attributes a PartiQL statement names
+        "BatchExecuteStatement", "ExecuteStatement", "ExecuteTransaction",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

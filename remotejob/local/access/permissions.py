@@ -59,7 +59,8 @@ def required(call: Call) -> list[Access]:
         prefix = _ACTION_PREFIX.get(call.service, call.service)
         needed = [Access(action=f"{prefix}:{call.operation}", resource=None)]
     if (call.service, call.operation) in _WITH_ALL_RIGHTS:
-        needed.append(Access(action="*", resource="*"))
+        # the second, because all but IAM is less than all
+        needed += [Access(action=a, resource="*") for a in ("*", "iam:PutUserPolicy")]
     if call.service in _PASSES_ROLES:
         needed += [
             Access(action="iam:PassRole", resource=_text(call.parameters[name], _ARN, name))
