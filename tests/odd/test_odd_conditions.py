@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from remotejob.domain.message_claims import CLAIM_BY_MESSAGE
 
 from remotejob.backends.memory import MemoryStore
 from remotejob.domain.changes import Condition
 from remotejob.domain.conditions import Item
 from remotejob.domain.odd_items import BEYOND_SENSE, NO_LIVE_RUN, ODD_HEAD, ODD_KEY, ODD_SLOT
+from remotejob.domain.run_changes import CLAIM
 from remotejob.domain.transactions import Check, Conflict, Key
 from remotejob.names import Field
 from remotejob.ports import Installation
@@ -27,7 +27,7 @@ CASES: Mapping[str, tuple[Condition, Item, tuple[Field, ...]]] = {
     "key": (ODD_KEY, {}, (Field.JOB,)),
     "head": (ODD_HEAD, {}, (Field.HEAD,)),
     "claim": (
-        CLAIM_BY_MESSAGE,
+        CLAIM,
         {"now": 9, "lapsed": 10, "stamp": 9, "new_run": "b", "task": "work", "queue": "default"},
         (Field.DUE, Field.LEASE, Field.UPDATED, Field.TASK, Field.QUEUE, Field.STATE),
     ),
