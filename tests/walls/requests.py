@@ -133,7 +133,7 @@ class Role:
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self.session.client(  # type: ignore[call-overload]
+            self._clients[service] = self.session.client(
                 service,
                 endpoint_url=self.endpoint,
                 config=Config(retries={"total_max_attempts": 1}),
