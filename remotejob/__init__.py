@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         OutputNotFound,
         PartlySubmitted,
         ProcessDied,
+        QueueFull,
         QueueUnavailable,
         RemoteJobError,
         RunInterrupted,
@@ -132,6 +133,7 @@ __all__ = [
     "ProcessDied",
     "Processor",
     "Queue",
+    "QueueFull",
     "QueueUnavailable",
     "Reason",
     "Receipt",
@@ -200,8 +202,8 @@ _HOMES = {
         "AccessProblem BatchNotFound BatchUnfinished ChainTooLong CommandRefused DependencyEnded "
         "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
         "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
-        "PartlySubmitted ProcessDied QueueUnavailable RemoteJobError RunInterrupted SettingsError "
-        "StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
+        "PartlySubmitted ProcessDied QueueFull QueueUnavailable RemoteJobError RunInterrupted "
+        "SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
         "UnknownTask WaitTimeout WorkerStopping"
     ),
 }

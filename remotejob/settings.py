@@ -27,6 +27,8 @@ from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MAX_DEPTH, MIN_F
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
+_MOST_DOLLARS: Final = 1_000_000
+
 FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = MappingProxyType(
     {
         256: (512, 1024, 2048),
@@ -67,6 +69,10 @@ class SystemSettings:
     longer than any queue keeps a message that could bring the job back."""
     max_depth: int = MAX_DEPTH
     """How many jobs in a row may each be made by the one before, 1 to 10,000."""
+    max_read_units: int | None = None
+    max_write_units: int | None = None
+    """Request units a second at which the table, and its index, begin to throttle; at least 10.
+    Source: Amazon DynamoDB Developer Guide, "DynamoDB maximum throughput for on-demand tables"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +102,13 @@ class QueueSettings:
     """Whether its workers write CloudWatch metrics into their logs."""
     min_free_disk_percent: int = MIN_FREE_DISK_PERCENT
     """A worker takes no jobs while less of its disk is free, 0 to 90; 0 for no limit."""
+
+    max_pending: int | None = None
+    """Messages that may wait in each of its lanes; then `submit` refuses further jobs."""
+    daily_jobs: int | None = None
+    """Runs that may begin in a day, in UTC; then the queue is paused until the next."""
+    daily_dollars: float | None = None
+    """What its workers may cost in a day, at list prices; then it is paused, too."""
 
     @property
     def jobs_at_a_time(self) -> int:
@@ -211,6 +224,8 @@ def _system(table: _Table) -> SystemSettings:
         clock_skew_seconds=skew,
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
         max_depth=table.whole("max_depth", 1, 10_000, default=default.max_depth),
+        max_read_units=table.whole_or_none("max_read_units", 10, 10_000_000),
+        max_write_units=table.whole_or_none("max_write_units", 10, 10_000_000),
     )
 
 
@@ -250,6 +265,9 @@ def _queue(name: str, table: _Table) -> QueueSettings:
         min_free_disk_percent=table.whole(
             "min_free_disk_percent", 0, 90, default=MIN_FREE_DISK_PERCENT
         ),
+        max_pending=table.whole_or_none("max_pending", 1, 1_000_000_000),
+        daily_jobs=table.whole_or_none("daily_jobs", 1, 1_000_000_000),
+        daily_dollars=table.dollars_or_none("daily_dollars"),
     )
 
 
@@ -386,6 +404,15 @@ class _Table:
         """None if the key is left out."""
         return self.whole(key, least, most, default=least) if key in self._values else None
 
+    def dollars_or_none(self, key: str) -> float | None:
+        """None if the key is left out."""
+        if key not in self._values:
+            return None
+        value: float = self.value(key, (int, float))
+        if not 0.01 <= value <= _MOST_DOLLARS:
+            self.fail(key, value, f"it must be between 0.01 and {_MOST_DOLLARS:,}")
+        return float(value)
+
     def _refuse_unknown(self, known: Sequence[str]) -> None:
         for key in self._values:
             if key not in known:
@@ -400,6 +427,7 @@ _KIND = {
     bool: "true or false",
     str: "a string",
     int: "a whole number",
+    float: "a number",
     dict: "a table",
     list: "a list",
 }

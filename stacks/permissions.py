@@ -94,6 +94,12 @@ def worker_calls(
     ]
 
 
+def measuring_calls(queues: Iterable[JobQueue]) -> list[iam.PolicyStatement]:
+    """To submit from within a job to a queue with `max_pending`; nothing if none has it."""
+    lanes = _arns(queues, LANES)
+    return [allow("sqs", ["GetQueueAttributes"], lanes)] if lanes else []
+
+
 _RECORDS = ("BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
 """To read, to change, and to change in transactions.
 Source: Amazon DynamoDB, "Using IAM with transactions"."""

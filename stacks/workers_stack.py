@@ -11,7 +11,7 @@ from remotejob.settings import QueueSettings, Settings
 from stacks.bundle import ROOT
 from stacks.checks import acknowledge_arn, acknowledge_objects
 from stacks.network import Network, NetworkProps
-from stacks.permissions import protection_calls, worker_calls
+from stacks.permissions import measuring_calls, protection_calls, worker_calls
 from stacks.scaling import Scaling, ScalingProps
 from stacks.stack import SystemStack, removal_policy
 from stacks.storage_stack import StorageStack
@@ -75,6 +75,9 @@ class WorkersStack(SystemStack):
                 output=storage.buckets.output,
             ):
                 workers.role.add_to_policy(statement)
+            capped = [name for name, one in settings.queues.items() if one.max_pending is not None]
+            for statement in measuring_calls([storage.queues[name] for name in capped]):
+                workers.role.add_to_policy(statement)
             tasks = cluster.arn_for_tasks("*")
             workers.role.add_to_policy(protection_calls(tasks))
             acknowledge_arn(
@@ -103,6 +106,9 @@ class WorkersStack(SystemStack):
                     queue=storage.queues[name],
                     concurrency=queue.jobs_at_a_time,
                     max_workers=queue.max_workers,
+                    system=settings.system.name,
+                    queue_name=name,
+                    budgeted=queue.daily_jobs is not None or queue.daily_dollars is not None,
                 ),
             )
 

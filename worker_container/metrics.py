@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
 
 from remotejob.domain.errors import SettingsError
-from remotejob.names import Env
+from remotejob.names import METRICS_NAMESPACE, Env
 from remotejob.worker.metrics import Totals
-
-NAMESPACE: Final = "remotejob"
 
 log = logging.getLogger("remotejob.metrics")
 
@@ -43,7 +40,7 @@ def writer(*, system: str, queue: str) -> Callable[[Totals], None]:
         )
 
         # without service="", a service named in the environment would be a third dimension
-        document = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service="")
+        document = AmazonCloudWatchEMFProvider(namespace=METRICS_NAMESPACE, service="")
         document.add_dimension("System", system)
         document.add_dimension("Queue", queue)
         for what, count in totals.counts.items():

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from remotejob.domain.times import from_ms, span_ms
+from remotejob.names import WORKERS_PARTITION
 from remotejob.ports import Installation
 
 BUSY: Final = timedelta(minutes=1)
@@ -33,7 +34,6 @@ KEPT_FAILED: Final = timedelta(days=1)
 """How long a worker that could not start is remembered, unless another one starts."""
 
 SIGN: Final = "sign#"
-_PARTITION: Final = "workers#"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +93,7 @@ def kept_for(sign: dict[str, Any]) -> timedelta:
 
 def partition_of(queue: str) -> str:
     """The partition that holds the signs of a queue's workers."""
-    return f"{_PARTITION}{queue}"
+    return f"{WORKERS_PARTITION}{queue}"
 
 
 def workers(installation: Installation, queue: str) -> list[WorkerStatus]:

@@ -115,15 +115,20 @@ class Polling:
             self._seconds_a_job = None
             self._wake()
 
-    def pause(self) -> None:
-        """Give no lane a turn until `resume`; there is no room for what open polls still bring."""
+    def pause(self) -> bool:
+        """Give no lane a turn until `resume`; there is no room for what open polls still bring.
+
+        Returns whether lanes had turns until now.
+        """
         with self._changed:
-            self._paused = True
+            before, self._paused = self._paused, True
+            return not before
 
     def resume(self) -> None:
         with self._changed:
-            self._paused = False
-            self._changed.notify_all()
+            if self._paused:
+                self._paused = False
+                self._changed.notify_all()
 
     def close(self) -> None:
         """End all turns, also those that lanes wait for."""

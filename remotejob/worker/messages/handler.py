@@ -121,9 +121,11 @@ class MessageHandler:
         metrics: Metrics | None = None,
         longest_decline: timedelta | None = None,
         on_no_space: Callable[[], None] = _nothing,
+        on_begun: Callable[[], None] = _nothing,
     ) -> None:
         """`longest_decline`: the longest delay of a job whose task is not registered here; default
-        the queue's longest delay. `on_no_space` is called when a run found the disk full."""
+        the queue's longest delay. `on_no_space` is called when a run found the disk full,
+        `on_begun` when a run begins."""
         self._installation = installation
         self._longest_decline = longest_decline or installation.messages.capabilities.max_delay
         self._tasks = tasks
@@ -132,6 +134,7 @@ class MessageHandler:
         self._runs = runs
         self._call = call
         self._on_no_space = on_no_space
+        self._on_begun = on_begun
         self._outages = OutageLog(installation.clock)
         self._metrics = metrics or Metrics(clock=installation.clock)
 
@@ -167,6 +170,7 @@ class MessageHandler:
             delay = min(begun.span, self._installation.messages.capabilities.max_delay)
             return Replace(message=message, pending=pending, delay=delay)
         if isinstance(begun, Run):
+            self._on_begun()
             self._metrics.started(queued_s=_queued_s(begun))
             # debug only: every run logs its end, and the first heartbeat logs the long ones
             log.debug("run begins", extra=_about(begun))
