@@ -216,6 +216,8 @@ class Field(StrEnum):
     CANCELLED = "j_n_cancelled"
     """On a counter of a batch: how many children ended like this."""
     CONTENT = "j_note"
+    PLACE = "j_place"
+    """On the rate of a route: the last place in time that an upload took."""
     RUNS = "j_n_runs"
     """On what a queue spent on a day: the runs that began."""
     MICRODOLLARS = "j_n_udollars"

@@ -16,10 +16,11 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from remotejob.domain.claim_decisions import CLOCK_SKEW
-from remotejob.domain.errors import SettingsError
+from remotejob.domain.errors import InvalidName, SettingsError
 from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT
+from remotejob.domain.route_tenants import check_route_tenant, tenant_of
 from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep, shown
 from remotejob.domain.text_files import Unreadable, decode
 from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MAX_DEPTH, MIN_FREE_DISK_PERCENT
@@ -126,7 +127,18 @@ class Route:
     suffixes: tuple[str, ...] = ()
     """Compared ignoring case; empty means any."""
     priority: int = Priority.NORMAL
+    tenant: str | None = None
+    """The tenant of its jobs; `{folder}` in it stands for the key's first folder after the prefix.
+    """
+    max_per_minute: int | None = None
+    """Jobs that may begin in a minute, for each tenant; further ones wait for a later minute."""
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    def tenant_of(self, key: str) -> str | None:
+        """The tenant of an upload that it takes; None if it names none."""
+        if self.tenant is None:
+            return None
+        return tenant_of(key, tenant=self.tenant, prefix=self.prefix)
 
     def matches(self, key: str) -> bool:
         if not key.startswith(self.prefix):
@@ -293,6 +305,8 @@ def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
         prefix=prefix,
         suffixes=suffixes,
         priority=_priority(table),
+        tenant=_tenant(table),
+        max_per_minute=table.whole_or_none("max_per_minute", 1, 60_000),
         data=MappingProxyType(_route_data(table)),
     )
 
@@ -337,6 +351,16 @@ def _route_data(table: _Table) -> dict[str, Any]:
     if size > INLINE_LIMIT:
         table.fail("data", "…", f"it has {size} bytes; use {INLINE_LIMIT} at most")
     return data
+
+
+def _tenant(table: _Table) -> str | None:
+    tenant: str = table.value("tenant", str, default="")
+    if not tenant:
+        return None
+    try:
+        return check_route_tenant(tenant)
+    except InvalidName as problem:
+        table.fail("tenant", tenant, str(problem))
 
 
 def _priority(table: _Table) -> int:

@@ -14,6 +14,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 
 from remotejob.names import ATTENTION_INDEX, INPUT_PREFIX_SUBMITTED, QueueKey
+from remotejob.settings import Route
 from stacks.queues import LANES, STATUS, JobQueue
 
 
@@ -92,6 +93,13 @@ def worker_calls(
             [output.arn_for_objects(f"{queue_name}/*")],
         ),
     ]
+
+
+def rate_calls(routes: Iterable[Route], table: dynamodb.ITable) -> list[iam.PolicyStatement]:
+    """To read which places a route's uploads have taken; nothing if no route has a rate."""
+    if all(route.max_per_minute is None for route in routes):
+        return []
+    return [allow("dynamodb", ["GetItem"], [table.table_arn])]
 
 
 def measuring_calls(queues: Iterable[JobQueue]) -> list[iam.PolicyStatement]:

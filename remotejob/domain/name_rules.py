@@ -15,7 +15,7 @@ from remotejob.names import RESERVED_OUTPUT_PREFIX
 
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _LONGEST: Final = 255
-_LONGEST_TENANT: Final = 128
+LONGEST_TENANT: Final = 128
 _CONTROLS: Final = ("Cc", "Cs")
 """Unicode's categories of control characters and of halves of surrogate pairs."""
 _SUFFIX: Final = re.compile(r"(\.tar)?\.[^.\s]{1,32}\Z", re.IGNORECASE)
@@ -100,9 +100,9 @@ def check_tenant(name: object) -> str:
     name = _text(name, what="tenant")
     if not name:
         raise InvalidName("tenant is empty; name the tenant, or leave it out")
-    if len(name) > _LONGEST_TENANT:
+    if len(name) > LONGEST_TENANT:
         raise InvalidName(
-            f"tenant {name[:40]!r}… has {len(name)} characters; shorten it to {_LONGEST_TENANT}"
+            f"tenant {name[:40]!r}… has {len(name)} characters; shorten it to {LONGEST_TENANT}"
         )
     for letter in name:
         if not "!" <= letter <= "~":

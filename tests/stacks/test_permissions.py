@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import System, as_list, texts
 
 WORKER = {
@@ -170,3 +171,17 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                         or statement["Action"] == "ecr:GetAuthorizationToken"
                         or short(resource) == "tasks of the cluster"
                     )
+
+
+def test_limits_need_their_calls_and_nothing_else_does(synthesize: Synthesize) -> None:
+    more = (
+        '[queues.full]\ntasks = ["a"]\nmax_pending = 5\n'
+        '[[routes]]\ntask = "thumbnail"\nmax_per_minute = 9\n'
+    )
+    limited = synthesize(more=more)
+
+    uploads = role_of_function(limited, "lambdas.on_upload.handler")
+    assert calls(limited, uploads) == UPLOADS | {"dynamodb:GetItem": "Table"}
+    for queue in ("default", "full"):
+        found = calls(limited, role_of_workers(limited, queue, "TaskRoleArn"))
+        assert found["sqs:GetQueueAttributes"] == "High Low Normal"
