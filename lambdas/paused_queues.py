@@ -12,7 +12,7 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
 )
 
 from remotejob.jobs.queries.budgets import paused_queues
-from remotejob.names import METRICS_NAMESPACE, PAUSED_METRIC
+from remotejob.names import METRICS_NAMESPACE, PAUSED_METRIC, SYSTEM_DIMENSION
 from remotejob.ports import Installation
 
 
@@ -26,7 +26,7 @@ def tell_of_paused_queues(installation: Installation, logger: Logger) -> int:
         return 0
     for queue, reason in paused.items():
         document = AmazonCloudWatchEMFProvider(namespace=METRICS_NAMESPACE, service="")
-        document.add_dimension("System", installation.name)
+        document.add_dimension(SYSTEM_DIMENSION, installation.name)
         document.add_dimension("Queue", queue)
         document.add_metric(PAUSED_METRIC, "Count", 1)
         # the metric's own fields, at the top of the line, where CloudWatch looks for them

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         TimedOut,
         UnknownQueue,
         UnknownTask,
+        UnreadableItem,
         WaitTimeout,
         WorkerStopping,
     )
@@ -158,6 +159,7 @@ __all__ = [
     "TimedOut",
     "UnknownQueue",
     "UnknownTask",
+    "UnreadableItem",
     "Urgency",
     "WaitTimeout",
     "Why",
@@ -204,7 +206,7 @@ _HOMES = {
         "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
         "PartlySubmitted ProcessDied QueueFull QueueUnavailable RemoteJobError RunInterrupted "
         "SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
-        "UnknownTask WaitTimeout WorkerStopping"
+        "UnknownTask UnreadableItem WaitTimeout WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

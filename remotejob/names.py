@@ -14,7 +14,12 @@ SHARDS: Final = 8
 """Partitions per day: DynamoDB allows each 1,000 write units a second, and a job takes three."""
 
 INPUT_PREFIX_SUBMITTED: Final = "jobs/"
-"""Where `submit` puts a job's input. The upload rule excludes it, so no second job is made."""
+"""Where `submit` puts a job's input, under the name of its queue, whose workers alone may read it.
+The upload rule excludes all of it, so no second job is made."""
+
+STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
+"""Where `store` puts files: uploads there fire no trigger, and a lifecycle rule deletes them. The
+workers of every queue may read them."""
 
 RESERVED_OUTPUT_PREFIX: Final = "-/"
 """Where a run keeps a long result or manifest next to its outputs; no output name may start so."""
@@ -79,6 +84,8 @@ class SystemKey(StrEnum):
     CLOCK_SKEW_SECONDS = "clock_skew_seconds"
     """Absent from descriptions of earlier versions."""
     RETENTION_DAYS = "retention_days"
+    READABLE_BUCKETS = "readable_buckets"
+    """Absent if there are none."""
     MAX_DEPTH = "max_depth"
     """Absent from descriptions of earlier versions."""
     QUEUES = "queues"
@@ -117,6 +124,45 @@ class QueueLimit(StrEnum):
 def system_parameter(system: str) -> str:
     """Name of the SSM parameter that describes `system`; the only name a client needs."""
     return f"/remotejob/{system}"
+
+
+class Partition(StrEnum):
+    """How the partition keys of the job table begin, for each kind of item.
+
+    IAM tells items apart by these beginnings alone (`dynamodb:LeadingKeys`), so none may be the
+    beginning of another. A role can write no kind that its policy does not name.
+    """
+
+    RECORD = "2"
+    """A day and a shard, such as `20261122#5`: records and tombstones."""
+    JOB = "0"
+    """A job's id: the notes of the job, and the edges to its dependents, until the year 3084."""
+    RESOURCE = "resource#"
+    """The lock of a resource, and who waits for it."""
+    TENANT = "tenant#"
+    """The locks of a queue's tenant, and who waits for them; the queue follows."""
+    KEY = "key#"
+    """An idempotency key; the queue follows."""
+    REPEATS = "repeats#"
+    """The head of a task's repeats; the queue follows."""
+    BATCH = "batch#"
+    WORKERS = "workers#"
+    """Signs of life; the queue follows, and ends the key."""
+    SPENT = "spent#"
+    """What a queue with a daily budget has spent, by day; the queue follows, and ends the key."""
+    RATE = "rate#"
+    """The rates of a queue's routes; the queue follows, and ends the key."""
+    SWEEP = "#sweep"
+    """How far the sweep has come."""
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Its keys, as the StringLike of a policy compares them."""
+        if self is Partition.RECORD:
+            # of any year: if an odd id was refused, instead of answered that there is no such job,
+            # whoever follows an edge to it would try for ever
+            return tuple(f"{digit}*" for digit in range(1, 10))
+        return (f"{self}*",)
 
 
 class Field(StrEnum):
@@ -230,16 +276,21 @@ class Field(StrEnum):
 MAX_DEPTH: Final = 10
 """The default of how many jobs in a row may each be made by the one before."""
 
+
+METRICS_NAMESPACE: Final = "remotejob"
+"""Of all metrics, those of the workers and the scheduler's."""
+
+UNREADABLE_METRIC: Final = "UnreadableItems"
+"""How often an item of the table was left out because it could not be read."""
+
+SYSTEM_DIMENSION: Final = "System"
+
 MIN_FREE_DISK_PERCENT: Final = 10
 """The default of `Env.MIN_FREE_DISK`."""
 
 ATTENTION_INDEX: Final = "attention"
 """Sparse, KEYS_ONLY: the records that need attention, and when."""
 
-WORKERS_PARTITION: Final = "workers#"
-"""With a queue's name, the partition of the items that its workers write about themselves."""
-
-METRICS_NAMESPACE: Final = "remotejob"
 PAUSED_METRIC: Final = "Paused"
 """1 in each minute in which a queue is paused because its daily budget is spent."""
 

@@ -22,6 +22,7 @@ from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.transactions import Conflict, Key, Step
+from remotejob.domain.unreadable import SkippedItems
 from remotejob.names import MAX_DEPTH
 
 
@@ -64,7 +65,11 @@ class Mark:
 
 
 class JobStore(Protocol):
-    """Stores the job records, and items and notes next to them."""
+    """Stores the job records, and items and notes next to them.
+
+    Methods that return one record raise UnreadableItem if it cannot be read; those that return many
+    leave out what cannot be read, count it and log it once (`remotejob.domain.unreadable`).
+    """
 
     def put_new(self, record: JobRecord) -> Updated | Refused:
         """Store a record, unless its id exists or belonged to a removed job."""
@@ -275,7 +280,10 @@ class ObjectStore(Protocol):
         ...
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        """Copy a file to disk, completely or not at all. Raises: FileNotFoundError."""
+        """Copy a file to disk, completely or not at all; a link there is replaced, not followed.
+
+        Raises: FileNotFoundError.
+        """
         ...
 
     def bucket(self, area: Area) -> str:
@@ -392,7 +400,19 @@ class Installation:
     skew: timedelta = field(default=CLOCK_SKEW)
     """How far its machines' clocks may differ: a lease lapses only this long after its end."""
     retention: timedelta = field(default=timedelta(days=30))
+    readable_buckets: frozenset[str] = field(default=frozenset())
+    """Other buckets, besides the system's own two, from which jobs may have their input."""
     max_depth: int = MAX_DEPTH
     """How many jobs in a row may each be made by the one before."""
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""
+    sends_to: frozenset[str] | None = field(default=None)
+    """The queues whose messages this process may send; None for all. A job of another queue that it
+    releases or ends is marked, and the scheduler does the rest within a minute."""
+
+    def may_send_to(self, queue: str) -> bool:
+        """Whether this process may send messages of a queue."""
+        return self.sends_to is None or queue in self.sends_to
+
+    skipped: SkippedItems = field(default_factory=SkippedItems, compare=False)
+    """Counts what this process left out because it could not be read."""

@@ -27,6 +27,8 @@ from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MAX_DEPTH, MIN_F
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
 
 _MOST_DOLLARS: Final = 1_000_000
 
@@ -68,6 +70,8 @@ class SystemSettings:
     retention_days: int = 30
     """How long a record is kept after its job ended, and an input after its submit. At least 15,
     longer than any queue keeps a message that could bring the job back."""
+    readable_buckets: tuple[str, ...] = ()
+    """Other buckets that jobs may have their input in; the workers' roles may read them."""
     max_depth: int = MAX_DEPTH
     """How many jobs in a row may each be made by the one before, 1 to 10,000."""
     max_read_units: int | None = None
@@ -103,6 +107,8 @@ class QueueSettings:
     """Whether its workers write CloudWatch metrics into their logs."""
     min_free_disk_percent: int = MIN_FREE_DISK_PERCENT
     """A worker takes no jobs while less of its disk is free, 0 to 90; 0 for no limit."""
+    inputs: tuple[str, ...] = ()
+    """Prefixes in the input bucket that its workers may read, besides those of its routes."""
 
     max_pending: int | None = None
     """Messages that may wait in each of its lanes; then `submit` refuses further jobs."""
@@ -110,6 +116,11 @@ class QueueSettings:
     """Runs that may begin in a day, in UTC; then the queue is paused until the next."""
     daily_dollars: float | None = None
     """What its workers may cost in a day, at list prices; then it is paused, too."""
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether it has a daily budget."""
+        return self.daily_jobs is not None or self.daily_dollars is not None
 
     @property
     def jobs_at_a_time(self) -> int:
@@ -153,6 +164,14 @@ class Settings:
     system: SystemSettings
     queues: Mapping[str, QueueSettings]
     routes: tuple[Route, ...] = ()
+
+    def input_prefixes(self, queue: str) -> tuple[str, ...]:
+        """Prefixes in the input bucket that a queue's workers may read, besides submitted inputs.
+
+        An empty one is the whole bucket.
+        """
+        routed = (route.prefix for route in self.routes if route.queue == queue)
+        return (*routed, *self.queues[queue].inputs)
 
     def route_for(self, key: str) -> Route | None:
         """The first route that matches an object's key, or None.
@@ -235,10 +254,25 @@ def _system(table: _Table) -> SystemSettings:
         lease_seconds=lease,
         clock_skew_seconds=skew,
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
+        readable_buckets=_buckets(table),
         max_depth=table.whole("max_depth", 1, 10_000, default=default.max_depth),
         max_read_units=table.whole_or_none("max_read_units", 10, 10_000_000),
         max_write_units=table.whole_or_none("max_write_units", 10, 10_000_000),
     )
+
+
+def _buckets(table: _Table) -> tuple[str, ...]:
+    buckets = tuple(table.strings("readable_buckets", default=[]))
+    for bucket in buckets:
+        if not _BUCKET.fullmatch(bucket):
+            table.fail(
+                "readable_buckets",
+                bucket,
+                "name a bucket, without s3://, in lower-case letters, digits, dots and dashes",
+            )
+    if len(set(buckets)) < len(buckets):
+        table.fail("readable_buckets", list(buckets), "name each bucket once")
+    return buckets
 
 
 def _queue(name: str, table: _Table) -> QueueSettings:
@@ -261,8 +295,13 @@ def _queue(name: str, table: _Table) -> QueueSettings:
     if memory not in FARGATE_MEMORY_MIB[cpu]:
         offered = ", ".join(map(str, FARGATE_MEMORY_MIB[cpu]))
         table.fail("memory_mib", memory, f"with cpu = {cpu} Fargate offers {offered}")
+    inputs = tuple(table.strings("inputs", default=[]))
+    for prefix in inputs:
+        if prefix.startswith("/"):
+            table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
     return QueueSettings(
         tasks=tasks,
+        inputs=inputs,
         concurrency=table.whole("concurrency", 1, 1000, default=4),
         processes=table.whole("processes", 0, 100, default=0),
         max_workers=table.whole("max_workers", 1, 1000, default=10),

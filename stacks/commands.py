@@ -4,14 +4,9 @@ The groups are job-collection's. A group may make the calls of its commands and 
 policies (`stacks.groups`), docs/permissions.md and the tests, which try every command with the
 credentials of every group, all read this table.
 
-DynamoDB sees an update but not its purpose: cancelling a job and completing it are both UpdateItem.
-Only the attributes that a request names tell them apart. The conditions hold whether DynamoDB
-checks the parts of a transaction one by one or together, and whether or not it counts the
-attributes of a ConditionExpression.
+Cancelling a job and completing it are both UpdateItem: `stacks.grants` says what tells them apart.
 
-Source: job-collection, README, `jc.allow`, and meteor-job, `ddpMethodPermissions`; Amazon DynamoDB
-Developer Guide, "Using IAM policy conditions for fine-grained access control" and "Using IAM with
-DynamoDB transactions".
+Source: job-collection, README, `jc.allow`, and meteor-job, `ddpMethodPermissions`.
 """
 
 from __future__ import annotations
@@ -21,7 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from remotejob.names import Field
+from remotejob.names import Field, Partition
+from stacks.grants import Grant, Thing, any_of
 
 
 class Group(StrEnum):
@@ -33,42 +29,12 @@ class Group(StrEnum):
     WORKER = "worker"
 
 
-class Thing(StrEnum):
-    """The resource of a call."""
-
-    PARAMETER = "the SSM parameter"
-    TABLE = "the job table"
-    ATTENTION = "its attention index"
-    LANES = "the pending queues"
-    STATUS = "the status queues"
-    DEAD_LETTER = "the dead-letter queues"
-    INPUT = "the input bucket"
-    INPUT_FILES = "files of the input bucket"
-    SUBMITTED_FILES = "files under jobs/ in the input bucket"
-    OUTPUT = "the output bucket"
-    OUTPUT_FILES = "files of the output bucket"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Grant:
-    """Calls on resources, perhaps under a condition."""
-
-    calls: tuple[str, ...]
-    on: tuple[Thing, ...]
-    only: frozenset[Field] | None = None
-    """Condition: the request names only attributes of these."""
-    some: frozenset[Field] | None = None
-    """Condition: the request names at least one of these attributes."""
-    in_transaction: bool = False
-    """Condition: the call is part of a TransactWriteItems."""
-
-
 _KEYS: Final = frozenset({Field.PK, Field.SK})
 _MARK: Final = frozenset({Field.ATTENTION, Field.ATTENTION_AT})
 _COUNTS: Final = frozenset({Field.COMPLETED, Field.FAILED, Field.CANCELLED})
 _OTHER_ITEMS: Final = _KEYS | {Field.JOB, Field.TOKEN, Field.EXPIRES}
 """Attributes of items that are not records: edges, idempotency keys, waiters and others."""
-_FRESH: Final = (
+FRESH: Final = (
     _KEYS
     | _MARK
     | {
@@ -83,12 +49,15 @@ _FRESH: Final = (
         Field.RESOURCE,
         Field.TENANT,
         Field.TENANT_LIMIT,
+        Field.DEPTH,
         Field.RETRY,
         Field.DATA,
         Field.INPUT,
     }
 )
 """Attributes of a record that no run has changed."""
+SIGN: Final = _KEYS | {Field.CONTENT, Field.EXPIRES}
+"""Attributes of a worker's sign of life."""
 
 
 def _dynamodb(
@@ -96,6 +65,7 @@ def _dynamodb(
     only: frozenset[Field] | None = None,
     some: frozenset[Field] | None = None,
     in_transaction: bool = False,
+    on: tuple[Partition, ...] = (),
 ) -> Grant:
     return Grant(
         calls=tuple(f"dynamodb:{call}" for call in calls),
@@ -103,6 +73,7 @@ def _dynamodb(
         only=only,
         some=some,
         in_transaction=in_transaction,
+        keys=any_of(*on) if on else None,
     )
 
 
@@ -139,25 +110,33 @@ DELETE_SUBMITTED: Final = _s3("DeleteObject", Thing.SUBMITTED_FILES)
 DELETE_OUTPUT: Final = _s3("DeleteObject", Thing.OUTPUT_FILES)
 
 CHECK: Final = _dynamodb("ConditionCheckItem")
-DELETE: Final = _dynamodb("DeleteItem")
+UNLOCK: Final = _dynamodb("DeleteItem", on=(Partition.RESOURCE, Partition.TENANT))
+"""Locks and waiters. Nobody deletes a record: a tombstone takes its place."""
+DELETE_NOTE: Final = _dynamodb("DeleteItem", on=(Partition.JOB,))
+"""The notes of a removed job."""
 
 CREATE: Final = _dynamodb(
     "PutItem",
-    only=_FRESH
+    only=FRESH
     | _OTHER_ITEMS
-    | _COUNTS
     | {
         Field.DEPENDS,
         Field.REPEAT,
         Field.GENERATION,
         Field.ORIGIN,
-        Field.DEPTH,
         Field.BATCH,
         Field.DATA_REF,
-        Field.CONTENT,
     },
+    on=(Partition.RECORD, Partition.JOB, Partition.KEY),
 )
-"""New records with their other items, but neither a run's attributes nor tombstones."""
+"""New records with their edges and keys, but no run's attributes, tombstones or notes."""
+
+CREATE_BATCH: Final = _dynamodb(
+    "PutItem",
+    only=FRESH | _OTHER_ITEMS | _COUNTS | {Field.CONTENT},
+    on=(Partition.RECORD, Partition.BATCH),
+)
+"""A batch, with the record of the job that follows it."""
 
 LINK: Final = _dynamodb(
     "UpdateItem",
@@ -172,12 +151,13 @@ LINK: Final = _dynamodb(
         Field.SEALED,
         Field.STOPPED,
     },
+    on=(Partition.RECORD, Partition.BATCH),
 )
 """To note that others depend on a job, that a batch grows or is complete, that its follower may
 run."""
 
-COMMAND: Final = _dynamodb("UpdateItem")
-"""Any change of any record."""
+COMMAND: Final = _dynamodb("UpdateItem", on=(Partition.RECORD, Partition.BATCH))
+"""Any change of any record or batch."""
 
 REPLACE: Final = _dynamodb(
     "PutItem",
@@ -195,16 +175,23 @@ REPLACE: Final = _dynamodb(
         Field.LEASE,
         Field.UPDATED,
     },
+    on=(Partition.RECORD, Partition.JOB, Partition.BATCH),
 )
-"""Tombstones; new and spent edges."""
+"""Tombstones; new and spent edges; that another job follows a batch."""
 
 FOLLOW: Final = _dynamodb(
-    "PutItem", only=_FRESH | _OTHER_ITEMS, some=frozenset({Field.BLOCKED}), in_transaction=True
+    "PutItem",
+    only=FRESH | _OTHER_ITEMS,
+    some=frozenset({Field.BLOCKED}),
+    in_transaction=True,
+    on=(Partition.RECORD, Partition.JOB, Partition.BATCH),
 )
 """A new job that follows a batch. It does not permit `submit`: a job submitted with dependencies
 names them in an attribute that is not here, and one without dependencies is not blocked."""
 
-RUN: Final = _dynamodb("UpdateItem", some=frozenset({Field.LEASE, Field.ERRORS}))
+RUN: Final = _dynamodb(
+    "UpdateItem", some=frozenset({Field.LEASE, Field.ERRORS}), on=(Partition.RECORD,)
+)
 """A run's changes of its job, which all name the lease; and cancelling the jobs that depend on it,
 which adds an error with the reason. A manager's commands name neither attribute."""
 
@@ -222,34 +209,53 @@ CONSEQUENCES: Final = _dynamodb(
         Field.OWED,
         Field.FINISHED,
         Field.EXPIRES,
+        # a lease that was lost while its worker lived
+        Field.RUN,
+        Field.LOST_RUN,
+        Field.LOST_LEASES,
+        Field.CRASHES,
+        Field.CRASHED_RUNS,
     },
+    on=(Partition.RECORD, Partition.BATCH),
 )
-"""To let other jobs run, to count in a batch, to note that no consequence is owed. None of these
-changes the time stamp of the record, as every command of a manager does."""
+"""To let other jobs run, to count in a batch, to note that no consequence is owed, or that a lost
+lease was no crash. None of these changes the time stamp of the record, as every command of a
+manager does."""
 
-NOTE: Final = _dynamodb("PutItem", only=_OTHER_ITEMS | {Field.SPENT, Field.RUN, Field.CONTENT})
+NOTE: Final = _dynamodb(
+    "PutItem",
+    only=_OTHER_ITEMS | {Field.SPENT, Field.RUN, Field.CONTENT},
+    on=(Partition.JOB, Partition.RESOURCE, Partition.TENANT),
+)
 """Locks and waiters, spent edges, logs."""
 
-REPEAT: Final = _dynamodb("PutItem", some=frozenset({Field.ORIGIN}), in_transaction=True)
+REPEAT: Final = _dynamodb(
+    "PutItem",
+    some=frozenset({Field.ORIGIN}),
+    in_transaction=True,
+    on=(Partition.RECORD, Partition.JOB),
+)
 """A job that repeats another, created in one transaction with the end of the other. A manager's
 cancel may end one that repeats: a job that depends on the cancelled one."""
 
-OUTDATE: Final = _dynamodb("PutItem", only=_KEYS | _MARK | {Field.HEAD})
+OUTDATE: Final = _dynamodb("PutItem", only=_KEYS | _MARK | {Field.HEAD}, on=(Partition.REPEATS,))
 """The head of a task's repeats: all that repeats for ever so far is outdated, and is cancelled."""
 
 _COMMAND: Final = (READ, COMMAND, CHECK, SEND)
-_END: Final = (READ, CHECK, DELETE, SEND, TELL)
+_END: Final = (READ, CHECK, UNLOCK, SEND, TELL)
 _CANCEL: Final = (*_COMMAND, *_END, REPLACE, REPEAT)
 _RESTART: Final = (*_CANCEL, FOLLOW)
 _REMOVE: Final = (
     *_CANCEL,
+    DELETE_NOTE,
     _s3("ListBucket", Thing.INPUT),
     _s3("ListBucket", Thing.OUTPUT),
     DELETE_SUBMITTED,
     DELETE_OUTPUT,
 )
 _CREATE: Final = (READ, CREATE, CHECK, SEND)
-_SUBMIT: Final = (*_CREATE, LINK, PUT_INPUT, DELETE_INPUT)
+# the input of another queue's job is copied
+_SUBMIT: Final = (*_CREATE, LINK, *READ_INPUT, PUT_INPUT, DELETE_INPUT)
 _END_RUN: Final = (RUN, CONSEQUENCES, NOTE, REPEAT, *_END, TAKE)
 _WORK: Final = (*_END_RUN, SET_ASIDE)
 
@@ -316,6 +322,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "RemoteJob.cancel_jobs": _row(_MANAGERS, *_CANCEL),
     "RemoteJob.restart_jobs": _row(_MANAGERS, *_RESTART),
     "RemoteJob.remove_jobs": _row(_MANAGERS, *_REMOVE),
+    "RemoteJob.doctor": _row(_MANAGERS, READ, READ_MARKS),
     "RemoteJob.flush_stale": _row(_MANAGERS, *_CANCEL, READ_MARKS),
     "Job.pause": _row(_MANAGERS, *_COMMAND),
     "Job.resume": _row(_MANAGERS, *_COMMAND),
@@ -337,15 +344,16 @@ COMMANDS: Final[Mapping[str, Row]] = {
         frozenset({Group.ADMIN}), *_SUBMIT, *_CANCEL, READ_MARKS, OUTDATE
     ),
     "Queue.submit_many": _row(_CREATORS, *_SUBMIT),
-    "Queue.map": _row(_CREATORS, *_SUBMIT, *READ_INPUT, *READ_OUTPUT),
+    "Queue.map": _row(_CREATORS, *_SUBMIT, CREATE_BATCH, *READ_OUTPUT),
     "Job.rerun": _row(_CREATORS, *_CREATE, *READ_INPUT, PUT_INPUT),
-    "Job.replay": _row(_CREATORS, *_SUBMIT, *READ_INPUT),
+    "Job.replay": _row(_CREATORS, *_SUBMIT),
     "Queue.store": _row(_CREATORS, PUT_INPUT, *READ_INPUT),
     "Queue.store_raw": _row(_CREATORS, PUT_INPUT, *READ_INPUT),
     "Queue.trigger": _row(_CREATORS, *_CREATE, *READ_INPUT),
     "Queue.remove(input)": _row(_CREATORS, DELETE_INPUT),
-    "Queue.next(completed)": _row(_CREATORS, HEAR),
-    "Queue.next(failed)": _row(_CREATORS, HEAR),
+    # the record is read to see whether a notice says what happened
+    "Queue.next(completed)": _row(_CREATORS, HEAR, READ),
+    "Queue.next(failed)": _row(_CREATORS, HEAR, READ),
     "Notice.acknowledge": _row(_CREATORS, HEAR),
     "Notice.open": _row(_READERS, READ, *READ_INPUT, *READ_OUTPUT),
     # --- workers: manual work

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aws_cdk import CfnElement, Stack
@@ -45,6 +45,7 @@ def describe(
         SystemKey.LEASE_SECONDS.value: system.lease_seconds,
         SystemKey.CLOCK_SKEW_SECONDS.value: system.clock_skew_seconds,
         SystemKey.RETENTION_DAYS.value: system.retention_days,
+        **_readable(system.readable_buckets),
         SystemKey.MAX_DEPTH.value: system.max_depth,
         SystemKey.QUEUES.value: {
             name: {key.value: url for key, url in urls[name].items()}
@@ -53,6 +54,11 @@ def describe(
             for name, queue in settings.queues.items()
         },
     }
+
+
+def _readable(buckets: Sequence[str]) -> dict[str, Any]:
+    """Nothing if there are none, so that such templates stay as they were."""
+    return {SystemKey.READABLE_BUCKETS.value: list(buckets)} if buckets else {}
 
 
 def _options(queue: QueueSettings) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -13,13 +13,12 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from remotejob.names import INPUT_PREFIX_SUBMITTED, Field, QueueKey
+from remotejob.names import INPUT_PREFIX_SUBMITTED, QueueKey
 from stacks.checks import acknowledge
-from stacks.commands import Grant, Group, Thing, grants_of
+from stacks.commands import Group, grants_of
+from stacks.grants import Grant, Thing, merged
 from stacks.permissions import attention_arn
 from stacks.queues import LANES, STATUS, JobQueue
-
-_ATTRIBUTES: Final = "dynamodb:Attributes"
 
 _FOR: Final = {
     Group.ADMIN: "may do everything",
@@ -86,7 +85,7 @@ class Groups(Construct):
         """Statements without conditions; few, as a managed policy may have 6,144 characters."""
         things: dict[tuple[str, ...], list[Thing]] = {}
         for thing in Thing:
-            on_thing = [grant for grant in grants if thing in grant.on and not _condition(grant)]
+            on_thing = [grant for grant in grants if thing in grant.on and not grant.condition]
             calls = sorted({call for grant in on_thing for call in grant.calls})
             if calls:
                 things.setdefault(tuple(calls), []).append(thing)
@@ -100,8 +99,8 @@ class Groups(Construct):
             iam.PolicyStatement(
                 actions=list(grant.calls), resources=self._arns(grant.on), conditions=condition
             )
-            for grant in grants
-            if (condition := _condition(grant))
+            for grant in merged(grants)
+            if (condition := grant.condition)
         ]
 
     def _arns(self, things: Iterable[Thing]) -> list[str]:
@@ -128,28 +127,3 @@ _FILES: Final = {
     Thing.SUBMITTED_FILES: f"{INPUT_PREFIX_SUBMITTED}*",
     Thing.OUTPUT_FILES: "*",
 }
-
-
-def _condition(grant: Grant) -> dict[str, Any]:
-    """The condition of a statement; empty for none."""
-    all_values: dict[str, Any] = {}
-    any_value: dict[str, Any] = {}
-    if grant.only is not None:
-        all_values[_ATTRIBUTES] = _names(grant.only)
-    if grant.some is not None:
-        any_value[_ATTRIBUTES] = _names(grant.some)
-    if grant.in_transaction:
-        any_value["dynamodb:EnclosingOperation"] = ["TransactWriteItems"]
-    condition: dict[str, Any] = {}
-    if all_values:
-        condition["ForAllValues:StringEquals"] = all_values
-        # ForAllValues also holds for a request without any attributes.
-        # Source: IAM User Guide, "Multivalued context keys".
-        condition["Null"] = {_ATTRIBUTES: "false"}
-    if any_value:
-        condition["ForAnyValue:StringEquals"] = any_value
-    return condition
-
-
-def _names(fields: Iterable[Field]) -> list[str]:
-    return sorted(field.value for field in fields)

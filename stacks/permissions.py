@@ -13,22 +13,34 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 
-from remotejob.names import ATTENTION_INDEX, INPUT_PREFIX_SUBMITTED, QueueKey
-from remotejob.settings import Route
+from remotejob.names import (
+    ATTENTION_INDEX,
+    INPUT_PREFIX_SUBMITTED,
+    STORED_PREFIX,
+    Field,
+    Partition,
+    QueueKey,
+)
+from remotejob.settings import QueueSettings, Route
+from stacks.commands import FRESH, NOTE, REPEAT, SIGN
+from stacks.grants import any_of, condition
 from stacks.queues import LANES, STATUS, JobQueue
 
 
 def upload_calls(
     *, uploads: sqs.IQueue, table: dynamodb.ITable, queues: Mapping[str, JobQueue]
 ) -> list[iam.PolicyStatement]:
-    """The upload function. Lambda itself makes the first four calls, on the function's behalf."""
+    """The upload function: new records, and their messages.
+
+    Lambda itself makes the first four calls, on the function's behalf.
+    """
     return [
         allow(
             "sqs",
             ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility"],
             [uploads.queue_arn],
         ),
-        allow("dynamodb", ["PutItem"], [table.table_arn]),
+        _items(table, "PutItem", on=any_of(Partition.RECORD), only=FRESH),
         allow("sqs", ["SendMessage"], _arns(queues.values(), LANES)),
     ]
 
@@ -41,9 +53,19 @@ def scheduler_calls(
     output: s3.IBucket,
 ) -> list[iam.PolicyStatement]:
     """The scheduler: reads and sends due jobs, carries out owed consequences, sweeps."""
+    locks = any_of(Partition.RESOURCE, Partition.TENANT)
+    notes, heads = any_of(Partition.JOB), any_of(Partition.REPEATS)
+    records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
+    sweep = frozenset({Partition.SWEEP.value})
     return [
-        allow("dynamodb", ["Query"], [table.table_arn, attention_arn(table)]),
-        allow("dynamodb", [*_RECORDS, "GetItem"], [table.table_arn]),
+        allow("dynamodb", ["Query"], [attention_arn(table)]),
+        _items(table, "Query", on=records | notes | locks | batches | sweep),
+        _items(table, "GetItem", on=records | notes | heads),
+        _items(table, "BatchGetItem", on=records),
+        _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
+        # successors and tombstones, edges that are spent, heads that are done, its own progress
+        _items(table, "PutItem", on=records | notes | heads | sweep),
+        _items(table, "DeleteItem", on=notes | locks),
         allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
         # The sweep looks at every lane, so SQS goes on measuring it.
         allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
@@ -63,27 +85,50 @@ def scheduler_calls(
 def worker_calls(
     *,
     queue_name: str,
-    queues: Mapping[str, JobQueue],
+    queue: JobQueue,
     table: dynamodb.ITable,
     input: s3.IBucket,  # noqa: A002
     output: s3.IBucket,
+    inputs: Iterable[str],
 ) -> list[iam.PolicyStatement]:
-    """The workers of one queue: its own SQS queues, its own outputs, any input.
+    """The workers of one queue: its own SQS queues, outputs and signs of life, and its inputs.
 
-    They also send to the lanes and status queues of all queues, because the end of a job may
-    release or cancel jobs of any queue.
+    inputs: what its workers read in the input bucket, as `readable_inputs` gives it.
+
+    They send to no other queue: the scheduler sends for the jobs of others that they release. Of
+    the table's items, IAM tells kinds apart, and queues where the partition key names the queue.
     """
-    queue = queues[queue_name]
+    locks = any_of(Partition.RESOURCE) | {f"{Partition.TENANT}{queue_name}#*"}
+    records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
+    notes, signs = any_of(Partition.JOB), frozenset({f"{Partition.WORKERS}{queue_name}"})
+    heads = frozenset({f"{Partition.REPEATS}{queue_name}#*"})
     return [
         allow(
             "sqs",
             ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"],
             queue.arns(LANES),
         ),
-        allow("sqs", ["SendMessage"], queue.arns([QueueKey.DEAD_LETTER])),
-        allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
-        allow("dynamodb", [*_RECORDS, "GetItem", "Query"], [table.table_arn]),
-        allow("s3", ["GetObject", "GetObjectVersion"], [input.arn_for_objects("*")]),
+        allow("sqs", ["SendMessage"], queue.arns((*LANES, *STATUS, QueueKey.DEAD_LETTER))),
+        # No query of records: their ids cannot be guessed, so a worker reads the jobs it knows.
+        _items(table, "Query", on=notes | locks | batches | signs),
+        _items(table, "GetItem", on=records | heads),
+        _items(table, "BatchGetItem", on=records),
+        _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
+        _items(table, "PutItem", on=notes | locks, only=NOTE.only),
+        _items(table, "PutItem", on=signs, only=SIGN),
+        _items(
+            table,
+            "PutItem",
+            on=records | notes,
+            some=REPEAT.some,
+            in_transaction=REPEAT.in_transaction,
+        ),
+        _items(table, "DeleteItem", on=locks),
+        allow(
+            "s3",
+            ["GetObject", "GetObjectVersion"],
+            [input.arn_for_objects(keys) for keys in inputs],
+        ),
         # Without it, S3 answers 403 for an input that does not exist, and the job's error would be
         # about permissions.
         allow("s3", ["ListBucket"], [input.bucket_arn]),
@@ -96,21 +141,72 @@ def worker_calls(
 
 
 def rate_calls(routes: Iterable[Route], table: dynamodb.ITable) -> list[iam.PolicyStatement]:
-    """To read which places a route's uploads have taken; nothing if no route has a rate."""
+    """The upload function, for the rates of routes; nothing if no route has one."""
     if all(route.max_per_minute is None for route in routes):
         return []
-    return [allow("dynamodb", ["GetItem"], [table.table_arn])]
+    rates = any_of(Partition.RATE)
+    place = {Field.PK, Field.SK, Field.PLACE, Field.EXPIRES}
+    return [
+        _items(table, "GetItem", on=rates),
+        _items(table, "PutItem", on=rates, only=place),
+    ]
 
 
-def measuring_calls(queues: Iterable[JobQueue]) -> list[iam.PolicyStatement]:
-    """To submit from within a job to a queue with `max_pending`; nothing if none has it."""
-    lanes = _arns(queues, LANES)
-    return [allow("sqs", ["GetQueueAttributes"], lanes)] if lanes else []
+def budget_calls(
+    queue_name: str, queue: QueueSettings, table: dynamodb.ITable
+) -> list[iam.PolicyStatement]:
+    """The workers of a queue, to count what they spend; nothing if it has no daily budget."""
+    if not queue.budgeted:
+        return []
+    own = {f"{Partition.SPENT}{queue_name}"}
+    spent = {Field.PK, Field.SK, Field.RUNS, Field.MICRODOLLARS, Field.EXPIRES}
+    return [
+        _items(table, "GetItem", on=own),
+        _items(table, "PutItem", "UpdateItem", on=own, only=spent),
+    ]
 
 
-_RECORDS = ("BatchGetItem", "PutItem", "UpdateItem", "DeleteItem", "ConditionCheckItem")
-"""To read, to change, and to change in transactions.
-Source: Amazon DynamoDB, "Using IAM with transactions"."""
+def paused_calls(
+    queues: Iterable[QueueSettings], table: dynamodb.ITable
+) -> list[iam.PolicyStatement]:
+    """The scheduler, to tell which queues are paused; nothing if none has a daily budget."""
+    if not any(queue.budgeted for queue in queues):
+        return []
+    return [_items(table, "GetItem", on=any_of(Partition.SPENT))]
+
+
+def foreign_input_calls(bucket_arn: str) -> list[iam.PolicyStatement]:
+    """To read inputs from a bucket that is not the system's own."""
+    return [
+        allow("s3", ["GetObject", "GetObjectVersion"], [f"{bucket_arn}/*"]),
+        # as in the input bucket: without it, a missing file looks like a missing permission
+        allow("s3", ["ListBucket"], [bucket_arn]),
+    ]
+
+
+def readable_inputs(queue_name: str, prefixes: Iterable[str]) -> list[str]:
+    """Patterns of the keys in the input bucket that the workers of a queue may read.
+
+    prefixes: those of its routes and of its setting `inputs`; an empty one gives the whole bucket.
+    """
+    own = [literal(prefix) for prefix in prefixes]
+    if "" in own:
+        return ["*"]
+    submitted = (
+        f"{INPUT_PREFIX_SUBMITTED}{queue_name}/",
+        STORED_PREFIX,
+        # inputs of jobs that earlier versions submitted: their keys begin with the job's id
+        f"{INPUT_PREFIX_SUBMITTED}{Partition.JOB}",
+    )
+    return [f"{prefix}*" for prefix in (*submitted, *sorted(set(own)))]
+
+
+def literal(text: str) -> str:
+    """Text that stands for itself in the resource of a policy.
+
+    Source: IAM User Guide, "IAM policy elements: Variables and tags", special characters.
+    """
+    return "".join(f"${{{letter}}}" if letter in "*?$" else letter for letter in text)
 
 
 def protection_calls(tasks_arn: str) -> iam.PolicyStatement:
@@ -118,7 +214,7 @@ def protection_calls(tasks_arn: str) -> iam.PolicyStatement:
 
     Source: Amazon ECS Developer Guide, "Task scale-in protection endpoint".
     """
-    return allow("ecs", ["GetTaskProtection", "UpdateTaskProtection"], [tasks_arn])
+    return allow("ecs", ["UpdateTaskProtection"], [tasks_arn])
 
 
 def log_calls(log_group_arn: str) -> iam.PolicyStatement:
@@ -128,6 +224,22 @@ def log_calls(log_group_arn: str) -> iam.PolicyStatement:
 
 def allow(service: str, calls: Iterable[str], resources: list[str]) -> iam.PolicyStatement:
     return iam.PolicyStatement(actions=[f"{service}:{call}" for call in calls], resources=resources)
+
+
+def _items(
+    table: dynamodb.ITable,
+    *calls: str,
+    on: Iterable[str],
+    only: Iterable[Field] | None = None,
+    some: Iterable[Field] | None = None,
+    in_transaction: bool = False,
+) -> iam.PolicyStatement:
+    """Calls on the items of the table whose partition keys are like these patterns."""
+    return iam.PolicyStatement(
+        actions=[f"dynamodb:{call}" for call in calls],
+        resources=[table.table_arn],
+        conditions=condition(keys=on, only=only, some=some, in_transaction=in_transaction),
+    )
 
 
 def attention_arn(table: dynamodb.ITable) -> str:

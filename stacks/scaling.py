@@ -43,7 +43,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from remotejob.names import METRICS_NAMESPACE, PAUSED_METRIC
+from remotejob.names import METRICS_NAMESPACE, PAUSED_METRIC, SYSTEM_DIMENSION
 from stacks.queues import LANES, JobQueue
 
 MINUTE: Final = Duration.minutes(1)
@@ -242,7 +242,7 @@ def _paused(props: ScalingProps) -> cloudwatch.Metric:
     return cloudwatch.Metric(
         namespace=METRICS_NAMESPACE,
         metric_name=PAUSED_METRIC,
-        dimensions_map={"System": props.system, "Queue": props.queue_name},
+        dimensions_map={SYSTEM_DIMENSION: props.system, "Queue": props.queue_name},
         statistic="Maximum",
         period=MINUTE,
     )

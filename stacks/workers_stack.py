@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
@@ -11,7 +12,13 @@ from remotejob.settings import QueueSettings, Settings
 from stacks.bundle import ROOT
 from stacks.checks import acknowledge_arn, acknowledge_objects
 from stacks.network import Network, NetworkProps
-from stacks.permissions import measuring_calls, protection_calls, worker_calls
+from stacks.permissions import (
+    budget_calls,
+    foreign_input_calls,
+    protection_calls,
+    readable_inputs,
+    worker_calls,
+)
 from stacks.scaling import Scaling, ScalingProps
 from stacks.stack import SystemStack, removal_policy
 from stacks.storage_stack import StorageStack
@@ -25,14 +32,6 @@ class WorkersStack(SystemStack):
         super().__init__(scope, settings, "workers", description="the Fargate workers")
         removal = removal_policy(settings)
         network = Network(self, "Network", NetworkProps(removal_policy=removal))
-        cluster = ecs.Cluster(
-            self,
-            "Cluster",
-            vpc=network.vpc,
-            enable_fargate_capacity_providers=True,
-            # The scaling reads the desired number of workers from it.
-            container_insights_v2=ecs.ContainerInsights.ENABLED,
-        )
         image = ecr_assets.DockerImageAsset(
             self,
             "Image",
@@ -43,8 +42,17 @@ class WorkersStack(SystemStack):
             # ARM: most build machines are not, and some packages have no wheel for it.
             platform=ecr_assets.Platform.LINUX_AMD64,
         )
-        services = Construct(self, "Queues")
+        services, clusters = Construct(self, "Queues"), Construct(self, "Clusters")
         for name, queue in settings.queues.items():
+            # A cluster a queue, since only its ARN tells the tasks of one queue from another's.
+            cluster = ecs.Cluster(
+                clusters,
+                name,
+                vpc=network.vpc,
+                enable_fargate_capacity_providers=True,
+                # The scaling reads the desired number of workers from it.
+                container_insights_v2=ecs.ContainerInsights.ENABLED,
+            )
             workers = Workers(
                 services,
                 name,
@@ -67,17 +75,20 @@ class WorkersStack(SystemStack):
                     removal_policy=removal,
                 ),
             )
+            inputs = readable_inputs(name, settings.input_prefixes(name))
             for statement in worker_calls(
                 queue_name=name,
-                queues=storage.queues,
+                queue=storage.queues[name],
                 table=storage.table,
                 input=storage.buckets.input,
                 output=storage.buckets.output,
+                inputs=inputs,
             ):
                 workers.role.add_to_policy(statement)
-            capped = [name for name, one in settings.queues.items() if one.max_pending is not None]
-            for statement in measuring_calls([storage.queues[name] for name in capped]):
+            for statement in budget_calls(name, queue, storage.table):
                 workers.role.add_to_policy(statement)
+            for bucket in settings.system.readable_buckets:
+                self._let_read(workers.role, bucket)
             tasks = cluster.arn_for_tasks("*")
             workers.role.add_to_policy(protection_calls(tasks))
             acknowledge_arn(
@@ -85,12 +96,13 @@ class WorkersStack(SystemStack):
                 tasks,
                 because="A worker protects itself, and its task's id is not known beforehand",
             )
-            acknowledge_objects(
-                workers.role,
-                storage.buckets.input,
-                "*",
-                because="A route may take uploads from anywhere in the input bucket",
-            )
+            for keys in inputs:
+                acknowledge_objects(
+                    workers.role,
+                    storage.buckets.input,
+                    keys,
+                    because="Inputs of this queue's jobs, whose keys are not known beforehand",
+                )
             acknowledge_objects(
                 workers.role,
                 storage.buckets.output,
@@ -108,9 +120,17 @@ class WorkersStack(SystemStack):
                     max_workers=queue.max_workers,
                     system=settings.system.name,
                     queue_name=name,
-                    budgeted=queue.daily_jobs is not None or queue.daily_dollars is not None,
+                    budgeted=queue.budgeted,
                 ),
             )
+
+    def _let_read(self, role: iam.Role, bucket: str) -> None:
+        arn = self.format_arn(service="s3", region="", account="", resource=bucket)
+        for statement in foreign_input_calls(arn):
+            role.add_to_policy(statement)
+        acknowledge_arn(
+            role, f"{arn}/*", because="The settings say that jobs may have inputs from this bucket"
+        )
 
 
 def _min_free_disk(queue: QueueSettings) -> dict[str, str]:

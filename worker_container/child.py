@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from worker_container.chained_writes import mark_writes
-from worker_container.logs import log_as_json
+from worker_container.logs import log_to_worker
 
 
 def prepare() -> None:
-    log_as_json()
+    log_to_worker()
     mark_writes()

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from remotejob.domain.errors import SettingsError
-from remotejob.names import METRICS_NAMESPACE, Env
+from remotejob.names import METRICS_NAMESPACE, SYSTEM_DIMENSION, Env
 from remotejob.worker.metrics import Totals
 
-log = logging.getLogger("remotejob.metrics")
+METRICS: Final = "remotejob.metrics"
+"""The logger of the lines that are metrics."""
+
+log = logging.getLogger(METRICS)
 
 
 def wanted(environment: Mapping[str, str]) -> bool:
@@ -41,7 +45,7 @@ def writer(*, system: str, queue: str) -> Callable[[Totals], None]:
 
         # without service="", a service named in the environment would be a third dimension
         document = AmazonCloudWatchEMFProvider(namespace=METRICS_NAMESPACE, service="")
-        document.add_dimension("System", system)
+        document.add_dimension(SYSTEM_DIMENSION, system)
         document.add_dimension("Queue", queue)
         for what, count in totals.counts.items():
             document.add_metric(what.value, "Count", count)

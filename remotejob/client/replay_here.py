@@ -105,7 +105,7 @@ def replay_here(
     end. There is no lease and no time limit, so you can stay at a breakpoint as long as you like.
 
     Raises: InvalidName, when there is no such task; InvalidBody, when that version of the input
-    has expired.
+    has expired; FileUnreadable, when the input is in a bucket that this system does not read.
     """
     on_error = check_choice("on_error=", on_error, OnError)
     task = _find_task(record.task, tasks)

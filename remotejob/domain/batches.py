@@ -20,9 +20,9 @@ from remotejob.domain.conditions import Item
 from remotejob.domain.ids import Entropy, is_job_id, new_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.times import span_ms
+from remotejob.domain.times import from_ms, span_ms
 from remotejob.domain.transactions import Key, number, text
-from remotejob.names import Field
+from remotejob.names import Field, Partition
 
 BATCH: Final = "batch"
 PAGES: Final = "page#"
@@ -137,6 +137,9 @@ class BatchRecord:
             return None
         described = json.loads(text(item[Field.CONTENT]))
         then = described["then"]
+        from_ms(number(described["created_ms"]))
+        for name in ("task", "queue"):
+            text(described[name])
         counters = {name: one for name, one in items.items() if name.startswith(COUNTS)}
         counts: Counter[str] = Counter()
         for counter in counters.values():
@@ -173,7 +176,7 @@ def is_batch_id(id_: str) -> bool:
 
 
 def partition_of_batch(batch_id: str) -> str:
-    return f"batch#{batch_id}"
+    return f"{Partition.BATCH}{batch_id}"
 
 
 def page_name(page: int) -> str:

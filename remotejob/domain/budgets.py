@@ -1,6 +1,6 @@
 """The daily budget of a queue: how many runs it may begin, or dollars it may cost, a day in UTC.
 
-Its workers add what they spend to one item for each day, next to their signs of life. A queue
+Its workers add what they spend to one item for each day. A queue
 without a budget has no such item.
 """
 
@@ -13,9 +13,8 @@ from typing import Final
 from remotejob.domain.conditions import Item
 from remotejob.domain.times import from_ms
 from remotejob.domain.transactions import Key
-from remotejob.names import WORKERS_PARTITION, Field
+from remotejob.names import Field, Partition
 
-SPENT_NOTES: Final = "spent#"
 KEPT: Final = timedelta(days=8)
 """How long the item of a day is kept: the days of a week can be compared."""
 
@@ -75,7 +74,7 @@ def day_of(now_ms: int) -> date:
 
 def spent_key(queue: str, day: date) -> Key:
     """The item of a day."""
-    return Key(f"{WORKERS_PARTITION}{queue}", f"{SPENT_NOTES}{day.isoformat()}")
+    return Key(f"{Partition.SPENT}{queue}", day.isoformat())
 
 
 def _count(item: Item | None, field: Field) -> int:

@@ -135,8 +135,12 @@ def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
     ]
 
 
-def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
+def cascade(
+    edge: Edge, record: JobRecord, *, why: str, now_ms: int, marked_ms: int | None = None
+) -> Change:
     """Cancel a dependent whose antecedent failed or was cancelled; `why` goes into its errors.
+
+    `marked_ms` is the time of its mark, from which the scheduler counts its grace: by default now.
 
     C  A failed ── cancels D ✓ (the edge is spent)
     M                           restarts A, restarts D (a new edge token)
@@ -155,7 +159,11 @@ def cascade(edge: Edge, record: JobRecord, *, why: str, now_ms: int) -> Change:
         change,
         condition=CASCADE,
         values={**change.values, "antecedent": edge.antecedent},
-        set={**change.set, Field.ERRORS: errors_to_json((*record.errors, failure))},
+        set={
+            **change.set,
+            Field.ERRORS: errors_to_json((*record.errors, failure)),
+            **({} if marked_ms is None else {Field.ATTENTION_AT: marked_ms}),
+        },
     )
 
 

@@ -23,10 +23,11 @@
     ├── WaitTimeout             the job did not finish in the time given
     ├── OutputNotFound
     ├── FileGone                a job's input or data was deleted; also a FileNotFoundError, a Fatal
-    ├── FileUnreadable          S3 has the file, but archived or encrypted; also a Fatal
+    ├── FileUnreadable          archived, encrypted, or in a bucket not read here; also a Fatal
     ├── QueueFull               as many jobs wait in a lane as max_pending allows
     ├── QueueUnavailable        messages could not be sent; says which
     ├── StoreUnavailable        the table did not answer; try again later
+    ├── UnreadableItem          an item of the table cannot be read; says which, and why; a Fatal
     ├── ProcessDied             the child process in which a task ran has ended; says how
     ├── PartlySubmitted         some jobs were stored, others were not; says which
     └── RunInterrupted          raised inside a task, at its next call to the library
@@ -252,7 +253,9 @@ class FileGone(RemoteJobError, FileNotFoundError, Fatal):
 
 
 class FileUnreadable(RemoteJobError, Fatal):
-    """S3 has the file, but cannot hand it out as it is: archived, or encrypted with another's key.
+    """S3 does not hand out the file as it is: archived, or encrypted with another's key.
+
+    Or it is in a bucket that this system does not read.
 
     Source: Amazon S3 API Reference, "GetObject", InvalidObjectState; S3 User Guide, "Working with
     archived objects", "Using server-side encryption with customer-provided keys".
@@ -269,6 +272,29 @@ class ChainTooLong(InvalidInput, Fatal):
             "such as to its outputs; if the chain is meant to be longer, raise max_depth under "
             "[system] in remotejob.toml and deploy"
         )
+
+
+class UnreadableItem(RemoteJobError, Fatal):
+    """An item of the job table is not what this version writes there.
+
+    A newer version may have written it, or something other than this library. Reading one job
+    raises it; listings leave the item out and say so.
+    """
+
+    def __init__(
+        self, partition: object, name: object, problem: str, *, newer: bool = False
+    ) -> None:
+        # the problem comes first, because a record keeps only the beginning of a long message
+        super().__init__(
+            f"{cut(problem, _LISTED)}: item {shown(name)} of partition {shown(partition)} in the "
+            "job table cannot be read; update this program if a newer version wrote the item, or "
+            "delete the item (`remotejob doctor` lists such items)"
+        )
+        self.partition = shown(partition) if not isinstance(partition, str) else partition
+        self.name = shown(name) if not isinstance(name, str) else name
+        self.problem = cut(problem, _LISTED)
+        self.newer = newer
+        """Whether a newer version probably wrote it, because it has a state unknown here."""
 
 
 class NoInput(InvalidBody, Fatal):

@@ -40,10 +40,7 @@ from remotejob.domain.transactions import (
     record_key,
     text,
 )
-from remotejob.names import Field
-
-RESOURCE: Final = "resource#"
-"""Prefix of a resource's partition; a tenant's has another."""
+from remotejob.names import Field, Partition
 
 SLOTS: Final = "lock#"
 WAITERS: Final = "waiter#"
@@ -62,9 +59,10 @@ def limits_of(record: JobRecord) -> tuple[Limit, ...]:
     """The locks a job needs to run."""
     limits = []
     if record.resource is not None:
-        limits.append(Limit(f"{RESOURCE}{record.resource}", 1))
+        limits.append(Limit(f"{Partition.RESOURCE}{record.resource}", 1))
     if record.tenant is not None and record.tenant_limit is not None:
-        limits.append(Limit(f"tenant#{record.queue}#{record.tenant}", record.tenant_limit))
+        tenant = f"{Partition.TENANT}{record.queue}#{record.tenant}"
+        limits.append(Limit(tenant, record.tenant_limit))
     return tuple(limits)
 
 

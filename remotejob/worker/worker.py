@@ -16,6 +16,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
@@ -99,11 +100,17 @@ class Worker:
             raise UnknownQueue(options.queue, known=installation.queues)
         abilities = abilities_of(options, description)
         tasks.require(abilities, queue=options.queue)
+        # its role may send to no other queue
+        installation = replace(installation, sends_to=frozenset({options.queue}))
         self._installation = installation
         self._options = options
         self._order = description.order
         self._runs = InFlight()
-        self._metrics = Metrics(clock=installation.clock, write=options.write_metrics)
+        self._metrics = Metrics(
+            clock=installation.clock,
+            write=options.write_metrics,
+            skipped=installation.skipped,
+        )
         self._abilities = abilities
         self._executors = Executors(tasks.values(), program=options.children)
         self._disk = DiskSpace(

@@ -48,7 +48,7 @@ def test_longer_data_goes_to_s3_and_comes_back(
     assert seen == [data]
     assert job.data == data
     assert job.record.data_json is None
-    assert _keys(installation, Area.INPUT) == [f"jobs/{job.id}/-/data.json"]
+    assert _keys(installation, Area.INPUT) == [f"jobs/default/{job.id}/-/data.json"]
 
 
 def test_long_data_and_a_body_live_side_by_side(queue: Queue) -> None:

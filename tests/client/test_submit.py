@@ -12,16 +12,26 @@ from typing import Any
 
 import pytest
 
-from remotejob import InvalidData, Priority, Queue, QueueUnavailable, RemoteJob, Retry, State
+from remotejob import (
+    InvalidData,
+    Priority,
+    Queue,
+    QueueUnavailable,
+    RemoteJob,
+    Retry,
+    State,
+    Submission,
+)
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.check_times import GRACE, LOOKAHEAD
 from remotejob.domain.ids import shard_of
 from remotejob.domain.marks import Attention, attention_key
+from remotejob.domain.record import InputFile
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.ports import Address, Area, Channel, Installation, Outgoing
 from remotejob.tasks import Registry
 from remotejob.tasks.running_job import RunningJob
-from remotejob.testing import FakeClock, Simulation
+from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.client.conftest import Pipe, Sent
 
 MINUTE = timedelta(minutes=1)
@@ -112,7 +122,7 @@ def test_a_path_gives_its_name_and_type(queue: Queue, tmp_path: Path) -> None:
     assert job.filename == "größe 写真.jpg"
     assert job.input is not None
     assert job.input.content_type == "image/jpeg"
-    assert job.input.key == f"jobs/{job.id}/größe 写真.jpg"
+    assert job.input.key == f"jobs/default/{job.id}/größe 写真.jpg"
 
 
 def test_a_name_and_type_that_are_given_count(queue: Queue, tmp_path: Path) -> None:
@@ -281,3 +291,33 @@ def test_an_empty_body_is_an_input_like_any_other(queue: Queue, body: Any) -> No
     job = queue.submit("work", body=body, filename="empty.txt")
     assert job.input is not None
     assert (job.input.size, job.input.name) == (0, "empty.txt")
+
+
+def test_input_of_another_queues_job_is_copied_where_its_workers_may_read_it() -> None:
+    installation = memory_installation(queues={"one": ("work",), "two": ("work",)})
+    remote = RemoteJob(installation)
+    first = remote.queue("one").submit("work", body=b"content", filename="a.txt")
+
+    (same,) = remote.queue("one").submit_many([Submission("work", input=first.input)])
+    (other,) = remote.queue("two").submit_many([Submission("work", input=first.input)])
+
+    assert same.input == first.input
+    assert other.input is not None
+    assert other.input.key == f"jobs/two/{other.id}/a.txt"
+    first.cancel().remove()
+    with installation.files.open(other.input.bucket, other.input.key) as stream:
+        assert stream.read() == b"content"
+
+
+@pytest.mark.parametrize("key", ["photos/a.txt", "jobs/stored/a.txt", "jobs/01ARZ3/a.txt", "two"])
+def test_input_that_all_may_read_is_not_copied(key: str) -> None:
+    installation = memory_installation(queues={"one": ("work",), "two": ("work",)})
+    installation.files.put(Area.INPUT, key, b"content")
+    file = replace(SOME_FILE, bucket=installation.files.bucket(Area.INPUT), key=key)
+
+    (job,) = RemoteJob(installation).queue("two").submit_many([Submission("work", input=file)])
+
+    assert job.input == file
+
+
+SOME_FILE = InputFile(bucket="", key="", size=7, name="a.txt")

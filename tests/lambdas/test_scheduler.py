@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +13,9 @@ import pytest
 from lambdas import scheduler
 from remotejob import RemoteJob
 from remotejob.domain.budgets import DailyBudget, Spent, day_of
+from remotejob.domain.transactions import put_record
 from remotejob.jobs.queries.budgets import add_spent
+from remotejob.names import Field
 from remotejob.ports import Channel, Installation
 from remotejob.testing import FakeClock
 from tests.lambdas.conftest import Context
@@ -125,3 +128,28 @@ class _NoItems:
 
     def item(self, key: object) -> None:
         raise ConnectionError(f"no answer about {key}")
+
+
+@pytest.mark.parametrize("work", ["tick", "sweep"])
+def test_what_cannot_be_read_is_a_metric(
+    work: str,
+    context: Context,
+    installation: Installation,
+    clock: FakeClock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = RemoteJob(installation).queue().submit("keep", delay=timedelta(hours=1))
+    clock.advance(timedelta(hours=2))
+    assert "unreadable" not in _call({"do": "tick"}, context)
+    item = {**job.record.to_item(), Field.STATE: "levitating"}
+    step = replace(put_record(job.record), content=item, condition=None)
+    installation.store.transact([step])
+    capsys.readouterr()
+
+    assert _call({"do": work}, context)["unreadable"] == 1
+
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "_aws" in one]
+    document = json.loads(line)
+    assert document["UnreadableItems"] == [1]
+    assert document["System"] == installation.name
+    assert document["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "remotejob"

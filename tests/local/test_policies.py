@@ -34,6 +34,8 @@ def decide(*statements: dict[str, Any], **context: Any) -> bool:
         ({"Resource": QUEUE}, True),
         ({"Resource": f"{QUEUE}?"}, False),
         ({"Resource": "arn:aws:sqs:*:*:j?bs"}, True),
+        ({"Resource": "arn:aws:sqs:*:*:${*}"}, False),
+        ({"Resource": "arn:aws:sqs:*:*:j${?}bs"}, False),
         ({"Resource": ["arn:aws:sqs:eu-west-1:123456789012:other"]}, False),
     ],
 )

@@ -133,6 +133,8 @@ def test_the_first_route_that_matches_counts() -> None:
         (QUEUE + '[[routes]]\ntask = "x"\n', "task = 'x': queue 'default' runs work"),
         (QUEUE + '[[routes]]\ntask = "work"\nqueue = "q"\n', "queue = 'q': the queues are default"),
         (QUEUE + '[[routes]]\ntask = "work"\nprefix = "/a"\n', "do not begin with a slash"),
+        (QUEUE + 'inputs = ["/a"]\n', "do not begin with a slash"),
+        (QUEUE + 'inputs = "a"\n', "it must be a list"),
         (QUEUE + '[[routes]]\ntask = "work"\nprefix = "jobs/"\n', "submitted inputs live there"),
         (QUEUE + '[[routes]]\ntask = "work"\nsuffixes = [""]\n', "leave the key out"),
         (QUEUE + '[[routes]]\ntask = "work"\npriority = "urgent"\n', "one of low, normal, medium"),

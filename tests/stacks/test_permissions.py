@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.stacks.conftest import Synthesize
-from tests.stacks.templates import System, as_list, texts
+from tests.stacks.templates import System, as_list, description, texts
 
 WORKER = {
     "sqs:ReceiveMessage": "High Low Normal",
@@ -22,13 +25,12 @@ WORKER = {
     "dynamodb:PutItem": "Table",
     "dynamodb:Query": "Table",
     "dynamodb:UpdateItem": "Table",
-    "s3:GetObject": "Input/* Output/QUEUE/*",
-    "s3:GetObjectVersion": "Input/*",
+    "s3:GetObject": "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/* Output/QUEUE/*",
+    "s3:GetObjectVersion": "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/*",
     "s3:ListBucket": "Input",
     "s3:PutObject": "Output/QUEUE/*",
     "s3:AbortMultipartUpload": "Output/QUEUE/*",
-    "ecs:GetTaskProtection": "tasks of the cluster",
-    "ecs:UpdateTaskProtection": "tasks of the cluster",
+    "ecs:UpdateTaskProtection": "tasks of QUEUE's cluster",
 }
 UPLOADS = {
     "logs:CreateLogStream": "Log",
@@ -64,9 +66,12 @@ AGENT = {
     "ecr:BatchGetImage": "container-assets",
 }
 
-OBJECTS_ALLOWED = re.compile(r"(Input|Output)(/default|/video|/jobs)?/\*")
-"""Wildcards in resources: objects, whose keys cannot be known. Others are a worker's own task, and
-one that stands in `AGENT`."""
+OBJECTS_ALLOWED = re.compile(
+    r"Input/jobs/(0|default/|video/|stored/)?\*|Output/((default|video)/)?\*"
+)
+"""Wildcards in resources: objects, whose keys cannot be known. Others are the tasks of a worker's
+own cluster, and one that stands in `AGENT`."""
+TASKS_ALLOWED = re.compile(r"tasks of (default|video)'s cluster")
 
 
 def role_of_function(system: System, handler: str) -> str:
@@ -100,10 +105,11 @@ def short(resource: Any) -> str:
     nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
     if "container-assets" in text:
         return "container-assets"
-    if re.fullmatch(r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Cluster\w+/\*", text):
-        return "tasks of the cluster"
-    found = re.findall(nouns, text.removesuffix(tail).replace("ExportsOutput", ""))
-    return (found[-1] if found else text) + tail
+    tasks = r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Clusters([a-z]+)[0-9A-F]{8}/\*"
+    if found := re.fullmatch(tasks, text):
+        return f"tasks of {found[1]}'s cluster"
+    named = re.findall(nouns, text.removesuffix(tail).replace("ExportsOutput", ""))
+    return (named[-1] if named else text) + tail
 
 
 def test_the_upload_function_may_do_this_and_no_more(system: System) -> None:
@@ -117,7 +123,12 @@ def test_the_scheduler_may_do_this_and_no_more(system: System) -> None:
 @pytest.mark.parametrize("queue", ["default", "video"])
 def test_a_worker_may_do_this_and_no_more(system: System, queue: str) -> None:
     role = role_of_workers(system, queue, "TaskRoleArn")
-    assert calls(system, role) == {a: r.replace("QUEUE", queue) for a, r in WORKER.items()}
+    expected = {action: on.replace("QUEUE", queue) for action, on in WORKER.items()}
+    assert _words(calls(system, role)) == _words(expected)
+
+
+def _words(found: dict[str, str]) -> dict[str, list[str]]:
+    return {action: sorted(on.split()) for action, on in found.items()}
 
 
 @pytest.mark.parametrize("queue", ["default", "video"])
@@ -126,7 +137,7 @@ def test_the_agent_may_pull_the_image_and_write_the_log(system: System, queue: s
 
 
 @pytest.mark.parametrize(("queue", "other"), [("default", "video"), ("video", "default")])
-def test_a_worker_takes_nothing_of_another_queue_and_only_sends_to_it(
+def test_a_worker_role_names_nothing_of_another_queue(
     system: System, queue: str, other: str
 ) -> None:
     named: dict[str, list[str]] = {}
@@ -134,14 +145,14 @@ def test_a_worker_takes_nothing_of_another_queue_and_only_sends_to_it(
         for action in as_list(statement["Action"]):
             named.setdefault(action, []).extend(texts(statement["Resource"]))
     assert any(f"Queues{queue}" in text for text in named["sqs:ReceiveMessage"])
-    stoppable = {
-        action
-        for action, resources in named.items()
-        if [text for text in resources if f"Queues{other}" in text or f"/{other}/" in text]
-    }
-    assert stoppable == {"sqs:SendMessage"}
-    sent_to = [text for text in named["sqs:SendMessage"] if f"Queues{other}" in text]
-    assert not [text for text in sent_to if "DeadLetter" in text]
+    assert any(f"Queues{queue}" in text for text in named["sqs:SendMessage"])
+    others = [
+        text
+        for resources in named.values()
+        for text in resources
+        if f"Queues{other}" in text or f"/{other}/" in text or f"Clusters{other}" in text
+    ]
+    assert others == []
 
 
 def test_every_role_is_one_of_those(system: System) -> None:
@@ -169,19 +180,132 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                     assert (
                         OBJECTS_ALLOWED.fullmatch(short(resource))
                         or statement["Action"] == "ecr:GetAuthorizationToken"
-                        or short(resource) == "tasks of the cluster"
+                        or TASKS_ALLOWED.fullmatch(short(resource))
                     )
 
 
-def test_limits_need_their_calls_and_nothing_else_does(synthesize: Synthesize) -> None:
+def test_limits_need_their_calls_and_nothing_else_does(
+    system: System, synthesize: Synthesize
+) -> None:
     more = (
-        '[queues.full]\ntasks = ["a"]\nmax_pending = 5\n'
+        '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 5\n'
         '[[routes]]\ntask = "thumbnail"\nmax_per_minute = 9\n'
     )
     limited = synthesize(more=more)
+    role = partial(role_of_workers, limited, key="TaskRoleArn")
 
-    uploads = role_of_function(limited, "lambdas.on_upload.handler")
-    assert calls(limited, uploads) == UPLOADS | {"dynamodb:GetItem": "Table"}
-    for queue in ("default", "full"):
-        found = calls(limited, role_of_workers(limited, queue, "TaskRoleArn"))
-        assert found["sqs:GetQueueAttributes"] == "High Low Normal"
+    assert _kinds(system, role_of_function(system, "lambdas.on_upload.handler")) == {""}
+    assert _kinds(limited, role_of_function(limited, "lambdas.on_upload.handler")) == {"", "rate#*"}
+    assert _kinds(system, role_of_function(system, "lambdas.scheduler.handler")) == {""}
+    assert _kinds(limited, role_of_function(limited, "lambdas.scheduler.handler")) == {
+        "",
+        "spent#*",
+    }
+    assert _kinds(limited, role(queue="dear")) == {"", "spent#dear"}
+    assert _kinds(limited, role(queue="default")) == {""}
+
+
+def _kinds(system: System, role: str) -> set[str]:
+    """The patterns of items of limits that a role may touch, and nothing for all others."""
+    return {
+        pattern if pattern.startswith(("spent#", "rate#")) else ""
+        for statement in system.statements(role)
+        for pattern in as_list(
+            statement.get("Condition", {})
+            .get("ForAllValues:StringLike", {})
+            .get("dynamodb:LeadingKeys", "")
+        )
+    }
+
+
+def test_workers_may_read_the_buckets_that_the_settings_name(synthesize: Synthesize) -> None:
+    # the last key of [system] in the settings of these tests
+    days = '30\nreadable_buckets = ["another-teams-files"]'
+    allowed, usual = synthesize(retention_days=days), synthesize()
+    for system, reads in ((allowed, True), (usual, False)):
+        (task,) = system.resources("AWS::ECS::TaskDefinition")
+        role = task.properties["TaskRoleArn"]["Fn::GetAtt"][0]
+        granted: defaultdict[str, str] = defaultdict(str)
+        for statement in system.statements(role):
+            for action in as_list(statement["Action"]):
+                granted[action] += " ".join(texts(statement["Resource"]))
+        for action in ("s3:GetObject", "s3:GetObjectVersion"):
+            assert (":s3:::another-teams-files/*" in granted[action]) is reads
+        assert "another-teams-files" not in granted["s3:PutObject"]
+        (container,) = task.properties["ContainerDefinitions"]
+        variables = {one["Name"]: one["Value"] for one in container["Environment"]}
+        described = description(variables["REMOTEJOB_SYSTEM"])
+        assert described.get("readable_buckets") == (["another-teams-files"] if reads else None)
+
+
+ROUTES = """
+[queues.video]
+tasks = ["transcode"]
+inputs = ["films/", "50%*/"]
+
+[[routes]]
+queue = "default"
+prefix = "photos/"
+task = "thumbnail"
+
+[[routes]]
+queue = "default"
+prefix = "what?/"
+task = "thumbnail"
+
+[[routes]]
+queue = "video"
+prefix = "clips/"
+task = "transcode"
+"""
+
+
+@pytest.mark.parametrize(
+    ("queue", "own"),
+    [
+        ("default", {"Input/photos/*", "Input/what${?}/*"}),
+        ("video", {"Input/films/*", "Input/50%${*}/*", "Input/clips/*"}),
+    ],
+)
+def test_a_worker_reads_what_routes_and_settings_of_its_queue_name(
+    synthesize: Synthesize, queue: str, own: set[str]
+) -> None:
+    system = synthesize(more=ROUTES)
+    found = calls(system, role_of_workers(system, queue, "TaskRoleArn"))
+
+    always = {"Input/jobs/0*", f"Input/jobs/{queue}/*", "Input/jobs/stored/*"}
+    assert set(found["s3:GetObjectVersion"].split()) == own | always
+
+
+@pytest.mark.parametrize(
+    "whole", ['[[routes]]\ntask = "thumbnail"', '[queues.all]\ntasks = ["a"]\ninputs = [""]']
+)
+def test_an_empty_prefix_is_the_whole_bucket(synthesize: Synthesize, whole: str) -> None:
+    system = synthesize(more=whole)
+    queue = "all" if "queues.all" in whole else "default"
+    found = calls(system, role_of_workers(system, queue, "TaskRoleArn"))
+
+    assert found["s3:GetObjectVersion"] == "Input/*"
+
+
+def test_policies_of_a_role_have_room(synthesize: Synthesize) -> None:
+    system = synthesize(more=ROUTES)
+    for policy in system.resources("AWS::IAM::Policy"):
+        text = json.dumps(policy.properties["PolicyDocument"], separators=(",", ":"))
+        assert len(text) < ROOM
+
+
+ROOM = 10_240
+"""Characters of all inline policies of a role. Source: IAM User Guide, "IAM and AWS STS quotas"."""
+
+
+def test_no_write_of_an_item_is_without_its_partition_keys(system: System) -> None:
+    """`dynamodb:LeadingKeys` names the kinds of item; a request that has none is refused."""
+    for policy in system.resources("AWS::IAM::Policy"):
+        for statement in policy.properties["PolicyDocument"]["Statement"]:
+            actions = [a for a in as_list(statement["Action"]) if a.startswith("dynamodb:")]
+            if actions and "/index/" not in "".join(texts(statement["Resource"])):
+                condition = statement["Condition"]
+                keys = condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                assert "*" not in as_list(keys)
+                assert condition["Null"]["dynamodb:LeadingKeys"] == "false"

@@ -66,6 +66,9 @@ def access_problem(call: str, code: str, message: str, *, on: str = "") -> Acces
             f"AWS does not know the credentials used for {what} ({code}: {message}); renew "
             "them, or set AWS_PROFILE or the keys of this system's account"
         )
+    if call == "s3:GetObject":
+        # a worker's role has none of the groups' policies
+        what += " (a worker reads what its queue's `inputs` and routes in remotejob.toml name)"
     detail = "" if message in ("", "Forbidden", "Access Denied") else f": {message}"
     return AccessProblem(
         f"AWS does not allow these credentials {what} ({code}{detail}); attach the policy of a "

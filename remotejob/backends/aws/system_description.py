@@ -30,6 +30,7 @@ class SystemDescription:
     max_depth: int
     queues: Mapping[str, QueueDescription]
     urls: Mapping[Address, str]
+    readable_buckets: frozenset[str] = frozenset()
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> SystemDescription:
@@ -80,6 +81,7 @@ def _parse(described: Any) -> SystemDescription:
             for name, queue in queues.items()
             for channel in Channel
         },
+        readable_buckets=frozenset(described.get(SystemKey.READABLE_BUCKETS, ())),
     )
 
 

@@ -56,8 +56,9 @@ def carry_out(
             _notify_hooks(record, installation)
             finished.append(record)
         done += _settle(finished, installation)
-        # the end of a job can cancel others, and their end more
-        ended = cancelled
+        # the end of a job can cancel others, and their end more; what the end of another queue's
+        # job asks for is not ours to send, and its mark has the scheduler do it
+        ended = [record for record in cancelled if installation.may_send_to(record.queue)]
     return [record for record in done if record in records]
 
 

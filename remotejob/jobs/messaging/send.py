@@ -25,8 +25,8 @@ def send_for(
 ) -> None:
     """Send the pending messages of jobs, delayed to their due times.
 
-    They carry `trace`. A job due beyond the queue's longest delay gets none yet: the scheduler
-    sends it in time.
+    They carry `trace`. A job due beyond the queue's longest delay gets none yet, and one of a queue
+    that this process may not send to gets none from here: the scheduler sends it in time.
 
     Raises: QueueUnavailable.
     """
@@ -36,6 +36,9 @@ def send_for(
     for record in records:
         if record.blocked or record.parked:
             # whatever releases the job sends its message
+            continue
+        if not installation.may_send_to(record.queue):
+            log.info("left to the scheduler: another queue's job", extra=log_fields(record))
             continue
         if record.queue not in installation.queues:
             # a released job may belong to a queue that is no longer deployed: the scheduler sends
@@ -69,6 +72,8 @@ def send_and_look_at_all(
 ) -> list[JobRecord]:
     """Send the messages of jobs in as few requests as possible, then move their marks.
 
+    The mark of a job that may not be sent from here stays: it is due, and the scheduler sends.
+
     Raises: QueueUnavailable; the marks stay, and the scheduler sends.
     """
     send_for(records, installation)
@@ -76,7 +81,8 @@ def send_and_look_at_all(
     max_delay = installation.messages.capabilities.max_delay
     moved: list[JobRecord] = []
     for record in records:
-        if record.attention is None or record.queue not in installation.queues:
+        sent = record.queue in installation.queues and installation.may_send_to(record.queue)
+        if record.attention is None or not sent:
             moved.append(record)
             continue
         check_ms = first_look(record.due_ms or now, now_ms=now, max_delay=max_delay)

@@ -16,7 +16,7 @@ from remotejob.domain.locks import limits_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.usage import READ_UNIT_BYTES, Call, Usage, item_bytes, put_calls, units
-from remotejob.jobs.content.input_files import input_prefix
+from remotejob.jobs.content.input_files import input_prefixes
 from remotejob.jobs.queries.prices import Prices
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import WorkerSize
@@ -174,7 +174,7 @@ class _Tally:
 
     def submitted(self) -> None:
         record = self._record
-        own = input_prefix(record.id)
+        own = input_prefixes(record.queue, record.id)
         file = record.input
         if file is not None and file.key.startswith(own):
             self._add(put_calls(file.size, size_known=True))

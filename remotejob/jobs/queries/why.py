@@ -14,14 +14,16 @@ from typing import Any, Final
 
 from remotejob.domain import locks
 from remotejob.domain.batches import is_batch_id
+from remotejob.domain.claim_decisions import NO_TASK
 from remotejob.domain.locks import Limit, limits_of
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms
-from remotejob.jobs.coordination.locks import holders
+from remotejob.jobs.coordination.locks import live_holders
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.budgets import pause_of
 from remotejob.jobs.queries.workers import KEPT, WorkerStatus, workers
+from remotejob.names import Partition
 from remotejob.ports import Installation
 
 _MINUTES_FROM: Final = 180
@@ -146,11 +148,20 @@ def _running(record: JobRecord, now_ms: int, *, skew_ms: int) -> Reason:
         "attempt": record.attempt,
         "since": None if record.started_ms is None else _iso(record.started_ms),
     }
-    if record.lease_ms is not None and record.lease_ms + skew_ms > now_ms:
+    beyond_sense = record.lease_beyond_sense(now_ms)
+    if record.lease_ms is not None and record.lease_ms + skew_ms > now_ms and not beyond_sense:
         return Reason(
             code=Why.RUNNING,
             text=f"it runs, attempt {record.attempt} since {details['since']}, on worker "
             f"{record.worker}",
+            details=details,
+        )
+    if beyond_sense:
+        details["lease_until"] = None
+        return Reason(
+            code=Why.WORKER_SILENT,
+            text="its lease ends later than any worker's can, so no run holds it; the next worker "
+            "takes the job over",
             details=details,
         )
     details["lease_until"] = None if record.lease_ms is None else _iso(record.lease_ms)
@@ -207,12 +218,7 @@ def _locked(
     record: JobRecord, limit: Limit, now_ms: int, installation: Installation
 ) -> Reason | None:
     """The reason if a lock that the job needs has no free slot."""
-    held = {one.job_id: one.run_id for one in holders(limit, installation)}
-    live = [
-        one
-        for one in installation.store.get_many(sorted(held))
-        if one.live(held[one.id], now_ms, skew_ms=span_ms(installation.skew))
-    ]
+    live = live_holders(limit, installation, now_ms=now_ms)
     if len(live) < limit.slots:
         return None
     waiters = installation.store.items(limit.partition, locks.WAITERS)
@@ -220,7 +226,7 @@ def _locked(
     ahead = sum(name < own for name, _ in waiters)
     begun = {one.id: None if one.started_ms is None else _iso(one.started_ms) for one in live}
     named = ", ".join(f"job {job_id} since {at}" for job_id, at in begun.items())
-    if limit.partition.startswith(locks.RESOURCE):
+    if limit.partition.startswith(Partition.RESOURCE):
         code, what = Why.RESOURCE, f"resource {record.resource!r}"
     else:
         code = Why.TENANT
@@ -309,6 +315,10 @@ def _no_worker(
             text += f", and takes none: {last.shortage}"
     else:
         text += f"; none was seen in {KEPT.days} days"
+    note = record.errors[-1] if record.errors else None
+    if note is not None and note.kind == NO_TASK:
+        details["set_aside"] = _iso(note.at_ms)
+        text += f"; {note.message}, and set aside at {details['set_aside']}: it is sent again daily"
     if failed is not None:
         details["cannot_start"] = failed.cannot_start
         text = f"{_cannot_start(failed)}. So {text}"

@@ -16,10 +16,10 @@ from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
 from remotejob.domain.retry import Retry
 from remotejob.domain.text import cut, shown
 from remotejob.jobs.content.bodies import check_file
-from remotejob.jobs.content.input_files import STORED_PREFIX, check_key, file_name_of, input_file
+from remotejob.jobs.content.input_files import check_key, file_name_of, input_file
 from remotejob.jobs.submission.batch_manifests import reader_of
 from remotejob.jobs.submission.submission import Submission
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.names import INPUT_PREFIX_SUBMITTED, STORED_PREFIX
 from remotejob.ports import Area, Installation, Stored
 
 log = logging.getLogger(__name__)

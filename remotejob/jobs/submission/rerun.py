@@ -69,5 +69,5 @@ def _with_own_data(again: JobRecord, installation: Installation) -> JobRecord:
         return again
     files = installation.files
     text = payloads.load_text(files, Area.INPUT, None, again.data_ref)
-    key = data_key(again.id)
+    key = data_key(again.queue, again.id)
     return replace(again, data_ref=payloads.store_text(files, Area.INPUT, key, text or ""))

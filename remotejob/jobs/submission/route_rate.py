@@ -13,15 +13,13 @@ from remotejob.domain.places import MINUTE_MS, next_place, place_ms
 from remotejob.domain.text import dumps
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Key, Put
-from remotejob.names import Field
+from remotejob.names import Field, Partition
 from remotejob.ports import Installation
 from remotejob.settings import Route
 
 _TRIES: Final = 30
 _KEPT: Final = timedelta(days=1)
 """How long the item is kept after the last place that it names."""
-
-_PARTITION: Final = "rate#"
 
 _NO_PLACE: Final = Condition(name="no_place", expression=Absent(Field.PLACE))
 """Nobody has taken a place yet."""
@@ -78,4 +76,4 @@ def _key(route: Route, tenant: str | None) -> Key:
     """Of this route at this rate, wherever it stands among the others."""
     said = [route.task, route.prefix, route.suffixes, route.max_per_minute, tenant]
     name = hashlib.sha256(dumps(said).encode(errors="replace")).hexdigest()[:32]
-    return Key(f"{_PARTITION}{route.queue}", name)
+    return Key(f"{Partition.RATE}{route.queue}", name)

@@ -21,7 +21,7 @@ from remotejob.domain.errors import InvalidData, InvalidName, QueueUnavailable
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.metadata import check_metadata
-from remotejob.domain.name_rules import check_file_name, check_output_name
+from remotejob.domain.name_rules import check_file_name, check_stored_key, name_from_disk
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import cut, said_by, shown
@@ -29,10 +29,11 @@ from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import Body, check_body, open_body
 from remotejob.jobs.content.content_types import guess_content_type
 from remotejob.jobs.content.download_path import IfExists, destination, download_to
-from remotejob.jobs.content.input_files import STORED_PREFIX, check_key, file_name_of, input_file
+from remotejob.jobs.content.input_files import check_key, file_name_of, input_file
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.submission.room import check_room, lanes_of
 from remotejob.jobs.submission.submission import check_task
+from remotejob.names import STORED_PREFIX
 from remotejob.ports import Area, Installation, QueueDescription, Stored
 
 _PENDING: Final = "pending"
@@ -93,10 +94,10 @@ def store(data: Mapping[str, Any], installation: Installation) -> str:
     text = plain_text(key)
     if text is None:
         raise InvalidName(f"key {shown(key)}: a key is text; leave it out to get a new one")
-    key = STORED_PREFIX + check_output_name(text.removeprefix(STORED_PREFIX))
+    key = STORED_PREFIX + check_stored_key(text.removeprefix(STORED_PREFIX))
     content = b"" if body is None else check_body(body)
     if isinstance(content, Path):
-        given.setdefault(_FILENAME, content.name)
+        given.setdefault(_FILENAME, name_from_disk(content.name))
     if given.get(_FILENAME) is not None:
         given[_FILENAME] = check_file_name(given[_FILENAME])
     return store_raw(key, given, content, installation)

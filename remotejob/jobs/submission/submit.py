@@ -27,7 +27,12 @@ from remotejob.domain.text import cut, said_by, shown
 from remotejob.domain.transactions import put_record
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import open_body
-from remotejob.jobs.content.input_files import data_key, input_file, input_key
+from remotejob.jobs.content.input_files import (
+    data_key,
+    input_file,
+    input_key,
+    submitted_to_another,
+)
 from remotejob.jobs.coordination.dependencies import not_ended, store_dependent
 from remotejob.jobs.coordination.replacement import cancel_outdated
 from remotejob.jobs.coordination.series import TRIES, in_generation
@@ -206,7 +211,7 @@ def _store_in_transaction(
     submission, queue = checked.submission, checked.record.queue
     key, record = submission.idempotency_key, None
     for _ in range(TRIES):
-        gone = ""
+        gone: str | None = ""
         if key is not None:
             there, gone = job_under(key, queue, installation)
             if there is not None:
@@ -243,13 +248,25 @@ def _store_in_transaction(
 def _store_files(checked: Checked, installation: Installation) -> JobRecord:
     record, files = checked.record, installation.files
     if checked.data_text is not None:
-        key = data_key(record.id)
+        key = data_key(record.queue, record.id)
         payloads.store_text(files, Area.INPUT, key, checked.data_text)
         record = replace(record, data_ref=key)
     if checked.body is None:
-        return record
-    key = input_key(record.id, checked.filename)
+        return _with_own_input(record, installation)
+    key = input_key(record.queue, record.id, checked.filename)
     with open_body(checked.body) as body:
         stored = files.put(Area.INPUT, key, body, content_type=checked.content_type)
     file = replace(input_file(stored, name=checked.filename), content_type=checked.content_type)
     return replace(record, input_json=file.to_json())
+
+
+def _with_own_input(record: JobRecord, installation: Installation) -> JobRecord:
+    """Give it its own copy of a file that only another queue's workers can read."""
+    file, files = record.input, installation.files
+    if file is None or not submitted_to_another(file, record.queue, installation):
+        return record
+    key = input_key(record.queue, record.id, file.name)
+    with files.open(file.bucket, file.key, version=file.version) as body:
+        stored = files.put(Area.INPUT, key, body, content_type=file.content_type)
+    copied = replace(input_file(stored, name=file.name), content_type=file.content_type)
+    return replace(record, input_json=copied.to_json())

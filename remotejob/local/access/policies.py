@@ -124,14 +124,25 @@ def _numbers(test: Callable[[float, float], bool]) -> Callable[[str, str], bool]
 
 
 def like(pattern: str, value: str) -> bool:
-    """Whether the value matches a pattern with `*` (any run) and `?` (any one character)."""
+    """Whether the value matches a pattern with `*` (any run) and `?` (any one character).
+
+    `${*}`, `${?}` and `${$}` stand for the character itself.
+    """
     return _compiled(pattern).fullmatch(value) is not None
 
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    escaped = re.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
-    return re.compile(escaped, re.DOTALL)
+    parts = _LITERAL.split(pattern)
+    # every second part is a character that stands for itself
+    escaped = [
+        re.escape(part) if number % 2 else re.escape(part).replace(r"\*", ".*").replace(r"\?", ".")
+        for number, part in enumerate(parts)
+    ]
+    return re.compile("".join(escaped), re.DOTALL)
+
+
+_LITERAL = re.compile(r"\$\{([*?$])\}")
 
 
 _TESTS: Mapping[str, Callable[[str, str], bool]] = {

@@ -42,6 +42,7 @@ def left_behind(installation: Installation, job: Job) -> list[str]:
     return [
         *(name for prefix in ("failure#", "log#") for name, _ in _notes(installation, job, prefix)),
         *installation.files.keys(Area.OUTPUT, f"{job.queue}/{job.id}/"),
+        *installation.files.keys(Area.INPUT, f"jobs/default/{job.id}/"),
         *installation.files.keys(Area.INPUT, f"jobs/{job.id}/"),
     ]
 
@@ -56,6 +57,17 @@ def marked(installation: Installation, clock: FakeClock) -> list[str]:
         for shard in range(16)
         for mark in installation.store.attention("removed", shard, until_ms=clock.now_ms())
     ]
+
+
+def test_inputs_of_earlier_versions_are_removed_too() -> None:
+    """Their keys did not name the queue."""
+    installation = memory_installation(FakeClock())
+    job = failed(installation)
+    installation.files.put(Area.INPUT, f"jobs/{job.id}/a.jpg", b"photo")
+
+    job.remove()
+
+    assert left_behind(installation, job) == []
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["commanded again", "left to the sweep"])

@@ -156,6 +156,7 @@ class RunProxy:
             entropy=os.urandom,
             queues={},
             lease=timedelta(milliseconds=order["lease_ms"]),
+            readable_buckets=frozenset(order["readable_buckets"]),
             max_depth=order["max_depth"],
         )
         self._depth: int | None = None

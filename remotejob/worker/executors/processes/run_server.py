@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Final
 from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.errors import InvalidBody
 from remotejob.domain.times import span_ms
+from remotejob.jobs.content.input_files import check_bucket
 from remotejob.ports import Area
 from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.executors.processes.channel import CHUNK, Channel, Frame, Garbled
@@ -52,6 +53,7 @@ def run_for_child(run: Run) -> dict[str, Any]:
         "context": run.context.packed(),
         "max_depth": installation.max_depth,
         "buckets": {area.value: installation.files.bucket(area) for area in Area},
+        "readable_buckets": sorted(installation.readable_buckets),
     }
 
 
@@ -184,10 +186,11 @@ class RunServer:
         return _Answer({"path": str(to)})
 
     def _allowed(self, frame: Frame) -> tuple[str, str, str | None]:
-        """The requested file, if it is one of the job's. Raises: PermissionError."""
+        """The requested file, if the job may read it. Raises: PermissionError, FileUnreadable."""
         head = frame.head
         for file in self._readable:
             if file == (head["bucket"], head["key"], head["version"]):
+                check_bucket(file[0], self._run.installation)
                 return file
         raise PermissionError(f"job {self._run.job_id} has no file {head['key']!r}")
 
