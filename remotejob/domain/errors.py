@@ -209,6 +209,9 @@ class StoreUnavailable(RemoteJobError):
 class ProcessDied(RemoteJobError):
     """The child process that ran a task ended before the task did."""
 
+    memory_ran_out = False
+    """Whether the kernel killed it because memory ran out, which another job may have taken."""
+
 
 class PartlySubmitted(RemoteJobError):
     """Some jobs were stored and sent, others were not."""

@@ -67,9 +67,9 @@ def feed_apart(job: RunningJob) -> None:
 
 @task("crash_once")
 def crash_once(job: RunningJob) -> str:
-    """Take the process down, the first time; then say which process did not go down."""
+    """Take the process down, the first time or always; then say which process did not go down."""
     crashed = Path(job.data["folder"]) / f"crashed-{job.id}"
-    if not crashed.exists():
+    if job.data.get("always") or not crashed.exists():
         crashed.touch()
         os._exit(1)
     return str(os.getpid())

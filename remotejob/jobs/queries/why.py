@@ -18,6 +18,7 @@ from remotejob.domain.claim_decisions import NO_TASK
 from remotejob.domain.locks import Limit, limits_of
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.suspects import runs_alone
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.coordination.locks import live_holders
 from remotejob.jobs.messaging.messages import pending_address
@@ -168,7 +169,7 @@ def _running(record: JobRecord, now_ms: int, *, skew_ms: int) -> Reason:
     return Reason(
         code=Why.WORKER_SILENT,
         text=f"its worker {record.worker} fell silent: its lease ended at "
-        f"{details['lease_until']}; the next worker takes the job over",
+        f"{details['lease_until']}; the next worker takes the job over{_alone(record)}",
         details=details,
     )
 
@@ -270,6 +271,7 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
             f", idle and silent since {alive[0].seen_at.isoformat()} ({_ago(alive[0].age)}): if "
             "the job does not start within a minute, they are gone"
         )
+    text += _alone(record)
     if failed is not None:
         text = f"{_cannot_start(failed)}. As last seen: {text}"
     return Reason(
@@ -286,6 +288,12 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
             **({} if failed is None else {"cannot_start": failed.cannot_start}),
         },
     )
+
+
+def _alone(record: JobRecord) -> str:
+    if not runs_alone(record):
+        return ""
+    return "; it has crashed before, so it runs alone, once its worker's other jobs have ended"
 
 
 def _failed_start(seen: Iterable[WorkerStatus]) -> WorkerStatus | None:

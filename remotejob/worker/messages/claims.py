@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -11,11 +12,11 @@ from remotejob.domain import changes, claim_decisions, locks, run_changes
 from remotejob.domain.claim_decisions import after_refused_claim
 from remotejob.domain.errors import StoreUnavailable, UnreadableItem
 from remotejob.domain.ids import new_run_id
-from remotejob.domain.message_claims import claim_by_message
 from remotejob.domain.odd_items import end_lease
 from remotejob.domain.record import JobRecord
 from remotejob.domain.record_texts import check_texts
 from remotejob.domain.states import State
+from remotejob.domain.suspects import in_company, runs_alone
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import (
     Changed,
@@ -40,6 +41,7 @@ from remotejob.worker.messages.settlements import (
     Delete,
     Hide,
     Replace,
+    RunAlone,
     Settlement,
 )
 from remotejob.worker.runs.checkpoints import Checkpoints
@@ -54,7 +56,16 @@ _CONTENDED: Final = timedelta(seconds=5)
 class Claims:
     """Makes the claims of one worker."""
 
-    def __init__(self, installation: Installation, *, worker: str, lost_leases: LostLeases) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        worker: str,
+        lost_leases: LostLeases,
+        alone: Callable[[], bool],
+    ) -> None:
+        """`alone` is whether a run that the calling thread begins has the worker to itself."""
+        self._alone = alone
         self._installation = installation
         self._lost_leases = lost_leases
         self._worker = worker
@@ -89,6 +100,7 @@ class Claims:
             worker=self._worker,
             lease_ms=span_ms(lease),
             skew_ms=span_ms(self._installation.skew),
+            alone=self._alone(),
         )
         outcome: Updated | Refused | Settlement
         outcome = self._installation.store.update(begins.claim(pending.job_id, now=now, stamp=now))
@@ -138,6 +150,12 @@ class Claims:
             if record.lease_beyond_sense(now) and not record.terminal:
                 return store.update(end_lease(record))
         match after_refused_claim(record, now_ms=now, skew=self._installation.skew):
+            case (
+                claim_decisions.Reclaim()
+                | claim_decisions.ClaimLocked()
+                | claim_decisions.ClaimAgain()
+            ) if record is not None and runs_alone(record) and not begins.alone:
+                return RunAlone(message=message, span=_CONTENDED)
             case claim_decisions.ClaimAgain(stamp_ms):
                 return store.update(begins.claim(pending.job_id, now=now, stamp=stamp_ms))
             case claim_decisions.ClaimLocked(seen):
@@ -199,10 +217,13 @@ class _Begins:
     worker: str
     lease_ms: int
     skew_ms: int
+    alone: bool
 
     def claim(self, job_id: str, *, now: int, stamp: int) -> changes.Change:
-        change = run_changes.claim(
+        claim = run_changes.claim(
             job_id,
+            task=self.task,
+            queue=self.message.address.queue,
             run_id=self.run_id,
             worker=self.worker,
             now_ms=now,
@@ -210,8 +231,7 @@ class _Begins:
             lease_ms=self.lease_ms,
             skew_ms=self.skew_ms,
         )
-        queue = self.message.address.queue
-        return claim_by_message(change, task=self.task, queue=queue)
+        return claim if self.alone else in_company(claim)
 
     def claim_locked(self, record: JobRecord, *, now: int) -> changes.Change:
         return locks.claim_locked(

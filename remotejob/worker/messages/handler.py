@@ -18,12 +18,14 @@ from remotejob.domain.chain import within
 from remotejob.domain.errors import (
     JobCancelled,
     LeaseLost,
+    ProcessDied,
     RunInterrupted,
     UnreadableItem,
     WorkerStopping,
 )
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.suspects import may_have_company
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import unlock
 from remotejob.jobs.coordination.successors import End, store_end
@@ -127,16 +129,23 @@ class MessageHandler:
         longest_decline: timedelta | None = None,
         on_no_space: Callable[[], None] = _nothing,
         on_begun: Callable[[], None] = _nothing,
+        alone: Callable[[], bool] | None = None,
     ) -> None:
         """`longest_decline`: the longest delay of a job whose task is not registered here; default
         the queue's longest delay. `on_no_space` is called when a run found the disk full,
-        `on_begun` when a run begins."""
+        `on_begun` when a run begins. `alone` is whether a run that the calling thread begins has
+        the process to itself; default whether no other is in flight."""
         self._installation = installation
         longest = longest_decline or installation.messages.capabilities.max_delay
         self._declines = Declines(installation, longest=longest)
         self._tasks = tasks
         self.lost_leases: Final = LostLeases(installation)
-        self._claims = Claims(installation, worker=worker, lost_leases=self.lost_leases)
+        self._claims = Claims(
+            installation,
+            worker=worker,
+            lost_leases=self.lost_leases,
+            alone=alone or (lambda: not runs.running()),
+        )
         self._runs = runs
         self._call = call
         self._on_no_space = on_no_space
@@ -282,6 +291,9 @@ class MessageHandler:
         match outcome:
             case _Completed():
                 return self._completed(run, outcome)
+            case _Raised(ProcessDied(memory_ran_out=True) as error) if may_have_company(run.record):
+                log.warning("run given back: memory ran out: %s", error, extra=_about(run))
+                return self._commit(run, outcomes.ran_out_of_memory(run, self._installation))
             case _Raised(error):
                 return self._failed(run, error)
             case _NoSpace(error):

@@ -62,8 +62,10 @@ def executors() -> Iterator[Executors]:
 
 
 @pytest.fixture
-def lines() -> Iterator[Lines]:
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     """What a deployed worker writes to its log."""
+    # a Lambda function, if another test has imported one, keeps the library's lines to itself
+    monkeypatch.setattr(logging.getLogger("remotejob"), "propagate", True)
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(LineFormatter())

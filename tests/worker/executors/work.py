@@ -417,6 +417,14 @@ def do_write_and_crash(job: RunningJob) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def do_run_out_of_memory(job: RunningJob) -> None:
+    """Die as the kernel lets a process die when memory runs out, and count that as it does."""
+    file = Path(job.data["file"])
+    count = int(file.read_text().split()[-1])
+    file.write_text(f"oom 9\noom_kill {count + 1}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def do_log(job: RunningJob) -> None:
     logging.getLogger(job.data["logger"]).warning(job.data["text"])
 

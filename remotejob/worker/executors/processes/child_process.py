@@ -30,6 +30,7 @@ from remotejob.worker.executors.processes.channel import (
     Garbled,
 )
 from remotejob.worker.executors.processes.environment import environment_for
+from remotejob.worker.executors.processes.memory_kills import memory_kills
 from remotejob.worker.executors.processes.output import ChildOutput
 from remotejob.worker.executors.processes.program import ChildProgram
 from remotejob.worker.executors.processes.stack_dump import Dump
@@ -53,6 +54,7 @@ class ChildProcess:
         """Raises: OSError, when the system has no room for it."""
         self.options: Final = options
         self._modules: Final = program.modules
+        self._memory_kills: Final = memory_kills()
         self.jobs = 0
         """How many jobs it has run."""
         self._lock = threading.Lock()
@@ -189,6 +191,8 @@ class ChildProcess:
         if not self._ended.wait(1):
             self.kill()
         died = ProcessDied(_how(self._process.returncode, self.options.memory_mib))
+        if self._process.returncode == -signal.SIGKILL and self._memory_kills is not None:
+            died.memory_ran_out = (memory_kills() or 0) > self._memory_kills
         stack = self._dump.read()
         if stack is not None:
             died.add_note(f"Its task stood here when the process ended:\n{stack}")
