@@ -10,6 +10,7 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.logs import new_logger, share_logger
+from lambdas.paused_queues import tell_of_paused_queues
 from remotejob.backends.aws import from_environment
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
@@ -43,6 +44,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     counts = work(
         _installation(), time_is_up=lambda: context.get_remaining_time_in_millis() < reserve_ms
     )
+    if work is tick and (paused := tell_of_paused_queues(_installation(), logger)):
+        counts["queues paused"] = paused
     logger.info("done", extra={"counts": counts})
     if counts["unreadable"]:
         _write_metric(counts["unreadable"])

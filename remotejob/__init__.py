@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         OutputNotFound,
         PartlySubmitted,
         ProcessDied,
+        QueueFull,
         QueueUnavailable,
         RemoteJobError,
         RunInterrupted,
@@ -133,6 +134,7 @@ __all__ = [
     "ProcessDied",
     "Processor",
     "Queue",
+    "QueueFull",
     "QueueUnavailable",
     "Reason",
     "Receipt",
@@ -202,9 +204,9 @@ _HOMES = {
         "AccessProblem BatchNotFound BatchUnfinished ChainTooLong CommandRefused DependencyEnded "
         "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
         "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
-        "PartlySubmitted ProcessDied QueueUnavailable RemoteJobError RunInterrupted SettingsError "
-        "StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue UnknownTask "
-        "UnreadableItem WaitTimeout WorkerStopping"
+        "PartlySubmitted ProcessDied QueueFull QueueUnavailable RemoteJobError RunInterrupted "
+        "SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
+        "UnknownTask UnreadableItem WaitTimeout WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

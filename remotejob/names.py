@@ -113,6 +113,14 @@ class QueueKey(StrEnum):
     """A worker's CPU units, MiB and jobs at a time, in this order: it must stay short."""
 
 
+class QueueLimit(StrEnum):
+    """Further keys of a queue in the system description: its limits, absent where there is none."""
+
+    DAILY_JOBS = "daily_jobs"
+    DAILY_DOLLARS = "daily_dollars"
+    MAX_PENDING = "max_pending"
+
+
 def system_parameter(system: str) -> str:
     """Name of the SSM parameter that describes `system`; the only name a client needs."""
     return f"/remotejob/{system}"
@@ -140,6 +148,10 @@ class Partition(StrEnum):
     BATCH = "batch#"
     WORKERS = "workers#"
     """Signs of life; the queue follows, and ends the key."""
+    SPENT = "spent#"
+    """What a queue with a daily budget has spent, by day; the queue follows, and ends the key."""
+    RATE = "rate#"
+    """The rates of a queue's routes; the queue follows, and ends the key."""
     SWEEP = "#sweep"
     """How far the sweep has come."""
 
@@ -250,6 +262,12 @@ class Field(StrEnum):
     CANCELLED = "j_n_cancelled"
     """On a counter of a batch: how many children ended like this."""
     CONTENT = "j_note"
+    PLACE = "j_place"
+    """On the rate of a route: the last place in time that an upload took."""
+    RUNS = "j_n_runs"
+    """On what a queue spent on a day: the runs that began."""
+    MICRODOLLARS = "j_n_udollars"
+    """On what a queue spent on a day: what its workers cost, in millionths of a dollar."""
     ATTENTION = "a_kind"
     """Partition key of the attention index, `kind#shard`; absent from most records."""
     ATTENTION_AT = "a_at"
@@ -272,6 +290,9 @@ MIN_FREE_DISK_PERCENT: Final = 10
 
 ATTENTION_INDEX: Final = "attention"
 """Sparse, KEYS_ONLY: the records that need attention, and when."""
+
+PAUSED_METRIC: Final = "Paused"
+"""1 in each minute in which a queue is paused because its daily budget is spent."""
 
 LOG_NOTES: Final = "log#"
 """Prefix of the notes that hold log lines no longer in the record."""

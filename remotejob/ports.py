@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.changes import Change
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.conditions import Item
@@ -378,6 +379,10 @@ class QueueDescription:
     """Jobs of one tenant that run at a time; None for no limit."""
     size: WorkerSize | None = None
     """The size of each worker; None if unknown, such as in memory."""
+    budget: DailyBudget = field(default=DailyBudget())
+    """What it may spend in a day, before it is paused until the next."""
+    max_pending: int | None = None
+    """Messages that may wait in each of its lanes when a job is submitted; None for no limit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

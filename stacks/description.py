@@ -11,7 +11,7 @@ from constructs import Construct
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
-from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
+from remotejob.names import SYSTEM_VERSION, QueueKey, QueueLimit, SystemKey
 from remotejob.settings import QueueSettings, Settings
 from stacks.queues import JobQueue
 
@@ -68,6 +68,12 @@ def _options(queue: QueueSettings) -> dict[str, Any]:
         options[QueueKey.ORDER.value] = queue.order.value
     if queue.tenant_limit is not None:
         options[QueueKey.TENANT_LIMIT.value] = queue.tenant_limit
+    if queue.daily_jobs is not None:
+        options[QueueLimit.DAILY_JOBS.value] = queue.daily_jobs
+    if queue.daily_dollars is not None:
+        options[QueueLimit.DAILY_DOLLARS.value] = queue.daily_dollars
+    if queue.max_pending is not None:
+        options[QueueLimit.MAX_PENDING.value] = queue.max_pending
     options[QueueKey.SIZE.value] = [queue.cpu, queue.memory_mib, queue.jobs_at_a_time]
     return options
 

@@ -13,6 +13,7 @@ from stacks.bundle import ROOT
 from stacks.checks import acknowledge_arn, acknowledge_objects
 from stacks.network import Network, NetworkProps
 from stacks.permissions import (
+    budget_calls,
     foreign_input_calls,
     protection_calls,
     readable_inputs,
@@ -84,6 +85,8 @@ class WorkersStack(SystemStack):
                 inputs=inputs,
             ):
                 workers.role.add_to_policy(statement)
+            for statement in budget_calls(name, queue, storage.table):
+                workers.role.add_to_policy(statement)
             for bucket in settings.system.readable_buckets:
                 self._let_read(workers.role, bucket)
             tasks = cluster.arn_for_tasks("*")
@@ -115,6 +118,9 @@ class WorkersStack(SystemStack):
                     queue=storage.queues[name],
                     concurrency=queue.jobs_at_a_time,
                     max_workers=queue.max_workers,
+                    system=settings.system.name,
+                    queue_name=name,
+                    budgeted=queue.budgeted,
                 ),
             )
 

@@ -14,8 +14,6 @@ from remotejob.domain.errors import SettingsError
 from remotejob.names import METRICS_NAMESPACE, SYSTEM_DIMENSION, Env
 from remotejob.worker.metrics import Totals
 
-NAMESPACE: Final = METRICS_NAMESPACE
-
 METRICS: Final = "remotejob.metrics"
 """The logger of the lines that are metrics."""
 
@@ -46,7 +44,7 @@ def writer(*, system: str, queue: str) -> Callable[[Totals], None]:
         )
 
         # without service="", a service named in the environment would be a third dimension
-        document = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service="")
+        document = AmazonCloudWatchEMFProvider(namespace=METRICS_NAMESPACE, service="")
         document.add_dimension(SYSTEM_DIMENSION, system)
         document.add_dimension("Queue", queue)
         for what, count in totals.counts.items():

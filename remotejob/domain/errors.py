@@ -24,6 +24,7 @@
     ├── OutputNotFound
     ├── FileGone                a job's input or data was deleted; also a FileNotFoundError, a Fatal
     ├── FileUnreadable          archived, encrypted, or in a bucket not read here; also a Fatal
+    ├── QueueFull               as many jobs wait in a lane as max_pending allows
     ├── QueueUnavailable        messages could not be sent; says which
     ├── StoreUnavailable        the table did not answer; try again later
     ├── UnreadableItem          an item of the table cannot be read; says which, and why; a Fatal
@@ -179,6 +180,17 @@ class OutputNotFound(RemoteJobError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class QueueFull(RemoteJobError):
+    """As many jobs wait in a lane as the queue's ceiling allows; nothing was stored."""
+
+    def __init__(self, queue: str, *, lane: str, waiting: int, more: int, max_pending: int) -> None:
+        super().__init__(
+            f"queue {queue!r} is full: about {waiting:,} messages wait in lane {lane}, {more:,} "
+            f"more are too many, and {max_pending:,} is the most. Submit later or fewer, or raise "
+            f"max_pending under [queues.{queue}] in remotejob.toml and deploy"
+        )
 
 
 class QueueUnavailable(RemoteJobError):

@@ -15,7 +15,7 @@ from remotejob.domain.text import shown
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_LONGEST_TENANT: Final = 128
+LONGEST_TENANT: Final = 128
 
 
 def check_job_id(job_id: object) -> str:
@@ -93,9 +93,9 @@ def check_tenant(name: object) -> str:
     name = _text(name, what="tenant")
     if not name:
         raise InvalidName("tenant is empty; name the tenant, or leave it out")
-    if len(name) > _LONGEST_TENANT:
+    if len(name) > LONGEST_TENANT:
         raise InvalidName(
-            f"tenant {name[:40]!r}… has {len(name)} characters; shorten it to {_LONGEST_TENANT}"
+            f"tenant {name[:40]!r}… has {len(name)} characters; shorten it to {LONGEST_TENANT}"
         )
     for letter in name:
         if not "!" <= letter <= "~":

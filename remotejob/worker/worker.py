@@ -31,6 +31,7 @@ from remotejob.worker.background import BackgroundThreads
 from remotejob.worker.executors.executors import Executors
 from remotejob.worker.lifecycle.alone import Alone
 from remotejob.worker.lifecycle.company import Company
+from remotejob.worker.lifecycle.daily_budget import BudgetWatch
 from remotejob.worker.lifecycle.disk_space import DiskSpace
 from remotejob.worker.lifecycle.health import Watch
 from remotejob.worker.lifecycle.polling import AHEAD, Polling, arranged
@@ -119,7 +120,9 @@ class Worker:
             min_free_percent=options.min_free_disk_percent,
             probe=options.disk_probe,
         )
-        self._checking_disk = threading.Lock()
+        self._budget = BudgetWatch(installation, description, concurrency=options.concurrency)
+        self._checking = threading.Lock()
+        self._said_short: set[str] = set()
         self._company = Company()
         self._handler = MessageHandler(
             installation,
@@ -130,6 +133,7 @@ class Worker:
             metrics=self._metrics,
             longest_decline=None if options.abilities is None else _LONGEST_DECLINE,
             on_no_space=self._ran_out_of_space,
+            on_begun=self._run_began,
             alone=self._company.is_alone,
         )
         self._presence = Presence(
@@ -167,7 +171,7 @@ class Worker:
             guard=options.guard,
             policy=ProtectionPolicy(grace=options.grace),
             health_file=options.health_file,
-            check_disk=self._check_disk,
+            check_supplies=self._check_supplies,
         )
         self.gave_up: str | None = None
         """Why the worker stopped by itself, so that another process or container is needed."""
@@ -194,7 +198,8 @@ class Worker:
         remove_of_dead()
         self._executors.start(self._abilities)
         # before any lane asks
-        self._check_disk()
+        self._budget.share()
+        self._check_supplies()
         threads = Threads(
             lanes=[new_thread(f"lane-{lane}", partial(self._poll, lane)) for lane in Lane],
             jobs=[
@@ -225,25 +230,40 @@ class Worker:
     def _ran_out_of_space(self) -> None:
         # at once: this thread would take the next job, and that would find no space either
         self._disk.ran_out()
-        self._check_disk()
+        self._check_supplies()
 
-    def _check_disk(self) -> None:
-        """Take no jobs while the disk is full; stop if that lasts though no job runs."""
-        with self._checking_disk:
-            before, shortage = self._disk.shortage, self._disk.look()
-            if (shortage is None) is not (before is None):
-                self._presence.say_short("disk", shortage)
-                if shortage is None:
-                    self._polling.resume()
-                else:
-                    self._polling.pause()
-                    self._give_back_all()
+    def _run_began(self) -> None:
+        self._budget.began()
+        if self._budget.shortage is not None:
+            # at once, as above: a lane would go on receiving what has to wait
+            self._check_supplies()
+
+    def _check_supplies(self) -> None:
+        """Take no jobs while the disk is full or the budget spent; stop if the disk stays full
+        though no job runs."""
+        self._budget.share_if_due(self._background.start)
+        with self._checking:
+            shortage = self._disk.look()
+            self._go_short("disk", shortage)
+            self._go_short("budget", self._budget.look())
         running = any(not run.ended for run in self._runs.running())
         if shortage is None or running or self._stopping.is_set() or not self._disk.hopeless:
             return
         self.gave_up = shortage
         log.critical("giving up: %s", shortage)
         self.stop()
+
+    def _go_short(self, of: str, shortage: str | None) -> None:
+        # not each time its figures change: every sign is a write
+        if (shortage is None) is (of not in self._said_short):
+            return
+        self._said_short ^= {of}
+        self._presence.say_short(of, shortage)
+        if shortage is None:
+            self._polling.resume()
+        else:
+            self._polling.pause()
+            self._give_back_all()
 
     def _poll(self, lane: Lane) -> None:
         address = Address(self._options.queue, Channel(lane.value))
@@ -276,7 +296,7 @@ class Worker:
     def _work(self) -> None:
         failures = 0
         while (message := self._prefetched.get()) is not None:
-            if self._disk.shortage is not None:
+            if self._said_short:
                 self._return([message])
                 continue
             with self._company.together():
@@ -409,6 +429,7 @@ class Worker:
         # messages that a lane had received but not yet queued when we gave back the others
         requests.append(self._start_request("give back", self._prefetched.give_back_all))
         requests.append(self._start_request("report the stop", self._presence.stop))
+        requests.append(self._start_request("share what was spent", self._budget.share))
         lost_leases = self._handler.lost_leases
         requests.append(self._start_request("say which leases were lost", lost_leases.say_all))
         # runs that have not ended by now no longer own their jobs

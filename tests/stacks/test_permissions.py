@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import pytest
@@ -181,6 +182,40 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                         or statement["Action"] == "ecr:GetAuthorizationToken"
                         or TASKS_ALLOWED.fullmatch(short(resource))
                     )
+
+
+def test_limits_need_their_calls_and_nothing_else_does(
+    system: System, synthesize: Synthesize
+) -> None:
+    more = (
+        '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 5\n'
+        '[[routes]]\ntask = "thumbnail"\nmax_per_minute = 9\n'
+    )
+    limited = synthesize(more=more)
+    role = partial(role_of_workers, limited, key="TaskRoleArn")
+
+    assert _kinds(system, role_of_function(system, "lambdas.on_upload.handler")) == {""}
+    assert _kinds(limited, role_of_function(limited, "lambdas.on_upload.handler")) == {"", "rate#*"}
+    assert _kinds(system, role_of_function(system, "lambdas.scheduler.handler")) == {""}
+    assert _kinds(limited, role_of_function(limited, "lambdas.scheduler.handler")) == {
+        "",
+        "spent#*",
+    }
+    assert _kinds(limited, role(queue="dear")) == {"", "spent#dear"}
+    assert _kinds(limited, role(queue="default")) == {""}
+
+
+def _kinds(system: System, role: str) -> set[str]:
+    """The patterns of items of limits that a role may touch, and nothing for all others."""
+    return {
+        pattern if pattern.startswith(("spent#", "rate#")) else ""
+        for statement in system.statements(role)
+        for pattern in as_list(
+            statement.get("Condition", {})
+            .get("ForAllValues:StringLike", {})
+            .get("dynamodb:LeadingKeys", "")
+        )
+    }
 
 
 def test_workers_may_read_the_buckets_that_the_settings_name(synthesize: Synthesize) -> None:

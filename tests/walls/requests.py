@@ -100,6 +100,13 @@ ITEMS: Final[Mapping[str, Kind]] = {
     "sign of life of another queue": _of(
         f"{Partition.WORKERS}theirs", "sign#w", Field.CONTENT, Field.EXPIRES
     ),
+    "spent by a queue": _of(
+        f"{Partition.SPENT}ours", "2026-01-01", Field.RUNS, Field.MICRODOLLARS, Field.EXPIRES
+    ),
+    "spent by another queue": _of(
+        f"{Partition.SPENT}theirs", "2026-01-01", Field.RUNS, Field.MICRODOLLARS, Field.EXPIRES
+    ),
+    "rate of a route": _of(f"{Partition.RATE}ours", "0", Field.PLACE, Field.EXPIRES),
     "sweep's progress": _of(Partition.SWEEP, "progress", Field.CONTENT, Field.EXPIRES),
     "anything else": _of("other#1", "other", Field.CONTENT),
 }

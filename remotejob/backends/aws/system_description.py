@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
-from remotejob.names import MAX_DEPTH, SYSTEM_VERSION, QueueKey, SystemKey
+from remotejob.names import MAX_DEPTH, SYSTEM_VERSION, QueueKey, QueueLimit, SystemKey
 from remotejob.ports import Address, Channel, QueueDescription, WorkerSize
 
 
@@ -67,6 +68,11 @@ def _parse(described: Any) -> SystemDescription:
                 order=Order(queue.get(QueueKey.ORDER, Order.WEIGHTED)),
                 tenant_limit=queue.get(QueueKey.TENANT_LIMIT),
                 size=_size(queue.get(QueueKey.SIZE)),
+                budget=DailyBudget(
+                    runs=queue.get(QueueLimit.DAILY_JOBS),
+                    dollars=queue.get(QueueLimit.DAILY_DOLLARS),
+                ),
+                max_pending=queue.get(QueueLimit.MAX_PENDING),
             )
             for name, queue in queues.items()
         },

@@ -22,6 +22,7 @@ from remotejob.domain.suspects import runs_alone
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.coordination.locks import live_holders
 from remotejob.jobs.messaging.messages import pending_address
+from remotejob.jobs.queries.budgets import pause_of
 from remotejob.jobs.queries.workers import KEPT, WorkerStatus, workers
 from remotejob.names import Partition
 from remotejob.ports import Installation
@@ -57,6 +58,8 @@ class Why(StrEnum):
     """It is not due yet."""
     NO_QUEUE = "no_queue"
     """Its queue is not deployed."""
+    BUDGET = "budget"
+    """Its queue has spent its daily budget, and is paused until 00:00 UTC."""
     NO_WORKER = "no_worker"
     """No live worker that takes jobs can run it."""
     QUEUED = "queued"
@@ -244,6 +247,9 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
             text=f"its queue {record.queue!r} is not deployed; deploy it, or cancel the job",
             details={"queue": record.queue},
         )
+    paused = pause_of(installation.queues[record.queue], installation)
+    if paused is not None:
+        return Reason(code=Why.BUDGET, text=paused, details={"queue": record.queue})
     seen = workers(installation, record.queue)
     able = [status for status in seen if record.task in status.abilities]
     failed = _failed_start(seen)

@@ -31,6 +31,7 @@ from remotejob.jobs.content.content_types import guess_content_type
 from remotejob.jobs.content.download_path import IfExists, destination, download_to
 from remotejob.jobs.content.input_files import check_key, file_name_of, input_file
 from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission.room import check_room, lanes_of
 from remotejob.jobs.submission.submission import check_task
 from remotejob.names import STORED_PREFIX
 from remotejob.ports import Area, Installation, QueueDescription, Stored
@@ -148,6 +149,7 @@ def trigger(
         data_json=payloads.encode(data, what="metadata") if data else None,
         input_json=_input_json(stored) if stored.size else None,
     )
+    check_room(lanes_of([record], installation), installation)
     # the id is fresh: a refusal means that an earlier send of this request stored the record
     installation.store.put_new(record)
     installation.hooks.tell(Event.CREATED, record, installation)

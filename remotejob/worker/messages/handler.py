@@ -128,12 +128,13 @@ class MessageHandler:
         metrics: Metrics | None = None,
         longest_decline: timedelta | None = None,
         on_no_space: Callable[[], None] = _nothing,
+        on_begun: Callable[[], None] = _nothing,
         alone: Callable[[], bool] | None = None,
     ) -> None:
         """`longest_decline`: the longest delay of a job whose task is not registered here; default
-        the queue's longest delay. `on_no_space` is called when a run found the disk full. `alone`
-        is whether a run that the calling thread begins has the process to itself; default whether
-        no other is in flight."""
+        the queue's longest delay. `on_no_space` is called when a run found the disk full,
+        `on_begun` when a run begins. `alone` is whether a run that the calling thread begins has
+        the process to itself; default whether no other is in flight."""
         self._installation = installation
         longest = longest_decline or installation.messages.capabilities.max_delay
         self._declines = Declines(installation, longest=longest)
@@ -148,6 +149,7 @@ class MessageHandler:
         self._runs = runs
         self._call = call
         self._on_no_space = on_no_space
+        self._on_begun = on_begun
         self._outages = OutageLog(installation.clock)
         self._metrics = metrics or Metrics(clock=installation.clock)
 
@@ -180,6 +182,7 @@ class MessageHandler:
             delay = min(begun.span, self._installation.messages.capabilities.max_delay)
             return Replace(message=message, pending=pending, delay=delay)
         if isinstance(begun, Run):
+            self._on_begun()
             self._metrics.started(queued_s=_queued_s(begun))
             # debug only: every run logs its end, and the first heartbeat logs the long ones
             log.debug("run begins", extra=_about(begun))
