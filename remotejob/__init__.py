@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         AccessProblem,
         BatchNotFound,
         BatchUnfinished,
+        ChainTooLong,
         CommandRefused,
         DependencyEnded,
         Fatal,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         OutputNotFound,
         PartlySubmitted,
         ProcessDied,
+        QueueFull,
         QueueUnavailable,
         RemoteJobError,
         RunInterrupted,
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
         TimedOut,
         UnknownQueue,
         UnknownTask,
+        UnreadableItem,
         WaitTimeout,
         WorkerStopping,
     )
@@ -94,6 +97,7 @@ __all__ = [
     "BatchNotFound",
     "BatchState",
     "BatchUnfinished",
+    "ChainTooLong",
     "CommandRefused",
     "Commanded",
     "Completion",
@@ -130,6 +134,7 @@ __all__ = [
     "ProcessDied",
     "Processor",
     "Queue",
+    "QueueFull",
     "QueueUnavailable",
     "Reason",
     "Receipt",
@@ -154,6 +159,7 @@ __all__ = [
     "TimedOut",
     "UnknownQueue",
     "UnknownTask",
+    "UnreadableItem",
     "Urgency",
     "WaitTimeout",
     "Why",
@@ -195,12 +201,12 @@ _HOMES = {
     "jobs.queries.workers": "WorkerStatus",
     "tasks.running_job": "RunningJob",
     "domain.errors": (
-        "AccessProblem BatchNotFound BatchUnfinished CommandRefused DependencyEnded Fatal "
-        "FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName JobCancelled "
-        "JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound PartlySubmitted "
-        "ProcessDied QueueUnavailable RemoteJobError RunInterrupted SettingsError StillRunning "
-        "StoreUnavailable SystemNotFound TimedOut UnknownQueue UnknownTask WaitTimeout "
-        "WorkerStopping"
+        "AccessProblem BatchNotFound BatchUnfinished ChainTooLong CommandRefused DependencyEnded "
+        "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
+        "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
+        "PartlySubmitted ProcessDied QueueFull QueueUnavailable RemoteJobError RunInterrupted "
+        "SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
+        "UnknownTask UnreadableItem WaitTimeout WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

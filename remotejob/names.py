@@ -84,6 +84,10 @@ class SystemKey(StrEnum):
     CLOCK_SKEW_SECONDS = "clock_skew_seconds"
     """Absent from descriptions of earlier versions."""
     RETENTION_DAYS = "retention_days"
+    READABLE_BUCKETS = "readable_buckets"
+    """Absent if there are none."""
+    MAX_DEPTH = "max_depth"
+    """Absent from descriptions of earlier versions."""
     QUEUES = "queues"
 
 
@@ -107,6 +111,14 @@ class QueueKey(StrEnum):
     """Absent if there is none."""
     SIZE = "size"
     """A worker's CPU units, MiB and jobs at a time, in this order: it must stay short."""
+
+
+class QueueLimit(StrEnum):
+    """Further keys of a queue in the system description: its limits, absent where there is none."""
+
+    DAILY_JOBS = "daily_jobs"
+    DAILY_DOLLARS = "daily_dollars"
+    MAX_PENDING = "max_pending"
 
 
 def system_parameter(system: str) -> str:
@@ -136,6 +148,10 @@ class Partition(StrEnum):
     BATCH = "batch#"
     WORKERS = "workers#"
     """Signs of life; the queue follows, and ends the key."""
+    SPENT = "spent#"
+    """What a queue with a daily budget has spent, by day; the queue follows, and ends the key."""
+    RATE = "rate#"
+    """The rates of a queue's routes; the queue follows, and ends the key."""
     SWEEP = "#sweep"
     """How far the sweep has come."""
 
@@ -189,6 +205,8 @@ class Field(StrEnum):
     """The job this one repeats, reruns or replays."""
     PREVIOUS = "j_prev"
     """On a successor: how the job that it repeats ended."""
+    DEPTH = "j_depth"
+    """How many jobs led to this one; absent from a job that no job made."""
     BATCH = "j_batch"
     CALLS = "j_calls"
     RUN = "j_run"
@@ -244,16 +262,37 @@ class Field(StrEnum):
     CANCELLED = "j_n_cancelled"
     """On a counter of a batch: how many children ended like this."""
     CONTENT = "j_note"
+    PLACE = "j_place"
+    """On the rate of a route: the last place in time that an upload took."""
+    RUNS = "j_n_runs"
+    """On what a queue spent on a day: the runs that began."""
+    MICRODOLLARS = "j_n_udollars"
+    """On what a queue spent on a day: what its workers cost, in millionths of a dollar."""
     ATTENTION = "a_kind"
     """Partition key of the attention index, `kind#shard`; absent from most records."""
     ATTENTION_AT = "a_at"
 
+
+MAX_DEPTH: Final = 10
+"""The default of how many jobs in a row may each be made by the one before."""
+
+
+METRICS_NAMESPACE: Final = "remotejob"
+"""Of all metrics, those of the workers and the scheduler's."""
+
+UNREADABLE_METRIC: Final = "UnreadableItems"
+"""How often an item of the table was left out because it could not be read."""
+
+SYSTEM_DIMENSION: Final = "System"
 
 MIN_FREE_DISK_PERCENT: Final = 10
 """The default of `Env.MIN_FREE_DISK`."""
 
 ATTENTION_INDEX: Final = "attention"
 """Sparse, KEYS_ONLY: the records that need attention, and when."""
+
+PAUSED_METRIC: Final = "Paused"
+"""1 in each minute in which a queue is paused because its daily budget is spent."""
 
 LOG_NOTES: Final = "log#"
 """Prefix of the notes that hold log lines no longer in the record."""

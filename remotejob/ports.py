@@ -13,6 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
+from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.changes import Change
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.conditions import Item
@@ -21,6 +22,8 @@ from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.transactions import Conflict, Key, Step
+from remotejob.domain.unreadable import SkippedItems
+from remotejob.names import MAX_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,11 @@ class Mark:
 
 
 class JobStore(Protocol):
-    """Stores the job records, and items and notes next to them."""
+    """Stores the job records, and items and notes next to them.
+
+    Methods that return one record raise UnreadableItem if it cannot be read; those that return many
+    leave out what cannot be read, count it and log it once (`remotejob.domain.unreadable`).
+    """
 
     def put_new(self, record: JobRecord) -> Updated | Refused:
         """Store a record, unless its id exists or belonged to a removed job."""
@@ -273,7 +280,10 @@ class ObjectStore(Protocol):
         ...
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        """Copy a file to disk, completely or not at all. Raises: FileNotFoundError."""
+        """Copy a file to disk, completely or not at all; a link there is replaced, not followed.
+
+        Raises: FileNotFoundError.
+        """
         ...
 
     def bucket(self, area: Area) -> str:
@@ -369,6 +379,10 @@ class QueueDescription:
     """Jobs of one tenant that run at a time; None for no limit."""
     size: WorkerSize | None = None
     """The size of each worker; None if unknown, such as in memory."""
+    budget: DailyBudget = field(default=DailyBudget())
+    """What it may spend in a day, before it is paused until the next."""
+    max_pending: int | None = None
+    """Messages that may wait in each of its lanes when a job is submitted; None for no limit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -386,6 +400,10 @@ class Installation:
     skew: timedelta = field(default=CLOCK_SKEW)
     """How far its machines' clocks may differ: a lease lapses only this long after its end."""
     retention: timedelta = field(default=timedelta(days=30))
+    readable_buckets: frozenset[str] = field(default=frozenset())
+    """Other buckets, besides the system's own two, from which jobs may have their input."""
+    max_depth: int = MAX_DEPTH
+    """How many jobs in a row may each be made by the one before."""
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""
     sends_to: frozenset[str] | None = field(default=None)
@@ -395,3 +413,6 @@ class Installation:
     def may_send_to(self, queue: str) -> bool:
         """Whether this process may send messages of a queue."""
         return self.sends_to is None or queue in self.sends_to
+
+    skipped: SkippedItems = field(default_factory=SkippedItems, compare=False)
+    """Counts what this process left out because it could not be read."""

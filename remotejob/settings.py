@@ -16,16 +16,21 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from remotejob.domain.claim_decisions import CLOCK_SKEW
-from remotejob.domain.errors import SettingsError
+from remotejob.domain.errors import InvalidName, SettingsError
 from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order, Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT
+from remotejob.domain.route_tenants import check_route_tenant, tenant_of
 from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep, shown
 from remotejob.domain.text_files import Unreadable, decode
-from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MIN_FREE_DISK_PERCENT
+from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MAX_DEPTH, MIN_FREE_DISK_PERCENT
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+"""Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
+
+_MOST_DOLLARS: Final = 1_000_000
 
 FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = MappingProxyType(
     {
@@ -65,6 +70,14 @@ class SystemSettings:
     retention_days: int = 30
     """How long a record is kept after its job ended, and an input after its submit. At least 15,
     longer than any queue keeps a message that could bring the job back."""
+    readable_buckets: tuple[str, ...] = ()
+    """Other buckets that jobs may have their input in; the workers' roles may read them."""
+    max_depth: int = MAX_DEPTH
+    """How many jobs in a row may each be made by the one before, 1 to 10,000."""
+    max_read_units: int | None = None
+    max_write_units: int | None = None
+    """Request units a second at which the table, and its index, begin to throttle; at least 10.
+    Source: Amazon DynamoDB Developer Guide, "DynamoDB maximum throughput for on-demand tables"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +110,18 @@ class QueueSettings:
     inputs: tuple[str, ...] = ()
     """Prefixes in the input bucket that its workers may read, besides those of its routes."""
 
+    max_pending: int | None = None
+    """Messages that may wait in each of its lanes; then `submit` refuses further jobs."""
+    daily_jobs: int | None = None
+    """Runs that may begin in a day, in UTC; then the queue is paused until the next."""
+    daily_dollars: float | None = None
+    """What its workers may cost in a day, at list prices; then it is paused, too."""
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether it has a daily budget."""
+        return self.daily_jobs is not None or self.daily_dollars is not None
+
     @property
     def jobs_at_a_time(self) -> int:
         """Jobs a worker runs at a time, across all its processes."""
@@ -113,7 +138,18 @@ class Route:
     suffixes: tuple[str, ...] = ()
     """Compared ignoring case; empty means any."""
     priority: int = Priority.NORMAL
+    tenant: str | None = None
+    """The tenant of its jobs; `{folder}` in it stands for the key's first folder after the prefix.
+    """
+    max_per_minute: int | None = None
+    """Jobs that may begin in a minute, for each tenant; further ones wait for a later minute."""
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    def tenant_of(self, key: str) -> str | None:
+        """The tenant of an upload that it takes; None if it names none."""
+        if self.tenant is None:
+            return None
+        return tenant_of(key, tenant=self.tenant, prefix=self.prefix)
 
     def matches(self, key: str) -> bool:
         if not key.startswith(self.prefix):
@@ -218,7 +254,25 @@ def _system(table: _Table) -> SystemSettings:
         lease_seconds=lease,
         clock_skew_seconds=skew,
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
+        readable_buckets=_buckets(table),
+        max_depth=table.whole("max_depth", 1, 10_000, default=default.max_depth),
+        max_read_units=table.whole_or_none("max_read_units", 10, 10_000_000),
+        max_write_units=table.whole_or_none("max_write_units", 10, 10_000_000),
     )
+
+
+def _buckets(table: _Table) -> tuple[str, ...]:
+    buckets = tuple(table.strings("readable_buckets", default=[]))
+    for bucket in buckets:
+        if not _BUCKET.fullmatch(bucket):
+            table.fail(
+                "readable_buckets",
+                bucket,
+                "name a bucket, without s3://, in lower-case letters, digits, dots and dashes",
+            )
+    if len(set(buckets)) < len(buckets):
+        table.fail("readable_buckets", list(buckets), "name each bucket once")
+    return buckets
 
 
 def _queue(name: str, table: _Table) -> QueueSettings:
@@ -264,6 +318,9 @@ def _queue(name: str, table: _Table) -> QueueSettings:
         min_free_disk_percent=table.whole(
             "min_free_disk_percent", 0, 90, default=MIN_FREE_DISK_PERCENT
         ),
+        max_pending=table.whole_or_none("max_pending", 1, 1_000_000_000),
+        daily_jobs=table.whole_or_none("daily_jobs", 1, 1_000_000_000),
+        daily_dollars=table.dollars_or_none("daily_dollars"),
     )
 
 
@@ -289,6 +346,8 @@ def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
         prefix=prefix,
         suffixes=suffixes,
         priority=_priority(table),
+        tenant=_tenant(table),
+        max_per_minute=table.whole_or_none("max_per_minute", 1, 60_000),
         data=MappingProxyType(_route_data(table)),
     )
 
@@ -333,6 +392,16 @@ def _route_data(table: _Table) -> dict[str, Any]:
     if size > INLINE_LIMIT:
         table.fail("data", "…", f"it has {size} bytes; use {INLINE_LIMIT} at most")
     return data
+
+
+def _tenant(table: _Table) -> str | None:
+    tenant: str = table.value("tenant", str, default="")
+    if not tenant:
+        return None
+    try:
+        return check_route_tenant(tenant)
+    except InvalidName as problem:
+        table.fail("tenant", tenant, str(problem))
 
 
 def _priority(table: _Table) -> int:
@@ -400,6 +469,15 @@ class _Table:
         """None if the key is left out."""
         return self.whole(key, least, most, default=least) if key in self._values else None
 
+    def dollars_or_none(self, key: str) -> float | None:
+        """None if the key is left out."""
+        if key not in self._values:
+            return None
+        value: float = self.value(key, (int, float))
+        if not 0.01 <= value <= _MOST_DOLLARS:
+            self.fail(key, value, f"it must be between 0.01 and {_MOST_DOLLARS:,}")
+        return float(value)
+
     def _refuse_unknown(self, known: Sequence[str]) -> None:
         for key in self._values:
             if key not in known:
@@ -414,6 +492,7 @@ _KIND = {
     bool: "true or false",
     str: "a string",
     int: "a whole number",
+    float: "a number",
     dict: "a table",
     list: "a list",
 }

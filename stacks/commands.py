@@ -49,6 +49,7 @@ FRESH: Final = (
         Field.RESOURCE,
         Field.TENANT,
         Field.TENANT_LIMIT,
+        Field.DEPTH,
         Field.RETRY,
         Field.DATA,
         Field.INPUT,
@@ -321,6 +322,7 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "RemoteJob.cancel_jobs": _row(_MANAGERS, *_CANCEL),
     "RemoteJob.restart_jobs": _row(_MANAGERS, *_RESTART),
     "RemoteJob.remove_jobs": _row(_MANAGERS, *_REMOVE),
+    "RemoteJob.doctor": _row(_MANAGERS, READ, READ_MARKS),
     "RemoteJob.flush_stale": _row(_MANAGERS, *_CANCEL, READ_MARKS),
     "Job.pause": _row(_MANAGERS, *_COMMAND),
     "Job.resume": _row(_MANAGERS, *_COMMAND),
@@ -349,8 +351,9 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Queue.store_raw": _row(_CREATORS, PUT_INPUT, *READ_INPUT),
     "Queue.trigger": _row(_CREATORS, *_CREATE, *READ_INPUT),
     "Queue.remove(input)": _row(_CREATORS, DELETE_INPUT),
-    "Queue.next(completed)": _row(_CREATORS, HEAR),
-    "Queue.next(failed)": _row(_CREATORS, HEAR),
+    # the record is read to see whether a notice says what happened
+    "Queue.next(completed)": _row(_CREATORS, HEAR, READ),
+    "Queue.next(failed)": _row(_CREATORS, HEAR, READ),
     "Notice.acknowledge": _row(_CREATORS, HEAR),
     "Notice.open": _row(_READERS, READ, *READ_INPUT, *READ_OUTPUT),
     # --- workers: manual work

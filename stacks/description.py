@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aws_cdk import CfnElement, Stack
@@ -11,7 +11,7 @@ from constructs import Construct
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
-from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
+from remotejob.names import SYSTEM_VERSION, QueueKey, QueueLimit, SystemKey
 from remotejob.settings import QueueSettings, Settings
 from stacks.queues import JobQueue
 
@@ -45,6 +45,8 @@ def describe(
         SystemKey.LEASE_SECONDS.value: system.lease_seconds,
         SystemKey.CLOCK_SKEW_SECONDS.value: system.clock_skew_seconds,
         SystemKey.RETENTION_DAYS.value: system.retention_days,
+        **_readable(system.readable_buckets),
+        SystemKey.MAX_DEPTH.value: system.max_depth,
         SystemKey.QUEUES.value: {
             name: {key.value: url for key, url in urls[name].items()}
             | {QueueKey.TASKS.value: list(queue.tasks)}
@@ -54,6 +56,11 @@ def describe(
     }
 
 
+def _readable(buckets: Sequence[str]) -> dict[str, Any]:
+    """Nothing if there are none, so that such templates stay as they were."""
+    return {SystemKey.READABLE_BUCKETS.value: list(buckets)} if buckets else {}
+
+
 def _options(queue: QueueSettings) -> dict[str, Any]:
     """The options of a queue that are not the default; there is little room for more."""
     options: dict[str, Any] = {}
@@ -61,6 +68,12 @@ def _options(queue: QueueSettings) -> dict[str, Any]:
         options[QueueKey.ORDER.value] = queue.order.value
     if queue.tenant_limit is not None:
         options[QueueKey.TENANT_LIMIT.value] = queue.tenant_limit
+    if queue.daily_jobs is not None:
+        options[QueueLimit.DAILY_JOBS.value] = queue.daily_jobs
+    if queue.daily_dollars is not None:
+        options[QueueLimit.DAILY_DOLLARS.value] = queue.daily_dollars
+    if queue.max_pending is not None:
+        options[QueueLimit.MAX_PENDING.value] = queue.max_pending
     options[QueueKey.SIZE.value] = [queue.cpu, queue.memory_mib, queue.jobs_at_a_time]
     return options
 

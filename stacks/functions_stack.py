@@ -11,7 +11,7 @@ from remotejob.names import INPUT_PREFIX_SUBMITTED, Env
 from remotejob.settings import Settings
 from stacks.checks import acknowledge_objects
 from stacks.functions import PythonFunctionProps
-from stacks.permissions import scheduler_calls, upload_calls
+from stacks.permissions import paused_calls, rate_calls, scheduler_calls, upload_calls
 from stacks.scheduler import Scheduler, SchedulerProps
 from stacks.stack import SystemStack, removal_policy
 from stacks.storage_stack import StorageStack
@@ -39,13 +39,19 @@ class FunctionsStack(SystemStack):
             uploads=uploads.queue, table=storage.table, queues=storage.queues
         ):
             uploads.function.role.add_to_policy(statement)
-        scheduler = Scheduler(self, "Scheduler", SchedulerProps(function=function))
+        for statement in rate_calls(settings.routes, storage.table):
+            uploads.function.role.add_to_policy(statement)
+        scheduler = Scheduler(
+            self, "Scheduler", SchedulerProps(function=function, system=settings.system.name)
+        )
         for statement in scheduler_calls(
             table=storage.table,
             queues=storage.queues,
             input=storage.buckets.input,
             output=storage.buckets.output,
         ):
+            scheduler.function.role.add_to_policy(statement)
+        for statement in paused_calls(settings.queues.values(), storage.table):
             scheduler.function.role.add_to_policy(statement)
         acknowledge_objects(
             scheduler.function.role,

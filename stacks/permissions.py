@@ -21,6 +21,7 @@ from remotejob.names import (
     Partition,
     QueueKey,
 )
+from remotejob.settings import QueueSettings, Route
 from stacks.commands import FRESH, NOTE, REPEAT, SIGN
 from stacks.grants import any_of, condition
 from stacks.queues import LANES, STATUS, JobQueue
@@ -136,6 +137,50 @@ def worker_calls(
             ["PutObject", "AbortMultipartUpload", "GetObject"],
             [output.arn_for_objects(f"{queue_name}/*")],
         ),
+    ]
+
+
+def rate_calls(routes: Iterable[Route], table: dynamodb.ITable) -> list[iam.PolicyStatement]:
+    """The upload function, for the rates of routes; nothing if no route has one."""
+    if all(route.max_per_minute is None for route in routes):
+        return []
+    rates = any_of(Partition.RATE)
+    place = {Field.PK, Field.SK, Field.PLACE, Field.EXPIRES}
+    return [
+        _items(table, "GetItem", on=rates),
+        _items(table, "PutItem", on=rates, only=place),
+    ]
+
+
+def budget_calls(
+    queue_name: str, queue: QueueSettings, table: dynamodb.ITable
+) -> list[iam.PolicyStatement]:
+    """The workers of a queue, to count what they spend; nothing if it has no daily budget."""
+    if not queue.budgeted:
+        return []
+    own = {f"{Partition.SPENT}{queue_name}"}
+    spent = {Field.PK, Field.SK, Field.RUNS, Field.MICRODOLLARS, Field.EXPIRES}
+    return [
+        _items(table, "GetItem", on=own),
+        _items(table, "PutItem", "UpdateItem", on=own, only=spent),
+    ]
+
+
+def paused_calls(
+    queues: Iterable[QueueSettings], table: dynamodb.ITable
+) -> list[iam.PolicyStatement]:
+    """The scheduler, to tell which queues are paused; nothing if none has a daily budget."""
+    if not any(queue.budgeted for queue in queues):
+        return []
+    return [_items(table, "GetItem", on=any_of(Partition.SPENT))]
+
+
+def foreign_input_calls(bucket_arn: str) -> list[iam.PolicyStatement]:
+    """To read inputs from a bucket that is not the system's own."""
+    return [
+        allow("s3", ["GetObject", "GetObjectVersion"], [f"{bucket_arn}/*"]),
+        # as in the input bucket: without it, a missing file looks like a missing permission
+        allow("s3", ["ListBucket"], [bucket_arn]),
     ]
 
 

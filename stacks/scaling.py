@@ -17,6 +17,10 @@ Why not the usual policies:
   while they are busy, but that takes effect with a delay, and not for ever if there is a stream of
   short jobs. So all workers of a burst live until its last job ends.
 
+A queue with a daily budget has a fourth metric: while the budget is spent, the scheduler reports it
+as paused. Then what is visible does not count: no worker is started, and those there are stop once
+nothing is in flight. An alarm of its own tells people.
+
 If the last minute of a metric is late or missing:
 
 - *wake* and *grow* use its last value, or 0 if there is none: SQS reports nothing for a lane that
@@ -39,6 +43,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from remotejob.names import METRICS_NAMESPACE, PAUSED_METRIC, SYSTEM_DIMENSION
 from stacks.queues import LANES, JobQueue
 
 MINUTE: Final = Duration.minutes(1)
@@ -58,6 +63,11 @@ class ScalingProps:
     queue: JobQueue
     concurrency: int
     max_workers: int
+    system: str
+    """Name of the system, as its metrics have it."""
+    queue_name: str
+    budgeted: bool = False
+    """Whether the queue may be paused because its daily budget is spent."""
 
 
 class Scaling(Construct):
@@ -89,25 +99,31 @@ class Scaling(Construct):
         }
         backlog = {**visible, **in_flight}
         workers = {"workers": _desired_workers(props)}
+        paused = {"paused": _paused(props)} if props.budgeted else {}
 
         self._step(
             "Wake",
-            {**visible, **workers},
-            f"IF({_last_known('workers')} < 1 AND {_last_known(*visible)} > 0, 1, 0)",
+            {**visible, **workers, **paused},
+            _unless(
+                paused, f"IF({_last_known('workers')} < 1 AND {_last_known(*visible)} > 0, 1, 0)"
+            ),
             "Something is visible and there is no worker: start one",
             steps=[(0, 1)],
         )
         self._step(
             "Grow",
-            {**backlog, **workers},
-            f"CEIL(({_last_known(*backlog)}) / {props.concurrency}) - {_last_known('workers')}",
+            {**backlog, **workers, **paused},
+            _unless(
+                paused,
+                f"CEIL(({_last_known(*backlog)}) / {props.concurrency}) - {_last_known('workers')}",
+            ),
             "What is visible and in flight needs more workers than there are: add them",
             steps=list(_doubling(props.max_workers)),
         )
         idle = self._alarm(
             "IdleAlarm",
-            backlog,
-            " + ".join(backlog),
+            {**backlog, **paused},
+            f"{_unless(paused, ' + '.join(visible))} + {' + '.join(in_flight)}",
             f"Nothing visible and nothing in flight for {IDLE_MINUTES} minutes: stop all workers",
             threshold=0,
             comparison=cloudwatch.ComparisonOperator.LESS_THAN_OR_EQUAL_TO_THRESHOLD,
@@ -116,6 +132,16 @@ class Scaling(Construct):
         stop = self._action("Idle", scaling.AdjustmentType.EXACT_CAPACITY)
         stop.add_adjustment(adjustment=0, upper_bound=0)
         idle.add_alarm_action(actions.ApplicationScalingAction(stop))
+        if props.budgeted:
+            self._alarm(
+                "PausedAlarm",
+                paused,
+                _last_known("paused"),
+                f"Queue {props.queue_name} has spent its daily budget: its jobs wait for 00:00 UTC",
+                threshold=1,
+                comparison=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+                minutes=1,
+            )
 
     def _step(
         self,
@@ -209,6 +235,22 @@ def _desired_workers(props: ScalingProps) -> cloudwatch.Metric:
         statistic="Maximum",
         period=MINUTE,
     )
+
+
+def _paused(props: ScalingProps) -> cloudwatch.Metric:
+    """1 while the scheduler reports that the daily budget is spent; nothing at other times."""
+    return cloudwatch.Metric(
+        namespace=METRICS_NAMESPACE,
+        metric_name=PAUSED_METRIC,
+        dimensions_map={SYSTEM_DIMENSION: props.system, "Queue": props.queue_name},
+        statistic="Maximum",
+        period=MINUTE,
+    )
+
+
+def _unless(paused: Mapping[str, object], expression: str) -> str:
+    """The expression, but 0 while the queue is paused."""
+    return f"IF({_last_known(*paused)} > 0, 0, {expression})" if paused else expression
 
 
 def _last_known(*metrics: str) -> str:

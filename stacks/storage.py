@@ -97,6 +97,9 @@ class JobTableProps:
 
     deletion_protection: bool = True
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
+    max_read_units: int | None = None
+    max_write_units: int | None = None
+    """Request units a second; None for no limit but the account's."""
 
 
 class JobTable(Construct):
@@ -110,6 +113,8 @@ class JobTable(Construct):
             partition_key=_attribute(Field.PK, dynamodb.AttributeType.STRING),
             sort_key=_attribute(Field.SK, dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            max_read_request_units=props.max_read_units,
+            max_write_request_units=props.max_write_units,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
@@ -123,6 +128,8 @@ class JobTable(Construct):
             partition_key=_attribute(Field.ATTENTION, dynamodb.AttributeType.STRING),
             sort_key=_attribute(Field.ATTENTION_AT, dynamodb.AttributeType.NUMBER),
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+            max_read_request_units=props.max_read_units,
+            max_write_request_units=props.max_write_units,
         )
 
 

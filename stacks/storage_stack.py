@@ -39,7 +39,12 @@ class StorageStack(SystemStack):
         self.table = JobTable(
             self,
             "Jobs",
-            JobTableProps(deletion_protection=production, removal_policy=removal_policy(settings)),
+            JobTableProps(
+                deletion_protection=production,
+                removal_policy=removal_policy(settings),
+                max_read_units=system.max_read_units,
+                max_write_units=system.max_write_units,
+            ),
         ).table
         scope_of_queues = Construct(self, "Queues")
         self.queues = {

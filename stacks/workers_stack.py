@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
@@ -11,7 +12,13 @@ from remotejob.settings import QueueSettings, Settings
 from stacks.bundle import ROOT
 from stacks.checks import acknowledge_arn, acknowledge_objects
 from stacks.network import Network, NetworkProps
-from stacks.permissions import protection_calls, readable_inputs, worker_calls
+from stacks.permissions import (
+    budget_calls,
+    foreign_input_calls,
+    protection_calls,
+    readable_inputs,
+    worker_calls,
+)
 from stacks.scaling import Scaling, ScalingProps
 from stacks.stack import SystemStack, removal_policy
 from stacks.storage_stack import StorageStack
@@ -78,6 +85,10 @@ class WorkersStack(SystemStack):
                 inputs=inputs,
             ):
                 workers.role.add_to_policy(statement)
+            for statement in budget_calls(name, queue, storage.table):
+                workers.role.add_to_policy(statement)
+            for bucket in settings.system.readable_buckets:
+                self._let_read(workers.role, bucket)
             tasks = cluster.arn_for_tasks("*")
             workers.role.add_to_policy(protection_calls(tasks))
             acknowledge_arn(
@@ -107,8 +118,19 @@ class WorkersStack(SystemStack):
                     queue=storage.queues[name],
                     concurrency=queue.jobs_at_a_time,
                     max_workers=queue.max_workers,
+                    system=settings.system.name,
+                    queue_name=name,
+                    budgeted=queue.budgeted,
                 ),
             )
+
+    def _let_read(self, role: iam.Role, bucket: str) -> None:
+        arn = self.format_arn(service="s3", region="", account="", resource=bucket)
+        for statement in foreign_input_calls(arn):
+            role.add_to_policy(statement)
+        acknowledge_arn(
+            role, f"{arn}/*", because="The settings say that jobs may have inputs from this bucket"
+        )
 
 
 def _min_free_disk(queue: QueueSettings) -> dict[str, str]:

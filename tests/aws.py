@@ -20,6 +20,7 @@ from moto.sqs.responses import SQSResponse
 from remotejob.backends.aws import DynamoStore, S3Files, SqsMessages
 from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.service import DYNAMODB, SQS, Boto3Service, Service
+from remotejob.domain.unreadable import SkippedItems
 from remotejob.hooks import registry
 from remotejob.local.gaps.sqs import change_visibility_one_by_one
 from remotejob.names import ATTENTION_INDEX, Field
@@ -100,9 +101,10 @@ def aws_installation(
         _make_table(aws.dynamodb)
         for area in Area:
             _make_bucket(aws.s3, area)
+        skipped = SkippedItems()
         yield Installation(
             name="test",
-            store=DynamoStore(dynamodb, TABLE, clock),
+            store=DynamoStore(dynamodb, TABLE, clock, skipped=skipped),
             messages=SqsMessages(sqs, _made_queues(aws.sqs, described), clock),
             files=files(clock, transport=transport),
             clock=clock,
@@ -111,6 +113,7 @@ def aws_installation(
                 name: QueueDescription(name=name, tasks=tasks) for name, tasks in described.items()
             },
             hooks=registry,
+            skipped=skipped,
         )
 
 

@@ -31,6 +31,7 @@ from remotejob.worker.lifecycle.supervised import Supervised
 from remotejob.worker.lifecycle.supervisor import GIVES_UP, Supervisor, SupervisorOptions
 from remotejob.worker.worker import STOP_MARGIN, Worker, WorkerOptions
 from worker_container import metrics
+from worker_container.chained_writes import mark_writes
 from worker_container.health import health_file, processes
 from worker_container.logs import log_as_json
 from worker_container.stopping import ends, stop_on_signals
@@ -53,6 +54,8 @@ def main() -> int:
     """Run the worker, or its children. If it cannot start, it exits with status 2."""
     try:
         log_as_json()
+        # before the tasks are imported: many make their clients there
+        mark_writes()
         supervised = Supervised.from_environment(os.environ)
         if supervised is None and (wanted := processes(os.environ)):
             return _supervise(wanted)
@@ -161,7 +164,7 @@ def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker,
             else None
         ),
         min_free_disk_percent=_min_free_disk_percent(),
-        children=ChildProgram(modules=modules, logging="worker_container.logs:log_as_json"),
+        children=ChildProgram(modules=modules, logging="worker_container.child:prepare"),
         write_metrics=(
             metrics.writer(system=installation.name, queue=queue)
             if metrics.wanted(os.environ)

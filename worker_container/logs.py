@@ -15,7 +15,10 @@ from pythonjsonlogger.json import JsonFormatter
 
 from remotejob.domain.errors import SettingsError
 from remotejob.names import LOG_LEVELS, Env
+from remotejob.worker.executors.processes.output_lines import MARK
 from remotejob.worker.runs.log_context import JobFields
+from worker_container.metrics import METRICS
+from worker_container.prints import log_prints
 
 log = logging.getLogger("worker_container")
 
@@ -24,15 +27,29 @@ _LOUD: Final = ("botocore", "urllib3", "s3transfer", "asyncio", "PIL")
 
 
 def log_as_json() -> None:
-    """Log as JSON from now on, including warnings, and errors that end a thread or the process.
+    """Log as JSON from now on, including warnings, prints, and errors that end a thread or the
+    process.
 
     A line has `time`, `level`, `logger`, `process` and `message`; `exc_info` if there is an error;
     the fields of `JobContext.fields` that are known; and the fields of its `extra`.
 
     Raises: SettingsError, when the environment asks for an unknown level; logging works by then.
     """
+    _log_by(LineFormatter())
+    log_prints()
+
+
+def log_to_worker() -> None:
+    """The same in a child process, whose worker reads its output and logs each line.
+
+    Raises: SettingsError, as above.
+    """
+    _log_by(_ForWorker())
+
+
+def _log_by(formatter: LineFormatter) -> None:
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(formatter)
     handler.addFilter(JobFields())
     root = logging.getLogger()
     root.setLevel(logging.INFO)
@@ -65,23 +82,39 @@ class LineFormatter(JsonFormatter):
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
 
     def format(self, record: logging.LogRecord) -> str:
-        if not _FIXED.isdisjoint(record.__dict__):
-            record = _renamed(record)
+        if record.name != METRICS:
+            record = _harmless(record)
         try:
             return super().format(record)
         except Exception:  # noqa: BLE001 (a circle, a key that is no text, arguments that do not fit)
             return super().format(_as_text(record))
 
 
-_FIXED: Final = frozenset({"time", "level", "logger"})
+class _ForWorker(LineFormatter):
+    """Marks the line as one that the child's logging wrote, and did not just print."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return MARK + super().format(record)
 
 
-def _renamed(record: logging.LogRecord) -> logging.LogRecord:
-    """The same record, with renamed fields of `extra` that would replace those of every line."""
-    values = record.__dict__
-    return logging.makeLogRecord(
-        {f"extra_{name}" if name in _FIXED else name: values[name] for name in values}
-    )
+_FIXED: Final = frozenset({"time", "level", "logger", "_aws"})
+"""Fields that no `extra` may set. A line with `_aws` is a metric, which is billed."""
+
+
+def _harmless(record: logging.LogRecord) -> logging.LogRecord:
+    """The same record, without fields from elsewhere that would replace those of every line.
+
+    Fields of `extra` are renamed. A message that is a dict becomes text: its keys would be fields.
+    """
+    if _FIXED.isdisjoint(record.__dict__) and not isinstance(record.msg, dict):
+        return record
+    values = {
+        f"extra_{name}" if name in _FIXED else name: value
+        for name, value in record.__dict__.items()
+    }
+    if isinstance(record.msg, dict):
+        values |= {"msg": _safe_repr(record.msg), "args": None}
+    return logging.makeLogRecord(values)
 
 
 def _as_text(record: logging.LogRecord) -> logging.LogRecord:

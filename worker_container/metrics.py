@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from remotejob.domain.errors import SettingsError
-from remotejob.names import Env
+from remotejob.names import METRICS_NAMESPACE, SYSTEM_DIMENSION, Env
 from remotejob.worker.metrics import Totals
 
-NAMESPACE: Final = "remotejob"
+METRICS: Final = "remotejob.metrics"
+"""The logger of the lines that are metrics."""
 
-log = logging.getLogger("remotejob.metrics")
+log = logging.getLogger(METRICS)
 
 
 def wanted(environment: Mapping[str, str]) -> bool:
@@ -43,8 +44,8 @@ def writer(*, system: str, queue: str) -> Callable[[Totals], None]:
         )
 
         # without service="", a service named in the environment would be a third dimension
-        document = AmazonCloudWatchEMFProvider(namespace=NAMESPACE, service="")
-        document.add_dimension("System", system)
+        document = AmazonCloudWatchEMFProvider(namespace=METRICS_NAMESPACE, service="")
+        document.add_dimension(SYSTEM_DIMENSION, system)
         document.add_dimension("Queue", queue)
         for what, count in totals.counts.items():
             document.add_metric(what.value, "Count", count)

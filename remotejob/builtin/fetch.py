@@ -21,6 +21,7 @@ from remotejob.builtin.http import Deadline
 from remotejob.builtin.refusals import FetchFailed, FetchRefused
 from remotejob.builtin.urls import absolute
 from remotejob.domain.errors import InvalidData
+from remotejob.domain.file_names import nearest_file_name
 from remotejob.tasks.compose import hand_on
 from remotejob.tasks.running_job import RunningJob
 
@@ -197,4 +198,4 @@ def _plain(name: str) -> str:
         for letter in name
     )
     shortened = plain.encode()[-_LONGEST_NAME:].decode(errors="ignore")
-    return shortened.strip(". ")
+    return nearest_file_name(shortened.strip(". "))

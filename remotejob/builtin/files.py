@@ -29,8 +29,6 @@ def inside(folder: Path, name: str) -> Path:
         check_output_name(name)
     except InvalidName as problem:
         raise BadData(f"file name {shown(name)} is refused: {_in_one_line(problem)}") from None
-    if "\\" in name:
-        raise BadData(f"file name {shown(name)} is refused: use / and not a backslash")
     path = folder / name
     # a user's own step may have made a link; reading through it would leak its target as an output
     if not _followed(path, name).is_relative_to(folder.resolve()):

@@ -118,6 +118,7 @@ def get(target: Target, *, deadline: Deadline, tls: ssl.SSLContext) -> Iterator[
                 headers={"User-Agent": "remotejob", "Accept": "*/*", "Connection": "close"},
             )
             with connection.getresponse() as response:
+                _check_framing(response)
                 yield response
                 deadline.left()
     except (OSError, HTTPException, ValueError) as problem:
@@ -126,6 +127,22 @@ def get(target: Target, *, deadline: Deadline, tls: ssl.SSLContext) -> Iterator[
         raise FetchFailed(f"{shown(target.host)}: {said}") from problem
     finally:
         connection.close()
+
+
+def _check_framing(response: HTTPResponse) -> None:
+    """Source: RFC 9112, 6.3, "Message Body Length".
+
+    Raises: FetchFailed, when the head does not say in one way where the body ends.
+    """
+    lengths = response.headers.get_all("Content-Length", [])
+    codings = response.headers.get_all("Transfer-Encoding", [])
+    plain = all(length.isascii() and length.isdecimal() for length in lengths)
+    chunked = not codings or [coding.lower() for coding in codings] == ["chunked"]
+    if not (plain and chunked) or len(lengths) + len(codings) > 1:
+        raise FetchFailed(
+            "the server says in two ways, or in an unknown way, how long the file is: "
+            f"{shown(str([*lengths, *codings]))}"
+        )
 
 
 def save(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, formats, manage, replay, workers
+from remotejob.cli import batches, doctor, formats, manage, replay, workers
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.common import (
     YEAR,
@@ -29,7 +30,7 @@ from remotejob.cli.common import (
 )
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.local import local
-from remotejob.cli.saving import folder_of, if_exists, save_outputs
+from remotejob.cli.saving import NotAllSaved, folder_of, if_exists, save_outputs
 from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
@@ -243,7 +244,15 @@ def download(
     _ = job.result  # raises the reason when the job has not completed
     outputs = [job.outputs[name]] if name is not None else list(job.outputs.values())
     under = folder_of(job)
-    paths = save_outputs([(under, output) for output in outputs], folder, if_exists(force=force))
+    try:
+        paths = save_outputs([(under, one) for one in outputs], folder, if_exists(force=force))
+    except NotAllSaved as problem:
+        _show_paths(problem.saved, as_json=as_json)
+        raise
+    _show_paths(paths, as_json=as_json)
+
+
+def _show_paths(paths: Sequence[Path], *, as_json: bool) -> None:
     if as_json:
         formats.to_json(out, [str(path) for path in paths])
     else:
@@ -255,6 +264,7 @@ app.registered_commands += manage.app.registered_commands
 app.registered_commands += replay.app.registered_commands
 app.registered_commands += batches.app.registered_commands
 app.registered_commands += workers.app.registered_commands
+app.registered_commands += doctor.app.registered_commands
 
 
 def run() -> int:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -29,14 +29,15 @@ from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Facts, Listing, Paragraph, whole
 from remotejob.cli.local_workers import LocalWorkers, raise_if_hopeless
 from remotejob.cli.program import called_as
-from remotejob.cli.saving import if_exists, save_outputs
+from remotejob.cli.saving import NotAllSaved, if_exists, save_outputs
 from remotejob.cli.single_instance import lock_folder
 from remotejob.cli.visible import json_text, one_line
 from remotejob.client.job import Job
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import InvalidBody, InvalidInput, SettingsError, WaitTimeout
+from remotejob.domain.file_names import spelled_alike
 from remotejob.domain.states import State
-from remotejob.jobs.content.download_path import IfExists
+from remotejob.jobs.content.download_path import IfExists, download_to
 from remotejob.local.errors import ServerFailed
 from remotejob.names import Env
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 _JOBS_POLL_S: Final = 0.2
 _WORKERS_POLL_S: Final = 0.5
 _UPLOADS_TIMEOUT_S: Final = 120.0
+_RECORDS: Final = "jobs.json"
 _STATE: Final = Path("build/local")
 _LOGS: Final = _STATE / "logs"
 _FUNCTIONS: Final = _STATE / "functions"
@@ -92,15 +94,18 @@ def local(
         keys = _upload(aws, system.input_bucket, loaded, files)
         say(f"uploaded {len(files)} files to s3://{system.input_bucket}/", console)
         jobs = _watch(system, local_workers, keys, console)
-        downloaded = _download_outputs(jobs, results, if_exists(force=force))
+        downloaded, refused = _download_outputs(jobs, results, if_exists(force=force))
         records = [formats.in_full(job) for job in jobs]
         # the records disappear with the system when this command ends, so keep a copy
-        records_file = results / "jobs.json"
-        records_file.write_text(json_text(records, indent=2), encoding="utf-8")
+        records_file = results / _RECORDS
+        text = json_text(records, indent=2).encode()
+        download_to(records_file, lambda part: part.write_bytes(text), IfExists.OVERWRITE)
         if as_json:
             formats.to_json(out, records)
         else:
             _report(jobs, downloaded, system, records_file, console)
+        if refused is not None:
+            raise refused
 
 
 @contextmanager
@@ -257,22 +262,31 @@ def _check_empty(results: Path) -> None:
         )
 
 
-def _download_outputs(jobs: list[Job], folder: Path, existing: IfExists) -> dict[str, list[Path]]:
-    """Download the outputs of the jobs; return their paths by job id."""
-    names: set[str] = set()
+def _download_outputs(
+    jobs: list[Job], folder: Path, existing: IfExists
+) -> tuple[dict[str, list[Path]], NotAllSaved | None]:
+    """Download the outputs of the jobs; return their paths by job id, and what was not saved."""
+    names = {_RECORDS}
     outputs = []
     for job in jobs:
         for output in job.outputs.values():
             # cat.jpg and cat.png both become cat.png
-            under = job.id if output.name in names else ""
-            names.add(output.name)
+            spelled = spelled_alike(output.name)
+            under = job.id if spelled in names else ""
+            names.add(spelled)
             outputs.append((job.id, under, output))
-    paths = save_outputs([(under, output) for _, under, output in outputs], folder, existing)
+    refused: NotAllSaved | None = None
+    paths: Sequence[Path | None]
+    try:
+        paths = save_outputs([(under, output) for _, under, output in outputs], folder, existing)
+    except NotAllSaved as problem:
+        refused, paths = problem, problem.paths
     folder.mkdir(parents=True, exist_ok=True)
     downloaded: dict[str, list[Path]] = {}
     for (job_id, _, _), path in zip(outputs, paths, strict=True):
-        downloaded.setdefault(job_id, []).append(path)
-    return downloaded
+        if path is not None:
+            downloaded.setdefault(job_id, []).append(path)
+    return downloaded, refused
 
 
 def _report(

@@ -1,22 +1,40 @@
-"""Save outputs in a folder: all of them or none, and over no file without being asked."""
+"""Save outputs in a folder: all of them or none, and over no file without being asked.
+
+Only an output whose name no file may have is left out, and an error then names it.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
 
-from remotejob.cli.visible import is_safe, visible
+from remotejob.cli.visible import is_safe
 from remotejob.client.job import Job
 from remotejob.domain.errors import InvalidInput, InvalidName
-from remotejob.jobs.content.download_path import IfExists, place
+from remotejob.domain.file_names import nearest_path, spelled_alike
+from remotejob.jobs.content.download_path import (
+    IfExists,
+    check_folder,
+    check_inside,
+    place,
+    safe_path,
+)
 from remotejob.jobs.content.outputs import Output
 from remotejob.names import INPUT_PREFIX_SUBMITTED, STORED_PREFIX
 
-_SEPARATORS: Final = frozenset("\\:" if os.name == "nt" else "\\")
+
+class NotAllSaved(InvalidName):
+    """Some outputs have names that no file may have; the others were saved."""
+
+    def __init__(self, refused: Sequence[InvalidName], paths: Sequence[Path | None]) -> None:
+        more = f" (and {len(refused) - 1} more such outputs)" if len(refused) > 1 else ""
+        super().__init__(f"{refused[0]}{more}")
+        self.paths = tuple(paths)
+        """The path of each output, in the order given; None for one that was not saved."""
+        self.saved = [path for path in paths if path is not None]
 
 
 def if_exists(*, force: bool) -> IfExists:
@@ -39,12 +57,32 @@ def save_outputs(
 
     Each output comes with its subfolder. All are downloaded before the first appears.
 
-    Raises: InvalidInput, before anything is written, when a file exists, two have the same path,
-    or a path leads out of the folder; OSError.
+    Raises: InvalidInput, before anything is written, when a file exists, or two have the same path
+    on a disk that ignores case; NotAllSaved, after the others were saved, when an output's name
+    would lead out of the folder; OSError.
     """
-    planned = [(_path_in(folder, under, output.name), output) for under, output in outputs]
-    paths = [path for path, _ in planned]
-    _check(folder, paths, if_exists)
+    wanted: list[tuple[Path, Output]] = []
+    paths: list[Path | None] = []
+    refused: list[InvalidName] = []
+    for under, output in outputs:
+        try:
+            path = _path_in(folder, under, output.name)
+        except InvalidName as problem:
+            refused.append(problem)
+            paths.append(None)
+        else:
+            wanted.append((path, output))
+            paths.append(path)
+    saved = [path for path, _ in wanted]
+    _check(folder, saved, if_exists)
+    if wanted:
+        _save(wanted, folder, if_exists)
+    if refused:
+        raise NotAllSaved(refused, paths)
+    return saved
+
+
+def _save(wanted: list[tuple[Path, Output]], folder: Path, if_exists: IfExists) -> None:
     made: list[Path] = []
     placed: list[Path] = []
     try:
@@ -52,10 +90,11 @@ def save_outputs(
         with tempfile.TemporaryDirectory(prefix=".remotejob-", dir=folder) as staging:
             parts = [
                 output.download(Path(staging, str(number)))
-                for number, (_, output) in enumerate(planned)
+                for number, (_, output) in enumerate(wanted)
             ]
-            for part, path in zip(parts, paths, strict=True):
+            for part, (path, _) in zip(parts, wanted, strict=True):
                 _make_folder(path.parent, made)
+                check_inside(folder, path)
                 place(part, path, if_exists)
                 placed.append(path)
     except BaseException:
@@ -67,38 +106,26 @@ def save_outputs(
             with suppress(OSError):
                 path.rmdir()
         raise
-    return paths
 
 
 def _path_in(folder: Path, under: str, name: str) -> Path:
     """Raises: InvalidName, when an output's name would lead out of the folder."""
-    parts = name.split("/")
-    if any(part in ("", ".", "..") for part in parts):
-        raise InvalidName(f"output {visible(name)!r:.200} leads out of its folder; it is not saved")
-    folders = ["_" if part == ".." else part for part in under.split("/") if part not in ("", ".")]
-    return folder.joinpath(*map(_safe, folders + parts))
+    parts = safe_path(name).split("/")
+    # of a key, which may be anything
+    folders = [part for part in under.split("/") if part not in ("", ".")]
+    return folder.joinpath(*(nearest_path(_shown(part)) for part in folders + parts))
 
 
-def _safe(part: str) -> str:
-    """A part of a key as a file's name: without backslashes, colons on Windows, and controls."""
-    return "".join(
-        "_" if letter in _SEPARATORS or not is_safe(letter) else letter for letter in part
-    )
+def _shown(part: str) -> str:
+    """A part of a key or name without what a terminal would hide or reorder."""
+    return "".join(letter if is_safe(letter) else "_" for letter in part)
 
 
 def _check(folder: Path, paths: list[Path], if_exists: IfExists) -> None:
+    _check_apart([path.relative_to(folder) for path in paths], folder)
     parents = {parent for path in paths for parent in path.relative_to(folder).parents}
-    for number, path in enumerate(paths):
-        if path in paths[:number] or path.relative_to(folder) in parents:
-            raise InvalidInput(
-                f"two outputs would both be {path}; save them one by one, with --name"
-            )
     for parent in sorted(parents - {Path()}):
-        here = folder / parent
-        if here.is_symlink():
-            raise InvalidInput(f"{here} is a symbolic link; choose a folder without it")
-        if here.exists() and not here.is_dir():
-            raise InvalidInput(f"{here} exists and is no folder; choose another folder")
+        check_folder(folder / parent)
     there = [path for path in paths if os.path.lexists(path)]
     for path in there:
         if path.is_dir() and not path.is_symlink():
@@ -108,6 +135,20 @@ def _check(folder: Path, paths: list[Path], if_exists: IfExists) -> None:
         raise InvalidInput(
             f"{there[0]}{others} exists already; choose another folder, or --force to overwrite"
         )
+
+
+def _check_apart(paths: list[Path], folder: Path) -> None:
+    """Raises: InvalidInput, when two are one path on some disk, or one is a folder of another."""
+    alike = [spelled_alike(path.as_posix()) for path in paths]
+    folders = {spelled_alike(parent.as_posix()) for path in paths for parent in path.parents}
+    seen: set[str] = set()
+    for path, spelled in zip(paths, alike, strict=True):
+        if spelled in seen or spelled in folders:
+            raise InvalidInput(
+                f"two outputs would both be {folder / path}, at least on a disk that ignores case; "
+                "save them one by one, with --name"
+            )
+        seen.add(spelled)
 
 
 def _make_folder(folder: Path, made: list[Path]) -> None:

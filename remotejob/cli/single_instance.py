@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from remotejob.local import private_files
 from remotejob.local.errors import LocalError
 
 
@@ -14,14 +15,13 @@ from remotejob.local.errors import LocalError
 def lock_folder(folder: Path) -> Iterator[None]:
     """Lock the folder until the block, or this process, ends.
 
-    Raises: LocalError, which names the process that holds the lock.
+    Raises: LocalError, which names the process that holds the lock; NotPrivate.
     """
     # imported here because Windows has no fcntl, and the other commands work without it
     import fcntl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "lock"
-    with path.open("a+", encoding="utf-8") as file:
+    private_files.make_folder(folder)
+    with os.fdopen(private_files.open_lock(folder / "lock"), "r+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -138,7 +137,7 @@ class Job(JobView):
         text = payloads.load_text(
             self._installation.files, Area.OUTPUT, record.result_json, record.result_ref
         )
-        return None if text is None else json.loads(text)
+        return None if text is None else self._load(text, "its result")
 
     @property
     def outputs(self) -> Outputs:

@@ -33,6 +33,7 @@ from remotejob.jobs.content.bodies import Body
 from remotejob.jobs.coordination.replacement import cancel_outdated
 from remotejob.jobs.coordination.series import begin_generation
 from remotejob.jobs.messaging.command_events import command
+from remotejob.jobs.queries.doctor import Diagnosis, examine
 from remotejob.jobs.queries.listing import failed_jobs, listed
 from remotejob.jobs.queries.why import unable
 from remotejob.jobs.queries.workers import WorkerStatus, workers
@@ -131,6 +132,13 @@ class RemoteJob(ManyCommands):
         names = self.queues if queue is None else (self.queue(queue).name,)
         found = [status for name in names for status in workers(self._installation, name)]
         return sorted(found, key=lambda status: status.seen_at, reverse=True)
+
+    def doctor(self) -> Diagnosis:
+        """What is wrong with items of the job table: unreadable ones, and times that cannot be.
+
+        Reads the retained days, the newest 20,000 records at most; changes nothing.
+        """
+        return examine(self._installation)
 
     def batch(self, batch_id: str) -> Batch:
         """The batch with this id. Raises: InvalidName, when it is not a batch id; BatchNotFound."""

@@ -105,7 +105,7 @@ def replay_here(
     end. There is no lease and no time limit, so you can stay at a breakpoint as long as you like.
 
     Raises: InvalidName, when there is no such task; InvalidBody, when that version of the input
-    has expired.
+    has expired; FileUnreadable, when the input is in a bucket that this system does not read.
     """
     on_error = check_choice("on_error=", on_error, OnError)
     task = _find_task(record.task, tasks)
@@ -121,7 +121,7 @@ def replay_here(
             returned = call_here(run)
             if isinstance(returned, Completion):
                 returned = returned.result
-            result = payloads.encode(returned, what="the result")
+            result = payloads.encode_result(returned)
         # KeyboardInterrupt and leaving a debugger end the replay itself, so they pass through
         except (Exception, SystemExit) as raised:
             if on_error is OnError.RAISE:

@@ -20,7 +20,7 @@ from remotejob.domain.conditions import Item
 from remotejob.domain.ids import Entropy, is_job_id, new_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.times import span_ms
+from remotejob.domain.times import from_ms, span_ms
 from remotejob.domain.transactions import Key, number, text
 from remotejob.names import Field, Partition
 
@@ -72,14 +72,16 @@ class Follower:
     resource: str | None = None
     tenant: str | None = None
     tenant_limit: int | None = None
+    depth: int = 0
 
     @classmethod
     def of(cls, record: JobRecord) -> Follower:
         return cls(**{field.name: getattr(record, field.name) for field in fields(cls)})
 
     def values(self) -> dict[str, Any]:
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in found.items() if value is not None}
+        """What is not the default."""
+        found = {field: getattr(self, field.name) for field in fields(self)}
+        return {field.name: value for field, value in found.items() if value != field.default}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,6 +137,9 @@ class BatchRecord:
             return None
         described = json.loads(text(item[Field.CONTENT]))
         then = described["then"]
+        from_ms(number(described["created_ms"]))
+        for name in ("task", "queue"):
+            text(described[name])
         counters = {name: one for name, one in items.items() if name.startswith(COUNTS)}
         counts: Counter[str] = Counter()
         for counter in counters.values():

@@ -24,6 +24,10 @@ CLOCK_SKEW: Final = timedelta(seconds=2)
 """How far two machines' clocks may differ, by default. A lease counts as lapsed only this long
 after its end."""
 
+NO_TASK: Final = "NoSuchTask"
+"""Kind of the failure in the record of a job whose message was set aside, because it was passed on
+for a day and no worker has its task."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reclaim:

@@ -2,7 +2,7 @@
 
 A condition is a small tree. `holds` evaluates it on an item, for the in-memory store; `text`
 renders it as a DynamoDB condition expression. Comparing an absent attribute gives false, as in
-DynamoDB.
+DynamoDB; so does comparing one of another type, wherever the comparison is part of a condition.
 
 Source: Amazon DynamoDB, "Comparison operator and function reference".
 """
@@ -19,6 +19,18 @@ from remotejob.names import Field
 Value = str | int | frozenset[str]
 Item = Mapping[str, Value]
 """A record as the stores hold it: attribute names to text, whole numbers or sets of text."""
+
+
+class Incomparable(TypeError):
+    """The attribute has another type than the value it is compared with."""
+
+
+def holds(expression: Expression, item: Item, values: Item) -> bool:
+    """Whether a condition is true; an attribute of another type compares as an absent one."""
+    try:
+        return expression.holds(item, values)
+    except Incomparable:
+        return False
 
 
 class Expression(Protocol):
@@ -126,7 +138,7 @@ class AtMost:
     value: str
 
     def holds(self, item: Item, values: Item) -> bool:
-        return self.field in item and _number(item[self.field]) <= _number(values[self.value])
+        return self.field in item and _attribute(item[self.field]) <= _number(values[self.value])
 
     def text(self) -> str:
         return f"{self.field} <= :{self.value}"
@@ -143,7 +155,7 @@ class AtLeast:
     value: str
 
     def holds(self, item: Item, values: Item) -> bool:
-        return self.field in item and _number(item[self.field]) >= _number(values[self.value])
+        return self.field in item and _attribute(item[self.field]) >= _number(values[self.value])
 
     def text(self) -> str:
         return f"{self.field} >= :{self.value}"
@@ -153,13 +165,47 @@ class AtLeast:
 
 
 @dataclass(frozen=True, slots=True)
+class IsNotText:
+    """The attribute is absent, or is not text."""
+
+    field: Field
+
+    def holds(self, item: Item, values: Item) -> bool:  # noqa: ARG002 (same shape for all)
+        return not isinstance(item.get(self.field), str)
+
+    def text(self) -> str:
+        return f"NOT attribute_type({self.field}, :type_text)"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        yield "type_text", "S"
+
+
+@dataclass(frozen=True, slots=True)
+class IsNotNumber:
+    """The attribute is absent, or is not a number."""
+
+    field: Field
+
+    def holds(self, item: Item, values: Item) -> bool:  # noqa: ARG002 (same shape for all)
+        value = item.get(self.field)
+        return not isinstance(value, int) or isinstance(value, bool)
+
+    def text(self) -> str:
+        return f"NOT attribute_type({self.field}, :type_number)"
+
+    def constants(self) -> Iterator[tuple[str, str]]:
+        yield "type_number", "N"
+
+
+@dataclass(frozen=True, slots=True)
 class In:
     """The job is in one of these states."""
 
     states: frozenset[State]
 
     def holds(self, item: Item, values: Item) -> bool:  # noqa: ARG002 (same shape for all)
-        return item.get(Field.STATE) in self.states
+        state = item.get(Field.STATE)
+        return isinstance(state, str) and state in self.states
 
     def text(self) -> str:
         names = sorted(self.states)
@@ -180,7 +226,7 @@ class All:
         self.parts = parts
 
     def holds(self, item: Item, values: Item) -> bool:
-        return all(part.holds(item, values) for part in self.parts)
+        return all(holds(part, item, values) for part in self.parts)
 
     def text(self) -> str:
         return " AND ".join(part.text() for part in self.parts)
@@ -199,7 +245,7 @@ class Either:
         self.parts = parts
 
     def holds(self, item: Item, values: Item) -> bool:
-        return any(part.holds(item, values) for part in self.parts)
+        return any(holds(part, item, values) for part in self.parts)
 
     def text(self) -> str:
         return f"({' OR '.join(f'({part.text()})' for part in self.parts)})"
@@ -211,6 +257,12 @@ class Either:
 
 def state_is(*states: State) -> In:
     return In(frozenset(states))
+
+
+def _attribute(value: Value) -> int:
+    if not isinstance(value, int):
+        raise Incomparable(f"cannot compare {value!r} as a number; store a whole number")
+    return value
 
 
 def _number(value: Value) -> int:

@@ -6,6 +6,7 @@
     │   ├── InvalidBody         a missing, empty or oversized file
     │   │   └── NoInput         a task asked for the input of a job that has none; also a Fatal
     │   ├── InvalidData         data, result or options that cannot be stored
+    │   ├── ChainTooLong        a job in a long chain of jobs would make another; also a Fatal
     │   ├── DependencyEnded     a job to depend on failed, was cancelled, or does not exist
     │   ├── UnknownQueue
     │   └── UnknownTask
@@ -22,9 +23,11 @@
     ├── WaitTimeout             the job did not finish in the time given
     ├── OutputNotFound
     ├── FileGone                a job's input or data was deleted; also a FileNotFoundError, a Fatal
-    ├── FileUnreadable          S3 has the file, but archived or encrypted; also a Fatal
+    ├── FileUnreadable          archived, encrypted, or in a bucket not read here; also a Fatal
+    ├── QueueFull               as many jobs wait in a lane as max_pending allows
     ├── QueueUnavailable        messages could not be sent; says which
     ├── StoreUnavailable        the table did not answer; try again later
+    ├── UnreadableItem          an item of the table cannot be read; says which, and why; a Fatal
     ├── ProcessDied             the child process in which a task ran has ended; says how
     ├── PartlySubmitted         some jobs were stored, others were not; says which
     └── RunInterrupted          raised inside a task, at its next call to the library
@@ -179,6 +182,17 @@ class OutputNotFound(RemoteJobError, KeyError):
         return str(self.args[0])
 
 
+class QueueFull(RemoteJobError):
+    """As many jobs wait in a lane as the queue's ceiling allows; nothing was stored."""
+
+    def __init__(self, queue: str, *, lane: str, waiting: int, more: int, max_pending: int) -> None:
+        super().__init__(
+            f"queue {queue!r} is full: about {waiting:,} messages wait in lane {lane}, {more:,} "
+            f"more are too many, and {max_pending:,} is the most. Submit later or fewer, or raise "
+            f"max_pending under [queues.{queue}] in remotejob.toml and deploy"
+        )
+
+
 class QueueUnavailable(RemoteJobError):
     """The queue did not accept some messages, despite retries."""
 
@@ -194,6 +208,9 @@ class StoreUnavailable(RemoteJobError):
 
 class ProcessDied(RemoteJobError):
     """The child process that ran a task ended before the task did."""
+
+    memory_ran_out = False
+    """Whether the kernel killed it because memory ran out, which another job may have taken."""
 
 
 class PartlySubmitted(RemoteJobError):
@@ -239,11 +256,48 @@ class FileGone(RemoteJobError, FileNotFoundError, Fatal):
 
 
 class FileUnreadable(RemoteJobError, Fatal):
-    """S3 has the file, but cannot hand it out as it is: archived, or encrypted with another's key.
+    """S3 does not hand out the file as it is: archived, or encrypted with another's key.
+
+    Or it is in a bucket that this system does not read.
 
     Source: Amazon S3 API Reference, "GetObject", InvalidObjectState; S3 User Guide, "Working with
     archived objects", "Using server-side encryption with customer-provided keys".
     """
+
+
+class ChainTooLong(InvalidInput, Fatal):
+    """A job would make another job, and too many in a row have done so already."""
+
+    def __init__(self, max_depth: int) -> None:
+        super().__init__(
+            f"this job is the last of {max_depth} in a row that jobs made: it may submit none, nor "
+            "write a file that would become one. If a task feeds itself, let it write elsewhere, "
+            "such as to its outputs; if the chain is meant to be longer, raise max_depth under "
+            "[system] in remotejob.toml and deploy"
+        )
+
+
+class UnreadableItem(RemoteJobError, Fatal):
+    """An item of the job table is not what this version writes there.
+
+    A newer version may have written it, or something other than this library. Reading one job
+    raises it; listings leave the item out and say so.
+    """
+
+    def __init__(
+        self, partition: object, name: object, problem: str, *, newer: bool = False
+    ) -> None:
+        # the problem comes first, because a record keeps only the beginning of a long message
+        super().__init__(
+            f"{cut(problem, _LISTED)}: item {shown(name)} of partition {shown(partition)} in the "
+            "job table cannot be read; update this program if a newer version wrote the item, or "
+            "delete the item (`remotejob doctor` lists such items)"
+        )
+        self.partition = shown(partition) if not isinstance(partition, str) else partition
+        self.name = shown(name) if not isinstance(name, str) else name
+        self.problem = cut(problem, _LISTED)
+        self.newer = newer
+        """Whether a newer version probably wrote it, because it has a state unknown here."""
 
 
 class NoInput(InvalidBody, Fatal):

@@ -148,6 +148,8 @@ def claim_locked(
     """Claim a runnable job, as one step of the transaction that takes its locks."""
     taken = claim(
         record.id,
+        task=record.task,
+        queue=record.queue,
         run_id=run_id,
         worker=worker,
         now_ms=now_ms,

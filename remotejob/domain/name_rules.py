@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
 
 from remotejob.domain.argument_checks import plain_text
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.errors import InvalidName
+from remotejob.domain.file_names import leads_out, unportable
+from remotejob.domain.file_names import nearest_file_name as nearest_file_name
 from remotejob.domain.ids import is_job_id
 from remotejob.domain.text import shown
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-_LONGEST: Final = 255
-_LONGEST_TENANT: Final = 128
-_CONTROLS: Final = ("Cc", "Cs")
-"""Unicode's categories of control characters and of halves of surrogate pairs."""
-_SUFFIX: Final = re.compile(r"(\.tar)?\.[^.\s]{1,32}\Z", re.IGNORECASE)
+LONGEST_TENANT: Final = 128
 
 
 def check_job_id(job_id: object) -> str:
@@ -42,45 +39,41 @@ def check_batch_id(batch_id: object) -> str:
 
 
 def check_file_name(name: object) -> str:
-    """Check a plain file name, without folders.
+    """Check a plain file name, without folders: it must be one on every platform.
 
     Raises: InvalidName.
     """
     name = _text(name, what="file name")
     if "/" in name or "\\" in name:
         raise InvalidName(f"file name {shown(name)}: no slashes; give the name without its folders")
-    return _check(name, what="file name")
+    return _check_portable(name, what="file name")
 
 
-def nearest_file_name(name: str) -> str:
-    """The file name nearest to one that others chose; empty if nothing of it can be kept.
+def name_from_disk(name: str) -> str:
+    """The name of a file on this disk, changed where another platform would not take it.
 
-    What a file name must not contain becomes `_`. One that is too long loses the end of its stem:
-    a task goes by the suffix.
+    Raises: InvalidName, when it has a control character or is no valid Unicode.
     """
-    plain = "".join("_" if _is_unfit(letter) else letter for letter in name)
-    if not plain.strip("."):
-        return ""
-    suffix = _SUFFIX.search(plain)
-    kept = "" if suffix is None else suffix.group()
-    room = _LONGEST - len(kept.encode())
-    stem = plain.removesuffix(kept).encode()[:room].decode(errors="ignore")
-    return stem + kept
-
-
-def _is_unfit(letter: str) -> bool:
-    return letter in "/\\" or unicodedata.category(letter) in _CONTROLS
+    return nearest_file_name(_check(name, what="file name"))
 
 
 def check_output_name(name: object) -> str:
-    """Check the name of an output; slashes make folders.
+    """Check the name of an output; slashes make folders. It must be a file on every platform.
 
     Raises: InvalidName.
     """
     name = _text(name, what="output name")
     if name.startswith(RESERVED_OUTPUT_PREFIX):
         raise InvalidName(f"output name {shown(name)}: the folder '-' is reserved; use another")
-    return _check(name, what="output name")
+    return _check_portable(name, what="output name")
+
+
+def check_stored_key(key: object) -> str:
+    """Check the key of a stored file; slashes make folders. It need not be a file on a disk.
+
+    Raises: InvalidName.
+    """
+    return _check(key, what="key")
 
 
 def check_resource(name: object) -> str:
@@ -100,9 +93,9 @@ def check_tenant(name: object) -> str:
     name = _text(name, what="tenant")
     if not name:
         raise InvalidName("tenant is empty; name the tenant, or leave it out")
-    if len(name) > _LONGEST_TENANT:
+    if len(name) > LONGEST_TENANT:
         raise InvalidName(
-            f"tenant {name[:40]!r}… has {len(name)} characters; shorten it to {_LONGEST_TENANT}"
+            f"tenant {name[:40]!r}… has {len(name)} characters; shorten it to {LONGEST_TENANT}"
         )
     for letter in name:
         if not "!" <= letter <= "~":
@@ -120,17 +113,18 @@ def _text(name: object, *, what: str) -> str:
     return text
 
 
+def _check_portable(name: str, *, what: str) -> str:
+    _check(name, what=what)
+    _refuse(name, unportable(name), what=what)
+    return name
+
+
 def _check(name: object, *, what: str) -> str:
     name = _text(name, what=what)
-    if not name:
-        raise InvalidName(f"{what} is empty; give it a name")
-    if len(name.encode(errors="surrogatepass")) > _LONGEST:
-        raise InvalidName(f"{what} {name[:40]!r}… is longer than {_LONGEST} bytes; shorten it")
-    for letter in name:
-        if unicodedata.category(letter) in _CONTROLS:
-            raise InvalidName(f"{what} {shown(name)}: no control characters; {letter!r} is one")
-    if any(part in ("", ".", "..") for part in name.split("/")):
-        raise InvalidName(
-            f"{what} {shown(name)}: no empty, '.' or '..' parts; name the file itself"
-        )
+    _refuse(name, leads_out(name), what=what)
     return name
+
+
+def _refuse(name: str, problem: str | None, *, what: str) -> None:
+    if problem is not None:
+        raise InvalidName(f"{what} {shown(name)}: {problem}")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from remotejob.domain.conditions import Item, Value
+from remotejob.domain.file_names import nearest_file_name
 from remotejob.domain.ids import partition_of
 from remotejob.domain.job_log import LogLine, log_lines
 from remotejob.domain.priority import Lane, lane_of
+from remotejob.domain.record_fields import COUNTERS, FIELDS, values_in
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import TERMINAL, State
 from remotejob.domain.text import cut, dumps
@@ -21,6 +22,18 @@ from remotejob.names import Field
 INLINE_LIMIT: Final = 4096
 """Bytes of data, result or manifest kept in the record; more goes to S3, written once.
 Every write pays for the whole record."""
+
+DATA_LIMIT: Final = 1024 * 1024
+"""Bytes of a job's data as JSON. Its worker holds all of it in memory, and several times over."""
+
+RESULT_LIMIT: Final = 64 * 1024 * 1024
+"""Bytes of a result as JSON; more belongs in an output, which is streamed."""
+
+
+UNNAMED: Final = "input"
+"""Name of an input that nobody named."""
+LONGEST_LEASE_MS: Final = 12 * 3600 * 1000
+"""Twice the longest lease of a task, and far more than clocks may differ."""
 
 ERRORS_KEPT: Final = 3
 """How many failures stay in the record; each is also a separate item."""
@@ -116,6 +129,8 @@ class JobRecord:
     """The job that it repeats, reruns or replays."""
     previous_json: str | None = None
     """How the job that it repeats ended."""
+    depth: int = 0
+    """How many jobs led to this one, each making the next; that of an upload is in its file."""
     batch: str | None = None
     calls_json: str | None = None
     token: str | None = None
@@ -176,7 +191,15 @@ class JobRecord:
 
     @property
     def input(self) -> InputFile | None:
-        return None if self.input_json is None else InputFile.from_json(self.input_json)
+        """The input, under the nearest name that is a file's on every platform.
+
+        Others may have written the record, and a worker opens a file of that name on its disk.
+        """
+        if self.input_json is None:
+            return None
+        file = InputFile.from_json(self.input_json)
+        name = nearest_file_name(file.name) or UNNAMED
+        return file if name == file.name else replace(file, name=name)
 
     @property
     def progress(self) -> tuple[float, float]:
@@ -220,9 +243,13 @@ class JobRecord:
 
     def live(self, run_id: str, now_ms: int, *, skew_ms: int) -> bool:
         """Whether that run may still be working, even if the job was cancelled meanwhile."""
-        if self.run_id != run_id or self.lease_ms is None:
+        if self.run_id != run_id or self.lease_ms is None or self.lease_beyond_sense(now_ms):
             return False
         return self.lease_ms + skew_ms > now_ms
+
+    def lease_beyond_sense(self, now_ms: int) -> bool:
+        """Whether its lease ends later than any that was taken by now (see `domain.odd_items`)."""
+        return self.lease_ms is not None and self.lease_ms > now_ms + LONGEST_LEASE_MS
 
     @property
     def depends(self) -> tuple[str, ...]:
@@ -231,96 +258,22 @@ class JobRecord:
 
     def to_item(self) -> dict[str, Value]:
         item: dict[str, Value] = {Field.PK: partition_of(self.id), Field.SK: self.id}
-        for attribute, field in _FIELDS.items():
+        for attribute, field in FIELDS.items():
             value = getattr(self, attribute)
             # a counter at 0 is left out: DynamoDB's ADD starts at 0
-            if value is not None and not (attribute in _COUNTERS and value == 0):
+            if value is not None and not (attribute in COUNTERS and value == 0):
                 item[field] = value
         return item
 
     @classmethod
     def from_item(cls, item: Item) -> JobRecord:
-        values: dict[str, Any] = {
-            _ATTRIBUTES[name]: value for name, value in item.items() if name in _ATTRIBUTES
-        }
-        values["state"] = State(values["state"])
-        return cls(id=str(item[Field.SK]), **values)
+        """The record in an item. Attributes that a later version adds are passed over.
 
-
-_FIELDS: Final[Mapping[str, Field]] = {
-    "state": Field.STATE,
-    "task": Field.TASK,
-    "queue": Field.QUEUE,
-    "priority": Field.PRIORITY,
-    "created_ms": Field.CREATED,
-    "updated_ms": Field.UPDATED,
-    "due_ms": Field.DUE,
-    "blocked": Field.BLOCKED,
-    "parked": Field.PARKED,
-    "resource": Field.RESOURCE,
-    "tenant": Field.TENANT,
-    "tenant_limit": Field.TENANT_LIMIT,
-    "depends_json": Field.DEPENDS,
-    "dependents": Field.DEPENDENTS,
-    "delay_dependents_ms": Field.DELAY_DEPENDENTS,
-    "repeat_json": Field.REPEAT,
-    "generation": Field.GENERATION,
-    "next_id": Field.NEXT,
-    "origin_id": Field.ORIGIN,
-    "previous_json": Field.PREVIOUS,
-    "batch": Field.BATCH,
-    "calls_json": Field.CALLS,
-    "token": Field.TOKEN,
-    "run_id": Field.RUN,
-    "lease_ms": Field.LEASE,
-    "worker": Field.WORKER,
-    "started_ms": Field.STARTED,
-    "finished_ms": Field.FINISHED,
-    "attempt": Field.ATTEMPT,
-    "failures": Field.FAILURES,
-    "crashes": Field.CRASHES,
-    "crashed_runs": Field.CRASHED_RUNS,
-    "lost_leases": Field.LOST_LEASES,
-    "lost_run": Field.LOST_RUN,
-    "releases": Field.RELEASES,
-    "no_space": Field.NO_SPACE,
-    "retry_json": Field.RETRY,
-    "data_json": Field.DATA,
-    "data_ref": Field.DATA_REF,
-    "input_json": Field.INPUT,
-    "progress_json": Field.PROGRESS,
-    "log_json": Field.LOG,
-    "log_count": Field.LOG_COUNT,
-    "errors_json": Field.ERRORS,
-    "result_json": Field.RESULT,
-    "result_ref": Field.RESULT_REF,
-    "outputs_json": Field.OUTPUTS,
-    "outputs_ref": Field.OUTPUTS_REF,
-    "checkpoint_json": Field.CHECKPOINT,
-    "checkpoint_ref": Field.CHECKPOINT_REF,
-    "owed": Field.OWED,
-    "swept_ms": Field.SWEPT,
-    "expires_s": Field.EXPIRES,
-    "attention": Field.ATTENTION,
-    "attention_ms": Field.ATTENTION_AT,
-}
-
-_ATTRIBUTES: Final = {str(field): attribute for attribute, field in _FIELDS.items()}
-
-_COUNTERS: Final = frozenset(
-    {
-        "priority",
-        "attempt",
-        "failures",
-        "crashes",
-        "lost_leases",
-        "releases",
-        "no_space",
-        "log_count",
-        "dependents",
-        "generation",
-    }
-)
+        Raises: UnreadableItem, when an attribute has another type than ours or is out of range,
+        the state is unknown, or the keys are not those of a job.
+        `remotejob.domain.record_texts` checks what the texts say.
+        """
+        return cls(**values_in(item))
 
 
 def outputs_to_json(outputs: tuple[OutputFile, ...]) -> str:

@@ -56,6 +56,10 @@ CLAIM: Final = Condition(
         ),
         Either(Absent(Field.LEASE), AtMost(Field.LEASE, "lapsed")),
         NOT_LATER,
+        # A message that names another task, or came on another queue's lane, must run nothing: it
+        # would run the job under a task it was not submitted for, with another queue's rights.
+        Is(Field.TASK, "task"),
+        Is(Field.QUEUE, "queue"),
         # a claim that arrives late, after its run has given the job back, must not begin it again
         IsNot(Field.RUN, "new_run"),
         # a job that needs a lock is claimed together with it (see `domain.locks`)
@@ -112,6 +116,8 @@ CANCELLED_RUN: Final = Condition(
 def claim(
     job_id: str,
     *,
+    task: str,
+    queue: str,
     run_id: str,
     worker: str,
     now_ms: int,
@@ -119,11 +125,22 @@ def claim(
     lease_ms: int,
     skew_ms: int,
 ) -> Change:
-    """Claim a runnable job for one run. `stamp_ms` is `now_ms`, or the record's time if later."""
+    """Claim a runnable job for one run.
+
+    `task` and `queue` are those of its message, and must be the record's. `stamp_ms` is `now_ms`,
+    or the record's time if later.
+    """
     return Change(
         job_id=job_id,
         condition=CLAIM,
-        values={"now": now_ms, "lapsed": now_ms - skew_ms, "stamp": stamp_ms, "new_run": run_id},
+        values={
+            "task": task,
+            "queue": queue,
+            "now": now_ms,
+            "lapsed": now_ms - skew_ms,
+            "stamp": stamp_ms,
+            "new_run": run_id,
+        },
         set=_run_begins(run_id, worker, stamp_ms, now_ms + lease_ms),
         add={Field.ATTEMPT: 1},
         remove=MARK,

@@ -8,16 +8,19 @@ repeats, A is a worker, M a manager.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from remotejob.domain import odd_items
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.command_changes import CANCEL, cancel
 from remotejob.domain.conditions import Absent, All, Is, Item, Value
+from remotejob.domain.errors import UnreadableItem
 from remotejob.domain.marks import mark_of_head
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.repeat import Repeat
-from remotejob.domain.transactions import Check, Key, Put, number
+from remotejob.domain.transactions import Check, Key, Put
 from remotejob.names import Field, Partition
 
 REPLACED: Final = "Replaced"
@@ -49,10 +52,19 @@ class Head:
     task: str
     generation: int
     """0 before the first replacement, when there is no item."""
+    odd: bool = False
+    """Whether its item has no generation, which counts as none."""
 
     @classmethod
     def of(cls, queue: str, task: str, item: Item | None) -> Head:
-        generation = 0 if item is None else number(item[Field.HEAD])
+        """Raises: UnreadableItem, when the generation is a fraction: no condition can tell it."""
+        generation: object = None if item is None else item.get(Field.HEAD)
+        if isinstance(generation, Mapping) and "N" in generation:
+            key = head_key(queue, task)
+            problem = f"{Field.HEAD}={generation['N']} is no generation"
+            raise UnreadableItem(key.partition, key.name, problem)
+        if not isinstance(generation, int) or isinstance(generation, bool):
+            return cls(queue=queue, task=task, generation=0, odd=item is not None)
         return cls(queue=queue, task=task, generation=generation)
 
     @property
@@ -77,7 +89,7 @@ class Head:
 
         Its mark lets the scheduler cancel what is outdated, even if whoever began it dies.
         """
-        following = replace(self, generation=self.generation + 1)
+        following = replace(self, generation=self.generation + 1, odd=False)
         step = Put(
             key=self.key,
             content={**following._content, **mark_of_head(now_ms)},
@@ -98,6 +110,8 @@ class Head:
 
     @property
     def _condition(self) -> Condition:
+        if self.odd:
+            return odd_items.ODD_HEAD
         return _SAME_GENERATION if self.generation else _NO_GENERATION
 
     @property
@@ -112,8 +126,10 @@ def head_key(queue: str, task: str) -> Key:
 
 
 def named_head(name: str) -> tuple[str, str]:
-    """The queue and the task of a head, by its name."""
+    """The queue and the task of a head, by its name. Raises: UnreadableItem."""
     queue, _, task = name.partition("#")
+    if not queue or not task or "#" in task:
+        raise UnreadableItem("", name, "it is marked as the head of repeats, and is none")
     return queue, task
 
 

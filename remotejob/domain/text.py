@@ -51,6 +51,15 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__} that cannot be shown>"
 
 
+def printable(text: str) -> str:
+    """The text with each character that does not show itself as an escape, except tabs."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter == "\t" else repr(letter)[1:-1] for letter in text
+    )
+
+
 def said_by(error: BaseException) -> str:
     """An error's message, even if its `__str__` raises."""
     try:

@@ -9,18 +9,19 @@ Source: Amazon DynamoDB, TransactWriteItems.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import Absent, All, Is, Item, Value
+from remotejob.domain.errors import UnreadableItem
 from remotejob.domain.ids import partition_of
 from remotejob.domain.record import JobRecord
+from remotejob.domain.record_texts import check_texts
+from remotejob.domain.text import shown
+from remotejob.domain.unreadable import SkippedItems
 from remotejob.names import Field
-
-log = logging.getLogger(__name__)
 
 STEPS_AT_MOST: Final = 100
 """Source: Amazon DynamoDB, "Service, account, and table quotas"."""
@@ -115,20 +116,45 @@ def key_of(step: Step) -> Key:
 
 
 def record_of(item: Item) -> JobRecord | None:
-    """The record in an item; None for the tombstone of a removed job."""
+    """The record in an item; None for the tombstone of a removed job. Raises: UnreadableItem."""
     return JobRecord.from_item(item) if Field.STATE in item else None
 
 
-def readable_record(item: Item) -> JobRecord | None:
-    """As `record_of`, in a listing: a record that cannot be read hides no other one.
+def checked_record(item: Item) -> JobRecord | None:
+    """As `record_of`, for readers who use all of it. Raises: UnreadableItem."""
+    record = record_of(item)
+    if record is not None:
+        check_texts(record)
+    elif Field.REMOVED not in item:
+        raise UnreadableItem(
+            item.get(Field.PK),
+            item.get(Field.SK),
+            "it is neither a job nor what a removed one left",
+        )
+    return record
 
-    A newer version may have written it.
-    """
+
+def readable_record(item: Item, skipped: SkippedItems) -> JobRecord | None:
+    """As `record_of`, in a listing: a record that cannot be read hides no other one."""
     try:
-        return record_of(item)
-    except Exception:
-        log.exception("record %s cannot be read", item.get(Field.SK))
+        return checked_record(item)
+    except UnreadableItem as problem:
+        skipped.add(problem)
         return None
+
+
+def readable_note(partition: str, name: str, item: Item, skipped: SkippedItems) -> str | None:
+    """The text of a note; None for an item that has none, which is left out."""
+    content = item.get(Field.CONTENT)
+    if isinstance(content, str):
+        return content
+    skipped.add(UnreadableItem(partition, name, f"{Field.CONTENT}={shown(content)} is not text"))
+    return None
+
+
+def no_job_id(name: object, *, partition: str = "") -> UnreadableItem:
+    """What is wrong with an item, or a mark of one, that is named after no job."""
+    return UnreadableItem(partition, name, "it does not have the name of a job")
 
 
 def applied(change: Change, item: Item) -> dict[str, Value]:

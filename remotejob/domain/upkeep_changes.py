@@ -11,7 +11,7 @@ from typing import Final
 from remotejob.domain.changes import EXISTS, Change, Condition, Fields
 from remotejob.domain.conditions import All, Is, Item, Value
 from remotejob.domain.marks import MARK, Attention, mark
-from remotejob.domain.record import JobRecord
+from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import State
 from remotejob.names import Field
 
@@ -85,4 +85,16 @@ def swept(
         values={"seen_updated": record.updated_ms},
         set={Field.SWEPT: now_ms, **report},
         remove=remove,
+    )
+
+
+def noted(record: JobRecord, *, kind: str, why: str, now_ms: int) -> Change:
+    """Note in a job's errors why nothing happens to it, once however often it is noted."""
+    earlier = [error for error in record.errors if error.kind != kind]
+    note = Failure(run_id="", attempt=record.attempt, at_ms=now_ms, kind=kind, message=why)
+    return Change(
+        job_id=record.id,
+        condition=UNCHANGED,
+        values={"seen_updated": record.updated_ms},
+        set={Field.ERRORS: errors_to_json((*earlier, note))},
     )

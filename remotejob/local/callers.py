@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import threading
 
+from urllib3.util import wait_for_read
+
 _CURRENT = threading.local()
 
 
@@ -19,8 +21,11 @@ def caller_is_gone() -> bool:
     if connection is None:
         return False
     try:
+        # not left to MSG_DONTWAIT: a socket with a timeout waits before it receives
+        if not wait_for_read(connection, timeout=0):
+            return False
         return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
         return False
-    except OSError:
+    except (OSError, ValueError):  # it was closed here
         return True

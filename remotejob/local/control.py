@@ -6,9 +6,11 @@ import json
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from remotejob.local.errors import ControlError
+
+CONTROL_PREFIX: Final = "/_remotejob/"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +30,7 @@ class Control:
 
     def _send(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Any:
         request = urllib.request.Request(  # noqa: S310  (our own address on the loopback)
-            f"{self.endpoint_url}/_remotejob/{path}",
+            f"{self.endpoint_url}{CONTROL_PREFIX}{path}",
             data=body,
             method=method,
             headers={"Authorization": self.token, "Content-Type": "application/json"},

@@ -26,7 +26,7 @@ from typing import Any, Final, Self
 
 from botocore.config import Config
 
-from remotejob.local import assembly, clients, workers
+from remotejob.local import assembly, clients, private_files, workers
 from remotejob.local.control import Control
 from remotejob.local.deployment import Deployment
 from remotejob.local.deployment import deploy as deploy_assembly
@@ -49,7 +49,8 @@ class EmbeddedAws:
         port: int = 0,
         verbose: bool = False,
     ) -> None:
-        """`state` is the folder for logs and code; default: a temporary folder, removed at the end.
+        """`state` is the folder for logs and code, which becomes private (mode 700); default: a
+        temporary folder, removed at the end.
 
         `cache` keeps packed assets between runs; default: a folder in `state`.
         """
@@ -71,10 +72,10 @@ class EmbeddedAws:
         return cls(account=read.account, region=read.region, **options)
 
     def __enter__(self) -> Self:
-        """Start the server. Raises: ServerFailed."""
+        """Start the server. Raises: ServerFailed; NotPrivate, for the folder `state`."""
         state = self._state or Path(tempfile.mkdtemp(prefix="remotejob-"))
+        private_files.make_folder(state)
         self.state = state.resolve()
-        self.state.mkdir(parents=True, exist_ok=True)
         try:
             ready = self._start()
         except BaseException:
@@ -211,6 +212,7 @@ class EmbeddedAws:
                 f"is {self._account} in {self.region}; use EmbeddedAws.for_assembly"
             )
         cache = self._cache or self.state / "assets"
+        private_files.make_folder(cache)
         self._deployment = deploy_assembly(read, client=self.client, cache=cache)
         return self._deployment
 
@@ -275,9 +277,10 @@ class EmbeddedAws:
         command += ["--port", str(self._port), "--state", str(self.state)]
         command += ["--account", self._account, "--region", self.region]
         command += ["--verbose"] if self._verbose else []
-        self.logs.mkdir(exist_ok=True)
+        private_files.make_folder(self.logs)
         startup_log = self.logs / "server.stderr.log"
-        with startup_log.open("wb") as errors:
+        with private_files.open_log(startup_log) as errors:
+            errors.truncate(0)
             self._process = process = subprocess.Popen(  # noqa: S603  (our own server)
                 command,
                 stdin=subprocess.PIPE,

@@ -38,6 +38,10 @@ class ControlError(LocalError):
     """The server refused a control request; the message says why."""
 
 
+class NotPrivate(LocalError):
+    """A file or folder of the embedded AWS is a link, or another user's."""
+
+
 class NoTaskRole(LocalError):
     """The deployed task definition has no task role, so the worker could call no AWS service."""
 

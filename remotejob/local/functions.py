@@ -16,6 +16,7 @@ import io
 import json
 import logging
 import os
+import re
 import select
 import subprocess
 import sys
@@ -24,17 +25,23 @@ import time
 import uuid
 import zipfile
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 
+from remotejob.local import private_files
 from remotejob.local.access import identity
 
 _LOG = logging.getLogger(__name__)
 _BOOTSTRAP = Path(__file__).with_name("function_bootstrap.py")
 _INIT_TIMEOUT_S: Final = 30.0
 _MAX_ENVIRONMENTS: Final = 2
+_LIFE: Final = timedelta(days=365)
+"""Of a function's credentials: nobody renews those of a warm environment."""
+_UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
+"""What no name of a function has on AWS."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +76,7 @@ class _Environment:
     def __init__(self, command: list[str], environment: dict[str, str], log: Path) -> None:
         their_read, our_write = os.pipe()
         our_read, their_write = os.pipe()
-        with log.open("ab") as output:
+        with private_files.open_log(log) as output:
             self._process = subprocess.Popen(  # noqa: S603  (code that was deployed)
                 [*command, str(their_read), str(their_write)],
                 env=environment,
@@ -153,7 +160,6 @@ class Functions:
         self._lock = threading.Lock()
         self._pools: dict[str, _Pool] = {}
         self._closed = False
-        (settings.state / "logs").mkdir(parents=True, exist_ok=True)
 
     def invoke(self, function: LambdaFunction, event: Any) -> Outcome:
         """Run the function on an event and wait for the outcome."""
@@ -176,9 +182,14 @@ class Functions:
         for environment in environments:
             environment.close()
 
+    @property
+    def endpoint_url(self) -> str:
+        """The endpoint that functions use."""
+        return self._settings.endpoint_url
+
     def log_path(self, name: str) -> Path:
         """The log file of a function."""
-        return self._settings.state / "logs" / f"{name}.log"
+        return self._settings.state / "logs" / f"{_UNUSUAL.sub('_', name)}.log"
 
     def _invoke(self, function: LambdaFunction, pool: _Pool, event: Any) -> Outcome:
         request_id = str(uuid.uuid4())
@@ -263,6 +274,7 @@ class Functions:
             function.role,
             service="lambda.amazonaws.com",
             session=function.function_name,
+            life=_LIFE,
         )
         command = [sys.executable, "-I", "-S", "-u", "-B", str(_BOOTSTRAP)]
         environment = {

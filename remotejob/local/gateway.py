@@ -1,12 +1,13 @@
 """The entrance to the embedded AWS: identifies, counts and authorises every request.
 
 It wraps moto's own application. What moto does: it checks resources only for SQS, STS, IAM and S3,
-ignores conditions, and authorises by API name. What AWS does is in `access`.
+ignores conditions, and authorises by API name. What AWS does is in `access`. `access.reading` reads
+a request once; `access.forwarding` builds the request that moto gets from what was read.
 """
 
 from __future__ import annotations
 
-import io
+import hmac
 import json
 import logging
 import threading
@@ -14,16 +15,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl
-from xml.etree import ElementTree as ET
 
-from moto.core.request import Request
-from moto.core.routing import get_service_router
-from werkzeug.exceptions import HTTPException
-
-from remotejob.local.access import identity, permissions, signature
+from remotejob.local.access import (
+    forwarding,
+    identity,
+    permissions,
+    reading,
+    s3_permissions,
+    signature,
+)
+from remotejob.local.access.calls import BadCall, Call
 from remotejob.local.access.policies import Access, allowed
 from remotejob.local.access.refusals import Refusal, denied, refusal
+from remotejob.local.control import CONTROL_PREFIX
+from remotejob.local.http_body import Body
+from remotejob.local.http_head import Head
+from remotejob.local.keep_alive import BODY, HEAD
 from remotejob.local.metering import Meter
 
 StartResponse = Callable[..., Any]
@@ -34,11 +41,9 @@ Control = Callable[[str, str, bytes, Mapping[str, str]], tuple[int, Any]]
 
 _LOG = logging.getLogger(__name__)
 
-CONTROL_PREFIX = "/_remotejob/"
-#: Where a custom resource's function reports: a presigned S3 URL on AWS, unsigned in moto.
-_CUSTOM_RESOURCE_PREFIX = "/cloudformation_"
-#: Key of the examined call in a request's WSGI environment.
-_CALL = "remotejob.call"
+_NAMES = ("127.0.0.1", "localhost")
+#: Of a request to the control interface: a worker's environment is the longest.
+_MOST_CONTROL_BYTES = 1 << 20
 #: What an answer to ReceiveMessage contains if it brings messages, in JSON and in XML.
 _RECEIPT = b"ReceiptHandle"
 
@@ -95,38 +100,36 @@ class Gateway:
         self._failing = frozenset(services)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path.startswith(CONTROL_PREFIX):
-            return self._answer_control(environ, start_response, path)
-        if path.startswith(_CUSTOM_RESOURCE_PREFIX):
-            return self._app(environ, start_response)
-        if path.startswith("/moto-api"):
-            # moto's own control interface needs no authentication and can delete everything.
+        head: Head = environ[HEAD]
+        # A web page can name this address as its own, but then its name is in the header.
+        if head.headers.get("host", "").lower() not in self._hosts(environ):
             return _send(
-                refusal("NotFound", "no such address", status=404, protocol="json"), start_response
+                refusal("Misdirected", "no such host", status=421, protocol="json"), start_response
             )
-        try:
-            outcome = self._examine(environ)
-        except ET.ParseError as problem:
-            outcome = refusal("MalformedXML", str(problem), status=400, protocol="s3")
+        if head.path.startswith(CONTROL_PREFIX):
+            return self._answer_control(environ, start_response)
+        outcome = self._examined(environ)
         if isinstance(outcome, Refusal):
             return _send(outcome, start_response)
-        if outcome is None:
-            call, who = environ[_CALL]
-            count_units = self._meter.before(call, who)
-            try:
-                answer = self._pass_on(environ, start_response)
-            finally:
-                count_units()
-            return self._note_receive(call, who, answer)
-        return self._hide_missing(environ, start_response, outcome)
+        request = forwarding.forward(environ, outcome)
+        if outcome.unless_missing is not None:
+            return self._hide_missing(request, start_response, outcome.unless_missing)
+        count_units = self._meter.before(outcome.call, outcome.who)
+        try:
+            answer = self._pass_on(request, start_response)
+        finally:
+            count_units()
+        return self._note_receive(outcome.call, outcome.who, answer)
+
+    def _hosts(self, environ: Environ) -> tuple[str, ...]:
+        return tuple(f"{name}:{environ['SERVER_PORT']}" for name in _NAMES)
 
     def _pass_on(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         try:
             return self._app(environ, start_response)
         except Exception as error:  # noqa: BLE001
             # An SDK could not parse the HTML page that the server would send.
-            _LOG.exception("%s %s", environ["REQUEST_METHOD"], environ.get("RAW_URI"))
+            _LOG.exception("%s %s", environ["REQUEST_METHOD"], environ["RAW_URI"])
             target = "HTTP_X_AMZ_TARGET" in environ
             message = f"{type(error).__name__}: {error}"
             protocol = "json" if target else "query"
@@ -134,9 +137,7 @@ class Gateway:
                 refusal("InternalFailure", message, status=500, protocol=protocol), start_response
             )
 
-    def _note_receive(
-        self, call: permissions.Call, who: str, answer: Iterable[bytes]
-    ) -> Iterable[bytes]:
+    def _note_receive(self, call: Call, who: str, answer: Iterable[bytes]) -> Iterable[bytes]:
         if (call.service, call.operation) != ("sqs", "ReceiveMessage"):
             return answer
         parts = list(answer)
@@ -147,37 +148,53 @@ class Gateway:
                 self._receives_with_messages[who] += 1
         return parts
 
-    def _answer_control(
-        self, environ: Environ, start_response: StartResponse, path: str
-    ) -> Iterable[bytes]:
-        status, answer = self._control(
-            environ["REQUEST_METHOD"],
-            path.removeprefix(CONTROL_PREFIX),
-            _body(environ),
-            _headers(environ),
-        )
-        body = json.dumps(answer).encode()
+    def _answer_control(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        head: Head = environ[HEAD]
+        body: Body = environ[BODY]
+        if body.length > _MOST_CONTROL_BYTES:
+            status, answer = 413, {"error": f"the body is longer than {_MOST_CONTROL_BYTES} bytes"}
+        else:
+            path = head.path.removeprefix(CONTROL_PREFIX)
+            status, answer = self._control(head.method, path, body.read(), head.headers)
+        content = json.dumps(answer).encode()
         start_response(
             f"{status} -",
-            [("Content-Type", "application/json"), ("Content-Length", str(len(body)))],
+            [("Content-Type", "application/json"), ("Content-Length", str(len(content)))],
         )
-        return [body]
+        return [content]
 
-    def _examine(self, environ: Environ) -> Refusal | str | None:
-        """A refusal, None to pass it on, or the message to send if the object does not exist."""
-        headers = _headers(environ)
-        query = environ.get("QUERY_STRING", "")
-        signed = signature.read(headers, query)
-        if signed is None:
+    def _examined(self, environ: Environ) -> Refusal | forwarding.Judgement:
+        """What to do with a request; until its signer is known, only its head is read."""
+        protocol = "s3"
+        try:
+            fields = reading.query_fields(environ[HEAD])
+            signed = signature.read(environ[HEAD].headers, fields)
+            route = reading.route(environ[HEAD], signed, fields)
+            protocol = route.protocol
+            return self._examine(environ[HEAD], environ[BODY], fields, signed, route)
+        except signature.BadSignature as problem:
+            return refusal(problem.code, str(problem), status=problem.status, protocol=protocol)
+        except reading.Unreadable as problem:
             return refusal(
-                "MissingAuthenticationToken", "the request is not signed", status=403, protocol="s3"
+                problem.code, str(problem), status=problem.status, protocol=problem.protocol
             )
-        call, protocol = self._call(environ, signed, headers, query)
-        if call.service in self._failing:
+        except BadCall as problem:
+            return refusal(problem.code, str(problem), status=400, protocol=protocol)
+
+    def _examine(
+        self,
+        head: Head,
+        body: Body,
+        fields: list[tuple[str, str]],
+        signed: signature.Signature,
+        route: reading.Route,
+    ) -> Refusal | forwarding.Judgement:
+        protocol = route.protocol
+        if signed.service in self._failing:
             message = "this service was set to fail"
             return refusal("ServiceUnavailable", message, status=503, protocol=protocol)
         who = identity.principal_of(self._account, signed.access_key_id)
-        if who is None or who.token != signed.token:
+        if who is None or not _same(who.token, signed.token):
             code = {"s3": "InvalidAccessKeyId", "query": "InvalidClientTokenId"}
             return refusal(
                 code.get(protocol, "UnrecognizedClientException"),
@@ -185,18 +202,21 @@ class Gateway:
                 status=403,
                 protocol=protocol,
             )
-        if "credentials" in self._failing and who.role_arn is not None:
+        if who.expired or ("credentials" in self._failing and who.role_arn is not None):
             expired = "ExpiredTokenException" if protocol == "json" else "ExpiredToken"
             message = "the security token included in the request is expired"
             return refusal(expired, message, status=403, protocol=protocol)
-        valid = not signed.expired and signature.matches(
+        if body.length > route.most_bytes:
+            message = f"the body is longer than {route.most_bytes} bytes"
+            return refusal("RequestEntityTooLarge", message, status=413, protocol=protocol)
+        valid = signed.timely() and signature.matches(
             signed,
             who.secret,
-            method=environ["REQUEST_METHOD"],
-            raw_path=environ.get("RAW_URI", "").partition("?")[0],
-            query=query,
-            headers=headers,
-            body=call.body,
+            method=head.method,
+            raw_path=head.path,
+            fields=fields,
+            headers=head.headers,
+            body=body.read() if signed.covers_body else None,
         )
         if not valid:
             code = {"json": "InvalidSignatureException", "rest-json": "InvalidSignatureException"}
@@ -206,16 +226,29 @@ class Gateway:
                 status=403,
                 protocol=protocol,
             )
+        content = body.read()
+        if signed.payload is not None and not signature.is_of(content, signed.payload):
+            message = "x-amz-content-sha256 is not the hash of the body"
+            return refusal("XAmzContentSHA256Mismatch", message, status=400, protocol=protocol)
+        call = reading.read(route, head, signed, self._account, content)
         with self._lock:
             self._counts[call.service, call.operation, who.name] += 1
-        environ[_CALL] = (call, who.name)
-        return self._authorise(call, who, protocol)
+        outcome = self._authorise(call, who, protocol)
+        if isinstance(outcome, Refusal):
+            return outcome
+        return forwarding.Judgement(
+            route=route, call=call, signed=signed, who=who.name, unless_missing=outcome
+        )
 
     def _authorise(
-        self, call: permissions.Call, who: identity.Principal, protocol: str
+        self, call: Call, who: identity.Principal, protocol: str
     ) -> Refusal | str | None:
         documents = identity.policies_of(self._account, who)
-        for access in permissions.required(call):
+        try:
+            needed = permissions.required(call)
+        except (AttributeError, TypeError):
+            raise BadCall(f"a parameter of {call.operation} has the wrong type") from None
+        for access in needed:
             asked = self._asked(access, who, call)
             if not allowed(documents, asked):
                 return denied(call.service, _denial(who, asked), protocol=protocol)
@@ -227,12 +260,12 @@ class Gateway:
             with self._lock:
                 self._accesses[asked.action, who.name] += 1
         if call.operation in ("GetObject", "HeadObject") and call.service == "s3":
-            listing = self._asked(permissions.list_bucket(call), who, call)
+            listing = self._asked(s3_permissions.list_bucket(call), who, call)
             if not allowed(documents, listing):
                 return _denial(who, listing)
         return None
 
-    def _asked(self, access: Access, who: identity.Principal, call: permissions.Call) -> Access:
+    def _asked(self, access: Access, who: identity.Principal, call: Call) -> Access:
         context = {
             "aws:PrincipalArn": who.role_arn or who.arn,
             "aws:PrincipalAccount": self._account,
@@ -242,43 +275,6 @@ class Gateway:
             **access.context,
         }
         return replace(access, context=context)
-
-    def _call(
-        self,
-        environ: Environ,
-        signed: signature.Signature,
-        headers: Mapping[str, str],
-        query: str,
-    ) -> tuple[permissions.Call, str]:
-        """The request as a call of an API, and the protocol it came in."""
-        service = signed.service.lower()
-        values = parse_qs(query, keep_blank_values=True)
-        parameters: dict[str, Any] = {}
-        # Objects can be large, so we leave their bodies for the application to stream.
-        body = b"" if service == "s3" and "delete" not in values else _body(environ)
-        target = headers.get("x-amz-target")
-        form = headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-        if target is not None:
-            operation, protocol = target.rpartition(".")[2], "json"
-            parameters = json.loads(body) if body else {}
-        elif service != "s3" and (form or "Action" in values):
-            parameters = dict(parse_qsl(body.decode() if form else query, keep_blank_values=True))
-            operation = parameters.get("Action", "Unknown")
-            protocol = "ec2" if service == "ec2" else "query"
-        else:
-            protocol = "s3" if service == "s3" else "rest-json"
-            operation, parameters = _route(service, environ)
-        call = permissions.Call(
-            service=service,
-            operation=operation,
-            region=signed.region,
-            account=self._account,
-            parameters=parameters,
-            query=values,
-            headers=headers,
-            body=body,
-        )
-        return call, protocol
 
     def _hide_missing(
         self, environ: Environ, start_response: StartResponse, message: str
@@ -304,13 +300,8 @@ class Gateway:
         return answer
 
 
-def _route(service: str, environ: Environ) -> tuple[str, dict[str, Any]]:
-    """Operation and path parameters of a REST request."""
-    try:
-        operation, parameters = get_service_router(service).match(Request(environ))
-    except (HTTPException, NotImplementedError, KeyError):
-        return "Unknown", {}
-    return operation.name, parameters
+def _same(expected: str | None, offered: str | None) -> bool:
+    return hmac.compare_digest((expected or "").encode(), (offered or "").encode())
 
 
 def _denial(who: identity.Principal, asked: Access) -> str:
@@ -318,26 +309,6 @@ def _denial(who: identity.Principal, asked: Access) -> str:
         f"User: {who.arn} is not authorized to perform: {asked.action} on resource: "
         f"{asked.resource or '*'} because no identity-based policy allows the {asked.action} action"
     )
-
-
-def _headers(environ: Environ) -> dict[str, str]:
-    """The request's headers, with lower-case names."""
-    headers = {
-        name[5:].replace("_", "-").lower(): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
-    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-        if environ.get(name):
-            headers[name.replace("_", "-").lower()] = environ[name]
-    return headers
-
-
-def _body(environ: Environ) -> bytes:
-    """The whole body; the application can still read it."""
-    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    environ["wsgi.input"] = io.BytesIO(body)
-    return body
 
 
 def _send(refused: Refusal, start_response: StartResponse) -> Iterable[bytes]:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from moto.dynamodb.models import DynamoDBBackend, dynamodb_backends
 from moto.dynamodb.models.table import Table
 
-from remotejob.local.access.permissions import Call
+from remotejob.local.access.calls import Call
 from remotejob.local.gaps.dynamodb import LOCK
 
 _WRITE_UNIT_BYTES: Final = 1024

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 import gc
+import io
 import json
 import logging
 import os
@@ -21,6 +22,9 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from remotejob.local import private_files
+from remotejob.local.errors import NotPrivate
 
 HOST: Final = "127.0.0.1"
 ADMINISTRATOR: Final = "administrator"
@@ -36,7 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--verbose", action="store_true", help="log every request")
     options = parser.parse_args(arguments)
     state = options.state or Path(tempfile.mkdtemp(prefix="remotejob-"))
-    state.mkdir(parents=True, exist_ok=True)
+    # workers and functions inherit it
+    os.umask(0o077)
+    for folder in (state, state / "logs", state / "functions"):
+        private_files.make_folder(folder)
     _configure(options.account, options.region, state, verbose=options.verbose)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,9 +84,9 @@ def _configure(account: str, region: str, state: Path, *, verbose: bool) -> None
             "MOTO_SQS_ENFORCE_STRICT_QUEUE_PURGE_BEHAVIOUR": "false",
         }
     )
-    (state / "logs").mkdir(parents=True, exist_ok=True)
+    log = private_files.open_log(state / "logs" / "server.log")
     logging.basicConfig(
-        filename=state / "logs" / "server.log",
+        stream=io.TextIOWrapper(log, encoding="utf-8", line_buffering=True),
         level=logging.INFO if verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
@@ -171,14 +178,11 @@ class Server:
     def _control(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, Any]:
-        from remotejob.local import task_credentials
         from remotejob.local.access.identity import NotTrusted
 
         offered = headers.get("authorization", "")
-        if path.startswith(task_credentials.PATH):
-            name = path.removeprefix(task_credentials.PATH)
-            answer = self._tasks.answer(name, offered)
-            return (200, answer) if answer is not None else (403, {"error": "not your task"})
+        if (answer := self._answer_to_anyone(method, path, body, offered)) is not None:
+            return answer
         if not secrets.compare_digest(offered.encode(), self._token.encode()):
             return 403, {"error": "the control token is missing or wrong"}
         match method, path:
@@ -211,6 +215,21 @@ class Server:
                 return self._control_workers(path, json.loads(body))
         return 404, {"error": f"no such address: {method} {path}"}
 
+    def _answer_to_anyone(
+        self, method: str, path: str, body: bytes, offered: str
+    ) -> tuple[int, Any] | None:
+        """The answer to whoever has a token for this one path; None for all other paths."""
+        from remotejob.local import custom_resources, task_credentials
+
+        if path.startswith(task_credentials.PATH):
+            name = path.removeprefix(task_credentials.PATH)
+            answer = self._tasks.answer(name, offered)
+            return (200, answer) if answer is not None else (403, {"error": "not your task"})
+        if path.startswith(custom_resources.PATH):
+            token = path.removeprefix(custom_resources.PATH)
+            return custom_resources.current().answer(method, token, body)
+        return None
+
     def _counted(self, path: str) -> Any:
         counts = {
             "requests": self._gateway.counts,
@@ -230,7 +249,7 @@ class Server:
                         directory=wanted["directory"],
                         log=Path(wanted["log"]),
                     )
-                except OSError as error:
+                except (OSError, NotPrivate) as error:
                     return 409, {"error": f"the worker does not start: {error}"}
                 return 200, {"number": number, "pid": pid}
             case ["workers", number, "signal"]:

@@ -41,7 +41,7 @@ class TaskCredentials:
         """Fresh credentials in the SDK's format; None for a wrong name or token."""
         with self._lock:
             expected, role_arn = self._roles.get(name, ("", ""))
-        if not expected or not secrets.compare_digest(expected, token):
+        if not expected or not secrets.compare_digest(expected.encode(), token.encode()):
             return None
         credentials = self._assume(role_arn, name)
         return {
@@ -59,4 +59,6 @@ class TaskCredentials:
             role_arn,
             service="ecs-tasks.amazonaws.com",
             session=session,
+            # longer than they say, so that a slow renewal fails nobody
+            life=2 * _LIFE,
         )

@@ -11,6 +11,8 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from remotejob.local import private_files
+
 
 @dataclass(kw_only=True)
 class _Process:
@@ -31,9 +33,9 @@ class WorkerProcesses:
     ) -> tuple[int, int]:
         """Start a process; return its number and process id.
 
-        Raises: OSError, when it cannot be started.
+        Raises: OSError, when it cannot be started; NotPrivate, for the log.
         """
-        with self._lock, log.open("ab") as output:
+        with self._lock, private_files.open_log(log) as output:
             process = subprocess.Popen(  # noqa: S603  (the command of the task definition)
                 command,
                 env=environment,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import site
 import subprocess
 import sys
 import time
@@ -19,13 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from remotejob.local.control import Control
+from remotejob.local.control import CONTROL_PREFIX, Control
 from remotejob.local.deployment import ClientFactory, Deployment
 from remotejob.local.errors import NoTaskRole
 
 DEFAULT_COMMAND: Final = (sys.executable, "-m", "worker_container")
 #: The only variables a worker inherits from our own environment.
-_BASE: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+_BASE: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR")
+_NO_HOME: Final = "/nonexistent"
+"""As in the image: a task's input must not become a file that configures its worker."""
 _NUMBERS = itertools.count(1)
 
 
@@ -146,6 +149,8 @@ def start(
             "log": str(log),
             "environment": {
                 **{name: os.environ[name] for name in _BASE if name in os.environ},
+                "HOME": _NO_HOME,
+                **_user_packages(),
                 **task.environment,
                 "AWS_ENDPOINT_URL": control.endpoint_url,
                 "AWS_REGION": region,
@@ -155,7 +160,7 @@ def start(
                 "AWS_CONFIG_FILE": os.devnull,
                 "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
                 "AWS_CONTAINER_CREDENTIALS_FULL_URI": (
-                    f"{control.endpoint_url}/_remotejob/{granted['path']}"
+                    f"{control.endpoint_url}{CONTROL_PREFIX}{granted['path']}"
                 ),
                 "AWS_CONTAINER_AUTHORIZATION_TOKEN": granted["token"],
                 "PYTHONUNBUFFERED": "1",
@@ -164,3 +169,8 @@ def start(
         },
     )
     return Worker(pid=started["pid"], log=log, number=started["number"], control=control)
+
+
+def _user_packages() -> dict[str, str]:
+    """Where Python finds packages that were installed for this user, which is in the real home."""
+    return {"PYTHONUSERBASE": site.getuserbase()} if site.ENABLE_USER_SITE else {}

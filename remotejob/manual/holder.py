@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -26,7 +26,7 @@ from remotejob.tasks.task import Task
 from remotejob.worker.background import Background, BackgroundThreads, Inline
 from remotejob.worker.messages.handler import MessageHandler
 from remotejob.worker.messages.heartbeats import Heartbeats
-from remotejob.worker.messages.settlements import Hide, Replace, Settlement
+from remotejob.worker.messages.settlements import Hide, Settlement
 from remotejob.worker.messages.settler import Settler
 from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.run import Run
@@ -87,6 +87,8 @@ class JobHolder:
             {name: Task(name=name, function=_no_function) for name in tasks},
             worker=f"{socket.gethostname()}.{os.getpid()}",
             runs=self._runs,
+            # a caller that always holds some job would never get one that runs alone
+            alone=lambda: True,
         )
         if background is None:
             threads = BackgroundThreads(installation.clock, name="job-holder-background")
@@ -247,9 +249,13 @@ class JobHolder:
             pending = Pending.read(message.body)
         except BadMessage:
             return self._handler.begin(message)
-        if pending.task in tasks:
+        queue = self._installation.queues.get(message.address.queue)
+        known = queue is not None and pending.task in queue.tasks
+        if pending.task in tasks or not known:
             return self._handler.begin(message)
-        return _pass_back(message, pending)
+        if message.receives >= _RECEIVES_OF_ONE:
+            return self._handler.pass_on(message, pending)
+        return _pass_back(message)
 
     def _hold(self, run: Run, work_timeout: timedelta | None) -> TakenJob:
         until_ended = ExitStack()
@@ -310,14 +316,11 @@ class JobHolder:
                 log.exception("heartbeat failed; the next one tries again")
 
 
-def _pass_back(message: Received, pending: Pending) -> Settlement:
+def _pass_back(message: Received) -> Settlement:
     """Give back a message of another task: at once the first time, then later and later.
 
     So a process that has the task receives it, rather than this one again.
     """
-    if message.receives >= _RECEIVES_OF_ONE:
-        again = replace(pending, declined=pending.declined + 1)
-        return Replace(message=message, pending=again, delay=_LONGEST_PASS)
     if message.receives == 1:
         return Hide(message=message, span=_NO_WAIT)
     span = timedelta(seconds=2 ** min(message.receives - 2, 10))

@@ -6,10 +6,12 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
 from remotejob.domain.argument_checks import check_choice
+from remotejob.domain.chain import Link, within
 from remotejob.domain.errors import AccessProblem, InvalidData
 from remotejob.domain.urgency import Urgency
 from remotejob.manual.holder import JobHolder
@@ -17,6 +19,7 @@ from remotejob.manual.options import Processing, Taking
 from remotejob.manual.taken_job import TakenJob
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.forked import OnlyHere
+from remotejob.worker.runs.depth import link_of
 
 log = logging.getLogger(__name__)
 
@@ -245,7 +248,7 @@ class Processor:
         for job in jobs:
             self._holder.watch(job, self._processing.work_timeout)
         try:
-            with OnlyHere():
+            with OnlyHere(), within(_link_of(jobs)):
                 result = self._function(jobs[0] if self._processing.payload == 1 else jobs)
         except BaseException as error:  # noqa: BLE001 (any error fails the jobs, not us)
             for job in jobs:
@@ -288,3 +291,9 @@ class Processor:
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         # daemons: a function that never returns must not keep the process from exiting
         return threading.Thread(target=target, name=f"process-{name}", daemon=True)
+
+
+def _link_of(jobs: list[TakenJob]) -> Link:
+    """What the function makes may come of any of its jobs: the deepest counts."""
+    links = [link_of(job.run.record, job.run.installation) for job in jobs]
+    return replace(links[0], depth=lambda: max(link.depth() for link in links))

@@ -105,7 +105,7 @@ class TakenJob(RunningJob):
         Source: job-collection, `job.done`, with `delayDeps` and `repeatId`.
         """
         if result is not None:
-            payloads.encode(result, what="the result")
+            payloads.encode_result(result)
         check_span("delay_dependents", delay_dependents)
         self._check_held()
         completion = Completion(result=result, delay_dependents=delay_dependents)

@@ -132,10 +132,11 @@ def _flush_within(seconds: int) -> None:
     """Flush what the copy itself printed; a lock that nobody will release ends it."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(seconds)
-    _flush()
+    flush()
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Write out what this process has printed."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
@@ -144,7 +145,7 @@ def _flush() -> None:
 def _before_fork() -> None:
     if getattr(_calling, "depth", 0):
         # else the copy would print it a second time
-        _flush()
+        flush()
 
 
 class HasFile(Protocol):

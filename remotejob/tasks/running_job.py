@@ -21,6 +21,7 @@ from remotejob.domain.times import from_ms
 from remotejob.jobs.content.bodies import Body, check_body
 from remotejob.jobs.content.content_types import check_content_type, guess_content_type
 from remotejob.jobs.content.download_path import destination
+from remotejob.jobs.content.input_files import download_input, open_input
 from remotejob.jobs.content.view import JobView
 from remotejob.outages import Interruptible, retry_while_unavailable
 from remotejob.ports import Area
@@ -122,13 +123,13 @@ class RunningJob(JobView):
         off later raises ConnectionError.
 
         Raises, and fails the job for good: NoInput, when it has no input; FileGone, when the file
-        was deleted; FileUnreadable, when it is archived, or encrypted with a key of its uploader's.
+        was deleted; FileUnreadable, when it is archived, encrypted with a key of its uploader's, or
+        in a bucket that this system does not read.
         """
         self._touch().check()
         file = self._file()
-        files = self._installation.files
         with _input_gone(file):
-            return self._retry(lambda: files.open(file.bucket, file.key, version=file.version))
+            return self._retry(lambda: open_input(file, self._installation))
 
     def download(self, path: Path | str | None = None) -> Path:
         """Copy the input to the disk; by default to a folder that is deleted when the run ends.
@@ -142,9 +143,8 @@ class RunningJob(JobView):
         run.check()
         file = self._file()
         to = destination(run.folder() if path is None else path, file.name)
-        files = self._installation.files
         with _input_gone(file):
-            self._retry(lambda: files.download(file.bucket, file.key, to, version=file.version))
+            self._retry(lambda: download_input(file, to, self._installation))
         return to
 
     def folder(self) -> Path:

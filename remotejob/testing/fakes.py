@@ -13,6 +13,7 @@ from remotejob.client.hooks import registry
 from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Lane
 from remotejob.domain.times import span_ms, to_ms
+from remotejob.domain.unreadable import SkippedItems
 from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
 from remotejob.tasks.registry import Registry
 from remotejob.worker.executors.in_thread import call_here
@@ -59,9 +60,10 @@ def memory_installation(
     """A system in memory. `queues` maps queues to tasks, by default `{"default": ("work",)}`."""
     clock = clock or FakeClock()
     described = queues or {"default": ("work",)}
+    skipped = SkippedItems()
     return Installation(
         name="memory",
-        store=MemoryStore(),
+        store=MemoryStore(skipped=skipped),
         messages=MemoryMessages(clock),
         files=MemoryFiles(),
         clock=clock,
@@ -72,6 +74,7 @@ def memory_installation(
         lease=lease,
         retention=retention,
         hooks=registry,
+        skipped=skipped,
     )
 
 

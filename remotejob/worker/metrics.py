@@ -11,6 +11,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
+from remotejob.domain.unreadable import SkippedItems
+from remotejob.names import UNREADABLE_METRIC
 from remotejob.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -43,6 +45,8 @@ class Count(StrEnum):
     RECEIVES = "Receives"
     """Receive requests, including empty ones."""
     EMPTY_RECEIVES = "EmptyReceives"
+    UNREADABLE = UNREADABLE_METRIC
+    """How often an item of the table was left out because it could not be read."""
 
 
 class Seconds(StrEnum):
@@ -102,8 +106,12 @@ class Metrics:
         clock: Clock,
         write: Callable[[Totals], None] | None = None,
         every: timedelta = timedelta(minutes=1),
+        skipped: SkippedItems | None = None,
     ) -> None:
-        """`write` gets the sums, on the heartbeats thread; without it nothing is counted."""
+        """`write` gets the sums, on the heartbeats thread; without it nothing is counted.
+        `skipped` are the items of the table that the worker's readers left out."""
+        self._skipped = skipped
+        self._skipped_before = 0
         self._clock = clock
         self._write = write
         self._every_s = every.total_seconds()
@@ -152,6 +160,9 @@ class Metrics:
             counts, self._counts = self._counts, Counter()
             seconds, self._seconds = self._seconds, {}
             self._since = self._clock.monotonic()
+            if self._skipped is not None and self._skipped.count > self._skipped_before:
+                counts[Count.UNREADABLE] = self._skipped.count - self._skipped_before
+                self._skipped_before += counts[Count.UNREADABLE]
         if not counts:
             return
         try:

@@ -29,6 +29,9 @@ from remotejob.ports import Address, Channel, Installation, Received
 from remotejob.tasks.registry import Registry
 from remotejob.worker.background import BackgroundThreads
 from remotejob.worker.executors.executors import Executors
+from remotejob.worker.lifecycle.alone import Alone
+from remotejob.worker.lifecycle.company import Company
+from remotejob.worker.lifecycle.daily_budget import BudgetWatch
 from remotejob.worker.lifecycle.disk_space import DiskSpace
 from remotejob.worker.lifecycle.health import Watch
 from remotejob.worker.lifecycle.polling import AHEAD, Polling, arranged
@@ -40,7 +43,7 @@ from remotejob.worker.lifecycle.watchdog import TICK, Watchdog
 from remotejob.worker.messages.handler import MessageHandler
 from remotejob.worker.messages.heartbeats import Heartbeats
 from remotejob.worker.messages.prefetched import Prefetched
-from remotejob.worker.messages.settlements import Settlement
+from remotejob.worker.messages.settlements import Hide, RunAlone, Settlement
 from remotejob.worker.messages.settler import Settler
 from remotejob.worker.metrics import Metrics
 from remotejob.worker.options import WorkerOptions, abilities_of
@@ -105,7 +108,11 @@ class Worker:
         self._options = options
         self._order = description.order
         self._runs = InFlight()
-        self._metrics = Metrics(clock=installation.clock, write=options.write_metrics)
+        self._metrics = Metrics(
+            clock=installation.clock,
+            write=options.write_metrics,
+            skipped=installation.skipped,
+        )
         self._abilities = abilities
         self._executors = Executors(tasks.values(), program=options.children)
         self._disk = DiskSpace(
@@ -113,7 +120,10 @@ class Worker:
             min_free_percent=options.min_free_disk_percent,
             probe=options.disk_probe,
         )
-        self._checking_disk = threading.Lock()
+        self._budget = BudgetWatch(installation, description, concurrency=options.concurrency)
+        self._checking = threading.Lock()
+        self._said_short: set[str] = set()
+        self._company = Company()
         self._handler = MessageHandler(
             installation,
             tasks if options.abilities is None else {name: tasks[name] for name in abilities},
@@ -123,6 +133,8 @@ class Worker:
             metrics=self._metrics,
             longest_decline=None if options.abilities is None else _LONGEST_DECLINE,
             on_no_space=self._ran_out_of_space,
+            on_begun=self._run_began,
+            alone=self._company.is_alone,
         )
         self._presence = Presence(
             installation,
@@ -140,6 +152,9 @@ class Worker:
         self._settler = Settler(installation)
         self._polling = Polling(concurrency=options.concurrency)
         self._prefetched = Prefetched(installation, self._runs)
+        self._alone = Alone(
+            installation, self._company, self._polling, give_back=self._give_back_all
+        )
         self._stop_requests = StopRequests()
         self._wake_settler = threading.Event()
         self._stopping = threading.Event()
@@ -156,7 +171,7 @@ class Worker:
             guard=options.guard,
             policy=ProtectionPolicy(grace=options.grace),
             health_file=options.health_file,
-            check_disk=self._check_disk,
+            check_supplies=self._check_supplies,
         )
         self.gave_up: str | None = None
         """Why the worker stopped by itself, so that another process or container is needed."""
@@ -183,7 +198,8 @@ class Worker:
         remove_of_dead()
         self._executors.start(self._abilities)
         # before any lane asks
-        self._check_disk()
+        self._budget.share()
+        self._check_supplies()
         threads = Threads(
             lanes=[new_thread(f"lane-{lane}", partial(self._poll, lane)) for lane in Lane],
             jobs=[
@@ -214,25 +230,40 @@ class Worker:
     def _ran_out_of_space(self) -> None:
         # at once: this thread would take the next job, and that would find no space either
         self._disk.ran_out()
-        self._check_disk()
+        self._check_supplies()
 
-    def _check_disk(self) -> None:
-        """Take no jobs while the disk is full; stop if that lasts though no job runs."""
-        with self._checking_disk:
-            before, shortage = self._disk.shortage, self._disk.look()
-            if (shortage is None) is not (before is None):
-                self._presence.say_short("disk", shortage)
-                if shortage is None:
-                    self._polling.resume()
-                else:
-                    self._polling.pause()
-                    self._background.do("give back", partial(self._return, self._runs.waiting()))
+    def _run_began(self) -> None:
+        self._budget.began()
+        if self._budget.shortage is not None:
+            # at once, as above: a lane would go on receiving what has to wait
+            self._check_supplies()
+
+    def _check_supplies(self) -> None:
+        """Take no jobs while the disk is full or the budget spent; stop if the disk stays full
+        though no job runs."""
+        self._budget.share_if_due(self._background.start)
+        with self._checking:
+            shortage = self._disk.look()
+            self._go_short("disk", shortage)
+            self._go_short("budget", self._budget.look())
         running = any(not run.ended for run in self._runs.running())
         if shortage is None or running or self._stopping.is_set() or not self._disk.hopeless:
             return
         self.gave_up = shortage
         log.critical("giving up: %s", shortage)
         self.stop()
+
+    def _go_short(self, of: str, shortage: str | None) -> None:
+        # not each time its figures change: every sign is a write
+        if (shortage is None) is (of not in self._said_short):
+            return
+        self._said_short ^= {of}
+        self._presence.say_short(of, shortage)
+        if shortage is None:
+            self._polling.resume()
+        else:
+            self._polling.pause()
+            self._give_back_all()
 
     def _poll(self, lane: Lane) -> None:
         address = Address(self._options.queue, Channel(lane.value))
@@ -265,28 +296,42 @@ class Worker:
     def _work(self) -> None:
         failures = 0
         while (message := self._prefetched.get()) is not None:
-            if self._disk.shortage is not None:
+            if self._said_short:
                 self._return([message])
                 continue
-            # given back meanwhile, by the shutdown or after waiting too long
-            if self._stopping.is_set() or not self._runs.begin(message):
-                continue
-            began = self._clock.monotonic()
-            try:
-                self._add(self._handler.attend(message))
-                self._executors.check_begun()
-                self._outages.over(_HANDLE)
-            except Exception as problem:  # noqa: BLE001 (the message reappears)
-                failures += 1
-                self._outages.failed(_HANDLE, problem)
-                # by this thread's count: in an outage all threads fail at once, and a shared count
-                # would make them all wait long
-                self._pause(failures)
-            else:
-                failures = 0
-            finally:
-                self._polling.finished(self._clock.monotonic() - began)
-                self._wake_settler.set()
+            with self._company.together():
+                # given back meanwhile, by the shutdown or after waiting too long
+                if self._stopping.is_set() or not self._runs.begin(message):
+                    continue
+                failures = self._handle(message, failures)
+
+    def _handle(self, message: Received, failures: int) -> int:
+        """Handle a message; return how many have failed in a row on this thread."""
+        began = self._clock.monotonic()
+        try:
+            self._add(self._attend(message))
+            self._executors.check_begun()
+            self._outages.over(_HANDLE)
+        except Exception as problem:  # noqa: BLE001 (the message reappears)
+            self._outages.failed(_HANDLE, problem)
+            # by this thread's count: in an outage all threads fail at once, and a shared count
+            # would make them all wait long
+            self._pause(failures + 1)
+            return failures + 1
+        else:
+            return 0
+        finally:
+            self._polling.finished(self._clock.monotonic() - began)
+            self._wake_settler.set()
+
+    def _attend(self, message: Received) -> Settlement | None:
+        settlement = self._handler.attend(message)
+        if not isinstance(settlement, RunAlone):
+            return settlement
+        with self._alone.with_nothing_beside(message) as alone:
+            if alone:
+                return self._handler.attend(message)
+        return Hide(message=message, span=self._alone.next_try)
 
     def _settle(self) -> None:
         while not self._done.is_set():
@@ -340,6 +385,9 @@ class Worker:
             # in the background: a queue that hangs must not delay heartbeats
             self._background.do("give back", partial(self._return, late))
 
+    def _give_back_all(self) -> None:
+        self._background.do("give back", partial(self._return, self._runs.waiting()))
+
     def _return(self, late: list[Received]) -> None:
         for _ in range(self._prefetched.give_back(late)):
             self._polling.returned()
@@ -355,6 +403,7 @@ class Worker:
         log.info("worker drains", extra={"running": len(self._runs.running()), "urgency": urgency})
         polls_end = self._clock.monotonic() + _LONG_POLL.total_seconds()
         self._polling.close()
+        self._company.close()
         self._presence.drain()
         requests = [self._start_request("give back", self._prefetched.give_back_all)]
         for _ in jobs:
@@ -380,6 +429,7 @@ class Worker:
         # messages that a lane had received but not yet queued when we gave back the others
         requests.append(self._start_request("give back", self._prefetched.give_back_all))
         requests.append(self._start_request("report the stop", self._presence.stop))
+        requests.append(self._start_request("share what was spent", self._budget.share))
         lost_leases = self._handler.lost_leases
         requests.append(self._start_request("say which leases were lost", lost_leases.say_all))
         # runs that have not ended by now no longer own their jobs

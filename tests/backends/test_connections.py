@@ -75,7 +75,7 @@ class Peer:
 
     def _converse(self, connection: socket.socket) -> None:
         # a client may hang up at any time
-        with suppress(ConnectionError), connection, connection.makefile("rb") as lines:
+        with suppress(OSError), connection, connection.makefile("rb") as lines:
             while head := _until_blank(lines):
                 # without one there is no body
                 length = sum(int(x[15:]) for x in head if x.lower().startswith(b"content-length:"))

@@ -76,6 +76,8 @@ def test_files_of_one_name_do_not_overwrite_each_other(run: Run, site: Site, loc
         ("/a%2f..%2f..%2fpasswd", "passwd"),
         ("/%5c..%5cx", "_.._x"),
         ("/new%0aline", "new_line"),
+        ("/con.txt", "_con.txt"),
+        ("/nul", "_nul"),
         ("/" + "n" * 300 + ".png", "n" * 96 + ".png"),
     ],
 )
@@ -87,7 +89,9 @@ def test_hostile_file_names_are_made_plain(
     assert run(local.run, data={"origin": site.url(path)}).result["location"] == [name]
 
 
-@pytest.mark.parametrize("destination", ["../out", "/etc", "a/../..", "a\\b", "", "/", "x\n"])
+@pytest.mark.parametrize(
+    "destination", ["../out", "/etc", "a/../..", "a\\b", "", "/", "x\n", "C:x", "a/NUL"]
+)
 def test_destination_cannot_leave_the_runs_folder(run: Run, destination: str) -> None:
     job = run(fetch, data={"origin": "http://example.com/x", "destination": destination})
 
@@ -328,6 +332,31 @@ def test_body_that_is_cut_short_fails_the_job(run: Run, site: Site, local: Fetch
     site.pages["/"] = Page(body=b"half", headers={"Content-Length": "8"})
 
     assert said(run(local.run, data={"origin": site.url("/")})).startswith("FetchFailed: ")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-length": "2"},
+        {"content-length": "4"},
+        {"Transfer-Encoding": "chunked"},
+        {"Content-Length": "-4"},
+        {"Content-Length": "4, 4"},
+        {"Content-Length": "0x4"},
+        {"Content-Length": "4", "Transfer-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+def test_answer_whose_end_is_not_clear_fails_the_job(
+    run: Run, site: Site, local: Fetch, headers: dict[str, str]
+) -> None:
+    # the server adds a length of its own, unless there is one in its own spelling
+    site.pages["/"] = Page(body=b"four", headers=headers)
+
+    job = run(local.run, data={"origin": site.url("/")})
+
+    assert said(job).startswith("FetchFailed: ")
+    assert not job.outputs
 
 
 def test_nothing_is_left_of_a_file_that_failed(run: Run, site: Site, local: Fetch) -> None:

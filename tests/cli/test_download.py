@@ -67,7 +67,9 @@ def test_existing_file_is_refused_by_name_and_nothing_is_written(
         ("../../up", "x", "_/_/up/x"),
         ("/etc", "x", "etc/x"),
         ("a//./b", "x", "a/b/x"),
-        ("..\\..", "..\\x", ".._../.._x"),
+        ("..\\..", "..\\x", ".._._/.._x"),
+        ("C:\\con", "nul.txt", "C__con/_nul.txt"),
+        ("a./b ", "x.", "a_/b_/x_"),
         ("a\n\x1b\u202e", "x", "a___/x"),
     ],
 )

@@ -26,9 +26,9 @@ BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069
 HIDDEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u2028\u2029\ufff9\u0378\ue000\U000e0041\u3164\u115f"
 FORGED = "job        01ARZ3NDEKTSV4RRFFQ69G5FAV"
 MARKUP = "[red]x[bold] [link=x]y :smile:"
-HOSTILE = f"a{BIDI}{HIDDEN}{MARKUP}"
+HOSTILE = f"a{BIDI}{HIDDEN}[red]x[bold] [link=x]y"
 """What a name may have."""
-WORSE = f"{CONTROLS}{HOSTILE}\n{FORGED}\r\nremotejob: all is well"
+WORSE = f"{CONTROLS}{HOSTILE}{MARKUP}\n{FORGED}\r\nremotejob: all is well"
 """What a text may have."""
 
 
@@ -123,7 +123,7 @@ def test_untrusted_names_of_a_batch_are_made_visible(
 ) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('"fail"\n')
-    made = run("map", "work", str(rows), "--name", HOSTILE)
+    made = run("map", "work", str(rows), "--name", HOSTILE + MARKUP)
     hostile.step()
 
     for command in ("batch", "batch-jobs"):

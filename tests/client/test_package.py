@@ -25,7 +25,7 @@ DOCUMENTED = {
     "StoredFile", "JobDraft", "Batch", "BatchCounts", "BatchState", "BatchNotFound",
     "BatchUnfinished", "NoInput", "Receipt", "Replayed", "OnError", "Reason", "Why", "WorkerStatus",
     "Threads", "Process", "Async", "Credentials", "AsyncRunningJob", "AsyncStream", "ProcessDied",
-    "FileGone", "FileUnreadable", "PreviousRun",
+    "FileGone", "FileUnreadable", "PreviousRun", "ChainTooLong", "QueueFull", "UnreadableItem",
 }  # fmt: skip
 
 HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")

@@ -24,6 +24,8 @@ FAILURE = samples.failure()
 def _claim(record: JobRecord) -> Change:
     return run_changes.claim(
         record.id,
+        task=record.task,
+        queue=record.queue,
         run_id=OTHER_RUN,
         worker="w2",
         now_ms=NOW,
@@ -215,6 +217,8 @@ def test_the_record_keeps_the_last_failures() -> None:
         store.update(change)
         claim = run_changes.claim(
             record.id,
+            task=record.task,
+            queue=record.queue,
             run_id=f"run {number}",
             worker="w2",
             now_ms=NOW,

@@ -19,6 +19,7 @@ from remotejob.domain import (
     lapses,
     locks,
     run_changes,
+    suspects,
     transactions,
     upkeep_changes,
 )
@@ -44,8 +45,18 @@ TEXTS: Final = {
           OR (j_state = :waiting AND j_due <= :now
               AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
-        AND j_updated <= :stamp AND j_run <> :new_run
+        AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        """,
+    "claim_in_company": """
+        attribute_exists(pk)
+        AND ((j_state = :ready)
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
+        AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        AND ((attribute_not_exists(j_crashes)) OR (j_crashes <= :most_crashes))
         """,
     "same_silent_run": """
         attribute_exists(pk) AND j_state = :running AND j_run = :seen_run AND j_lease <= :lapsed
@@ -169,6 +180,7 @@ MODULES: Final = (
     transactions,
     batch_changes,
     idempotency,
+    suspects,
 )
 CONDITIONS: Final[dict[str, Condition]] = {
     condition.name: condition
@@ -192,6 +204,7 @@ BATCH: Final = BatchRecord(
 """A batch that blocks what the records drawn below may be blocked by."""
 GUARDED: Final[tuple[Step, ...]] = (
     *(change for _, change in EXAMPLES.values()),
+    suspects.in_company(EXAMPLES["claim"][1]),
     command_changes.remove(RECORD, now_ms=NOW, kept_ms=0, token="t"),
     put_record(RECORD),
     locks.unlock(HELD),

@@ -16,7 +16,7 @@ from remotejob.domain.name_rules import (
     nearest_file_name,
 )
 
-PLAIN = ["photo.jpg", "写真 ü.jpg", ".hidden", "...", "a b", "-", "x" * 255, "a\u200db"]
+PLAIN = ["photo.jpg", "写真 ü.jpg", ".hidden", "...a", "a b", "-", "x" * 255, "a\u200db"]
 NEVER = {
     "empty": ("", "empty"),
     "dot": (".", "'.'"),
@@ -50,14 +50,14 @@ def test_nearest_name_is_a_name(name: str) -> None:
     nearest = nearest_file_name(name)
 
     assert nearest == "" or check_file_name(nearest) == nearest
-    assert nearest != "" or not name.strip(".")
+    assert nearest != "" or not name.strip(". ")
 
 
 @given(
-    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\."), min_size=1)
+    st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\:."), min_size=1)
 )
 def test_valid_name_is_its_own_nearest(name: str) -> None:
-    name = name[:50] + ".pdf"
+    name = name[:50] + "_.pdf"
 
     assert nearest_file_name(name) == name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -17,6 +18,8 @@ from worker_container.tasks import thumbnail
 
 __all__ = [
     "crash_once",
+    "feed",
+    "feed_apart",
     "forbidden",
     "hold",
     "say",
@@ -47,11 +50,26 @@ def forbidden(job: RunningJob) -> None:
     boto3.client("sqs").create_queue(QueueName="mine")
 
 
+@task("feed")
+def feed(job: RunningJob) -> None:
+    """Write the input under its own prefix again, with the credentials that it holds."""
+    assert job.input is not None
+    path = job.download()
+    bucket, own = job.input.bucket, json.loads(path.read_text())
+    key = f"{job.input.key.rpartition('/')[0]}/{job.id}"
+    boto3.client("s3", **own).upload_file(str(path), bucket, key)
+
+
+@task("feed_apart", runs_in=Process())
+def feed_apart(job: RunningJob) -> None:
+    feed(job)
+
+
 @task("crash_once")
 def crash_once(job: RunningJob) -> str:
-    """Take the process down, the first time; then say which process did not go down."""
+    """Take the process down, the first time or always; then say which process did not go down."""
     crashed = Path(job.data["folder"]) / f"crashed-{job.id}"
-    if not crashed.exists():
+    if job.data.get("always") or not crashed.exists():
         crashed.touch()
         os._exit(1)
     return str(os.getpid())

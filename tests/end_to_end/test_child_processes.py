@@ -182,3 +182,27 @@ def test_worker_with_a_nonsense_environment_does_not_start_and_says_so(
     (failed,) = [status for status in system.workers("default") if status.cannot_start]
     assert told in str(failed.cannot_start)
     assert not failed.takes_jobs
+
+
+@pytest.mark.exhaustive
+def test_jobs_beside_those_that_kill_each_worker_complete(
+    aws: EmbeddedAws, queue: Queue, tmp_path: Path
+) -> None:
+    # waits for the ends of many leases, one after the other
+    started = aws.start_worker(environment={Env.PROCESSES: "1", Env.CONCURRENCY: "4"})
+    try:
+        honest = [queue.submit("hold", data={"folder": str(tmp_path)}) for _ in range(2)]
+        until(lambda: len([*tmp_path.glob("begun-*")]) >= 2, what="the runs' beginning")
+        data = {"folder": str(tmp_path), "always": True}
+        deadly = [queue.submit("crash_once", data=data) for _ in range(3)]
+        until(lambda: all(job.refresh().crashes for job in honest), what="a death in company")
+        (tmp_path / "go").touch()
+        for job in (*honest, *deadly):
+            job.wait(4 * PATIENCE)
+    finally:
+        started.kill()
+        started.wait()
+
+    assert [job.state for job in honest] == [State.COMPLETED] * 2
+    assert [(job.state, job.crashes) for job in deadly] == [(State.FAILED, 3)] * 3
+    assert {job.errors[-1].kind for job in deadly} == {"WorkerDied"}

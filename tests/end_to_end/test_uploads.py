@@ -169,3 +169,49 @@ def _is_empty(aws: EmbeddedAws, url: str) -> bool:
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     found = aws.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=names)
     return all(found["Attributes"][name] == "0" for name in names)
+
+
+@pytest.mark.parametrize("prefix", ["fed/", "fed/apart/"], ids=["thread", "process"])
+def test_a_task_that_feeds_itself_with_rights_of_its_own_ends(
+    aws: EmbeddedAws, system: RemoteJob, prefix: str
+) -> None:
+    folder, most = f"{prefix}{uuid4()}/", 3
+    exported = aws.environment()
+    own = {
+        "aws_access_key_id": exported["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": exported["AWS_SECRET_ACCESS_KEY"],
+    }
+    aws.client("s3").put_object(
+        Bucket=system.input_bucket, Key=f"{folder}first", Body=json.dumps(own).encode()
+    )
+
+    def ended() -> list[Job]:
+        fed = [one for one in system.jobs() if one.input and one.input.key.startswith(folder)]
+        return fed if any(one.state is State.FAILED for one in fed) else []
+
+    fed = until(ended, what="the end of the chain")
+    assert len(fed) == most + 1
+    assert {one.state for one in fed if one.state is not State.FAILED} == {State.COMPLETED}
+    (last,) = [one for one in fed if one.state is State.FAILED]
+    assert "max_depth" in last.errors[-1].message
+
+
+def test_a_route_spreads_the_uploads_of_each_tenant(aws: EmbeddedAws, system: RemoteJob) -> None:
+    tenants = [f"one-{uuid4()}", f"two-{uuid4()}"]
+    body = (PHOTOS / "cat-face.png").read_bytes()
+    for tenant in tenants:
+        for number in range(3):
+            aws.client("s3").put_object(
+                Bucket=system.input_bucket, Key=f"slow/{tenant}/{number}.png", Body=body
+            )
+
+    def made() -> list[Job]:
+        found = [job for job in system.jobs() if job.tenant in tenants]
+        return found if len(found) == 6 else []
+
+    jobs = until(made, what="all jobs")
+    for tenant in tenants:
+        own = [job.record.due_ms for job in jobs if job.tenant == tenant]
+        waiting = [due for due in own if due is not None]
+        # a minute may have begun between two of them
+        assert 1 <= len(waiting) == len(set(waiting)) <= 2

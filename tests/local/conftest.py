@@ -14,16 +14,18 @@ import pytest
 
 from remotejob.local.embedded import EmbeddedAws
 from tests.local.helpers import SAMPLE, drain, physical
+from tests.local.hostile import House
 
 Received = Callable[..., list[dict[str, Any]]]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all that needs the sample app: to deploy it takes seconds."""
+    """Let one process run all that needs the sample app, or the house: to start takes seconds."""
     for item in items:
-        if "cloud_assembly" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("the sample app"))
+        for fixture, group in (("cloud_assembly", "the sample app"), ("house", "the house")):
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 def node() -> str:
@@ -50,6 +52,13 @@ def aws(cloud_assembly: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with EmbeddedAws.for_assembly(cloud_assembly, state=state) as embedded:
         embedded.deploy(cloud_assembly)
         yield embedded
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[House]:
+    """An embedded AWS with things to guard, and people who may do little."""
+    with EmbeddedAws() as embedded:
+        yield House(embedded)
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from remotejob.local.access.permissions import Call, required
+from remotejob.local.access.calls import Call
+from remotejob.local.access.permissions import required
 from remotejob.local.access.policies import Access, allowed
 
 KEY = {"pk": {"S": "p"}, "sk": {"S": "s"}}
@@ -48,6 +49,17 @@ def test_an_update_names_what_its_expressions_name_at_the_top_level() -> None:
     (access,) = accesses("UpdateItem", TableName="t", **UPDATE)
 
     assert attributes(access) == {"pk", "sk", "colour", "shape", "size", "n", "state", "tags"}
+
+
+def test_legacy_parameters_name_attributes_too() -> None:
+    key = {"pk": {"S": "a"}}
+    (update,) = accesses(
+        "UpdateItem", TableName="t", Key=key, AttributeUpdates={"state": {}}, Expected={"size": {}}
+    )
+    (query,) = accesses("Query", TableName="t", KeyConditions={"pk": {}}, QueryFilter={"n": {}})
+
+    assert attributes(update) == {"pk", "state", "size"}
+    assert attributes(query) == {"pk", "n"}
 
 
 def test_the_parts_of_a_transaction_are_looked_at_one_by_one() -> None:

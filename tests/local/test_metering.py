@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from remotejob.local.access.permissions import Call
+from remotejob.local.access.calls import Call
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.metering import Meter
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,6 +65,10 @@ def test_callers_environment_does_not_reach_the_worker(
     finally:
         worker.kill()
     assert not {"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "HTTP_PROXY"} & set(environment)
+    # nothing that a job could write configures the worker or the programs it starts
+    assert not Path(environment["HOME"]).exists()
+    assert environment["AWS_CONFIG_FILE"] == os.devnull
+    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
 
 
 def test_terminated_worker_drains_and_gives_its_exit_code(

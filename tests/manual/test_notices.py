@@ -128,16 +128,12 @@ def test_what_is_no_notice_is_left_and_the_next_one_read(
     assert "unreadable notice" in caplog.text
 
 
-def test_a_job_that_is_gone_is_said_to_be(
-    queue: Queue, worker: Simulation, installation: Installation
-) -> None:
-    body = (
-        '{"v":1,"id":"01KB3W1Q7M9T8E5C4D2F6G0HJN","task":"work","queue":"default",'
-        '"state":"completed","run":"x","attempt":1,"finished_ms":1}'
-    )
-    installation.messages.send(COMPLETED, [Outgoing(body=body)])
+def test_a_job_that_is_gone_is_said_to_be(queue: Queue, worker: Simulation) -> None:
+    job = queue.submit("work")
+    worker.step()
     notice = queue.next("completed", wait=NO_WAIT)
     assert notice is not None
+    job.refresh().remove()
 
     with pytest.raises(JobNotFound):
         assert notice.job

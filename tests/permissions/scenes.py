@@ -492,6 +492,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "RemoteJob.unable": {
         "": on_job(waiting, lambda job: RemoteJob(job._installation).unable([job]))
     },
+    "RemoteJob.doctor": {"": on_system(lambda system: system.doctor())},
     "RemoteJob.workers": {"": on_system(lambda system: system.workers())},
     "RemoteJob.batch": {
         "": on_batch(batch, lambda one: RemoteJob(one._installation).batch(one.id))

@@ -139,7 +139,7 @@ def test_jobs_together_end_on_aws_as_they_do_in_memory(aws: EmbeddedAws, name: s
 
 @pytest.mark.parametrize("name", [on_its_own(name, "aws") for name in SAMPLED])
 @pytest.mark.parametrize("fault", HttpFault)
-@pytest.mark.parametrize("sample", sampled(4))
+@pytest.mark.parametrize("sample", sampled(8))
 def test_fault_at_an_http_attempt_parts_no_jobs_that_belong_together(
     aws: EmbeddedAws, name: str, fault: HttpFault, sample: Sample
 ) -> None:
@@ -158,7 +158,7 @@ def test_fault_at_any_http_attempt_loses_no_plain_job(aws: EmbeddedAws, fault: H
 @pytest.mark.parametrize("fault", HttpFault)
 @pytest.mark.parametrize(
     ("aws", "sample"),
-    [*sampled(6, "direct"), *sampled(12, "boto3")],
+    [*sampled(13, "direct"), *sampled(25, "boto3")],
     indirect=["aws"],
 )
 def test_fault_at_any_http_attempt_loses_nothing(

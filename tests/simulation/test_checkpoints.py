@@ -23,7 +23,7 @@ KEEPING = sorted(name for name in vars(resumed) if name in SCENARIOS)
 
 @pytest.mark.parametrize("fault", [*CRASHES, *ERRORS])
 @pytest.mark.parametrize("name", KEEPING)
-@pytest.mark.parametrize("sample", sampled(4))
+@pytest.mark.parametrize("sample", sampled(8))
 def test_no_file_of_a_checkpoint_is_left_whatever_fails(
     name: str, fault: Fault, sample: Sample
 ) -> None:

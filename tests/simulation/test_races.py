@@ -91,7 +91,7 @@ RACED = (
 @pytest.mark.parametrize("name", RACED)
 @pytest.mark.parametrize("intrusion", INTRUSIONS, ids=lambda act: act.__name__.strip("_"))
 @pytest.mark.parametrize("fault", STALLS)
-@pytest.mark.parametrize("sample", sampled(3))
+@pytest.mark.parametrize("sample", sampled(5))
 def test_others_may_act_between_any_two_requests(
     name: str, intrusion: Callable[[World], None], fault: Fault, sample: Sample
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_the_image_holds_the_worker_and_nothing_else(system: System) -> None:
         "requirements",
         "worker_container",
     }
-    assert [f.name for f in (folder / "requirements").iterdir()] == ["worker.txt"]
+    assert sorted(f.name for f in (folder / "requirements").iterdir()) == ["uv.txt", "worker.txt"]
     for left_out in ("local", "cli", "testing", "__main__.py"):
         assert not (folder / "remotejob" / left_out).exists()
     assert not list(folder.rglob("__pycache__"))
@@ -207,3 +208,18 @@ def test_the_dockerfile_runs_as_the_user_of_the_task_definition(system: System) 
     # Else Fargate would mount a /tmp that only root may write to.
     assert 'VOLUME ["/tmp"]' in lines
     assert 'ENTRYPOINT ["python", "-m", "worker_container"]' in lines
+
+
+def test_the_image_gives_its_worker_no_home_and_no_files_that_configure_aws() -> None:
+    text = (ROOT / "worker_container" / "Dockerfile").read_text().replace("\\\n", " ")
+    assert "--no-create-home --home-dir /nonexistent" in " ".join(text.split())
+    settings = dict(
+        pair.split("=", 1)
+        for line in text.splitlines()
+        if line.startswith("ENV ")
+        for pair in line.split()[1:]
+    )
+    assert settings["HOME"] == "/nonexistent"
+    assert settings["AWS_CONFIG_FILE"] == settings["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
+    # nor does a later line make it
+    assert "/nonexistent" not in re.sub("(--home-dir |HOME=)/nonexistent", "", text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.stacks.conftest import Synthesize
-from tests.stacks.templates import System, as_list, texts
+from tests.stacks.templates import System, as_list, description, texts
 
 WORKER = {
     "sqs:ReceiveMessage": "High Low Normal",
@@ -180,6 +182,60 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                         or statement["Action"] == "ecr:GetAuthorizationToken"
                         or TASKS_ALLOWED.fullmatch(short(resource))
                     )
+
+
+def test_limits_need_their_calls_and_nothing_else_does(
+    system: System, synthesize: Synthesize
+) -> None:
+    more = (
+        '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 5\n'
+        '[[routes]]\ntask = "thumbnail"\nmax_per_minute = 9\n'
+    )
+    limited = synthesize(more=more)
+    role = partial(role_of_workers, limited, key="TaskRoleArn")
+
+    assert _kinds(system, role_of_function(system, "lambdas.on_upload.handler")) == {""}
+    assert _kinds(limited, role_of_function(limited, "lambdas.on_upload.handler")) == {"", "rate#*"}
+    assert _kinds(system, role_of_function(system, "lambdas.scheduler.handler")) == {""}
+    assert _kinds(limited, role_of_function(limited, "lambdas.scheduler.handler")) == {
+        "",
+        "spent#*",
+    }
+    assert _kinds(limited, role(queue="dear")) == {"", "spent#dear"}
+    assert _kinds(limited, role(queue="default")) == {""}
+
+
+def _kinds(system: System, role: str) -> set[str]:
+    """The patterns of items of limits that a role may touch, and nothing for all others."""
+    return {
+        pattern if pattern.startswith(("spent#", "rate#")) else ""
+        for statement in system.statements(role)
+        for pattern in as_list(
+            statement.get("Condition", {})
+            .get("ForAllValues:StringLike", {})
+            .get("dynamodb:LeadingKeys", "")
+        )
+    }
+
+
+def test_workers_may_read_the_buckets_that_the_settings_name(synthesize: Synthesize) -> None:
+    # the last key of [system] in the settings of these tests
+    days = '30\nreadable_buckets = ["another-teams-files"]'
+    allowed, usual = synthesize(retention_days=days), synthesize()
+    for system, reads in ((allowed, True), (usual, False)):
+        (task,) = system.resources("AWS::ECS::TaskDefinition")
+        role = task.properties["TaskRoleArn"]["Fn::GetAtt"][0]
+        granted: defaultdict[str, str] = defaultdict(str)
+        for statement in system.statements(role):
+            for action in as_list(statement["Action"]):
+                granted[action] += " ".join(texts(statement["Resource"]))
+        for action in ("s3:GetObject", "s3:GetObjectVersion"):
+            assert (":s3:::another-teams-files/*" in granted[action]) is reads
+        assert "another-teams-files" not in granted["s3:PutObject"]
+        (container,) = task.properties["ContainerDefinitions"]
+        variables = {one["Name"]: one["Value"] for one in container["Environment"]}
+        described = description(variables["REMOTEJOB_SYSTEM"])
+        assert described.get("readable_buckets") == (["another-teams-files"] if reads else None)
 
 
 ROUTES = """

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from remotejob.backends.aws.system_description import SystemDescription
+from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
 from remotejob.names import (
@@ -99,7 +100,7 @@ def test_a_message_comes_back_when_its_lease_ends(synthesize: Synthesize) -> Non
 
 def test_the_description_has_exactly_the_keys_of_the_library(system: System) -> None:
     found = described(system)
-    assert list(found) == [*SystemKey]
+    assert list(found) == [key for key in SystemKey if key is not SystemKey.READABLE_BUCKETS]
     assert found["version"] == SYSTEM_VERSION
     assert found["name"] == "test"
     assert (found["lease_seconds"], found["retention_days"]) == (60, 30)
@@ -203,3 +204,15 @@ def test_as_many_queues_as_are_accepted_do_fit(synthesize: Synthesize) -> None:
     size = len(re.sub(r"<(\w+)(?:\.\w+)?>", generated, text)) + len(Env.SYSTEM)
     # And it was not refused for nothing: one more queue would not have fitted.
     assert LIMIT_BYTES * 0.75 < size <= LIMIT_BYTES
+
+
+def test_the_description_tells_limits_where_they_are_set(synthesize: Synthesize) -> None:
+    more = '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 9\ndaily_dollars = 2\nmax_pending = 70\n'
+    text = json.dumps(described(synthesize(more=more)))
+    read = SystemDescription.from_json(text, origin="the parameter")
+
+    assert read.queues["default"].budget == DailyBudget()
+    assert read.queues["default"].max_pending is None
+    assert read.queues["dear"].budget == DailyBudget(runs=9, dollars=2.0)
+    assert read.queues["dear"].max_pending == 70
+    assert read.max_depth == 10

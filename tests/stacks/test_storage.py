@@ -168,3 +168,17 @@ def test_retention_follows_the_settings(synthesize: Synthesize) -> None:
     bucket = input_bucket(synthesize(retention_days=90))
     days = [r["ExpirationInDays"] for r in rules(bucket) if "ExpirationInDays" in r]
     assert days == [91]
+
+
+def test_the_table_has_no_ceiling_unless_the_settings_give_one(
+    system: System, synthesize: Synthesize
+) -> None:
+    table = system.resource(TABLE).properties
+    (index,) = table["GlobalSecondaryIndexes"]
+    assert "OnDemandThroughput" not in {*table, *index}
+
+    capped = "30\nmax_read_units = 500\nmax_write_units = 200"
+    table = synthesize(retention_days=capped).resource(TABLE).properties
+    (index,) = table["GlobalSecondaryIndexes"]
+    most = {"MaxReadRequestUnits": 500, "MaxWriteRequestUnits": 200}
+    assert table["OnDemandThroughput"] == index["OnDemandThroughput"] == most

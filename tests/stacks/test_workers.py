@@ -197,7 +197,8 @@ def test_workers_scale_between_none_and_the_most(system: System) -> None:
         assert target.properties["MinCapacity"] == 0
         assert target.properties["MaxCapacity"] == 10
         assert target.properties["ScalableDimension"] == "ecs:service:DesiredCount"
-    assert len(system.resources(ALARM)) == 2 * 3
+    scaling_alarms = [one for one in system.resources(ALARM) if one.properties["AlarmActions"]]
+    assert len(scaling_alarms) == 2 * 3
 
 
 def test_anything_visible_in_any_lane_wakes_from_none(system: System) -> None:
@@ -299,3 +300,33 @@ def test_scaling_follows_the_settings(synthesize: Synthesize, most: int, steps: 
     assert "/ 7)" in expression(alarm)
     adjustments = policy.properties["StepScalingPolicyConfiguration"]["StepAdjustments"]
     assert [step["ScalingAdjustment"] for step in adjustments] == steps
+
+
+BUDGETED = """
+[queues.dear]
+tasks = ["render"]
+daily_jobs = 1000
+daily_dollars = 12.5
+"""
+
+
+def test_a_queue_over_its_budget_is_scaled_in_and_raises_an_alarm(synthesize: Synthesize) -> None:
+    alarms = {
+        alarm.id: expression(alarm)
+        for alarm in synthesize(more=BUDGETED).resources(ALARM)
+        if "Paused" in json.dumps(alarm.properties)
+    }
+    paused = "FILL(FILL(paused, REPEAT), 0)"
+    wake, grow, idle, told = (
+        next(alarms[name] for name in alarms if kind in name)
+        for kind in ("WakeAlarm", "GrowAlarm", "IdleAlarm", "PausedAlarm")
+    )
+    assert len(alarms) == 4
+    assert wake.startswith(f"IF({paused} > 0, 0, IF(")
+    assert grow.startswith(f"IF({paused} > 0, 0, CEIL(")
+    assert re.fullmatch(rf"IF\({re.escape(paused)} > 0, 0, visible.*\) \+ flying.*", idle)
+    assert told == paused
+
+
+def test_a_queue_without_a_budget_reads_no_such_metric(system: System) -> None:
+    assert not any("Paused" in json.dumps(one.properties) for one in system.resources(ALARM))

@@ -100,6 +100,13 @@ ITEMS: Final[Mapping[str, Kind]] = {
     "sign of life of another queue": _of(
         f"{Partition.WORKERS}theirs", "sign#w", Field.CONTENT, Field.EXPIRES
     ),
+    "spent by a queue": _of(
+        f"{Partition.SPENT}ours", "2026-01-01", Field.RUNS, Field.MICRODOLLARS, Field.EXPIRES
+    ),
+    "spent by another queue": _of(
+        f"{Partition.SPENT}theirs", "2026-01-01", Field.RUNS, Field.MICRODOLLARS, Field.EXPIRES
+    ),
+    "rate of a route": _of(f"{Partition.RATE}ours", "0", Field.PLACE, Field.EXPIRES),
     "sweep's progress": _of(Partition.SWEEP, "progress", Field.CONTENT, Field.EXPIRES),
     "anything else": _of("other#1", "other", Field.CONTENT),
 }
@@ -126,13 +133,14 @@ class Role:
 
     name: str
     policies: list[Any]
-    session: boto3.Session
+    session: Any
+    """A session of boto3."""
     endpoint: str
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            self._clients[service] = self.session.client(  # type: ignore[call-overload]
+            self._clients[service] = self.session.client(
                 service,
                 endpoint_url=self.endpoint,
                 config=Config(retries={"total_max_attempts": 1}),

@@ -25,7 +25,7 @@ def to_srgb(picture: Image.Image, profile: Any, *, warn: Callable[[str], None]) 
             return _through(profile, picture)
         except (OSError, ValueError, TypeError, ImageCms.PyCMSError) as problem:
             warn(f"its colour profile is ignored, so colours may be off: {problem}")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _through(profile: Any, picture: Image.Image) -> Image.Image:

@@ -76,8 +76,8 @@ def _layers(
     if photo.mode in _PALETTES:
         photo = photo.convert("RGBA" if photo.has_transparency_data else "RGB")
     if photo.mode in _WITH_ALPHA:
-        *colours, alpha = photo.split()
-        return colours[0] if len(colours) == 1 else Image.merge("RGB", colours), alpha
+        # not split and merged: that takes twice the memory
+        return photo.convert("L" if photo.mode == "LA" else "RGB"), photo.getchannel("A")
     if photo.mode == "1":
         photo = photo.convert("L")
     elif photo.mode not in _WITH_PROFILES:

@@ -20,6 +20,7 @@ from remotejob.backends.aws.store import DynamoStore
 from remotejob.backends.aws.system_description import SystemDescription
 from remotejob.backends.clock import SystemClock
 from remotejob.domain.errors import AccessProblem, SettingsError, SystemNotFound
+from remotejob.domain.unreadable import SkippedItems
 from remotejob.names import Env, system_parameter
 from remotejob.ports import Area, Clock, Installation
 
@@ -70,9 +71,10 @@ def installation(
     """The ports of a described system."""
     clock = clock or SystemClock()
     buckets = {Area.INPUT: description.input_bucket, Area.OUTPUT: description.output_bucket}
+    dynamodb, skipped = account.service(DYNAMODB, clock=clock), SkippedItems()
     return Installation(
         name=description.name,
-        store=DynamoStore(account.service(DYNAMODB, clock=clock), description.table, clock),
+        store=DynamoStore(dynamodb, description.table, clock, skipped=skipped),
         messages=SqsMessages(account.service(SQS, clock=clock), description.urls, clock),
         files=S3Files(account.s3, buckets, direct=account.objects(buckets.values(), clock=clock)),
         clock=clock,
@@ -81,6 +83,9 @@ def installation(
         lease=description.lease,
         skew=description.skew,
         retention=description.retention,
+        readable_buckets=description.readable_buckets,
+        max_depth=description.max_depth,
+        skipped=skipped,
     )
 
 

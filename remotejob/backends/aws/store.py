@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 from remotejob.backends.aws.service import Service
 from remotejob.domain.changes import Change, Condition
 from remotejob.domain.conditions import Item, Value
-from remotejob.domain.errors import StoreUnavailable
+from remotejob.domain.errors import StoreUnavailable, UnreadableItem
+from remotejob.domain.ids import is_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.transactions import (
     Check,
@@ -26,11 +27,14 @@ from remotejob.domain.transactions import (
     Key,
     Put,
     Step,
+    checked_record,
+    no_job_id,
+    readable_note,
     readable_record,
     record_key,
     record_of,
-    text,
 )
+from remotejob.domain.unreadable import SkippedItems
 from remotejob.names import ATTENTION_INDEX, Field
 from remotejob.ports import Clock, Mark, Refused, Updated
 
@@ -61,7 +65,16 @@ class _ConditionFailed(Exception):
 class DynamoStore:
     """A `JobStore` in one DynamoDB table: one request per call, except for batches and listings."""
 
-    def __init__(self, service: Service, table: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        service: Service,
+        table: str,
+        clock: Clock,
+        *,
+        skipped: SkippedItems | None = None,
+    ) -> None:
+        """`skipped` counts what its readers leave out, because it cannot be read."""
+        self._skipped = SkippedItems() if skipped is None else skipped
         self._service = service
         self._table = table
         self._clock = clock
@@ -98,8 +111,8 @@ class DynamoStore:
             self.put_new(record)
 
     def get(self, job_id: str) -> JobRecord | None:
-        item = self.item(record_key(job_id))
-        return None if item is None else record_of(item)
+        item = self.item(record_key(job_id)) if is_job_id(job_id) else None
+        return None if item is None else checked_record(item)
 
     def item(self, key: Key) -> Item | None:
         answer = self._service.call(
@@ -110,7 +123,7 @@ class DynamoStore:
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
         found: list[JobRecord] = []
         # DynamoDB refuses a batch that repeats a key, and an index in motion can list one twice
-        wanted = list(dict.fromkeys(job_ids))
+        wanted = [job_id for job_id in dict.fromkeys(job_ids) if self._is_job_id(job_id)]
         for start in range(0, len(wanted), READS_IN_A_BATCH):
             keys = [_key(record_key(job_id)) for job_id in wanted[start : start + READS_IN_A_BATCH]]
             fruitless = 0
@@ -120,7 +133,7 @@ class DynamoStore:
                 asked = {self._table: {"Keys": keys, "ConsistentRead": True}}
                 answer = self._service.call("BatchGetItem", {"RequestItems": asked})
                 items = answer["Responses"].get(self._table, [])
-                found += [record for item in items if (record := readable_record(_decode(item)))]
+                found += [record for item in items if (record := self._readable(item))]
                 unread = answer.get("UnprocessedKeys")
                 keys = [dict(key) for key in unread[self._table]["Keys"]] if unread else []
                 fruitless = 0 if items else fruitless + 1
@@ -129,6 +142,15 @@ class DynamoStore:
                         f"{len(keys)} records could not be read in {_TRIES} tries; try again"
                     )
         return found
+
+    def _is_job_id(self, job_id: str) -> bool:
+        if is_job_id(job_id):
+            return True
+        self._skipped.add(no_job_id(job_id))
+        return False
+
+    def _readable(self, item: Mapping[str, Any]) -> JobRecord | None:
+        return readable_record(_decode(item), self._skipped)
 
     def update(self, change: Change) -> Updated | Refused:
         request = {**self._update(change), "ReturnValues": "ALL_NEW"}
@@ -151,6 +173,8 @@ class DynamoStore:
             except ClientError as refusal:
                 if _code(refusal) == "ConditionalCheckFailedException":
                     raise _ConditionFailed(_response(refusal).get("Item")) from None
+                if _wrong_type(_response(refusal)["Error"]):
+                    raise _odd_item(request, refusal) from refusal
                 if _code(refusal) != "TransactionConflictException":
                     raise
                 log.debug("item is in a transaction; retrying", extra={"item": name})
@@ -171,15 +195,11 @@ class DynamoStore:
                 self._service.call("TransactWriteItems", asked)
             except ClientError as refusal:
                 if _code(refusal) != "TransactionCanceledException":
+                    _raise_if_odd(request[0], refusal)
                     raise
-                reasons = _response(refusal)["CancellationReasons"]
-                for number, reason in enumerate(reasons):
-                    if reason["Code"] == "ConditionalCheckFailed":
-                        item = reason.get("Item")
-                        return Conflict(number, None if item is None else _decode(item))
-                codes = {reason["Code"] for reason in reasons} - {"None"}
-                if not codes <= _PASSING:
-                    raise
+                conflict = _conflict_in(request, refusal)
+                if conflict is not None:
+                    return conflict
             else:
                 return None
         raise StoreUnavailable(f"a transaction met others at each of {_TRIES} tries; try again")
@@ -271,7 +291,9 @@ class DynamoStore:
             },
         }
         for item in self._query(request):
-            yield Mark(item[Field.SK]["S"], int(item[Field.ATTENTION_AT]["N"]))
+            at_ms = item[Field.ATTENTION_AT].get("N")
+            if at_ms is not None:
+                yield Mark(item[Field.SK]["S"], int(at_ms))
 
     def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
         condition, values = f"{Field.PK} = :pk", {":pk": _typed(partition)}
@@ -284,7 +306,7 @@ class DynamoStore:
             "ScanIndexForward": after is not None,
         }
         for item in self._query(request):
-            if (record := readable_record(_decode(item))) is not None:
+            if (record := self._readable(item)) is not None:
                 yield record
 
     def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:
@@ -302,7 +324,8 @@ class DynamoStore:
 
     def notes(self, job_id: str, prefix: str) -> Iterator[tuple[str, str]]:
         for name, item in self.items(job_id, prefix):
-            yield name, text(item[Field.CONTENT])
+            if (content := readable_note(job_id, name, item, self._skipped)) is not None:
+                yield name, content
 
     def _back_off(self, attempt: int) -> None:
         # jittered, because other clients are throttled at the same moment
@@ -348,11 +371,68 @@ def _encode(item: Item) -> dict[str, Any]:
 
 
 def _decode(item: Mapping[str, Any]) -> dict[str, Value]:
+    """An item's values; those of types that we never write stay as they are, for the reader."""
     decoded: dict[str, Value] = {}
     for name, typed in item.items():
         ((kind, value),) = typed.items()
-        decoded[name] = value if kind == "S" else int(value) if kind == "N" else frozenset(value)
+        if kind == "S":
+            decoded[name] = value
+        elif kind == "N":
+            try:
+                decoded[name] = int(value)
+            except ValueError:
+                decoded[name] = typed
+        else:
+            decoded[name] = frozenset(value) if kind == "SS" else typed
     return decoded
+
+
+def _conflict_in(request: Sequence[Mapping[str, Any]], refusal: ClientError) -> Conflict | None:
+    """The step that refused a transaction; None if other writes were in its way, for another try.
+
+    Raises: UnreadableItem, when an item of a step cannot be changed like this; the refusal itself,
+    when no other try would help.
+    """
+    reasons = _response(refusal)["CancellationReasons"]
+    for number, reason in enumerate(reasons):
+        if reason["Code"] == "ConditionalCheckFailed":
+            item = reason.get("Item")
+            return Conflict(number, None if item is None else _decode(item))
+        if _wrong_type(reason):
+            (arguments,) = request[number].values()
+            raise _odd_item(arguments, refusal) from refusal
+    if not {reason["Code"] for reason in reasons} - {"None"} <= _PASSING:
+        raise refusal
+    return None
+
+
+def _wrong_type(reason: Mapping[str, Any]) -> bool:
+    """Whether an update was refused because an attribute has a type that it cannot add to.
+
+    Source: Amazon DynamoDB, "Error handling", ValidationException; TransactWriteItems, the
+    cancellation reason ValidationError.
+    """
+    message = str(reason.get("Message", "")).lower()
+    return reason.get("Code") in ("ValidationException", "ValidationError") and (
+        "incorrect data type" in message or "type mismatch" in message
+    )
+
+
+def _raise_if_odd(step: Mapping[str, Any], refusal: ClientError) -> None:
+    """Raises: UnreadableItem, when a transaction was refused because of the type of an attribute.
+
+    The answer does not say of which step; the first one changes the record.
+    """
+    if _wrong_type(_response(refusal)["Error"]):
+        (arguments,) = step.values()
+        raise _odd_item(arguments, refusal) from refusal
+
+
+def _odd_item(request: Mapping[str, Any], refusal: ClientError) -> UnreadableItem:
+    key = request.get("Key", {})
+    partition, name = (key.get(field, {}).get("S", "") for field in (Field.PK, Field.SK))
+    problem = f"one of its attributes has another type than ours ({_code(refusal)})"
+    return UnreadableItem(partition, name, problem)
 
 
 def _record_in(item: Mapping[str, Any] | None) -> JobRecord | None:

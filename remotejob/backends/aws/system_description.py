@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
-from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey
+from remotejob.names import MAX_DEPTH, SYSTEM_VERSION, QueueKey, QueueLimit, SystemKey
 from remotejob.ports import Address, Channel, QueueDescription, WorkerSize
 
 
@@ -26,8 +27,10 @@ class SystemDescription:
     lease: timedelta
     skew: timedelta
     retention: timedelta
+    max_depth: int
     queues: Mapping[str, QueueDescription]
     urls: Mapping[Address, str]
+    readable_buckets: frozenset[str] = frozenset()
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> SystemDescription:
@@ -57,6 +60,7 @@ def _parse(described: Any) -> SystemDescription:
         lease=timedelta(seconds=described[SystemKey.LEASE_SECONDS]),
         skew=_skew(described.get(SystemKey.CLOCK_SKEW_SECONDS)),
         retention=timedelta(days=described[SystemKey.RETENTION_DAYS]),
+        max_depth=described.get(SystemKey.MAX_DEPTH, MAX_DEPTH),
         queues={
             name: QueueDescription(
                 name=name,
@@ -64,6 +68,11 @@ def _parse(described: Any) -> SystemDescription:
                 order=Order(queue.get(QueueKey.ORDER, Order.WEIGHTED)),
                 tenant_limit=queue.get(QueueKey.TENANT_LIMIT),
                 size=_size(queue.get(QueueKey.SIZE)),
+                budget=DailyBudget(
+                    runs=queue.get(QueueLimit.DAILY_JOBS),
+                    dollars=queue.get(QueueLimit.DAILY_DOLLARS),
+                ),
+                max_pending=queue.get(QueueLimit.MAX_PENDING),
             )
             for name, queue in queues.items()
         },
@@ -72,6 +81,7 @@ def _parse(described: Any) -> SystemDescription:
             for name, queue in queues.items()
             for channel in Channel
         },
+        readable_buckets=frozenset(described.get(SystemKey.READABLE_BUCKETS, ())),
     )
 
 

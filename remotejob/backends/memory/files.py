@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
+from uuid import uuid4
 
 from remotejob.ports import Area, Stored
 
@@ -66,8 +67,13 @@ class MemoryFiles:
         return io.BytesIO(self._file(bucket, key, version).content)
 
     def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        with self.open(bucket, key, version=version) as stream:
-            to.write_bytes(stream.read())
+        content = self._file(bucket, key, version).content
+        part = to.with_name(f".part-{uuid4().hex}")
+        try:
+            part.write_bytes(content)
+            part.replace(to)
+        finally:
+            part.unlink(missing_ok=True)
 
     def bucket(self, area: Area) -> str:
         return f"memory-{area}"

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 
 from remotejob.domain.changes import Change
-from remotejob.domain.conditions import Item, Value
+from remotejob.domain.conditions import Item, Value, holds
+from remotejob.domain.ids import is_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.transactions import (
     STEPS_AT_MOST,
-    Check,
     Conflict,
     Count,
     Erase,
@@ -21,13 +21,16 @@ from remotejob.domain.transactions import (
     Put,
     Step,
     applied,
+    checked_record,
     key_of,
+    no_job_id,
     number,
+    readable_note,
     readable_record,
     record_key,
     record_of,
-    text,
 )
+from remotejob.domain.unreadable import SkippedItems, reading_item
 from remotejob.names import Field
 from remotejob.ports import Mark, Refused, Updated
 
@@ -35,7 +38,9 @@ from remotejob.ports import Mark, Refused, Updated
 class MemoryStore:
     """A `JobStore` in memory, with the DynamoDB semantics that changes rely on."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, skipped: SkippedItems | None = None) -> None:
+        """`skipped` counts what its readers leave out, because it cannot be read."""
+        self._skipped = SkippedItems() if skipped is None else skipped
         self._lock = threading.RLock()
         self._items: dict[Key, dict[str, Value]] = {}
         self._partitions: defaultdict[str, list[str]] = defaultdict(list)
@@ -54,26 +59,31 @@ class MemoryStore:
             self.put_new(record)
 
     def get(self, job_id: str) -> JobRecord | None:
-        item = self.item(record_key(job_id))
-        return None if item is None else record_of(item)
+        item = self.item(record_key(job_id)) if is_job_id(job_id) else None
+        return None if item is None else checked_record(item)
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
         wanted = dict.fromkeys(job_ids)
         return [record for job_id in wanted if (record := self._readable(job_id)) is not None]
 
     def _readable(self, job_id: str) -> JobRecord | None:
+        if not is_job_id(job_id):
+            self._skipped.add(no_job_id(job_id))
+            return None
         item = self.item(record_key(job_id))
-        return None if item is None else readable_record(item)
+        return None if item is None else readable_record(item, self._skipped)
 
     def update(self, change: Change) -> Updated | Refused:
         with self._lock:
-            item = self._items.get(record_key(change.job_id))
+            item_key = record_key(change.job_id)
+            item = self._items.get(item_key)
             if item is None:
                 return Refused(None)
-            if not change.condition.expression.holds(item, change.values):
+            if not holds(change.condition.expression, item, change.values):
                 return Refused(record_of(item))
-            changed = applied(change, item)
-            self._put(record_key(change.job_id), changed)
+            with reading_item(item_key.partition, item_key.name):
+                changed = applied(change, item)
+            self._put(item_key, changed)
             return Updated(JobRecord.from_item(changed))
 
     def transact(self, steps: Sequence[Step]) -> Conflict | None:
@@ -84,27 +94,35 @@ class MemoryStore:
             for number_of, (step, key) in enumerate(zip(steps, keys, strict=True)):
                 item = self._items.get(key)
                 condition = step.condition
-                if condition and not condition.expression.holds(item or {}, step.values):
+                if condition and not holds(condition.expression, item or {}, step.values):
                     return Conflict(number_of, item)
+            for key, content in [
+                (key, self._after(step, key)) for step, key in zip(steps, keys, strict=True)
+            ]:
+                if content is not None:
+                    self._put(key, content)
             for step, key in zip(steps, keys, strict=True):
-                self._carry_out(step, key)
+                if isinstance(step, Erase):
+                    self._erase(key)
         return None
 
-    def _carry_out(self, step: Step, key: Key) -> None:
-        match step:
-            case Change():
-                self._put(key, applied(step, self._items[key]))
-            case Put():
-                self._put(key, step.content)
-            case Erase():
-                self._erase(key)
-            case Count():
-                item = dict(self._items.get(key, {}))
-                for name, by in step.add.items():
-                    item[name] = number(item.get(name, 0)) + by
-                self._put(key, item)
-            case Check():
-                pass
+    def _after(self, step: Step, key: Key) -> Item | None:
+        """The item as a step leaves it; None for a step that puts none.
+
+        Raises: UnreadableItem, before any step of its transaction is carried out.
+        """
+        with reading_item(key.partition, key.name):
+            match step:
+                case Change():
+                    return applied(step, self._items[key])
+                case Put():
+                    return step.content
+                case Count():
+                    item = dict(self._items.get(key, {}))
+                    for name, by in step.add.items():
+                        item[name] = number(item.get(name, 0)) + by
+                    return item
+        return None
 
     def item(self, key: Key) -> Item | None:
         with self._lock:
@@ -135,8 +153,9 @@ class MemoryStore:
     def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
         with self._lock:
             ids = list(self._partitions[partition])
-        for job_id in reversed(ids) if after is None else ids[bisect_right(ids, after) :]:
-            if (record := self._readable(job_id)) is not None:
+        for name in reversed(ids) if after is None else ids[bisect_right(ids, after) :]:
+            item = self.item(Key(partition, name))
+            if item and (record := readable_record(item, self._skipped)) is not None:
                 yield record
 
     def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:
@@ -145,7 +164,8 @@ class MemoryStore:
 
     def notes(self, job_id: str, prefix: str) -> Iterator[tuple[str, str]]:
         for name, item in self.items(job_id, prefix):
-            yield name, text(item[Field.CONTENT])
+            if (content := readable_note(job_id, name, item, self._skipped)) is not None:
+                yield name, content
 
     def _put(self, key: Key, content: Item) -> None:
         before = self._items.get(key)
@@ -173,6 +193,7 @@ class MemoryStore:
 
 def _mark(job_id: str, item: Item) -> tuple[str, tuple[int, str]] | None:
     kind, at = item.get(Field.ATTENTION), item.get(Field.ATTENTION_AT)
-    if kind is None or at is None:
+    # an index holds no item whose attributes have other types than its keys
+    if not isinstance(kind, str) or not isinstance(at, int):
         return None
-    return text(kind), (number(at), job_id)
+    return kind, (at, job_id)

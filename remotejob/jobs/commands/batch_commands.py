@@ -17,12 +17,15 @@ from remotejob.domain.errors import (
     JobNotFound,
     RemoteJobError,
     StoreUnavailable,
+    UnreadableItem,
 )
+from remotejob.domain.ids import is_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry, check_retry
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
-from remotejob.domain.transactions import text
+from remotejob.domain.transactions import no_job_id, text
+from remotejob.domain.unreadable import reading_item
 from remotejob.jobs.commands import commands
 from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.coordination.batch_counts import read_batch
@@ -59,9 +62,18 @@ def children(
 
 
 def _child_ids(batch_id: str, installation: Installation) -> Iterator[str]:
-    pages = installation.store.items(batches.partition_of_batch(batch_id), PAGES)
-    for _name, page in pages:
-        yield from text(page[Field.CONTENT]).split()
+    partition = batches.partition_of_batch(batch_id)
+    for name, page in installation.store.items(partition, PAGES):
+        try:
+            with reading_item(partition, name):
+                ids = text(page[Field.CONTENT]).split()
+            for job_id in ids:
+                if not is_job_id(job_id):
+                    raise no_job_id(name, partition=partition)
+        except UnreadableItem as problem:
+            installation.skipped.add(problem)
+            continue
+        yield from ids
 
 
 def cancel_batch(batch_id: str, installation: Installation) -> None:

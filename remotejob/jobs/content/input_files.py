@@ -1,21 +1,19 @@
-"""Input files in the input bucket: their keys, their names, and how a record describes them."""
+"""Input files: their keys, their names, how a record describes them, and how they are read."""
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import BinaryIO, Final
 
 from remotejob.domain.argument_checks import encodes, plain_text
-from remotejob.domain.errors import InvalidName
+from remotejob.domain.errors import FileUnreadable, InvalidName
 from remotejob.domain.name_rules import nearest_file_name
-from remotejob.domain.record import InputFile
-from remotejob.domain.text import shown
+from remotejob.domain.record import UNNAMED, InputFile
+from remotejob.domain.text import cut, shown
 from remotejob.names import INPUT_PREFIX_SUBMITTED, STORED_PREFIX
 from remotejob.ports import Area, Installation, Stored
 
 _LONGEST_KEY: Final = 1024
-
-UNNAMED: Final = "input"
-"""Name of an input that nobody named."""
 
 
 def check_key(key: object) -> str:
@@ -75,11 +73,46 @@ def input_file(stored: Stored, *, name: str) -> InputFile:
     )
 
 
+def bucket_refused(bucket: str, installation: Installation) -> str | None:
+    """Why a bucket that others name is not read; None if it is one of this system's.
+
+    Whoever reads for a record may have wider rights than its writer.
+    """
+    own = [installation.files.bucket(area) for area in Area]
+    if bucket in own or bucket in installation.readable_buckets:
+        return None
+    known = ", ".join([*own, *sorted(installation.readable_buckets)])
+    # the remedy comes early, because a record keeps only the beginning of a long message
+    return (
+        f"bucket {shown(cut(bucket, 80))} is not read: copy the file to the input bucket, or name "
+        "the bucket in readable_buckets under [system] in remotejob.toml and deploy; this system "
+        f"reads {cut(known, 300)}"
+    )
+
+
+def check_bucket(bucket: str, installation: Installation) -> None:
+    """Check a bucket before reading from it. Raises: FileUnreadable."""
+    problem = bucket_refused(bucket, installation)
+    if problem is not None:
+        raise FileUnreadable(problem)
+
+
+def open_input(file: InputFile, installation: Installation) -> BinaryIO:
+    """A stream of an input. Raises: FileNotFoundError; FileUnreadable."""
+    check_bucket(file.bucket, installation)
+    return installation.files.open(file.bucket, file.key, version=file.version)
+
+
+def download_input(file: InputFile, to: Path, installation: Installation) -> None:
+    """Copy an input to this path. Raises: FileNotFoundError; FileUnreadable."""
+    check_bucket(file.bucket, installation)
+    installation.files.download(file.bucket, file.key, to, version=file.version)
+
+
 def file_name_of(key: str, *, preferred: str = "") -> str:
     """A valid file name for an object: the preferred one, else the last part of its key.
 
-    Others may have chosen both, and a worker opens a file of that name on its disk. Characters that
-    no file name has are replaced, and a long name is cut before its suffix.
+    Others may have chosen both, and a worker opens a file of that name on its disk.
     """
     if "/" not in preferred and (name := nearest_file_name(preferred)):
         return name

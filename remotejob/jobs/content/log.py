@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from remotejob.domain.errors import UnreadableItem
 from remotejob.domain.job_log import LogLine, log_lines
 from remotejob.domain.record import JobRecord
+from remotejob.domain.record_texts import check_log
+from remotejob.domain.unreadable import reading_item
 from remotejob.names import LOG_NOTES
 from remotejob.ports import Installation
 
@@ -11,8 +14,13 @@ from remotejob.ports import Installation
 def whole_log(record: JobRecord, installation: Installation) -> list[LogLine]:
     """All lines of all runs, oldest first."""
     found = list(record.log_tail)
-    for _name, text in installation.store.notes(record.id, LOG_NOTES):
-        found += log_lines(text)
+    for name, text in installation.store.notes(record.id, LOG_NOTES):
+        try:
+            with reading_item(record.id, name):
+                check_log(text)
+                found += log_lines(text)
+        except UnreadableItem as problem:
+            installation.skipped.add(problem)
     # the time is part of the key: a run that died may have left notes that its successor did not
     # know of when it numbered its lines
     lines: dict[tuple[int, int], LogLine] = {}

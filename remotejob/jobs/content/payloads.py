@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.record import INLINE_LIMIT
+from remotejob.domain.record import DATA_LIMIT, INLINE_LIMIT, RESULT_LIMIT
 from remotejob.domain.text import NESTED_AT_MOST, cut, dumps, nested_too_deep, said_by, shown
 from remotejob.ports import Area, ObjectStore
 
@@ -49,6 +49,36 @@ def _check_keys(value: Any) -> None:
     elif isinstance(value, list | tuple):
         for part in value:
             _check_keys(part)
+
+
+def encode_data(data: Any) -> str:
+    """A job's data as JSON. Raises: InvalidData, also when it is longer than `DATA_LIMIT`."""
+    text = encode(data, what="data")
+    _check_size(
+        text,
+        what="data",
+        limit=DATA_LIMIT,
+        remedy="put large values into a file, and give it as the job's input (`body`)",
+    )
+    return text
+
+
+def encode_result(result: Any) -> str:
+    """A job's result as JSON. Raises: InvalidData, also when it is longer than `RESULT_LIMIT`."""
+    text = encode(result, what="the result")
+    _check_size(
+        text,
+        what="the result",
+        limit=RESULT_LIMIT,
+        remedy="keep more in an output",
+    )
+    return text
+
+
+def _check_size(text: str, *, what: str, limit: int, remedy: str) -> None:
+    size = len(text.encode())
+    if size > limit:
+        raise InvalidData(f"{what} has {size:,} bytes as JSON, and {limit:,} is the most: {remedy}")
 
 
 def fits_inline(text: str) -> bool:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 from remotejob.domain import command_changes
 from remotejob.domain.conditions import Item
-from remotejob.domain.transactions import Erase, Key, number, record_key, text
+from remotejob.domain.ids import is_job_id, partition_of
+from remotejob.domain.record_texts import check_queue_name
+from remotejob.domain.transactions import Erase, Key, no_job_id, number, record_key, text
+from remotejob.domain.unreadable import reading_item
 from remotejob.jobs.content.input_files import input_prefixes
 from remotejob.names import FAILURE_NOTES, LOG_NOTES, Field
 from remotejob.ports import Area, Installation
@@ -31,21 +34,31 @@ class Tombstone:
 
     @classmethod
     def of(cls, job_id: str, item: Item | None) -> Tombstone | None:
-        """The tombstone in an item; None if it is a record, or nothing is left to delete."""
+        """The tombstone in an item; None if it is a record, or nothing is left to delete.
+
+        Raises: UnreadableItem. Its values decide which files are deleted.
+        """
         if item is None or Field.REMOVED not in item or Field.ATTENTION not in item:
             return None
-        return cls(
-            job_id=job_id,
-            token=text(item[Field.TOKEN]),
-            queue=text(item[Field.QUEUE]),
-            keeps_inputs=Field.NEXT in item,
-            removed_ms=number(item[Field.REMOVED]),
-            expires_s=number(item[Field.EXPIRES]),
-        )
+        with reading_item(partition_of(job_id), job_id):
+            check_queue_name(text(item[Field.QUEUE]))
+            return cls(
+                job_id=job_id,
+                token=text(item[Field.TOKEN]),
+                queue=text(item[Field.QUEUE]),
+                keeps_inputs=Field.NEXT in item,
+                removed_ms=number(item[Field.REMOVED]),
+                expires_s=number(item[Field.EXPIRES]),
+            )
 
 
 def tombstone_of(job_id: str, installation: Installation) -> Tombstone | None:
-    """The tombstone of a removed job that has left something to delete."""
+    """The tombstone of a removed job that has left something to delete.
+
+    Raises: UnreadableItem, also when the id is none: nothing is deleted under another name.
+    """
+    if not is_job_id(job_id):
+        raise no_job_id(job_id)
     return Tombstone.of(job_id, installation.store.item(record_key(job_id)))
 
 

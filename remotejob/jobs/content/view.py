@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import Any
 
 from remotejob.domain.checkpoints import checkpoint_key
+from remotejob.domain.ids import partition_of
 from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.record_texts import load_json
 from remotejob.domain.repeat import PreviousRun, Repeat
 from remotejob.domain.times import from_ms
 from remotejob.jobs.content import payloads
@@ -88,17 +89,22 @@ class JobView:
     def data(self) -> Any:
         """The data given at submit, decoded again at each call; None if there was none.
 
-        Raises: FileNotFoundError, when it was too long for the record and has expired.
+        Raises: FileNotFoundError, when it was too long for the record and has expired;
+        UnreadableItem, when it is no JSON.
         """
         record = self._record
         text = payloads.load_text(
             self._installation.files, Area.INPUT, record.data_json, record.data_ref
         )
-        return None if text is None else json.loads(text)
+        return None if text is None else self._load(text, "its data")
 
     def _checkpoint(self) -> Any:
         record = self._record
         text = payloads.load_text(
             self._installation.files, Area.OUTPUT, record.checkpoint_json, checkpoint_key(record)
         )
-        return None if text is None else json.loads(text)
+        return None if text is None else self._load(text, "its checkpoint")
+
+    def _load(self, text: str, what: str) -> Any:
+        job_id = self._record.id
+        return load_json(text, partition=partition_of(job_id), name=job_id, what=what)

@@ -14,11 +14,12 @@ from typing import Final
 
 from remotejob.domain import batch_changes, batches, command_changes
 from remotejob.domain.batches import BATCH, BatchRecord
-from remotejob.domain.errors import StoreUnavailable
+from remotejob.domain.errors import StoreUnavailable, UnreadableItem
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import Step
+from remotejob.domain.unreadable import reading_item
 from remotejob.domain.upkeep_changes import settle
 from remotejob.jobs.messaging.send import send_if_free
 from remotejob.ports import Installation, Updated
@@ -31,9 +32,11 @@ _AT_A_TIME: Final = 50
 
 
 def read_batch(batch_id: str, installation: Installation) -> BatchRecord | None:
-    """The current state of a batch, in one request."""
-    items = installation.store.items(batches.partition_of_batch(batch_id), BATCH)
-    return BatchRecord.of(batch_id, dict(items))
+    """The current state of a batch, in one request. Raises: UnreadableItem."""
+    partition = batches.partition_of_batch(batch_id)
+    items = dict(installation.store.items(partition, BATCH))
+    with reading_item(partition, BATCH):
+        return BatchRecord.of(batch_id, items)
 
 
 def count_ended(records: Sequence[JobRecord], installation: Installation) -> list[JobRecord]:
@@ -52,10 +55,15 @@ def count_ended(records: Sequence[JobRecord], installation: Installation) -> lis
                 some = ended[start : start + _AT_A_TIME]
                 _count(batch_id, some, installation)
                 settled += some
+        except UnreadableItem as problem:
+            installation.skipped.add(problem)
+            settled += _settled_uncounted(ended, settled, installation)
         except Exception:
             log.exception("children not counted; will be tried again", extra={"batch": batch_id})
         try:
             release_follower(batch_id, installation)
+        except UnreadableItem as problem:
+            installation.skipped.add(problem)
         except Exception:
             # the batch still blocks it, so the scheduler re-checks it
             log.exception("follower not released; will be tried again", extra={"batch": batch_id})
@@ -72,11 +80,30 @@ def _count(batch_id: str, records: Sequence[JobRecord], installation: Installati
             return
         if conflict.step == len(left):
             log.warning("batch %s has expired; its children are not counted", batch_id)
-            for record in left:
-                installation.store.update(settle(record, retention_ms=retention_ms))
+            _settle_alone(left, installation)
             return
         # another process has settled and counted it
         del left[conflict.step]
+
+
+def _settle_alone(records: Sequence[JobRecord], installation: Installation) -> None:
+    for record in records:
+        change = settle(record, retention_ms=span_ms(installation.retention))
+        installation.store.update(change)
+
+
+def _settled_uncounted(
+    ended: Sequence[JobRecord], settled: Sequence[JobRecord], installation: Installation
+) -> list[JobRecord]:
+    """Settle the children of a batch whose counters cannot be read: their own ends count."""
+    done = {record.id for record in settled}
+    left = [record for record in ended if record.id not in done]
+    try:
+        _settle_alone(left, installation)
+    except Exception:
+        log.exception("children not settled; will be tried again")
+        return []
+    return left
 
 
 def release_follower(batch_id: str, installation: Installation) -> None:
@@ -114,7 +141,11 @@ def recheck_batch(record: JobRecord, batch_id: str, installation: Installation) 
 
     Returns the job if this cancelled it.
     """
-    batch = read_batch(batch_id, installation)
+    try:
+        batch = read_batch(batch_id, installation)
+    except UnreadableItem as problem:
+        installation.skipped.add(problem)
+        return None
     now = installation.clock.now_ms()
     if batch is not None and not batch.given_up(now):
         release_follower(batch_id, installation)

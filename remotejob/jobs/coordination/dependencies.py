@@ -11,15 +11,17 @@ from remotejob.domain import dependencies
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import GRACE, RECHECK
+from remotejob.domain.conditions import Item
 from remotejob.domain.dependencies import EDGES, Edge
-from remotejob.domain.errors import DependencyEnded, StoreUnavailable
-from remotejob.domain.ids import new_run_id
+from remotejob.domain.errors import DependencyEnded, StoreUnavailable, UnreadableItem
+from remotejob.domain.ids import is_job_id, new_run_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import dumps
 from remotejob.domain.times import span_ms
-from remotejob.domain.transactions import Put, Step
+from remotejob.domain.transactions import Put, Step, no_job_id
+from remotejob.domain.unreadable import reading_item
 from remotejob.jobs.coordination import successors
 from remotejob.jobs.coordination.batch_counts import recheck_batch
 from remotejob.jobs.messaging.send import send_and_look_at_all
@@ -91,9 +93,11 @@ def not_ended(antecedents: Sequence[str], installation: Installation) -> list[st
     """The jobs that have not ended. Raises: DependencyEnded, when one did not complete."""
     found = {record.id: record for record in installation.store.get_many(antecedents)}
     for job_id in antecedents:
-        record = found.get(job_id)
+        # reading it alone raises, if it exists but cannot be read
+        record = found.get(job_id) or installation.store.get(job_id)
         if record is None:
             raise DependencyEnded(job_id, state=None)
+        found[job_id] = record
         if record.state in (State.FAILED, State.CANCELLED):
             raise DependencyEnded(job_id, state=record.state)
     return [job_id for job_id in antecedents if found[job_id].state is not State.COMPLETED]
@@ -102,7 +106,21 @@ def not_ended(antecedents: Sequence[str], installation: Installation) -> list[st
 def edges_of(job_id: str, installation: Installation) -> list[Edge]:
     """The edges from a job to its dependents, spent ones included."""
     items = installation.store.items(job_id, EDGES)
-    return [Edge.of(job_id, item) for _name, item in items]
+    read = (_edge(job_id, name, item, installation) for name, item in items)
+    return [edge for edge in read if edge is not None]
+
+
+def _edge(job_id: str, name: str, item: Item, installation: Installation) -> Edge | None:
+    """The edge in an item; None if it is none, and then it is left out."""
+    try:
+        with reading_item(job_id, name):
+            edge = Edge.of(job_id, item)
+        if edge.key.name != name or not is_job_id(edge.dependent):
+            raise no_job_id(name, partition=job_id)
+    except UnreadableItem as problem:
+        installation.skipped.add(problem)
+        return None
+    return edge
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,9 +152,14 @@ def _release_dependents(
 ) -> bool:
     """Release dependents, send messages for the free ones together, and mark the edges as spent."""
     released: list[tuple[Edge, JobRecord | None]] = []
+    left_out = 0
     for edge in edges:
         try:
             released.append((edge, _release_one(edge, antecedent, installation)))
+        except UnreadableItem as problem:
+            # once it can be read, the scheduler's recheck releases it
+            installation.skipped.add(problem)
+            left_out += 1
         except Exception:
             log.exception(_NOT_FOLLOWED, edge.antecedent, extra={"job": edge.dependent})
     free = [one for _, one in released if one is not None and _only_waits_for_due_time(one)]
@@ -144,7 +167,7 @@ def _release_dependents(
     send_and_look_at_all(free, installation)
     for edge, _ in released:
         installation.store.transact([_spend_step(edge, installation)])
-    return len(released) == len(edges)
+    return len(released) + left_out == len(edges)
 
 
 def _cancel_dependents(
@@ -154,6 +177,9 @@ def _cancel_dependents(
     for edge in edges:
         try:
             ended = _cancel_one(edge, antecedent, installation)
+        except UnreadableItem as problem:
+            installation.skipped.add(problem)
+            continue
         except Exception:
             log.exception(_NOT_FOLLOWED, edge.antecedent, extra={"job": edge.dependent})
             done = False
@@ -241,12 +267,17 @@ def recheck(record: JobRecord, installation: Installation) -> list[JobRecord]:
     ended = [one for one in rechecked if one is not None]
     found = {one.id: one for one in installation.store.get_many(waited_for)}
     for job_id in waited_for:
-        antecedent = found.get(job_id)
+        try:
+            # reading it alone raises, if it exists but cannot be read: then it has not ended
+            antecedent = found.get(job_id) or installation.store.get(job_id)
+        except UnreadableItem as problem:
+            installation.skipped.add(problem)
+            continue
         if antecedent is not None and not antecedent.terminal:
             continue
         edge_key = Edge(antecedent=job_id, dependent=record.id, token="").key
         item = installation.store.item(edge_key)
-        edge = None if item is None else Edge.of(job_id, item)
+        edge = None if item is None else _edge(job_id, edge_key.name, item, installation)
         if edge is not None and (one := follow(edge, antecedent, installation)) is not None:
             ended.append(one)
     return ended

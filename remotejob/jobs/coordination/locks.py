@@ -14,10 +14,14 @@ from typing import Final
 from remotejob.domain import locks
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import RECHECK
+from remotejob.domain.errors import UnreadableItem
+from remotejob.domain.ids import is_job_id
 from remotejob.domain.locks import Held, Limit, limits_of
+from remotejob.domain.odd_items import check_no_live_run, end_lease, take_odd
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
-from remotejob.domain.transactions import Step, applied, key_of
+from remotejob.domain.transactions import Step, applied, key_of, no_job_id
+from remotejob.domain.unreadable import reading_item
 from remotejob.jobs.messaging.send import send_if_free
 from remotejob.ports import Installation
 
@@ -82,14 +86,23 @@ def _steps_to_take(
     limit: Limit, record: JobRecord, run_id: str, installation: Installation, *, now_ms: int
 ) -> list[Step] | None:
     """The steps that take a lock, or None when live runs hold it."""
-    held = holders(limit, installation)
+    held, odd = _slots(limit, installation)
     found = locks.slot_to_take(limit, {one.key.name: one for one in held}, record)
     if found is not None:
         key, seen = found
-        return [locks.take(key, record, run_id, seen=seen)]
-    for one, holder in _stale_holders(held, installation, now_ms=now_ms).items():
-        relieved = locks.relieve(one, holder, now_ms=now_ms, skew_ms=span_ms(installation.skew))
-        return [locks.take(one.key, record, run_id, seen=one), relieved]
+        taking = locks.take(key, record, run_id, seen=seen)
+        return [take_odd(taking) if seen is None and key.name in odd else taking]
+    for one, holder in _stale_holders(limit, held, installation, now_ms=now_ms).items():
+        taking = locks.take(one.key, record, run_id, seen=one)
+        if not is_job_id(one.job_id) or _needs_another(holder, limit):
+            return [taking]
+        if holder is None:
+            over = check_no_live_run(one, now_ms=now_ms, skew=installation.skew)
+            return [taking, over]
+        if holder.lease_beyond_sense(now_ms):
+            installation.store.update(end_lease(holder))
+        skew_ms = span_ms(installation.skew)
+        return [taking, locks.relieve(one, holder, now_ms=now_ms, skew_ms=skew_ms)]
     return None
 
 
@@ -136,12 +149,19 @@ def unlock(record: JobRecord, installation: Installation) -> bool:
 def wake_and_send(limit: Limit, installation: Installation) -> None:
     """Let the first job parked at a lock try again, if a slot is free for it."""
     store, now = installation.store, installation.clock.now_ms()
-    held = holders(limit, installation)
-    if len(held) >= limit.slots and not _stale_holders(held, installation, now_ms=now):
+    held, _odd = _slots(limit, installation)
+    if len(held) >= limit.slots and not _stale_holders(limit, held, installation, now_ms=now):
         return
     for name, _item in store.items(limit.partition, locks.WAITERS, at_a_time=_WAITERS_READ):
         job_id = name.removeprefix(locks.WAITERS)
-        record = store.get(job_id)
+        try:
+            if not is_job_id(job_id):
+                raise no_job_id(name, partition=limit.partition)
+            record = store.get(job_id)
+        except UnreadableItem as problem:
+            # it holds back none of the others
+            installation.skipped.add(problem)
+            continue
         if record is None or record.parked != limit.partition or record.terminal:
             # paused, cancelled or removed while it waited; a job parked again keeps its item
             store.transact(locks.clear_waiter(job_id, limit))
@@ -159,22 +179,59 @@ def wake_and_send(limit: Limit, installation: Installation) -> None:
 
 def holders(limit: Limit, installation: Installation) -> list[Held]:
     """The taken slots of a lock, including those of runs that are over."""
-    items = installation.store.items(limit.partition, locks.SLOTS)
-    return [Held.of(limit, name, item) for name, item in items]
+    return _slots(limit, installation)[0]
+
+
+def live_holders(limit: Limit, installation: Installation, *, now_ms: int) -> list[JobRecord]:
+    """The jobs whose runs hold a lock now."""
+    held = {one.job_id: one.run_id for one in holders(limit, installation)}
+    return [
+        one
+        for one in installation.store.get_many(sorted(held))
+        if _holds(one, held[one.id], limit, installation, now_ms=now_ms)
+    ]
+
+
+def _slots(limit: Limit, installation: Installation) -> tuple[list[Held], set[str]]:
+    """The taken slots of a lock, and the names of odd ones, which nobody holds."""
+    held: list[Held] = []
+    odd: set[str] = set()
+    for name, item in installation.store.items(limit.partition, locks.SLOTS):
+        try:
+            with reading_item(limit.partition, name):
+                held.append(Held.of(limit, name, item))
+        except UnreadableItem as problem:
+            installation.skipped.add(problem)
+            odd.add(name)
+    return held, odd
 
 
 def _stale_holders(
-    held: Iterable[Held], installation: Installation, *, now_ms: int
+    limit: Limit, held: Iterable[Held], installation: Installation, *, now_ms: int
 ) -> dict[Held, JobRecord | None]:
-    """The holders whose runs are no longer live, with their jobs."""
-    found = installation.store.get_many([one.job_id for one in held])
+    """The holders whose runs are no longer live, with their jobs if these can be read."""
+    found = installation.store.get_many([one.job_id for one in held if is_job_id(one.job_id)])
     records = {holder.id: holder for holder in found}
     return {
         one: records.get(one.job_id)
         for one in held
         if one.job_id not in records
-        or not records[one.job_id].live(one.run_id, now_ms, skew_ms=span_ms(installation.skew))
+        or not _holds(records[one.job_id], one.run_id, limit, installation, now_ms=now_ms)
     }
+
+
+def _holds(
+    holder: JobRecord, run_id: str, limit: Limit, installation: Installation, *, now_ms: int
+) -> bool:
+    live = holder.live(run_id, now_ms, skew_ms=span_ms(installation.skew))
+    return live and not _needs_another(holder, limit)
+
+
+def _needs_another(holder: JobRecord | None, limit: Limit) -> bool:
+    """Whether a job is named as the holder of a lock that it does not need to run."""
+    if holder is None:
+        return False
+    return all(limit.partition != one.partition for one in limits_of(holder))
 
 
 def _without_duplicates(steps: list[Step]) -> list[Step]:

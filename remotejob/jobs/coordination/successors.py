@@ -140,6 +140,7 @@ def made_from(
         tenant_limit=record.tenant_limit,
         repeat_json=None if repeat is None else repeat.to_json(),
         origin_id=record.id,
+        depth=record.depth,
     )
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from remotejob.domain.ids import is_job_id
 from remotejob.domain.priority import Lane, Order
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.text import shown
 from remotejob.ports import Address, Channel, QueueDescription
 from remotejob.tracing import Trace
+
+_MOST_DECLINED: Final = 1_000_000
+"""A larger number in a message says nothing more."""
 
 
 class BadMessage(Exception):
@@ -52,11 +56,29 @@ class Pending:
         match message:
             case {"v": 1, "id": str(job_id), "task": str(task)} if is_job_id(job_id):
                 declined = message.get("declined", 0)
-                if isinstance(declined, int):
+                if type(declined) is int and declined >= 0:
                     # an unreadable trace is dropped; the job still runs
                     trace = Trace.read(message)
+                    declined = min(declined, _MOST_DECLINED)
                     return cls(job_id=job_id, task=task, declined=declined, trace=trace)
+                raise BadMessage(f"declined={shown(declined)} is not a count")
         raise BadMessage("it is not a pending message of version 1, with an id and a task")
+
+
+def odd_message(pending: Pending, queue: str, record: JobRecord) -> str | None:
+    """What a message that came on a queue says of its job that the record does not; None if all
+    is as the record has it."""
+    if record.queue != queue:
+        return (
+            f"a message on queue {shown(queue)} names job {record.id}, which belongs to queue "
+            f"{shown(record.queue)}: nothing was run"
+        )
+    if record.task != pending.task:
+        return (
+            f"a message names task {shown(pending.task)} for job {record.id}, whose task is "
+            f"{shown(record.task)}: nothing was run"
+        )
+    return None
 
 
 def status_body(record: JobRecord) -> str:

@@ -14,12 +14,15 @@ from typing import Any, Final
 
 from remotejob.domain import locks
 from remotejob.domain.batches import is_batch_id
+from remotejob.domain.claim_decisions import NO_TASK
 from remotejob.domain.locks import Limit, limits_of
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.suspects import runs_alone
 from remotejob.domain.times import from_ms, span_ms
-from remotejob.jobs.coordination.locks import holders
+from remotejob.jobs.coordination.locks import live_holders
 from remotejob.jobs.messaging.messages import pending_address
+from remotejob.jobs.queries.budgets import pause_of
 from remotejob.jobs.queries.workers import KEPT, WorkerStatus, workers
 from remotejob.names import Partition
 from remotejob.ports import Installation
@@ -55,6 +58,8 @@ class Why(StrEnum):
     """It is not due yet."""
     NO_QUEUE = "no_queue"
     """Its queue is not deployed."""
+    BUDGET = "budget"
+    """Its queue has spent its daily budget, and is paused until 00:00 UTC."""
     NO_WORKER = "no_worker"
     """No live worker that takes jobs can run it."""
     QUEUED = "queued"
@@ -144,18 +149,27 @@ def _running(record: JobRecord, now_ms: int, *, skew_ms: int) -> Reason:
         "attempt": record.attempt,
         "since": None if record.started_ms is None else _iso(record.started_ms),
     }
-    if record.lease_ms is not None and record.lease_ms + skew_ms > now_ms:
+    beyond_sense = record.lease_beyond_sense(now_ms)
+    if record.lease_ms is not None and record.lease_ms + skew_ms > now_ms and not beyond_sense:
         return Reason(
             code=Why.RUNNING,
             text=f"it runs, attempt {record.attempt} since {details['since']}, on worker "
             f"{record.worker}",
             details=details,
         )
+    if beyond_sense:
+        details["lease_until"] = None
+        return Reason(
+            code=Why.WORKER_SILENT,
+            text="its lease ends later than any worker's can, so no run holds it; the next worker "
+            "takes the job over",
+            details=details,
+        )
     details["lease_until"] = None if record.lease_ms is None else _iso(record.lease_ms)
     return Reason(
         code=Why.WORKER_SILENT,
         text=f"its worker {record.worker} fell silent: its lease ended at "
-        f"{details['lease_until']}; the next worker takes the job over",
+        f"{details['lease_until']}; the next worker takes the job over{_alone(record)}",
         details=details,
     )
 
@@ -205,12 +219,7 @@ def _locked(
     record: JobRecord, limit: Limit, now_ms: int, installation: Installation
 ) -> Reason | None:
     """The reason if a lock that the job needs has no free slot."""
-    held = {one.job_id: one.run_id for one in holders(limit, installation)}
-    live = [
-        one
-        for one in installation.store.get_many(sorted(held))
-        if one.live(held[one.id], now_ms, skew_ms=span_ms(installation.skew))
-    ]
+    live = live_holders(limit, installation, now_ms=now_ms)
     if len(live) < limit.slots:
         return None
     waiters = installation.store.items(limit.partition, locks.WAITERS)
@@ -238,6 +247,9 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
             text=f"its queue {record.queue!r} is not deployed; deploy it, or cancel the job",
             details={"queue": record.queue},
         )
+    paused = pause_of(installation.queues[record.queue], installation)
+    if paused is not None:
+        return Reason(code=Why.BUDGET, text=paused, details={"queue": record.queue})
     seen = workers(installation, record.queue)
     able = [status for status in seen if record.task in status.abilities]
     failed = _failed_start(seen)
@@ -259,6 +271,7 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
             f", idle and silent since {alive[0].seen_at.isoformat()} ({_ago(alive[0].age)}): if "
             "the job does not start within a minute, they are gone"
         )
+    text += _alone(record)
     if failed is not None:
         text = f"{_cannot_start(failed)}. As last seen: {text}"
     return Reason(
@@ -275,6 +288,12 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
             **({} if failed is None else {"cannot_start": failed.cannot_start}),
         },
     )
+
+
+def _alone(record: JobRecord) -> str:
+    if not runs_alone(record):
+        return ""
+    return "; it has crashed before, so it runs alone, once its worker's other jobs have ended"
 
 
 def _failed_start(seen: Iterable[WorkerStatus]) -> WorkerStatus | None:
@@ -304,6 +323,10 @@ def _no_worker(
             text += f", and takes none: {last.shortage}"
     else:
         text += f"; none was seen in {KEPT.days} days"
+    note = record.errors[-1] if record.errors else None
+    if note is not None and note.kind == NO_TASK:
+        details["set_aside"] = _iso(note.at_ms)
+        text += f"; {note.message}, and set aside at {details['set_aside']}: it is sent again daily"
     if failed is not None:
         details["cannot_start"] = failed.cannot_start
         text = f"{_cannot_start(failed)}. So {text}"

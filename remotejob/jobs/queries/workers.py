@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from remotejob.domain.errors import UnreadableItem
+from remotejob.domain.text import shown
 from remotejob.domain.times import from_ms, span_ms
+from remotejob.domain.unreadable import reading_item
 from remotejob.names import Partition
 from remotejob.ports import Installation
 
@@ -32,6 +35,9 @@ KEPT_IDLE: Final = timedelta(days=30)
 
 KEPT_FAILED: Final = timedelta(days=1)
 """How long a worker that could not start is remembered, unless another one starts."""
+
+_CLOCKS_AHEAD: Final = timedelta(hours=1)
+"""A worker whose sign is further ahead would count as alive for ever."""
 
 SIGN: Final = "sign#"
 
@@ -99,8 +105,13 @@ def partition_of(queue: str) -> str:
 def workers(installation: Installation, queue: str) -> list[WorkerStatus]:
     """The remembered workers of a queue, most recently seen first."""
     now_ms = installation.clock.now_ms()
-    notes = installation.store.notes(partition_of(queue), SIGN)
-    found = [_read(name.removeprefix(SIGN), queue, text, now_ms) for name, text in notes]
+    found: list[WorkerStatus | None] = []
+    for name, text in installation.store.notes(partition_of(queue), SIGN):
+        try:
+            with reading_item(partition_of(queue), name):
+                found.append(_read(name.removeprefix(SIGN), queue, text, now_ms))
+        except UnreadableItem as problem:
+            installation.skipped.add(problem)
     # `_read` drops expired ones: DynamoDB deletes items days after they expire
     last_first = sorted(
         (status for status in found if status is not None),
@@ -121,8 +132,12 @@ def _failed_start(last_first: Sequence[WorkerStatus]) -> WorkerStatus | None:
 
 
 def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
-    """The status by a sign; None if the sign has expired."""
+    """The status by a sign; None if the sign has expired.
+
+    Raises: ValueError, TypeError or others, when it is no sign of life.
+    """
     sign: dict[str, Any] = json.loads(text)
+    check_sign(sign, now_ms=now_ms)
     stopped = "stopped" in sign
     silent_ms = now_ms - sign["seen"]
     if silent_ms >= span_ms(kept_for(sign)):
@@ -146,6 +161,24 @@ def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
         cannot_start=sign.get("cannot_start"),
         alive=_alive(sign, silent_ms),
     )
+
+
+def check_sign(sign: dict[str, Any], *, now_ms: int) -> None:
+    """Raises: KeyError, TypeError, ValueError, when it is no sign of life."""
+    for name in ("seen", "started", "concurrency"):
+        if type(sign[name]) is not int or sign[name] < 0:
+            raise TypeError(f"{name}={shown(sign[name])} is not a whole number")
+    if sign["seen"] > now_ms + span_ms(_CLOCKS_AHEAD):
+        raise ValueError("it was seen in the future")
+    for name in ("abilities", "running"):
+        if not isinstance(sign[name], list):
+            raise TypeError(f"{name}={shown(sign[name])} is not a list")
+    texts = [*sign["abilities"], sign["version"]]
+    texts += [sign[name] for name in ("short", "cannot_start") if name in sign]
+    texts += [part for job_id, task, _since in sign["running"] for part in (job_id, task)]
+    for one in texts:
+        if not isinstance(one, str):
+            raise TypeError(f"{shown(one)} is not text")
 
 
 def _alive(sign: dict[str, Any], silent_ms: int) -> bool | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from remotejob.domain.claim_decisions import budget_spent
+from remotejob.domain.odd_items import end_lease
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
@@ -30,6 +31,14 @@ def lease_lapsed(record: JobRecord, now_ms: int, *, skew: timedelta) -> bool:
     """Whether a job is running and its worker's lease has ended, allowing for clock skew."""
     lease = record.lease_ms
     return record.state is State.RUNNING and lease is not None and lease + span_ms(skew) <= now_ms
+
+
+def with_sensible_lease(record: JobRecord, installation: Installation) -> JobRecord:
+    """The record, whose lease is ended if it ends later than any run's can."""
+    if not record.lease_beyond_sense(installation.clock.now_ms()):
+        return record
+    log.warning("lease beyond sense: ended", extra=log_fields(record))
+    return installation.store.update(end_lease(record)).record or record
 
 
 def expire_spent(lapsed: Sequence[JobRecord], installation: Installation) -> int:

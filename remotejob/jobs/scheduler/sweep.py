@@ -8,11 +8,10 @@ that did not commit, checkpoints that no run will continue from, and what remove
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from itertools import islice
 from typing import Final
@@ -20,19 +19,26 @@ from typing import Final
 from remotejob.domain import upkeep_changes
 from remotejob.domain.checkpoints import checkpoint_key, is_checkpoint, struck_out
 from remotejob.domain.claim_decisions import budget_spent
+from remotejob.domain.errors import UnreadableItem
 from remotejob.domain.ids import first_id_at, partition
 from remotejob.domain.marks import Attention
 from remotejob.domain.priority import Lane
 from remotejob.domain.record import JobRecord, output_prefix
 from remotejob.domain.states import State
-from remotejob.domain.text import dumps
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.content.removal import clear, tombstone_of
 from remotejob.jobs.coordination.consequences import carry_out
+from remotejob.jobs.coordination.sweep_progress import LATE, Walk, load_walk, save_walk
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.send import send_for
-from remotejob.jobs.scheduler.lapsed import Deadline, expire_spent, lease_lapsed, never
-from remotejob.names import SHARDS, Field, Partition
+from remotejob.jobs.scheduler.lapsed import (
+    Deadline,
+    expire_spent,
+    lease_lapsed,
+    never,
+    with_sensible_lease,
+)
+from remotejob.names import SHARDS, Field
 from remotejob.ports import Address, Area, Channel, Installation, Updated
 
 log = logging.getLogger(__name__)
@@ -49,45 +55,31 @@ _LAST_DAY: Final = timedelta(days=1)
 _READ_AT_A_TIME: Final = 100
 """Source: Amazon DynamoDB, BatchGetItem."""
 
-_LATE: Final = timedelta(days=2)
-"""The scheduler gets the jobs of uploads whose event arrives later than this (see `ingest`)."""
-
 _FIRST_ID: Final = first_id_at(0)
-
-_PROGRESS: Final = "progress"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Walk:
-    """How far the sweep has come."""
-
-    watermark: str
-    """The first day that may have something left to do."""
-    day: str
-    """The day being walked."""
-    shard: int = 0
-    after: str = ""
-    closed: bool = True
-    """Whether no job read so far on this day has anything left to do."""
-    unbroken: bool = True
-    """Whether every day since the watermark was closed."""
 
 
 def sweep(installation: Installation, *, time_is_up: Deadline = never) -> Counter[str]:
     """Walk the days from where the last sweep ran out of time, or else from the watermark."""
+    skipped = installation.skipped.count
     counts: Counter[str] = Counter()
     _keep_lanes_measured(installation)
     _delete_checkpoints(installation, counts)
     _clear_removed(installation, counts)
+    _walk_days(installation, counts, time_is_up)
+    return counts + Counter(unreadable=installation.skipped.count - skipped)
+
+
+def _walk_days(installation: Installation, counts: Counter[str], time_is_up: Deadline) -> None:
     today = from_ms(installation.clock.now_ms()).date()
-    walk = _load_walk(installation, today)
+    walk = load_walk(installation, today)
     while date.fromisoformat(walk.day) <= today:
         while walk.shard < SHARDS:
+            skipped = installation.skipped.count
             for record in _records_of_shard(installation, walk):
                 if time_is_up():
-                    _save_walk(installation, walk)
+                    save_walk(installation, walk)
                     log.warning("time is up; the next sweep goes on", extra=asdict(walk))
-                    return counts
+                    return
                 try:
                     done = _sweep_record(record, installation, counts)
                 except Exception:
@@ -95,10 +87,16 @@ def sweep(installation: Installation, *, time_is_up: Deadline = never) -> Counte
                     log.exception("job not swept", extra=log_fields(record))
                     done = False
                 walk = replace(walk, after=record.id, closed=walk.closed and done)
+            if installation.skipped.count > skipped and _is_retained(walk, today, installation):
+                # a newer version may have written it: after an update it may need something
+                walk = replace(walk, closed=False)
             walk = replace(walk, shard=walk.shard + 1, after="")
         walk = _next_day(walk, today)
-    _save_walk(installation, _Walk(watermark=walk.watermark, day=walk.watermark))
-    return counts
+    save_walk(installation, Walk(watermark=walk.watermark, day=walk.watermark))
+
+
+def _is_retained(walk: Walk, today: date, installation: Installation) -> bool:
+    return date.fromisoformat(walk.day) >= today - installation.retention
 
 
 def _keep_lanes_measured(installation: Installation) -> None:
@@ -117,29 +115,34 @@ def _keep_lanes_measured(installation: Installation) -> None:
                 log.exception("depth of a lane not read", extra={"lane": str(address)})
 
 
-def _records_of_shard(installation: Installation, walk: _Walk) -> Iterator[JobRecord]:
+def _records_of_shard(installation: Installation, walk: Walk) -> Iterator[JobRecord]:
     day = date.fromisoformat(walk.day)
     return installation.store.listing(partition(day, walk.shard), after=walk.after or _FIRST_ID)
 
 
-def _next_day(walk: _Walk, today: date) -> _Walk:
+def _next_day(walk: Walk, today: date) -> Walk:
     following = (date.fromisoformat(walk.day) + timedelta(days=1)).isoformat()
     # a day may get jobs after it is over: clocks differ, and an upload's job belongs to the day of
     # its event, which may have waited in its queue
-    settled = date.fromisoformat(walk.day) < today - _LATE
+    settled = date.fromisoformat(walk.day) < today - LATE
     unbroken = walk.unbroken and walk.closed and settled
-    return _Walk(
+    return Walk(
         watermark=following if unbroken else walk.watermark, day=following, unbroken=unbroken
     )
 
 
 def _sweep_record(record: JobRecord, installation: Installation, counts: Counter[str]) -> bool:
     """Do what the record needs; return whether it will never need anything again."""
+    record = with_sensible_lease(record, installation)
     now = installation.clock.now_ms()
-    unchanged = record.updated_ms <= now - span_ms(_UNCHANGED_FOR)
+    # a time stamp beyond sense says nothing about when the record changed
+    unchanged = record.updated_ms <= now - span_ms(
+        _UNCHANGED_FOR
+    ) or record.updated_ms > now + span_ms(_UNCHANGED_FOR)
     if record.terminal and record.owed is None:
         return _tidy(record, installation, counts, unchanged=unchanged)
-    swept_lately = record.swept_ms is not None and record.swept_ms > now - span_ms(_SWEEP_INTERVAL)
+    swept_ms = record.swept_ms or 0
+    swept_lately = now - span_ms(_SWEEP_INTERVAL) < swept_ms <= now + span_ms(_UNCHANGED_FOR)
     lapsed = lease_lapsed(record, now, skew=installation.skew)
     stuck = record.state is State.READY or lapsed or record.owed is not None
     if not unchanged or swept_lately or not stuck:
@@ -252,23 +255,19 @@ def _clear_removed(installation: Installation, counts: Counter[str]) -> None:
     for shard in range(SHARDS):
         try:
             for mark in installation.store.attention(Attention.REMOVED, shard, until_ms=until_ms):
-                tombstone = tombstone_of(mark.job_id, installation)
-                if tombstone is not None:
-                    clear(tombstone, installation)
-                    counts["removals finished"] += 1
+                _try_to_clear(mark.job_id, installation, counts)
         except Exception:
             log.exception("removed jobs not cleared", extra={"shard": shard})
 
 
-def _load_walk(installation: Installation, today: date) -> _Walk:
-    for _name, text in installation.store.notes(Partition.SWEEP, _PROGRESS):
-        return _Walk(**json.loads(text))
-    first = (today - installation.retention).isoformat()
-    return _Walk(watermark=first, day=first)
-
-
-def _save_walk(installation: Installation, walk: _Walk) -> None:
-    expires_ms = installation.clock.now_ms() + 2 * span_ms(installation.retention)
-    installation.store.put_note(
-        Partition.SWEEP, _PROGRESS, dumps(asdict(walk)), expires_s=expires_ms // 1000
-    )
+def _try_to_clear(job_id: str, installation: Installation, counts: Counter[str]) -> None:
+    try:
+        tombstone = tombstone_of(job_id, installation)
+        if tombstone is not None:
+            clear(tombstone, installation)
+            counts["removals finished"] += 1
+    except UnreadableItem as problem:
+        installation.skipped.add(problem)
+    except Exception:
+        # one failing job must not hold back the others
+        log.exception("removed job not cleared", extra={"job": job_id})

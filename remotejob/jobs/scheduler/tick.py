@@ -17,7 +17,7 @@ from typing import Final
 from remotejob.domain import upkeep_changes
 from remotejob.domain.check_times import GRACE, RECHECK, first_look
 from remotejob.domain.claim_decisions import budget_spent
-from remotejob.domain.errors import QueueUnavailable
+from remotejob.domain.errors import QueueUnavailable, UnreadableItem
 from remotejob.domain.locks import limits_of
 from remotejob.domain.marks import HEADS_SHARD, Attention, attention_key
 from remotejob.domain.record import JobRecord
@@ -32,7 +32,13 @@ from remotejob.jobs.coordination.series import read_head
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.messaging.send import send_for
-from remotejob.jobs.scheduler.lapsed import Deadline, expire_spent, lease_lapsed, never
+from remotejob.jobs.scheduler.lapsed import (
+    Deadline,
+    expire_spent,
+    lease_lapsed,
+    never,
+    with_sensible_lease,
+)
 from remotejob.names import SHARDS
 from remotejob.ports import Address, Installation
 
@@ -53,7 +59,7 @@ def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter
     Stops between two batches once the time is up. The next tick goes on, because marks that were
     not moved are still due.
     """
-    now = installation.clock.now_ms()
+    now, skipped = installation.clock.now_ms(), installation.skipped.count
     # waiting jobs last: there may be very many, and too little time for all of them
     work = [
         # the grace period: whoever has just ended the job is carrying out what it owes
@@ -71,7 +77,8 @@ def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter
                 range(SHARDS),
             ):
                 counts += counted
-    return counts + _finish_replacements(installation, time_is_up)
+    counts += _finish_replacements(installation, time_is_up)
+    return counts + Counter(unreadable=installation.skipped.count - skipped)
 
 
 def _finish_replacements(installation: Installation, time_is_up: Deadline) -> Counter[str]:
@@ -83,6 +90,10 @@ def _finish_replacements(installation: Installation, time_is_up: Deadline) -> Co
         for mark in marks:
             try:
                 counts["replaced"] += _finish_replacement(mark.job_id, installation, time_is_up)
+            except UnreadableItem as problem:
+                if installation.skipped.add(problem):
+                    log.error("repeats not replaced", extra={"repeats": mark.job_id})  # noqa: TRY400
+                counts["replacements failed"] += 1
             except Exception:
                 # its mark stays due, and the other heads have their turn
                 log.exception("repeats not replaced", extra={"repeats": mark.job_id})
@@ -96,6 +107,8 @@ def _finish_replacements(installation: Installation, time_is_up: Deadline) -> Co
 def _finish_replacement(name: str, installation: Installation, time_is_up: Deadline) -> int:
     queue, task = named_head(name)
     head = read_head(queue, task, installation)
+    if head.odd:
+        raise UnreadableItem(head.key.partition, name, "it has no generation")
     ended = cancel_outdated(queue, task, installation, time_is_up=time_is_up)
     if ended is None:
         log.warning("time is up; the next run goes on", extra={"repeats": name})
@@ -203,6 +216,7 @@ def _send_unblocked(records: list[JobRecord], installation: Installation) -> Cou
 
 def _rescue_running(records: list[JobRecord], installation: Installation) -> Counter[str]:
     now = installation.clock.now_ms()
+    records = [with_sensible_lease(record, installation) for record in records]
     lapsed = [record for record in records if lease_lapsed(record, now, skew=installation.skew)]
     spent = {record.id for record in lapsed if budget_spent(record)}
     expired = expire_spent(lapsed, installation)
@@ -228,8 +242,9 @@ def rescue(installation: Installation) -> int:
             installation, Attention.RUNNING, shard, now + span_ms(_LONGEST_CHECK_INTERVAL)
         )
         for batch in marked:
+            sensible = [with_sensible_lease(record, installation) for record in batch]
             lapsed = [
-                record for record in batch if lease_lapsed(record, now, skew=installation.skew)
+                record for record in sensible if lease_lapsed(record, now, skew=installation.skew)
             ]
             rescued += len(lapsed)
             _rescue_running(lapsed, installation)

@@ -7,6 +7,7 @@ children. If the process that makes it dies, the batch stays visibly unsealed.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
@@ -15,7 +16,13 @@ from typing import Final
 from remotejob.domain import batch_changes
 from remotejob.domain.argument_checks import check_text, is_a, plain_text
 from remotejob.domain.batches import KEPT, BatchRecord, Follower, new_batch_id
-from remotejob.domain.errors import AccessProblem, BatchUnfinished, InvalidData, InvalidInput
+from remotejob.domain.errors import (
+    AccessProblem,
+    BatchUnfinished,
+    InvalidData,
+    InvalidInput,
+    QueueFull,
+)
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.record import INLINE_LIMIT
@@ -26,10 +33,11 @@ from remotejob.jobs.commands.batch_commands import cancel_children
 from remotejob.jobs.content import payloads
 from remotejob.jobs.coordination.batch_counts import release_follower
 from remotejob.jobs.submission.batch_sources import Children, Each, Reading, Source, reading_of
+from remotejob.jobs.submission.room import check_room, lanes_of
 from remotejob.jobs.submission.submission import Checked, Submission, check
 from remotejob.jobs.submission.submit import RECORDS_AT_A_TIME, submit_page
 from remotejob.names import Field
-from remotejob.ports import Installation, QueueDescription
+from remotejob.ports import Address, Installation, QueueDescription
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +63,9 @@ def make_batch(
 ) -> str:
     """Make a batch; return its id.
 
-    Raises: InvalidInput, before anything is written; AccessProblem, when permissions are missing
-    and no child was made; BatchUnfinished, when some children were made and others were not.
+    Raises: InvalidInput and QueueFull, before anything is written; AccessProblem, when permissions
+    are missing and no child was made; BatchUnfinished, when some children were made and others were
+    not.
     """
     check(each.child(), queue=queue, installation=installation)
     _check_name(name)
@@ -64,8 +73,7 @@ def make_batch(
     maker = _BatchMaker(queue, installation)
     reading = reading_of(source, each, installation)
     if reading.rereadable:
-        for label, submission in reading.read():
-            maker.checked(label, submission)
+        maker.check_all(reading.read())
     now = installation.clock.now_ms()
     batch = BatchRecord(
         id=new_batch_id(now, installation.entropy),
@@ -83,7 +91,11 @@ def make_batch(
     except Exception as problem:
         if isinstance(problem, AccessProblem) and not maker.made:
             raise
-        why = f"{problem}" if isinstance(problem, _Stopped | InvalidInput) else _error(problem)
+        why = (
+            f"{problem}"
+            if isinstance(problem, _Stopped | InvalidInput | QueueFull)
+            else _error(problem)
+        )
         raise BatchUnfinished(batch.id, made=maker.made, why=why) from problem
     except BaseException as interruption:
         interruption.add_note(str(BatchUnfinished(batch.id, made=maker.made, why="interrupted")))
@@ -101,14 +113,27 @@ class _BatchMaker:
     def __init__(self, queue: QueueDescription, installation: Installation) -> None:
         self._queue = queue
         self._installation = installation
+        self._fits = False
+        """Whether there was room for all children before the first was made."""
         self.made = 0
         """How many children are stored."""
+
+    def check_all(self, children: Children) -> None:
+        """Raises: InvalidData; QueueFull."""
+        lanes: Counter[Address] = Counter()
+        for label, submission in children:
+            lanes.update(lanes_of([self.checked(label, submission).record], self._installation))
+        check_room(lanes, self._installation)
+        self._fits = True
 
     def make(self, batch: BatchRecord, reading: Reading) -> None:
         self._begin(batch)
         last: list[str] = []
         try:
             for number, page in enumerate(self._pages(batch, reading.read())):
+                if not self._fits:
+                    lanes = lanes_of((one.record for one in page), self._installation)
+                    check_room(lanes, self._installation)
                 ids = [one.record.id for one in page]
                 self._transact(batch, number, ids)
                 last = ids

@@ -10,14 +10,15 @@ import hashlib
 from datetime import timedelta
 from typing import Final
 
+from remotejob.domain import odd_items
 from remotejob.domain.argument_checks import plain_text
 from remotejob.domain.changes import Condition
 from remotejob.domain.conditions import Absent, AtMost, Either, Is
-from remotejob.domain.errors import InvalidData
+from remotejob.domain.errors import InvalidData, UnreadableItem
 from remotejob.domain.record import JobRecord
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_timedelta, span_ms
-from remotejob.domain.transactions import Key, Put, number, text
+from remotejob.domain.transactions import Key, Put
 from remotejob.names import Field, Partition
 from remotejob.ports import Installation
 
@@ -52,24 +53,41 @@ def check_idempotency(key: str, window: timedelta, *, retention: timedelta) -> N
         )
 
 
-def job_under(key: str, queue: str, installation: Installation) -> tuple[JobRecord | None, str]:
-    """The job that holds the key, if any; and the id that the key names."""
-    item = installation.store.item(_key(key, queue))
-    if item is None or number(item[Field.EXPIRES]) * 1000 <= installation.clock.now_ms():
+def job_under(
+    key: str, queue: str, installation: Installation
+) -> tuple[JobRecord | None, str | None]:
+    """The job that holds the key, if any; and the id that the key names, for `take_key`.
+
+    Raises: UnreadableItem, when the key names a job whose record cannot be read.
+    """
+    place = _key(key, queue)
+    item = installation.store.item(place)
+    if item is None:
         return None, ""
-    named = text(item[Field.JOB])
-    return installation.store.get(named), named
+    named, expires_s = item.get(Field.JOB), item.get(Field.EXPIRES)
+    if not isinstance(named, str) or not isinstance(expires_s, int):
+        # one odd item must not keep its key from being used
+        problem = f"{Field.JOB}={shown(named)}, {Field.EXPIRES}={shown(expires_s)}"
+        installation.skipped.add(UnreadableItem(place.partition, place.name, problem))
+        return None, named if isinstance(named, str) else None
+    if expires_s * 1000 <= installation.clock.now_ms():
+        return None, ""
+    record = installation.store.get(named)
+    return (None if record is None or record.queue != queue else record), named
 
 
 def take_key(
-    key: str, queue: str, job_id: str, *, window: timedelta, gone: str, now_ms: int
+    key: str, queue: str, job_id: str, *, window: timedelta, gone: str | None, now_ms: int
 ) -> Put:
-    """The step that takes a key for a job. `gone` is the id of a removed job that held it."""
+    """The step that takes a key for a job.
+
+    `gone` is the id of a removed job that held it; None if the key's item names no job.
+    """
     return Put(
         key=_key(key, queue),
         content={Field.JOB: job_id, Field.EXPIRES: (now_ms + span_ms(window)) // 1000},
-        condition=FREE,
-        values={"now_s": now_ms // 1000, "gone": gone},
+        condition=odd_items.ODD_KEY if gone is None else FREE,
+        values={} if gone is None else {"now_s": now_ms // 1000, "gone": gone},
     )
 
 

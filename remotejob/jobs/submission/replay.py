@@ -8,6 +8,7 @@ from remotejob.domain.errors import CommandRefused, InvalidBody, JobNotFound
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.states import TERMINAL
 from remotejob.domain.text import shown
+from remotejob.jobs.content.input_files import open_input
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.submission.submission import Submission, queue_named
 from remotejob.jobs.submission.submit import submit
@@ -21,7 +22,7 @@ def replay(job_id: str, installation: Installation, *, queue: str | None = None)
     repeat.
 
     Raises: JobNotFound; CommandRefused; UnknownQueue; UnknownTask; InvalidBody, when that version
-    has expired.
+    has expired; FileUnreadable.
     """
     if queue is not None:
         queue_named(queue, installation)
@@ -53,12 +54,15 @@ def replay_data(record: JobRecord, installation: Installation) -> Any:
 
 
 def replay_input(record: JobRecord, installation: Installation) -> InputFile | None:
-    """The input, if it still exists. Raises: InvalidBody, when it is gone or was overwritten."""
+    """The input, if it still exists.
+
+    Raises: InvalidBody, when it is gone or was overwritten; FileUnreadable.
+    """
     file, files = record.input, installation.files
     if file is None:
         return None
     try:
-        files.open(file.bucket, file.key, version=file.version).close()
+        open_input(file, installation).close()
         if file.version is None and file.etag is not None:
             # the bucket keeps no versions, so the key may hold another file by now
             there = files.describe(Area.INPUT, file.key)

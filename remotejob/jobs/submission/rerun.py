@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from remotejob.domain.chain import next_depth
 from remotejob.domain.errors import InvalidData, JobNotFound
 from remotejob.domain.events import Event
 from remotejob.domain.record import JobRecord
@@ -20,6 +21,7 @@ from remotejob.jobs.coordination import cron
 from remotejob.jobs.coordination.series import store_in_generation
 from remotejob.jobs.coordination.successors import made_from
 from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission.room import check_room, lanes_of
 from remotejob.jobs.submission.submission import check_kept
 from remotejob.ports import Area, Installation
 
@@ -47,9 +49,10 @@ def rerun(
         raise JobNotFound(job_id)
     check(Command.RERUN, job_id=job_id, state=record.state)
     due = from_ms(installation.clock.now_ms()) + wait
-    again = made_from(record, repeat, due, installation)
+    again = replace(made_from(record, repeat, due, installation), depth=next_depth())
     if again.input_json is not None or again.data_ref is not None:
         check_kept(again, repeat, installation)
+    check_room(lanes_of([again], installation), installation)
     again = _with_own_data(again, installation)
     if is_endless(again):
         store_in_generation(again, put_record, installation)

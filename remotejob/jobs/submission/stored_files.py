@@ -16,11 +16,12 @@ from remotejob.domain.argument_checks import (
     plain_text,
     reading,
 )
+from remotejob.domain.chain import DEPTH_METADATA, depth_in, next_depth
 from remotejob.domain.errors import InvalidData, InvalidName, QueueUnavailable
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.metadata import check_metadata
-from remotejob.domain.name_rules import check_file_name, check_output_name
+from remotejob.domain.name_rules import check_file_name, check_stored_key, name_from_disk
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import cut, said_by, shown
@@ -30,12 +31,15 @@ from remotejob.jobs.content.content_types import guess_content_type
 from remotejob.jobs.content.download_path import IfExists, destination, download_to
 from remotejob.jobs.content.input_files import check_key, file_name_of, input_file
 from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission.room import check_room, lanes_of
 from remotejob.jobs.submission.submission import check_task
 from remotejob.names import STORED_PREFIX
 from remotejob.ports import Area, Installation, QueueDescription, Stored
 
 _PENDING: Final = "pending"
 _FILENAME: Final = "filename"
+_OURS: Final = frozenset({_FILENAME, DEPTH_METADATA})
+"""Metadata that are not data of a job."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,10 +94,10 @@ def store(data: Mapping[str, Any], installation: Installation) -> str:
     text = plain_text(key)
     if text is None:
         raise InvalidName(f"key {shown(key)}: a key is text; leave it out to get a new one")
-    key = STORED_PREFIX + check_output_name(text.removeprefix(STORED_PREFIX))
+    key = STORED_PREFIX + check_stored_key(text.removeprefix(STORED_PREFIX))
     content = b"" if body is None else check_body(body)
     if isinstance(content, Path):
-        given.setdefault(_FILENAME, content.name)
+        given.setdefault(_FILENAME, name_from_disk(content.name))
     if given.get(_FILENAME) is not None:
         given[_FILENAME] = check_file_name(given[_FILENAME])
     return store_raw(key, given, content, installation)
@@ -105,7 +109,7 @@ def store_raw(key: str, metadata: Mapping[str, str], body: Body, installation: I
     Raises: InvalidInput, before anything is stored.
     """
     key = check_key(key)
-    checked = check_metadata(metadata)
+    checked = _in_chain(check_metadata(metadata))
     content_type = guess_content_type(checked.get(_FILENAME, key))
     with open_body(check_body(body)) as content:
         stored = installation.files.put(
@@ -132,7 +136,7 @@ def trigger(
     task = _task(task, queue)
     key = check_key(key)
     stored = installation.files.describe(Area.INPUT, key)
-    data = {name: value for name, value in stored.metadata.items() if name != _FILENAME}
+    data = {name: value for name, value in stored.metadata.items() if name not in _OURS}
     now = installation.clock.now_ms()
     record = JobRecord(
         id=new_job_id(now, installation.entropy),
@@ -141,9 +145,11 @@ def trigger(
         queue=queue.name,
         created_ms=now,
         updated_ms=now,
+        depth=max(next_depth(), depth_in(stored.metadata)),
         data_json=payloads.encode(data, what="metadata") if data else None,
         input_json=_input_json(stored) if stored.size else None,
     )
+    check_room(lanes_of([record], installation), installation)
     # the id is fresh: a refusal means that an earlier send of this request stored the record
     installation.store.put_new(record)
     installation.hooks.tell(Event.CREATED, record, installation)
@@ -169,7 +175,7 @@ def retrieve(direction: Area | str, key: str, installation: Installation) -> Sto
         size=stored.size,
         etag=stored.etag,
         content_type=stored.content_type,
-        metadata=stored.metadata,
+        metadata={name: value for name, value in stored.metadata.items() if name != DEPTH_METADATA},
         installation=installation,
     )
 
@@ -197,6 +203,12 @@ def _task(task: str | None, queue: QueueDescription) -> str:
             )
         (task,) = queue.tasks
     return check_task(task, queue)
+
+
+def _in_chain(metadata: dict[str, str]) -> dict[str, str]:
+    """The metadata of a file, with its depth if a job stores it. Raises: ChainTooLong."""
+    depth = next_depth()
+    return {**metadata, DEPTH_METADATA: str(depth)} if depth else metadata
 
 
 def _input_json(stored: Stored) -> str:

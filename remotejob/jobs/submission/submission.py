@@ -17,9 +17,10 @@ from remotejob.domain.argument_checks import (
     plain_text,
     plain_whole,
 )
+from remotejob.domain.chain import next_depth
 from remotejob.domain.check_times import first_look
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
-from remotejob.domain.errors import InvalidData, UnknownQueue, UnknownTask
+from remotejob.domain.errors import InvalidData, InvalidName, UnknownQueue, UnknownTask
 from remotejob.domain.ids import is_job_id, new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.name_rules import (
@@ -28,9 +29,10 @@ from remotejob.domain.name_rules import (
     check_job_id,
     check_resource,
     check_tenant,
+    name_from_disk,
 )
 from remotejob.domain.priority import Priority
-from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.record import UNNAMED, InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry, check_retry
 from remotejob.domain.states import State
@@ -39,7 +41,7 @@ from remotejob.domain.times import check_moment, check_timedelta, from_ms, span_
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import LARGEST_BODY, Body, check_body
 from remotejob.jobs.content.content_types import check_content_type, guess_content_type
-from remotejob.jobs.content.input_files import UNNAMED
+from remotejob.jobs.content.input_files import bucket_refused
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.coordination.cron import check as check_repeat
 from remotejob.jobs.coordination.cron import next_due
@@ -119,9 +121,13 @@ def check(
     priority = check_priority(submission.priority)
     _check_types(submission)
     _check_names(submission, installation)
+    if submission.input is not None:
+        problem = bucket_refused(submission.input.bucket, installation)
+        if problem is not None:
+            raise InvalidName(problem)
     resource, tenant = submission.resource, submission.tenant
     data = submission.data
-    text = None if data is None else payloads.encode(data, what="data")
+    text = None if data is None else payloads.encode_data(data)
     inline = text is None or payloads.fits_inline(text)
     body = None if submission.body is None else check_body(submission.body)
     filename = _filename(submission)
@@ -142,6 +148,7 @@ def check(
         tenant=None if tenant is None else check_tenant(tenant),
         tenant_limit=None if tenant is None else queue.tenant_limit,
         repeat_json=None if submission.repeat is None else submission.repeat.to_json(),
+        depth=next_depth(),
         batch=submission.batch,
         origin_id=submission.origin,
     )
@@ -289,7 +296,7 @@ def _filename(submission: Submission) -> str:
     if submission.filename is not None:
         return check_file_name(submission.filename)
     if isinstance(submission.body, str | Path):
-        return check_file_name(Path(submission.body).name)
+        return name_from_disk(Path(submission.body).name) or UNNAMED
     return UNNAMED
 
 

@@ -38,6 +38,7 @@ from remotejob.jobs.coordination.replacement import cancel_outdated
 from remotejob.jobs.coordination.series import TRIES, in_generation
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.submission.idempotency import job_under, take_key
+from remotejob.jobs.submission.room import check_room, lanes_of
 from remotejob.jobs.submission.submission import Checked, Submission, check
 from remotejob.ports import Area, Installation, QueueDescription
 from remotejob.tracing import Trace
@@ -57,14 +58,15 @@ def submit(
     `cancel_repeats` lets it take the place of the jobs of its task that repeat for ever, in the
     write that stores it. Under a key that has its job already, nothing is replaced.
 
-    Raises: InvalidInput, before anything is written; QueueUnavailable, when the record is stored
-    but the message was not accepted; the sweep will send it.
+    Raises: InvalidInput and QueueFull, before anything is written; QueueUnavailable, when the
+    record is stored but the message was not accepted; the sweep will send it.
     """
     checked = check(submission, queue=queue, installation=installation)
     if cancel_repeats and not is_endless(checked.record):
         raise InvalidData(
             "cancel_repeats=True needs a job that repeats for ever; pass a repeat without times"
         )
+    check_room(lanes_of([checked.record], installation), installation)
     with tracing.submitting(queue=queue.name, tasks={checked.record.task}) as span:
         record = _submit(checked, installation, span.trace, replaces=cancel_repeats)
         span.made(record.id)
@@ -103,13 +105,14 @@ def submit_many(
 ) -> list[JobRecord]:
     """Submit many jobs, with several requests at a time and ten messages per request.
 
-    Raises: InvalidInput, before anything is written, naming the first invalid one; AccessProblem,
-    when permissions are missing and nothing was stored; PartlySubmitted, on any other failure, with
-    the jobs that will run.
+    Raises: InvalidInput, before anything is written, naming the first invalid one; QueueFull, if
+    not all fit; AccessProblem, when permissions are missing and nothing was stored;
+    PartlySubmitted, on any other failure, with the jobs that will run.
     """
     checked = [
         check(submission, queue=queue, installation=installation) for submission in submissions
     ]
+    check_room(lanes_of((one.record for one in checked), installation), installation)
     tasks = {one.record.task for one in checked}
     with tracing.submitting(queue=queue.name, tasks=tasks, jobs=len(checked)) as span:
         return _submit_many(checked, installation, span.trace)
@@ -208,7 +211,7 @@ def _store_in_transaction(
     submission, queue = checked.submission, checked.record.queue
     key, record = submission.idempotency_key, None
     for _ in range(TRIES):
-        gone = ""
+        gone: str | None = ""
         if key is not None:
             there, gone = job_under(key, queue, installation)
             if there is not None:

@@ -21,6 +21,7 @@ from remotejob.jobs.content.content_types import guess_content_type
 from remotejob.jobs.content.input_files import file_name_of
 from remotejob.jobs.content.payloads import encode
 from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.submission.route_rate import due_by_rate
 from remotejob.ports import Installation, Updated
 from remotejob.settings import Settings
 
@@ -66,7 +67,7 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
     The id is derived from the upload, so a repeated event finds the same record. Each delivery
     sends the message, because an earlier one may have died after storing the record.
 
-    Raises: UnknownQueue, when a route names a queue that is not deployed.
+    Raises: UnknownQueue, when a route names a queue that is not deployed; StoreUnavailable.
     """
     route = settings.route_for(upload.key)
     if route is None:
@@ -87,20 +88,24 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
         content_type=guess_content_type(upload.key),
     )
     now = installation.clock.now_ms()
+    tenant = route.tenant_of(upload.key)
+    due = due_by_rate(route, tenant, installation)
     # its day may lie before the sweep's watermark: then the scheduler looks after it
-    late = upload.at_ms < now - span_ms(_LATE)
-    mark_ms = first_look(now, now_ms=now, max_delay=installation.messages.capabilities.max_delay)
+    waits = due > now or upload.at_ms < now - span_ms(_LATE)
+    mark_ms = first_look(due, now_ms=now, max_delay=installation.messages.capabilities.max_delay)
     record = JobRecord(
         id=job_id,
-        state=State.WAITING if late else State.READY,
-        due_ms=now if late else None,
-        attention=attention_key(Attention.WAITING, job_id) if late else None,
-        attention_ms=mark_ms if late else None,
+        state=State.WAITING if waits else State.READY,
+        due_ms=due if waits else None,
+        attention=attention_key(Attention.WAITING, job_id) if waits else None,
+        attention_ms=mark_ms if waits else None,
         task=route.task,
         queue=route.queue,
         priority=route.priority,
         created_ms=now,
         updated_ms=now,
+        tenant=tenant,
+        tenant_limit=None if tenant is None else installation.queues[route.queue].tenant_limit,
         data_json=encode(dict(route.data), what="the route's data") if route.data else None,
         input_json=file.to_json(),
     )

@@ -20,6 +20,7 @@ _EXPRESSIONS: Final = (
     "ProjectionExpression",
     "UpdateExpression",
 )
+_LEGACY: Final = ("AttributeUpdates", "Expected", "KeyConditions", "QueryFilter", "ScanFilter")
 _WORD: Final = re.compile(r"(?<![\w:#.])#?[A-Za-z_][\w-]*(?!\w*\s*\()")
 _KEYWORDS: Final = frozenset(
     {"ADD", "AND", "BETWEEN", "DELETE", "IN", "NOT", "OR", "REMOVE", "SET"}
@@ -29,6 +30,8 @@ _KEYWORDS: Final = frozenset(
 def named(request: Mapping[str, Any]) -> list[str]:
     """The attributes that a request, or one part of a transaction, names."""
     found = {*request.get("Item", ()), *request.get("Key", ()), *request.get("AttributesToGet", ())}
+    for part in _LEGACY:
+        found |= set(request.get(part) or ())
     names = request.get("ExpressionAttributeNames") or {}
     for expression in _EXPRESSIONS:
         found |= {names.get(word, word) for word in _words(request.get(expression) or "")}

@@ -1,7 +1,8 @@
 """List the actions and resources a request needs permission for; these differ from API names.
 
-Source: Service Authorization Reference, "Actions, resources, and condition keys for" Amazon S3,
-Amazon SQS, Amazon DynamoDB, Amazon ECS, AWS Lambda, AWS Systems Manager, AWS STS.
+Source: Service Authorization Reference, "Actions, resources, and condition keys for" Amazon SQS,
+Amazon DynamoDB, Amazon ECS, AWS Lambda, AWS Systems Manager, AWS STS. Amazon S3 is in
+`s3_permissions`.
 
 Limits: for services not listed here, and for ECS beyond task protection, only the action is
 checked, not the resource.
@@ -11,12 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, unquote
-from xml.etree import ElementTree as ET
 
-from remotejob.local.access import attributes
+from remotejob.local.access import attributes, s3_permissions, s3_requests
+from remotejob.local.access.calls import BadCall, Call
 from remotejob.local.access.leading_keys import key_attribute, leading_keys
 from remotejob.local.access.policies import Access
 
@@ -24,33 +23,73 @@ from remotejob.local.access.policies import Access
 _ACTION_PREFIX = {"monitoring": "cloudwatch", "elasticfilesystem": "efs"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
-    """One request to one service: the parts that decide which permissions it needs."""
-
-    service: str
-    operation: str
-    region: str
-    account: str
-    #: Parameters from the JSON body, the form, or the path of a REST request.
-    parameters: Mapping[str, Any]
-    #: Query string of a REST request.
-    query: Mapping[str, list[str]]
-    headers: Mapping[str, str]
-    body: bytes
-
-    def arn(self, resource: str, *, service: str | None = None) -> str:
-        """The ARN of a resource of this account and region."""
-        return f"arn:aws:{service or self.service}:{self.region}:{self.account}:{resource}"
+#: Operations that moto carries out with all rights, where AWS uses the caller's or a role's.
+_WITH_ALL_RIGHTS = frozenset(
+    {
+        *(
+            ("cloudformation", operation)
+            for operation in (
+                "CreateStack", "UpdateStack", "DeleteStack", "CreateChangeSet", "ExecuteChangeSet",
+                "CreateStackSet", "UpdateStackSet", "CreateStackInstances", "UpdateStackInstances",
+                "DeleteStackInstances", "DeleteStackSet",
+            )
+        ),
+        ("dynamodb", "ExportTableToPointInTime"),
+        ("dynamodb", "ImportTable"),
+        ("logs", "CreateExportTask"),
+        ("logs", "PutDestination"),
+        ("logs", "PutSubscriptionFilter"),
+        ("s3", "PutBucketInventoryConfiguration"),
+        ("s3", "PutBucketLogging"),
+        ("s3", "PutBucketReplication"),
+        ("secretsmanager", "RotateSecret"),
+    }
+)  # fmt: skip
 
 
 def required(call: Call) -> list[Access]:
-    """Every access the caller must have; an empty list means it needs no permission."""
+    """Every access the caller must have; an empty list means it needs no permission.
+
+    Raises: BadCall, when a parameter could name another resource than the one that is judged.
+    """
     rule = _RULES.get(call.service)
     if rule is not None:
-        return rule(call)
-    prefix = _ACTION_PREFIX.get(call.service, call.service)
-    return [Access(action=f"{prefix}:{call.operation}", resource=None)]
+        needed = rule(call)
+    else:
+        prefix = _ACTION_PREFIX.get(call.service, call.service)
+        needed = [Access(action=f"{prefix}:{call.operation}", resource=None)]
+    if (call.service, call.operation) in _WITH_ALL_RIGHTS:
+        # the second, because all but IAM is less than all
+        needed += [Access(action=a, resource="*") for a in ("*", "iam:PutUserPolicy")]
+    if call.service in _PASSES_ROLES:
+        needed += [
+            Access(action="iam:PassRole", resource=_text(call.parameters[name], _ARN, name))
+            for name in _ROLES
+            if name in call.parameters
+        ]
+    return needed
+
+
+_PASSES_ROLES = frozenset({"ecs", "lambda"})
+_ROLES = ("Role", "executionRoleArn", "taskRoleArn")
+_ARN = re.compile(r"arn:aws:[!-~]{1,2000}")
+
+
+def _text(value: Any, pattern: re.Pattern[str], name: str) -> str:
+    """A parameter that names a resource. Raises: BadCall."""
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise BadCall(f"{name} cannot be {str(value)[:200]!r}")
+    return value
+
+
+def _arn_or(call: Call, value: Any, pattern: re.Pattern[str], prefix: str, name: str) -> str:
+    """The ARN of a resource that is named by its name or its ARN. Raises: BadCall."""
+    own = call.arn(prefix)
+    if isinstance(value, str) and value.startswith("arn:"):
+        if not value.startswith(own):
+            raise BadCall(f"{name} {value[:200]!r} is not of this account and region: {own}...")
+        return own + _text(value.removeprefix(own), pattern, name)
+    return own + _text(value, pattern, name)
 
 
 # --- DynamoDB ------------------------------------------------------------------------------------
@@ -64,9 +103,12 @@ _TRANSACTION_ACTIONS = {
 }
 
 
+_TABLE = re.compile(r"[A-Za-z0-9_.-]{1,255}")
+
+
 def _dynamodb(call: Call) -> list[Access]:
     def table(name: Any) -> str:
-        return str(name) if str(name).startswith("arn:") else call.arn(f"table/{name}")
+        return _arn_or(call, name, _TABLE, "table/", "TableName")
 
     def access(
         action: str, resource: str, names: list[str], keys: list[str], **more: str
@@ -114,7 +156,7 @@ def _dynamodb(call: Call) -> list[Access]:
         return [access(call.operation, "*", [], [])]
     index = call.parameters.get("IndexName")
     # A query on an index needs permission on the index's ARN, not on the table's.
-    resource = f"{table(name)}/index/{index}" if index else table(name)
+    resource = f"{table(name)}/index/{_text(index, _TABLE, 'IndexName')}" if index else table(name)
     named = attributes.named(call.parameters)
     return [access(call.operation, resource, named, keys(name, [call.parameters], index))]
 
@@ -122,120 +164,69 @@ def _dynamodb(call: Call) -> list[Access]:
 # --- SQS -----------------------------------------------------------------------------------------
 
 
+_QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}(?:\.fifo)?")
+_QUEUE_URL = re.compile(rf"(?:https?://[^/]+/[0-9]{{12}}/)?({_QUEUE.pattern})/?")
+#: Needed on the two queues of a move. Source: SQS Developer Guide, "Configure a dead-letter queue
+#: redrive", permissions.
+_MOVE_FROM = ("StartMessageMoveTask", "ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+
+
 def _sqs(call: Call) -> list[Access]:
     # There are no permissions for batches: sqs:SendMessage also allows SendMessageBatch.
     action = f"sqs:{call.operation.removesuffix('Batch')}"
-    name = call.parameters.get("QueueName")
-    if name is None:
-        name = str(call.parameters.get("QueueUrl", "")).rstrip("/").rpartition("/")[2]
-    return [Access(action=action, resource=call.arn(name) if name else "*")]
-
-
-# --- S3 ------------------------------------------------------------------------------------------
-
-#: Action by operation, where they differ.
-_S3_ACTIONS = {
-    "HeadObject": "GetObject",
-    "GetObjectAttributes": "GetObject",
-    "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket",
-    "HeadBucket": "ListBucket",
-    "ListObjectVersions": "ListBucketVersions",
-    "CreateMultipartUpload": "PutObject",
-    "UploadPart": "PutObject",
-    "UploadPartCopy": "PutObject",
-    "CompleteMultipartUpload": "PutObject",
-    "CopyObject": "PutObject",
-    "ListParts": "ListMultipartUploadParts",
-    "ListMultipartUploads": "ListBucketMultipartUploads",
-    "ListBuckets": "ListAllMyBuckets",
-    "DeleteObjects": "DeleteObject",
-    "GetBucketNotificationConfiguration": "GetBucketNotification",
-    "PutBucketNotificationConfiguration": "PutBucketNotification",
-    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-    "GetBucketEncryption": "GetEncryptionConfiguration",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "GetBucketCors": "GetBucketCORS",
-    "PutBucketCors": "PutBucketCORS",
-}
-#: Actions that have a second form for requests that name a version.
-_S3_VERSIONED = (
-    "GetObject",
-    "DeleteObject",
-    "GetObjectTagging",
-    "PutObjectTagging",
-    "GetObjectAcl",
-)
-
-
-def _s3(call: Call) -> list[Access]:
-    bucket = call.parameters.get("Bucket")
-    key = call.parameters.get("Key")
-    if bucket is None:
-        action = _S3_ACTIONS.get(call.operation, call.operation)
-        return [Access(action=f"s3:{action}", resource="*")]
-    if call.operation == "DeleteObjects":
-        return [_s3_delete(str(bucket), entry) for entry in _deleted(call.body)]
-    action = _S3_ACTIONS.get(call.operation, call.operation)
-    if "versionId" in call.query and action in _S3_VERSIONED:
-        action = action.replace("Object", "ObjectVersion", 1)
-    resource = f"arn:aws:s3:::{bucket}/{key}" if key is not None else f"arn:aws:s3:::{bucket}"
-    context = {
-        f"s3:{name}": call.query[name][0]
-        for name in ("prefix", "delimiter", "max-keys")
-        if name in call.query
-    }
-    needed = [Access(action=f"s3:{action}", resource=resource, context=context)]
-    if "x-amz-tagging" in call.headers:
-        needed.append(Access(action="s3:PutObjectTagging", resource=resource))
-    if "x-amz-acl" in call.headers:
-        needed.append(Access(action="s3:PutObjectAcl", resource=resource))
-    source = call.headers.get("x-amz-copy-source")
-    if source is not None:
-        # split first: an encoded question mark belongs to the key
-        path, _, query = source.removeprefix("/").partition("?")
-        read = "s3:GetObjectVersion" if "versionId" in parse_qs(query) else "s3:GetObject"
-        needed.append(Access(action=read, resource=f"arn:aws:s3:::{unquote(path)}"))
-    return needed
-
-
-def list_bucket(call: Call) -> Access:
-    """The access that makes a missing object answer "no such key", not "access denied"."""
-    bucket = call.parameters.get("Bucket")
-    return Access(action="s3:ListBucket", resource=f"arn:aws:s3:::{bucket}")
-
-
-def _s3_delete(bucket: str, entry: tuple[str, bool]) -> Access:
-    key, versioned = entry
-    action = "s3:DeleteObjectVersion" if versioned else "s3:DeleteObject"
-    return Access(action=action, resource=f"arn:aws:s3:::{bucket}/{key}")
-
-
-def _deleted(body: bytes) -> list[tuple[str, bool]]:
-    def tag(element: ET.Element) -> str:
-        return element.tag.rpartition("}")[2]
-
-    entries = [
-        {tag(child): child.text or "" for child in element}
-        for element in ET.fromstring(body)  # noqa: S314  (signed by a caller we know)
-        if tag(element) == "Object"
-    ]
-    return [(entry["Key"], "VersionId" in entry) for entry in entries]
+    if call.operation in ("CreateQueue", "GetQueueUrl"):
+        name = _text(call.parameters.get("QueueName"), _QUEUE, "QueueName")
+        return [Access(action=action, resource=call.arn(name))]
+    if call.operation == "StartMessageMoveTask":
+        source, to = (call.parameters.get(n, "") for n in ("SourceArn", "DestinationArn"))
+        resource = _arn_or(call, source, _QUEUE, "", "SourceArn")
+        needed = [Access(action=f"sqs:{name}", resource=resource) for name in _MOVE_FROM]
+        target = _arn_or(call, to, _QUEUE, "", "DestinationArn") if to else "*"
+        return [*needed, Access(action="sqs:SendMessage", resource=target)]
+    url = call.parameters.get("QueueUrl")
+    if url is None:
+        return [Access(action=action, resource="*")]
+    found = _QUEUE_URL.fullmatch(url) if isinstance(url, str) else None
+    if found is None:
+        raise BadCall(f"QueueUrl cannot be {str(url)[:200]!r}")
+    return [Access(action=action, resource=call.arn(found[1]))]
 
 
 # --- The others ----------------------------------------------------------------------------------
 
 
+_FUNCTION = re.compile(r"[A-Za-z0-9_-]{1,64}(?::[A-Za-z0-9$_-]{1,128})?")
+_KEY = re.compile(r"(?s).{1,1024}")
+
+
 def _lambda(call: Call) -> list[Access]:
-    action = {"Invoke": "InvokeFunction", "InvokeAsync": "InvokeFunction"}.get(call.operation)
+    action = {"Invoke": "InvokeFunction", "InvokeAsync": "InvokeFunction"}.get(
+        call.operation, call.operation
+    )
     name = call.parameters.get("FunctionName")
-    if name is None:
-        return [Access(action=f"lambda:{action or call.operation}", resource=None)]
-    arn = str(name) if str(name).startswith("arn:") else call.arn(f"function:{name}")
-    return [Access(action=f"lambda:{action or call.operation}", resource=arn)]
+    resource = None
+    if name is not None:
+        name = str(name).removeprefix(f"{call.account}:function:")
+        resource = _arn_or(call, name, _FUNCTION, "function:", "FunctionName")
+    return [Access(action=f"lambda:{action}", resource=resource), *_code(call)]
+
+
+def _code(call: Call) -> list[Access]:
+    """The object that a function's code comes from."""
+    for place in (call.parameters, call.parameters.get("Code"), call.parameters.get("Content")):
+        if isinstance(place, Mapping) and "S3Bucket" in place:
+            bucket = _text(place["S3Bucket"], s3_requests.BUCKET, "S3Bucket")
+            key = _text(place.get("S3Key"), _KEY, "S3Key")
+            version = "Version" if place.get("S3ObjectVersion") else ""
+            action = f"s3:GetObject{version}"
+            return [Access(action=action, resource=f"arn:aws:s3:::{bucket}/{key}")]
+    return []
+
+
+_PARAMETER = re.compile(r"[A-Za-z0-9_./-]{0,1011}(?::[A-Za-z0-9_.-]{1,100})?")
+
+
+_SECRET = ":parameter/aws/reference/secretsmanager/"
 
 
 def _ssm(call: Call) -> list[Access]:
@@ -245,11 +236,18 @@ def _ssm(call: Call) -> list[Access]:
     action = f"ssm:{call.operation}"
     if names == [None]:
         return [Access(action=action, resource="*")]
-    arns = [
-        str(n) if str(n).startswith("arn:") else call.arn(f"parameter/{str(n).removeprefix('/')}")
-        for n in names
-    ]
-    return [Access(action=action, resource=re.sub(r"/$", "", arn)) for arn in arns]
+    arns = []
+    for name in names if isinstance(names, list) else [names]:
+        # permissions know no versions or labels: "name:3", "name:stable"
+        bare = name.removeprefix("/") if isinstance(name, str) else name
+        arn = _arn_or(call, bare, _PARAMETER, "parameter/", "Name")
+        prefix = call.arn("parameter/")
+        arns.append(prefix + arn.removeprefix(prefix).partition(":")[0])
+    needed = [Access(action=action, resource=re.sub(r"/$", "", arn)) for arn in arns]
+    if any(_SECRET in arn for arn in arns):
+        # Systems Manager passes such a request on, with the caller's rights
+        needed.append(Access(action="secretsmanager:GetSecretValue", resource=None))
+    return needed
 
 
 def _ecs(call: Call) -> list[Access]:
@@ -265,6 +263,9 @@ def _ecs(call: Call) -> list[Access]:
 def _sts(call: Call) -> list[Access]:
     if call.operation == "GetCallerIdentity":
         return []  # always allowed, even against an explicit deny
+    # moto would give more than was asked for
+    if any(name.startswith("Policy") for name in call.parameters):
+        raise BadCall("the embedded AWS has no session policies; ask for the role without any")
     resource = call.parameters.get("RoleArn")
     return [Access(action=f"sts:{call.operation}", resource=str(resource) if resource else "*")]
 
@@ -273,7 +274,7 @@ _RULES: Mapping[str, Callable[[Call], list[Access]]] = {
     "dynamodb": _dynamodb,
     "ecs": _ecs,
     "lambda": _lambda,
-    "s3": _s3,
+    "s3": s3_permissions.required,
     "sqs": _sqs,
     "ssm": _ssm,
     "sts": _sts,

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import json
 import logging
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from moto.awslambda.models import EventSourceMapping, lambda_backends
 from moto.cloudformation.custom_model import CustomModel
 from moto.cloudformation.exceptions import ValidationError
-from moto.cloudformation.models import CloudFormationBackend, Stack
+from moto.cloudformation.models import CloudFormationBackend, Stack, cloudformation_backends
 from moto.core.common_models import CloudFormationModel
 from moto.core.utils import pascal_to_camelcase, remap_nested_keys
 from moto.dynamodb.models import dynamodb_backends
@@ -30,7 +31,8 @@ from moto.ecs.models import Service, TaskDefinition, ecs_backends
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sqs.models import sqs_backends
 
-from remotejob.local import event_sources
+from remotejob.local import custom_resources, event_sources, functions
+from remotejob.local.control import CONTROL_PREFIX
 
 _LOG = logging.getLogger(__name__)
 #: Custom resources of the CDK whose absence makes no visible difference here.
@@ -186,12 +188,14 @@ def _create_service(name: str, properties: Any, account: str, region: str) -> An
 
 
 def _handle_custom_resources() -> None:
-    stock = CustomModel.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
-
     def create_from_cloudformation_json(
-        cls: type[CustomModel], /, name: str, document: Any, account: str, region: str, **kw: Any
+        _: type[CustomModel], /, name: str, document: Any, account: str, region: str, **kw: Any
     ) -> CustomModel:
         kind, properties = kw["ResourceType"], document["Properties"]
+        request_id = str(uuid.uuid4())
+        resource = CustomModel(  # type: ignore[abstract]  # moto does this too
+            region, request_id, kw["LogicalId"], name
+        )
         if kind == "Custom::S3BucketNotifications":
             s3_backends[account]["aws"].get_bucket(
                 properties["BucketName"]
@@ -199,16 +203,50 @@ def _handle_custom_resources() -> None:
                 _from_api(properties.get("NotificationConfiguration", {}))
             )
         elif kind not in _WITHOUT_EFFECT:
-            handled: CustomModel = stock(cls, name, document, account, region, **kw)
-            return handled
-        resource = CustomModel(  # type: ignore[abstract]  # moto does this too
-            region, kw["StackId"], kw["LogicalId"], name
-        )
+            _ask_function(resource, kind, properties, account, kw["StackId"])
+            return resource
         resource.set_data({})
         return resource
 
     CustomModel.create_from_cloudformation_json = classmethod(  # type: ignore[assignment,method-assign]
         create_from_cloudformation_json
+    )
+
+
+def _ask_function(
+    resource: CustomModel, kind: str, properties: Any, account: str, stack_id: str
+) -> None:
+    """Let the resource's function create it; it answers later."""
+    region = resource.region_name
+    stack: Stack = cloudformation_backends[account][region].get_stack(stack_id)
+    function = lambda_backends[account][region].get_function(properties["ServiceToken"])
+    stack.add_custom_resource(resource)
+
+    def succeeded(data: dict[str, Any]) -> None:
+        resource.set_data(data)
+        stack.verify_readiness()
+
+    def failed(reason: str) -> None:
+        _failed(stack, f"{resource.logical_id}: {reason}")
+
+    identity = {
+        "StackId": stack_id,
+        "RequestId": resource.request_id,
+        "LogicalResourceId": resource.logical_id,
+    }
+    path = custom_resources.current().expect(
+        custom_resources.Expected(identity=identity, succeeded=succeeded, failed=failed)
+    )
+    functions.invoke_later(
+        function.function_arn,
+        {
+            **identity,
+            "RequestType": "Create",
+            "ServiceToken": properties["ServiceToken"],
+            "ResponseURL": f"{functions.current().endpoint_url}{CONTROL_PREFIX}{path}",
+            "ResourceType": kind,
+            "ResourceProperties": properties,
+        },
     )
 
 

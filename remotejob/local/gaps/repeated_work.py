@@ -15,7 +15,6 @@ from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.comparisons import ConditionExpressionParser
 from moto.dynamodb.parsing import ast_nodes, expressions, validators
 from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 # these modules opt out of type checking, so mypy does not know their names
 _Traverser: Any = ast_nodes.__dict__["DepthFirstTraverser"]
@@ -30,7 +29,6 @@ def close_gap() -> None:
     _parse_expressions_once()
     _ask_traversers_once()
     _copy_trees_quickly()
-    _find_backends_once()
     _list_methods_once()
     _write_attribute_values_as_they_are()
 
@@ -87,21 +85,6 @@ def _list_methods_once() -> None:
     """Cache the list of a service's methods, which it builds at each request."""
     names = responses.__dict__["method_names_from_class"]
     responses.__dict__["method_names_from_class"] = lru_cache(_CACHE_SIZE)(names)
-
-
-def _find_backends_once() -> None:
-    """Cache which moto service a host belongs to; moto lists a folder and tries patterns."""
-    stock = DomainDispatcherApplication.get_backend_for_host
-    found: dict[str, Any] = {}
-
-    def get_backend_for_host(self: DomainDispatcherApplication, host: str | None) -> Any:
-        if host is None:
-            return None
-        if host not in found:
-            found[host] = stock(self, host)
-        return found[host]
-
-    DomainDispatcherApplication.get_backend_for_host = get_backend_for_host  # type: ignore[method-assign]
 
 
 def _write_attribute_values_as_they_are() -> None:

@@ -45,6 +45,8 @@ _PARKED = samples.waiting(resource="scanner", parked=LIMIT.partition)
 def claim(record: JobRecord = _READY, *, run_id: str = OTHER_RUN, stamp_ms: int = NOW) -> Change:
     return run_changes.claim(
         record.id,
+        task=record.task,
+        queue=record.queue,
         run_id=run_id,
         worker="w2",
         now_ms=NOW,

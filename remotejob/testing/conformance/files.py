@@ -217,6 +217,19 @@ class FilesConformance:
         assert (tmp_path / "file").read_bytes() == b"content"
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
+    def test_a_download_replaces_a_link_and_does_not_follow_it(
+        self, files: ObjectStore, tmp_path: Path
+    ) -> None:
+        files.put(Area.OUTPUT, _KEY, b"content")
+        (tmp_path / "mine").write_bytes(b"mine")
+        (tmp_path / "file").symlink_to(tmp_path / "mine")
+
+        files.download(files.bucket(Area.OUTPUT), _KEY, tmp_path / "file")
+
+        assert (tmp_path / "mine").read_bytes() == b"mine"
+        assert (tmp_path / "file").read_bytes() == b"content"
+        assert not (tmp_path / "file").is_symlink()
+
     def test_a_download_may_be_read_by_whom_other_files_may(
         self, files: ObjectStore, tmp_path: Path
     ) -> None:

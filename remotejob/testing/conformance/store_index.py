@@ -61,6 +61,8 @@ class IndexConformance:
         outcome = store.update(
             run_changes.claim(
                 record.id,
+                task=record.task,
+                queue=record.queue,
                 run_id=samples.RUN,
                 worker="w1",
                 now_ms=_NOW,

@@ -37,7 +37,7 @@ from remotejob.testing.conformance.store_changes import (
 _LOOK: Final = NOW + 10 * LEASE
 _NEEDS: Final = {
     "a resource": {"resource": "scanner"},
-    "a place among its tenant's": {"tenant": "müller", "tenant_limit": 2},
+    "a place among its tenant's": {"tenant": "mueller", "tenant_limit": 2},
 }
 _CLAIMABLE: Final = {
     "ready": samples.ready(resource="scanner"),
@@ -136,7 +136,7 @@ class LocksConformance:
         assert_refused(store, samples.ready(**needed), catalogue.claim())
 
     def test_a_tenant_without_a_limit_needs_no_lock(self, store: JobStore) -> None:
-        before = samples.ready(tenant="müller")
+        before = samples.ready(tenant="mueller")
         assert_applied(store, before, catalogue.claim(), _claimed(before))
 
     @pytest.mark.parametrize("before", _CLAIMABLE.values(), ids=_CLAIMABLE)

@@ -43,6 +43,8 @@ class RacesConformance:
         def claim(racer: int) -> Updated | Refused:
             change = run_changes.claim(
                 record.id,
+                task=record.task,
+                queue=record.queue,
                 run_id=f"{racer:016x}",
                 worker=f"w{racer}",
                 now_ms=samples.NOW,

@@ -9,6 +9,7 @@ from remotejob.domain.ids import partition_of
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import errors_to_json
 from remotejob.domain.states import State
+from remotejob.domain.text import dumps
 from remotejob.names import SHARDS
 from remotejob.ports import JobStore, Refused, Updated
 from remotejob.testing.conformance import samples
@@ -21,18 +22,19 @@ FULL = replace(
     parked="resource#scanner",
     resource="scanner",
     token=samples.TOKEN,
-    tenant="müller & söhne",
+    tenant="mueller&soehne",
     tenant_limit=3,
-    depends_json='["one","two"]',
+    depends_json=dumps([samples.job_id(8), samples.job_id(9)]),
     dependents=1,
     delay_dependents_ms=samples.SECOND,
-    repeat_json='{"e":60000}',
-    next_id="next",
-    origin_id="origin",
+    repeat_json='{"w":60000}',
+    next_id=samples.job_id(10),
+    origin_id=samples.job_id(11),
     generation=4,
+    depth=5,
     previous_json='["failed",1768478400000,"ValueError: no"]',
-    batch="b-1",
-    calls_json="[]",
+    batch=f"b-{samples.job_id(12)}",
+    calls_json='{"n":1}',
     lease_ms=samples.NOW,
     crashes=2,
     crashed_runs=frozenset({samples.OTHER_RUN}),

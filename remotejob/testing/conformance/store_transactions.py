@@ -266,7 +266,7 @@ class TransactionsConformance:
             job_id=before.id,
             condition=_ANYTHING,
             values={},
-            set={Field.NEXT: "next"},
+            set={Field.NEXT: samples.job_id(9)},
             add={Field.ATTEMPT: 2, Field.RELEASES: 1},
             discard={Field.BLOCKED: frozenset("acx")},
             remove=(Field.OWED, Field.SWEPT),
@@ -274,7 +274,12 @@ class TransactionsConformance:
         store.put_new(before)
 
         after = replace(
-            before, next_id="next", attempt=3, releases=1, blocked=frozenset("b"), owed=None
+            before,
+            next_id=samples.job_id(9),
+            attempt=3,
+            releases=1,
+            blocked=frozenset("b"),
+            owed=None,
         )
         assert store.update(change) == Updated(after)
         assert store.get(before.id) == after

@@ -35,7 +35,10 @@ class Health:
     def write(self, file: Path) -> None:
         """Write one line of JSON, atomically."""
         part = file.with_name(f"{file.name}.{os.getpid()}")
-        part.write_text(f"{json.dumps(asdict(self))}\n", encoding="utf-8")
+        # other users can plant links in a shared folder for temporary files
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
+        with os.fdopen(os.open(part, flags, 0o600), "w", encoding="utf-8") as written:
+            written.write(f"{json.dumps(asdict(self))}\n")
         part.replace(file)
 
     @classmethod

@@ -64,7 +64,7 @@ class Polling:
         """Whether it brought as many as the lane asked for."""
         self._waiting: set[Lane] = set()
         self._credit = dict.fromkeys(Lane, 0)
-        self._paused = False
+        self._pauses = 0
         self._closed = False
 
     def turn(self, lane: Lane) -> Turn | None:
@@ -91,7 +91,7 @@ class Polling:
                 self._reserved -= turn.limit
             self._gave_any[lane] = count > 0
             self._gave_all[lane] = count >= turn.limit
-            room = 0 if self._closed or self._paused else max(0, self._room())
+            room = 0 if self._closed or self._pauses else max(0, self._room())
             kept = min(count, room)
             self._held += kept
             self._wake()
@@ -116,13 +116,16 @@ class Polling:
             self._wake()
 
     def pause(self) -> None:
-        """Give no lane a turn until `resume`; there is no room for what open polls still bring."""
+        """Give no lane a turn until `resume`; there is no room for what open polls still bring.
+
+        Each call needs a `resume` of its own.
+        """
         with self._changed:
-            self._paused = True
+            self._pauses += 1
 
     def resume(self) -> None:
         with self._changed:
-            self._paused = False
+            self._pauses -= 1
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -152,7 +155,7 @@ class Polling:
         return self._concurrency + self._ahead() - self._held - self._reserved
 
     def _may_ask(self, lane: Lane) -> bool:
-        if self._paused:
+        if self._pauses:
             return False
         if not self._gave_any[lane]:
             return self._room() > 0

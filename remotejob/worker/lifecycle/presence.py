@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from remotejob.domain.errors import UnreadableItem
 from remotejob.domain.text import cut, dumps
 from remotejob.domain.times import span_ms
-from remotejob.jobs.queries.workers import BUSY, IDLE, SIGN, kept_for, partition_of
+from remotejob.domain.unreadable import reading_item
+from remotejob.jobs.queries.workers import BUSY, IDLE, SIGN, check_sign, kept_for, partition_of
 from remotejob.outages import OutageLog
 from remotejob.ports import Installation
 
@@ -159,8 +161,16 @@ class Presence:
         """Write into a dead worker's last sign that it has stopped."""
         name = f"{SIGN}{worker}"
         for found, text in self._installation.store.notes(partition_of(self._queue), name):
-            if found == name:
-                self._put(worker, {**json.loads(text), "running": [], "stopped": 1})
+            if found != name:
+                continue
+            try:
+                with reading_item(partition_of(self._queue), name):
+                    sign = {**json.loads(text), "running": [], "stopped": 1}
+                    check_sign(sign, now_ms=self._installation.clock.now_ms())
+            except UnreadableItem as problem:
+                self._installation.skipped.add(problem)
+            else:
+                self._put(worker, sign)
 
     def _put(self, worker: str, sign: dict[str, Any]) -> None:
         self._installation.store.put_note(

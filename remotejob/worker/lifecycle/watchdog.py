@@ -44,10 +44,10 @@ class Watchdog:
         guard: Guard | None,
         policy: ProtectionPolicy,
         health_file: Path | None,
-        check_disk: Callable[[], None],
+        check_supplies: Callable[[], None],
     ) -> None:
-        """`start` runs a request in the background. `check_disk` stops the worker's intake while
-        its disk is full."""
+        """`start` runs a request in the background. `check_supplies` stops the worker's intake
+        while its disk is full, or its queue's budget is spent."""
         self._clock = clock
         self._runs = runs
         self._watch = watch
@@ -56,7 +56,7 @@ class Watchdog:
         self._guard = guard
         self._policy = policy
         self._health_file = health_file
-        self._check_disk = check_disk
+        self._check_supplies = check_supplies
         self._outages = OutageLog(clock)
 
     def beat(
@@ -71,7 +71,7 @@ class Watchdog:
         checks: tuple[Callable[[], None], ...] = (
             lambda: self._presence.give_if_due(self._start),
             self._protect,
-            self._check_disk,
+            self._check_supplies,
             lambda: self._stop_when_lost(threads, stop, stopping),
             lambda: self._write_health(threads, stopping),
         )

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from remotejob.domain import changes, claim_decisions, locks, run_changes
 from remotejob.domain.claim_decisions import after_refused_claim
-from remotejob.domain.errors import StoreUnavailable
+from remotejob.domain.errors import StoreUnavailable, UnreadableItem
 from remotejob.domain.ids import new_run_id
+from remotejob.domain.odd_items import end_lease
 from remotejob.domain.record import JobRecord
+from remotejob.domain.record_texts import check_texts
 from remotejob.domain.states import State
+from remotejob.domain.suspects import in_company, runs_alone
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import (
     Changed,
@@ -25,12 +29,21 @@ from remotejob.jobs.coordination.locks import (
 from remotejob.jobs.coordination.series import refuse_outdated_run
 from remotejob.jobs.coordination.successors import expire
 from remotejob.jobs.messaging.log_fields import log_fields, message_log_fields
-from remotejob.jobs.messaging.messages import Pending
+from remotejob.jobs.messaging.messages import Pending, odd_message
+from remotejob.jobs.messaging.send import send_for
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks.task import Task
 from remotejob.worker.messages.lost_leases import LostLeases
 from remotejob.worker.messages.run_events import tell_of_lapse
-from remotejob.worker.messages.settlements import Conclude, Delete, Hide, Replace, Settlement
+from remotejob.worker.messages.settlements import (
+    Conclude,
+    DeadLetter,
+    Delete,
+    Hide,
+    Replace,
+    RunAlone,
+    Settlement,
+)
 from remotejob.worker.runs.checkpoints import Checkpoints
 from remotejob.worker.runs.run import Run, new_lease
 
@@ -43,17 +56,32 @@ _CONTENDED: Final = timedelta(seconds=5)
 class Claims:
     """Makes the claims of one worker."""
 
-    def __init__(self, installation: Installation, *, worker: str, lost_leases: LostLeases) -> None:
+    def __init__(
+        self,
+        installation: Installation,
+        *,
+        worker: str,
+        lost_leases: LostLeases,
+        alone: Callable[[], bool],
+    ) -> None:
+        """`alone` is whether a run that the calling thread begins has the worker to itself."""
+        self._alone = alone
         self._installation = installation
         self._lost_leases = lost_leases
         self._worker = worker
 
     def claim(self, message: Received, pending: Pending, task: Task) -> Run | Settlement:
-        """Claim the job for a run; without a claim, return how to settle the message."""
+        """Claim the job for a run; without a claim, return how to settle the message.
+
+        Raises: UnreadableItem, when the record cannot be read.
+        """
         run_id = new_run_id(self._installation.entropy)
         lease = task.lease or self._installation.lease
         try:
             return self._claimed(message, pending, task, run_id, lease)
+        except UnreadableItem:
+            # nobody can run it, so there is no run to speak for
+            raise
         except Exception:
             # it may have been made without an answer, and then nobody runs the job
             self._lost_leases.note_claim(pending.job_id, run_id, lease=lease)
@@ -66,10 +94,13 @@ class Claims:
         # the lease counts from before the request: the answer may take any time
         began, now = clock.monotonic(), clock.now_ms()
         begins = _Begins(
+            message=message,
+            task=pending.task,
             run_id=run_id,
             worker=self._worker,
             lease_ms=span_ms(lease),
             skew_ms=span_ms(self._installation.skew),
+            alone=self._alone(),
         )
         outcome: Updated | Refused | Settlement
         outcome = self._installation.store.update(begins.claim(pending.job_id, now=now, stamp=now))
@@ -78,6 +109,8 @@ class Claims:
                 return outcome
             record = outcome.record
             own = record is not None and record.run_id == run_id
+            if record is not None:
+                check_texts(record)
             if record is not None and own and record.state is State.RUNNING:
                 # even if it was refused: the answer to our own claim was lost, and boto3 sent the
                 # claim again
@@ -110,7 +143,19 @@ class Claims:
     ) -> Updated | Refused | Settlement:
         """Follow up on the record that refused a claim: by another change, or by a settlement."""
         store = self._installation.store
+        if record is not None:
+            set_aside = odd(message, pending, record, self._installation)
+            if set_aside is not None:
+                return set_aside
+            if record.lease_beyond_sense(now) and not record.terminal:
+                return store.update(end_lease(record))
         match after_refused_claim(record, now_ms=now, skew=self._installation.skew):
+            case (
+                claim_decisions.Reclaim()
+                | claim_decisions.ClaimLocked()
+                | claim_decisions.ClaimAgain()
+            ) if record is not None and runs_alone(record) and not begins.alone:
+                return RunAlone(message=message, span=_CONTENDED)
             case claim_decisions.ClaimAgain(stamp_ms):
                 return store.update(begins.claim(pending.job_id, now=now, stamp=stamp_ms))
             case claim_decisions.ClaimLocked(seen):
@@ -165,14 +210,20 @@ class Claims:
 class _Begins:
     """The values of a run that would begin."""
 
+    message: Received
+    task: str
+    """As the message has it."""
     run_id: str
     worker: str
     lease_ms: int
     skew_ms: int
+    alone: bool
 
     def claim(self, job_id: str, *, now: int, stamp: int) -> changes.Change:
-        return run_changes.claim(
+        claim = run_changes.claim(
             job_id,
+            task=self.task,
+            queue=self.message.address.queue,
             run_id=self.run_id,
             worker=self.worker,
             now_ms=now,
@@ -180,6 +231,7 @@ class _Begins:
             lease_ms=self.lease_ms,
             skew_ms=self.skew_ms,
         )
+        return claim if self.alone else in_company(claim)
 
     def claim_locked(self, record: JobRecord, *, now: int) -> changes.Change:
         return locks.claim_locked(
@@ -200,6 +252,25 @@ class _Begins:
             lease_ms=self.lease_ms,
             skew_ms=self.skew_ms,
         )
+
+
+def odd(
+    message: Received, pending: Pending, record: JobRecord, installation: Installation
+) -> DeadLetter | None:
+    """How to settle a message that says something else than its job's record; None if it does not.
+
+    If the job could run, its own message may have been exchanged for this one: it is sent again.
+    """
+    reason = odd_message(pending, message.address.queue, record)
+    if reason is None:
+        return None
+    if record.runnable(installation.clock.now_ms()):
+        try:
+            send_for([record], installation)
+        except Exception:
+            # the scheduler sends it, as for any lost message
+            log.exception("the job's own message not sent", extra=log_fields(record))
+    return DeadLetter(message=message, reason=reason)
 
 
 def unclaimed(

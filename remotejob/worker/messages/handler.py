@@ -14,18 +14,21 @@ from typing import Any, Final
 
 from remotejob import tracing
 from remotejob.domain import claim_decisions, run_changes
+from remotejob.domain.chain import within
 from remotejob.domain.errors import (
     JobCancelled,
     LeaseLost,
+    ProcessDied,
     RunInterrupted,
+    UnreadableItem,
     WorkerStopping,
 )
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.suspects import may_have_company
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import unlock
 from remotejob.jobs.coordination.successors import End, store_end
-from remotejob.jobs.messaging.log_fields import message_log_fields
 from remotejob.jobs.messaging.messages import BadMessage, Pending
 from remotejob.outages import OutageLog, pause_after
 from remotejob.ports import Installation, Received, Refused, Updated, took_effect
@@ -35,6 +38,7 @@ from remotejob.worker.executors.in_thread import call_here
 from remotejob.worker.executors.processes.program import NotStarted
 from remotejob.worker.messages import outcomes
 from remotejob.worker.messages.claims import Claims, unclaimed
+from remotejob.worker.messages.declines import Declines
 from remotejob.worker.messages.lost_leases import LostLeases
 from remotejob.worker.messages.run_events import tell_of_end
 from remotejob.worker.messages.settlements import (
@@ -46,6 +50,7 @@ from remotejob.worker.messages.settlements import (
     Settlement,
 )
 from remotejob.worker.metrics import Count, Metrics
+from remotejob.worker.runs.depth import link_of
 from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.log_context import running
 from remotejob.worker.runs.no_space import lacked_space
@@ -60,7 +65,11 @@ _RECEIVES_OF_ONE: Final = 200
 """After so many receives of a message whose job another worker has, it is replaced: SQS gives up on
 a message that is received too often, and a job may run for days."""
 
-_FIRST_DECLINE: Final = timedelta(seconds=5)
+_RECEIVES_OF_NEWER: Final = 50
+"""Receives of a message, over about half a day, until the record of its job counts as damaged and
+not as one of a newer version. That version's sweep sends another message."""
+
+_FIRST_HIDDEN: Final = timedelta(seconds=5)
 _COMMIT: Final = "commit an outcome"
 
 Call = Callable[[Run], Any]
@@ -119,17 +128,28 @@ class MessageHandler:
         metrics: Metrics | None = None,
         longest_decline: timedelta | None = None,
         on_no_space: Callable[[], None] = _nothing,
+        on_begun: Callable[[], None] = _nothing,
+        alone: Callable[[], bool] | None = None,
     ) -> None:
         """`longest_decline`: the longest delay of a job whose task is not registered here; default
-        the queue's longest delay. `on_no_space` is called when a run found the disk full."""
+        the queue's longest delay. `on_no_space` is called when a run found the disk full,
+        `on_begun` when a run begins. `alone` is whether a run that the calling thread begins has
+        the process to itself; default whether no other is in flight."""
         self._installation = installation
-        self._longest_decline = longest_decline or installation.messages.capabilities.max_delay
+        longest = longest_decline or installation.messages.capabilities.max_delay
+        self._declines = Declines(installation, longest=longest)
         self._tasks = tasks
         self.lost_leases: Final = LostLeases(installation)
-        self._claims = Claims(installation, worker=worker, lost_leases=self.lost_leases)
+        self._claims = Claims(
+            installation,
+            worker=worker,
+            lost_leases=self.lost_leases,
+            alone=alone or (lambda: not runs.running()),
+        )
         self._runs = runs
         self._call = call
         self._on_no_space = on_no_space
+        self._on_begun = on_begun
         self._outages = OutageLog(installation.clock)
         self._metrics = metrics or Metrics(clock=installation.clock)
 
@@ -154,21 +174,45 @@ class MessageHandler:
         if self._runs.adopt(message, pending.job_id):
             # it replaces a message that could not be hidden much longer (see `heartbeats`)
             return Leave(message=message)
-        task = self._tasks.get(pending.task)
-        if task is None:
-            return self._decline(message, pending)
-        if self._past_half_its_life(message):
-            # SQS drops a message after the queue's retention; the job may wait for longer
-            return Replace(message=message, pending=pending, delay=timedelta(0))
-        begun = self._claims.claim(message, pending, task)
+        try:
+            begun = self._begun(message, pending)
+        except UnreadableItem as problem:
+            return self._unreadable(message, problem)
         if isinstance(begun, Hide) and message.receives >= _RECEIVES_OF_ONE:
             delay = min(begun.span, self._installation.messages.capabilities.max_delay)
             return Replace(message=message, pending=pending, delay=delay)
         if isinstance(begun, Run):
+            self._on_begun()
             self._metrics.started(queued_s=_queued_s(begun))
             # debug only: every run logs its end, and the first heartbeat logs the long ones
             log.debug("run begins", extra=_about(begun))
         return begun
+
+    def pass_on(self, message: Received, pending: Pending) -> Settlement:
+        """How to settle a message whose task another process shall run."""
+        try:
+            return self._declines.settle(message, pending)
+        except UnreadableItem as problem:
+            return self._unreadable(message, problem)
+
+    def _begun(self, message: Received, pending: Pending) -> Run | Settlement:
+        task = self._tasks.get(pending.task)
+        if task is None:
+            return self._declines.settle(message, pending)
+        if self._past_half_its_life(message):
+            # SQS drops a message after the queue's retention; the job may wait for longer
+            return Replace(message=message, pending=pending, delay=timedelta(0))
+        return self._claims.claim(message, pending, task)
+
+    def _unreadable(self, message: Received, problem: UnreadableItem) -> Settlement:
+        """What to do with the message of a job whose record cannot be read."""
+        self._installation.skipped.add(problem)
+        if problem.newer and message.receives < _RECEIVES_OF_NEWER:
+            # after a rollback: a worker of the newer version may receive it next
+            longest = self._installation.messages.capabilities.max_delay
+            span = min(longest, _FIRST_HIDDEN * 2 ** min(message.receives, 10))
+            return Hide(message=message, span=span)
+        return DeadLetter(message=message, reason=str(problem))
 
     def complete(self, run: Run, completion: Completion) -> Settlement | None:
         """End a run with its result. None if another thread has ended it, as in `fail` and below.
@@ -198,24 +242,17 @@ class MessageHandler:
             return None
         return self._end(run, _Stopped(reason)) if run.take_ending() else None
 
-    def _decline(self, message: Received, pending: Pending) -> Settlement:
-        # another worker may have the task: old and new ones run side by side in a deployment
-        delay = min(self._longest_decline, _FIRST_DECLINE * 2 ** min(pending.declined, 10))
-        log.warning(
-            "task %r is not registered in this worker; passing the job on in %d s",
-            pending.task,
-            delay.total_seconds(),
-            extra=message_log_fields(message, pending),
-        )
-        again = replace(pending, declined=pending.declined + 1)
-        return Replace(message=message, pending=again, delay=delay)
-
     def _past_half_its_life(self, message: Received) -> bool:
         age_ms = self._installation.clock.now_ms() - message.sent_ms
         return age_ms > span_ms(self._installation.messages.capabilities.retention) // 2
 
     def _run(self, run: Run) -> Settlement | None:
-        with self._runs.holding(run), run.workspace.cleaned(), running(run.context, run.trace):
+        with (
+            self._runs.holding(run),
+            run.workspace.cleaned(),
+            running(run.context, run.trace),
+            within(link_of(run.record, run.installation)),
+        ):
             return self._ended(run, self._called(run))
 
     def _called(self, run: Run) -> _Outcome:
@@ -254,6 +291,9 @@ class MessageHandler:
         match outcome:
             case _Completed():
                 return self._completed(run, outcome)
+            case _Raised(ProcessDied(memory_ran_out=True) as error) if may_have_company(run.record):
+                log.warning("run given back: memory ran out: %s", error, extra=_about(run))
+                return self._commit(run, outcomes.ran_out_of_memory(run, self._installation))
             case _Raised(error):
                 return self._failed(run, error)
             case _NoSpace(error):

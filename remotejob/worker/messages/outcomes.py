@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from remotejob.domain import run_changes
@@ -50,7 +51,7 @@ def kept(run: Run, result: Any) -> Kept:
     """
     values: dict[str, Value] = {}
     if result is not None:
-        text = payloads.encode(result, what="the result")
+        text = payloads.encode_result(result)
         if payloads.fits_inline(text):
             values[Field.RESULT] = text
         else:
@@ -162,6 +163,19 @@ def ran_out_of_space(run: Run, installation: Installation) -> End:
         report={**_last_report(run, Ending.AT_ONCE), Field.NO_SPACE: 1},
     )
     return End(change=change)
+
+
+def ran_out_of_memory(run: Run, installation: Installation) -> End:
+    """The change that gives the job back because its process died as memory ran out.
+
+    It counts as a crash, not as a failed attempt: another job may have taken the memory.
+    """
+    change = run_changes.release(
+        run.record,
+        now_ms=installation.clock.now_ms(),
+        report=_last_report(run, Ending.AT_ONCE),
+    )
+    return End(change=replace(change, add={**change.add, Field.CRASHES: 1}))
 
 
 def _message(error: BaseException, record: JobRecord) -> str:

@@ -51,6 +51,11 @@ class Hide:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunAlone(Hide):
+    """Its job runs only where nothing else does: handle it again once that is so, or hide it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Leave:
     """Do nothing: another run owns the job, and handles its message."""
 

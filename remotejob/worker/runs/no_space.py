@@ -18,7 +18,7 @@ _MOST: Final = 1000
 
 def lacked_space(error: BaseException) -> bool:
     """Whether the error, its causes, its contexts or its group include one of a full disk."""
-    return any(_is_of_disk(one) for one in _chain(error))
+    return any(_is_of_disk(one) for one in errors_behind(error))
 
 
 def no_space() -> OSError:
@@ -33,7 +33,8 @@ def _is_of_disk(error: BaseException) -> bool:
     return isinstance(code, int) and code & 0xFF == _SQLITE_FULL
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def errors_behind(error: BaseException) -> Iterator[BaseException]:
+    """The error, its causes, its contexts and the members of its groups, each once."""
     seen: set[int] = set()
     left: list[BaseException | None] = [error]
     while left and len(seen) < _MOST:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from remotejob.domain.file_names import nearest_file_name
 from remotejob.domain.record import OutputFile
 from remotejob.worker.runs.process_folder import process_folder
 
@@ -26,7 +27,8 @@ class Workspace:
         """A folder of the run's own; it is removed when the run ends."""
         with self._lock:
             if self._folder is None:
-                prefix = f"remotejob-{self._job_id}-"
+                # a record replayed by hand may come from a listing, with anything for an id
+                prefix = f"remotejob-{nearest_file_name(self._job_id)[:26]}-"
                 self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=process_folder()))
             return self._folder
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from remotejob import InvalidData, State
+from remotejob.domain.record import RESULT_LIMIT
 from remotejob.ports import Installation
 from remotejob.tasks import registry
 from remotejob.testing import Simulation
@@ -23,7 +24,6 @@ from remotejob.worker.executors.executors import Executors
 from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
     FROM_WORKER,
-    RESULT_LIMIT,
     Channel,
     Closed,
     Garbled,

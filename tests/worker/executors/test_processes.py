@@ -7,12 +7,16 @@ import os
 import signal
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from remotejob import Job, Queue, Retry, State
+from remotejob import InputFile, Job, Queue, RemoteJob, Retry, State, Submission
+from remotejob.domain.chain import Link, within
+from remotejob.ports import Area, Installation
 from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.executors.processes import child_process
+from tests.boundaries.forging import forged, input_named
 from tests.end_to_end.waiting import until
 from tests.worker.executors.conftest import Done
 from tests.worker.executors.scenes import lives, until_gone
@@ -37,6 +41,35 @@ def test_a_process_that_dies_at_rest_costs_no_job_an_attempt(done: Done) -> None
     job = done("pid")
     assert job.state is State.COMPLETED
     assert job.result != pid
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/proc/evil", "C:evil", "CON"])
+def test_a_process_downloads_into_the_runs_folder_whatever_the_record_says(
+    installation: Installation, worker: Simulation, name: str
+) -> None:
+    forged(
+        installation,
+        send=True,
+        task="own-process",
+        data_json='{"do":"place"}',
+        input_json=input_named(name, installation),
+    )
+    worker.step()
+
+    (job,) = RemoteJob(installation).jobs(state=State.COMPLETED)
+    path, folder = job.result
+    assert Path(path).parent == Path(folder)
+
+
+def test_a_process_reads_no_other_bucket(installation: Installation, worker: Simulation) -> None:
+    text = input_named("a", installation, bucket="somebody-elses")
+    forged(installation, send=True, task="own-process", data_json='{"do":"place"}', input_json=text)
+    worker.step()
+
+    (job,) = RemoteJob(installation).jobs()
+    kind, message = failure(job)
+    assert kind == "FileUnreadable"
+    assert "readable_buckets" in message
 
 
 def test_tasks_that_ask_for_other_options_run_in_other_processes(done: Done) -> None:
@@ -220,3 +253,27 @@ def test_a_process_that_says_what_is_no_answer_is_killed(done: Done) -> None:
 
 def _threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.parametrize("task", ["own-process", "stranger", "in-thread"])
+def test_what_a_task_makes_is_one_deeper_wherever_it_runs(
+    queue: Queue, worker: Simulation, task: str
+) -> None:
+    above = Link(depth=lambda: 1, bucket="")
+    with within(above):
+        job = queue.submit(task, data={"do": "chain"})
+    worker.step()
+
+    assert job.refresh().result == 3
+
+
+def test_a_job_of_an_upload_finds_its_depth_in_the_file(
+    queue: Queue, installation: Installation, worker: Simulation
+) -> None:
+    files = installation.files
+    stored = files.put(Area.INPUT, "in/file", b"x", metadata={"remotejob-depth": "6"})
+    file = InputFile(bucket=stored.bucket, key=stored.key, size=1, name="file")
+    (job,) = queue.submit_many([Submission("own-process", data={"do": "chain"}, input=file)])
+    worker.step()
+
+    assert job.refresh().result == 7

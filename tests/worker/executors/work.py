@@ -40,6 +40,7 @@ from remotejob import (
     RunningJob,
     task,
 )
+from remotejob.domain.chain import next_depth
 
 SHORT: Final = timedelta(milliseconds=300)
 """A grace that a test can wait for."""
@@ -78,6 +79,11 @@ def worn_out(job: RunningJob) -> int:
     return os.getpid()
 
 
+@task("worn-out-writer", runs_in=Process(max_jobs_per_child=1))
+def worn_out_writer(job: RunningJob) -> Any:
+    return own_process(job)
+
+
 @task("stranger", runs_in=Process(credentials=Credentials.NONE))
 def stranger(job: RunningJob) -> Any:
     return own_process(job)
@@ -108,6 +114,10 @@ def silent(job: RunningJob) -> Any:
 @task("in-thread")
 def in_thread(job: RunningJob) -> Any:
     return own_process(job)
+
+
+def do_chain(job: RunningJob) -> int:
+    return next_depth()
 
 
 def do_pid(job: RunningJob) -> int:
@@ -143,6 +153,11 @@ def do_folder(job: RunningJob) -> list[Any]:
     job.download(job.folder() / "input.bin")
     job.output("copy", b"copy")
     return [str(job.folder()), sorted(path.name for path in job.folder().iterdir())]
+
+
+def do_place(job: RunningJob) -> list[str]:
+    """Where the input goes, and the run's folder."""
+    return [str(job.download()), str(job.folder())]
 
 
 def do_raise(job: RunningJob) -> None:
@@ -379,9 +394,45 @@ def do_long_result(job: RunningJob) -> str:
     return "x" * (64 * 1024 * 1024)
 
 
-def do_log_and_print(job: RunningJob) -> None:
-    log.warning("said in the child")
-    print("printed in the child", flush=True)
+def do_print(job: RunningJob) -> None:
+    print(job.data["text"], end=job.data.get("end", "\n"))
+
+
+def do_write(job: RunningJob) -> None:
+    """Write text to an open file of the process, so many times."""
+    for _ in range(job.data.get("times", 1)):
+        os.write(job.data["file"], job.data["text"].encode())
+
+
+def do_write_bytes(job: RunningJob) -> None:
+    os.write(job.data["file"], bytes(job.data["bytes"]))
+
+
+def do_write_by_a_program(job: RunningJob) -> None:
+    subprocess.run(["cat"], input=job.data["text"].encode(), check=True)
+
+
+def do_write_and_crash(job: RunningJob) -> None:
+    print("the last words")
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def do_run_out_of_memory(job: RunningJob) -> None:
+    """Die as the kernel lets a process die when memory runs out, and count that as it does."""
+    file = Path(job.data["file"])
+    count = int(file.read_text().split()[-1])
+    file.write_text(f"oom 9\noom_kill {count + 1}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def do_log(job: RunningJob) -> None:
+    logging.getLogger(job.data["logger"]).warning(job.data["text"])
+
+
+def do_leave_a_writer(job: RunningJob) -> list[int]:
+    """Leave a program that writes for ever, in a session of its own."""
+    left = subprocess.Popen(["yes", "from the program"], start_new_session=True)
+    return [os.getpid(), left.pid]
 
 
 def do_change(job: RunningJob) -> Any:

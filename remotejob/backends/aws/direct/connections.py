@@ -88,6 +88,7 @@ class Connections:
         try:
             self._send(connection, request, read_s)
             answer = read_answer(connection.stream)
+            connection.check_end()
         except BaseException as problem:
             self._give_up(connection, problem)
             raise
@@ -103,13 +104,13 @@ class Connections:
         try:
             self._send(connection, request, read_s)
             head = read_head(connection.stream)
-            whole = read_content(head, connection.stream) if head.size is None else None
+            if head.size:
+                return Opened(head.status_code, head.headers, _Body(self, connection, head))
+            whole = read_content(head, connection.stream)
+            connection.check_end()
         except BaseException as problem:
             self._give_up(connection, problem)
             raise
-        if whole is None:
-            body = _Body(self, connection, head)
-            return Opened(head.status_code, head.headers, body)
         self._keep(connection, last=whole.last)
         return Opened(head.status_code, head.headers, io.BytesIO(whole.content))
 
@@ -186,13 +187,35 @@ def _tls_context(ca_bundle: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_bundle)
 
 
+class _Source(socket.SocketIO):
+    """Reads from a socket, or only pretends to."""
+
+    dry = False
+
+    def readinto(self, buffer: Any) -> int | None:
+        return None if self.dry else super().readinto(buffer)
+
+
 class _Connection:
     """One connection and its read buffer."""
 
     def __init__(self, opened: socket.socket) -> None:
         self.socket: Final = opened
-        self.stream: Final = opened.makefile("rb")
+        self._source: Final = _Source(opened, "r")
+        self.stream: Final = io.BufferedReader(self._source)
         self._timeout: float | None = None
+
+    def check_end(self) -> None:
+        """Check that nothing follows the response: it would be taken for the next one.
+
+        Raises: Broken.
+        """
+        # while it is dry, a peek returns what is in the buffer and asks the system for nothing
+        self._source.dry = True
+        beyond = self.stream.peek(1)
+        self._source.dry = False
+        if beyond or (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
+            raise Broken("the response has bytes beyond its end")
 
     def set_timeout(self, seconds: float) -> None:
         """Limit the wait for each read and write."""
@@ -214,7 +237,6 @@ class _Body(io.RawIOBase):
         self._connection: _Connection | None = connection
         self._left = head.size
         self._last = head.last
-        self._return_if_done()
 
     def readable(self) -> bool:
         return True
@@ -243,6 +265,11 @@ class _Body(io.RawIOBase):
     def _return_if_done(self) -> None:
         if self._left == 0 and self._connection is not None:
             connection, self._connection = self._connection, None
+            try:
+                connection.check_end()
+            except Broken as problem:
+                connection.close()
+                raise ConnectionError(f"the download broke off: {problem}") from problem
             self._connections._keep(connection, last=self._last)
 
 

@@ -8,15 +8,31 @@ Source: RFC 9112, "HTTP/1.1", 4 to 7.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import BinaryIO, Final, NamedTuple
 
-_LONGEST_LINE: Final = 65_536
+MOST_CONTENT: Final = 1 << 27
+"""Bytes of content that we read into memory: twice the largest answer of SQS, ten messages of 1 MiB
+whose every character is escaped."""
+
+_MOST_FILE: Final = 1 << 46
+"""Bytes of content that we stream: more than the largest object in S3."""
+_MOST_HEAD: Final = 65_536
 _MOST_HEADERS: Final = 100
+_MOST_INTERIM: Final = 10
+_STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [\t -~\x80-\xff]*)?")
+_HEADER_LINES: Final = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r?\n)*+")
+_BLANK: Final = (b"\r\n", b"\n")
+_LENGTH: Final = re.compile(r"[0-9]{1,15}")
+_CHUNK_SIZE: Final = re.compile(r"([0-9A-Fa-f]{1,8})[\t ]*(?:;.*)?")
+_FRAMING: Final = ("content-length", "transfer-encoding")
+_EMPTY: Final = frozenset({204, 304})
+"""Statuses without content."""
 
 
 class Broken(Exception):
-    """What we received is not a complete HTTP response."""
+    """What we received is not one complete HTTP response."""
 
 
 class Answer(NamedTuple):
@@ -55,16 +71,29 @@ def read_head(stream: BinaryIO) -> Head:
 
     Raises: as `read_answer`.
     """
-    protocol, status, headers = _lines(stream)
-    while 100 <= status < 200:
-        # an interim response; the final one follows
-        protocol, status, headers = _lines(stream)
-    chunked = _chunked(headers)
-    length = headers.get("content-length")
-    size = None if chunked or length is None else _number(length, 10)
-    stays = protocol == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+    for _ in range(_MOST_INTERIM):
+        stays, status, headers = _lines(stream)
+        # an interim response is followed by another; we ask for no other protocol
+        if status == 101 or status >= 200:
+            break
+    if status < 200:
+        raise Broken(f"the response has the status {status}, which is none to end with")
+    size = _size(status, headers)
     # content without a length ends when the connection closes
-    return Head(status, headers, size, not (stays and (chunked or size is not None)))
+    stays = stays and "close" not in headers.get("connection", "").lower()
+    return Head(status, headers, size, not (stays and (size is not None or _chunked(headers))))
+
+
+def _size(status: int, headers: Mapping[str, str]) -> int | None:
+    length, coding = (headers.get(name) for name in _FRAMING)
+    if coding is not None and (length is not None or coding.lower() != "chunked"):
+        raise Broken("the response says in two ways, or in an unknown way, how long it is")
+    if length is None:
+        return 0 if status in _EMPTY else None
+    if not _LENGTH.fullmatch(length) or int(length) > _MOST_FILE:
+        raise Broken(f"the response has the length {length[:20]!r}")
+    size = int(length)
+    return 0 if status in _EMPTY else size
 
 
 def read_content(head: Head, stream: BinaryIO) -> Answer:
@@ -74,60 +103,91 @@ def read_content(head: Head, stream: BinaryIO) -> Answer:
     """
     if head.size is not None:
         content = _exactly(stream, head.size)
+    elif _chunked(head.headers):
+        content = _chunks(stream)
     else:
-        content = _chunks(stream) if _chunked(head.headers) else stream.read()
+        content = stream.read(MOST_CONTENT + 1)
+        _check_size(len(content))
     return Answer(head.status_code, head.headers, content, head.last)
 
 
 def _chunked(headers: Mapping[str, str]) -> bool:
-    return headers.get("transfer-encoding", "").lower() == "chunked"
+    return "transfer-encoding" in headers
 
 
-def _lines(stream: BinaryIO) -> tuple[str, int, dict[str, str]]:
-    protocol, _, status = _line(stream).partition(" ")
-    if not protocol.startswith("HTTP/1."):
-        raise Broken(f"the response begins with {protocol[:20]!r}, not HTTP/1.1")
+def _lines(stream: BinaryIO) -> tuple[bool, int, dict[str, str]]:
+    """Whether the connection stays by default, the status, and the headers."""
+    first = _line(stream, _MOST_HEAD)
+    status = _STATUS.fullmatch(first)
+    if status is None:
+        raise Broken(f"the response begins with {first[:40]!r}, not HTTP/1.1 and a status")
+    lines: list[bytes] = []
+    left = _MOST_HEAD - len(first)
+    while len(line := stream.readline(max(left, 0))) > 2 or line not in _BLANK:
+        lines.append(line)
+        left -= len(line)
+        if not line.endswith(b"\n") or len(lines) > _MOST_HEADERS:
+            message = (
+                f"the headers break off, or are more than {_MOST_HEADERS} or {_MOST_HEAD} bytes"
+            )
+            raise Broken(message)
+    # all at a time: each of its own takes twice as long
+    head = b"".join(lines)
+    if not _HEADER_LINES.fullmatch(head):
+        raise Broken(f"the response has lines that are not headers: {head[:200]!r}")
     headers: dict[str, str] = {}
-    while line := _line(stream):
-        if len(headers) == _MOST_HEADERS:
-            raise Broken(f"the response has more than {_MOST_HEADERS} headers")
-        name, _, value = line.partition(":")
-        headers[name.lower()] = value.strip()
-    return protocol, _number(status[:3], 10), headers
+    for text in head.decode("latin-1").split("\n")[:-1]:
+        name, _, value = text.partition(":")
+        name = name.lower()
+        if name in headers and name in _FRAMING:
+            raise Broken(f"the response has more than one header {name}")
+        headers[name] = value.strip(" \t\r")
+    return status[1] == "1", int(status[2]), headers
 
 
 def _chunks(stream: BinaryIO) -> bytes:
-    content = []
-    while size := _number(_line(stream).partition(";")[0], 16):
+    content: list[bytes] = []
+    total = 0
+    while size := _chunk_size(stream):
+        total += size
+        _check_size(total)
         content.append(_exactly(stream, size))
-        _line(stream)
+        if _line(stream, 2):
+            raise Broken("the response has a chunk that is longer than it says")
     # skip the trailers
-    while _line(stream):
-        pass
+    left = _MOST_HEAD
+    while line := _line(stream, left):
+        left -= len(line)
     return b"".join(content)
 
 
-def _line(stream: BinaryIO) -> str:
-    line = stream.readline(_LONGEST_LINE)
+def _chunk_size(stream: BinaryIO) -> int:
+    line = _line(stream, _MOST_HEAD)
+    found = _CHUNK_SIZE.fullmatch(line)
+    if found is None:
+        raise Broken(f"the response has {line[:20]!r} where the size of a chunk belongs")
+    return int(found[1], 16)
+
+
+def _line(stream: BinaryIO, most: int) -> str:
+    line = stream.readline(max(most, 2))
     if not line.endswith(b"\n"):
         raise Broken(
-            "the response breaks off within a line" if line else "the connection was closed"
+            "the response breaks off within a line, or the line is too long"
+            if line
+            else "the connection was closed"
         )
-    return line.decode("latin-1").rstrip("\r\n")
+    return line.decode("latin-1").removesuffix("\n").removesuffix("\r")
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:
+    _check_size(size)
     content = stream.read(size)
     if len(content) != size:
         raise Broken(f"the response ends after {len(content)} of {size} bytes")
     return content
 
 
-def _number(text: str, base: int) -> int:
-    try:
-        number = int(text, base)
-    except ValueError:
-        raise Broken(f"the response has {text[:20]!r} where a number belongs") from None
-    if number < 0:
-        raise Broken(f"the response has {text[:20]!r} where a size belongs")
-    return number
+def _check_size(size: int) -> None:
+    if size > MOST_CONTENT:
+        raise Broken(f"the response has {size} bytes or more; at most {MOST_CONTENT} are read")

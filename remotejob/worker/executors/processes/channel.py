@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
+from remotejob.domain.record import RESULT_LIMIT
 from remotejob.tasks.forked import keep_private
 
 CHUNK: Final = 1024 * 1024
 """Bytes of a file in one frame."""
-
-RESULT_LIMIT: Final = 64 * 1024 * 1024
-"""Bytes of a result, as JSON."""
 
 _ERROR_LIMIT: Final = 2 * 1024 * 1024
 

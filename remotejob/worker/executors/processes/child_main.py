@@ -21,11 +21,12 @@ import sys
 import threading
 from typing import Any, Final
 
-from remotejob.domain.errors import InvalidData, SettingsError
+from remotejob.domain.chain import within
+from remotejob.domain.errors import SettingsError
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content import payloads
 from remotejob.tasks.completion import Completion
-from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.forked import OnlyHere, flush
 from remotejob.tasks.registry import registry
 from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import call_here
@@ -33,7 +34,6 @@ from remotejob.worker.executors.leftovers import Running
 from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
     FROM_WORKER,
-    RESULT_LIMIT,
     Channel,
     Closed,
     Garbled,
@@ -41,9 +41,15 @@ from remotejob.worker.executors.processes.channel import (
 )
 from remotejob.worker.executors.processes.run_proxy import Asking, RunProxy
 from remotejob.worker.executors.processes.stack_dump import write_into
-from remotejob.worker.executors.processes.transferred_errors import OUT_OF_MEMORY, described
+from remotejob.worker.executors.processes.transferred_errors import (
+    OUT_OF_MEMORY,
+    described,
+    short_of_memory,
+)
 from remotejob.worker.runs.log_context import JobContext, job_context
 from remotejob.worker.runs.surroundings import OF_PROCESS, Surroundings
+
+log = logging.getLogger(__name__)
 
 _MIB: Final = 1024 * 1024
 _SPARE: Final = 2 * _MIB
@@ -55,6 +61,8 @@ def main(channel: Channel, lifeline: int, dump: int) -> int:
     for file in (lifeline, dump):
         # programs that a task starts must not inherit them
         os.set_inheritable(file, False)  # noqa: FBT003 (its own signature)
+    # what it has printed must not be lost if it crashes
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     die_with(lifeline)
     write_into(dump)
     try:
@@ -113,6 +121,9 @@ def _prepare(hello: dict[str, Any]) -> None:
 
 
 def _limit_memory(mib: int) -> None:
+    if sys.platform != "linux":
+        log.warning("memory_mib=%d has no effect: only Linux limits memory", mib)
+        return
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -158,7 +169,8 @@ def _run(channel: Channel, order: dict[str, Any], spare: bytearray, state: _Stat
         task = _task(order["task"])
         with job_context(*JobContext.unpacked(order["context"])):
             proxy = RunProxy(order, task=task, asking=asking)
-            completion, result = state.context().run(_call, proxy)
+            with within(proxy.link):
+                completion, result = state.context().run(_call, proxy)
         asking.end()
         # even if the task ignored the error
         asking.check()
@@ -171,15 +183,18 @@ def _run(channel: Channel, order: dict[str, Any], spare: bytearray, state: _Stat
     except Closed:
         raise
     except BaseException as error:  # noqa: BLE001 (any error fails the job, not the process)
-        short_of_memory = isinstance(error, MemoryError)
-        if short_of_memory:
+        full = short_of_memory(error)
+        if full:
             spare.clear()
         asking.end()
-        left = {} if short_of_memory else state.cleaned()
-        last = asking.broken or short_of_memory or bool(left.get("lost"))
+        left = {} if full else state.cleaned()
+        # memory that a job had is not all there for the next
+        last = asking.broken or full or bool(left.get("lost"))
         report = _failed(channel, error, run=run_id, last=last, **left) or fallback
     if asking.mute:
         raise Garbled("a call was broken off while it was sent: this process can report no more")
+    # while it is known whose it is
+    flush()
     channel.transmit(report)
     return not last and report is not fallback
 
@@ -200,13 +215,7 @@ def _call(run: RunProxy) -> tuple[Completion, bytes]:
     returned = call_here(run)
     completion = returned if isinstance(returned, Completion) else Completion(result=returned)
     # encode it here, so a result that cannot be stored fails this run
-    result = payloads.encode(completion.result, what="the result").encode()
-    if len(result) > RESULT_LIMIT:
-        raise InvalidData(
-            f"a result of {len(result)} bytes: a child process can return {RESULT_LIMIT} at most; "
-            "keep more in an output"
-        )
-    return completion, result
+    return completion, payloads.encode_result(completion.result).encode()
 
 
 def _task(name: str) -> Task:

@@ -30,6 +30,8 @@ from remotejob.worker.executors.processes.channel import (
     Garbled,
 )
 from remotejob.worker.executors.processes.environment import environment_for
+from remotejob.worker.executors.processes.memory_kills import memory_kills
+from remotejob.worker.executors.processes.output import ChildOutput
 from remotejob.worker.executors.processes.program import ChildProgram
 from remotejob.worker.executors.processes.stack_dump import Dump
 from remotejob.worker.executors.processes.transferred_errors import error_of_child
@@ -52,6 +54,7 @@ class ChildProcess:
         """Raises: OSError, when the system has no room for it."""
         self.options: Final = options
         self._modules: Final = program.modules
+        self._memory_kills: Final = memory_kills()
         self.jobs = 0
         """How many jobs it has run."""
         self._lock = threading.Lock()
@@ -69,6 +72,8 @@ class ChildProcess:
             inherited.callback(os.close, lifeline)
             self._dump: Final = Dump()
             undone.callback(self._dump.close)
+            self.output: Final = ChildOutput()
+            undone.callback(self.output.discard)
             # what a task leaves in its temporary folder ends with the process
             self._temporary: Final = tempfile.mkdtemp(prefix="task-", dir=process_folder())
             undone.callback(shutil.rmtree, self._temporary, ignore_errors=True)
@@ -77,6 +82,8 @@ class ChildProcess:
             self._process = subprocess.Popen(  # noqa: S603 (this interpreter, our own module)
                 (*_COMMAND, *map(str, files)),
                 stdin=subprocess.DEVNULL,
+                stdout=self.output.stdout,
+                stderr=self.output.stderr,
                 pass_fds=files,
                 env={
                     **environment_for(options.credentials, os.environ),
@@ -86,7 +93,7 @@ class ChildProcess:
             )
             self.pid: Final = self._process.pid
             self.channel: Final = Channel(ours, sends=FROM_WORKER, receives=FROM_CHILD)
-            self._start_waiter()
+            self._start_threads()
             undone.pop_all()
         with contextlib.suppress(Closed):
             self.channel.send(
@@ -101,14 +108,16 @@ class ChildProcess:
     def alive(self) -> bool:
         return not self._ended.is_set()
 
-    def _start_waiter(self) -> None:
+    def _start_threads(self) -> None:
         """Raises: OSError, when no thread can be started."""
         try:
+            self.output.start(self.pid)
             threading.Thread(target=self._wait, name=f"child-{self.pid}", daemon=True).start()
-        except RuntimeError as problem:
+        except (RuntimeError, OSError) as problem:
             # raise the same error as when the system has no room for a process
             self._process.kill()
             self._process.wait()
+            self.output.close()
             raise OSError(errno.EAGAIN, str(problem)) from None
 
     def make_ready(self) -> None:
@@ -182,6 +191,8 @@ class ChildProcess:
         if not self._ended.wait(1):
             self.kill()
         died = ProcessDied(_how(self._process.returncode, self.options.memory_mib))
+        if self._process.returncode == -signal.SIGKILL and self._memory_kills is not None:
+            died.memory_ran_out = (memory_kills() or 0) > self._memory_kills
         stack = self._dump.read()
         if stack is not None:
             died.add_note(f"Its task stood here when the process ended:\n{stack}")
@@ -205,6 +216,8 @@ class ChildProcess:
             # under the lock: once it is reaped, another process may have its number
             self._process.wait()
             self._reaped = True
+        # before its run learns of the end, and even if a program that it started goes on writing
+        self.output.close()
         self._ended.set()
         # even if a program that it started still holds the other end
         self.channel.end_of_peer()

@@ -81,6 +81,7 @@ class ProcessPool:
         assert isinstance(options, Process)
         with self._child(run, options) as child:
             with (
+                child.output.of_run(run.log_fields),
                 _Killable(child, run, options.grace) as killable,
                 run.stop_signal.reaches(killable),
             ):

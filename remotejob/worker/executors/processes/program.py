@@ -27,7 +27,8 @@ class ChildProgram:
     modules: tuple[str, ...] = ()
     """Modules whose import registers the tasks; default the module of the task's function."""
     logging: str | None = None
-    """A function without arguments that sets up logging, as `module:function`."""
+    """A function without arguments that sets up logging, and whatever else comes before the tasks,
+    as `module:function`."""
 
     def __post_init__(self) -> None:
         if self.logging is not None and self.logging.count(":") != 1:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 from uuid import uuid4
 
+from remotejob.domain.chain import Link
 from remotejob.domain.errors import InvalidData, RemoteJobError, RunInterrupted
 from remotejob.domain.job_log import Level
 from remotejob.domain.record import JobRecord, OutputFile
@@ -155,7 +156,10 @@ class RunProxy:
             entropy=os.urandom,
             queues={},
             lease=timedelta(milliseconds=order["lease_ms"]),
+            readable_buckets=frozenset(order["readable_buckets"]),
+            max_depth=order["max_depth"],
         )
+        self._depth: int | None = None
 
     @property
     def lease_length(self) -> timedelta:
@@ -169,6 +173,20 @@ class RunProxy:
     def record(self) -> JobRecord:
         """The record as it was claimed, but with the current lease."""
         return replace(self._record, lease_ms=self._asking.ask("lease").head["lease_ms"])
+
+    @property
+    def link(self) -> Link:
+        """The job as the end of its chain."""
+        return Link(
+            depth=self._job_depth,
+            bucket=self.installation.files.bucket(Area.INPUT),
+            max_depth=self.installation.max_depth,
+        )
+
+    def _job_depth(self) -> int:
+        if self._depth is None:
+            self._depth = int(self._asking.ask("depth").head["depth"])
+        return self._depth
 
     def check(self) -> None:
         self._asking.ask("check")

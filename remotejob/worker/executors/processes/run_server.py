@@ -20,11 +20,13 @@ from typing import Any, BinaryIO, Final
 from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.errors import InvalidBody
 from remotejob.domain.times import span_ms
+from remotejob.jobs.content.input_files import check_bucket
 from remotejob.ports import Area
 from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.executors.processes.channel import CHUNK, Channel, Frame, Garbled
 from remotejob.worker.executors.processes.run_proxy import record_for_child
 from remotejob.worker.executors.processes.transferred_errors import described_for_child
+from remotejob.worker.runs.depth import JobDepth
 from remotejob.worker.runs.run import Run
 
 
@@ -49,7 +51,9 @@ def run_for_child(run: Run) -> dict[str, Any]:
         "system": installation.name,
         "lease_ms": span_ms(installation.lease),
         "context": run.context.packed(),
+        "max_depth": installation.max_depth,
         "buckets": {area.value: installation.files.bucket(area) for area in Area},
+        "readable_buckets": sorted(installation.readable_buckets),
     }
 
 
@@ -62,11 +66,13 @@ class RunServer:
         self._files = run.installation.files
         self._streams: dict[int, BinaryIO] = {}
         self._opened = 0
+        self._job_depth: Final = JobDepth(run.record, run.installation)
         self._readable: Final = frozenset(_readable(run))
         self._answers: Final[dict[str, Callable[[Frame], _Answer]]] = {
             "check": self._check,
             "lease": self._lease,
             "clock": self._clock,
+            "depth": self._depth,
             "folder": self._folder,
             "progress": self._progress,
             "log": self._log,
@@ -117,6 +123,9 @@ class RunServer:
     def _clock(self, _: Frame) -> _Answer:
         clock = self._run.installation.clock
         return _Answer({"now_ms": clock.now_ms(), "monotonic": clock.monotonic()})
+
+    def _depth(self, _: Frame) -> _Answer:
+        return _Answer({"depth": self._job_depth()})
 
     def _folder(self, _: Frame) -> _Answer:
         return _Answer({"path": str(self._run.workspace.folder())})
@@ -177,10 +186,11 @@ class RunServer:
         return _Answer({"path": str(to)})
 
     def _allowed(self, frame: Frame) -> tuple[str, str, str | None]:
-        """The requested file, if it is one of the job's. Raises: PermissionError."""
+        """The requested file, if the job may read it. Raises: PermissionError, FileUnreadable."""
         head = frame.head
         for file in self._readable:
             if file == (head["bucket"], head["key"], head["version"]):
+                check_bucket(file[0], self._run.installation)
                 return file
         raise PermissionError(f"job {self._run.job_id} has no file {head['key']!r}")
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from remotejob.domain import errors
 from remotejob.domain.errors import Fatal, RemoteJobError
-from remotejob.worker.runs.no_space import lacked_space, no_space
+from remotejob.worker.runs.no_space import errors_behind, lacked_space, no_space
 
 _LONGEST: Final = 100_000
 """Characters of a traceback; the record stores no more."""
@@ -27,9 +27,14 @@ def described(error: BaseException) -> dict[str, Any]:
         "message": _message(error)[:_LONGEST_MESSAGE],
         "trace": "".join(traceback.format_exception(error))[-_LONGEST:],
         "fatal": isinstance(error, Fatal),
-        "memory": isinstance(error, MemoryError),
+        "memory": short_of_memory(error),
         "no_space": lacked_space(error),
     }
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, however the task wrapped that."""
+    return any(isinstance(one, MemoryError) for one in errors_behind(error))
 
 
 OUT_OF_MEMORY: Final[dict[str, Any]] = {

@@ -19,6 +19,7 @@ from remotejob.worker.lifecycle.presence import Presence, report_failed_start
 from remotejob.worker.messages.settlements import Settlement
 from remotejob.worker.runs.run import Run
 from tests.jobs.queries.why.conftest import Live
+from tests.worker.test_suspects import suspected
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
@@ -376,3 +377,13 @@ def _ended(queue: Queue, worker: Simulation, data: str | None) -> Job:
 
 def _ids(*jobs: Job) -> set[str]:
     return {job.id for job in jobs}
+
+
+def test_job_that_runs_alone_says_so(
+    queue: Queue, worker: Simulation, clock: FakeClock, installation: Installation
+) -> None:
+    job = suspected(queue.submit("work"), installation, crashes=1)
+    begin(worker)
+    clock.advance(timedelta(seconds=63))
+
+    told(job.refresh().why(), Why.WORKER_SILENT, "it has crashed before, so it runs alone")

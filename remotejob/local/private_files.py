@@ -1,0 +1,64 @@
+"""Folders and files of the embedded AWS, which only its own user may read.
+
+Other users of the machine can plant links in folders they can write to, such as `/tmp`. No path
+here is followed through a link in its last part, and a folder that is somebody else's is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from remotejob.local.errors import NotPrivate
+
+_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, or make one that exists private.
+
+    Raises: NotPrivate, when the path is a link, no folder, or another user's.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as problem:
+        raise NotPrivate(f"{path} is a link or no folder ({problem.strerror}); remove it") from None
+    try:
+        if os.fstat(opened).st_uid != os.geteuid():
+            raise NotPrivate(f"{path} is another user's folder; use one of your own")
+        os.fchmod(opened, _FOLDER_MODE)
+    finally:
+        os.close(opened)
+
+
+def open_log(path: Path) -> BinaryIO:
+    """Open a file to append to, and make it if it does not exist.
+
+    Raises: NotPrivate, when the path is a link, no ordinary file, or another user's.
+    """
+    return os.fdopen(_opened(path, os.O_WRONLY | os.O_APPEND), "ab")
+
+
+def open_lock(path: Path) -> int:
+    """Open a file to lock, read and write; return its descriptor. Raises: as `open_log`."""
+    return _opened(path, os.O_RDWR)
+
+
+def _opened(path: Path, flags: int) -> int:
+    try:
+        # O_NONBLOCK, because opening a pipe would wait for its other end
+        opened = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE_MODE)
+    except OSError as problem:
+        raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
+    found = os.fstat(opened)
+    # a second name of a file elsewhere is a link too
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+        os.close(opened)
+        raise NotPrivate(f"{path} is not a file of your own; remove it")
+    os.fchmod(opened, _FILE_MODE)
+    return opened
