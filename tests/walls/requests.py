@@ -357,9 +357,6 @@ NOBODY: Final[Mapping[str, Request]] = {
     "scan the table": _single("scan"),
     "describe the table": _single("describe_table"),
     "delete the table": _single("delete_table"),
-    "ask the table by PartiQL": lambda role, names: role.client("dynamodb").execute_statement(
-        Statement=f'SELECT * FROM "{names.table}"'  # noqa: S608 (nothing but a name)
-    ),
     "invoke the scheduler": _other("lambda", "invoke", FunctionName="of-nobody"),
     "change the system's description": _other(
         "ssm", "put_parameter", Name="/remotejob/walls", Value="{}", Overwrite=True
