@@ -26,7 +26,15 @@ POWERLESS: Final = ("agent of ours",)
 """They may do nothing of what is here."""
 
 JOB: Final = new_job_id(1_790_000_000_000, lambda n: bytes(n))
-DENIED: Final = frozenset({"AccessDenied", "AccessDeniedException", "403"})
+DENIED: Final = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "403",
+        # an operation that the embedded AWS lets nobody make
+        "UnknownOperationException",
+    }
+)
 
 _NEW: Final = (Field.STATE, Field.TASK, Field.QUEUE, Field.CREATED, Field.UPDATED)
 

@@ -43,10 +43,8 @@ def carry_out(
     One job's failure does not hold back the others: it keeps its message or its mark for another
     try. `denied` collects what these credentials may not do, for callers that report it.
     """
-    # of another queue's job nothing is left to do here: its own message, or its mark, brings those
-    # who may send for it
-    done = [record for record in records if not installation.may_send_to(record.queue)]
-    ended = [record for record in records if installation.may_send_to(record.queue)]
+    done: list[JobRecord] = []
+    ended: Sequence[JobRecord] = records
     while ended:
         reported = _send_status(ended, installation, denied)
         cancelled: list[JobRecord] = []
@@ -58,7 +56,8 @@ def carry_out(
             _notify_hooks(record, installation)
             finished.append(record)
         done += _settle(finished, installation)
-        # the end of a job can cancel others, and their end more
+        # the end of a job can cancel others, and their end more; what the end of another queue's
+        # job asks for is not ours to send, and its mark has the scheduler do it
         ended = [record for record in cancelled if installation.may_send_to(record.queue)]
     return [record for record in done if record in records]
 

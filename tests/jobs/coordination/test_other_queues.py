@@ -9,9 +9,8 @@ from dataclasses import replace
 import pytest
 
 from remotejob import Job, RemoteJob, RunningJob, State
-from remotejob.jobs.messaging.messages import Pending
 from remotejob.jobs.scheduler.tick import tick
-from remotejob.ports import Address, Channel, Installation, Outgoing
+from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation, memory_installation
 
 
@@ -133,18 +132,3 @@ def test_job_of_another_queue_that_waits_for_a_resource_is_sent_by_the_next_tick
     tick(installation)
     off(theirs)
     assert states(second) == [State.COMPLETED]
-
-
-def test_message_about_an_ended_job_of_another_queue_is_dropped(
-    remote: RemoteJob, installation: Installation
-) -> None:
-    """Somebody sent it to the wrong lane; nothing of it is this worker's to carry out."""
-    job = remote.queue("theirs").submit("work")
-    off(worker_of("theirs", installation))
-    body = Pending.of(job.refresh().record).body()
-    installation.messages.send(Address("ours", Channel.NORMAL), [Outgoing(body=body)])
-
-    off(worker_of("ours", installation))
-
-    depth = installation.messages.depth(Address("ours", Channel.NORMAL))
-    assert (depth.visible, depth.hidden) == (0, 0)
