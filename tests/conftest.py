@@ -28,7 +28,7 @@ hypothesis.settings.load_profile("untimed")
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name long bytes by their argument: compressed ones have the time of day in them, and the
     processes of a run must agree on the names of its cases."""
-    return argname if isinstance(val, bytes) and len(val) > 32 else None
+    return argname if isinstance(val, bytes) and len(val) > 16 else None
 
 
 @pytest.hookimpl(tryfirst=True)
