@@ -109,7 +109,7 @@ def worker_calls(
             queue.arns(LANES),
         ),
         allow("sqs", ["SendMessage"], queue.arns((*LANES, *STATUS, QueueKey.DEAD_LETTER))),
-        # No query of records: their ids cannot be guessed, so a worker reads the jobs it knows.
+        # No query of records: a worker reads the jobs it knows, and cannot list the others.
         _items(table, "Query", on=notes | locks | batches | signs),
         _items(table, "GetItem", on=records | heads),
         _items(table, "BatchGetItem", on=records),

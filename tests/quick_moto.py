@@ -18,7 +18,7 @@ from moto.sqs.responses import SQSResponse
 from moto.utilities import aws_headers
 from werkzeug.exceptions import HTTPException
 
-from remotejob.local.gaps import repeated_work
+from remotejob.local.gaps import comparisons, repeated_work
 
 _HANDLERS: Final[dict[str, Any]] = {
     "DynamoDB_20120810": DynamoHandler,
@@ -31,6 +31,7 @@ _HANDLERS: Final[dict[str, Any]] = {
 def install() -> None:
     """Patch moto in this process, once."""
     repeated_work.close_gap()
+    comparisons.close_gap()
     _ask_json_services_at_once()
     _leave_requests_alone()
     _number_requests()

@@ -56,11 +56,8 @@ NO_LIVE_RUN: Final = Condition(
     ),
 )
 
-ODD_KEY: Final = Condition(
-    name="odd_key",
-    expression=Either(IsNotText(Field.JOB), IsNotNumber(Field.EXPIRES)),
-)
-"""An idempotency key that names no job, or has no end, is free."""
+ODD_KEY: Final = Condition(name="odd_key", expression=IsNotText(Field.JOB))
+"""An idempotency key that names no job is free."""
 
 ODD_HEAD: Final = Condition(name="odd_head", expression=IsNotNumber(Field.HEAD))
 """The head of repeats has no generation, as if they were never replaced."""

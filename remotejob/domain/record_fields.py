@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from functools import lru_cache
+from typing import Any, Final
 
 from remotejob.domain.conditions import Item
 from remotejob.domain.errors import UnreadableItem
@@ -72,7 +73,7 @@ FIELDS: Final[Mapping[str, Field]] = {
 }
 
 _STATES: Final = {state.value: state for state in State}
-_REQUIRED: Final = ("task", "queue", "created_ms", "updated_ms")
+_REQUIRED: Final = frozenset({"task", "queue", "created_ms", "updated_ms"})
 
 _TEXTS: Final = frozenset(
     {
@@ -147,29 +148,33 @@ def values_in(item: Item) -> dict[str, Any]:
     Raises: UnreadableItem.
     """
     values: dict[str, Any] = {}
+    rules = _RULES
     for name, value in item.items():
-        rule = _RULES.get(name)
+        rule = rules.get(name)
         if rule is None:
             continue
         attribute, kind, least, most = rule
-        # a bool is an int, too
-        if not isinstance(value, kind) or value is True or value is False:
+        # by type first, which is fast; in memory, some values are members of enumerations
+        if type(value) is not kind and (not isinstance(value, kind) or isinstance(value, bool)):
             raise _unreadable(item, f"{name}={shown(value)} is not {_KINDS[kind]}")
-        if kind is int and not least <= cast("int", value) <= most:
+        if kind is int and not least <= value <= most:  # type: ignore[operator]
             raise _unreadable(item, f"{name}={shown(value)} is not from {least} to {most}")
         values[attribute] = value
-    state = _STATES.get(values.get("state", ""))
+    told, job_id = values.get("state", ""), item.get(Field.SK)
+    state = _STATES.get(told)
     if state is None:
-        told = shown(values.get("state"))
-        problem = f"{Field.STATE}={told} is no state that this version knows"
+        problem = f"{Field.STATE}={shown(told)} is no state that this version knows"
         raise _unreadable(item, problem, newer=True)
-    for attribute in _REQUIRED:
-        if attribute not in values:
-            raise _unreadable(item, f"it has no {FIELDS[attribute]}")
-    job_id = item.get(Field.SK)
-    if not (
-        isinstance(job_id, str) and is_job_id(job_id) and item.get(Field.PK) == partition_of(job_id)
-    ):
+    if not values.keys() >= _REQUIRED:
+        missing = sorted(FIELDS[attribute] for attribute in _REQUIRED - values.keys())
+        raise _unreadable(item, f"it has no {', '.join(missing)}")
+    if not isinstance(job_id, str) or item.get(Field.PK) != _partition_of(job_id):
         raise _unreadable(item, "its keys are not those of a job")
     values["state"], values["id"] = state, job_id
     return values
+
+
+@lru_cache(maxsize=1024)
+def _partition_of(job_id: str) -> str | None:
+    """The partition of a record; None if its id is none. Cached: a record is read a few times."""
+    return partition_of(job_id) if is_job_id(job_id) else None

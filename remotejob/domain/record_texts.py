@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, cast
 
 from remotejob.domain.errors import UnreadableItem
@@ -34,18 +36,19 @@ _CHECKPOINT: Final = re.compile(r"-?([A-Za-z0-9_.-]{1,64}/[0-9]{1,9})?")
 
 def check_texts(record: JobRecord) -> None:
     """Raises: UnreadableItem, naming the first text that is not ours."""
-    for attribute, check in _CHECKS:
+    check = None
+    try:
+        for value, check in zip(_values(record), _checks, strict=True):
+            if value is not None:
+                check(value)
+    except Exception as problem:
+        attribute = next(name for name, one in _CHECKS if one is check)
         value = getattr(record, attribute)
-        if value is None:
-            continue
-        try:
-            check(value)
-        except Exception as problem:
-            raise UnreadableItem(
-                partition_of(record.id),
-                record.id,
-                f"{attribute}={shown(cut(value, 60))}: {cut(said_by(problem), 150)}",
-            ) from problem
+        raise UnreadableItem(
+            partition_of(record.id),
+            record.id,
+            f"{attribute}={shown(cut(value, 60))}: {cut(said_by(problem), 150)}",
+        ) from problem
 
 
 def load_json(text: str, *, partition: str, name: str, what: str) -> Any:
@@ -59,6 +62,8 @@ def load_json(text: str, *, partition: str, name: str, what: str) -> Any:
 
 
 def _matches(pattern: re.Pattern[str], what: str) -> Callable[[str], None]:
+    # cached: a worker reads the name of its queue with every job
+    @lru_cache(maxsize=64)
     def check(text: str) -> None:
         if not pattern.fullmatch(text):
             raise ValueError(f"not {what}")
@@ -183,3 +188,6 @@ _CHECKS: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
     ("calls_json", _usage),
     ("checkpoint_ref", _matches(_CHECKPOINT, "a checkpoint")),
 )
+
+_values: Final = attrgetter(*(attribute for attribute, _ in _CHECKS))
+_checks: Final = tuple(check for _, check in _CHECKS)

@@ -8,6 +8,7 @@ repeats, A is a worker, M a manager.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -56,7 +57,12 @@ class Head:
 
     @classmethod
     def of(cls, queue: str, task: str, item: Item | None) -> Head:
-        generation = None if item is None else item.get(Field.HEAD)
+        """Raises: UnreadableItem, when the generation is a fraction: no condition can tell it."""
+        generation: object = None if item is None else item.get(Field.HEAD)
+        if isinstance(generation, Mapping) and "N" in generation:
+            key = head_key(queue, task)
+            problem = f"{Field.HEAD}={generation['N']} is no generation"
+            raise UnreadableItem(key.partition, key.name, problem)
         if not isinstance(generation, int) or isinstance(generation, bool):
             return cls(queue=queue, task=task, generation=0, odd=item is not None)
         return cls(queue=queue, task=task, generation=generation)

@@ -143,6 +143,7 @@ def _packed(asset: FileAsset, cache: Path) -> Path:
             for path in sorted(asset.source.rglob("*")):
                 if path.is_file():
                     packed.write(path, path.relative_to(asset.source))
+        partial.chmod(0o600)
         partial.replace(archive)
     return archive
 

@@ -25,6 +25,7 @@ import time
 import uuid
 import zipfile
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,8 @@ _LOG = logging.getLogger(__name__)
 _BOOTSTRAP = Path(__file__).with_name("function_bootstrap.py")
 _INIT_TIMEOUT_S: Final = 30.0
 _MAX_ENVIRONMENTS: Final = 2
+_LIFE: Final = timedelta(days=365)
+"""Of a function's credentials: nobody renews those of a warm environment."""
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9_-]")
 """What no name of a function has on AWS."""
 
@@ -271,6 +274,7 @@ class Functions:
             function.role,
             service="lambda.amazonaws.com",
             session=function.function_name,
+            life=_LIFE,
         )
         command = [sys.executable, "-I", "-S", "-u", "-B", str(_BOOTSTRAP)]
         environment = {

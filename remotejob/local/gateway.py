@@ -202,7 +202,7 @@ class Gateway:
                 status=403,
                 protocol=protocol,
             )
-        if "credentials" in self._failing and who.role_arn is not None:
+        if who.expired or ("credentials" in self._failing and who.role_arn is not None):
             expired = "ExpiredTokenException" if protocol == "json" else "ExpiredToken"
             message = "the security token included in the request is expired"
             return refusal(expired, message, status=403, protocol=protocol)

@@ -17,7 +17,7 @@ from werkzeug.serving import WSGIRequestHandler
 
 from remotejob.local.callers import set_connection
 from remotejob.local.http_body import Body, TimedInput
-from remotejob.local.http_head import AmbiguousHead, Head, read_head
+from remotejob.local.http_head import Head, RefusedHead, read_head
 
 HEAD: Final = "remotejob.head"
 """Key of the request's `Head` in the WSGI environment."""
@@ -85,7 +85,7 @@ class Handler(WSGIRequestHandler):
                 version=self.request_version,
                 received=self.headers,
             )
-        except AmbiguousHead as problem:
+        except RefusedHead as problem:
             self.close_connection = True
             # older versions have no status line
             self.request_version = self.protocol_version

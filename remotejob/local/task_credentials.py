@@ -59,4 +59,6 @@ class TaskCredentials:
             role_arn,
             service="ecs-tasks.amazonaws.com",
             session=session,
+            # longer than they say, so that a slow renewal fails nobody
+            life=2 * _LIFE,
         )

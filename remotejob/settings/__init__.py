@@ -281,6 +281,8 @@ def _queue(name: str, table: Table) -> QueueSettings:
     for prefix in inputs:
         if prefix.startswith("/"):
             table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
+        if prefix.startswith(INPUT_PREFIX_SUBMITTED):
+            table.fail("inputs", prefix, "a queue's workers read what was submitted to it alone")
     return QueueSettings(
         tasks=tasks,
         inputs=inputs,

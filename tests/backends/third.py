@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from remotejob.domain.changes import Change
 from remotejob.domain.conditions import Item, Value
+from remotejob.domain.ids import is_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import (
@@ -27,13 +28,16 @@ from remotejob.domain.transactions import (
     Put,
     Step,
     applied,
+    checked_record,
     key_of,
     number,
     put_record,
+    readable_note,
+    readable_record,
     record_key,
     record_of,
-    text,
 )
+from remotejob.domain.unreadable import SkippedItems
 from remotejob.names import Field
 from remotejob.ports import (
     Address,
@@ -103,6 +107,7 @@ class SqliteStore:
 
     def __init__(self) -> None:
         self._database = Database(_ITEMS)
+        self._skipped = SkippedItems()
 
     def put_new(self, record: JobRecord) -> Updated | Refused:
         conflict = self.transact([put_record(record)])
@@ -114,10 +119,12 @@ class SqliteStore:
 
     def get(self, job_id: str) -> JobRecord | None:
         item = self.item(record_key(job_id))
-        return None if item is None else record_of(item)
+        return None if item is None else checked_record(item)
 
     def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
-        return [record for job_id in set(job_ids) if (record := self.get(job_id)) is not None]
+        items = (self.item(record_key(job_id)) for job_id in set(job_ids) if is_job_id(job_id))
+        records = (readable_record(item, self._skipped) for item in items if item is not None)
+        return [record for record in records if record is not None]
 
     def update(self, change: Change) -> Updated | Refused:
         with self._database.transaction():
@@ -188,7 +195,7 @@ class SqliteStore:
     def listing(self, partition: str, *, after: str | None = None) -> Iterator[JobRecord]:
         items = [item for name, item in self.items(partition, "") if name > (after or "")]
         for item in items if after is not None else reversed(items):
-            if (record := record_of(item)) is not None:
+            if (record := readable_record(item, self._skipped)) is not None:
                 yield record
 
     def put_note(self, job_id: str, name: str, content: str, *, expires_s: int) -> None:
@@ -197,7 +204,8 @@ class SqliteStore:
 
     def notes(self, job_id: str, prefix: str) -> Iterator[tuple[str, str]]:
         for name, item in self.items(job_id, prefix):
-            yield name, text(item[Field.CONTENT])
+            if (content := readable_note(job_id, name, item, self._skipped)) is not None:
+                yield name, content
 
     def close(self) -> None:
         self._database.close()

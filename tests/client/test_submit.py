@@ -320,4 +320,18 @@ def test_input_that_all_may_read_is_not_copied(key: str) -> None:
     assert job.input == file
 
 
+def test_replay_in_another_queue_has_its_own_copy_of_an_upload() -> None:
+    """A route's prefix is for the workers of its queue alone."""
+    installation = memory_installation(queues={"one": ("work",), "two": ("work",)})
+    remote = RemoteJob(installation)
+    remote.queue("one").store_raw("photos/a.txt", {}, b"content")
+    first = remote.queue("one").trigger("pending", "photos/a.txt").cancel()
+
+    same, other = first.replay(), first.replay("two")
+
+    assert same.input == first.input
+    assert other.input is not None
+    assert other.input.key == f"jobs/two/{other.id}/a.txt"
+
+
 SOME_FILE = InputFile(bucket="", key="", size=7, name="a.txt")

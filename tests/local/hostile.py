@@ -63,6 +63,12 @@ class House:
         self._furnish()
         self.nobody = self._person("nobody", [])
         self.limited = self._person("limited", _MAY)
+        self.poweruser = self._person(
+            "poweruser", [{"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}]
+        )
+        self.reader = self._person(
+            "reader", [{"Effect": "Allow", "Action": "ssm:*", "Resource": "*"}]
+        )
 
     def guarded(self) -> object:
         """What must not change."""
@@ -84,6 +90,7 @@ class House:
         s3.create_bucket(
             Bucket="house", CreateBucketConfiguration={"LocationConstraint": aws.region}
         )
+        aws.client("secretsmanager").create_secret(Name="secret", SecretString=SECRET.decode())
         for name in ("allowed", "secret"):
             aws.client("sqs").create_queue(QueueName=name)
             s3.put_object(Bucket="house", Key=f"{name}/file", Body=SECRET, Tagging="a=b")

@@ -285,22 +285,17 @@ def first_line(house: House, head: str, body: bytes = b"") -> bytes:
         return connection.recv(100).partition(b"\r\n")[0]
 
 
-@pytest.mark.parametrize(
-    ("target", "status"),
-    [
-        ("/", b"403"),
-        ("/house/new", b"403"),
-        ("/_remotejob/x", b"413"),
-        ("/cloudformation_x", b"403"),
-    ],
-)  # fmt: skip
-def test_content_of_who_may_not_ask_is_not_read(house: House, target: str, status: bytes) -> None:
-    head = (
-        f"POST {target} HTTP/1.1\r\nHost: {house.host}:{house.port}\r\nContent-Length: 99999999999"
-    )
+@pytest.mark.parametrize("target", ["/", "/house/new", "/cloudformation_x", "/_remotejob/x"])
+@pytest.mark.parametrize(("length", "status"), [(99_999_999_999, b"413"), (1 << 32, b"403")])
+def test_content_of_who_may_not_ask_is_not_read(
+    house: House, target: str, length: int, status: bytes
+) -> None:
+    head = f"POST {target} HTTP/1.1\r\nHost: {house.host}:{house.port}\r\nContent-Length: {length}"
 
     # the answer comes although most of the content never does
-    assert status in first_line(house, head, b"x" * 100_000)
+    line = first_line(house, head, b"x" * 100_000)
+
+    assert (b"413" if target.startswith("/_remotejob/") else status) in line
 
 
 @pytest.mark.parametrize("service", ["sts", "dynamodb", "lambda"])

@@ -124,6 +124,10 @@ DOCUMENTS: Final[dict[str, Trick]] = {
     "a form in a value": lambda h: h.json(
         h.limited, "ssm", "AmazonSSM.GetParameter", '{"Name": "/allowed&Name=/secret&Action=x"}'
     ),
+    "a secret as a parameter": lambda h: h.json(
+        h.reader, "ssm", "AmazonSSM.GetParameter",
+        {"Name": "/aws/reference/secretsmanager/secret", "WithDecryption": True},
+    ),
     "an action in the query": lambda h: h.json(
         h.limited, "ssm", "AmazonSSM.GetParameter", {"Name": "/allowed"},
         path="/?Action=DeleteParameter&Name=/secret",
@@ -178,6 +182,10 @@ DOCUMENTS: Final[dict[str, Trick]] = {
     ),
     "an old target": lambda h: h.json(
         h.limited, "dynamodb", "DynamoDB_20111205.GetItem", GET_ALLOWED
+    ),
+    "a statement that nobody reads": lambda h: h.json(
+        h.poweruser, "dynamodb", "DynamoDB_20120810.ExecuteStatement",
+        {"Statement": "SELECT * FROM secret"},
     ),
     "a method of moto's": lambda h: h.json(h.administrator, "ssm", "AmazonSSM._dispatch", {}),
     "a target that is not signed": lambda h: plus(
@@ -369,6 +377,10 @@ OTHERS: Final[dict[str, Trick]] = {
     ),
     "a stack, which moto makes with all rights": lambda h: h.form(
         h.limited, "cloudformation",
+        f"Action=CreateStack&StackName=x&Version=2010-05-15&TemplateBody={STACK}",
+    ),
+    "a stack of a power user": lambda h: h.form(
+        h.poweruser, "cloudformation",
         f"Action=CreateStack&StackName=x&Version=2010-05-15&TemplateBody={STACK}",
     ),
     "a stack's answer": lambda h: h.form(

@@ -37,6 +37,11 @@ def test_all_that_a_running_one_keeps_is_private(house: House) -> None:
     assert others_may(house.aws.state) == []
 
 
+def test_packed_assets_are_private(aws: EmbeddedAws) -> None:
+    assert list((aws.state / "assets").glob("*.zip"))
+    assert others_may(aws.state) == []
+
+
 def test_no_secret_is_on_a_command_line(house: House) -> None:
     house.aws.client("lambda").invoke(FunctionName="allowed")
     lines = []

@@ -135,6 +135,7 @@ def test_the_first_route_that_matches_counts() -> None:
         (QUEUE + '[[routes]]\ntask = "work"\nprefix = "/a"\n', "do not begin with a slash"),
         (QUEUE + 'inputs = ["/a"]\n', "do not begin with a slash"),
         (QUEUE + 'inputs = "a"\n', "it must be a list"),
+        (QUEUE + 'inputs = ["jobs/other/"]\n', "read what was submitted to it alone"),
         (QUEUE + '[[routes]]\ntask = "work"\nprefix = "jobs/"\n', "submitted inputs live there"),
         (QUEUE + '[[routes]]\ntask = "work"\nsuffixes = [""]\n', "leave the key out"),
         (QUEUE + '[[routes]]\ntask = "work"\npriority = "urgent"\n', "one of low, normal, medium"),

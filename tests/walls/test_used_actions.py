@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,10 +17,11 @@ from remotejob import Job, RemoteJob, Repeat, Retry, State, Submission
 from remotejob.domain.ids import new_job_id, partition_of, shard_of
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.names import Env, Partition
+from tests.end_to_end.waiting import until
 from tests.walls.requests import GROUPS, ROLES, Names, Role, actions_in, role_names
 from tests.walls.tasks import LONG
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """Seconds after which something is broken, on the slowest machine."""
 
 LATER: Final = timedelta(hours=1)
@@ -107,7 +107,7 @@ def run_jobs(aws: EmbeddedAws, names: Names, creator: RemoteJob) -> None:
             job.wait(PATIENCE)
         batch.wait(PATIENCE)
         assert [job.state for job in near] == [State.COMPLETED] * len(near)
-        until(lambda: len(uploaded(creator)) == 2)
+        until(lambda: len(uploaded(creator)) == 2, what="a job of each upload")
         for job in uploaded(creator):
             assert job.wait(PATIENCE).state is State.COMPLETED
         elsewhere.wait(PATIENCE)
@@ -256,13 +256,6 @@ def hear_of_an_end(creator: RemoteJob) -> None:
 
 def uploaded(creator: RemoteJob) -> list[Job]:
     return [job for job in creator.jobs() if job.input and job.input.key.endswith("/a.jpg")]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def empty_queues(aws: EmbeddedAws) -> None:

@@ -173,7 +173,7 @@ class DynamoStore:
             except ClientError as refusal:
                 if _code(refusal) == "ConditionalCheckFailedException":
                     raise _ConditionFailed(_response(refusal).get("Item")) from None
-                if _wrong_type(refusal.response.get("Error", {})):
+                if _wrong_type(_response(refusal)["Error"]):
                     raise _odd_item(request, refusal) from refusal
                 if _code(refusal) != "TransactionConflictException":
                     raise
@@ -195,6 +195,7 @@ class DynamoStore:
                 self._service.call("TransactWriteItems", asked)
             except ClientError as refusal:
                 if _code(refusal) != "TransactionCanceledException":
+                    _raise_if_odd(request[0], refusal)
                     raise
                 conflict = _conflict_in(request, refusal)
                 if conflict is not None:
@@ -415,6 +416,16 @@ def _wrong_type(reason: Mapping[str, Any]) -> bool:
     return reason.get("Code") in ("ValidationException", "ValidationError") and (
         "incorrect data type" in message or "type mismatch" in message
     )
+
+
+def _raise_if_odd(step: Mapping[str, Any], refusal: ClientError) -> None:
+    """Raises: UnreadableItem, when a transaction was refused because of the type of an attribute.
+
+    The answer does not say of which step; the first one changes the record.
+    """
+    if _wrong_type(_response(refusal)["Error"]):
+        (arguments,) = step.values()
+        raise _odd_item(arguments, refusal) from refusal
 
 
 def _odd_item(request: Mapping[str, Any], refusal: ClientError) -> UnreadableItem:

@@ -18,8 +18,7 @@ from remotejob.domain.errors import InvalidData, UnreadableItem
 from remotejob.domain.record import JobRecord
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_timedelta, span_ms
-from remotejob.domain.transactions import Key, Put, number, text
-from remotejob.domain.unreadable import reading_item
+from remotejob.domain.transactions import Key, Put
 from remotejob.names import Field, Partition
 from remotejob.ports import Installation
 
@@ -65,12 +64,12 @@ def job_under(
     item = installation.store.item(place)
     if item is None:
         return None, ""
-    try:
-        with reading_item(place.partition, place.name):
-            named, expires_s = text(item[Field.JOB]), number(item[Field.EXPIRES])
-    except UnreadableItem as problem:
-        installation.skipped.add(problem)
-        return None, None
+    named, expires_s = item.get(Field.JOB), item.get(Field.EXPIRES)
+    if not isinstance(named, str) or not isinstance(expires_s, int):
+        # one odd item must not keep its key from being used
+        problem = f"{Field.JOB}={shown(named)}, {Field.EXPIRES}={shown(expires_s)}"
+        installation.skipped.add(UnreadableItem(place.partition, place.name, problem))
+        return None, named if isinstance(named, str) else None
     if expires_s * 1000 <= installation.clock.now_ms():
         return None, ""
     record = installation.store.get(named)
@@ -82,7 +81,7 @@ def take_key(
 ) -> Put:
     """The step that takes a key for a job.
 
-    `gone` is the id of a removed job that held it; None if the key's item cannot be read.
+    `gone` is the id of a removed job that held it; None if the key's item names no job.
     """
     return Put(
         key=_key(key, queue),

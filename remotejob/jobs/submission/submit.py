@@ -20,7 +20,7 @@ from remotejob.domain.errors import (
     StoreUnavailable,
 )
 from remotejob.domain.events import Event
-from remotejob.domain.record import JobRecord
+from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.series import is_endless
 from remotejob.domain.states import State
 from remotejob.domain.text import cut, said_by, shown
@@ -261,12 +261,22 @@ def _store_files(checked: Checked, installation: Installation) -> JobRecord:
 
 
 def _with_own_input(record: JobRecord, installation: Installation) -> JobRecord:
-    """Give it its own copy of a file that only another queue's workers can read."""
+    """Give it its own copy of a file that only another queue's workers may be able to read."""
     file, files = record.input, installation.files
-    if file is None or not submitted_to_another(file, record.queue, installation):
+    if file is None or not _is_of_another_queue(file, record, installation):
         return record
     key = input_key(record.queue, record.id, file.name)
     with files.open(file.bucket, file.key, version=file.version) as body:
         stored = files.put(Area.INPUT, key, body, content_type=file.content_type)
     copied = replace(input_file(stored, name=file.name), content_type=file.content_type)
     return replace(record, input_json=copied.to_json())
+
+
+def _is_of_another_queue(file: InputFile, record: JobRecord, installation: Installation) -> bool:
+    if submitted_to_another(file, record.queue, installation):
+        return True
+    if record.origin_id is None:
+        return False
+    # a replay: an upload that a route gave to another queue
+    origin = installation.store.get(record.origin_id)
+    return origin is not None and origin.queue != record.queue

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
+from moto.core.utils import utcnow
 from moto.iam.models import iam_backends
 from moto.sts.models import sts_backends
 
@@ -27,6 +29,8 @@ class Principal:
     role_arn: str | None
     secret: str
     token: str | None
+    #: Whether the session is past its time.
+    expired: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,9 +57,13 @@ class NotTrusted(Exception):
 
 
 def principal_of(account: str, access_key_id: str) -> Principal | None:
-    """The principal that owns this access key; None if the key is unknown."""
-    key = iam_backends[account][PARTITION].access_keys.get(access_key_id)
+    """The principal that owns this access key; None if the key is unknown or inactive."""
+    backend = iam_backends[account][PARTITION]
+    key = backend.access_keys.get(access_key_id)
     if key is not None and key.user_name is not None:
+        # moto keeps the keys of users that were deleted
+        if key.status != "Active" or key.user_name not in backend.users:
+            return None
         return Principal(
             arn=f"arn:{PARTITION}:iam::{account}:user/{key.user_name}",
             name=str(key.user_name),
@@ -72,6 +80,7 @@ def principal_of(account: str, access_key_id: str) -> Principal | None:
         role_arn=session.role_arn,
         secret=session.secret_access_key,
         token=session.session_token,
+        expired=session.expiration <= utcnow(),
     )
 
 
@@ -120,9 +129,9 @@ def trusts(account: str, role_arn: str, access: Access) -> bool:
 
 
 def assume_as_service(
-    account: str, region: str, role_arn: str, *, service: str, session: str
+    account: str, region: str, role_arn: str, *, service: str, session: str, life: timedelta
 ) -> Credentials:
-    """Credentials of a role, assumed on behalf of an AWS service.
+    """Credentials of a role, assumed on behalf of an AWS service; they expire after `life`.
 
     Raises: NotTrusted, when the role's trust policy does not name the service.
     """
@@ -137,7 +146,7 @@ def assume_as_service(
         role_session_name=session[:64],
         role_arn=role_arn,
         policy="",
-        duration=3600,
+        duration=int(life.total_seconds()),
         external_id="",
     )
     return Credentials(

@@ -20,10 +20,12 @@ SERVED: Final = {
     "ecs": "ecs",
     "events": "events",
     "iam": "iam",
+    "kms": "kms",
     "lambda": "lambda",
     "logs": "logs",
     "monitoring": "cloudwatch",
     "s3": "s3",
+    "secretsmanager": "secretsmanager",
     "sqs": "sqs",
     "ssm": "ssm",
     "sts": "sts",
@@ -60,9 +62,13 @@ _S3: Final = frozenset(
 """What moto has. It takes all others for a plain request: `GET key?retention` for GetObject."""
 
 _NOT_JUDGED: Final = frozenset(
-    {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "AssumeRoot", "GetFederationToken"}
-)
-"""Operations of STS whose proof of identity moto does not verify."""
+    {
+        # moto does not verify their proof of identity
+        "AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "AssumeRoot", "GetFederationToken",
+        # we do not read which tables, keys and attributes a PartiQL statement names
+        "BatchExecuteStatement", "ExecuteStatement", "ExecuteTransaction",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,6 +42,7 @@ _WITH_ALL_RIGHTS = frozenset(
         ("s3", "PutBucketInventoryConfiguration"),
         ("s3", "PutBucketLogging"),
         ("s3", "PutBucketReplication"),
+        ("secretsmanager", "RotateSecret"),
     }
 )  # fmt: skip
 
@@ -58,7 +59,8 @@ def required(call: Call) -> list[Access]:
         prefix = _ACTION_PREFIX.get(call.service, call.service)
         needed = [Access(action=f"{prefix}:{call.operation}", resource=None)]
     if (call.service, call.operation) in _WITH_ALL_RIGHTS:
-        needed.append(Access(action="*", resource="*"))
+        # the second, because all but IAM is less than all
+        needed += [Access(action=a, resource="*") for a in ("*", "iam:PutUserPolicy")]
     if call.service in _PASSES_ROLES:
         needed += [
             Access(action="iam:PassRole", resource=_text(call.parameters[name], _ARN, name))
@@ -224,6 +226,9 @@ def _code(call: Call) -> list[Access]:
 _PARAMETER = re.compile(r"[A-Za-z0-9_./-]{0,1011}(?::[A-Za-z0-9_.-]{1,100})?")
 
 
+_SECRET = ":parameter/aws/reference/secretsmanager/"
+
+
 def _ssm(call: Call) -> list[Access]:
     names = call.parameters.get("Names") or [
         call.parameters.get("Name") or call.parameters.get("Path")
@@ -238,7 +243,11 @@ def _ssm(call: Call) -> list[Access]:
         arn = _arn_or(call, bare, _PARAMETER, "parameter/", "Name")
         prefix = call.arn("parameter/")
         arns.append(prefix + arn.removeprefix(prefix).partition(":")[0])
-    return [Access(action=action, resource=re.sub(r"/$", "", arn)) for arn in arns]
+    needed = [Access(action=action, resource=re.sub(r"/$", "", arn)) for arn in arns]
+    if any(_SECRET in arn for arn in arns):
+        # Systems Manager passes such a request on, with the caller's rights
+        needed.append(Access(action="secretsmanager:GetSecretValue", resource=None))
+    return needed
 
 
 def _ecs(call: Call) -> list[Access]:

@@ -22,14 +22,18 @@ from werkzeug.exceptions import HTTPException
 
 from remotejob.local.access import operations, s3_requests, signature
 from remotejob.local.access.calls import Call
-from remotejob.local.http_head import Head
+from remotejob.local.http_head import MOST_CONTENT_BYTES, Head
 
 FORM: Final = "application/x-www-form-urlencoded"
 _JSON: Final = re.compile(r"application/x-amz-json-1\.[01](; ?charset=utf-8)?", re.IGNORECASE)
 _LABEL: Final = re.compile(r"\{(.+?)\+?\}")
 _QUEUE_PATH: Final = re.compile(r"/[0-9]{12}/[A-Za-z0-9_-]{1,80}(?:\.fifo)?")
 _MEBIBYTE: Final = 1 << 20
-_MOST_BYTES: Final = {"dynamodb": 32 * _MEBIBYTE, "lambda": 100 * _MEBIBYTE, "s3": 5_500 << 20}
+_MOST_BYTES: Final = {
+    "dynamodb": 32 * _MEBIBYTE,
+    "lambda": 100 * _MEBIBYTE,
+    "s3": MOST_CONTENT_BYTES,
+}
 _MOST_BYTES_ELSEWHERE: Final = 16 * _MEBIBYTE
 _IGNORED: Final = frozenset(
     {"x-amz-checksum-mode", "x-amz-sdk-checksum-algorithm", "x-amz-user-agent"}

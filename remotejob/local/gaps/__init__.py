@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from remotejob.local.gaps import (
     cloudformation,
+    comparisons,
     dispatch,
     dynamodb,
     eventbridge,
@@ -23,8 +24,8 @@ from remotejob.local.gaps import (
 def close_gaps() -> None:
     """Patch moto in this process. Call once, before the first request."""
     for gap in (
-        tracking, sqs, dynamodb, eventbridge, s3_events, s3_keys, lambda_invoke, cloudformation,
-        dispatch,
+        tracking, sqs, dynamodb, comparisons, eventbridge, s3_events, s3_keys, lambda_invoke,
+        cloudformation, dispatch,
     ):  # fmt: skip
         gap.close_gap()
     repeated_work.close_gap()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,13 @@ from remotejob.testing import FakeClock, Simulation, memory_installation
 @pytest.fixture
 def installation(clock: FakeClock) -> Installation:
     return memory_installation(clock, queues={"ours": ("work",), "theirs": ("work",)})
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_refused(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A message that was refused would be an error in the log, and sent again for ever."""
+    yield
+    assert not [one for one in caplog.get_records("call") if one.levelno >= logging.ERROR]
 
 
 @pytest.fixture

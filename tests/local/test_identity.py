@@ -1,0 +1,63 @@
+"""Keys that are not, or no longer, anybody's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from moto.iam.models import iam_backends
+
+from remotejob.local.access import identity
+from tests.local.hostile import TRUST
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+
+
+@pytest.fixture
+def iam() -> Iterator[Any]:
+    """moto's users and roles, in this process."""
+    backend = iam_backends[ACCOUNT]["aws"]
+    backend.create_user(REGION, "somebody")
+    yield backend
+    backend.reset()
+
+
+def test_key_is_its_users_as_long_as_it_is_active(iam: Any) -> None:
+    key = iam.create_access_key("somebody").access_key_id
+    principal = identity.principal_of(ACCOUNT, key)
+    assert principal is not None
+    assert (principal.name, principal.expired) == ("somebody", False)
+
+    iam.update_access_key("somebody", key, "Inactive")
+
+    assert identity.principal_of(ACCOUNT, key) is None
+
+
+def test_key_of_a_deleted_user_is_nobodys(iam: Any) -> None:
+    key = iam.create_access_key("somebody").access_key_id
+    del iam.users["somebody"]
+
+    assert identity.principal_of(ACCOUNT, key) is None
+
+
+def test_deleted_key_is_nobodys(iam: Any) -> None:
+    key = iam.create_access_key("somebody").access_key_id
+    iam.delete_access_key(key, "somebody")
+
+    assert identity.principal_of(ACCOUNT, key) is None
+
+
+@pytest.mark.parametrize(("life", "expired"), [(timedelta(hours=1), False), (timedelta(0), True)])
+def test_session_ends_with_its_time(iam: Any, life: timedelta, *, expired: bool) -> None:
+    role = iam.create_role("role", json.dumps(TRUST), "/", None, "", [], 3600)
+    credentials = identity.assume_as_service(
+        ACCOUNT, REGION, role.arn, service="lambda.amazonaws.com", session="s", life=life
+    )
+    principal = identity.principal_of(ACCOUNT, credentials.access_key_id)
+
+    assert principal is not None
+    assert principal.expired is expired
