@@ -5,32 +5,42 @@ The stacks read it at synth and the upload function at run time, so a route mean
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from remotejob.domain.claim_decisions import CLOCK_SKEW
-from remotejob.domain.errors import InvalidName, SettingsError
+from remotejob.domain.errors import SettingsError
 from remotejob.domain.name_rules import TASK_NAME
-from remotejob.domain.priority import Order, Priority, priority_named
-from remotejob.domain.record import INLINE_LIMIT
-from remotejob.domain.route_tenants import check_route_tenant, tenant_of
-from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep, shown
+from remotejob.domain.priority import Order
+from remotejob.domain.text import shown
 from remotejob.domain.text_files import Unreadable, decode
 from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MAX_DEPTH, MIN_FREE_DISK_PERCENT
+from remotejob.settings.routes import Route, read_route, refuse_shadowed
+from remotejob.settings.table import Table
+
+__all__ = [
+    "DEFAULT_FILE",
+    "FARGATE_MEMORY_MIB",
+    "NAME",
+    "QueueSettings",
+    "Route",
+    "Settings",
+    "Stage",
+    "SystemSettings",
+    "load",
+    "parse",
+]
 
 DEFAULT_FILE: Final = "remotejob.toml"
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
-
-_MOST_DOLLARS: Final = 1_000_000
 
 FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = MappingProxyType(
     {
@@ -129,35 +139,6 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Route:
-    """Which uploads become which jobs. The first matching route counts."""
-
-    task: str
-    queue: str = "default"
-    prefix: str = ""
-    suffixes: tuple[str, ...] = ()
-    """Compared ignoring case; empty means any."""
-    priority: int = Priority.NORMAL
-    tenant: str | None = None
-    """The tenant of its jobs; `{folder}` in it stands for the key's first folder after the prefix.
-    """
-    max_per_minute: int | None = None
-    """Jobs that may begin in a minute, for each tenant; further ones wait for a later minute."""
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-    def tenant_of(self, key: str) -> str | None:
-        """The tenant of an upload that it takes; None if it names none."""
-        if self.tenant is None:
-            return None
-        return tenant_of(key, tenant=self.tenant, prefix=self.prefix)
-
-    def matches(self, key: str) -> bool:
-        if not key.startswith(self.prefix):
-            return False
-        return not self.suffixes or key.lower().endswith(tuple(s.lower() for s in self.suffixes))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The whole of `remotejob.toml`."""
 
@@ -224,25 +205,26 @@ def _end_of(text: str) -> str:
 
 def parse(document: Mapping[str, Any]) -> Settings:
     """Settings from a parsed document. Raises: SettingsError."""
-    top = _Table(document, where="the file", of=Settings)
+    top = Table(document, where="the file", of=Settings)
     system = _system(
-        _Table(top.value("system", dict, default={}), where="[system]", of=SystemSettings)
+        Table(top.value("system", dict, default={}), where="[system]", of=SystemSettings)
     )
     queues = {
-        name: _queue(name, _Table(value, where=f"[queues.{name}]", of=QueueSettings))
+        name: _queue(name, Table(value, where=f"[queues.{name}]", of=QueueSettings))
         for name, value in top.value("queues", dict, default={}).items()
     }
     if not queues:
         raise SettingsError("there is no queue; add a table such as [queues.default] with `tasks`")
+    tasks = {name: queue.tasks for name, queue in queues.items()}
     routes = tuple(
-        _route(_Table(value, where=f"[[routes]] number {number}", of=Route), queues)
+        read_route(Table(value, where=f"[[routes]] number {number}", of=Route), tasks)
         for number, value in enumerate(top.value("routes", list, default=[]), start=1)
     )
-    _refuse_shadowed(routes)
+    refuse_shadowed(routes)
     return Settings(system=system, queues=MappingProxyType(queues), routes=routes)
 
 
-def _system(table: _Table) -> SystemSettings:
+def _system(table: Table) -> SystemSettings:
     default = SystemSettings()
     lease = table.whole("lease_seconds", 3, 3600, default=default.lease_seconds)
     skew = table.whole("clock_skew_seconds", 0, 3599, default=default.clock_skew_seconds)
@@ -261,7 +243,7 @@ def _system(table: _Table) -> SystemSettings:
     )
 
 
-def _buckets(table: _Table) -> tuple[str, ...]:
+def _buckets(table: Table) -> tuple[str, ...]:
     buckets = tuple(table.strings("readable_buckets", default=[]))
     for bucket in buckets:
         if not _BUCKET.fullmatch(bucket):
@@ -275,7 +257,7 @@ def _buckets(table: _Table) -> tuple[str, ...]:
     return buckets
 
 
-def _queue(name: str, table: _Table) -> QueueSettings:
+def _queue(name: str, table: Table) -> QueueSettings:
     if not NAME.fullmatch(name):
         raise SettingsError(
             f"queue name {shown(name)}: use lower-case letters, digits and dashes, at most 31"
@@ -322,177 +304,3 @@ def _queue(name: str, table: _Table) -> QueueSettings:
         daily_jobs=table.whole_or_none("daily_jobs", 1, 1_000_000_000),
         daily_dollars=table.dollars_or_none("daily_dollars"),
     )
-
-
-def _route(table: _Table, queues: Mapping[str, QueueSettings]) -> Route:
-    queue = table.value("queue", str, default="default")
-    if queue not in queues:
-        table.fail("queue", queue, f"the queues are {', '.join(sorted(queues))}")
-    task = table.value("task", str)
-    if task not in queues[queue].tasks:
-        known = ", ".join(queues[queue].tasks)
-        table.fail("task", task, f"queue {queue!r} runs {known}; add it to [queues.{queue}]")
-    prefix = table.value("prefix", str, default="")
-    if prefix.startswith("/"):
-        table.fail("prefix", prefix, "S3 keys do not begin with a slash; leave it out")
-    if prefix.startswith(INPUT_PREFIX_SUBMITTED):
-        table.fail("prefix", prefix, "submitted inputs live there; choose another")
-    suffixes = tuple(table.strings("suffixes", default=[]))
-    if "" in suffixes:
-        table.fail("suffixes", list(suffixes), "leave the key out to accept any suffix")
-    return Route(
-        task=task,
-        queue=queue,
-        prefix=prefix,
-        suffixes=suffixes,
-        priority=_priority(table),
-        tenant=_tenant(table),
-        max_per_minute=table.whole_or_none("max_per_minute", 1, 60_000),
-        data=MappingProxyType(_route_data(table)),
-    )
-
-
-def _refuse_shadowed(routes: Sequence[Route]) -> None:
-    """Refuse a route that no upload can reach, because earlier ones take all its keys."""
-    for at, route in enumerate(routes):
-        wider = [
-            (number, one)
-            for number, one in enumerate(routes[:at], 1)
-            if route.prefix.startswith(one.prefix)
-        ]
-        by: set[int] = set()
-        for suffix in route.suffixes or ("",):
-            # with no suffix of its own, only a route that takes any suffix covers it
-            taken = (number for number, one in wider if _takes_suffix(one, suffix))
-            number = next(taken, None)
-            if number is None:
-                break
-            by.add(number)
-        else:
-            earlier = " and ".join(f"number {number}" for number in sorted(by))
-            raise SettingsError(
-                f"[[routes]] number {at + 1} (task {route.task!r}, prefix {route.prefix!r}) gets "
-                f"no uploads: {earlier} takes all of them first; move it up, or take it out"
-            )
-
-
-def _takes_suffix(route: Route, suffix: str) -> bool:
-    ends = tuple(one.lower() for one in route.suffixes)
-    return not ends or suffix.lower().endswith(ends)
-
-
-def _route_data(table: _Table) -> dict[str, Any]:
-    data: dict[str, Any] = table.value("data", dict, default={})
-    try:
-        size = len(dumps(data).encode())
-    except (TypeError, ValueError, RecursionError):
-        table.fail("data", data, "it must be valid JSON, with no dates or times")
-    if nested_too_deep(data):
-        table.fail("data", "…", f"it is nested more than {NESTED_AT_MOST} levels deep; flatten it")
-    if size > INLINE_LIMIT:
-        table.fail("data", "…", f"it has {size} bytes; use {INLINE_LIMIT} at most")
-    return data
-
-
-def _tenant(table: _Table) -> str | None:
-    tenant: str = table.value("tenant", str, default="")
-    if not tenant:
-        return None
-    try:
-        return check_route_tenant(tenant)
-    except InvalidName as problem:
-        table.fail("tenant", tenant, str(problem))
-
-
-def _priority(table: _Table) -> int:
-    value = table.value("priority", (str, int), default="normal")
-    if isinstance(value, int):
-        return value
-    try:
-        return priority_named(value)
-    except KeyError:
-        names = ", ".join(p.name.lower() for p in Priority)
-        table.fail("priority", value, f"use a whole number, or one of {names}")
-
-
-class _Table:
-    """A TOML table being read; the dataclass it is read into defines the keys."""
-
-    def __init__(self, values: Any, *, where: str, of: type) -> None:
-        if not isinstance(values, Mapping):
-            raise SettingsError(f"{where} is {shown(values)}: it must be a table")
-        self._values = values
-        self._where = where
-        # before reporting a missing key: a mistyped one is often the reason
-        self._refuse_unknown(sorted(one.name for one in fields(of)))
-
-    def fail(self, key: str, value: object, remedy: str) -> NoReturn:
-        raise SettingsError(f"{self._where}: {key} = {shown(value)}: {remedy}")
-
-    def value(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        if key not in self._values:
-            if default is None:
-                raise SettingsError(f"{self._where}: {key} is missing; add it")
-            return default
-        value = self._values[key]
-        kinds = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            self.fail(key, value, f"it must be {' or '.join(_KIND[k] for k in kinds)}")
-        return value
-
-    def strings(self, key: str, default: list[str] | None = None) -> list[str]:
-        values: list[str] = self.value(key, list, default=default)
-        for value in values:
-            if not isinstance(value, str):
-                self.fail(key, values, "it must be a list of strings")
-        return values
-
-    def name(self, key: str, pattern: re.Pattern[str], *, default: str) -> str:
-        value: str = self.value(key, str, default=default)
-        if not pattern.fullmatch(value):
-            self.fail(key, value, "use lower-case letters, digits and dashes, at most 31")
-        return value
-
-    def choice(self, key: str, choices: list[str], *, default: str) -> str:
-        value: str = self.value(key, str, default=default)
-        if value not in choices:
-            self.fail(key, value, f"use one of {', '.join(choices)}")
-        return value
-
-    def whole(self, key: str, least: int, most: int, *, default: int) -> int:
-        value: int = self.value(key, int, default=default)
-        if not least <= value <= most:
-            self.fail(key, value, f"it must be between {least} and {most}")
-        return value
-
-    def whole_or_none(self, key: str, least: int, most: int) -> int | None:
-        """None if the key is left out."""
-        return self.whole(key, least, most, default=least) if key in self._values else None
-
-    def dollars_or_none(self, key: str) -> float | None:
-        """None if the key is left out."""
-        if key not in self._values:
-            return None
-        value: float = self.value(key, (int, float))
-        if not 0.01 <= value <= _MOST_DOLLARS:
-            self.fail(key, value, f"it must be between 0.01 and {_MOST_DOLLARS:,}")
-        return float(value)
-
-    def _refuse_unknown(self, known: Sequence[str]) -> None:
-        for key in self._values:
-            if key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
-                hint = f"; did you mean {close[0]}?" if close else ""
-                raise SettingsError(
-                    f"{self._where}: unknown key {shown(key)}{hint} (known: {', '.join(known)})"
-                )
-
-
-_KIND = {
-    bool: "true or false",
-    str: "a string",
-    int: "a whole number",
-    float: "a number",
-    dict: "a table",
-    list: "a list",
-}

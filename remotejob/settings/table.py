@@ -1,0 +1,97 @@
+"""Reads a table of a TOML document: a refusal names the table, the key and the value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Final, NoReturn
+
+from remotejob.domain.errors import SettingsError
+from remotejob.domain.text import shown
+
+_MOST_DOLLARS: Final = 1_000_000
+
+
+class Table:
+    """A TOML table being read; the dataclass it is read into defines the keys."""
+
+    def __init__(self, values: Any, *, where: str, of: type) -> None:
+        if not isinstance(values, Mapping):
+            raise SettingsError(f"{where} is {shown(values)}: it must be a table")
+        self._values = values
+        self._where = where
+        # before reporting a missing key: a mistyped one is often the reason
+        self._refuse_unknown(sorted(one.name for one in fields(of)))
+
+    def fail(self, key: str, value: object, remedy: str) -> NoReturn:
+        raise SettingsError(f"{self._where}: {key} = {shown(value)}: {remedy}")
+
+    def value(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
+        if key not in self._values:
+            if default is None:
+                raise SettingsError(f"{self._where}: {key} is missing; add it")
+            return default
+        value = self._values[key]
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            self.fail(key, value, f"it must be {' or '.join(_KIND[k] for k in kinds)}")
+        return value
+
+    def strings(self, key: str, default: list[str] | None = None) -> list[str]:
+        values: list[str] = self.value(key, list, default=default)
+        for value in values:
+            if not isinstance(value, str):
+                self.fail(key, values, "it must be a list of strings")
+        return values
+
+    def name(self, key: str, pattern: re.Pattern[str], *, default: str) -> str:
+        value: str = self.value(key, str, default=default)
+        if not pattern.fullmatch(value):
+            self.fail(key, value, "use lower-case letters, digits and dashes, at most 31")
+        return value
+
+    def choice(self, key: str, choices: list[str], *, default: str) -> str:
+        value: str = self.value(key, str, default=default)
+        if value not in choices:
+            self.fail(key, value, f"use one of {', '.join(choices)}")
+        return value
+
+    def whole(self, key: str, least: int, most: int, *, default: int) -> int:
+        value: int = self.value(key, int, default=default)
+        if not least <= value <= most:
+            self.fail(key, value, f"it must be between {least} and {most}")
+        return value
+
+    def whole_or_none(self, key: str, least: int, most: int) -> int | None:
+        """None if the key is left out."""
+        return self.whole(key, least, most, default=least) if key in self._values else None
+
+    def dollars_or_none(self, key: str) -> float | None:
+        """None if the key is left out."""
+        if key not in self._values:
+            return None
+        value: float = self.value(key, (int, float))
+        if not 0.01 <= value <= _MOST_DOLLARS:
+            self.fail(key, value, f"it must be between 0.01 and {_MOST_DOLLARS:,}")
+        return float(value)
+
+    def _refuse_unknown(self, known: Sequence[str]) -> None:
+        for key in self._values:
+            if key not in known:
+                close = difflib.get_close_matches(key, known, n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise SettingsError(
+                    f"{self._where}: unknown key {shown(key)}{hint} (known: {', '.join(known)})"
+                )
+
+
+_KIND = {
+    bool: "true or false",
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    dict: "a table",
+    list: "a list",
+}
