@@ -64,8 +64,10 @@ def executors() -> Iterator[Executors]:
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
     """What a deployed worker writes to its log."""
-    # a Lambda function, if another test has imported one, keeps the library's lines to itself
-    monkeypatch.setattr(logging.getLogger("remotejob"), "propagate", True)
+    # a Lambda function, if another test has imported one, writes the library's lines itself
+    library = logging.getLogger("remotejob")
+    monkeypatch.setattr(library, "propagate", True)
+    monkeypatch.setattr(library, "handlers", [])
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(LineFormatter())
