@@ -50,6 +50,18 @@ def sampled(every: int, *of: str) -> list[Any]:
     ]
 
 
+def some(cases: Sequence[Any], every: int) -> list[Any]:
+    """Every so manieth case, and the others in `make test-all` only."""
+    return [
+        case
+        if number % every == 0
+        else pytest.param(
+            *(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.exhaustive
+        )
+        for number, case in enumerate(cases)
+    ]
+
+
 def each_request(
     run: Callable[[int], Schedule],
     fault: StrEnum,

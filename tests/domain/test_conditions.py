@@ -262,7 +262,7 @@ def test_a_step_gives_every_value_its_condition_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONDITIONS)
 @settings(
-    max_examples=40,
+    max_examples=25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -285,7 +285,7 @@ def test_memory_and_dynamodb_agree_on(
 
 @pytest.mark.parametrize(("before", "change"), EXAMPLES.values(), ids=EXAMPLES)
 @settings(
-    max_examples=15,
+    max_examples=10,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

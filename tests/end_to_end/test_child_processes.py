@@ -55,6 +55,7 @@ def runs(pid: int) -> bool:
     return True
 
 
+@pytest.mark.exhaustive
 def test_crashes_of_one_child_disturb_no_other_and_its_jobs_are_run_again(
     queue: Queue, worker: Worker, tmp_path: Path
 ) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from PIL import Image
 
-from remotejob import Job, JobFailed, RemoteJob, State
+from remotejob import CommandRefused, Job, JobFailed, RemoteJob, State
 from remotejob.local.embedded import EmbeddedAws
 from tests.end_to_end.waiting import PATIENCE, until
 
@@ -215,3 +216,7 @@ def test_a_route_spreads_the_uploads_of_each_tenant(aws: EmbeddedAws, system: Re
         waiting = [due for due in own if due is not None]
         # a minute may have begun between two of them
         assert 1 <= len(waiting) == len(set(waiting)) <= 2
+    # else they would run under the workers of later tests
+    for job in jobs:
+        with suppress(CommandRefused):
+            job.cancel()

@@ -17,6 +17,7 @@ import pytest
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.errors import DeploymentFailed, InvalidAssembly, UnknownResource
 from tests.local.helpers import SAMPLE, physical
+from tests.sampling import some
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +57,7 @@ def gone(pids: list[int], within_s: float = 10) -> bool:
     return False
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, None])
+@pytest.mark.parametrize("how", some([signal.SIGKILL, signal.SIGINT, None], every=3))
 def test_no_process_is_left_however_the_caller_ends(
     cloud_assembly: Path, tmp_path: Path, how: signal.Signals | None
 ) -> None:

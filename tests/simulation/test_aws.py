@@ -158,7 +158,11 @@ def test_fault_at_any_http_attempt_loses_no_plain_job(aws: EmbeddedAws, fault: H
 @pytest.mark.parametrize("fault", HttpFault)
 @pytest.mark.parametrize(
     ("aws", "sample"),
-    [*sampled(13, "direct"), *sampled(25, "boto3")],
+    [
+        *sampled(13, "direct"),
+        # the same requests through the other client
+        pytest.param("boto3", EVERY_REQUEST, marks=pytest.mark.exhaustive),
+    ],
     indirect=["aws"],
 )
 def test_fault_at_any_http_attempt_loses_nothing(

@@ -249,7 +249,7 @@ class Anything(RuleBasedStateMachine):
 
 
 Anything.TestCase.settings = settings(
-    max_examples=150,
+    max_examples=75,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

@@ -46,6 +46,7 @@ NOT_SEEN: Final[dict[str, str]] = {
 POLLED: Final = frozenset(action for action in NOT_SEEN if action.startswith("sqs:"))
 
 
+@pytest.mark.exhaustive
 def test_used_actions_are_the_granted_ones(
     aws: EmbeddedAws, names: Names, roles: dict[str, Role], monkeypatch: pytest.MonkeyPatch
 ) -> None:

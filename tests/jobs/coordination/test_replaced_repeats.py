@@ -113,7 +113,7 @@ INTRUSIONS: list[Callable[[System], None]] = [
 def test_others_may_act_between_any_two_steps_of_a_replacement(
     fault: Fault, intrusion: Callable[[System], None]
 ) -> None:
-    for number in range(1, 10_000, 7):
+    for number in range(1, 10_000, 13):
         systems: list[System] = []
         faults = Faults(fault, at=number, meanwhile=lambda: intrusion(systems[0]))  # noqa: B023
         system = System(faults)
@@ -125,7 +125,7 @@ def test_others_may_act_between_any_two_steps_of_a_replacement(
         assert len(alive(system.queue)) == 1, faults.report()
         if faults.struck is None:
             break
-    assert number > 7
+    assert number > 13
 
 
 @pytest.mark.parametrize("fault", STALLS)
@@ -158,7 +158,7 @@ def test_repeats_may_be_replaced_between_any_two_steps_of_a_worker(fault: Fault)
     ],
 )
 def test_who_replaces_the_repeats_may_die_at_any_step(fault: Fault) -> None:
-    for number in range(1, 10_000, 5):
+    for number in range(1, 10_000, 11):
         faults = Faults(fault, at=number)
         system = System(faults)
         old = system.queue.submit(system.task, repeat=NIGHTLY, delay=timedelta(hours=3))
