@@ -91,6 +91,7 @@ def _travel(
 QUEUES: Final = {"default": (TASK,)}
 
 
+@pytest.mark.xdist_group("strings in memory")
 @pytest.mark.parametrize(
     "cases",
     [
@@ -107,6 +108,7 @@ def test_no_string_leads_out_in_memory(root: Path, cases: range) -> None:
     _travel(root, scenes(), cases, ROADS)
 
 
+@pytest.mark.xdist_group("strings on aws")
 @pytest.mark.parametrize(
     "cases",
     [
@@ -152,6 +154,7 @@ def show(scene: Scene) -> None:
     download(scene)
 
 
+@pytest.mark.xdist_group("strings on the command line")
 @pytest.mark.parametrize(
     "cases",
     [
