@@ -38,6 +38,7 @@ from remotejob.worker.lifecycle.polling import AHEAD, Polling, arranged
 from remotejob.worker.lifecycle.presence import Presence
 from remotejob.worker.lifecycle.protection_policy import ProtectionPolicy
 from remotejob.worker.lifecycle.shutdown import StopRequests
+from remotejob.worker.lifecycle.supplies import Supplies
 from remotejob.worker.lifecycle.threads import Threads, join_until, new_thread
 from remotejob.worker.lifecycle.watchdog import TICK, Watchdog
 from remotejob.worker.messages.handler import MessageHandler
@@ -121,21 +122,7 @@ class Worker:
             probe=options.disk_probe,
         )
         self._budget = BudgetWatch(installation, description, concurrency=options.concurrency)
-        self._checking = threading.Lock()
-        self._said_short: set[str] = set()
         self._company = Company()
-        self._handler = MessageHandler(
-            installation,
-            tasks if options.abilities is None else {name: tasks[name] for name in abilities},
-            worker=options.name,
-            runs=self._runs,
-            call=self._call,
-            metrics=self._metrics,
-            longest_decline=None if options.abilities is None else _LONGEST_DECLINE,
-            on_no_space=self._ran_out_of_space,
-            on_begun=self._run_began,
-            alone=self._company.is_alone,
-        )
         self._presence = Presence(
             installation,
             worker=options.name,
@@ -146,11 +133,33 @@ class Worker:
             replaces=options.replaces,
         )
         self._background = BackgroundThreads(installation.clock, name="background")
+        self._polling = Polling(concurrency=options.concurrency)
+        self._supplies = Supplies(
+            disk=self._disk,
+            budget=self._budget,
+            polling=self._polling,
+            presence=self._presence,
+            runs=self._runs,
+            background=self._background,
+            give_back=self._give_back_all,
+            give_up=self._give_up,
+        )
+        self._handler = MessageHandler(
+            installation,
+            tasks if options.abilities is None else {name: tasks[name] for name in abilities},
+            worker=options.name,
+            runs=self._runs,
+            call=self._call,
+            metrics=self._metrics,
+            longest_decline=None if options.abilities is None else _LONGEST_DECLINE,
+            on_no_space=self._supplies.ran_out_of_space,
+            on_begun=self._supplies.run_began,
+            alone=self._company.is_alone,
+        )
         self._heartbeats = Heartbeats(
             installation, self._handler, self._runs, background=self._background
         )
         self._settler = Settler(installation)
-        self._polling = Polling(concurrency=options.concurrency)
         self._prefetched = Prefetched(installation, self._runs)
         self._alone = Alone(
             installation, self._company, self._polling, give_back=self._give_back_all
@@ -171,7 +180,7 @@ class Worker:
             guard=options.guard,
             policy=ProtectionPolicy(grace=options.grace),
             health_file=options.health_file,
-            check_supplies=self._check_supplies,
+            check_supplies=self._supplies.check,
         )
         self.gave_up: str | None = None
         """Why the worker stopped by itself, so that another process or container is needed."""
@@ -199,7 +208,7 @@ class Worker:
         self._executors.start(self._abilities)
         # before any lane asks
         self._budget.share()
-        self._check_supplies()
+        self._supplies.check()
         threads = Threads(
             lanes=[new_thread(f"lane-{lane}", partial(self._poll, lane)) for lane in Lane],
             jobs=[
@@ -227,43 +236,12 @@ class Worker:
             self._disk.expects(file.size)
         return self._executors.run(run)
 
-    def _ran_out_of_space(self) -> None:
-        # at once: this thread would take the next job, and that would find no space either
-        self._disk.ran_out()
-        self._check_supplies()
-
-    def _run_began(self) -> None:
-        self._budget.began()
-        if self._budget.shortage is not None:
-            # at once, as above: a lane would go on receiving what has to wait
-            self._check_supplies()
-
-    def _check_supplies(self) -> None:
-        """Take no jobs while the disk is full or the budget spent; stop if the disk stays full
-        though no job runs."""
-        self._budget.share_if_due(self._background.start)
-        with self._checking:
-            shortage = self._disk.look()
-            self._go_short("disk", shortage)
-            self._go_short("budget", self._budget.look())
-        running = any(not run.ended for run in self._runs.running())
-        if shortage is None or running or self._stopping.is_set() or not self._disk.hopeless:
+    def _give_up(self, reason: str) -> None:
+        if self._stopping.is_set():
             return
-        self.gave_up = shortage
-        log.critical("giving up: %s", shortage)
+        self.gave_up = reason
+        log.critical("giving up: %s", reason)
         self.stop()
-
-    def _go_short(self, of: str, shortage: str | None) -> None:
-        # not each time its figures change: every sign is a write
-        if (shortage is None) is (of not in self._said_short):
-            return
-        self._said_short ^= {of}
-        self._presence.say_short(of, shortage)
-        if shortage is None:
-            self._polling.resume()
-        else:
-            self._polling.pause()
-            self._give_back_all()
 
     def _poll(self, lane: Lane) -> None:
         address = Address(self._options.queue, Channel(lane.value))
@@ -296,7 +274,7 @@ class Worker:
     def _work(self) -> None:
         failures = 0
         while (message := self._prefetched.get()) is not None:
-            if self._said_short:
+            if self._supplies.short:
                 self._return([message])
                 continue
             with self._company.together():
