@@ -25,7 +25,7 @@ def doctor(system: System = "default", as_json: AsJson = False) -> None:
         for found in diagnosis.findings:
             say(f"{found.partition} / {found.name}: {found.problem}")
         bound = "" if diagnosis.complete else ", and there are more"
-        note(f"{len(diagnosis.findings)} odd items; {diagnosis.records} records read{bound}")
+        note(f"odd items: {len(diagnosis.findings)}; records read: {diagnosis.records:,}{bound}")
         if diagnosis.findings:
             note(
                 "update this program if a newer version wrote them; otherwise delete each: aws "
