@@ -33,7 +33,7 @@ def test_doctor_names_each_item_with_its_key_and_what_is_wrong(
     installation: Installation,
     run: Run,  # noqa: F811 (the fixture)
 ) -> None:
-    assert "0 odd items" in run("doctor").stderr
+    assert "odd items: 0" in run("doctor").stderr
     job_id = odd(installation)
 
     done = run("doctor", code=6)
