@@ -25,7 +25,6 @@ from remotejob.domain.text import said_by, shown
 from remotejob.jobs.content import payloads
 from remotejob.jobs.messaging.command_events import command
 from remotejob.manual.assets import read_assets
-from remotejob.manual.options import check_span
 from remotejob.ports import Area
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.forked import check_owner
@@ -106,9 +105,8 @@ class TakenJob(RunningJob):
         """
         if result is not None:
             payloads.encode_result(result)
-        check_span("delay_dependents", delay_dependents)
-        self._check_held()
         completion = Completion(result=result, delay_dependents=delay_dependents)
+        self._check_held()
         settlement = self._holder.complete(self.run, completion)
         self._raise_if_stopped()
         self._check_taken(settlement)

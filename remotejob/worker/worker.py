@@ -266,18 +266,19 @@ class Worker:
             self._presence.say_short(what, None)
             self._metrics.received(len(received))
             received = arranged(received, self._order, entropy=self._installation.entropy)
-            self._runs.await_turn(received)
             kept = self._polling.received(lane, turn, len(received))
+            # once they count: whoever gives back what waits takes it off the count
+            self._runs.await_turn(received[:kept])
             self._prefetched.put(received[:kept])
-            self._prefetched.give_back(received[kept:])
+            self._prefetched.refuse(received[kept:])
 
     def _work(self) -> None:
         failures = 0
         while (message := self._prefetched.get()) is not None:
-            if self._supplies.short:
-                self._return([message])
-                continue
             with self._company.together():
+                if self._supplies.short:
+                    self._return([message])
+                    continue
                 # given back meanwhile, by the shutdown or after waiting too long
                 if self._stopping.is_set() or not self._runs.begin(message):
                     continue
@@ -307,7 +308,8 @@ class Worker:
         if not isinstance(settlement, RunAlone):
             return settlement
         with self._alone.with_nothing_beside(message) as alone:
-            if alone:
+            # something may have run short while it waited
+            if alone and not self._supplies.short:
                 return self._handler.attend(message)
         return Hide(message=message, span=self._alone.next_try)
 

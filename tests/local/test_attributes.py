@@ -105,3 +105,16 @@ def test_conditions_on_attributes(condition: dict[str, Any], expected: object) -
     }
 
     assert allowed([{"Statement": [statement]}], access) is expected
+
+
+@pytest.mark.parametrize("word", ["#1", "#0", "#-", "#1-a"])
+def test_names_that_begin_with_a_digit_are_seen(word: str) -> None:
+    (update,) = accesses(
+        "UpdateItem",
+        TableName="t",
+        Key=KEY,
+        UpdateExpression=f"SET {word} = :r",
+        ExpressionAttributeNames={word: "j_result"},
+    )
+
+    assert "j_result" in attributes(update)

@@ -192,6 +192,23 @@ def test_each_partition_key_of_a_request_is_compared(
             ),
             id="a value that is not there",
         ),
+        *(
+            pytest.param(
+                lambda c, t, condition=condition, name=name: c.query(
+                    TableName=t,
+                    KeyConditionExpression=condition,
+                    ExpressionAttributeValues={":o": {"S": "mine#1"}, name: {"S": "theirs#1"}},
+                ),
+                id=condition,
+            )
+            for condition, name in (
+                ("owner = :o-x", ":o-x"),
+                ("owner = :o.x", ":o.x"),
+                ("owner = :o AND owner = theirs#1 ", ":p"),
+                ("owner = :o AND owner = :p", ":p"),
+                ("owner = :p AND owner = :o", ":p"),
+            )
+        ),
         pytest.param(
             lambda c, t: c.get_item(TableName="of-nobody", Key=key("mine#1")), id="no such table"
         ),

@@ -11,13 +11,15 @@ import pytest
 from remotejob import Queue, RemoteJob, State, UnreadableItem
 from remotejob.domain.ids import partition_of
 from remotejob.domain.record import output_prefix
+from remotejob.domain.times import from_ms
 from remotejob.domain.transactions import put_record
+from remotejob.jobs.coordination.sweep_progress import load_walk
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import Field
 from remotejob.ports import Address, Area, Channel, Installation, Outgoing
-from remotejob.testing import FakeClock, Simulation
+from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.odd.odd_items import RECORDS, odd_id, put, record
 
 NORMAL = Address("default", Channel.NORMAL)
@@ -262,3 +264,22 @@ def test_dependents_of_a_record_that_cannot_be_read_wait_for_it(
     tick(installation)
     worker.step()
     assert second.refresh().state is State.COMPLETED
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 5, 8, 13, 21, 34, 55])
+def test_a_sweep_that_runs_out_of_time_keeps_such_a_day_open(calls: int, clock: FakeClock) -> None:
+    installation = memory_installation(clock)
+    queue = RemoteJob(installation).queue()
+    first, *others = sorted((queue.submit("work") for _ in range(60)), key=lambda job: job.id)
+    for job in others:
+        job.cancel()
+    odd = record(installation, STATE={"S": "levitating"})
+    put(installation, partition_of(first.id), first.id, odd)
+    day = from_ms(clock.now_ms()).date().isoformat()
+    clock.advance(timedelta(days=4))
+    asked = iter(range(1, 10_000))
+
+    sweep(installation, time_is_up=lambda: next(asked) == calls)
+    sweep(installation)
+
+    assert load_walk(installation, from_ms(clock.now_ms()).date()).watermark <= day

@@ -77,6 +77,7 @@ def _walk_days(installation: Installation, counts: Counter[str], time_is_up: Dea
             skipped = installation.skipped.count
             for record in _records_of_shard(installation, walk):
                 if time_is_up():
+                    walk = _unless_skipped(walk, skipped, today, installation)
                     save_walk(installation, walk)
                     log.warning("time is up; the next sweep goes on", extra=asdict(walk))
                     return
@@ -87,16 +88,21 @@ def _walk_days(installation: Installation, counts: Counter[str], time_is_up: Dea
                     log.exception("job not swept", extra=log_fields(record))
                     done = False
                 walk = replace(walk, after=record.id, closed=walk.closed and done)
-            if installation.skipped.count > skipped and _is_retained(walk, today, installation):
-                # a newer version may have written it: after an update it may need something
-                walk = replace(walk, closed=False)
+            walk = _unless_skipped(walk, skipped, today, installation)
             walk = replace(walk, shard=walk.shard + 1, after="")
         walk = _next_day(walk, today)
     save_walk(installation, Walk(watermark=walk.watermark, day=walk.watermark))
 
 
-def _is_retained(walk: Walk, today: date, installation: Installation) -> bool:
-    return date.fromisoformat(walk.day) >= today - installation.retention
+def _unless_skipped(walk: Walk, skipped: int, today: date, installation: Installation) -> Walk:
+    """The walk, of which the day stays open if a record was left out since `skipped` were.
+
+    A newer version may have written it: after an update it may need something.
+    """
+    retained = date.fromisoformat(walk.day) >= today - installation.retention
+    if installation.skipped.count > skipped and retained:
+        return replace(walk, closed=False)
+    return walk
 
 
 def _keep_lanes_measured(installation: Installation) -> None:

@@ -21,7 +21,7 @@ _EXPRESSIONS: Final = (
     "UpdateExpression",
 )
 _LEGACY: Final = ("AttributeUpdates", "Expected", "KeyConditions", "QueryFilter", "ScanFilter")
-_WORD: Final = re.compile(r"(?<![\w:#.])#?[A-Za-z_][\w-]*(?!\w*\s*\()")
+_WORD: Final = re.compile(r"(?<![\w:#.])(?:#[\w-]+|[A-Za-z_][\w-]*)(?!\w*\s*\()")
 _KEYWORDS: Final = frozenset(
     {"ADD", "AND", "BETWEEN", "DELETE", "IN", "NOT", "OR", "REMOVE", "SET"}
 )

@@ -14,7 +14,17 @@ from typing import Any, Final
 
 from moto.dynamodb.models import dynamodb_backends
 
-_EQUALITY: Final = re.compile(r"(#?[\w.-]+)\s*=\s*(:\w+)")
+_NAME: Final = r"#?[A-Za-z0-9_]+"
+_VALUE: Final = r":[A-Za-z0-9_]+"
+_EQUALITY: Final = re.compile(rf"({_NAME})\s*=\s*({_VALUE})")
+_PART: Final = (
+    rf"\(?\s*(?:{_NAME}\s*(?:=|<=?|>=?)\s*{_VALUE}"
+    rf"|{_NAME}\s+BETWEEN\s+{_VALUE}\s+AND\s+{_VALUE}"
+    rf"|begins_with\s*\(\s*{_NAME}\s*,\s*{_VALUE}\s*\))\s*\)?"
+)
+_CONDITION: Final = re.compile(rf"\s*{_PART}(?:\s+AND\s+{_PART})?\s*", re.IGNORECASE)
+"""A key condition as DynamoDB documents it. One that is written otherwise may be read otherwise, so
+it names no key."""
 _SCALARS: Final = ("S", "N", "B")
 
 Request = Mapping[str, Any]
@@ -61,8 +71,18 @@ def _typed(request: Request, attribute: str) -> list[Any]:
 def _queried(request: Request, attribute: str) -> list[Any]:
     names = request.get("ExpressionAttributeNames") or {}
     values = request.get("ExpressionAttributeValues") or {}
-    pairs = _EQUALITY.findall(request.get("KeyConditionExpression") or "")
-    found = [values.get(value) for name, value in pairs if names.get(name, name) == attribute]
+    found: list[Any] = []
+    expression = request.get("KeyConditionExpression")
+    if expression is not None:
+        equal = [
+            values.get(value)
+            for name, value in _EQUALITY.findall(expression)
+            if names.get(name, name) == attribute
+        ]
+        if _CONDITION.fullmatch(expression) is None or len(equal) != 1:
+            # a key that cannot be read: the request names none
+            return [None]
+        found = equal
     older = (request.get("KeyConditions") or {}).get(attribute)
     if older is not None:
         found += older.get("AttributeValueList", ())

@@ -41,6 +41,8 @@ _WITH_ALL_RIGHTS = frozenset(
         ("logs", "PutSubscriptionFilter"),
         ("s3", "PutBucketInventoryConfiguration"),
         ("s3", "PutBucketLogging"),
+        ("s3", "PutBucketNotification"),
+        ("s3", "PutBucketNotificationConfiguration"),
         ("s3", "PutBucketReplication"),
         ("secretsmanager", "RotateSecret"),
     }

@@ -15,6 +15,8 @@ _DOUBLED: Final = 6
 """How often to double the time that a job may wait, from one lease: with the default lease up to an
 hour, so that it meets the end of long jobs."""
 
+_LONGEST: Final = timedelta(hours=1)
+
 _NO_WAIT: Final = timedelta(0)
 
 
@@ -36,6 +38,9 @@ class Alone:
         self._company = company
         self._polling = polling
         self._give_back = give_back
+        self._rests_until = 0.0
+        """After waiting in vain the worker serves others for as long: a task that never returns
+        would otherwise keep it from all work, with several jobs that must be alone."""
 
     @contextmanager
     def with_nothing_beside(self, message: Received) -> Iterator[bool]:
@@ -43,9 +48,12 @@ class Alone:
 
         Keeps the message hidden while it waits. The caller is in `Company.together`.
         """
+        if self._clock.monotonic() < self._rests_until:
+            yield False
+            return
         self._polling.pause()
-        self._give_back()
         try:
+            self._give_back()
             with self._company.wanting_to_be_alone():
                 yield self._wait(message)
         finally:
@@ -57,10 +65,11 @@ class Alone:
         return _NO_WAIT if self._company.closed else self._lease
 
     def _wait(self, message: Received) -> bool:
-        longest = self._lease * 2 ** min(message.receives, _DOUBLED)
+        longest = min(_LONGEST, self._lease * 2 ** min(message.receives, _DOUBLED))
         end = self._clock.monotonic() + longest.total_seconds()
         while not self._company.wait(self._lease.total_seconds() / 3):
             if self._company.closed or self._clock.monotonic() >= end:
+                self._rests_until = self._clock.monotonic() + longest.total_seconds()
                 return False
             self._messages.hide(message.address, [message.receipt], self._lease)
         return True

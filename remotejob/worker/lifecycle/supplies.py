@@ -60,7 +60,11 @@ class Supplies:
         self._budget.began()
         if self._budget.shortage is not None:
             # at once, as above: a lane would go on receiving what has to wait
-            self.check()
+            try:
+                self.check()
+            except Exception:
+                # the run has begun, and must not be dropped; the watchdog checks again
+                log.exception("supplies not checked")
 
     def check(self) -> None:
         """Take no jobs while the disk is full or the budget spent; give up if the disk stays full

@@ -17,6 +17,7 @@ from remotejob.domain import claim_decisions
 from remotejob.domain.claim_decisions import after_refused_claim
 from remotejob.domain.record import JobRecord
 from remotejob.domain.text import shown
+from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import checked_record, record_key
 from remotejob.domain.upkeep_changes import noted
 from remotejob.jobs.messaging.log_fields import log_fields, message_log_fields
@@ -35,6 +36,12 @@ _FOR: Final = timedelta(days=1)
 """How long a message is passed on: longer than a deployment takes, and than the workers of a task
 are scaled to none."""
 
+_LEAST: Final = 100
+"""How often it is passed on at least: about a day at the slowest pace."""
+
+_MOST: Final = 10_000
+"""More than any message is passed on in that time."""
+
 
 class Declines:
     """What one worker does with messages of tasks that it does not have."""
@@ -43,7 +50,6 @@ class Declines:
         """`longest` is the longest delay of a message that is passed on."""
         self._installation = installation
         self._longest = longest
-        self._most = _DOUBLED + int(_FOR / longest)
 
     def settle(self, message: Received, pending: Pending) -> Settlement:
         """Pass a message on, or set it aside if no worker will ever need it.
@@ -85,7 +91,11 @@ class Declines:
         return self._pass_on(message, pending, record)
 
     def _pass_on(self, message: Received, pending: Pending, record: JobRecord) -> Settlement:
-        if pending.declined >= self._most:
+        now = self._installation.clock.now_ms()
+        waited_ms = now - max(record.updated_ms, record.due_ms or 0)
+        # by both: workers pass it on at different paces, and it may have waited for any worker
+        for_a_day = pending.declined >= _LEAST and waited_ms >= span_ms(_FOR)
+        if for_a_day or pending.declined >= _MOST:
             reason = (
                 f"no worker of queue {shown(record.queue)} has task {shown(record.task)}: its "
                 f"message was passed on {pending.declined} times"

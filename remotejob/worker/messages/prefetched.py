@@ -58,17 +58,21 @@ class Prefetched:
 
     def give_back(self, messages: Sequence[Received]) -> int:
         """Make messages visible again, except those that have begun; return how many."""
+        waiting = [message for message in messages if self._runs.begin(message)]
+        self.refuse(waiting)
+        return len(waiting)
+
+    def refuse(self, messages: Sequence[Received]) -> None:
+        """Make messages visible again that nobody here has waited with."""
         by_address: dict[Address, list[str]] = {}
         for message in messages:
-            if self._runs.begin(message):
-                by_address.setdefault(message.address, []).append(message.receipt)
+            by_address.setdefault(message.address, []).append(message.receipt)
         for address, receipts in by_address.items():
             try:
                 self._messages.hide(address, receipts, _NO_WAIT)
                 self._outages.over(_GIVE_BACK)
             except Exception as problem:  # noqa: BLE001 (they reappear when their lease ends)
                 self._outages.failed(_GIVE_BACK, problem, lane=str(address))
-        return sum(len(receipts) for receipts in by_address.values())
 
     def give_back_all(self) -> int:
         return self.give_back(self._runs.waiting())

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from remotejob.domain.errors import (
+    InvalidData,
     JobCancelled,
     LeaseLost,
     ProcessDied,
@@ -21,7 +22,7 @@ from remotejob.domain.errors import (
     TimedOut,
     WorkerStopping,
 )
-from remotejob.domain.text import cut
+from remotejob.domain.text import cut, printable
 from remotejob.outages import pause_after
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.runs_in import Credentials, Process
@@ -35,6 +36,10 @@ from remotejob.worker.executors.processes.transferred_errors import error_of_chi
 from remotejob.worker.runs.run import Run
 
 log = logging.getLogger(__name__)
+
+_MOST_VALUES: Final = 2_000_000
+_SURELY_SMALL: Final = 1024 * 1024
+"""Bytes of a result, of which each value may take 64 bytes and more."""
 
 _FIRST_PAUSE: Final = 1.0
 _LONGEST_PAUSE: Final = 60.0
@@ -273,7 +278,8 @@ def _log_left(run: Run, frame: Frame) -> None:
 
 
 def _names(value: object) -> str:
-    return cut(", ".join(map(str, value)), 1000) if isinstance(value, list) else ""
+    """What a child says that it changed, as text that begins no line of the log."""
+    return printable(cut(", ".join(map(str, value)), 1000)) if isinstance(value, list) else ""
 
 
 def _reason(run: Run, child: ChildProcess, problem: Closed | Garbled) -> BaseException:
@@ -293,6 +299,7 @@ def _outcome(run: Run, frame: Frame, options: Process) -> Completion:
     try:
         if frame.kind == "returned":
             delay = timedelta(milliseconds=int(frame.head["delay_dependents_ms"]))
+            _check_size(frame.body)
             return Completion(result=json.loads(frame.body), delay_dependents=delay)
         description = json.loads(frame.body)
         limited = options.memory_mib is not None and description["memory"] is True
@@ -305,6 +312,15 @@ def _outcome(run: Run, frame: Frame, options: Process) -> Completion:
     except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as problem:
         raise _garbled(problem) from None
     raise error
+
+
+def _check_size(result: bytes) -> None:
+    """Raises: InvalidData, for a result that would take many times its length in memory here."""
+    if len(result) > _SURELY_SMALL and sum(map(result.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise InvalidData(
+            f"the result has over {_MOST_VALUES:,} values (or commas in its texts); write it to an "
+            "output instead, which is streamed"
+        )
 
 
 def _garbled(problem: BaseException) -> ProcessDied:

@@ -38,6 +38,8 @@ class _Answer:
 
 _DONE: Final = _Answer({})
 
+_MOST_STREAMS: Final = 32
+
 
 def run_for_child(run: Run) -> dict[str, Any]:
     """The data that a child needs to begin a run."""
@@ -158,6 +160,9 @@ class RunServer:
 
     def _open(self, frame: Frame) -> _Answer:
         self._run.check()
+        if len(self._streams) >= _MOST_STREAMS:
+            # each is a file of the worker, which has so many for all its jobs
+            raise InvalidBody(f"a run may have {_MOST_STREAMS} files open at a time; close some")
         self._opened += 1
         self._streams[self._opened] = self._opened_file(frame)
         return _Answer({"number": self._opened})
