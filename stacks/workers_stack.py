@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
 from remotejob.settings import QueueSettings, Settings
-from stacks.bundle import ROOT
 from stacks.checks import acknowledge_arn, acknowledge_objects
+from stacks.images import Images
 from stacks.network import Network, NetworkProps
 from stacks.permissions import (
     budget_calls,
@@ -22,6 +21,7 @@ from stacks.permissions import (
 from stacks.scaling import Scaling, ScalingProps
 from stacks.stack import SystemStack, removal_policy
 from stacks.storage_stack import StorageStack
+from stacks.task_permissions import let
 from stacks.workers import Workers, WorkersProps
 
 
@@ -32,16 +32,7 @@ class WorkersStack(SystemStack):
         super().__init__(scope, settings, "workers", description="the Fargate workers")
         removal = removal_policy(settings)
         network = Network(self, "Network", NetworkProps(removal_policy=removal))
-        image = ecr_assets.DockerImageAsset(
-            self,
-            "Image",
-            # .dockerignore selects the files that go into the image.
-            directory=str(ROOT),
-            file="worker_container/Dockerfile",
-            # Explicit, so a laptop with an ARM processor builds the image that Fargate runs. Not
-            # ARM: most build machines are not, and some packages have no wheel for it.
-            platform=ecr_assets.Platform.LINUX_AMD64,
-        )
+        images = Images(self)
         services, clusters = Construct(self, "Queues"), Construct(self, "Clusters")
         for name, queue in settings.queues.items():
             # A cluster a queue, since only its ARN tells the tasks of one queue from another's.
@@ -58,7 +49,7 @@ class WorkersStack(SystemStack):
                 name,
                 WorkersProps(
                     queue=queue,
-                    image=image,
+                    image=images.of(name, queue),
                     cluster=cluster,
                     network=network,
                     environment={
@@ -71,6 +62,8 @@ class WorkersStack(SystemStack):
                         Env.METRICS.value: "on" if queue.metrics else "off",
                         **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
                         **_min_free_disk(queue),
+                        **_secret_names(queue),
+                        **queue.environment,
                     },
                     removal_policy=removal,
                 ),
@@ -89,6 +82,7 @@ class WorkersStack(SystemStack):
                 workers.role.add_to_policy(statement)
             for bucket in settings.system.readable_buckets:
                 self._let_read(workers.role, bucket)
+            let(workers.role, queue.permissions)
             tasks = cluster.arn_for_tasks("*")
             workers.role.add_to_policy(protection_calls(tasks))
             acknowledge_arn(
@@ -139,3 +133,8 @@ def _min_free_disk(queue: QueueSettings) -> dict[str, str]:
     if percent == MIN_FREE_DISK_PERCENT:
         return {}
     return {Env.MIN_FREE_DISK.value: str(percent)}
+
+
+def _secret_names(queue: QueueSettings) -> dict[str, str]:
+    """The names of the variables that hold secrets; nothing if there are none."""
+    return {Env.SECRETS.value: ",".join(queue.secrets)} if queue.secrets else {}
