@@ -9,7 +9,12 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order
 from remotejob.domain.text import shown
-from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MIN_FREE_DISK_PERCENT
+from remotejob.names import (
+    DEFAULT_TASKS,
+    INPUT_PREFIX_SUBMITTED,
+    LOG_LEVELS,
+    MIN_FREE_DISK_PERCENT,
+)
 from remotejob.settings.machines import (
     LEAST_STORAGE_GIB,
     MOST_STORAGE_GIB,
@@ -37,7 +42,7 @@ class QueueSettings:
     cpu: int = 1024
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int = 2048
-    tasks_module: str = "worker_container.tasks"
+    tasks_module: str = DEFAULT_TASKS
     """The module whose import registers the tasks."""
     hooks_module: str | None = None
     """A module whose import registers hooks, in workers and their supervisors."""
@@ -63,7 +68,7 @@ class QueueSettings:
     """Disk of a worker; None for the 20 GiB that Fargate gives."""
     architecture: Architecture = Architecture.X86_64
     dockerfile: str | None = None
-    """Path of its image's Dockerfile in the project; None for `worker_container/Dockerfile`."""
+    """Path of its image's Dockerfile in the project; None for the project's own."""
     image: str | None = None
     """An image in a registry, instead of one that the deployment builds."""
 
@@ -116,7 +121,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         max_workers=table.whole("max_workers", 1, 1000, default=10),
         cpu=cpu,
         memory_mib=memory,
-        tasks_module=table.value("tasks_module", str, default="worker_container.tasks"),
+        tasks_module=table.value("tasks_module", str, default=DEFAULT_TASKS),
         hooks_module=table.value("hooks_module", str, default="") or None,
         order=Order(table.choice("order", [*Order], default=Order.WEIGHTED)),
         tenant_limit=table.whole_or_none("tenant_limit", 1, 50),

@@ -9,7 +9,7 @@ import pytest
 
 from remotejob import SettingsError
 from remotejob.names import Env
-from stacks.bundle import ROOT
+from stacks.system import ROOT
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System, as_list, texts
 
