@@ -71,6 +71,10 @@ class Env(StrEnum):
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
 
+    SECRETS = "REMOTEJOB_SECRETS"
+    """The variables whose values are secrets, separated by commas: a child process without
+    credentials does not get them."""
+
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""
 
