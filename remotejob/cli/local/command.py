@@ -7,8 +7,8 @@ import shutil
 import signal
 import time
 import urllib.error
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -24,8 +24,14 @@ from remotejob.cli.common import Force, err, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Paragraph, whole
 from remotejob.cli.local import folders
+from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
+from remotejob.cli.local.lines import JobLines
+from remotejob.cli.local.logs import WorkerLogs
 from remotejob.cli.local.process import files_to_process, process_files
-from remotejob.cli.local.synthesis import synthesize
+from remotejob.cli.local.reload import Changes, reload
+from remotejob.cli.local.sources import Sources
+from remotejob.cli.local.updates import StackUpdates
+from remotejob.cli.local.window import Window, show_logs
 from remotejob.cli.local_workers import LocalWorkers
 from remotejob.cli.program import called_as
 from remotejob.cli.single_instance import lock_folder
@@ -36,8 +42,10 @@ from remotejob.names import Env
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
+    from remotejob.local.workers import Worker
 
-_WORKERS_POLL_S: Final = 0.5
+_TURN_S: Final = 0.25
+"""How often to look at workers and their logs; a changed file is noticed at once."""
 
 
 def local(
@@ -56,58 +64,115 @@ def local(
     ] = Path(settings.DEFAULT_FILE),
     workers: Annotated[int, typer.Option(min=1, help="Workers per queue.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Do not show what jobs do, log and print.")
+    ] = False,
 ) -> None:
     """Deploy the system to an embedded AWS on this machine, with its functions and workers.
 
-    Needs no AWS account, no Docker and no network. Takes everything down when it ends.
+    Runs until Ctrl-C, and reloads what you change. Needs no AWS account, no Docker and no network.
+    Takes everything down when it ends.
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
     files = [] if process is None else files_to_process(process, results, force=force)
-    with (
-        _interruptible(),
-        lock_folder(folders.STATE),
-        _deployed(settings_file, loaded, workers, console) as (aws, local_workers),
-    ):
-        exported = {**aws.environment(), NAME_VARIABLE: loaded.system.name}
+    sources = Sources.at(Path.cwd(), settings_file)
+    start = partial(_deployed, sources, settings_file, loaded, workers, console)
+    with _interruptible(), lock_folder(folders.STATE):
         if process is None:
-            _print_environment(exported, _connect(exported), console, as_json=as_json)
-            _run_until_interrupted(local_workers)
-        process_files(
-            files,
-            results,
-            aws=aws,
-            system=_connect(exported),
-            local_workers=local_workers,
-            loaded=loaded,
-            console=console,
-            force=force,
-            as_json=as_json,
-        )
+            _serve(start, sources, settings_file, loaded, console, quiet=quiet, as_json=as_json)
+        with start() as (aws, local_workers):
+            process_files(
+                files,
+                results,
+                aws=aws,
+                system=_connect(_exported(aws, loaded)),
+                local_workers=local_workers,
+                loaded=loaded,
+                console=console,
+                force=force,
+                as_json=as_json,
+            )
+
+
+def _serve(
+    start: Callable[..., AbstractContextManager[tuple[EmbeddedAws, LocalWorkers]]],
+    sources: Sources,
+    settings_file: Path,
+    loaded: settings.Settings,
+    console: Console,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> NoReturn:
+    """Keep everything running, and reload what changes, until Ctrl-C."""
+    try:
+        from remotejob.cli.local.watcher import Watcher
+    except ModuleNotFoundError as missing:
+        raise _lacks(missing) from None
+    window = Window(console)
+    # before anything is deployed: a change from now on is reloaded
+    changes = Changes(sources)
+    logs, lines = WorkerLogs(), JobLines()
+    with (
+        Watcher(sources, say=window.say) as watcher,
+        start(logs=None if quiet else logs) as (aws, local_workers),
+    ):
+        exported = _exported(aws, loaded)
+        _print_environment(exported, _connect(exported), console, as_json=as_json)
+        stacks = StackUpdates(sources, settings_file, aws, window.say)
+        while True:
+            if watcher.wait(_TURN_S):
+                reload(
+                    changes.take(),
+                    root=sources.root,
+                    restart_workers=local_workers.reload,
+                    update_stacks=stacks.update,
+                    say=window.say,
+                )
+            local_workers.check()
+            show_logs(logs, lines, window)
+
+
+def _exported(aws: EmbeddedAws, loaded: settings.Settings) -> dict[str, str]:
+    return {**aws.environment(), NAME_VARIABLE: loaded.system.name}
+
+
+def _lacks(missing: ModuleNotFoundError) -> SettingsError:
+    return SettingsError(
+        f'the embedded AWS needs {missing.name}; install it with: pip install "remotejob[local]"'
+    )
 
 
 @contextmanager
 def _deployed(
-    settings_file: Path, loaded: settings.Settings, workers: int, console: Console
+    sources: Sources,
+    settings_file: Path,
+    loaded: settings.Settings,
+    workers: int,
+    console: Console,
+    *,
+    logs: WorkerLogs | None = None,
 ) -> Iterator[tuple[EmbeddedAws, LocalWorkers]]:
-    """Deploy to an embedded AWS and start workers; take everything down at the end."""
+    """Deploy to an embedded AWS and start workers; take everything down at the end.
+
+    `logs` follows those of the workers, if somebody wants to see them.
+    """
     try:
         from remotejob.local.embedded import EmbeddedAws
-        from remotejob.local.workers import tasks
     except ModuleNotFoundError as missing:
-        raise SettingsError(
-            f"the embedded AWS needs {missing.name}; "
-            'install it with: pip install "remotejob[local]"'
-        ) from None
+        raise _lacks(missing) from None
     began = time.monotonic()
 
     def tell(message: str) -> None:
         elapsed = Text(f"{time.monotonic() - began:5.1f} s  ", "dim")
         put(Paragraph(text=message, label=elapsed), console)
 
-    first = "" if folders.ASSEMBLY.is_dir() else "; the first time takes longest"
-    tell(f"synthesizing the CDK app{first}")
-    assembly = synthesize(settings_file, folders.ASSEMBLY)
+    assembly = kept_assembly(sources, settings_file, folders.ASSEMBLY)
+    if assembly is None:
+        first = "" if folders.ASSEMBLY.is_dir() else "; the first time takes longest"
+        tell(f"synthesizing the CDK app{first}")
+        assembly = make_assembly(sources, settings_file, folders.ASSEMBLY)
     for leftover in (folders.LOGS, folders.FUNCTIONS):
         shutil.rmtree(leftover, ignore_errors=True)
     tell("starting the embedded AWS")
@@ -116,13 +181,8 @@ def _deployed(
         deployed = aws.deploy(assembly)
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
-        services = [service.physical_id for service in deployed.all("AWS::ECS::Service")]
-        found = tasks(deployed, aws.client)
-        tell(f"starting {workers * len(found)} worker(s), for {', '.join(loaded.queues)}")
-        local_workers = LocalWorkers(tell)
-        for service, task in zip(services, found, strict=True):
-            for _ in range(workers):
-                local_workers.start(task.environment[Env.QUEUE], partial(aws.start_worker, service))
+        tell(f"starting {workers} worker(s) for each of {', '.join(loaded.queues)}")
+        local_workers = _start_workers(aws, workers, Window(console).say, logs)
         try:
             yield aws, local_workers
         except urllib.error.URLError as problem:
@@ -131,6 +191,31 @@ def _deployed(
             ) from None
         finally:
             tell("taking everything down")
+
+
+def _start_workers(
+    aws: EmbeddedAws, each: int, say: Callable[[str], None], logs: WorkerLogs | None
+) -> LocalWorkers:
+    """Start so many workers for each queue."""
+    from remotejob.local.workers import tasks
+
+    if logs is not None:
+        logs.skip_old(folders.LOGS)
+
+    def start(queue: str, service: str) -> Worker:
+        environment = {} if logs is None else {Env.LOG_RUNS.value: "on"}
+        worker = aws.start_worker(service, environment=environment)
+        if logs is not None:
+            logs.follow(queue, worker.log)
+        return worker
+
+    services = [service.physical_id for service in aws.deployment.all("AWS::ECS::Service")]
+    local_workers = LocalWorkers(say)
+    for service, task in zip(services, tasks(aws.deployment, aws.client), strict=True):
+        queue = task.environment[Env.QUEUE]
+        for _ in range(each):
+            local_workers.start(queue, partial(start, queue, service))
+    return local_workers
 
 
 def _print_environment(
@@ -156,13 +241,6 @@ def _print_environment(
         )
         say("Ctrl-C takes everything down.", console)
         say(f"Logs of workers and functions: {folders.LOGS}/", console)
-
-
-def _run_until_interrupted(local_workers: LocalWorkers) -> NoReturn:
-    """Restart workers that end, until Ctrl-C."""
-    while True:
-        local_workers.check()
-        time.sleep(_WORKERS_POLL_S)
 
 
 def _connect(exported: dict[str, str]) -> RemoteJob:
