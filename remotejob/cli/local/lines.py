@@ -16,8 +16,8 @@ from remotejob.cli.visible import json_text, one_line
 
 SHORT: Final = 6
 """Last characters of a job's id: they are random, and its first ones are the time."""
-_OURS: Final = ("remotejob.", "worker_container")
-"""Beginnings of our loggers' names. A child process cannot log under them."""
+_OURS: Final = "remotejob."
+"""How the names of our loggers begin. A child process cannot log under them."""
 _ECHO: Final = ("remotejob.job", "task.remotejob.job")
 """What jobs log by `job.log`; the second one from a child process."""
 _FAILED: Final = "run failed, "

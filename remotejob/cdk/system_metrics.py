@@ -1,0 +1,144 @@
+"""The figures of a system, for dashboards and alarms of somebody's own."""
+
+from __future__ import annotations
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+
+from remotejob.cdk.queues import LANES
+from remotejob.cdk.scaling import desired_workers
+from remotejob.cdk.storage_part import StoragePart
+from remotejob.cdk.workers_part import WorkersPart
+from remotejob.domain.errors import SettingsError
+from remotejob.domain.metric_names import Count, Seconds
+from remotejob.names import (
+    METRICS_NAMESPACE,
+    PAUSED_METRIC,
+    SYSTEM_DIMENSION,
+    UNREADABLE_METRIC,
+    QueueKey,
+)
+from remotejob.settings import Settings
+
+_FIVE_MINUTES = Duration.minutes(5)
+
+
+class SystemMetrics:
+    """Metrics of a system. Each is of one queue, whose name may be left out if there is one alone.
+
+    Those that workers write need the queue's setting `metrics`, which is on by default.
+
+    Raises: SettingsError, for a queue that the settings don't have.
+    """
+
+    _settings: Settings
+    storage: StoragePart
+    workers: WorkersPart
+
+    def metric_backlog(self, queue: str | None = None) -> cloudwatch.MathExpression:
+        """Jobs that could start now, on all lanes. Nothing after six hours without use: SQS stops
+        to report. Source: Amazon SQS Developer Guide, "Available CloudWatch metrics"."""
+        lanes = self.storage.queues[self._queue(queue)].queues
+        metrics: dict[str, cloudwatch.IMetric] = {
+            key.value: lanes[key].metric_approximate_number_of_messages_visible(statistic="Maximum")
+            for key in LANES
+        }
+        return _sum(metrics, "Backlog")
+
+    def metric_in_flight(self, queue: str | None = None) -> cloudwatch.MathExpression:
+        """Jobs that workers hold, on all lanes."""
+        lanes = self.storage.queues[self._queue(queue)].queues
+        metrics: dict[str, cloudwatch.IMetric] = {
+            key.value: lanes[key].metric_approximate_number_of_messages_not_visible(
+                statistic="Maximum"
+            )
+            for key in LANES
+        }
+        return _sum(metrics, "In flight")
+
+    def metric_oldest(self, queue: str | None = None) -> cloudwatch.MathExpression:
+        """Age in seconds of the oldest message of any lane."""
+        lanes = self.storage.queues[self._queue(queue)].queues
+        metrics: dict[str, cloudwatch.IMetric] = {
+            key.value: lanes[key].metric_approximate_age_of_oldest_message(statistic="Maximum")
+            for key in LANES
+        }
+        return cloudwatch.MathExpression(
+            expression=f"MAX([{', '.join(metrics)}])",
+            using_metrics=metrics,
+            label="Oldest message",
+            period=_FIVE_MINUTES,
+        )
+
+    def metric_dead_letters(self, queue: str | None = None) -> cloudwatch.Metric:
+        """Messages that no worker could read, or that came back too often."""
+        queues = self.storage.queues[self._queue(queue)].queues
+        return queues[QueueKey.DEAD_LETTER].metric_approximate_number_of_messages_visible(
+            statistic="Maximum"
+        )
+
+    def metric_workers(self, queue: str | None = None) -> cloudwatch.Metric:
+        """Workers that are wanted, those that start included; needs Container Insights."""
+        service = self.workers.services[self._queue(queue)]
+        return desired_workers(service.cluster, service)
+
+    def metric_completed(self, queue: str | None = None) -> cloudwatch.Metric:
+        """Jobs that completed."""
+        return self._written(Count.COMPLETED.value, queue, "Sum")
+
+    def metric_failed(self, queue: str | None = None) -> cloudwatch.Metric:
+        """Jobs that failed for good."""
+        return self._written(Count.FAILED.value, queue, "Sum")
+
+    def metric_retried(self, queue: str | None = None) -> cloudwatch.Metric:
+        """Runs that failed, but whose job will run again."""
+        return self._written(Count.RETRIED.value, queue, "Sum")
+
+    def metric_seconds_queued(self, queue: str | None = None) -> cloudwatch.Metric:
+        """Seconds from when a job was due to its first run, by default the 95th percentile."""
+        return self._written(Seconds.QUEUED.value, queue, "p95")
+
+    def metric_seconds_running(self, queue: str | None = None) -> cloudwatch.Metric:
+        """Seconds of a run, by default the 95th percentile."""
+        return self._written(Seconds.RUNNING.value, queue, "p95")
+
+    def metric_paused(self, queue: str | None = None) -> cloudwatch.Metric:
+        """1 in each minute in which the queue is paused because its daily budget is spent."""
+        return self._written(PAUSED_METRIC, queue, "Maximum")
+
+    def metric_unreadable(self) -> cloudwatch.Metric:
+        """Items of the job table that the scheduler could not read, of the whole system."""
+        return cloudwatch.Metric(
+            namespace=METRICS_NAMESPACE,
+            metric_name=UNREADABLE_METRIC,
+            dimensions_map={SYSTEM_DIMENSION: self._settings.system.name},
+            statistic="Sum",
+        )
+
+    def _written(self, name: str, queue: str | None, statistic: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace=METRICS_NAMESPACE,
+            metric_name=name,
+            dimensions_map={
+                SYSTEM_DIMENSION: self._settings.system.name,
+                "Queue": self._queue(queue),
+            },
+            statistic=statistic,
+        )
+
+    def _queue(self, name: str | None) -> str:
+        queues = self._settings.queues
+        if name is None and len(queues) == 1:
+            return next(iter(queues))
+        if name is None or name not in queues:
+            raise SettingsError(f"queue={name!r}: name one of {', '.join(queues)}")
+        return name
+
+
+def _sum(metrics: dict[str, cloudwatch.IMetric], label: str) -> cloudwatch.MathExpression:
+    return cloudwatch.MathExpression(
+        expression=" + ".join(f"FILL({name}, 0)" for name in metrics),
+        using_metrics=metrics,
+        label=label,
+        period=_FIVE_MINUTES,
+    )
