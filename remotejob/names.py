@@ -65,6 +65,10 @@ class Env(StrEnum):
     LOG_LEVEL = "REMOTEJOB_LOG_LEVEL"
     """The lowest level this worker logs; `info` by default."""
 
+    LOG_RUNS = "REMOTEJOB_LOG_RUNS"
+    """Whether this worker also logs when a run begins, and what jobs log by `job.log`, `on` or
+    `off`; `off` by default."""
+
     MIN_FREE_DISK = "REMOTEJOB_MIN_FREE_DISK_PERCENT"
     """Percent of its disk that must be free for this worker to take jobs; 0 for no limit."""
 

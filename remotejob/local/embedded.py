@@ -26,7 +26,7 @@ from typing import Any, Final, Self
 
 from botocore.config import Config
 
-from remotejob.local import assembly, clients, private_files, workers
+from remotejob.local import assembly, clients, code_update, private_files, workers
 from remotejob.local.control import Control
 from remotejob.local.deployment import Deployment
 from remotejob.local.deployment import deploy as deploy_assembly
@@ -243,7 +243,27 @@ class EmbeddedAws:
         if self._keep is not None:
             self.kept = self._put_back(self._deployment)
             self.notes += self.kept.lines()
+        self._assembly = read
         return self._deployment
+
+    def update_code(self, folder: Path) -> int | None:
+        """Give the deployed functions the code of another assembly; return how many have new code.
+
+        None, and nothing is updated, if its templates differ in more than that.
+        Raises: InvalidAssembly.
+        """
+        read = assembly.read(folder)
+        if not code_update.differ_in_code_alone(self._assembly, read):
+            return None
+        updated = code_update.update_code(
+            self._assembly,
+            read,
+            deployed=self.deployment,
+            client=self.client,
+            cache=self._cache or self.state / "assets",
+        )
+        self._assembly = read
+        return updated
 
     def start_worker(
         self,
