@@ -10,6 +10,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+DISTRIBUTION: Final = "remotejob-aws"
+"""What pip installs. The distribution `remotejob` is somebody else's."""
+
 SHARDS: Final = 8
 """Partitions per day: DynamoDB allows each 1,000 write units a second, and a job takes three."""
 
@@ -70,6 +73,21 @@ class Env(StrEnum):
 
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
+
+
+class ClientEnv(StrEnum):
+    """Environment variables of the command line and of the programs next to it.
+
+    `REMOTEJOB_NAME`, the name of the system to connect to, is the client's own.
+    """
+
+    ON = "REMOTEJOB_ON"
+    """Where the system is that a command means, `local` or `aws`; like `remotejob --on`."""
+
+    INPUT_BUCKET = "REMOTEJOB_INPUT_BUCKET"
+    """Printed by `remotejob env` for other tools, and read by nothing of ours; so is the next."""
+
+    OUTPUT_BUCKET = "REMOTEJOB_OUTPUT_BUCKET"
 
 
 class SystemKey(StrEnum):
@@ -299,3 +317,15 @@ LOG_NOTES: Final = "log#"
 
 FAILURE_NOTES: Final = "failure#"
 """Prefix of the notes that hold the tracebacks of failed runs, in order."""
+
+
+def installed_version() -> str:
+    """The version of this library, as pyproject.toml has it; "unknown" if it was not installed."""
+    # imported here: it takes longer than all else here, and few processes ask
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        # the source was copied into an image
+        return "unknown"

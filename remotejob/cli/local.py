@@ -38,6 +38,7 @@ from remotejob.domain.errors import InvalidBody, InvalidInput, SettingsError, Wa
 from remotejob.domain.file_names import spelled_alike
 from remotejob.domain.states import State
 from remotejob.jobs.content.download_path import IfExists, download_to
+from remotejob.local.announcement import announced
 from remotejob.local.errors import ServerFailed
 from remotejob.names import Env
 
@@ -88,8 +89,11 @@ def local(
     ):
         exported = {**aws.environment(), NAME_VARIABLE: loaded.system.name}
         if process is None:
-            _print_environment(exported, _connect(exported), console, as_json=as_json)
-            _run_until_interrupted(local_workers)
+            system = _connect(exported)
+            buckets = {"input_bucket": system.input_bucket, "output_bucket": system.output_bucket}
+            with announced(_STATE, system=system.name, environment=exported, **buckets):
+                _print_environment(exported, system, console, as_json=as_json)
+                _run_until_interrupted(local_workers)
         system = _connect(exported)
         keys = _upload(aws, system.input_bucket, loaded, files)
         say(f"uploaded {len(files)} files to s3://{system.input_bucket}/", console)
