@@ -8,7 +8,7 @@ import signal
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -37,8 +37,9 @@ from remotejob.cli.program import called_as
 from remotejob.cli.single_instance import lock_folder
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import SettingsError
+from remotejob.local.announcement import announced
 from remotejob.local.errors import ServerFailed
-from remotejob.names import Env
+from remotejob.names import DISTRIBUTION, Env
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
@@ -117,9 +118,15 @@ def _serve(
     with (
         Watcher(sources, say=window.say) as watcher,
         start(logs=None if quiet else logs) as (aws, local_workers),
+        ExitStack() as stack,
     ):
         exported = _exported(aws, loaded)
-        _print_environment(exported, _connect(exported), console, as_json=as_json)
+        system = _connect(exported)
+        _print_environment(exported, system, console, as_json=as_json)
+        buckets = {"input_bucket": system.input_bucket, "output_bucket": system.output_bucket}
+        stack.enter_context(
+            announced(folders.STATE, system=system.name, environment=exported, **buckets)
+        )
         stacks = StackUpdates(sources, settings_file, aws, window.say)
         while True:
             if watcher.wait(_TURN_S):
@@ -140,7 +147,8 @@ def _exported(aws: EmbeddedAws, loaded: settings.Settings) -> dict[str, str]:
 
 def _lacks(missing: ModuleNotFoundError) -> SettingsError:
     return SettingsError(
-        f'the embedded AWS needs {missing.name}; install it with: pip install "remotejob-aws[local]"'
+        f"the embedded AWS needs {missing.name}; "
+        f'install it with: pip install "{DISTRIBUTION}[local]"'
     )
 
 
