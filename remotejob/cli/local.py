@@ -38,6 +38,7 @@ from remotejob.domain.errors import InvalidBody, InvalidInput, SettingsError, Wa
 from remotejob.domain.file_names import spelled_alike
 from remotejob.domain.states import State
 from remotejob.jobs.content.download_path import IfExists, download_to
+from remotejob.local import secret_values
 from remotejob.local.errors import ServerFailed
 from remotejob.names import Env
 
@@ -78,13 +79,14 @@ def local(
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
+    values = secret_values.read(loaded, settings_file.parent)
     files = [] if process is None else _files_in(process)
     if files and not force:
         _check_empty(results)
     with (
         _interruptible(),
         lock_folder(_STATE),
-        _deployed(settings_file, loaded, workers, console) as (aws, local_workers),
+        _deployed(settings_file, loaded, values, workers, console) as (aws, local_workers),
     ):
         exported = {**aws.environment(), NAME_VARIABLE: loaded.system.name}
         if process is None:
@@ -110,7 +112,11 @@ def local(
 
 @contextmanager
 def _deployed(
-    settings_file: Path, loaded: settings.Settings, workers: int, console: Console
+    settings_file: Path,
+    loaded: settings.Settings,
+    values: secret_values.SecretValues,
+    workers: int,
+    console: Console,
 ) -> Iterator[tuple[EmbeddedAws, LocalWorkers]]:
     """Deploy to an embedded AWS and start workers; take everything down at the end."""
     try:
@@ -136,6 +142,7 @@ def _deployed(
     with EmbeddedAws.for_assembly(assembly, state=_STATE, cache=_CACHE) as aws:
         tell(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
+        values.put(aws.client)
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         services = [service.physical_id for service in deployed.all("AWS::ECS::Service")]

@@ -49,12 +49,32 @@ def open_lock(path: Path) -> int:
     return _opened(path, os.O_RDWR)
 
 
+def read(path: Path) -> bytes:
+    """Read a file and make it private (mode 600).
+
+    Raises: FileNotFoundError; as `open_log`.
+    """
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
+    with os.fdopen(_own(opened, path), "rb") as file:
+        return file.read()
+
+
 def _opened(path: Path, flags: int) -> int:
     try:
         # O_NONBLOCK, because opening a pipe would wait for its other end
         opened = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE_MODE)
     except OSError as problem:
         raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
+    return _own(opened, path)
+
+
+def _own(opened: int, path: Path) -> int:
+    """The same descriptor, of a private file."""
     found = os.fstat(opened)
     # a second name of a file elsewhere is a link too
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
