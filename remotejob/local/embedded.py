@@ -275,7 +275,7 @@ class EmbeddedAws:
     ) -> workers.Worker:
         """Start a worker of a deployed ECS service; you may omit the name if there is only one.
 
-        Raises: UnknownResource; NoTaskRole; ControlError, when it cannot be started.
+        Raises: UnknownResource; NoTaskRole; SecretNotRead; ControlError, when it cannot be started.
         """
         wanted = self.deployment.one("AWS::ECS::Service", service).physical_id
         task = next(

@@ -67,17 +67,30 @@ def read_file(path: Path) -> bytes:
 
     Raises: FileNotFoundError; NotPrivate, when it is a link, or another user's, or open to others.
     """
-    try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise
-    except OSError as problem:
-        raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
+    opened = _existing(path)
     with os.fdopen(opened, "rb") as file:
         found = os.fstat(opened)
         if not _is_own(found) or stat.S_IMODE(found.st_mode) & 0o077:
             raise NotPrivate(f"{path} is not a private file of your own; remove it")
         return file.read()
+
+
+def read_own_file(path: Path) -> bytes:
+    """The content of a file that its user wrote, perhaps readable by others; no longer (mode 600).
+
+    Raises: FileNotFoundError; as `open_log`.
+    """
+    with os.fdopen(_own(_existing(path), path), "rb") as file:
+        return file.read()
+
+
+def _existing(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
 
 
 def _is_own(found: os.stat_result) -> bool:
@@ -91,6 +104,11 @@ def _opened(path: Path, flags: int) -> int:
         opened = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE_MODE)
     except OSError as problem:
         raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
+    return _own(opened, path)
+
+
+def _own(opened: int, path: Path) -> int:
+    """The same descriptor, of a private file."""
     if not _is_own(os.fstat(opened)):
         os.close(opened)
         raise NotPrivate(f"{path} is not a file of your own; remove it")

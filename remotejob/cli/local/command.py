@@ -37,6 +37,7 @@ from remotejob.cli.program import called_as
 from remotejob.cli.single_instance import lock_folder
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import SettingsError
+from remotejob.local import secret_values
 from remotejob.local.announcement import announced
 from remotejob.local.errors import ServerFailed
 from remotejob.names import DISTRIBUTION, Env
@@ -76,9 +77,10 @@ def local(
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
+    values = secret_values.read(loaded, settings_file.parent)
     files = [] if process is None else files_to_process(process, results, force=force)
     sources = Sources.at(Path.cwd(), settings_file)
-    start = partial(_deployed, sources, settings_file, loaded, workers, console)
+    start = partial(_deployed, sources, settings_file, loaded, values, workers, console)
     with _interruptible(), lock_folder(folders.STATE):
         if process is None:
             _serve(start, sources, settings_file, loaded, console, quiet=quiet, as_json=as_json)
@@ -157,6 +159,7 @@ def _deployed(
     sources: Sources,
     settings_file: Path,
     loaded: settings.Settings,
+    values: secret_values.SecretValues,
     workers: int,
     console: Console,
     *,
@@ -187,6 +190,7 @@ def _deployed(
     with EmbeddedAws.for_assembly(assembly, state=folders.STATE, cache=folders.ASSETS) as aws:
         tell(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
+        values.put(aws.client)
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         tell(f"starting {workers} worker(s) for each of {', '.join(loaded.queues)}")
