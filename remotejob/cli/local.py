@@ -23,7 +23,7 @@ from rich.live import Live
 from rich.text import Text
 
 from remotejob import settings
-from remotejob.cli import formats
+from remotejob.cli import formats, kept_state
 from remotejob.cli.common import Force, err, on_terminal, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Facts, Listing, Paragraph, whole
@@ -70,11 +70,15 @@ def local(
         Path, typer.Option("--settings", help="Settings file to deploy.")
     ] = Path(settings.DEFAULT_FILE),
     workers: Annotated[int, typer.Option(min=1, help="Workers per queue.")] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin without the jobs, files and logs of before.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Deploy the system to an embedded AWS on this machine, with its functions and workers.
 
-    Needs no AWS account, no Docker and no network. Takes everything down when it ends.
+    Needs no AWS account, no Docker and no network. Takes everything down when it ends. The next
+    start goes on with its jobs, files and queues, except after --process.
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
@@ -84,11 +88,18 @@ def local(
     with (
         _interruptible(),
         lock_folder(_STATE),
-        _deployed(settings_file, loaded, workers, console) as (aws, local_workers),
+        _deployed(
+            settings_file,
+            loaded,
+            workers,
+            console,
+            kept_state.options(process=process, fresh=fresh),
+        ) as (aws, local_workers),
     ):
         exported = {**aws.environment(), NAME_VARIABLE: loaded.system.name}
         if process is None:
             _print_environment(exported, _connect(exported), console, as_json=as_json)
+            kept_state.resend(aws, loaded.system.name)
             _run_until_interrupted(local_workers)
         system = _connect(exported)
         keys = _upload(aws, system.input_bucket, loaded, files)
@@ -110,7 +121,11 @@ def local(
 
 @contextmanager
 def _deployed(
-    settings_file: Path, loaded: settings.Settings, workers: int, console: Console
+    settings_file: Path,
+    loaded: settings.Settings,
+    workers: int,
+    console: Console,
+    keeping: kept_state.Options,
 ) -> Iterator[tuple[EmbeddedAws, LocalWorkers]]:
     """Deploy to an embedded AWS and start workers; take everything down at the end."""
     try:
@@ -130,12 +145,16 @@ def _deployed(
     first = "" if _ASSEMBLY.is_dir() else "; the first time takes longest"
     tell(f"synthesizing the CDK app{first}")
     assembly = synthesize(settings_file, _ASSEMBLY)
-    for leftover in (_LOGS, _FUNCTIONS):
+    for leftover in (_LOGS, _FUNCTIONS) if keeping.begins_empty else (_FUNCTIONS,):
         shutil.rmtree(leftover, ignore_errors=True)
     tell("starting the embedded AWS")
-    with EmbeddedAws.for_assembly(assembly, state=_STATE, cache=_CACHE) as aws:
+    with EmbeddedAws.for_assembly(
+        assembly, state=_STATE, cache=_CACHE, keep=keeping.folder, begin=keeping.begin
+    ) as aws:
         tell(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
+        for note in aws.notes:
+            tell(note)
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         services = [service.physical_id for service in deployed.all("AWS::ECS::Service")]
