@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 DISTRIBUTION: Final = "remotejob-aws"
-"""What pip installs. The distribution `remotejob` is somebody else's."""
+"""What to install. On the package index, the name `remotejob` is another project's."""
 
 SHARDS: Final = 8
 """Partitions per day: DynamoDB allows each 1,000 write units a second, and a job takes three."""
@@ -26,6 +26,9 @@ workers of every queue may read them."""
 
 RESERVED_OUTPUT_PREFIX: Final = "-/"
 """Where a run keeps a long result or manifest next to its outputs; no output name may start so."""
+
+DEFAULT_TASKS: Final = "tasks"
+"""The module whose import registers the tasks: the folder of that name in a team's project."""
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 """The log levels of a worker; a job's own log has different ones."""
@@ -62,11 +65,19 @@ class Env(StrEnum):
     LOG_LEVEL = "REMOTEJOB_LOG_LEVEL"
     """The lowest level this worker logs; `info` by default."""
 
+    LOG_RUNS = "REMOTEJOB_LOG_RUNS"
+    """Whether this worker also logs when a run begins, and what jobs log by `job.log`, `on` or
+    `off`; `off` by default."""
+
     MIN_FREE_DISK = "REMOTEJOB_MIN_FREE_DISK_PERCENT"
     """Percent of its disk that must be free for this worker to take jobs; 0 for no limit."""
 
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
+
+    SECRETS = "REMOTEJOB_SECRETS"
+    """The variables whose values are secrets, separated by commas: a child process without
+    credentials does not get them."""
 
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""

@@ -23,6 +23,7 @@ from remotejob.domain.errors import (
     UnreadableItem,
     WorkerStopping,
 )
+from remotejob.domain.metric_names import Count
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.suspects import may_have_company
@@ -49,7 +50,7 @@ from remotejob.worker.messages.settlements import (
     Replace,
     Settlement,
 )
-from remotejob.worker.metrics import Count, Metrics
+from remotejob.worker.metrics import Metrics
 from remotejob.worker.runs.depth import link_of
 from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.log_context import running
@@ -185,7 +186,10 @@ class MessageHandler:
             self._on_begun()
             self._metrics.started(queued_s=_queued_s(begun))
             # debug only: every run logs its end, and the first heartbeat logs the long ones
-            log.debug("run begins", extra=_about(begun))
+            file = begun.record.input
+            log.debug(
+                "run begins", extra={**_about(begun), "file": None if file is None else file.name}
+            )
         return begun
 
     def pass_on(self, message: Received, pending: Pending) -> Settlement:
