@@ -1,13 +1,7 @@
 """The CDK app: `cdk deploy --all`, or `python app.py` with CDK_OUTDIR for the assembly alone."""
 
-import sys
+from remotejob.cdk import app_in
+from stacks.system import ROOT, add_system
 
-from remotejob.domain.errors import SettingsError
-from stacks.bundle import BundleError
-from stacks.system import synthesize
-
-try:
-    synthesize()
-except (SettingsError, BundleError) as problem:
-    # Without a traceback: the message says what to do.
-    sys.exit(f"error: {problem}")
+with app_in(ROOT) as app:
+    add_system(app)

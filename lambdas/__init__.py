@@ -1,1 +1,1 @@
-"""The Lambda functions: each a thin wrapper around one call of the library."""
+"""The Lambda functions: the library's handlers, under the names that the stacks give."""

@@ -15,6 +15,10 @@ A worker runs functions registered by name:
 
 from typing import TYPE_CHECKING, Any
 
+from remotejob.other_distribution import refuse_other_distribution
+
+refuse_other_distribution()
+
 if TYPE_CHECKING:
     from remotejob.client.batch import Batch, BatchCounts
     from remotejob.client.draft import JobDraft

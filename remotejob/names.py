@@ -10,6 +10,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+DISTRIBUTION: Final = "remotejob-aws"
+"""What to install. On the package index, the name `remotejob` is another project's."""
+
 SHARDS: Final = 8
 """Partitions per day: DynamoDB allows each 1,000 write units a second, and a job takes three."""
 
@@ -23,6 +26,9 @@ workers of every queue may read them."""
 
 RESERVED_OUTPUT_PREFIX: Final = "-/"
 """Where a run keeps a long result or manifest next to its outputs; no output name may start so."""
+
+DEFAULT_TASKS: Final = "tasks"
+"""The module whose import registers the tasks: the folder of that name in a team's project."""
 
 LOG_LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 """The log levels of a worker; a job's own log has different ones."""

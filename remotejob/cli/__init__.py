@@ -6,6 +6,7 @@ import sys
 
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.streams import with_safe_output
+from remotejob.other_distribution import OtherDistribution, refuse_other_distribution
 
 
 def main() -> None:
@@ -15,11 +16,16 @@ def main() -> None:
 
 def _run() -> int:
     try:
+        # also here: the other package's __init__ may have taken the place of ours
+        refuse_other_distribution()
         from remotejob.cli.app import run
+    except OtherDistribution as problem:
+        sys.stderr.write(f"remotejob: {problem}\n")
+        return Exit.TROUBLE
     except ModuleNotFoundError as missing:
         sys.stderr.write(
             f"remotejob: the command line needs {missing.name}; "
-            'install it with: pip install "remotejob[cli]"\n'
+            'install it with: pip install "remotejob-aws[cli]"\n'
         )
         return Exit.TROUBLE
     return run()

@@ -119,7 +119,7 @@ def _deployed(
     except ModuleNotFoundError as missing:
         raise SettingsError(
             f"the embedded AWS needs {missing.name}; "
-            'install it with: pip install "remotejob[local]"'
+            'install it with: pip install "remotejob-aws[local]"'
         ) from None
     began = time.monotonic()
 

@@ -24,7 +24,7 @@ from remotejob.local.control import CONTROL_PREFIX, Control
 from remotejob.local.deployment import ClientFactory, Deployment
 from remotejob.local.errors import NoTaskRole
 
-DEFAULT_COMMAND: Final = (sys.executable, "-m", "worker_container")
+DEFAULT_COMMAND: Final = (sys.executable, "-m", "remotejob.container")
 #: The only variables a worker inherits from our own environment.
 _BASE: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 _NO_HOME: Final = "/nonexistent"

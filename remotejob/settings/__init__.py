@@ -20,7 +20,13 @@ from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order
 from remotejob.domain.text import shown
 from remotejob.domain.text_files import Unreadable, decode
-from remotejob.names import INPUT_PREFIX_SUBMITTED, LOG_LEVELS, MAX_DEPTH, MIN_FREE_DISK_PERCENT
+from remotejob.names import (
+    DEFAULT_TASKS,
+    INPUT_PREFIX_SUBMITTED,
+    LOG_LEVELS,
+    MAX_DEPTH,
+    MIN_FREE_DISK_PERCENT,
+)
 from remotejob.settings.routes import Route, read_route, refuse_shadowed
 from remotejob.settings.table import Table
 
@@ -104,7 +110,7 @@ class QueueSettings:
     cpu: int = 1024
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int = 2048
-    tasks_module: str = "worker_container.tasks"
+    tasks_module: str = DEFAULT_TASKS
     """The module whose import registers the tasks."""
     hooks_module: str | None = None
     """A module whose import registers hooks, in workers and their supervisors."""
@@ -291,7 +297,7 @@ def _queue(name: str, table: Table) -> QueueSettings:
         max_workers=table.whole("max_workers", 1, 1000, default=10),
         cpu=cpu,
         memory_mib=memory,
-        tasks_module=table.value("tasks_module", str, default="worker_container.tasks"),
+        tasks_module=table.value("tasks_module", str, default=DEFAULT_TASKS),
         hooks_module=table.value("hooks_module", str, default="") or None,
         order=Order(table.choice("order", [*Order], default=Order.WEIGHTED)),
         tenant_limit=table.whole_or_none("tenant_limit", 1, 50),

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final
 
+from remotejob.domain.metric_names import Count, Seconds
 from remotejob.domain.unreadable import SkippedItems
-from remotejob.names import UNREADABLE_METRIC
 from remotejob.ports import Clock
 
 log = logging.getLogger(__name__)
@@ -24,38 +23,6 @@ Source: Amazon CloudWatch User Guide, "Specification: Embedded metric format", t
 """
 
 _MOST_KEPT: Final = 2048
-
-
-class Count(StrEnum):
-    """The counters, by the names that CloudWatch shows."""
-
-    STARTED = "Started"
-    """Runs that began."""
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    """Jobs that failed for good."""
-    RETRIED = "Retried"
-    """Runs that failed, but whose job will run again."""
-    RELEASED = "Released"
-    """Runs that were given back, such as by a worker that stops."""
-    CANCELLED = "Cancelled"
-    """Runs whose job was cancelled."""
-    LEASE_LOST = "LeaseLost"
-    """Runs whose outcome did not count, because another run had the job."""
-    RECEIVES = "Receives"
-    """Receive requests, including empty ones."""
-    EMPTY_RECEIVES = "EmptyReceives"
-    UNREADABLE = UNREADABLE_METRIC
-    """How often an item of the table was left out because it could not be read."""
-
-
-class Seconds(StrEnum):
-    """The measurements, by the names that CloudWatch shows."""
-
-    QUEUED = "SecondsQueued"
-    """From when a job was due to its first run."""
-    RUNNING = "SecondsRunning"
-    """Length of a run without the commit at its end, if its outcome counted."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,12 +11,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from lambdas.on_upload import uploads_in
 from remotejob import Job, RemoteJob
 from remotejob.cli.local import _download_outputs
 from remotejob.cli.saving import folder_of, save_outputs
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.functions.on_upload import uploads_in
 from remotejob.jobs.content.download_path import IfExists
 from remotejob.jobs.content.outputs import Output
 from remotejob.jobs.submission.uploads import ingest

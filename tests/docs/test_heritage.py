@@ -162,9 +162,6 @@ def test_no_section_is_unknown_and_none_says_a_thing_twice() -> None:
 def find(name: str) -> Any:
     """The thing of that dotted name, as the page writes it."""
     parts = name.split(".")
-    if parts[0] == "stacks":
-        # the folder of the stacks is a package next to ours
-        return _within(importlib.import_module("stacks"), parts[1:], name)
     home = next((home for home in HOMES if _has(importlib.import_module(home), parts[0])), None)
     if home is None:
         raise AssertionError(f"{name}: there is no such thing")
@@ -205,6 +202,6 @@ def _tests(path: str) -> frozenset[str]:
 def test_the_finder_finds_what_is_there_and_nothing_else() -> None:
     assert find("Job.pause").__name__ == "pause"
     assert find("hooks.on").__name__ == "on"
-    for wrong in ("paws", "Job.paws", "hooks.paws", "stacks.paws"):
+    for wrong in ("paws", "Job.paws", "hooks.paws", "cdk.paws"):
         with pytest.raises(AssertionError, match="no such thing"):
             find(wrong)

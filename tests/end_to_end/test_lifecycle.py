@@ -133,7 +133,7 @@ def test_worker_that_hangs_is_out_all_the_same(tmp_path: Path) -> None:
     """Whatever its threads hold: also what no thread lets go of, the interpreter itself."""
     program = (
         "import datetime, ctypes, os, signal\n"
-        "from worker_container.stopping import stop_on_signals\n"
+        "from remotejob.container.stopping import stop_on_signals\n"
         "def stop(urgency): pass\n"
         "stop_on_signals(stop, grace=datetime.timedelta(0),"
         " margin=datetime.timedelta(milliseconds=300))\n"

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from remotejob import Fatal, Queue, Retry, RunningJob
+from remotejob.container.logs import LineFormatter
 from remotejob.domain.errors import LeaseLost
 from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.names import Env
@@ -26,7 +27,6 @@ from remotejob.settings import parse
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.runs.log_context import JobContext, JobFields, current, job_context
-from worker_container.logs import LineFormatter
 
 mine = logging.Logger("somebody.elses.code")
 """Which no handler of pytest's sees: it fails where a line has to be mended."""
@@ -320,7 +320,7 @@ def test_arguments_that_do_not_fit_cost_no_line(lines: Lines) -> None:
 PROGRAM = """
 import logging, os, threading, warnings
 {before}
-from worker_container.logs import log_as_json
+from remotejob.container.logs import log_as_json
 log_as_json()
 logging.getLogger("botocore").info("a request")
 logging.getLogger("a").debug("details")

@@ -18,18 +18,19 @@ import pytest
 from remotejob import Fatal, Job, Queue, RemoteJob, Retry, RunningJob, SettingsError, State
 from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
+from remotejob.container import metrics as lines
+from remotejob.container.logs import LineFormatter
 from remotejob.domain.errors import LeaseLost
+from remotejob.domain.metric_names import Count, Seconds
 from remotejob.domain.record import JobRecord
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.worker.messages.handler import MessageHandler
-from remotejob.worker.metrics import MOST_VALUES, Count, Metrics, Seconds, Totals
+from remotejob.worker.metrics import MOST_VALUES, Metrics, Totals
 from remotejob.worker.worker import Worker, WorkerOptions
 from tests.end_to_end.waiting import until
 from tests.observability.embedded_format import Extracted, extracted
-from worker_container import metrics as lines
-from worker_container.logs import LineFormatter
 
 MINUTE = timedelta(minutes=1)
 
@@ -296,7 +297,7 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused() -> None:
 
 def test_a_worker_that_has_nothing_to_write_does_not_import_what_writes() -> None:
     program = (
-        "import sys; from worker_container import metrics, logs, __main__;"
+        "import sys; from remotejob.container import metrics, logs, __main__;"
         "metrics.writer(system='s', queue='q');"
         "print('aws_lambda_powertools' in sys.modules)"
     )

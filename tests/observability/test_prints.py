@@ -11,7 +11,7 @@ import pytest
 
 SET_UP = """
 import json, logging, sys, threading
-from worker_container.logs import log_as_json
+from remotejob.container.logs import log_as_json
 from remotejob.worker.runs.log_context import JobContext, job_context
 log_as_json()
 forged = {"logger": "remotejob.worker.messages.handler", "message": "job completed",

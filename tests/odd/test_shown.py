@@ -9,10 +9,11 @@ import pytest
 from remotejob import UnreadableItem
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.domain.ids import partition_of
+from remotejob.domain.metric_names import Count
 from remotejob.domain.unreadable import SkippedItems
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, memory_installation
-from remotejob.worker.metrics import Count, Metrics, Totals
+from remotejob.worker.metrics import Metrics, Totals
 from tests.cli.conftest import Run, run  # noqa: F401 (a fixture)
 from tests.odd.odd_items import odd_id, put, record
 

@@ -10,9 +10,9 @@ import boto3
 import pytest
 
 from remotejob import Queue, RemoteJob
+from remotejob.cdk.commands import Group
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.names import Env
-from stacks.commands import Group
 from tests.deployed import deployed
 
 SETTINGS = Path(__file__).with_name("remotejob.toml")

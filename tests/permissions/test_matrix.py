@@ -9,12 +9,12 @@ import re
 import pytest
 
 from remotejob import AccessProblem, Job, Output, Queue, RemoteJob
+from remotejob.cdk.commands import COMMANDS, Group
 from remotejob.client.batch import Batch
 from remotejob.client.notices import Notice
 from remotejob.jobs.submission.stored_files import StoredFile
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.manual.taken_job import TakenJob
-from stacks.commands import COMMANDS, Group
 from tests.permissions.conftest import NewPerson, Person
 from tests.permissions.scenes import SCENES, Act
 from tests.sampling import some

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stacks.bundle import bundle
-from stacks.system import build_app
+from remotejob.cdk import RemoteJobApp
+from remotejob.cdk.bundle import bundle
+from stacks.system import ROOT, add_system
 from tests.stacks.templates import System
 
 SETTINGS = """
@@ -53,6 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("the stacks"))
 
 
+def build_app(settings: Path, outdir: Path) -> RemoteJobApp:
+    """The checkout's app with these settings, not yet synthesized."""
+    app = RemoteJobApp(ROOT, outdir=outdir)
+    add_system(app, settings)
+    return app
+
+
 @pytest.fixture(scope="session")
 def synthesize_whole(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
     """Synthesize with settings of choice, as it is deployed. The same settings twice are one."""
@@ -64,11 +72,11 @@ def synthesize(tmp_path_factory: pytest.TempPathFactory) -> Synthesize:
     """The same, with functions whose code is one small file instead of thousands."""
     code = tmp_path_factory.mktemp("code")
     (code / "code.py").write_text("")
-    return _synthesizing(tmp_path_factory, lambda settings: code)
+    return _synthesizing(tmp_path_factory, lambda *_, **__: code)
 
 
 def _synthesizing(
-    tmp_path_factory: pytest.TempPathFactory, bundled: Callable[[Path], Path]
+    tmp_path_factory: pytest.TempPathFactory, bundled: Callable[..., Path]
 ) -> Synthesize:
     made: dict[str, System] = {}
 
@@ -79,8 +87,8 @@ def _synthesizing(
             settings = folder / "settings.toml"
             settings.write_text(text)
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("stacks.system.bundle", bundled)
-                build_app(settings, outdir=folder / "cdk.out").synth()
+                patch.setattr("remotejob.cdk.functions_part.bundle", bundled)
+                build_app(settings, folder / "cdk.out").synth()
             name = str({**DEFAULTS, **changes}["name"])
             made[text] = System(folder=folder / "cdk.out", name=name)
         return made[text]

@@ -15,11 +15,10 @@ from constructs import Construct
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from remotejob.cdk import node
 from remotejob.domain.errors import SettingsError
-from stacks import node
-from stacks.bundle import ROOT
-from stacks.system import build_app
-from tests.stacks.conftest import Synthesize
+from stacks.system import ROOT
+from tests.stacks.conftest import Synthesize, build_app
 from tests.stacks.templates import ASSET_HASH, System
 
 
@@ -38,7 +37,7 @@ def test_snapshots_hold_no_asset_hash(synthesize_whole: Synthesize) -> None:
 
 
 def test_an_open_finding_fails_the_synth(settings_file: Path, tmp_path: Path) -> None:
-    app = build_app(settings_file, outdir=tmp_path / "cdk.out")
+    app = build_app(settings_file, tmp_path / "cdk.out")
     storage = app.node.find_child("test-storage")
     assert isinstance(storage, Construct)
     s3.Bucket(storage, "Careless")
@@ -112,7 +111,7 @@ def test_python_app_py_says_in_one_line_what_is_wrong(tmp_path: Path) -> None:
 def test_app_and_function_write_the_same(synthesize_whole: Synthesize, tmp_path: Path) -> None:
     """With and without what the CDK's command line adds to the environment."""
     settings = synthesize_whole().folder.parent / "settings.toml"
-    build_app(settings, outdir=tmp_path / "again").synth()
+    build_app(settings, tmp_path / "again").synth()
     for part in ("storage", "functions", "workers"):
         file = f"test-{part}.template.json"
         assert (tmp_path / "again" / file).read_text() == (
@@ -143,7 +142,7 @@ def test_bad_settings_are_named_before_anything_is_built(tmp_path: Path) -> None
     settings = tmp_path / "settings.toml"
     settings.write_text('[queues.default]\ntasks = ["t"]\nconcurrency = 0\n')
     with pytest.raises(SettingsError, match="concurrency = 0"):
-        build_app(settings, outdir=tmp_path / "cdk.out")
+        build_app(settings, tmp_path / "cdk.out")
 
 
 def test_feature_flags_are_those_recommended_but_for_two() -> None:
@@ -191,7 +190,7 @@ def test_the_image_holds_the_worker_and_nothing_else(system: System) -> None:
         "worker_container",
     }
     assert sorted(f.name for f in (folder / "requirements").iterdir()) == ["uv.txt", "worker.txt"]
-    for left_out in ("local", "cli", "testing", "__main__.py"):
+    for left_out in ("cdk", "cli", "functions", "local", "testing", "__main__.py"):
         assert not (folder / "remotejob" / left_out).exists()
     assert not list(folder.rglob("__pycache__"))
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from remotejob.cdk.commands import COMMANDS, Group, grants_of
 from remotejob.names import Field
-from stacks.commands import COMMANDS, Group, grants_of
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System, as_list, texts
 

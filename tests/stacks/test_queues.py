@@ -8,6 +8,7 @@ import re
 import pytest
 
 from remotejob.backends.aws.system_description import SystemDescription
+from remotejob.cdk.description import LIMIT_BYTES
 from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
@@ -18,7 +19,6 @@ from remotejob.names import (
     SystemKey,
     system_parameter,
 )
-from stacks.description import LIMIT_BYTES
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System, description
 

@@ -74,7 +74,7 @@ def test_a_workers_environment_names_its_queue_and_how_to_serve_it(system: Syste
         }  # fmt: skip
         assert told[Env.CONCURRENCY] == "4"
         assert told[Env.PROCESSES] == "0"
-        assert told[Env.TASKS] == "worker_container.tasks"
+        assert told[Env.TASKS] == "tasks"
         assert (told[Env.LOG_LEVEL], told[Env.METRICS]) == ("info", "on")
 
 
@@ -105,7 +105,7 @@ def test_a_worker_is_asked_how_it_is(system: System) -> None:
             "CMD",
             "python",
             "-m",
-            "worker_container.health",
+            "remotejob.container.health",
         ]
 
 

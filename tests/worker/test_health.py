@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from remotejob.container.health import STALE_AFTER, check, health_file, health_files, problem_of
 from remotejob.domain.errors import SettingsError
 from remotejob.testing import FakeClock
 from remotejob.worker.lifecycle.health import Health, Watch, lost
-from worker_container.health import STALE_AFTER, check, health_file, health_files, problem_of
 
 
 def _said(file: Path, *, at: float, problem: str | None = None) -> Path:
@@ -62,7 +62,7 @@ def test_a_health_report_replaces_the_last_and_leaves_no_other_file(tmp_path: Pa
 def test_check_prints_the_reason_and_exits_with_1(tmp_path: Path) -> None:
     def checked() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "worker_container.health"],
+            [sys.executable, "-m", "remotejob.container.health"],
             env={**os.environ, "TMPDIR": str(tmp_path)},
             capture_output=True,
             text=True,

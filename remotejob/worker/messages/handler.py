@@ -23,6 +23,7 @@ from remotejob.domain.errors import (
     UnreadableItem,
     WorkerStopping,
 )
+from remotejob.domain.metric_names import Count
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.suspects import may_have_company
@@ -49,7 +50,7 @@ from remotejob.worker.messages.settlements import (
     Replace,
     Settlement,
 )
-from remotejob.worker.metrics import Count, Metrics
+from remotejob.worker.metrics import Metrics
 from remotejob.worker.runs.depth import link_of
 from remotejob.worker.runs.in_flight import InFlight
 from remotejob.worker.runs.log_context import running

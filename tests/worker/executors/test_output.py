@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from remotejob import Job, State
+from remotejob.container.logs import LineFormatter
 from remotejob.worker.executors.executors import Executors
 from remotejob.worker.executors.processes import output
 from remotejob.worker.executors.processes.program import ChildProgram
@@ -23,7 +24,6 @@ from tests.end_to_end.waiting import until
 from tests.worker.executors import work
 from tests.worker.executors.conftest import Done
 from tests.worker.executors.scenes import of_module
-from worker_container.logs import LineFormatter
 
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -55,7 +55,7 @@ METRIC = {
 @pytest.fixture(scope="module")
 def executors() -> Iterator[Executors]:
     """Whose children log as those of a deployed worker do."""
-    program = ChildProgram(logging="worker_container.logs:log_to_worker")
+    program = ChildProgram(logging="remotejob.container.logs:log_to_worker")
     made = Executors(of_module(work).values(), program=program)
     yield made
     made.close(within=work.SHORT)

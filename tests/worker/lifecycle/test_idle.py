@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from remotejob import Queue, RemoteJob, Urgency
+from remotejob.container.health import check
 from remotejob.ports import Installation
 from remotejob.tasks import Registry
 from remotejob.testing.interception import intercepted
 from remotejob.worker.lifecycle.health import Health
 from tests.end_to_end.waiting import until
 from tests.worker.lifecycle.working import Holding, working
-from worker_container.health import check
 
 T = TypeVar("T")
 

@@ -198,7 +198,7 @@ def test_thread_carries_out_what_is_wanted_and_closing_ends_it(ecs: Agent) -> No
 def test_worker_without_an_agent_loads_nothing_of_this() -> None:
     program = (
         "import os, sys; os.environ.pop('ECS_AGENT_URI', None); "
-        "from worker_container.__main__ import _protection; "
+        "from remotejob.container.main import _protection; "
         "assert _protection() is None; "
         "print('remotejob.worker.lifecycle.ecs_protection' in sys.modules)"
     )

@@ -18,7 +18,7 @@ MARK: Final = "\x1e"
 """Stands before a line of JSON that the child's logging wrote.
 Source: RFC 7464, "JavaScript Object Notation (JSON) Text Sequences"."""
 
-_OURS: Final = ("remotejob", "worker_container", "root", "task")
+_OURS: Final = ("remotejob", "root", "task")
 """Loggers of the worker. A child's of the same names are put under `task`."""
 
 _KNOWN: Final = frozenset({"time", "level", "logger", "process", "message", "exc_info"})

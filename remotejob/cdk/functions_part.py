@@ -1,0 +1,118 @@
+"""The Lambda functions: one of the three parts of a system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aws_cdk import Stack
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from remotejob.cdk.bundle import bundle
+from remotejob.cdk.checks import acknowledge_objects
+from remotejob.cdk.functions import PythonFunctionProps
+from remotejob.cdk.permissions import (
+    key_calls,
+    paused_calls,
+    rate_calls,
+    scheduler_calls,
+    upload_calls,
+)
+from remotejob.cdk.scheduler import Scheduler, SchedulerProps
+from remotejob.cdk.stack import removal_policy
+from remotejob.cdk.storage_part import StoragePart
+from remotejob.cdk.uploads import Uploads, UploadsProps
+from remotejob.names import INPUT_PREFIX_SUBMITTED, Env
+from remotejob.settings import Settings
+
+HANDLERS: Final = "remotejob.functions"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FunctionsCode:
+    """Handlers of yours around the library's: a package with modules `on_upload` and `scheduler`,
+    each with a `handler`."""
+
+    folder: Path
+    """The folder of the package; its name is the package's."""
+
+    @property
+    def package(self) -> str:
+        return self.folder.name
+
+
+class FunctionsPart:
+    """The upload function with its queue, and the scheduler with its rules."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Settings,
+        *,
+        settings_file: Path,
+        storage: StoragePart,
+        code: FunctionsCode | None,
+    ) -> None:
+        """Raises: BundleError."""
+        folder = bundle(settings_file, packages=() if code is None else (code.folder,))
+        handlers = HANDLERS if code is None else code.package
+        function = PythonFunctionProps(
+            code=lambda_.Code.from_asset(str(folder)),
+            environment={Env.SYSTEM.value: Stack.of(scope).to_json_string(storage.description)},
+            removal_policy=removal_policy(settings),
+        )
+        self.uploads = Uploads(
+            scope,
+            "Uploads",
+            UploadsProps(
+                input_bucket_name=storage.buckets.input.bucket_name,
+                prefixes=(
+                    sorted({route.prefix for route in settings.routes})
+                    if storage.buckets.shares_input
+                    else None
+                ),
+                function=function,
+                handler=f"{handlers}.on_upload.handler",
+                encryption_key=storage.key,
+            ),
+        )
+        for statement in (
+            *upload_calls(uploads=self.uploads.queue, table=storage.table, queues=storage.queues),
+            *rate_calls(settings.routes, storage.table),
+            *key_calls(storage.key),
+        ):
+            self.uploads.function.role.add_to_policy(statement)
+        self.scheduler = Scheduler(
+            scope,
+            "Scheduler",
+            SchedulerProps(
+                function=function,
+                handler=f"{handlers}.scheduler.handler",
+                system=settings.system.name,
+            ),
+        )
+        for statement in (
+            *scheduler_calls(
+                table=storage.table,
+                queues=storage.queues,
+                input=storage.buckets.input,
+                output=storage.buckets.output,
+            ),
+            *paused_calls(settings.queues.values(), storage.table),
+            *key_calls(storage.key),
+        ):
+            self.scheduler.function.role.add_to_policy(statement)
+        acknowledge_objects(
+            self.scheduler.function.role,
+            storage.buckets.output,
+            "*",
+            because="The sweep removes outputs of runs that did not commit, of any queue and job",
+        )
+        acknowledge_objects(
+            self.scheduler.function.role,
+            storage.buckets.input,
+            f"{INPUT_PREFIX_SUBMITTED}*",
+            because="The sweep removes what removed jobs left, of any job",
+        )

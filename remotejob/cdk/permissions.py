@@ -1,0 +1,295 @@
+"""The AWS calls that functions and workers may make, and on which resources, written by hand.
+
+Keep the list in step with the code: delete a call that the code no longer makes. A new call fails
+in the embedded AWS, which enforces these policies, until you add it here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+from aws_cdk import Aws
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import IConstruct
+
+from remotejob.cdk.commands import FRESH, NOTE, REPEAT, SIGN
+from remotejob.cdk.grants import any_of, condition
+from remotejob.cdk.queues import LANES, STATUS, JobQueue
+from remotejob.domain.errors import SettingsError
+from remotejob.names import (
+    ATTENTION_INDEX,
+    INPUT_PREFIX_SUBMITTED,
+    STORED_PREFIX,
+    Field,
+    Partition,
+    QueueKey,
+)
+from remotejob.settings import QueueSettings, Route
+
+
+def upload_calls(
+    *, uploads: sqs.IQueue, table: dynamodb.ITable, queues: Mapping[str, JobQueue]
+) -> list[iam.PolicyStatement]:
+    """The upload function: new records, and their messages.
+
+    Lambda itself makes the first four calls, on the function's behalf.
+    """
+    return [
+        allow(
+            "sqs",
+            ["ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility"],
+            [uploads.queue_arn],
+        ),
+        _items(table, "PutItem", on=any_of(Partition.RECORD), only=FRESH),
+        allow("sqs", ["SendMessage"], _arns(queues.values(), LANES)),
+    ]
+
+
+def scheduler_calls(
+    *,
+    table: dynamodb.ITable,
+    queues: Mapping[str, JobQueue],
+    input: s3.IBucket,  # noqa: A002
+    output: s3.IBucket,
+) -> list[iam.PolicyStatement]:
+    """The scheduler: reads and sends due jobs, carries out owed consequences, sweeps."""
+    locks = any_of(Partition.RESOURCE, Partition.TENANT)
+    notes, heads = any_of(Partition.JOB), any_of(Partition.REPEATS)
+    records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
+    sweep = frozenset({Partition.SWEEP.value})
+    return [
+        allow("dynamodb", ["Query"], [attention_arn(table)]),
+        _items(table, "Query", on=records | notes | locks | batches | sweep),
+        _items(table, "GetItem", on=records | notes | heads),
+        _items(table, "BatchGetItem", on=records),
+        _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
+        # successors and tombstones, edges that are spent, heads that are done, its own progress
+        _items(table, "PutItem", on=records | notes | heads | sweep),
+        _items(table, "DeleteItem", on=notes | locks),
+        allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
+        # The sweep looks at every lane, so SQS goes on measuring it.
+        allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
+        # The sweep removes outputs of runs that did not commit, and what removed jobs left.
+        allow("s3", ["ListBucket"], [input.bucket_arn, output.bucket_arn]),
+        allow(
+            "s3",
+            ["DeleteObject"],
+            [
+                input.arn_for_objects(f"{INPUT_PREFIX_SUBMITTED}*"),
+                output.arn_for_objects("*"),
+            ],
+        ),
+    ]
+
+
+def worker_calls(
+    *,
+    queue_name: str,
+    queue: JobQueue,
+    table: dynamodb.ITable,
+    input: s3.IBucket,  # noqa: A002
+    output: s3.IBucket,
+    inputs: Iterable[str],
+) -> list[iam.PolicyStatement]:
+    """The workers of one queue: its own SQS queues, outputs and signs of life, and its inputs.
+
+    inputs: what its workers read in the input bucket, as `readable_inputs` gives it.
+
+    They send to no other queue: the scheduler sends for the jobs of others that they release. Of
+    the table's items, IAM tells kinds apart, and queues where the partition key names the queue.
+    """
+    locks = any_of(Partition.RESOURCE) | {f"{Partition.TENANT}{queue_name}#*"}
+    records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
+    notes, signs = any_of(Partition.JOB), frozenset({f"{Partition.WORKERS}{queue_name}"})
+    heads = frozenset({f"{Partition.REPEATS}{queue_name}#*"})
+    return [
+        allow(
+            "sqs",
+            ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"],
+            queue.arns(LANES),
+        ),
+        allow("sqs", ["SendMessage"], queue.arns((*LANES, *STATUS, QueueKey.DEAD_LETTER))),
+        # No query of records: a worker reads the jobs it knows, and cannot list the others.
+        _items(table, "Query", on=notes | locks | batches | signs),
+        _items(table, "GetItem", on=records | heads),
+        _items(table, "BatchGetItem", on=records),
+        _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
+        _items(table, "PutItem", on=notes | locks, only=NOTE.only),
+        _items(table, "PutItem", on=signs, only=SIGN),
+        _items(
+            table,
+            "PutItem",
+            on=records | notes,
+            some=REPEAT.some,
+            in_transaction=REPEAT.in_transaction,
+        ),
+        _items(table, "DeleteItem", on=locks),
+        allow(
+            "s3",
+            ["GetObject", "GetObjectVersion"],
+            [input.arn_for_objects(keys) for keys in inputs],
+        ),
+        # Without it, S3 answers 403 for an input that does not exist, and the job's error would be
+        # about permissions.
+        allow("s3", ["ListBucket"], [input.bucket_arn]),
+        allow(
+            "s3",
+            ["PutObject", "AbortMultipartUpload", "GetObject"],
+            [output.arn_for_objects(f"{queue_name}/*")],
+        ),
+    ]
+
+
+def rate_calls(routes: Iterable[Route], table: dynamodb.ITable) -> list[iam.PolicyStatement]:
+    """The upload function, for the rates of routes; nothing if no route has one."""
+    if all(route.max_per_minute is None for route in routes):
+        return []
+    rates = any_of(Partition.RATE)
+    place = {Field.PK, Field.SK, Field.PLACE, Field.EXPIRES}
+    return [
+        _items(table, "GetItem", on=rates),
+        _items(table, "PutItem", on=rates, only=place),
+    ]
+
+
+def budget_calls(
+    queue_name: str, queue: QueueSettings, table: dynamodb.ITable
+) -> list[iam.PolicyStatement]:
+    """The workers of a queue, to count what they spend; nothing if it has no daily budget."""
+    if not queue.budgeted:
+        return []
+    own = {f"{Partition.SPENT}{queue_name}"}
+    spent = {Field.PK, Field.SK, Field.RUNS, Field.MICRODOLLARS, Field.EXPIRES}
+    return [
+        _items(table, "GetItem", on=own),
+        _items(table, "PutItem", "UpdateItem", on=own, only=spent),
+    ]
+
+
+def paused_calls(
+    queues: Iterable[QueueSettings], table: dynamodb.ITable
+) -> list[iam.PolicyStatement]:
+    """The scheduler, to tell which queues are paused; nothing if none has a daily budget."""
+    if not any(queue.budgeted for queue in queues):
+        return []
+    return [_items(table, "GetItem", on=any_of(Partition.SPENT))]
+
+
+def foreign_input_calls(bucket_arn: str) -> list[iam.PolicyStatement]:
+    """To read inputs from a bucket that is not the system's own."""
+    return [
+        allow("s3", ["GetObject", "GetObjectVersion"], [f"{bucket_arn}/*"]),
+        # as in the input bucket: without it, a missing file looks like a missing permission
+        allow("s3", ["ListBucket"], [bucket_arn]),
+    ]
+
+
+def readable_inputs(queue_name: str, prefixes: Iterable[str]) -> list[str]:
+    """Patterns of the keys in the input bucket that the workers of a queue may read.
+
+    prefixes: those of its routes and of its setting `inputs`; an empty one gives the whole bucket.
+    """
+    own = [literal(prefix) for prefix in prefixes]
+    if "" in own:
+        return ["*"]
+    submitted = (
+        f"{INPUT_PREFIX_SUBMITTED}{queue_name}/",
+        STORED_PREFIX,
+        # inputs of jobs that earlier versions submitted: their keys begin with the job's id
+        f"{INPUT_PREFIX_SUBMITTED}{Partition.JOB}",
+    )
+    return [f"{prefix}*" for prefix in (*submitted, *sorted(set(own)))]
+
+
+def literal(text: str) -> str:
+    """Text that stands for itself in the resource of a policy.
+
+    Source: IAM User Guide, "IAM policy elements: Variables and tags", special characters.
+    """
+    return "".join(f"${{{letter}}}" if letter in "*?$" else letter for letter in text)
+
+
+def protection_calls(tasks_arn: str) -> iam.PolicyStatement:
+    """The ECS agent's calls on behalf of a worker that protects itself while it is busy.
+
+    Source: Amazon ECS Developer Guide, "Task scale-in protection endpoint".
+    """
+    return allow("ecs", ["UpdateTaskProtection"], [tasks_arn])
+
+
+def key_calls(key: kms.IKey | None) -> list[iam.PolicyStatement]:
+    """To use the customer's key, through the services that hold the data; nothing without one.
+
+    Source: Amazon DynamoDB Developer Guide, "DynamoDB encryption at rest", authorizing use of a
+    customer managed key; Amazon SQS Developer Guide, "Key management"; Amazon S3 User Guide,
+    "Using server-side encryption with AWS KMS keys".
+    """
+    if key is None:
+        return []
+    return [
+        iam.PolicyStatement(
+            actions=["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"],
+            resources=[key.key_arn],
+            conditions={
+                "StringEquals": {
+                    "kms:ViaService": [
+                        f"{service}.{Aws.REGION}.{Aws.URL_SUFFIX}"
+                        for service in ("dynamodb", "s3", "sqs")
+                    ]
+                }
+            },
+        )
+    ]
+
+
+def log_calls(log_group_arn: str) -> iam.PolicyStatement:
+    """To write to one log group only."""
+    return allow("logs", ["CreateLogStream", "PutLogEvents"], [log_group_arn])
+
+
+def permit(grantee: iam.IGrantable, statements: Iterable[iam.PolicyStatement]) -> IConstruct:
+    """Add statements to a principal's own policy; return the principal.
+
+    Raises: SettingsError, for one that has no policy of its own, such as an account.
+    """
+    principal = grantee.grant_principal
+    for statement in statements:
+        if not principal.add_to_principal_policy(statement).statement_added:
+            raise SettingsError(
+                f"{type(principal).__name__} has no policy of its own: grant it to a role, a user"
+                " or a group of the app"
+            )
+    return cast("IConstruct", principal)
+
+
+def allow(service: str, calls: Iterable[str], resources: list[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=[f"{service}:{call}" for call in calls], resources=resources)
+
+
+def _items(
+    table: dynamodb.ITable,
+    *calls: str,
+    on: Iterable[str],
+    only: Iterable[Field] | None = None,
+    some: Iterable[Field] | None = None,
+    in_transaction: bool = False,
+) -> iam.PolicyStatement:
+    """Calls on the items of the table whose partition keys are like these patterns."""
+    return iam.PolicyStatement(
+        actions=[f"dynamodb:{call}" for call in calls],
+        resources=[table.table_arn],
+        conditions=condition(keys=on, only=only, some=some, in_transaction=in_transaction),
+    )
+
+
+def attention_arn(table: dynamodb.ITable) -> str:
+    return f"{table.table_arn}/index/{ATTENTION_INDEX}"
+
+
+def _arns(queues: Iterable[JobQueue], keys: tuple[QueueKey, ...]) -> list[str]:
+    return [arn for queue in queues for arn in queue.arns(keys)]

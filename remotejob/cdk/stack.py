@@ -1,0 +1,39 @@
+"""A stack of a system of its own, and what becomes of data when a stack is destroyed."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from remotejob.settings import Settings, Stage
+
+
+class SystemStack(cdk.Stack):
+    """A stack of one system, without account or region: the templates are the same for all, and
+    the synth looks up nothing."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Settings,
+        part: str,
+        *,
+        description: str,
+        termination_protection: bool = False,
+    ) -> None:
+        system = settings.system.name
+        super().__init__(
+            scope,
+            f"{system}-{part}",
+            description=f"remotejob system {system!r}: {description}",
+            tags={"remotejob": system},
+            termination_protection=termination_protection,
+        )
+
+
+def removal_policy(settings: Settings) -> cdk.RemovalPolicy:
+    """Production data outlives its stacks; development data is deleted with them, once its buckets
+    are empty."""
+    if settings.system.stage is Stage.PRODUCTION:
+        return cdk.RemovalPolicy.RETAIN
+    return cdk.RemovalPolicy.DESTROY

@@ -1,0 +1,145 @@
+"""The construct: one system of buckets, queues, table, functions and workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct, IConstruct
+
+from remotejob.cdk.access import Access
+from remotejob.cdk.existing import Existing
+from remotejob.cdk.functions_part import FunctionsCode, FunctionsPart
+from remotejob.cdk.stack import SystemStack
+from remotejob.cdk.storage_part import StoragePart
+from remotejob.cdk.system_metrics import SystemMetrics
+from remotejob.cdk.workers_part import WorkerImage, WorkersPart
+from remotejob.settings import Stage, load
+
+_PARTS: Final = {
+    "storage": "buckets, job table and queues",
+    "functions": "uploads and the scheduler",
+    "workers": "the Fargate workers",
+}
+
+
+class RemoteJobSystem(Construct, Access, SystemMetrics):
+    """A whole system.
+
+    In an app or a stage it makes three stacks, NAME-storage, NAME-functions and NAME-workers, so
+    that what holds data is updated, and protected, on its own. In a stack of yours it puts all into
+    that stack.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002
+        *,
+        settings: Path | str,
+        worker: WorkerImage,
+        functions: FunctionsCode | None = None,
+        vpc: ec2.IVpc | None = None,
+        vpc_subnets: ec2.SubnetSelection | None = None,
+        security_groups: tuple[ec2.ISecurityGroup, ...] = (),
+        cluster: ecs.ICluster | None = None,
+        input_bucket: s3.IBucket | None = None,
+        output_bucket: s3.IBucket | None = None,
+        encryption_key: kms.IKey | None = None,
+        permissions_boundary: iam.IManagedPolicy | None = None,
+        role_path: str | None = None,
+    ) -> None:
+        """What is not given is made.
+
+        settings: the file `remotejob.toml`.
+        worker: the image of the workers.
+        functions: handlers of yours around the library's.
+        vpc: default the cluster's, or a new one of public subnets.
+        vpc_subnets: default those with a way out through a NAT gateway, or else the public ones.
+        security_groups: of the workers; default one that lets nothing in and anything out.
+        cluster: one for the workers of all queues, with Container Insights and the capacity
+            provider FARGATE; default one a queue, whose workers then cannot reach each other's
+            scale-in protection.
+        input_bucket: nothing of it is changed. Turn its EventBridge notifications on, and its
+            versions; let `jobs/` expire after the retention.
+        output_bucket: nothing of it is changed.
+        encryption_key: of new buckets, the table and the queues, and of the buckets given. If it is
+            imported, its policy must let events.amazonaws.com decrypt and generate data keys.
+        permissions_boundary, role_path: of every role that is made.
+
+        Raises: SettingsError, BundleError.
+        """
+        super().__init__(scope, id)
+        file = Path(settings)
+        self._settings = load(file)
+        self._production = self._settings.system.stage is Stage.PRODUCTION
+        existing = Existing(
+            vpc=vpc,
+            vpc_subnets=vpc_subnets,
+            security_groups=security_groups,
+            cluster=cluster,
+            input_bucket=input_bucket,
+            output_bucket=output_bucket,
+            encryption_key=encryption_key,
+        )
+        places = {part: self._place(scope, part) for part in _PARTS}
+        self.storage = StoragePart(places["storage"], self._settings, existing)
+        self.functions = FunctionsPart(
+            places["functions"],
+            self._settings,
+            settings_file=file,
+            storage=self.storage,
+            code=functions,
+        )
+        self.workers = WorkersPart(
+            places["workers"],
+            self._settings,
+            storage=self.storage,
+            worker=worker,
+            existing=existing,
+        )
+        for place in places.values():
+            if permissions_boundary is not None:
+                iam.PermissionsBoundary.of(place).apply(permissions_boundary)
+            if role_path is not None:
+                cdk.Aspects.of(place).add(_RolePath(role_path))
+
+    def _place(self, scope: Construct, part: str) -> Construct:
+        """Where a part goes: a stack of its own, or the stack around this construct."""
+        if any(cdk.Stack.is_stack(one) for one in scope.node.scopes):
+            return Construct(self, part.title())
+        return SystemStack(
+            scope,
+            self._settings,
+            part,
+            description=_PARTS[part],
+            termination_protection=part == "storage" and self._production,
+        )
+
+    @property
+    def input_bucket(self) -> s3.IBucket:
+        return self.storage.buckets.input
+
+    @property
+    def output_bucket(self) -> s3.IBucket:
+        return self.storage.buckets.output
+
+
+@jsii.implements(cdk.IAspect)
+class _RolePath:
+    """Gives every role a path. Source: IAM User Guide, "IAM identifiers", friendly names and
+    paths."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def visit(self, node: IConstruct) -> None:
+        if isinstance(node, iam.CfnRole):
+            node.path = self._path

@@ -1,0 +1,114 @@
+"""Uploads: a file in the input bucket → EventBridge → SQS → a function makes a job of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aws_cdk import Duration
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from remotejob.cdk.checks import acknowledge
+from remotejob.cdk.functions import PythonFunction, PythonFunctionProps
+from remotejob.cdk.queues import secure_queue
+from remotejob.names import INPUT_PREFIX_SUBMITTED
+
+TIMEOUT: Final = Duration.seconds(30)
+MEMORY_MIB: Final = 512
+BATCH: Final = 10
+MAX_RECEIVES: Final = 10
+"""Half an hour of failures: longer than a short outage of AWS, and short enough to notice."""
+
+MAX_CONCURRENCY: Final = 10
+"""Functions at a time: they handle 100 uploads, and leave room for other functions of the account.
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadsProps:
+    """Options of `Uploads`."""
+
+    input_bucket_name: str
+    prefixes: Sequence[str] | None = None
+    """Only files under these are announced; None for all but submitted inputs."""
+    function: PythonFunctionProps
+    handler: str
+    encryption_key: kms.IKey | None = None
+
+
+class Uploads(Construct):
+    """The upload rule, its queue, and the upload function."""
+
+    def __init__(self, scope: Construct, id: str, props: UploadsProps) -> None:  # noqa: A002
+        super().__init__(scope, id)
+        key = props.encryption_key
+        self.queue = secure_queue(
+            self,
+            "Queue",
+            # Six times the function's timeout, so no message reappears while it is retried.
+            # Source: AWS Lambda, "Using Lambda with Amazon SQS".
+            visibility_timeout=Duration.seconds(6 * int(TIMEOUT.to_seconds())),
+            dead_letter_queue=sqs.DeadLetterQueue(
+                queue=secure_queue(self, "DeadLetter", encryption_key=key),
+                max_receive_count=MAX_RECEIVES,
+            ),
+            encryption_key=key,
+        )
+        self.function = PythonFunction(
+            self,
+            "OnUpload",
+            props.function,
+            handler=props.handler,
+            description="Makes a job of each upload that a route takes",
+            timeout=TIMEOUT,
+            memory_mib=MEMORY_MIB,
+        )
+        lambda_.EventSourceMapping(
+            self,
+            "Source",
+            target=self.function.function,
+            event_source_arn=self.queue.queue_arn,
+            batch_size=BATCH,
+            max_concurrency=MAX_CONCURRENCY,
+            # If one record fails, only that one is retried.
+            report_batch_item_failures=True,
+        )
+        rule = events.Rule(
+            self,
+            "Rule",
+            description="A file arrived in the input bucket",
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={
+                    "bucket": {"name": [props.input_bucket_name]},
+                    "object": {"key": _keys(props.prefixes)},
+                },
+            ),
+        )
+        # Uploads without a job: EventBridge could not queue their events within a day.
+        undelivered = secure_queue(self, "Undelivered", encryption_key=key)
+        acknowledge(
+            undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
+        )
+        rule.add_target(
+            targets.SqsQueue(
+                self.queue,
+                dead_letter_queue=undelivered,
+                max_event_age=Duration.hours(24),
+                retry_attempts=185,
+            )
+        )
+
+
+def _keys(prefixes: Sequence[str] | None) -> list[str]:
+    """Which keys the rule announces. A submitted input already has its job."""
+    if prefixes is None or "" in prefixes:
+        return events.Match.anything_but_prefix(INPUT_PREFIX_SUBMITTED)
+    return [key for prefix in prefixes for key in events.Match.prefix(prefix)]

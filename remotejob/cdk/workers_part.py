@@ -1,0 +1,229 @@
+"""The workers: one of the three parts of a system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_cdk import Stack
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects, seen_from
+from remotejob.cdk.existing import Existing
+from remotejob.cdk.network import Network, NetworkProps, WorkerNetwork, network_in
+from remotejob.cdk.permissions import (
+    budget_calls,
+    foreign_input_calls,
+    key_calls,
+    permit,
+    protection_calls,
+    readable_inputs,
+    worker_calls,
+)
+from remotejob.cdk.scaling import Scaling, ScalingProps
+from remotejob.cdk.stack import removal_policy
+from remotejob.cdk.storage_part import StoragePart
+from remotejob.cdk.workers import Workers, WorkersProps
+from remotejob.domain.errors import SettingsError
+from remotejob.names import MIN_FREE_DISK_PERCENT, Env
+from remotejob.settings import QueueSettings, Settings
+
+DOCKERFILE = "worker_container/Dockerfile"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerImage:
+    """The workers' image, built from a folder of yours when the app is deployed."""
+
+    folder: Path
+    """What is sent to the build; its `.dockerignore` selects files."""
+    dockerfile: str = DOCKERFILE
+    """Its path in the folder."""
+
+    def asset(self, scope: Construct) -> ecr_assets.DockerImageAsset:
+        """Raises: SettingsError, when the folder has no such Dockerfile."""
+        if not (self.folder / self.dockerfile).is_file():
+            raise SettingsError(
+                f"{self.folder / self.dockerfile}: no such file; write the Dockerfile of the"
+                " workers there (`remotejob init .` adds one), or name another one"
+            )
+        return ecr_assets.DockerImageAsset(
+            scope,
+            "Image",
+            directory=str(self.folder),
+            file=self.dockerfile,
+            # Explicit, so a laptop with an ARM processor builds the image that Fargate runs. Not
+            # ARM: most build machines are not, and some packages have no wheel for it.
+            platform=ecr_assets.Platform.LINUX_AMD64,
+        )
+
+
+class WorkersPart:
+    """One image, a network, and for each queue a cluster with a service that scales."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        settings: Settings,
+        *,
+        storage: StoragePart,
+        worker: WorkerImage,
+        existing: Existing,
+    ) -> None:
+        """Raises: SettingsError."""
+        self._settings, self._storage, self._existing = settings, storage, existing
+        self._removal = removal_policy(settings)
+        network = _network(scope, settings, existing)
+        image = worker.asset(scope)
+        services, clusters = Construct(scope, "Queues"), Construct(scope, "Clusters")
+        self.services: dict[str, ecs.FargateService] = {}
+        for name in settings.queues:
+            cluster = existing.cluster or _cluster(clusters, name, network)
+            workers = self._workers(services, name, cluster, network, image)
+            self._permit(workers.role, name, cluster)
+            self._scale(workers, name, cluster)
+            self.services[name] = workers.service
+
+    def _workers(
+        self,
+        scope: Construct,
+        name: str,
+        cluster: ecs.ICluster,
+        network: WorkerNetwork,
+        image: ecr_assets.DockerImageAsset,
+    ) -> Workers:
+        queue = self._settings.queues[name]
+        return Workers(
+            scope,
+            name,
+            WorkersProps(
+                queue=queue,
+                image=image,
+                cluster=cluster,
+                network=network,
+                environment={
+                    Env.SYSTEM.value: Stack.of(scope).to_json_string(self._storage.description),
+                    Env.QUEUE.value: name,
+                    Env.CONCURRENCY.value: str(queue.concurrency),
+                    Env.PROCESSES.value: str(queue.processes),
+                    Env.TASKS.value: queue.tasks_module,
+                    Env.LOG_LEVEL.value: queue.log_level,
+                    Env.METRICS.value: "on" if queue.metrics else "off",
+                    **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
+                    **_min_free_disk(queue),
+                },
+                removal_policy=self._removal,
+            ),
+        )
+
+    def _permit(self, role: iam.Role, name: str, cluster: ecs.ICluster) -> None:
+        permit_work(role, name, self._settings, self._storage)
+        role.add_to_policy(protection_calls(_tasks_of(role, cluster.cluster_name)))
+        acknowledge_arn(
+            role,
+            _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
+            because="A worker protects itself, and its task's id is not known beforehand",
+        )
+
+    def _scale(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
+        queue = self._settings.queues[name]
+        Scaling(
+            workers,
+            "Scaling",
+            ScalingProps(
+                cluster=cluster,
+                service=workers.service,
+                queue=self._storage.queues[name],
+                concurrency=queue.jobs_at_a_time,
+                max_workers=queue.max_workers,
+                system=self._settings.system.name,
+                queue_name=name,
+                budgeted=queue.budgeted,
+            ),
+        )
+
+
+def permit_work(
+    grantee: iam.IGrantable, name: str, settings: Settings, storage: StoragePart
+) -> None:
+    """Let a principal run the jobs of a queue, as the queue's own workers do.
+
+    Raises: SettingsError, for a principal without a policy.
+    """
+    inputs = readable_inputs(name, settings.input_prefixes(name))
+    statements = [
+        *worker_calls(
+            queue_name=name,
+            queue=storage.queues[name],
+            table=storage.table,
+            input=storage.buckets.input,
+            output=storage.buckets.output,
+            inputs=inputs,
+        ),
+        *budget_calls(name, settings.queues[name], storage.table),
+    ]
+    foreign = [
+        Stack.of(storage.table).format_arn(service="s3", region="", account="", resource=bucket)
+        for bucket in settings.system.readable_buckets
+    ]
+    for arn in foreign:
+        statements += foreign_input_calls(arn)
+    permitted = permit(grantee, (*statements, *key_calls(storage.key)))
+    for arn in foreign:
+        acknowledge_arn(
+            permitted,
+            f"{arn}/*",
+            because="The settings say that jobs may have inputs from this bucket",
+        )
+    for keys in inputs:
+        acknowledge_objects(
+            permitted,
+            storage.buckets.input,
+            keys,
+            because="Inputs of this queue's jobs, whose keys are not known beforehand",
+        )
+    acknowledge_objects(
+        permitted,
+        storage.buckets.output,
+        f"{name}/*",
+        because="Outputs of this queue's jobs, whose keys hold ids not known beforehand",
+    )
+
+
+def _tasks_of(scope: Construct, cluster: str) -> str:
+    return Stack.of(scope).format_arn(service="ecs", resource="task", resource_name=f"{cluster}/*")
+
+
+def _network(scope: Construct, settings: Settings, existing: Existing) -> WorkerNetwork:
+    vpc = existing.vpc or (existing.cluster.vpc if existing.cluster is not None else None)
+    if vpc is not None:
+        return network_in(
+            scope,
+            vpc,
+            subnets=existing.vpc_subnets,
+            security_groups=existing.security_groups,
+        )
+    return Network(scope, "Network", NetworkProps(removal_policy=removal_policy(settings))).workers
+
+
+def _cluster(scope: Construct, name: str, network: WorkerNetwork) -> ecs.Cluster:
+    """A cluster a queue, since only its ARN tells the tasks of one queue from another's."""
+    return ecs.Cluster(
+        scope,
+        name,
+        vpc=network.vpc,
+        enable_fargate_capacity_providers=True,
+        # The scaling reads the desired number of workers from it.
+        container_insights_v2=ecs.ContainerInsights.ENABLED,
+    )
+
+
+def _min_free_disk(queue: QueueSettings) -> dict[str, str]:
+    """Nothing if it is the workers' own default, so that such templates stay as they were."""
+    percent = queue.min_free_disk_percent
+    if percent == MIN_FREE_DISK_PERCENT:
+        return {}
+    return {Env.MIN_FREE_DISK.value: str(percent)}

@@ -1,0 +1,157 @@
+"""Lambda: makes a job of each upload that arrives on the uploads queue."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_plus
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes import (
+    S3Event,
+    S3EventBridgeNotificationEvent,
+)
+from aws_lambda_powertools.utilities.data_classes.s3_event import S3EventRecord
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from remotejob.backends.aws import from_environment
+from remotejob.domain.times import to_ms
+from remotejob.functions.logs import new_logger, share_logger
+from remotejob.jobs.submission.uploads import Upload, ingest
+from remotejob.names import Env
+from remotejob.ports import Installation
+from remotejob.settings import DEFAULT_FILE, Settings, load
+
+logger = new_logger("on_upload")
+share_logger(logger)
+processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+class UnknownEvent(ValueError):
+    """A message on the uploads queue that reports no upload."""
+
+
+@cache
+def _set_up() -> tuple[Settings, Installation]:
+    """Run once per function instance; not at import, because tests set the environment later."""
+    root = Path(os.environ.get("LAMBDA_TASK_ROOT", "."))
+    return load(os.environ.get(Env.SETTINGS, root / DEFAULT_FILE)), from_environment()
+
+
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Make a job of each upload in a batch; report only the messages that failed."""
+    return process_partial_response(
+        event=event, record_handler=_on_message, processor=processor, context=context
+    )
+
+
+def _on_message(record: SQSRecord) -> None:
+    """Make a job of each upload that a message reports, even if others of it fail.
+
+    Raises: the first problem, after trying them all. The message comes back, and finds the jobs
+    that were made.
+    """
+    settings, installation = _set_up()
+    problems: list[Exception] = []
+    uploads = uploads_in(record.body)
+    while True:
+        try:
+            upload = next(uploads, None)
+            if upload is None:
+                break
+            ingest(upload, settings, installation)
+        except Exception as problem:
+            # log it here: the batch response contains only ids
+            logger.exception("upload not processed", extra={"message_id": record.message_id})
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+
+
+def uploads_in(body: str) -> Iterator[Upload]:
+    """The uploads that a message reports.
+
+    It reads events from EventBridge, and S3's own notifications, whose keys are url-encoded. S3's
+    test event reports none.
+
+    Raises: UnknownEvent, after all uploads that can be read.
+    Source: Amazon S3, "EventBridge event message structure" and "Event message structure".
+    """
+    try:
+        event = json.loads(body)
+    except ValueError:
+        raise UnknownEvent(f"not JSON: {body[:200]!r}") from None
+    match event:
+        case {"source": "aws.s3", "detail-type": "Object Created"}:
+            yield _from_event_bridge(S3EventBridgeNotificationEvent(event))
+        case {"Event": "s3:TestEvent"}:
+            logger.info("test event of S3: the notification is set up")
+        case {"Records": [*_]}:
+            yield from _from_notification(S3Event(event))
+        case _:
+            raise UnknownEvent(f"neither an EventBridge event nor an S3 notification: {body[:200]}")
+
+
+def _from_event_bridge(event: S3EventBridgeNotificationEvent) -> Upload:
+    detail = event.detail
+    try:
+        return Upload(
+            bucket=detail.bucket.name,
+            # not `.key`, which url-decodes it: EventBridge does not encode keys, and a plus is one
+            key=detail.object["key"],
+            size=int(detail.object.size or 0),
+            etag=detail.object.etag,
+            # not `.version_id`, which fails if the bucket is not versioned
+            version=detail.object.get("version-id") or None,
+            sequencer=detail.object.get("sequencer") or None,
+            at_ms=to_ms(datetime.fromisoformat(event.time)),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        raise UnknownEvent(f"an Object Created event without {problem}") from None
+
+
+def _from_notification(event: S3Event) -> Iterator[Upload]:
+    unreadable: list[UnknownEvent] = []
+    for number, record in enumerate(event.records):
+        try:
+            upload = _from_record(record)
+        except Exception as problem:  # noqa: BLE001 (whatever it is, its siblings are uploads)
+            unreadable.append(
+                UnknownEvent(f"record {number} of an upload notification without {problem}")
+            )
+        else:
+            if upload is not None:
+                yield upload
+    if unreadable:
+        for further in unreadable[1:]:
+            logger.error("upload not processed: %s", further)
+        raise unreadable[0]
+
+
+def _from_record(record: S3EventRecord) -> Upload | None:
+    """The upload of one record of a notification; None if it reports something else."""
+    if not record.event_name.removeprefix("s3:").startswith("ObjectCreated:"):
+        logger.info("not an upload", extra={"event": record.event_name})
+        return None
+    found = record.s3.get_object
+    return Upload(
+        bucket=record.s3.bucket.name,
+        key=unquote_plus(found.key),
+        size=int(found.size or 0),
+        etag=found.etag,
+        version=found.version_id or None,
+        sequencer=found.sequencer or None,
+        at_ms=to_ms(datetime.fromisoformat(record.event_time)),
+    )

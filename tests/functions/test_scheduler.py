@@ -1,0 +1,155 @@
+"""The scheduler's function: it does what the rule's input asks for, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from remotejob import RemoteJob
+from remotejob.domain.budgets import DailyBudget, Spent, day_of
+from remotejob.domain.transactions import put_record
+from remotejob.functions import scheduler
+from remotejob.jobs.queries.budgets import add_spent
+from remotejob.names import Field
+from remotejob.ports import Channel, Installation
+from remotejob.testing import FakeClock
+from tests.functions.conftest import Context
+
+Pending = Callable[[Channel], list[str]]
+
+
+def _call(event: dict[str, Any], context: Context) -> dict[str, int]:
+    handler: Any = scheduler.handler
+    answer: dict[str, int] = handler(event, context)
+    return answer
+
+
+@pytest.mark.parametrize("event", [{}, {"do": "tock"}, {"do": ""}, {"source": "aws.events"}])
+def test_anything_else_is_refused_and_says_what_there_is(
+    event: dict[str, Any], context: Context
+) -> None:
+    with pytest.raises(ValueError, match=r"do=.*: use one of tick, sweep") as refusal:
+        _call(event, context)
+    assert repr(event.get("do")) in str(refusal.value)
+
+
+def test_a_tick_sends_what_becomes_due(
+    context: Context, installation: Installation, clock: FakeClock, pending: Pending
+) -> None:
+    job = RemoteJob(installation).queue().submit("keep", delay=timedelta(hours=1))
+    assert _call({"do": "tick"}, context) == {}
+    assert pending(Channel.NORMAL) == []
+
+    clock.advance(timedelta(minutes=59))
+
+    assert _call({"do": "tick"}, context)["sent"] == 1
+    assert pending(Channel.NORMAL) == [job.id]
+
+
+def test_a_sweep_sends_for_a_job_whose_message_was_lost(
+    context: Context, installation: Installation, clock: FakeClock, pending: Pending
+) -> None:
+    job = RemoteJob(installation).queue().submit("keep")
+    clock.advance(timedelta(hours=2))
+
+    assert _call({"do": "sweep"}, context) == {"sent": 1}
+    assert pending(Channel.NORMAL) == [job.id] * 2
+
+
+@pytest.mark.parametrize("work", ["tick", "sweep"])
+def test_it_stops_before_its_time_is_up(
+    context: Context,
+    installation: Installation,
+    clock: FakeClock,
+    pending: Pending,
+    work: str,
+) -> None:
+    RemoteJob(installation).queue().submit("keep", delay=timedelta(hours=1))
+    RemoteJob(installation).queue().submit("keep")
+    clock.advance(timedelta(hours=2))
+    sent_before = pending(Channel.NORMAL)
+    context.remaining_ms = 10_000
+
+    _call({"do": work}, context)
+    assert pending(Channel.NORMAL) == sent_before
+
+    context.remaining_ms = 300_000
+    _call({"do": work}, context)
+    assert len(pending(Channel.NORMAL)) == len(sent_before) + 1
+
+
+def test_a_tick_tells_of_a_queue_that_has_spent_its_budget(
+    context: Context,
+    installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    limited = replace(installation.queues["default"], budget=DailyBudget(runs=2))
+    system = replace(installation, queues={"default": limited})
+    monkeypatch.setattr(scheduler, "from_environment", lambda: system)
+    day = day_of(installation.clock.now_ms())
+    add_spent("default", day, Spent(runs=1), system)
+    assert _call({"do": "tick"}, context) == {}
+
+    add_spent("default", day, Spent(runs=1), system)
+    assert _call({"do": "tick"}, context) == {"queues paused": 1}
+
+    (line,) = [vars(one) for one in caplog.records if one.levelname == "ERROR"]
+    assert "2 runs is spent" in line["message"]
+    assert (line["System"], line["Queue"], line["Paused"]) == ("memory", "default", [1.0])
+    (metrics,) = line["_aws"]["CloudWatchMetrics"]
+    assert metrics["Namespace"] == "remotejob"
+    assert set(metrics["Dimensions"][0]) == {"System", "Queue"}
+
+
+def test_budgets_that_cannot_be_read_keep_no_tick_from_its_work(
+    context: Context, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = replace(installation.queues["default"], budget=DailyBudget(runs=2))
+    store = _NoItems(installation.store)
+    system = replace(installation, queues={"default": limited}, store=store)
+    monkeypatch.setattr(scheduler, "from_environment", lambda: system)
+    RemoteJob(installation).queue().submit("keep", delay=timedelta(seconds=30))
+
+    assert "queues paused" not in _call({"do": "tick"}, context)
+
+
+class _NoItems:
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def item(self, key: object) -> None:
+        raise ConnectionError(f"no answer about {key}")
+
+
+@pytest.mark.parametrize("work", ["tick", "sweep"])
+def test_what_cannot_be_read_is_a_metric(
+    work: str,
+    context: Context,
+    installation: Installation,
+    clock: FakeClock,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    job = RemoteJob(installation).queue().submit("keep", delay=timedelta(hours=1))
+    clock.advance(timedelta(hours=2))
+    assert "unreadable" not in _call({"do": "tick"}, context)
+    item = {**job.record.to_item(), Field.STATE: "levitating"}
+    step = replace(put_record(job.record), content=item, condition=None)
+    installation.store.transact([step])
+    capsys.readouterr()
+
+    assert _call({"do": work}, context)["unreadable"] == 1
+
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if "_aws" in one]
+    document = json.loads(line)
+    assert document["UnreadableItems"] == [1]
+    assert document["System"] == installation.name
+    assert document["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "remotejob"
