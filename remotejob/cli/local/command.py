@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.text import Text
 
 from remotejob import settings
-from remotejob.cli import formats, kept_state
+from remotejob.cli import formats
 from remotejob.cli.common import Force, err, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Paragraph, whole
-from remotejob.cli.local import folders
+from remotejob.cli.local import folders, kept_state
 from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
 from remotejob.cli.local.lines import JobLines
 from remotejob.cli.local.logs import WorkerLogs
@@ -76,8 +76,8 @@ def local(
     """Deploy the system to an embedded AWS on this machine, with its functions and workers.
 
     Runs until Ctrl-C, and reloads what you change. Needs no AWS account, no Docker and no network.
-    Takes everything down when it ends; the next start goes on with its jobs, files and queues, except
-    after --process.
+    Takes everything down when it ends; the next start goes on with its jobs, files and queues,
+    except after --process.
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
