@@ -7,7 +7,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects
+from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects, seen_from
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.images import Images, WorkerImage
 from remotejob.cdk.network import Network, NetworkProps, WorkerNetwork, network_in
@@ -91,13 +91,10 @@ class WorkersPart:
     def _permit(self, role: iam.Role, name: str, cluster: ecs.ICluster) -> None:
         permit_work(role, name, self._settings, self._storage)
         let(role, self._settings.queues[name].permissions)
-        tasks = Stack.of(role).format_arn(
-            service="ecs", resource="task", resource_name=f"{cluster.cluster_name}/*"
-        )
-        role.add_to_policy(protection_calls(tasks))
+        role.add_to_policy(protection_calls(_tasks_of(role, cluster.cluster_name)))
         acknowledge_arn(
             role,
-            tasks,
+            _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
             because="A worker protects itself, and its task's id is not known beforehand",
         )
 
@@ -164,6 +161,10 @@ def permit_work(
         f"{name}/*",
         because="Outputs of this queue's jobs, whose keys hold ids not known beforehand",
     )
+
+
+def _tasks_of(scope: Construct, cluster: str) -> str:
+    return Stack.of(scope).format_arn(service="ecs", resource="task", resource_name=f"{cluster}/*")
 
 
 def _network(scope: Construct, settings: Settings, existing: Existing) -> WorkerNetwork:

@@ -11,11 +11,11 @@ import typer
 
 from remotejob.cli import formats
 from remotejob.cli.common import AsJson, Force, JobId, System, out, say
+from remotejob.cli.connecting import connect
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.saving import folder_of, if_exists, save_outputs
 from remotejob.cli.visible import one_line
 from remotejob.client.job import Job
-from remotejob.client.remote_job import RemoteJob
 from remotejob.client.replay_here import OnError, Replayed
 from remotejob.domain.errors import InvalidName
 from remotejob.jobs.content.download_path import IfExists
@@ -24,9 +24,9 @@ app: Final = typer.Typer()
 
 
 @app.command()
-def receipt(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+def receipt(job_id: JobId, system: System = None, as_json: AsJson = False) -> None:
     """Show what a job used: calls, seconds, and the approximate cost in dollars."""
-    found = RemoteJob.connect(system).job(job_id).receipt()
+    found = connect(system).job(job_id).receipt()
     if as_json:
         formats.to_json(out, found.as_dict())
     else:
@@ -53,7 +53,7 @@ def replay(
     on_error: Annotated[
         OnError, typer.Option(help="With --here: keep the task's error to show it, or raise it.")
     ] = OnError.KEEP,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a job again on the same data and the same version of its input.
@@ -64,7 +64,7 @@ def replay(
         _check_here(tasks, queue)
     elif tasks is not None or folder is not None or force or on_error is not OnError.KEEP:
         raise InvalidName("--tasks, --folder, --force and --on-error need --here; add it")
-    job = RemoteJob.connect(system).job(job_id)
+    job = connect(system).job(job_id)
     if here:
         replayed = _replay_here(job, tasks, on_error)
         saved = [] if folder is None else _save(job, replayed, folder, if_exists(force=force))
