@@ -11,6 +11,7 @@ in AWS. No message shows one.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.text_files import Unreadable, decode
 from remotejob.local import private_files
 from remotejob.local.deployment import ClientFactory
-from remotejob.settings import Secret, Settings
+from remotejob.settings import QueueSettings, Secret, Settings
 
 FILE: Final = "secrets.local.toml"
 _PARAMETER_BYTES: Final = 4096
@@ -90,6 +91,19 @@ def read(settings: Settings, folder: Path) -> SecretValues:
             **{place: value for place, (_, value) in whole.items()},
         },
     )
+
+
+def of_queue(name: str, queue: QueueSettings, folder: Path) -> Mapping[str, str]:
+    """The values of a queue's secrets by variable, for a task that no worker runs.
+
+    Variables of this process's environment need no value there. Raises: as `read`.
+    """
+    file = folder / FILE
+    wanted = {one: secret for one, secret in queue.secrets.items() if one not in os.environ}
+    values = _values(file) if wanted else {}
+    for variable, secret in wanted.items():
+        _check(file, f"[queues.{name}.secrets]", variable, secret, values)
+    return {variable: values[variable] for variable in wanted}
 
 
 def _values(file: Path) -> dict[str, Any]:

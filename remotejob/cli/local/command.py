@@ -130,12 +130,13 @@ def _serve(
     ):
         exported = _exported(aws, loaded)
         system = _connect(exported)
-        _print_environment(exported, system, console, as_json=as_json)
         kept_state.resend(aws, loaded.system.name)
         buckets = {"input_bucket": system.input_bucket, "output_bucket": system.output_bucket}
         stack.enter_context(
             announced(folders.STATE, system=system.name, environment=exported, **buckets)
         )
+        # last: whoever reads it may call a command at once, which must find the system
+        _print_environment(exported, system, console, as_json=as_json)
         stacks = StackUpdates(sources, settings_file, aws, window.say)
         while True:
             if watcher.wait(_TURN_S):
