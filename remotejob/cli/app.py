@@ -10,6 +10,7 @@ from typing import Annotated, Final
 import typer
 
 from remotejob.cli import batches, doctor, env, formats, manage, replay, workers
+from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.choosing import On
 from remotejob.cli.common import (
@@ -269,6 +270,7 @@ def _show_paths(paths: Sequence[Path], *, as_json: bool) -> None:
 
 app.registered_commands += manage.app.registered_commands
 app.registered_commands += replay.app.registered_commands
+app.registered_commands += run_command.app.registered_commands
 app.registered_commands += batches.app.registered_commands
 app.registered_commands += workers.app.registered_commands
 app.registered_commands += doctor.app.registered_commands

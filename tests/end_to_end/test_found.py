@@ -25,6 +25,7 @@ from remotejob.local.embedded import EmbeddedAws
 
 COMMAND = Path(sys.executable).parent / "remotejob"
 NO_JOB = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+PHOTO = Path("examples/photos/cat-face.png").resolve()
 
 
 @pytest.fixture
@@ -214,3 +215,21 @@ def test_values_are_quoted_for_a_shell() -> None:
         ["sh", "-c", f"printf %s {_quoted(value)}"], capture_output=True, text=True, check=True
     )
     assert done.stdout == value
+
+
+def test_a_past_job_runs_here_on_the_version_of_the_input_it_had(
+    here: Here, aws: EmbeddedAws, system: RemoteJob
+) -> None:
+    job = system.queue().submit("thumbnail", body=PHOTO.read_bytes(), filename="cat.png")
+    assert job.input is not None
+    aws.client("s3").put_object(Bucket=job.input.bucket, Key=job.input.key, Body=b"no photo")
+
+    tasks = ("--tasks", "worker_container.tasks")
+    code, out, err = here("run", "thumbnail", job.id, *tasks, "--data", '{"size": 50}', "--json")
+
+    shown = json.loads(out)
+    assert code == Exit.OK, err
+    assert shown["result"]["to"] == [50, 33]
+    assert Path(shown["outputs"][0]["path"]).name == "cat.png"
+    assert job.refresh().attempt == 0
+    job.cancel()

@@ -23,7 +23,7 @@ from remotejob.cli import formats
 from remotejob.cli.common import Force, err, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Paragraph, whole
-from remotejob.cli.local import folders
+from remotejob.cli.local import folders, kept_state
 from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
 from remotejob.cli.local.lines import JobLines
 from remotejob.cli.local.logs import WorkerLogs
@@ -65,6 +65,9 @@ def local(
         Path, typer.Option("--settings", help="Settings file to deploy.")
     ] = Path(settings.DEFAULT_FILE),
     workers: Annotated[int, typer.Option(min=1, help="Workers per queue.")] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin without the jobs, files and logs of before.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Do not show what jobs do, log and print.")
@@ -73,7 +76,8 @@ def local(
     """Deploy the system to an embedded AWS on this machine, with its functions and workers.
 
     Runs until Ctrl-C, and reloads what you change. Needs no AWS account, no Docker and no network.
-    Takes everything down when it ends.
+    Takes everything down when it ends; the next start goes on with its jobs, files and queues,
+    except after --process.
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
@@ -81,7 +85,8 @@ def local(
     secret_values.read(loaded, settings_file.parent)
     files = [] if process is None else files_to_process(process, results, force=force)
     sources = Sources.at(Path.cwd(), settings_file)
-    start = partial(_deployed, sources, settings_file, loaded, workers, console)
+    keeping = kept_state.options(process=process, fresh=fresh)
+    start = partial(_deployed, sources, settings_file, loaded, workers, console, keeping)
     with _interruptible(), lock_folder(folders.STATE):
         if process is None:
             _serve(start, sources, settings_file, loaded, console, quiet=quiet, as_json=as_json)
@@ -126,6 +131,7 @@ def _serve(
         exported = _exported(aws, loaded)
         system = _connect(exported)
         _print_environment(exported, system, console, as_json=as_json)
+        kept_state.resend(aws, loaded.system.name)
         buckets = {"input_bucket": system.input_bucket, "output_bucket": system.output_bucket}
         stack.enter_context(
             announced(folders.STATE, system=system.name, environment=exported, **buckets)
@@ -162,6 +168,7 @@ def _deployed(
     loaded: settings.Settings,
     workers: int,
     console: Console,
+    keeping: kept_state.Options,
     *,
     logs: WorkerLogs | None = None,
 ) -> Iterator[tuple[EmbeddedAws, LocalWorkers]]:
@@ -184,12 +191,22 @@ def _deployed(
         first = "" if folders.ASSEMBLY.is_dir() else "; the first time takes longest"
         tell(f"synthesizing the CDK app{first}")
         assembly = make_assembly(sources, settings_file, folders.ASSEMBLY)
-    for leftover in (folders.LOGS, folders.FUNCTIONS):
+    for leftover in (
+        (folders.LOGS, folders.FUNCTIONS) if keeping.begins_empty else (folders.FUNCTIONS,)
+    ):
         shutil.rmtree(leftover, ignore_errors=True)
     tell("starting the embedded AWS")
-    with EmbeddedAws.for_assembly(assembly, state=folders.STATE, cache=folders.ASSETS) as aws:
+    with EmbeddedAws.for_assembly(
+        assembly,
+        state=folders.STATE,
+        cache=folders.ASSETS,
+        keep=keeping.folder,
+        begin=keeping.begin,
+    ) as aws:
         tell(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
+        for note in aws.notes:
+            tell(note)
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         tell(f"starting {workers} worker(s) for each of {', '.join(loaded.queues)}")
