@@ -140,7 +140,8 @@ def _exported(aws: EmbeddedAws, loaded: settings.Settings) -> dict[str, str]:
 
 def _lacks(missing: ModuleNotFoundError) -> SettingsError:
     return SettingsError(
-        f'the embedded AWS needs {missing.name}; install it with: pip install "remotejob-aws[local]"'
+        f"the embedded AWS needs {missing.name}; "
+        'install it with: pip install "remotejob-aws[local]"'
     )
 
 

@@ -46,10 +46,13 @@ def make_assembly(sources: Sources, settings_file: Path, folder: Path) -> Path:
     # before it is made: a file that changes meanwhile makes it one that nobody finds
     name = digest(sources, os.environ)
     folder.mkdir(parents=True, exist_ok=True)
-    making = synthesize(settings_file, folder / f".making-{name}")
-    made = folder / name
-    shutil.rmtree(made, ignore_errors=True)
-    making.rename(made)
+    making, made = folder / f".making-{name}", folder / name
+    try:
+        synthesize(settings_file, making)
+        shutil.rmtree(made, ignore_errors=True)
+        making.rename(made)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     _remove_old(folder)
     return made
 
