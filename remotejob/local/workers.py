@@ -133,7 +133,7 @@ def start(
     over the task definition's. Raises: ControlError, when ECS may not assume the role, or the
     program does not start.
     """
-    number = next(_NUMBERS)
+    number = max(next(_NUMBERS), _after_kept(state / "logs"))
     session = f"worker-{os.getpid()}-{number}"
     granted = control.post("tasks", {"role_arn": task.role_arn, "session": session})
     log = state / "logs" / f"worker-{number}.log"
@@ -169,6 +169,12 @@ def start(
         },
     )
     return Worker(pid=started["pid"], log=log, number=started["number"], control=control)
+
+
+def _after_kept(logs: Path) -> int:
+    """The first number after those of logs that are there: each process has a log of its own."""
+    used = (path.stem.removeprefix("worker-") for path in logs.glob("worker-*.log"))
+    return max((int(number) for number in used if number.isdecimal()), default=0) + 1
 
 
 def _user_packages() -> dict[str, str]:

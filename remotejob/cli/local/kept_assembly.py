@@ -38,8 +38,10 @@ def kept_assembly(sources: Sources, settings_file: Path, folder: Path) -> Path |
     return found
 
 
-def make_assembly(sources: Sources, settings_file: Path, folder: Path) -> Path:
-    """Synthesize the app, and keep the assembly in `folder`.
+def make_assembly(
+    sources: Sources, settings_file: Path, folder: Path, *, deployed: Path | None = None
+) -> Path:
+    """Synthesize the app, and keep the assembly in `folder`, next to the one that is `deployed`.
 
     Raises: SettingsError, with the app's error output.
     """
@@ -53,7 +55,7 @@ def make_assembly(sources: Sources, settings_file: Path, folder: Path) -> Path:
         making.rename(made)
     finally:
         shutil.rmtree(making, ignore_errors=True)
-    _remove_old(folder)
+    _remove_old(folder, made, deployed)
     return made
 
 
@@ -129,7 +131,8 @@ def _installed() -> set[bytes]:
     }
 
 
-def _remove_old(folder: Path) -> None:
+def _remove_old(folder: Path, *in_use: Path | None) -> None:
     found = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in found[_KEPT:]:
-        shutil.rmtree(path, ignore_errors=True)
+        if path not in in_use:
+            shutil.rmtree(path, ignore_errors=True)
