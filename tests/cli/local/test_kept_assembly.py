@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import remotejob
-from remotejob.cli.local import kept_assembly as module
 from remotejob.cli.local.kept_assembly import digest, kept_assembly, make_assembly
 from remotejob.cli.local.sources import Sources
 from remotejob.domain.errors import SettingsError
@@ -67,7 +67,7 @@ def sources(project: Path) -> Sources:
 
 
 def of_now(sources: Sources) -> str:
-    return digest(sources, module.os.environ)
+    return digest(sources, os.environ)
 
 
 @pytest.mark.parametrize("change", INPUTS.values(), ids=INPUTS)
@@ -115,6 +115,24 @@ def test_assembly_is_made_once_for_what_is_there(
     # the least recently used one is gone
     assert sorted(kept.iterdir()) == sorted([first, third])
     assert not second.exists()
+
+
+def test_deployed_assembly_is_kept_however_old_it_is(
+    project: Path, sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If an update fails, it is deployed again."""
+    monkeypatch.chdir(project)
+    writes = "import os, pathlib\npathlib.Path(os.environ['CDK_OUTDIR'], 'manifest.json').touch()\n"
+    write(project / "app.py", writes)
+    settings, kept = project / "remotejob.toml", tmp_path / "kept"
+    deployed = make_assembly(sources, settings, kept)
+
+    for name in ("a", "b", "c"):
+        write(settings, f"[system]\nname = '{name}'\n")
+        made = make_assembly(sources, settings, kept, deployed=deployed)
+
+    assert deployed.exists()
+    assert made.exists()
 
 
 def test_app_that_fails_leaves_no_assembly(
