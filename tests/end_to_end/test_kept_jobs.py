@@ -67,9 +67,9 @@ def test_job_of_a_system_that_is_updated_is_given_back_and_runs_after_it(tmp_pat
         job = system.queue().submit("hold", data={"folder": str(held)})
         aws.start_worker()
         until(lambda: list(held.glob("begun-*")), what="the run's beginning")
-        assert aws._deployed_from is not None
+        assert aws.deployed_from is not None
 
-        aws.update(aws._deployed_from)
+        aws.update(aws.deployed_from)
         state = job.refresh().state
         (held / "go").touch()
         worker = aws.start_worker()
