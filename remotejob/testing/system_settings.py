@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from remotejob.backends.memory import MemoryMessages
 from remotejob.client.hooks import registry as hooks
 from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.errors import SettingsError
@@ -18,8 +17,9 @@ from remotejob.ports import Installation, QueueDescription, WorkerSize
 from remotejob.settings import DEFAULT_FILE, QueueSettings, Settings, load, parse
 from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.registry import registry
-from remotejob.testing.fakes import FakeClock, memory_installation
+from remotejob.testing.fakes import memory_installation
 from remotejob.testing.isolation import kept_for_good
+from remotejob.testing.system_time import SystemClock, SystemMessages, SystemStore
 
 SettingsSource = Path | str | Settings
 """A `Path` is a file, a `str` is the text of one."""
@@ -48,17 +48,19 @@ def settings_from(source: SettingsSource) -> tuple[Settings, Path | None]:
 
 
 def installation_of(
-    settings: Settings, *, clock: FakeClock, messages: MemoryMessages
+    settings: Settings, *, clock: SystemClock, messages: SystemMessages
 ) -> Installation:
     """An empty system with these settings; its hooks are those of this process."""
     system = settings.system
+    made = memory_installation(
+        clock,
+        lease=timedelta(seconds=system.lease_seconds),
+        retention=timedelta(days=system.retention_days),
+    )
     return replace(
-        memory_installation(
-            clock,
-            lease=timedelta(seconds=system.lease_seconds),
-            retention=timedelta(days=system.retention_days),
-        ),
+        made,
         name=system.name,
+        store=SystemStore(clock, skipped=made.skipped),
         messages=messages,
         queues={name: _described(name, queue) for name, queue in settings.queues.items()},
         skew=timedelta(seconds=system.clock_skew_seconds),
