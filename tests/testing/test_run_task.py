@@ -97,7 +97,7 @@ def test_all_that_it_reports_is_returned(tmp_path: Path) -> None:
     assert (other.size, other.content_type) == (1, "application/x-other")
     assert run.messages == ["hello", "bye"]
     assert (run.logs[0].level, run.logs[0].data) == ("warning", {"n": 1})
-    assert run.progress == ((1, 4), (4, 4))
+    assert list(run.progress) == [(1, 4), (4, 4)]
     assert run.checkpoints == ({"at": 1}, "x" * 2000)
     with pytest.raises(
         OutputNotFound, match=r"has no output 'missing'; it has made\.csv, other\.bin"
