@@ -203,7 +203,7 @@ class Engine:
         finally:
             self._running = False
 
-    def _reached(self, worker: SystemWorker, run: Run, moment: Moment, _: Any) -> None:
+    def _reached(self, worker: SystemWorker, run: Run, moment: Moment) -> None:
         for fault in self._faults.due(moment, task=run.record.task):
             match fault:
                 case RunFault.KILL_WORKER:
