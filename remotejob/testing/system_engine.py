@@ -192,7 +192,8 @@ class Engine:
         self.errors.pop(run.job_id, None)
         self._running, self._slept = True, timedelta(0)
         try:
-            return call_observed(run, partial(self._reached, worker, run))
+            with self._modules.environment(worker.queue):
+                return call_observed(run, partial(self._reached, worker, run))
         except ProcessDeath:
             raise
         except BaseException as error:

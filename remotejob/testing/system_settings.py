@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -99,10 +102,27 @@ class UserModules:
         if self._folder is not None and str(self._folder) not in sys.path:
             sys.path.insert(0, str(self._folder))
         for name, queue in self._settings.queues.items():
-            if any(task not in registry for task in queue.tasks):
-                self._import_tasks(name, queue)
-            if queue.hooks_module is not None:
-                _import(queue.hooks_module, queue=name, key="hooks_module")
+            with self.environment(name):
+                if any(task not in registry for task in queue.tasks):
+                    self._import_tasks(name, queue)
+                if queue.hooks_module is not None:
+                    _import(queue.hooks_module, queue=name, key="hooks_module")
+
+    @contextmanager
+    def environment(self, queue: str) -> Iterator[None]:
+        """Give this process the variables of a queue's workers, except those that it has already,
+        which the test has set."""
+        added = {
+            name: value
+            for name, value in self._settings.queues[queue].environment.items()
+            if name not in os.environ
+        }
+        os.environ.update(added)
+        try:
+            yield
+        finally:
+            for name in added:
+                os.environ.pop(name, None)
 
     def check(self, queue: str) -> None:
         """Raises: SettingsError, when a task of a queue is not registered by now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -213,6 +214,25 @@ def test_the_clock_does_not_run_backwards(system: JobSystem) -> None:
         system.clock.advance(minutes=-1)
     with pytest.raises(InvalidData):
         system.run_for(hours=-1)
+
+
+def test_a_task_has_the_variables_of_its_queue(
+    system: JobSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @task("look")
+    def look(job: RunningJob) -> list[str | None]:
+        return [os.environ.get(name) for name in ("KIT_LANGUAGE", "KIT_OTHER")]
+
+    monkeypatch.setenv("KIT_OTHER", "the test's")
+    settings = """[queues.default]
+    tasks = ["look"]
+    environment = { KIT_LANGUAGE = "deu", KIT_OTHER = "the queue's" }
+    """
+    with JobSystem(settings) as own:
+        job = own.client.queue().submit("look")
+        own.drain()
+        assert job.refresh().result == ["deu", "the test's"]
+    assert "KIT_LANGUAGE" not in os.environ
 
 
 def test_connect_finds_the_systems_by_name(
