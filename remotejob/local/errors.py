@@ -5,8 +5,10 @@ RemoteJobError
     ├── InvalidAssembly      the CDK app's output cannot be deployed
     ├── DeploymentFailed     a stack could not be created
     ├── ServerFailed         the server did not start
+    ├── StateUnusable        the data kept from earlier starts cannot be used
     ├── ControlError         the server refused a control request
     ├── NoTaskRole           a task definition has no role
+    ├── SecretNotRead        the agent's role cannot read a secret of a task
     ├── UnknownResource      no deployed resource, or more than one, matches the name
     └── FunctionFailed       an invoked function failed
 """
@@ -34,6 +36,10 @@ class ServerFailed(LocalError):
     """The server of the embedded AWS did not start or has ended; the message says more."""
 
 
+class StateUnusable(LocalError):
+    """The data kept from earlier starts cannot be used; the message says why and what to do."""
+
+
 class ControlError(LocalError):
     """The server refused a control request; the message says why."""
 
@@ -44,6 +50,10 @@ class NotPrivate(LocalError):
 
 class NoTaskRole(LocalError):
     """The deployed task definition has no task role, so the worker could call no AWS service."""
+
+
+class SecretNotRead(LocalError):
+    """A secret of a task is not there, or its execution role may not read it; says which."""
 
 
 class UnknownResource(LocalError, LookupError):
