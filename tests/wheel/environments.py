@@ -60,13 +60,13 @@ def environment_with(
     """
     wanted = f"[{','.join(extras)}]" if extras else ""
     made = folder / "bin" / "python"
-    for command in (
-        ["venv", "--python", python.path, folder],
-        [
-            *("pip", "install", "--python", made, "--constraint", ROOT / "requirements/dev.txt"),
-            *(f"{DISTRIBUTION}{wanted} @ {wheel.as_uri()}", *more),
-        ],
-    ):
+    create = ("venv", "--python", python.path, str(folder))
+    lock = str(ROOT / "requirements/dev.txt")
+    install = (
+        *("pip", "install", "--python", str(made), "--constraint", lock),
+        *(f"{DISTRIBUTION}{wanted} @ {wheel.as_uri()}", *more),
+    )
+    for command in (create, install):
         done = subprocess.run(
             [UV, *command, "--quiet"],
             cwd=wheel.parent,

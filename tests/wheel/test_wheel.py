@@ -57,5 +57,4 @@ def test_what_matters_works_when_installed(python: Python, wheel: Path, tmp_path
         timeout_s=300,
     )
 
-    print(done.stdout)
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stdout

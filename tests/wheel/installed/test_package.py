@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
-from importlib.metadata import distribution
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -64,5 +64,6 @@ def test_help_names_the_commands() -> None:
     assert "local" in done.stdout
 
 
-def test_the_distribution_says_its_version() -> None:
-    assert distribution("remotejob-aws").version
+def test_the_command_says_the_version_of_the_distribution() -> None:
+    done = subprocess.run(["remotejob", "--version"], check=True, capture_output=True, text=True)
+    assert done.stdout == f"remotejob {version('remotejob-aws')}\n"

@@ -17,12 +17,7 @@ from remotejob.cdk import RemoteJobSystem, WorkerImage, app_in
 with app_in(Path(__file__).parent) as app:
     RemoteJobSystem(app, "Words", settings=app.settings, worker=WorkerImage(folder=app.folder))
 """,
-    "cdk.json": """
-{
-  "app": "python app.py",
-  "context": {"@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": true}
-}
-""",
+    "cdk.json": '{"app": "python app.py"}\n',
     "remotejob.toml": """
 [system]
 name = "words"
