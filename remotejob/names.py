@@ -65,11 +65,19 @@ class Env(StrEnum):
     LOG_LEVEL = "REMOTEJOB_LOG_LEVEL"
     """The lowest level this worker logs; `info` by default."""
 
+    LOG_RUNS = "REMOTEJOB_LOG_RUNS"
+    """Whether this worker also logs when a run begins, and what jobs log by `job.log`, `on` or
+    `off`; `off` by default."""
+
     MIN_FREE_DISK = "REMOTEJOB_MIN_FREE_DISK_PERCENT"
     """Percent of its disk that must be free for this worker to take jobs; 0 for no limit."""
 
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
+
+    SECRETS = "REMOTEJOB_SECRETS"
+    """The variables whose values are secrets, separated by commas: a child process without
+    credentials does not get them."""
 
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""

@@ -17,10 +17,11 @@ from constructs import Construct, IConstruct
 from remotejob.cdk.access import Access
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.functions_part import FunctionsCode, FunctionsPart
+from remotejob.cdk.images import WorkerImage
 from remotejob.cdk.stack import SystemStack
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.system_metrics import SystemMetrics
-from remotejob.cdk.workers_part import WorkerImage, WorkersPart
+from remotejob.cdk.workers_part import WorkersPart
 from remotejob.settings import Stage, load
 
 _PARTS: Final = {

@@ -30,7 +30,7 @@ from remotejob.cli.common import (
 )
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.init.command import init
-from remotejob.cli.local import local
+from remotejob.cli.local.command import local
 from remotejob.cli.saving import NotAllSaved, folder_of, if_exists, save_outputs
 from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job

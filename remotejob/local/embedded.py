@@ -26,14 +26,24 @@ from typing import Any, Final, Self
 
 from botocore.config import Config
 
-from remotejob.local import assembly, clients, private_files, workers
+from remotejob.local import assembly, clients, code_update, private_files, workers
 from remotejob.local.control import Control
 from remotejob.local.deployment import Deployment
 from remotejob.local.deployment import deploy as deploy_assembly
-from remotejob.local.errors import FunctionFailed, InvalidAssembly, ServerFailed
+from remotejob.local.errors import (
+    ControlError,
+    FunctionFailed,
+    InvalidAssembly,
+    ServerFailed,
+    StateUnusable,
+)
+from remotejob.local.keeping.folder import Begin
+from remotejob.local.keeping.kept import Kept
 
 _START_TIMEOUT_S: Final = 60.0
-_STOP_TIMEOUT_S: Final = 10.0
+_STOP_TIMEOUT_S: Final = 15.0
+_LOAD_TIMEOUT_S: Final = 600.0
+"""For putting back kept data: a hundred thousand records take under a minute."""
 
 
 class EmbeddedAws:
@@ -44,6 +54,8 @@ class EmbeddedAws:
         *,
         state: Path | None = None,
         cache: Path | None = None,
+        keep: Path | None = None,
+        begin: Begin = Begin.KEPT,
         account: str = assembly.DEFAULT_ACCOUNT,
         region: str = assembly.DEFAULT_REGION,
         port: int = 0,
@@ -53,10 +65,18 @@ class EmbeddedAws:
         temporary folder, removed at the end.
 
         `cache` keeps packed assets between runs; default: a folder in `state`.
+
+        `keep` is a folder for what the tables, buckets and queues of the templates hold, for the
+        port and for the administrator's keys: the next start with that folder has them again, or
+        `begin`s without the data. It becomes private, too. Default: nothing outlives the block.
         """
         self._own_state = state is None
         self._state = state
         self._cache = cache
+        self._keep, self._begin = keep, begin
+        self.notes: list[str] = []
+        """What to tell the user about kept data, a line each: grows at the start, and in `deploy`.
+        """
         self._account, self.region = account, region
         self._port, self._verbose = port, verbose
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +92,11 @@ class EmbeddedAws:
         return cls(account=read.account, region=read.region, **options)
 
     def __enter__(self) -> Self:
-        """Start the server. Raises: ServerFailed; NotPrivate, for the folder `state`."""
+        """Start the server.
+
+        Raises: ServerFailed; NotPrivate, for the folder `state`; StateUnusable, when the folder
+        `keep` is in use, damaged, of another version or not private.
+        """
         state = self._state or Path(tempfile.mkdtemp(prefix="remotejob-"))
         private_files.make_folder(state)
         self.state = state.resolve()
@@ -82,6 +106,7 @@ class EmbeddedAws:
             self.stop()
             raise
         self.endpoint_url: str = ready["endpoint_url"]
+        self._note_port(ready["port_before"])
         self._keys = (ready["access_key_id"], ready["secret_access_key"])
         self._control = Control(endpoint_url=self.endpoint_url, token=ready["control_token"])
         self._session = clients.make_session(self.environment())
@@ -203,7 +228,8 @@ class EmbeddedAws:
     def deploy(self, folder: Path) -> Deployment:
         """Deploy a cloud assembly.
 
-        Raises: InvalidAssembly; DeploymentFailed, with the failed events of the stack.
+        Raises: InvalidAssembly; DeploymentFailed, with the failed events of the stack;
+        StateUnusable, when kept data cannot be read.
         """
         read = assembly.read(folder)
         if (read.account, read.region) != (self._account, self.region):
@@ -214,7 +240,30 @@ class EmbeddedAws:
         cache = self._cache or self.state / "assets"
         private_files.make_folder(cache)
         self._deployment = deploy_assembly(read, client=self.client, cache=cache)
+        if self._keep is not None:
+            self.kept = self._put_back(self._deployment)
+            self.notes += self.kept.lines()
+        self._assembly = read
         return self._deployment
+
+    def update_code(self, folder: Path) -> int | None:
+        """Give the deployed functions the code of another assembly; return how many have new code.
+
+        None, and nothing is updated, if its templates differ in more than that.
+        Raises: InvalidAssembly.
+        """
+        read = assembly.read(folder)
+        if not code_update.differ_in_code_alone(self._assembly, read):
+            return None
+        updated = code_update.update_code(
+            self._assembly,
+            read,
+            deployed=self.deployment,
+            client=self.client,
+            cache=self._cache or self.state / "assets",
+        )
+        self._assembly = read
+        return updated
 
     def start_worker(
         self,
@@ -272,10 +321,32 @@ class EmbeddedAws:
             self._session, service, endpoint_url=self.endpoint_url, config=config
         )
 
+    def _put_back(self, deployment: Deployment) -> Kept:
+        holders = {
+            "tables": [r.physical_id for r in deployment.all("AWS::DynamoDB::Table")],
+            "buckets": [r.physical_id for r in deployment.all("AWS::S3::Bucket")],
+            "queues": [r.physical_id.rpartition("/")[2] for r in deployment.all("AWS::SQS::Queue")],
+        }
+        try:
+            found = self._control.post("keep", holders, timeout_s=_LOAD_TIMEOUT_S)
+        except ControlError as problem:
+            raise StateUnusable(str(problem)) from None
+        return Kept.from_json(found)
+
+    def _note_port(self, before: str) -> None:
+        port = self.endpoint_url.rpartition(":")[2]
+        if before and before != port and not self._port:
+            self.notes.append(
+                f"port {before} of the last start is in use by another program, so this one "
+                f"has port {port}: other shells need the variables below again"
+            )
+
     def _start(self) -> dict[str, str]:
         command = [sys.executable, "-m", "remotejob.local.server"]
         command += ["--port", str(self._port), "--state", str(self.state)]
         command += ["--account", self._account, "--region", self.region]
+        if self._keep is not None:
+            command += ["--keep", str(self._keep.resolve()), "--begin", self._begin.value]
         command += ["--verbose"] if self._verbose else []
         private_files.make_folder(self.logs)
         startup_log = self.logs / "server.stderr.log"
@@ -294,6 +365,8 @@ class EmbeddedAws:
         if not line.strip():
             raise ServerFailed(startup_log.read_text() or "it did not become ready in time")
         ready: dict[str, str] = json.loads(line)
+        if "refused" in ready:
+            raise StateUnusable(ready["refused"])
         return ready
 
 

@@ -5,6 +5,7 @@ RemoteJobError
     ├── InvalidAssembly      the CDK app's output cannot be deployed
     ├── DeploymentFailed     a stack could not be created
     ├── ServerFailed         the server did not start
+    ├── StateUnusable        the data kept from earlier starts cannot be used
     ├── ControlError         the server refused a control request
     ├── NoTaskRole           a task definition has no role
     ├── UnknownResource      no deployed resource, or more than one, matches the name
@@ -32,6 +33,10 @@ class DeploymentFailed(LocalError):
 
 class ServerFailed(LocalError):
     """The server of the embedded AWS did not start or has ended; the message says more."""
+
+
+class StateUnusable(LocalError):
+    """The data kept from earlier starts cannot be used; the message says why and what to do."""
 
 
 class ControlError(LocalError):

@@ -1,6 +1,7 @@
 """The server of the embedded AWS: `python -m remotejob.local.server [--port 0] [--state DIR]`.
 
-When ready, it prints one line of JSON with its address and credentials. It listens only on the
+When ready, it prints one line of JSON with its address and credentials; if it cannot use the data
+it is to keep, the line says why. It listens only on the
 loopback interface. It ends, with everything it started, on SIGTERM, on SIGINT, and at the end of
 standard input, so it never outlives the process that started it.
 """
@@ -20,11 +21,17 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from remotejob.local import private_files
-from remotejob.local.errors import NotPrivate
+from remotejob.local.errors import NotPrivate, StateUnusable
+from remotejob.local.keeping.access import Access, free_port, is_free
+from remotejob.local.keeping.folder import Begin
+
+if TYPE_CHECKING:
+    from remotejob.local.keeping.keeper import Keeper
 
 HOST: Final = "127.0.0.1"
 ADMINISTRATOR: Final = "administrator"
@@ -35,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="remotejob.local.server")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free port")
     parser.add_argument("--state", type=Path, help="folder for logs and extracted code")
+    parser.add_argument("--keep", type=Path, help="folder for data that outlive the server")
+    parser.add_argument("--begin", type=Begin, default=Begin.KEPT, choices=list(Begin))
     parser.add_argument("--account", default="123456789012")
     parser.add_argument("--region", default="eu-west-1")
     parser.add_argument("--verbose", action="store_true", help="log every request")
@@ -48,7 +57,18 @@ def main(arguments: list[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    server = Server(port=options.port, state=state, account=options.account, region=options.region)
+    try:
+        server = Server(
+            port=options.port,
+            state=state,
+            account=options.account,
+            region=options.region,
+            keep=options.keep,
+            begin=options.begin,
+        )
+    except (StateUnusable, NotPrivate) as problem:
+        print(json.dumps({"refused": str(problem)}), flush=True)
+        return 2
     started = server.start()
     # what moto loaded is never garbage, and scanning it takes a seventh of a second
     gc.freeze()
@@ -112,7 +132,17 @@ def _parse_each_file_once() -> None:
 class Server:
     """The parts of the embedded AWS that live in one process, and their control interface."""
 
-    def __init__(self, *, port: int, state: Path, account: str, region: str) -> None:
+    def __init__(
+        self,
+        *,
+        port: int,
+        state: Path,
+        account: str,
+        region: str,
+        keep: Path | None,
+        begin: Begin,
+    ) -> None:
+        """Raises: StateUnusable or NotPrivate, for the folder `keep`."""
         # imported here because moto reads its settings at import: see `_configure`
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
@@ -129,6 +159,16 @@ class Server:
 
         close_gaps()
         self._account, self._region, self._state = account, region, state
+        self._keep = keep
+        self._keeper: Keeper | None = None
+        self._access: Access | None = None
+        if keep is not None:
+            from remotejob.local.keeping.keeper import Keeper
+
+            # waits for a server that is about to end, which frees its port, too
+            self._keeper = Keeper(keep, account=account, region=region, begin=begin)
+            self._access = Access.read(keep)
+            port = port or self._kept_port()
         self._token = secrets.token_urlsafe(32)
         moto = DomainDispatcherApplication(create_backend_app)
         self._gateway = gateway.Gateway(moto, account=account, control=self._control)
@@ -148,23 +188,39 @@ class Server:
         """Start serving; return what the parent needs: the endpoint and its credentials."""
         threading.Thread(target=self._http.serve_forever, name="http", daemon=True).start()
         self._schedules.start()
-        access_key_id, secret_access_key = self._create_administrator()
+        access = self._create_administrator()
+        if self._keep is not None:
+            access.write(self._keep)
         return {
             "endpoint_url": self._endpoint_url,
             "account": self._account,
             "region": self._region,
             "state": str(self._state),
-            "access_key_id": access_key_id,
-            "secret_access_key": secret_access_key,
+            "access_key_id": access.access_key_id,
+            "secret_access_key": access.secret_access_key,
             "control_token": self._token,
+            "port_before": str(self._access.port) if self._access else "",
         }
 
     def stop(self) -> None:
-        """Kill the workers and functions; connections close when the process ends."""
+        """End the workers and functions; connections close when the process ends.
+
+        If data are kept, workers first give back their jobs, so that the next start runs them at
+        once instead of when their leases end.
+        """
+        if self._keeper is not None:
+            self._workers.stop()
         self._workers.close()
         self._functions.close()
+        if self._keeper is not None:
+            self._keeper.close()
 
-    def _create_administrator(self) -> tuple[str, str]:
+    def _kept_port(self) -> int:
+        if self._access is not None and is_free(HOST, self._access.port):
+            return self._access.port
+        return free_port(HOST)
+
+    def _create_administrator(self) -> Access:
         from moto.iam.models import iam_backends
 
         backend = iam_backends[self._account]["aws"]
@@ -173,13 +229,20 @@ class Server:
         document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
         backend.put_user_policy(ADMINISTRATOR, "everything", document)
         key = backend.create_access_key(ADMINISTRATOR)
-        return key.access_key_id, key.secret_access_key
+        if self._access is not None:
+            del backend.access_keys[key.access_key_id]
+            key.access_key_id = self._access.access_key_id
+            key.secret_access_key = self._access.secret_access_key
+            backend.access_keys[key.access_key_id] = key
+        return Access(
+            port=self._http.server_port,
+            access_key_id=key.access_key_id,
+            secret_access_key=key.secret_access_key,
+        )
 
     def _control(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, Any]:
-        from remotejob.local.access.identity import NotTrusted
-
         offered = headers.get("authorization", "")
         if (answer := self._answer_to_anyone(method, path, body, offered)) is not None:
             return answer
@@ -188,32 +251,39 @@ class Server:
         match method, path:
             case "GET", "requests" | "receives" | "units" | "accesses":
                 return 200, self._counted(path)
-            case "POST", "requests":
+            case "POST", _ if path.startswith("workers"):
+                return self._control_workers(path, json.loads(body))
+            case "POST", _:
+                return self._post(path, json.loads(body))
+        return 404, {"error": f"no such address: {method} {path}"}
+
+    def _post(self, path: str, wanted: Any) -> tuple[int, Any]:
+        from remotejob.local.access.identity import NotTrusted
+
+        match path:
+            case "requests":
                 self._gateway.reset_counts()
                 return 200, {}
-            case "POST", "failing":
-                self._gateway.fail(json.loads(body))
+            case "failing":
+                self._gateway.fail(wanted)
                 return 200, {}
-            case "POST", "schedules":
-                rule = json.loads(body)["rule"]
-                known = self._schedules.fire(rule)
-                return (
-                    (200, {})
-                    if known
-                    else (
-                        404,
-                        {"error": f"no rule with a schedule: {rule!r}; check its name or ARN"},
-                    )
-                )
-            case "POST", "tasks":
-                wanted = json.loads(body)
+            case "keep" if self._keeper is not None:
+                try:
+                    return 200, asdict(self._keeper.begin(**wanted))
+                except StateUnusable as error:
+                    return 409, {"error": str(error)}
+            case "schedules":
+                rule = wanted["rule"]
+                if self._schedules.fire(rule):
+                    return 200, {}
+                problem = f"no rule with a schedule: {rule!r}; check its name or ARN"
+                return 404, {"error": problem}
+            case "tasks":
                 try:
                     return 200, self._tasks.register(wanted["role_arn"], wanted["session"])
                 except NotTrusted as error:
                     return 409, {"error": str(error)}
-            case "POST", _ if path.startswith("workers"):
-                return self._control_workers(path, json.loads(body))
-        return 404, {"error": f"no such address: {method} {path}"}
+        return 404, {"error": f"no such address: POST {path}"}
 
     def _answer_to_anyone(
         self, method: str, path: str, body: bytes, offered: str

@@ -8,10 +8,15 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from remotejob.local import private_files
+
+_STOPPING: Final = ((signal.SIGTERM, 2.0), (signal.SIGQUIT, 4.0))
+"""The signals that ask a worker to stop, and how many seconds it has for each."""
 
 
 @dataclass(kw_only=True)
@@ -66,6 +71,22 @@ class WorkerProcesses:
         found = self._processes[number]
         found.ended.wait(timeout_s)
         return found.process.returncode if found.ended.is_set() else None
+
+    def stop(self) -> None:
+        """Let all finish or give back their jobs. Those that do neither in time keep running.
+
+        Short jobs finish; a second, more urgent signal makes a worker give back the others.
+        """
+        for which, wait_s in _STOPPING:
+            running = [
+                found for found in list(self._processes.values()) if not found.ended.is_set()
+            ]
+            for found in running:
+                if found.process.poll() is None:
+                    found.process.send_signal(which)
+            end = time.monotonic() + wait_s
+            for found in running:
+                found.ended.wait(max(0, end - time.monotonic()))
 
     def close(self) -> None:
         """Kill all running processes."""

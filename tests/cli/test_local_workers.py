@@ -89,13 +89,13 @@ def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
         + entry("INFO", "bye")
         + "[1]\n"
     )
-    place.workers[0].code = 2
+    place.workers[0].code = 1
 
     local_workers.check()
     local_workers.check()
 
     assert said == [
-        "worker for queue thumbs ended with 2: cannot start: no module; see worker-1.log",
+        "worker for queue thumbs ended with 1: cannot start: no module; see worker-1.log",
         "another worker for queue thumbs starts in 1 s",
     ]
 

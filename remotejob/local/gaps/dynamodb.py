@@ -74,7 +74,7 @@ def _restore_failed_updates() -> None:
             try:
                 return stock(self, table_name, key, **rest)
             except BaseException:
-                _write(table, place, before)
+                write(table, place, before)
                 raise
             finally:
                 indexes.reindex(table, place)
@@ -157,7 +157,7 @@ def _carry_out(
 
     def undo() -> None:
         for (table, place), item in zip(places, before, strict=True):
-            _write(table, place, item)
+            write(table, place, item)
             indexes.reindex(table, place)
 
     errors: list[_Error] = []
@@ -218,7 +218,7 @@ def _read(table: Table, place: _Key) -> Item | None:
     return items.get(sort)  # type: ignore[no-any-return]
 
 
-def _write(table: Table, place: _Key, item: Item | None) -> None:
+def write(table: Table, place: _Key, item: Item | None) -> None:
     partition, sort = place
     items: defaultdict[Any, Any] = table.items
     target, key = (items, partition) if sort is None else (items[partition], sort)

@@ -15,6 +15,8 @@ from typing import Any
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
 from moto.dynamodb.models.table import Table
 
+from remotejob.local.keeping.changes import item_changed
+
 Place = tuple[DynamoType, DynamoType | None]
 #: Attribute of a table that holds its `Places`.
 _ATTRIBUTE = "_secondary_places"
@@ -63,9 +65,16 @@ class Places:
 
 def reindex(table: Table, place: Place) -> None:
     """Record that the item at a place changed, if the table's indexes were ever queried."""
+    item = _item(table, place)
+    item_changed(table, place, item)
     places: Places | None = table.__dict__.get(_ATTRIBUTE)
     if places is not None:
-        places.put(place, _item(table, place))
+        places.put(place, item)
+
+
+def build_again(table: Table) -> None:
+    """Index all items of a table at the next query: many have changed."""
+    table.__dict__.pop(_ATTRIBUTE, None)
 
 
 def close_gap() -> None:

@@ -28,6 +28,7 @@ from moto.sqs.exceptions import InvalidParameterValue, ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, SQSBackend
 
 from remotejob.local.callers import caller_is_gone
+from remotejob.local.keeping.changes import message_changed, message_gone
 
 _MAX_VISIBILITY_S = 12 * 3600
 _ORDER = itertools.count()
@@ -42,7 +43,8 @@ def close_gap() -> None:
 class Messages:
     """The messages of one standard queue. Hold `condition` when calling any method."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
         self.condition = threading.Condition(threading.RLock())
         self._ready: OrderedDict[str, Message] = OrderedDict()
         self._hidden: dict[str, Message] = {}
@@ -75,6 +77,19 @@ class Messages:
             self._return_at(message.delayed_until / 1000, message)
         else:
             self._ready[message.id] = message
+            message_changed(self.queue, message)
+        self.condition.notify_all()
+
+    def restore(self, message: Message) -> None:
+        """Put back a kept message. Its receipt handle stays valid until it is received again."""
+        if message.receipt_handle is not None:
+            message.received_at = time.time()  # type: ignore[attr-defined]
+            self._by_handle[message.receipt_handle] = message
+        if message.delayed:
+            self._delayed[message.id] = message
+            self._return_at(message.delayed_until / 1000, message)
+        else:
+            self._ready[message.id] = message
         self.condition.notify_all()
 
     def take(self) -> Message | None:
@@ -98,6 +113,7 @@ class Messages:
             self._return_at(time.time() + seconds, message)
         else:
             self._ready[message.id] = message
+            message_changed(self.queue, message)
 
     def change_visibility(self, handle: str, seconds: int) -> None:
         """Make a message in flight visible again in `seconds`. An old handle changes nothing.
@@ -124,6 +140,7 @@ class Messages:
         else:
             self._hidden.pop(message.id, None)
             self._ready[message.id] = message
+            message_changed(self.queue, message)
         # even if still hidden: it may become visible sooner than a long poll expects
         self.condition.notify_all()
 
@@ -159,10 +176,12 @@ class Messages:
     def _remove(self, message: Message) -> None:
         for place in (self._ready, self._hidden, self._delayed):
             place.pop(message.id, None)
+        message_gone(self.queue, message.id)
 
     def _return_at(self, when: float, message: Message) -> None:
         message.returns_at = when  # type: ignore[attr-defined]
         heapq.heappush(self._returns, (when, next(_ORDER), message.id))
+        message_changed(self.queue, message, returns_at=when)
 
     def _bring_back(self) -> None:
         now = time.time()
@@ -180,7 +199,7 @@ def messages_of(queue: Queue) -> Messages:
     """The messages of a queue, created at first use."""
     found: Messages | None = queue.__dict__.get("_fast_messages")
     if found is None:
-        found = queue.__dict__.setdefault("_fast_messages", Messages())
+        found = queue.__dict__.setdefault("_fast_messages", Messages(queue.name))
     return found
 
 
@@ -216,8 +235,9 @@ def _take(queue: Queue, messages: Messages, count: int, visibility_s: int) -> li
             and policy
             and message.approximate_receive_count >= policy["maxReceiveCount"]
         ):
-            messages.forget(message)
+            # first there, then gone from here: what is kept must not lose it in between
             _move(message, queue.dead_letter_queue)
+            messages.forget(message)
         else:
             received.append(message)
     for message in received:
