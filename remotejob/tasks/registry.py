@@ -99,6 +99,10 @@ class Registry(Mapping[str, Task]):
 
         return register
 
+    def forget(self, name: str) -> None:
+        """Take a task out again, as after a test that registered it. Raises: KeyError."""
+        del self._tasks[name]
+
     def require(self, names: tuple[str, ...], *, queue: str) -> None:
         """Check that all tasks of a queue are registered.
 

@@ -1,0 +1,316 @@
+"""Runs one task as a worker would, for unit tests: no system, no queue, no retries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from traceback import format_exception
+from typing import Any, Final
+
+from remotejob.backends.clock import SystemClock
+from remotejob.client.replay_here import OnError
+from remotejob.domain.argument_checks import check_choice, check_text, check_whole
+from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName, JobCancelled
+from remotejob.domain.ids import new_job_id
+from remotejob.domain.job_log import LogLine
+from remotejob.domain.name_rules import check_file_name, name_from_disk
+from remotejob.domain.record import UNNAMED, InputFile, JobRecord
+from remotejob.domain.states import State
+from remotejob.domain.text import name_of, shown
+from remotejob.jobs.commands import commands
+from remotejob.jobs.content import payloads
+from remotejob.jobs.content.bodies import open_body
+from remotejob.jobs.content.content_types import check_content_type, guess_content_type
+from remotejob.jobs.content.input_files import input_file, input_key
+from remotejob.jobs.content.log import whole_log
+from remotejob.jobs.content.outputs import Output, Outputs
+from remotejob.jobs.messaging.messages import Pending
+from remotejob.ports import Address, Area, Channel, Installation, Received
+from remotejob.tasks.completion import Completion
+from remotejob.tasks.registry import registry
+from remotejob.tasks.reported import encoded_state
+from remotejob.tasks.runs_in import where
+from remotejob.tasks.task import Task
+from remotejob.testing.fakes import memory_installation
+from remotejob.testing.observed_run import FAILS_JOBS, Moment, call_observed, from_task
+from remotejob.worker.messages.handler import MessageHandler
+from remotejob.worker.runs.in_flight import InFlight
+from remotejob.worker.runs.run import Run
+
+_QUEUE: Final = "default"
+_NO_END: Final = timedelta(days=3650)
+"""The lease: a test may stay at a breakpoint as long as it likes."""
+
+
+class Ending(StrEnum):
+    """What a worker would make of a run."""
+
+    COMPLETED = "completed"
+    RETRIED = "retried"
+    """It failed, and the job would run again."""
+    FAILED = "failed"
+    """It failed for good: no attempt is left, or the task raised `Fatal`."""
+    CANCELLED = "cancelled"
+
+
+_ENDINGS: Final = {
+    State.COMPLETED: Ending.COMPLETED,
+    State.WAITING: Ending.RETRIED,
+    State.READY: Ending.RETRIED,
+    State.FAILED: Ending.FAILED,
+    State.CANCELLED: Ending.CANCELLED,
+}
+"""By the state in which a worker would leave the job."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskRun:
+    """What a task did in `run_task`."""
+
+    result: Any
+    """What it returned, after a round trip through JSON; None if it raised."""
+    outputs: Outputs
+    """Its files by name, with `read_bytes()`, `read_text()`, `download(path)`, `size` and
+    `content_type`."""
+    logs: tuple[LogLine, ...]
+    """What it logged with `job.log`."""
+    progress: tuple[tuple[float, float], ...]
+    """Done and total, each time that it reported them."""
+    checkpoints: tuple[Any, ...]
+    """The states it stored with `job.checkpoint`, the oldest first."""
+    ending: Ending
+    retry_in: timedelta | None
+    """How long a worker would wait before the next run; None unless `ending` is `retried`."""
+    error: BaseException | None
+    """What it raised."""
+    traceback: str | None
+
+    @property
+    def messages(self) -> list[str]:
+        """The text of each line that it logged."""
+        return [line.message for line in self.logs]
+
+
+def run_task(
+    task: Callable[..., Any] | str,
+    file: Path | str | bytes | None = None,
+    data: Any = None,
+    *,
+    text: str | None = None,
+    filename: str | None = None,
+    content_type: str | None = None,
+    checkpoint: Any = None,
+    attempt: int = 1,
+    cancel_at_progress: int | None = None,
+    on_error: OnError | str = OnError.RAISE,
+) -> TaskRun:
+    """Run a task in this thread, with a job, a file and a temporary folder of its own.
+
+    `task` is the function, or the name that `@task` gave it. `file` is the input: a path, as text
+    or `Path`, or bytes; `text` is an input of text. `filename` is the name that the task sees, by
+    default the path's. `checkpoint` is the state that an earlier run left. `attempt` is the number
+    of this run: a task with three attempts fails for good in its third. `cancel_at_progress=2`
+    cancels the job once the task has reported progress twice; its next call raises `JobCancelled`.
+
+    Raises: what the task raised, with a note of what a worker would do; with `on_error="keep"`, it
+    is in `TaskRun.error`. InvalidName, when no task has that name; InvalidBody, when there is no
+    such file; InvalidData, when the result or `data` is not JSON.
+    """
+    __tracebackhide__ = True
+    on_error = check_choice("on_error=", on_error, OnError)
+    found = _find(task)
+    check_whole("attempt", attempt, least=1, most=1000)
+    if cancel_at_progress is not None:
+        check_whole("cancel_at_progress", cancel_at_progress, least=1, most=1_000_000)
+    here = _installation(found)
+    record = _record(found, data, checkpoint, attempt, here)
+    body = _body(file, text)
+    if body is not None:
+        stored = _stored(body, file, filename, content_type, record, here)
+        record = replace(record, input_json=stored.to_json())
+    elif filename is not None or content_type is not None:
+        raise InvalidData("filename and content_type describe an input: give file or text, too")
+    run = _Run(record, found, here, cancel_at_progress=cancel_at_progress)
+    run.attend()
+    error, now = run.error, here.clock.now_ms()
+    after = here.store.get(record.id)
+    assert after is not None
+    ending = _ENDINGS[after.state]
+    retry_in = None
+    if ending is Ending.RETRIED:
+        retry_in = timedelta(milliseconds=max(0, (after.due_ms or now) - after.updated_ms))
+    if error is not None and on_error is OnError.RAISE:
+        error.add_note(_note(found, ending, retry_in, attempt))
+        raise from_task(error)
+    return TaskRun(
+        result=run.result,
+        outputs=Outputs(run.outputs, job_id=record.id, state=after.state),
+        logs=tuple(whole_log(after, here)),
+        progress=tuple(run.progress),
+        checkpoints=tuple(run.checkpoints),
+        ending=ending,
+        retry_in=retry_in,
+        error=error,
+        traceback=None if error is None else "".join(format_exception(error)),
+    )
+
+
+class _Run:
+    """One run of one job by a worker's message handler, which notes what the task reports."""
+
+    def __init__(
+        self,
+        record: JobRecord,
+        task: Task,
+        here: Installation,
+        *,
+        cancel_at_progress: int | None,
+    ) -> None:
+        self._record, self._here = record, here
+        # the lease is the system's, which has no end
+        self._task = replace(task, lease=None)
+        self._cancel_at = cancel_at_progress
+        self._run: Run | None = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.progress: list[tuple[float, float]] = []
+        self.checkpoints: list[Any] = []
+
+    def attend(self) -> None:
+        """Run it. Raises: KeyboardInterrupt and the like, which end a test, not a job."""
+        self._here.store.put_new(self._record)
+        handler = MessageHandler(
+            self._here,
+            {self._task.name: self._task},
+            worker="run_task",
+            runs=InFlight(),
+            call=self._call,
+        )
+        handler.attend(
+            Received(
+                address=Address(_QUEUE, Channel(self._record.lane.value)),
+                body=Pending.of(self._record).body(),
+                receipt="run_task",
+                sent_ms=self._here.clock.now_ms(),
+                receives=1,
+            )
+        )
+        if self.error is not None and not isinstance(self.error, FAILS_JOBS):
+            raise self.error
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        files = () if self._run is None else self._run.workspace.outputs
+        return tuple(Output(file, self._here) for file in files)
+
+    def _call(self, run: Run) -> Any:
+        self._run = run
+        try:
+            returned = call_observed(run, self._reached)
+            result = returned.result if isinstance(returned, Completion) else returned
+            self.result = json.loads(payloads.encode_result(result))
+            # a worker stops a task that goes on, too: what it returns does not count
+            run.check()
+        except BaseException as error:
+            self.result, self.error = None, error
+            raise
+        return returned
+
+    def _reached(self, moment: Moment, given: Any) -> None:
+        if moment is Moment.CHECKPOINT:
+            self.checkpoints.append(json.loads(given))
+        elif moment is Moment.PROGRESS:
+            done, total = json.loads(given)
+            self.progress.append((done, total))
+            if len(self.progress) == self._cancel_at and self._run is not None:
+                commands.cancel(self._record.id, self._here)
+                self._run.stop_signal.set(JobCancelled(f"job {self._record.id} was cancelled"))
+
+
+def _find(task: Callable[..., Any] | str) -> Task:
+    if isinstance(task, str):
+        if task not in registry:
+            known = ", ".join(sorted(registry)) or "none"
+            raise InvalidName(
+                f"task {shown(task)} is not registered (registered: {known}); import the module "
+                "whose @task registers it, or give its function"
+            )
+        return registry[task]
+    if not callable(task):
+        raise InvalidData(f"task={shown(task)}: give a task's function, or its name")
+    for registered in registry.values():
+        if registered.function is task:
+            return registered
+    name = name_of(task).rpartition(".")[2].strip("_<>")[:64] or "task"
+    return Task(name=name, function=task, runs_in=where(name, task, None))
+
+
+def _installation(task: Task) -> Installation:
+    made = memory_installation(queues={_QUEUE: (task.name,)}, lease=_NO_END)
+    # real time: a task may look at how much of its timeout is left
+    return replace(made, clock=SystemClock())
+
+
+def _record(task: Task, data: Any, checkpoint: Any, attempt: int, here: Installation) -> JobRecord:
+    now = here.clock.now_ms()
+    return JobRecord(
+        id=new_job_id(now, here.entropy),
+        state=State.READY,
+        task=task.name,
+        queue=_QUEUE,
+        created_ms=now,
+        updated_ms=now,
+        attempt=attempt - 1,
+        failures=attempt - 1,
+        data_json=None if data is None else payloads.encode_data(data),
+        checkpoint_json=None if checkpoint is None else encoded_state(checkpoint),
+    )
+
+
+def _body(file: Path | str | bytes | None, text: str | None) -> Path | str | bytes | None:
+    if text is None:
+        if isinstance(file, str) and not Path(file).exists():
+            raise InvalidBody(
+                f"file={shown(file)}: no such file; a str is a path, so give content as text=..., "
+                "or as bytes"
+            )
+        return file
+    if file is not None:
+        raise InvalidBody("file and text are both the input: give one of them")
+    return check_text("text", text, remedy="give the input's text").encode()
+
+
+def _stored(
+    body: Path | str | bytes,
+    file: Path | str | bytes | None,
+    filename: str | None,
+    content_type: str | None,
+    record: JobRecord,
+    here: Installation,
+) -> InputFile:
+    if filename is not None:
+        name = check_file_name(filename)
+    elif isinstance(file, str | Path):
+        name = name_from_disk(Path(file).name) or UNNAMED
+    else:
+        name = UNNAMED
+    kind = check_content_type(content_type) or guess_content_type(name)
+    key = input_key(_QUEUE, record.id, name)
+    with open_body(body) as content:
+        stored = here.files.put(Area.INPUT, key, content, content_type=kind)
+    return input_file(stored, name=name)
+
+
+def _note(task: Task, ending: Ending, retry_in: timedelta | None, attempt: int) -> str:
+    match ending:
+        case Ending.RETRIED:
+            then = f"attempt {attempt} failed, and a worker would run it again in {retry_in}"
+        case Ending.CANCELLED:
+            then = "the job was cancelled, and a worker would do nothing more"
+        case _:
+            then = f"attempt {attempt} failed, and a worker would not run it again"
+    return f"task {task.name!r}: {then}"
