@@ -36,7 +36,7 @@ def make(folder: Path, project: str) -> Made:
         made = Path(making) / "project"
         made.mkdir()
         for name, data in files.items():
-            _write(made / name, data)
+            _write(made / name, data, [])
         with suppress(FileNotFoundError):
             # it is empty: nothing else passes the check, and rmdir removes nothing else
             folder.rmdir()
@@ -73,7 +73,7 @@ def add(folder: Path, project: str) -> Made:
     made: list[Path] = []
     try:
         for name in missing:
-            made += _write(folder / name, files[name])
+            _write(folder / name, files[name], made)
     except BaseException:
         for path in reversed(made):
             path.rmdir() if path.is_dir() else path.unlink()
@@ -101,14 +101,13 @@ def _check_parents(folder: Path, name: str) -> None:
             )
 
 
-def _write(path: Path, data: bytes) -> list[Path]:
-    """Write a new file; return what it made, folders first."""
-    made = []
+def _write(path: Path, data: bytes, made: list[Path]) -> None:
+    """Write a new file, and note in `made` what must be removed again if a later one fails."""
     for parent in reversed(path.parents):
         if not parent.exists():
             parent.mkdir()
             made.append(parent)
     # x: a file that came meanwhile stays as it is
     with path.open("xb") as file:
+        made.append(path)
         file.write(data)
-    return [*made, path]

@@ -47,8 +47,6 @@ def _pyproject(text: str) -> Iterator[str]:
         yield f'add "{DISTRIBUTION}[worker]" to the dependencies'
     if not any(_names_us(packages) for packages in [*extras.values(), *groups.values()]):
         yield f'add "{DISTRIBUTION}[local]" and "pytest>=9" to what you develop with'
-    if "." not in _table(project, "tool", "pytest", "ini_options").get("pythonpath", ()):
-        yield 'add pythonpath = ["."] to [tool.pytest.ini_options], so that tests find tasks/'
 
 
 def _app(text: str) -> Iterator[str]:
@@ -66,20 +64,25 @@ def _cdk(text: str) -> Iterator[str]:
 
 def _gitignore(text: str) -> Iterator[str]:
     ignored = {line.strip().strip("/") for line in text.splitlines()}
-    for wanted in GENERATED:
+    for wanted, why in _IGNORED.items():
         if wanted not in ignored:
-            yield f"add /{wanted}/, which is generated"
+            yield f"add /{wanted}, {why}"
 
 
 def _dockerignore(text: str) -> Iterator[str]:
     lines = {line.strip().strip("/") for line in text.splitlines()}
-    if "*" not in lines:
-        for wanted in (*GENERATED, ".venv"):
-            if wanted not in lines:
-                yield f"add {wanted}, or every build of the image is sent it"
+    for wanted in (".venv", *_IGNORED):
+        if not lines & {wanted, "*"}:
+            yield f"add {wanted}, which no image needs"
 
 
-GENERATED: Final = ("build", "cdk.out")
+_IGNORED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "build": "which is generated",
+        "cdk.out": "which is generated",
+        "secrets.local.toml": "where `remotejob local` finds secrets",
+    }
+)
 
 _CHECKS: Final[Mapping[str, _Check]] = MappingProxyType(
     {

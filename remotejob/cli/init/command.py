@@ -29,20 +29,15 @@ def init(
 
     Overwrites nothing.
     """
-    here = Path.cwd()
-    target = here / folder
-    existing = target.exists() and target.samefile(here)
-    project = check_project_name(name) if name is not None else project_name(_called(target))
-    made = add(here, project) if existing else make(target, project)
+    existing = folder.exists() and folder.samefile(Path.cwd())
+    whole = folder.resolve()
+    project = project_name(whole.name) if name is None else check_project_name(name)
+    made = add(folder, project) if existing else make(folder, project)
     if as_json:
-        formats.to_json(out, {"folder": str(target.resolve()), "name": project, **asdict(made)})
+        formats.to_json(out, {"folder": str(whole), "name": project, **asdict(made)})
         return
     _show(made)
     _next_steps(None if existing else folder, made)
-
-
-def _called(folder: Path) -> str:
-    return folder.resolve().name
 
 
 def _show(made: Made) -> None:

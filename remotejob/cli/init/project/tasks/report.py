@@ -22,7 +22,7 @@ WIDEST = 420
 
 @task("report", retry=Retry(max_attempts=3), timeout=timedelta(minutes=5))
 def report(job: RunningJob) -> dict[str, Any]:
-    """Count the words of six letters or more; `data["top"]` says how many of them the chart shows."""
+    """Count the words of six letters or more; the chart shows the first `data["top"]`."""
     file = job.download()
     words = Counter(re.findall(r"[^\W\d_]{6,}", text_of(file).lower()))
     if not words:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-
 from remotejob import Fatal
 from remotejob.testing import run_task
+
 from tasks.report import report
 
 SAMPLES = Path(__file__).parents[1] / "samples"
