@@ -26,12 +26,13 @@ from typing import Any, Final, Self
 
 from botocore.config import Config
 
-from remotejob.local import assembly, clients, code_update, private_files, workers
+from remotejob.local import assembly, clients, code_update, kept_logs, private_files, workers
 from remotejob.local.control import Control
 from remotejob.local.deployment import Deployment
 from remotejob.local.deployment import deploy as deploy_assembly
 from remotejob.local.errors import (
     ControlError,
+    DeploymentFailed,
     FunctionFailed,
     InvalidAssembly,
     ServerFailed,
@@ -74,6 +75,8 @@ class EmbeddedAws:
         self._state = state
         self._cache = cache
         self._keep, self._begin = keep, begin
+        self.kept: Kept | None = None
+        """What `deploy` found among the data kept from earlier starts."""
         self.notes: list[str] = []
         """What to tell the user about kept data, a line each: grows at the start, and in `deploy`.
         """
@@ -81,6 +84,7 @@ class EmbeddedAws:
         self._port, self._verbose = port, verbose
         self._process: subprocess.Popen[bytes] | None = None
         self._deployment: Deployment | None = None
+        self._deployed_from: Path | None = None
 
     @classmethod
     def for_assembly(cls, folder: Path, **options: Any) -> Self:
@@ -100,6 +104,8 @@ class EmbeddedAws:
         state = self._state or Path(tempfile.mkdtemp(prefix="remotejob-"))
         private_files.make_folder(state)
         self.state = state.resolve()
+        if self._keep is not None:
+            kept_logs.tidy(self.logs)
         try:
             ready = self._start()
         except BaseException:
@@ -232,11 +238,7 @@ class EmbeddedAws:
         StateUnusable, when kept data cannot be read.
         """
         read = assembly.read(folder)
-        if (read.account, read.region) != (self._account, self.region):
-            raise InvalidAssembly(
-                f"{folder} is for account {read.account} in {read.region}, but this embedded AWS "
-                f"is {self._account} in {self.region}; use EmbeddedAws.for_assembly"
-            )
+        self._check_place(read, folder)
         cache = self._cache or self.state / "assets"
         private_files.make_folder(cache)
         self._deployment = deploy_assembly(read, client=self.client, cache=cache)
@@ -244,6 +246,7 @@ class EmbeddedAws:
             self.kept = self._put_back(self._deployment)
             self.notes += self.kept.lines()
         self._assembly = read
+        self._deployed_from = folder
         return self._deployment
 
     def update_code(self, folder: Path) -> int | None:
@@ -262,8 +265,28 @@ class EmbeddedAws:
             client=self.client,
             cache=self._cache or self.state / "assets",
         )
-        self._assembly = read
+        self._assembly, self._deployed_from = read, folder
         return updated
+
+    def update(self, folder: Path) -> Deployment:
+        """Replace the deployed stacks by those of another assembly; kept data stay.
+
+        Workers give back their jobs and end, as in `stop`: start them again. If the new stacks
+        cannot be created, the old ones are deployed again before the error is raised; their
+        assembly must still be there.
+        Raises: as `deploy`; RuntimeError, when nothing is deployed, or no data are kept.
+        """
+        before = self._deployed_from
+        if self._keep is None or before is None:
+            raise RuntimeError("only a deployed AWS that keeps its data can be updated")
+        self._check_place(assembly.read(folder), folder)
+        self._start_again()
+        try:
+            return self.deploy(folder)
+        except DeploymentFailed:
+            self._start_again()
+            self.deploy(before)
+            raise
 
     def start_worker(
         self,
@@ -275,7 +298,7 @@ class EmbeddedAws:
     ) -> workers.Worker:
         """Start a worker of a deployed ECS service; you may omit the name if there is only one.
 
-        Raises: UnknownResource; NoTaskRole; ControlError, when it cannot be started.
+        Raises: UnknownResource; NoTaskRole; SecretNotRead; ControlError, when it cannot be started.
         """
         wanted = self.deployment.one("AWS::ECS::Service", service).physical_id
         task = next(
@@ -320,6 +343,19 @@ class EmbeddedAws:
         return clients.make_client(
             self._session, service, endpoint_url=self.endpoint_url, config=config
         )
+
+    def _check_place(self, read: assembly.Assembly, folder: Path) -> None:
+        if (read.account, read.region) != (self._account, self.region):
+            raise InvalidAssembly(
+                f"{folder} is for account {read.account} in {read.region}, but this embedded AWS "
+                f"is {self._account} in {self.region}; use EmbeddedAws.for_assembly"
+            )
+
+    def _start_again(self) -> None:
+        self.stop()
+        self._begin = Begin.KEPT
+        self.notes.clear()
+        self.__enter__()
 
     def _put_back(self, deployment: Deployment) -> Kept:
         holders = {

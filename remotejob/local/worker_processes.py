@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from remotejob.local import private_files
+from remotejob.local import private_files, reaper
+from remotejob.local.reaper import kill_session
 
 _STOPPING: Final = ((signal.SIGTERM, 2.0), (signal.SIGQUIT, 4.0))
 """The signals that ask a worker to stop, and how many seconds it has for each."""
@@ -32,6 +33,7 @@ class WorkerProcesses:
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._processes: dict[int, _Process] = {}
+        self._reaper: subprocess.Popen[bytes] | None = None
 
     def start(
         self, command: list[str], *, environment: dict[str, str], directory: str, log: Path
@@ -53,6 +55,7 @@ class WorkerProcesses:
             )
             number = next(self._numbers)
             self._processes[number] = started = _Process(process=process)
+            self._tell_reaper(f"+{process.pid}\n")
         threading.Thread(target=self._reap, args=(started,), daemon=True).start()
         return number, process.pid
 
@@ -94,43 +97,43 @@ class WorkerProcesses:
             if found.process.poll() is None:
                 _kill_all(found.process)
             found.process.wait()
+        # each has told the reaper by then
+        for found in list(self._processes.values()):
+            found.ended.wait()
+        with self._lock:
+            following, self._reaper = self._reaper, None
+        if following is not None:
+            assert following.stdin is not None
+            following.stdin.close()
+            following.wait()
 
     def _reap(self, ended: _Process) -> None:
         ended.process.wait()
         # A container ends with its first process, so processes it left behind must end too.
         _kill_all(ended.process)
+        with self._lock:
+            self._tell_reaper(f"-{ended.process.pid}\n")
         ended.ended.set()
+
+    def _tell_reaper(self, line: str) -> None:
+        """Start the process that ends the workers if we are killed, and tell it of one."""
+        if self._reaper is None:
+            self._reaper = subprocess.Popen(  # noqa: S603  (our own program)
+                [sys.executable, "-I", "-S", reaper.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,
+                start_new_session=True,
+            )
+        assert self._reaper.stdin is not None
+        # without a reaper, workers outlive a server that is killed, and do nothing else wrong
+        with contextlib.suppress(OSError):
+            self._reaper.stdin.write(line.encode())
 
 
 def _kill_all(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and its whole session; a process group would miss a worker's children."""
     with contextlib.suppress(ProcessLookupError):
-        # kill it first, so that it starts no other processes
+        # first, so that it starts no other processes
         process.kill()
-    killed = {process.pid}
-    while found := _session(process.pid) - killed:
-        for pid in found:
-            # It may have ended by itself; macOS answers EPERM for a zombie.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        # look again: one of them may have started another process meanwhile
-        killed |= found
-
-
-def _session(leader: int) -> set[int]:
-    """Ids of the processes in the session that this process leads."""
-    members = set()
-    for pid in _all_processes():
-        # It may have ended since the listing, or belong to another user.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == leader:
-                members.add(pid)
-    return members
-
-
-def _all_processes() -> list[int]:
-    proc = Path("/proc/self")
-    if proc.exists():
-        return [int(entry.name) for entry in proc.parent.iterdir() if entry.name.isdecimal()]
-    listed = subprocess.run(["/bin/ps", "-axo", "pid="], capture_output=True, check=True)
-    return [int(pid) for pid in listed.stdout.split()]
+    kill_session(process.pid)

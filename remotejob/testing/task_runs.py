@@ -23,7 +23,7 @@ from remotejob.domain.states import State
 from remotejob.domain.text import name_of, shown
 from remotejob.jobs.commands import commands
 from remotejob.jobs.content import payloads
-from remotejob.jobs.content.bodies import open_body
+from remotejob.jobs.content.bodies import check_body, open_body
 from remotejob.jobs.content.content_types import check_content_type, guess_content_type
 from remotejob.jobs.content.input_files import input_file, input_key
 from remotejob.jobs.content.log import whole_log
@@ -136,13 +136,10 @@ def run_task(
         raise InvalidData("filename and content_type describe an input: give file or text, too")
     run = _Run(record, found, here, cancel_at_progress=cancel_at_progress)
     run.attend()
-    error, now = run.error, here.clock.now_ms()
-    after = here.store.get(record.id)
+    error, after = run.error, here.store.get(record.id)
     assert after is not None
     ending = _ENDINGS[after.state]
-    retry_in = None
-    if ending is Ending.RETRIED:
-        retry_in = timedelta(milliseconds=max(0, (after.due_ms or now) - after.updated_ms))
+    retry_in = _wait_of(after) if ending is Ending.RETRIED else None
     if error is not None and on_error is OnError.RAISE:
         error.add_note(_note(found, ending, retry_in, attempt))
         raise from_task(error)
@@ -300,9 +297,16 @@ def _stored(
         name = UNNAMED
     kind = check_content_type(content_type) or guess_content_type(name)
     key = input_key(_QUEUE, record.id, name)
-    with open_body(body) as content:
+    with open_body(check_body(body, what="file")) as content:
         stored = here.files.put(Area.INPUT, key, content, content_type=kind)
     return input_file(stored, name=name)
+
+
+def _wait_of(record: JobRecord) -> timedelta:
+    """From the failure of its last run to the next one; none if it was given back."""
+    if record.due_ms is None or not record.errors:
+        return timedelta(0)
+    return timedelta(milliseconds=record.due_ms - record.errors[-1].at_ms)
 
 
 def _note(task: Task, ending: Ending, retry_in: timedelta | None, attempt: int) -> str:

@@ -189,6 +189,7 @@ def test_port_keys_and_names_stay_the_same(again: EmbeddedAws, killed: Place) ->
 
 
 def test_data_of_a_queue_that_is_gone_are_kept_aside_and_named(again: EmbeddedAws) -> None:
+    assert again.kept is not None
     (aside,) = again.kept.aside
 
     assert (aside.kind, aside.count) == ("messages", 1)
@@ -211,10 +212,11 @@ def test_a_clean_stop_saves_at_once_and_what_was_kept_aside_returns(tmp_path: Pa
         aws.client("sqs").purge_queue(QueueUrl=a)
     with place.start("with") as aws:
         b = aws.client("sqs").receive_message(QueueUrl=physical(aws, "SQS::Queue", "B"))
-        counts = aws.kept.messages
+        kept = aws.kept
 
     assert [message["Body"] for message in b["Messages"]] == ["for B"]
-    assert counts == 1
+    assert kept is not None
+    assert (kept.messages, kept.complete) == (1, True)
     with place.start("with", begin=Begin.EMPTY) as aws:
         assert aws.notes == []
     assert (place.keep / "data.old" / "data.sqlite3").exists()

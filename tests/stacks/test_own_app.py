@@ -315,7 +315,10 @@ def test_the_examples_of_the_page_make_what_they_say() -> None:
     )
     jobs = names["Jobs"](app, files, vpc)
     names["alarm"](jobs)
-    template = app.synth().get_stack_by_name("jobs").template
+    RemoteJobSystem(app, "Nightly", settings=names["for_stage"]("nightly"), worker=IMAGE)
+    assembly = app.synth()
+    assert "nightly-storage" in [stack.stack_name for stack in assembly.stacks]
+    template = assembly.get_stack_by_name("jobs").template
     (service,) = (r for r in template["Resources"].values() if r["Type"] == "AWS::ECS::Service")
     network = service["Properties"]["NetworkConfiguration"]["AwsvpcConfiguration"]
     assert (network["AssignPublicIp"], network["Subnets"]) == ("ENABLED", ["subnet-1"])

@@ -8,7 +8,7 @@ import signal
 import time
 import urllib.error
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -23,7 +23,7 @@ from remotejob.cli import formats
 from remotejob.cli.common import Force, err, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Paragraph, whole
-from remotejob.cli.local import folders
+from remotejob.cli.local import folders, kept_state
 from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
 from remotejob.cli.local.lines import JobLines
 from remotejob.cli.local.logs import WorkerLogs
@@ -37,8 +37,10 @@ from remotejob.cli.program import called_as
 from remotejob.cli.single_instance import lock_folder
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import SettingsError
+from remotejob.local import secret_values
+from remotejob.local.announcement import announced
 from remotejob.local.errors import ServerFailed
-from remotejob.names import Env
+from remotejob.names import DISTRIBUTION, Env
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
@@ -63,6 +65,9 @@ def local(
         Path, typer.Option("--settings", help="Settings file to deploy.")
     ] = Path(settings.DEFAULT_FILE),
     workers: Annotated[int, typer.Option(min=1, help="Workers per queue.")] = 1,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin without the jobs, files and logs of before.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Do not show what jobs do, log and print.")
@@ -71,13 +76,16 @@ def local(
     """Deploy the system to an embedded AWS on this machine, with its functions and workers.
 
     Runs until Ctrl-C, and reloads what you change. Needs no AWS account, no Docker and no network.
-    Takes everything down when it ends.
+    Takes everything down when it ends; the next start goes on with its jobs, files and queues,
+    except after --process.
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
+    values = secret_values.read(loaded, settings_file.parent)
     files = [] if process is None else files_to_process(process, results, force=force)
     sources = Sources.at(Path.cwd(), settings_file)
-    start = partial(_deployed, sources, settings_file, loaded, workers, console)
+    keeping = kept_state.options(process=process, fresh=fresh)
+    start = partial(_deployed, sources, settings_file, loaded, values, workers, console, keeping)
     with _interruptible(), lock_folder(folders.STATE):
         if process is None:
             _serve(start, sources, settings_file, loaded, console, quiet=quiet, as_json=as_json)
@@ -117,9 +125,16 @@ def _serve(
     with (
         Watcher(sources, say=window.say) as watcher,
         start(logs=None if quiet else logs) as (aws, local_workers),
+        ExitStack() as stack,
     ):
         exported = _exported(aws, loaded)
-        _print_environment(exported, _connect(exported), console, as_json=as_json)
+        system = _connect(exported)
+        _print_environment(exported, system, console, as_json=as_json)
+        kept_state.resend(aws, loaded.system.name)
+        buckets = {"input_bucket": system.input_bucket, "output_bucket": system.output_bucket}
+        stack.enter_context(
+            announced(folders.STATE, system=system.name, environment=exported, **buckets)
+        )
         stacks = StackUpdates(sources, settings_file, aws, window.say)
         while True:
             if watcher.wait(_TURN_S):
@@ -140,7 +155,8 @@ def _exported(aws: EmbeddedAws, loaded: settings.Settings) -> dict[str, str]:
 
 def _lacks(missing: ModuleNotFoundError) -> SettingsError:
     return SettingsError(
-        f'the embedded AWS needs {missing.name}; install it with: pip install "remotejob-aws[local]"'
+        f"the embedded AWS needs {missing.name}; "
+        f'install it with: pip install "{DISTRIBUTION}[local]"'
     )
 
 
@@ -149,8 +165,10 @@ def _deployed(
     sources: Sources,
     settings_file: Path,
     loaded: settings.Settings,
+    values: secret_values.SecretValues,
     workers: int,
     console: Console,
+    keeping: kept_state.Options,
     *,
     logs: WorkerLogs | None = None,
 ) -> Iterator[tuple[EmbeddedAws, LocalWorkers]]:
@@ -173,12 +191,23 @@ def _deployed(
         first = "" if folders.ASSEMBLY.is_dir() else "; the first time takes longest"
         tell(f"synthesizing the CDK app{first}")
         assembly = make_assembly(sources, settings_file, folders.ASSEMBLY)
-    for leftover in (folders.LOGS, folders.FUNCTIONS):
+    for leftover in (
+        (folders.LOGS, folders.FUNCTIONS) if keeping.begins_empty else (folders.FUNCTIONS,)
+    ):
         shutil.rmtree(leftover, ignore_errors=True)
     tell("starting the embedded AWS")
-    with EmbeddedAws.for_assembly(assembly, state=folders.STATE, cache=folders.ASSETS) as aws:
+    with EmbeddedAws.for_assembly(
+        assembly,
+        state=folders.STATE,
+        cache=folders.ASSETS,
+        keep=keeping.folder,
+        begin=keeping.begin,
+    ) as aws:
         tell(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
+        values.put(aws.client)
+        for note in aws.notes:
+            tell(note)
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         tell(f"starting {workers} worker(s) for each of {', '.join(loaded.queues)}")

@@ -99,6 +99,7 @@ class Database:
                 for (bucket, key), found in objects:
                     unused |= _write_object(cursor, bucket, key, found)
                 cursor.execute("INSERT OR REPLACE INTO meta VALUES ('saved_ms', ?)", (at_ms,))
+                cursor.execute("DELETE FROM meta WHERE name = 'complete'")
                 cursor.execute("COMMIT")
             except BaseException:
                 cursor.execute("ROLLBACK")
@@ -142,6 +143,14 @@ class Database:
         counted = "COUNT(DISTINCT key)" if kind == "objects" else "COUNT(*)"
         query = f"SELECT holder, {counted} FROM {kind} GROUP BY holder"  # noqa: S608 (our own names)
         return dict(self._file.execute(query).fetchall())
+
+    def complete(self) -> bool:
+        """Whether the last save was the last of a server that ended in order."""
+        return bool(self._meta("complete"))
+
+    def mark_complete(self) -> None:
+        """Note that nothing will change after the last save."""
+        self._file.execute("INSERT OR REPLACE INTO meta VALUES ('complete', 1)")
 
     def close(self) -> None:
         """Close the file."""

@@ -70,7 +70,7 @@ class Keeper:
                 raise self._database.damaged(problem) from None
 
     def _begin(self, tables: Sequence[str], queues: Sequence[str], buckets: Sequence[str]) -> Kept:
-        saved_ms = self._database.saved_ms()
+        saved_ms, complete = self._database.saved_ms(), self._database.complete()
         first = not self._begun
         self._begun |= {
             *(("items", name) for name in tables),
@@ -102,6 +102,7 @@ class Keeper:
             without_content=put_back["without content"],
             aside=tuple(self._aside(+unfit)),
             saved_ms=saved_ms,
+            complete=complete,
         )
 
     def save(self) -> None:
@@ -123,6 +124,7 @@ class Keeper:
         if self._begun:
             self._thread.join()
             self.save()
+            self._database.mark_complete()
         self._open.close()
 
     def _run(self) -> None:

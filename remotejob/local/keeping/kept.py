@@ -36,6 +36,8 @@ class Kept:
     aside: tuple[Aside, ...]
     saved_ms: int | None
     """When the last save was, Unix time; None if nothing was ever kept."""
+    complete: bool
+    """Whether the embedded AWS ended in order, and saved everything."""
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Self:
