@@ -39,7 +39,7 @@ from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import SettingsError
 from remotejob.local import secret_values
 from remotejob.local.announcement import announced
-from remotejob.local.errors import ServerFailed
+from remotejob.local.errors import NotPrivate, ServerFailed
 from remotejob.names import DISTRIBUTION, Env
 
 if TYPE_CHECKING:
@@ -81,11 +81,12 @@ def local(
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
-    values = secret_values.read(loaded, settings_file.parent)
+    # before anything is made, because a missing value ends the command
+    secret_values.read(loaded, settings_file.parent)
     files = [] if process is None else files_to_process(process, results, force=force)
     sources = Sources.at(Path.cwd(), settings_file)
     keeping = kept_state.options(process=process, fresh=fresh)
-    start = partial(_deployed, sources, settings_file, loaded, values, workers, console, keeping)
+    start = partial(_deployed, sources, settings_file, loaded, workers, console, keeping)
     with _interruptible(), lock_folder(folders.STATE):
         if process is None:
             _serve(start, sources, settings_file, loaded, console, quiet=quiet, as_json=as_json)
@@ -165,7 +166,6 @@ def _deployed(
     sources: Sources,
     settings_file: Path,
     loaded: settings.Settings,
-    values: secret_values.SecretValues,
     workers: int,
     console: Console,
     keeping: kept_state.Options,
@@ -205,13 +205,14 @@ def _deployed(
     ) as aws:
         tell(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
-        values.put(aws.client)
         for note in aws.notes:
             tell(note)
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         tell(f"starting {workers} worker(s) for each of {', '.join(loaded.queues)}")
-        local_workers = _start_workers(aws, workers, Window(console).say, logs)
+        say_line = Window(console).say
+        renew = partial(_renew_secrets, loaded, settings_file.parent, aws, say_line)
+        local_workers = _start_workers(aws, workers, say_line, logs, renew)
         try:
             yield aws, local_workers
         except urllib.error.URLError as problem:
@@ -223,7 +224,11 @@ def _deployed(
 
 
 def _start_workers(
-    aws: EmbeddedAws, each: int, say: Callable[[str], None], logs: WorkerLogs | None
+    aws: EmbeddedAws,
+    each: int,
+    say: Callable[[str], None],
+    logs: WorkerLogs | None,
+    before_each: Callable[[], None],
 ) -> LocalWorkers:
     """Start so many workers for each queue."""
     from remotejob.local.workers import tasks
@@ -233,6 +238,7 @@ def _start_workers(
 
     def start(queue: str, service: str) -> Worker:
         environment = {} if logs is None else {Env.LOG_RUNS.value: "on"}
+        before_each()
         worker = aws.start_worker(service, environment=environment)
         if logs is not None:
             logs.follow(queue, worker.log)
@@ -245,6 +251,16 @@ def _start_workers(
         for _ in range(each):
             local_workers.start(queue, partial(start, queue, service))
     return local_workers
+
+
+def _renew_secrets(
+    loaded: settings.Settings, folder: Path, aws: EmbeddedAws, say: Callable[[str], None]
+) -> None:
+    """Let the next worker have the values that the user's file holds now."""
+    try:
+        secret_values.read(loaded, folder).put(aws.client)
+    except (SettingsError, NotPrivate) as problem:
+        say(f"{problem}; the values stay as they were")
 
 
 def _print_environment(
