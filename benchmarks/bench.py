@@ -23,7 +23,7 @@ import boto3
 from benchmarks.guardian import Guardian
 from benchmarks.processes import ROOT, Program, kill
 from remotejob import RemoteJob
-from remotejob.cli.local import synthesize
+from remotejob.cli.local.synthesis import synthesize
 from remotejob.domain.usage import item_bytes
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Task, Worker, tasks

@@ -65,17 +65,40 @@ class Env(StrEnum):
     LOG_LEVEL = "REMOTEJOB_LOG_LEVEL"
     """The lowest level this worker logs; `info` by default."""
 
+    LOG_RUNS = "REMOTEJOB_LOG_RUNS"
+    """Whether this worker also logs when a run begins, and what jobs log by `job.log`, `on` or
+    `off`; `off` by default."""
+
     MIN_FREE_DISK = "REMOTEJOB_MIN_FREE_DISK_PERCENT"
     """Percent of its disk that must be free for this worker to take jobs; 0 for no limit."""
 
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
 
+    SECRETS = "REMOTEJOB_SECRETS"
+    """The variables whose values are secrets, separated by commas: a child process without
+    credentials does not get them."""
+
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""
 
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
+
+
+class ClientEnv(StrEnum):
+    """Environment variables of the command line and of the programs next to it.
+
+    `REMOTEJOB_NAME`, the name of the system to connect to, is the client's own.
+    """
+
+    ON = "REMOTEJOB_ON"
+    """Where the system is that a command means, `local` or `aws`; like `remotejob --on`."""
+
+    INPUT_BUCKET = "REMOTEJOB_INPUT_BUCKET"
+    """Printed by `remotejob env` for other tools, and read by nothing of ours; so is the next."""
+
+    OUTPUT_BUCKET = "REMOTEJOB_OUTPUT_BUCKET"
 
 
 class SystemKey(StrEnum):
@@ -305,3 +328,15 @@ LOG_NOTES: Final = "log#"
 
 FAILURE_NOTES: Final = "failure#"
 """Prefix of the notes that hold the tracebacks of failed runs, in order."""
+
+
+def installed_version() -> str:
+    """The version of this library, as pyproject.toml has it; "unknown" if it was not installed."""
+    # imported here: it takes longer than all else here, and few processes ask
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        # the source was copied into an image
+        return "unknown"

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from remotejob.cli.local import synthesize
+from remotejob.cli.local.synthesis import synthesize
 from remotejob.local.embedded import EmbeddedAws
 
 ROOT: Final = Path(__file__).resolve().parents[1]

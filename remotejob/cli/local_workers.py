@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,11 @@ _STEADY_S: Final = 60.0
 _CANNOT_START: Final = 2
 """Exit status of a worker that cannot start; another one would not start either."""
 _TRIES: Final = 3
+_GRACE_S: Final = 5.0
+"""How long the jobs of a replaced worker may go on; then they are given back. A deployment gives
+them longer, but here somebody waits to see new code."""
+_GIVING_BACK_S: Final = 15.0
+"""How long it may take to give them back; then it is killed."""
 
 
 class Running(Protocol):
@@ -30,6 +38,12 @@ class Running(Protocol):
 
     def poll(self) -> int | None:
         """The exit code; None while it runs."""
+
+    def send(self, which: signal.Signals) -> None:
+        """Send it a signal."""
+
+    def kill(self) -> None:
+        """End it and all its processes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +84,17 @@ class _Slot:
     started_at: float
     deaths: int = 0
     start_at: float = 0.0
+    """When to start another one, while there is no worker."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Replaced:
+    """A worker that finishes its jobs while another one has taken its place."""
+
+    worker: Running
+    hurry_at: float
+    kill_at: float
+    hurried: bool = False
 
 
 def raise_if_hopeless(ended: Ended) -> None:
@@ -84,7 +109,7 @@ def raise_if_hopeless(ended: Ended) -> None:
 
 
 class LocalWorkers:
-    """Workers that are restarted when they end, each time after a longer wait."""
+    """Workers that are restarted when they end, each time after a longer wait, or at a reload."""
 
     def __init__(
         self, say: Callable[[str], None], *, clock: Callable[[], float] = time.monotonic
@@ -93,6 +118,7 @@ class LocalWorkers:
         self._say = say
         self._clock = clock
         self._slots: list[_Slot] = []
+        self._replaced: list[_Replaced] = []
 
     def start(self, queue: str, start: Callable[[], Running]) -> None:
         """Start a worker, and restart it from now on whenever it ends."""
@@ -100,10 +126,59 @@ class LocalWorkers:
             _Slot(queue=queue, start=start, worker=start(), started_at=self._clock())
         )
 
+    def reload(self, between: Callable[[], None] = lambda: None) -> int:
+        """Replace all workers at once; return how many.
+
+        Those that run take no more jobs. They finish what they have within seconds, and give back
+        the rest, which counts neither as a failure nor as a crash. `between` is called when they
+        were told, and before the new ones start.
+        """
+        now = self._clock()
+        # all of them first: no job begins with the old code any more
+        for slot in self._slots:
+            if slot.worker is not None:
+                slot.worker.send(signal.SIGTERM)
+                self._replaced.append(
+                    _Replaced(
+                        worker=slot.worker,
+                        hurry_at=now + _GRACE_S,
+                        kill_at=now + _GRACE_S + _GIVING_BACK_S,
+                    )
+                )
+        between()
+        for slot in self._slots:
+            slot.worker, slot.started_at, slot.deaths = slot.start(), now, 0
+        return len(self._slots)
+
+    def forget(self) -> None:
+        """Have no workers any more: what they belonged to has ended, and they with it."""
+        self._slots.clear()
+        self._replaced.clear()
+
+    def __str__(self) -> str:
+        queues = Counter(slot.queue for slot in self._slots)
+        return ", ".join(
+            f"{number} worker{'s' if number > 1 else ''} for queue {queue}"
+            for queue, number in queues.items()
+        )
+
     def check(self, *, on_ended: Callable[[Ended], None] = lambda _: None) -> None:
         """Check each worker once. If `on_ended` raises, no other worker is started."""
+        self._replaced = [replaced for replaced in self._replaced if self._still_runs(replaced)]
         for slot in self._slots:
             self._check_slot(slot, on_ended)
+
+    def _still_runs(self, replaced: _Replaced) -> bool:
+        if replaced.worker.poll() is not None:
+            return False
+        now = self._clock()
+        if now >= replaced.kill_at:
+            replaced.worker.kill()
+        elif now >= replaced.hurry_at and not replaced.hurried:
+            replaced.hurried = True
+            # not a second SIGTERM: see `shutdown.SIGNAL_OF`
+            replaced.worker.send(signal.SIGQUIT)
+        return True
 
     def _check_slot(self, slot: _Slot, on_ended: Callable[[Ended], None]) -> None:
         now = self._clock()
@@ -117,12 +192,18 @@ class LocalWorkers:
             return
         steady = now - slot.started_at >= _STEADY_S
         slot.deaths = 1 if steady else slot.deaths + 1
-        # cap the exponent: the count may grow large
-        wait = min(_FIRST_WAIT_S * 2 ** min(slot.deaths - 1, 10), _LONGEST_WAIT_S)
         ended = Ended(queue=slot.queue, code=code, log=slot.worker.log, in_a_row=slot.deaths)
-        slot.worker, slot.start_at = None, now + wait
+        slot.worker = None
         on_ended(ended)
         self._say(str(ended))
+        if ended.cannot_start:
+            # another one could not start either
+            slot.start_at = math.inf
+            self._say(f"the jobs of queue {slot.queue} wait until a change mends that")
+            return
+        # cap the exponent: the count may grow large
+        wait = min(_FIRST_WAIT_S * 2 ** min(slot.deaths - 1, 10), _LONGEST_WAIT_S)
+        slot.start_at = now + wait
         self._say(f"another worker for queue {slot.queue} starts in {wait:g} s")
 
 

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -24,6 +25,13 @@ log = logging.getLogger("remotejob.container")
 
 _LOUD: Final = ("botocore", "urllib3", "s3transfer", "asyncio", "PIL")
 """Loggers whose lines below warning are left out, even when the worker logs at level debug."""
+
+
+_OF_RUNS: Final[Mapping[str, int]] = {
+    "remotejob.worker.messages.handler": logging.DEBUG,
+    "remotejob.job": logging.INFO,
+}
+"""Loggers whose lines someone who watches jobs wants, and the cloud's log does not need."""
 
 
 def log_as_json() -> None:
@@ -63,6 +71,12 @@ def _log_by(formatter: LineFormatter) -> None:
     root.setLevel(_level(os.environ.get(Env.LOG_LEVEL, "info")))
     for name in _LOUD:
         logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
+    runs = os.environ.get(Env.LOG_RUNS, "off")
+    if runs not in ("on", "off"):
+        raise SettingsError(f"{Env.LOG_RUNS}={runs!r}: use on or off")
+    if runs == "on":
+        for name, level in _OF_RUNS.items():
+            logging.getLogger(name).setLevel(level)
 
 
 class LineFormatter(JsonFormatter):

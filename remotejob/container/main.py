@@ -14,6 +14,7 @@ import sys
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from remotejob import hooks
@@ -28,6 +29,7 @@ from remotejob.domain.errors import RemoteJobError, SettingsError
 from remotejob.names import DEFAULT_TASKS, MIN_FREE_DISK_PERCENT, Env
 from remotejob.tasks import registry
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.import_place import place_of
 from remotejob.worker.executors.processes.environment import hide_this_process
 from remotejob.worker.executors.processes.program import ChildProgram
 from remotejob.worker.lifecycle.presence import report_failed_start
@@ -209,11 +211,17 @@ def _import(variable: Env, module: str, *, registers: str) -> None:
             importlib.import_module(module)
     except ImportError as problem:
         raise SettingsError(
-            f"{variable}={module!r} cannot be imported ({problem}): name the module whose import "
-            f"registers the {registers}, and add the packages it needs to the image"
+            f"{variable}={module!r} cannot be imported ({_with_place(problem)}): name the module "
+            f"whose import registers the {registers}, and add the packages it needs to the image"
         ) from problem
     except (Exception, SystemExit) as problem:
+        kind = type(problem).__name__
         raise SettingsError(
-            f"{variable}={module!r}: its import failed with {type(problem).__name__}: {problem}; "
-            f"import it yourself to see where, and let it only register the {registers}"
+            f"{variable}={module!r}: its import failed with {_with_place(problem, kind)}; "
+            f"let it only register the {registers}"
         ) from problem
+
+
+def _with_place(problem: BaseException, kind: str | None = None) -> str:
+    parts = (place_of(problem, root=Path.cwd()), kind, str(problem))
+    return ": ".join(part for part in parts if part)

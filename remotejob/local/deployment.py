@@ -128,10 +128,10 @@ def _publish(assembly: Assembly, client: ClientFactory, cache: Path) -> None:
         else:
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=location)
     for (bucket, key), asset in assets.items():
-        s3.put_object(Bucket=bucket, Key=key, Body=_packed(asset, cache).read_bytes())
+        s3.put_object(Bucket=bucket, Key=key, Body=packed(asset, cache).read_bytes())
 
 
-def _packed(asset: FileAsset, cache: Path) -> Path:
+def packed(asset: FileAsset, cache: Path) -> Path:
     """The file to upload: the asset itself, or a zip archive of its folder."""
     if not asset.zipped:
         return asset.source

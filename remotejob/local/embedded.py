@@ -26,7 +26,7 @@ from typing import Any, Final, Self
 
 from botocore.config import Config
 
-from remotejob.local import assembly, clients, kept_logs, private_files, workers
+from remotejob.local import assembly, clients, code_update, kept_logs, private_files, workers
 from remotejob.local.control import Control
 from remotejob.local.deployment import Deployment
 from remotejob.local.deployment import deploy as deploy_assembly
@@ -84,7 +84,8 @@ class EmbeddedAws:
         self._port, self._verbose = port, verbose
         self._process: subprocess.Popen[bytes] | None = None
         self._deployment: Deployment | None = None
-        self._deployed_from: Path | None = None
+        self.deployed_from: Path | None = None
+        """The assembly that is deployed; `update` may need it again."""
 
     @classmethod
     def for_assembly(cls, folder: Path, **options: Any) -> Self:
@@ -245,7 +246,7 @@ class EmbeddedAws:
         if self._keep is not None:
             self.kept = self._put_back(self._deployment)
             self.notes += self.kept.lines()
-        self._deployed_from = folder
+        self.deployed_from = folder
         return self._deployment
 
     def update(self, folder: Path) -> Deployment:
@@ -256,7 +257,7 @@ class EmbeddedAws:
         assembly must still be there.
         Raises: as `deploy`; RuntimeError, when nothing is deployed, or no data are kept.
         """
-        before = self._deployed_from
+        before = self.deployed_from
         if self._keep is None or before is None:
             raise RuntimeError("only a deployed AWS that keeps its data can be updated")
         self._check_place(assembly.read(folder), folder)
@@ -268,6 +269,27 @@ class EmbeddedAws:
             self.deploy(before)
             raise
 
+    def update_code(self, folder: Path) -> int | None:
+        """Give the deployed functions the code of another assembly; return how many have new code.
+
+        None, and nothing is updated, if its templates differ in more than that: see `update`.
+        Raises: InvalidAssembly; RuntimeError, when nothing is deployed.
+        """
+        if self.deployed_from is None:
+            raise RuntimeError("nothing is deployed yet: call deploy() first")
+        before, after = assembly.read(self.deployed_from), assembly.read(folder)
+        if not code_update.differ_in_code_alone(before, after):
+            return None
+        updated = code_update.update_code(
+            before,
+            after,
+            deployed=self.deployment,
+            client=self.client,
+            cache=self._cache or self.state / "assets",
+        )
+        self.deployed_from = folder
+        return updated
+
     def start_worker(
         self,
         service: str | None = None,
@@ -278,7 +300,7 @@ class EmbeddedAws:
     ) -> workers.Worker:
         """Start a worker of a deployed ECS service; you may omit the name if there is only one.
 
-        Raises: UnknownResource; NoTaskRole; ControlError, when it cannot be started.
+        Raises: UnknownResource; NoTaskRole; SecretNotRead; ControlError, when it cannot be started.
         """
         wanted = self.deployment.one("AWS::ECS::Service", service).physical_id
         task = next(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from remotejob import Job, RemoteJob
-from remotejob.cli.local import _download_outputs
+from remotejob.cli.local.process import download_outputs
 from remotejob.cli.saving import folder_of, save_outputs
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
@@ -162,7 +162,7 @@ def outputs_are_saved(scene: Scene) -> None:
 
 
 def results_are_fetched(scene: Scene) -> None:
-    _download_outputs([_completed(scene), _completed(scene)], scene.folder, scene.existing())
+    download_outputs([_completed(scene), _completed(scene)], scene.folder, scene.existing())
 
 
 def job_is_replayed_here(scene: Scene) -> None:

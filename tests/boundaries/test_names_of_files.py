@@ -11,7 +11,7 @@ import pytest
 from remotejob import InvalidInput, InvalidName, Job, RemoteJob, RunningJob
 from remotejob.cli.app import run as run_command_line
 from remotejob.cli.exit_codes import Exit
-from remotejob.cli.local import _download_outputs
+from remotejob.cli.local.process import download_outputs
 from remotejob.cli.saving import save_outputs
 from remotejob.domain.states import State
 from remotejob.jobs.content.download_path import IfExists, check_spelling
@@ -171,7 +171,7 @@ def test_results_of_the_local_system_stay_in_their_folder(
     ]
     results = victim / "downloads"
 
-    downloaded, refused = _download_outputs(jobs, results, IfExists.REFUSE)
+    downloaded, refused = download_outputs(jobs, results, IfExists.REFUSE)
 
     # jobs.json is the command's own file
     assert downloaded == {

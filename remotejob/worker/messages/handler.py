@@ -186,7 +186,10 @@ class MessageHandler:
             self._on_begun()
             self._metrics.started(queued_s=_queued_s(begun))
             # debug only: every run logs its end, and the first heartbeat logs the long ones
-            log.debug("run begins", extra=_about(begun))
+            file = begun.record.input
+            log.debug(
+                "run begins", extra={**_about(begun), "file": None if file is None else file.name}
+            )
         return begun
 
     def pass_on(self, message: Received, pending: Pending) -> Settlement:
