@@ -35,11 +35,11 @@ class FoundTask:
 def find_task(name: str, *, module: str | None, queue: str | None) -> FoundTask:
     """Import the module that registers a task: `module`, or the one that remotejob.toml names.
 
-    `queue` is preferred, if it runs the task. This process gets its queue's variables and secrets.
+    `queue` is preferred, if it runs the task. This process gets its queue's `environment`
+    and `secrets`, as `remotejob local` does.
 
     Raises: SettingsError, when there is no remotejob.toml, the module is not there, or its import
-    fails, or a secret has no value on this machine; NotPrivate; InvalidName, which names the known
-    tasks.
+    fails, or a secret has no value here; InvalidName, which names the known tasks.
     """
     root = project_folder()
     if module is not None:
@@ -53,8 +53,8 @@ def find_task(name: str, *, module: str | None, queue: str | None) -> FoundTask:
     file = root / settings.DEFAULT_FILE
     queues = settings.load(file).queues
     chosen = _queue_of(name, queues, file, preferred=queue)
-    secrets = secret_values.of_queue(chosen, queues[chosen], root)
-    for variable, value in {**queues[chosen].environment, **secrets}.items():
+    values = secret_values.of_queue(chosen, queues[chosen], root)
+    for variable, value in {**queues[chosen].environment, **values}.items():
         # a variable of the user's own is a choice for this run
         os.environ.setdefault(variable, value)
     module = queues[chosen].tasks_module
