@@ -17,7 +17,7 @@ from remotejob.cli.local.window import Window, show_logs
 JOB = "01M8PFKVHRYXWVRRCH6NWHMH1V"
 HANDLER = "remotejob.worker.messages.handler"
 OUTCOMES = "remotejob.worker.messages.outcomes"
-RUN = {"job": JOB, "queue": "default", "task": "scan", "run": "b5f0", "attempt": 1}
+RUN: dict[str, Any] = {"job": JOB, "queue": "default", "task": "scan", "run": "b5f0", "attempt": 1}
 DUE = "2026-11-30T15:05:00+00:00"
 
 
