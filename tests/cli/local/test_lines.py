@@ -135,6 +135,8 @@ def window(logs: WorkerLogs) -> str:
 def test_lines_appear_once_they_are_whole(log: Path, logs: WorkerLogs) -> None:
     assert logs.new_lines() == []
     text = entry("page 1", "scan", **RUN)
+    log.write_text(text[:20])
+    assert logs.new_lines() == []
     log.write_text(text + "\n" + text[:20])
     first = logs.new_lines()
     log.write_text(text + "\n" + text + "\n")
