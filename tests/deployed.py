@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from remotejob.cli.local.synthesis import synthesize
 from remotejob.local.embedded import EmbeddedAws
@@ -26,10 +26,10 @@ NOT_READ: Final = frozenset({"build", "cdk.out", "tests", "docs", "benchmarks", 
 
 
 @contextmanager
-def deployed(settings: Path) -> Iterator[EmbeddedAws]:
-    """An AWS with the system of these settings, and nothing else."""
+def deployed(settings: Path, **options: Any) -> Iterator[EmbeddedAws]:
+    """An AWS with the system of these settings alone; `options` are those of `EmbeddedAws`."""
     assembly = _synthesized(settings)
-    with EmbeddedAws.for_assembly(assembly, cache=ASSETS) as embedded:
+    with EmbeddedAws.for_assembly(assembly, cache=ASSETS, **options) as embedded:
         embedded.deploy(assembly)
         yield embedded
 

@@ -31,6 +31,7 @@ from remotejob.cli.common import (
 )
 from remotejob.cli.connecting import begin, connect, where
 from remotejob.cli.exit_codes import Exit, explain
+from remotejob.cli.init.command import init
 from remotejob.cli.local.command import local
 from remotejob.cli.saving import NotAllSaved, folder_of, if_exists, save_outputs
 from remotejob.cli.streams import OutputLost
@@ -53,6 +54,7 @@ app: Final = typer.Typer(
     "4 no access to AWS, 5 the wait timed out, 6 anything else, such as output that could not be "
     "written, 130 Ctrl-C.",
 )
+app.command()(init)
 app.command()(local)
 
 

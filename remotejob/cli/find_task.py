@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class FoundTask:
 def find_task(name: str, *, module: str | None, queue: str | None) -> FoundTask:
     """Import the module that registers a task: `module`, or the one that remotejob.toml names.
 
-    `queue` is preferred, if it runs the task.
+    `queue` is preferred, if it runs the task. This process gets its queue's `environment`.
 
     Raises: SettingsError, when there is no remotejob.toml, the module is not there, or its import
     fails; InvalidName, which names the known tasks.
@@ -50,6 +51,9 @@ def find_task(name: str, *, module: str | None, queue: str | None) -> FoundTask:
     file = root / settings.DEFAULT_FILE
     queues = settings.load(file).queues
     chosen = _queue_of(name, queues, file, preferred=queue)
+    for variable, value in queues[chosen].environment.items():
+        # a variable of the user's own is a choice for this run
+        os.environ.setdefault(variable, value)
     module = queues[chosen].tasks_module
     key = f"{file}: tasks_module = {shown(module)} of [queues.{chosen}]"
     _import(module, root=root, named_by=key)

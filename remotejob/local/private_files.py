@@ -75,16 +75,22 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
-def read_own_file(path: Path) -> bytes:
-    """The content of a file that its user wrote, perhaps readable by others; no longer (mode 600).
+def make_file_private(path: Path) -> None:
+    """Let only its user read a file that exists.
 
-    Raises: FileNotFoundError; as `open_log`.
+    Raises: FileNotFoundError; NotPrivate, when it is a link, or another user's.
     """
-    with os.fdopen(_own(_existing(path), path), "rb") as file:
-        return file.read()
+    opened = _existing(path)
+    try:
+        if not _is_own(os.fstat(opened)):
+            raise NotPrivate(f"{path} is not a file of your own; remove it")
+        os.fchmod(opened, _FILE_MODE)
+    finally:
+        os.close(opened)
 
 
 def _existing(path: Path) -> int:
+    """Raises: FileNotFoundError; NotPrivate, when it cannot be opened for another reason."""
     try:
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -104,11 +110,6 @@ def _opened(path: Path, flags: int) -> int:
         opened = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE_MODE)
     except OSError as problem:
         raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
-    return _own(opened, path)
-
-
-def _own(opened: int, path: Path) -> int:
-    """The same descriptor, of a private file."""
     if not _is_own(os.fstat(opened)):
         os.close(opened)
         raise NotPrivate(f"{path} is not a file of your own; remove it")

@@ -95,11 +95,10 @@ def read(settings: Settings, folder: Path) -> SecretValues:
 def _values(file: Path) -> dict[str, Any]:
     """The lines of the file; none if it is not there."""
     try:
-        content = private_files.read_own_file(file)
+        private_files.make_file_private(file)
+        content = private_files.read_file(file)
     except FileNotFoundError:
         return {}
-    except OSError as problem:
-        raise SettingsError(f"{file}: {problem.strerror}; make it a file of your own") from None
     try:
         return tomllib.loads(decode(content))
     except (Unreadable, tomllib.TOMLDecodeError, RecursionError):

@@ -24,8 +24,9 @@ from remotejob.testing import Simulation
 
 SETTINGS = """
 [queues.default]
-tasks = ["work", "other", "awaited", "apart", "endless"]
+tasks = ["work", "other", "awaited", "apart", "endless", "tells"]
 tasks_module = "scanning"
+environment = { MODE = "fast", PLACE = "cellar" }
 [queues.broken]
 tasks = ["from-nowhere"]
 tasks_module = "nowhere.tasks"
@@ -37,9 +38,12 @@ tasks = ["twice"]
 tasks_module = "other_module"
 """
 MODULE = """
+import os
 import time
 from datetime import timedelta
 from remotejob import AsyncRunningJob, Fatal, Process, Retry, RunningJob, task
+
+MODE = os.environ.get("MODE")
 
 @task("work", retry=Retry(max_attempts=3, wait=timedelta(seconds=30)))
 def work(job: RunningJob) -> object:
@@ -69,6 +73,10 @@ async def awaited(job: AsyncRunningJob) -> str:
 def apart(job: RunningJob) -> None:
     pass
 
+@task("tells")
+def tells(job: RunningJob) -> list[str]:
+    return [MODE, os.environ["PLACE"]]
+
 @task("endless")
 def endless(job: RunningJob) -> None:
     print("begun", flush=True)
@@ -94,6 +102,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (root / "scanning.py").write_text(MODULE)
     (root / "a.txt").write_text("a body")
     monkeypatch.chdir(root)
+    for name in ("MODE", "PLACE"):
+        # what a run sets is gone again after the test
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(tasks.registry, "_tasks", {})
     yield root
@@ -212,6 +224,13 @@ def test_a_result_that_cannot_be_kept_fails_the_run(project: Path) -> None:
     shown = json.loads(run("work", "--json", data="set").out)
     assert (shown["state"], shown["retry_in_s"]) == ("waiting", 30.0)
     assert shown["traceback"].startswith("Traceback")
+
+
+def test_a_task_finds_the_variables_of_its_queue(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "attic")
+    assert 'result: ["fast", "attic"]' in run("tells").out
 
 
 def test_a_task_runs_here_wherever_a_worker_runs_it(project: Path) -> None:
