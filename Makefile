@@ -67,7 +67,7 @@ dist: $(READY)  ## build the wheel and the source distribution, into dist/
 	@$(BIN)/python -m release dist
 
 test-wheel: $(READY)  ## the built wheel in fresh environments: each extra, and each Python that is here
-	$(BIN)/pytest tests/wheel
+	$(BIN)/pytest tests/wheel --numprocesses auto --maxprocesses 4 --dist load
 
 audit: $(READY) $(AUDIT_READY)  ## list what we ship in CycloneDX, and check licences and known advisories
 	@.tools/audit/bin/python -m audit --advisories $(ADVISORIES) build/audit $(NPM)
