@@ -13,7 +13,7 @@ from remotejob.client.overlaid_system import overlaid
 from remotejob.domain.errors import JobCancelled, UnreadableItem
 from remotejob.domain.ids import partition_of
 from remotejob.domain.job_log import Level, LogLine
-from remotejob.domain.record import JobRecord
+from remotejob.domain.record import JobRecord, OutputFile
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
 from remotejob.jobs.content import payloads
@@ -42,6 +42,12 @@ class Observer:
 
     def progress(self, done: float, total: float) -> None:
         """The task reported its progress."""
+
+    def checkpoint(self, state: Any) -> None:
+        """The task stored a checkpoint, which is durable now."""
+
+    def output(self, file: OutputFile) -> None:
+        """The task stored a file."""
 
     def raised(self, error: BaseException) -> None:
         """The task raised an error. The run's files are still there."""
@@ -146,7 +152,7 @@ class OneRun:
     def _call(self, run: Run) -> Any:
         self._run = run
         try:
-            returned = call_here(cast("RunHandle", _Observed(run, self._observer)))
+            returned = call_here(observed(run, self._observer))
             result = returned.result if isinstance(returned, Completion) else returned
             self._result = json.loads(payloads.encode_result(result))
         except BaseException as error:
@@ -154,6 +160,11 @@ class OneRun:
             self._observer.raised(error)
             raise
         return returned
+
+
+def observed(run: Run, observer: Observer) -> RunHandle:
+    """A run for `call_here`, whose reports the observer hears, too."""
+    return cast("RunHandle", _Observed(run, observer))
 
 
 class _Observed:
@@ -173,6 +184,14 @@ class _Observed:
     def report_line(self, level: Level, message: str, data: Any) -> None:
         self._run.report_line(level, message, data)
         self._observer.line(level, message, data)
+
+    def keep(self, checkpoint: str) -> None:
+        self._run.keep(checkpoint)
+        self._observer.checkpoint(json.loads(checkpoint))
+
+    def add_output(self, output: OutputFile) -> None:
+        self._run.add_output(output)
+        self._observer.output(output)
 
 
 def _ready(record: JobRecord, task: Task) -> JobRecord:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from remotejob.client.one_run import Observer, observed
 from remotejob.domain.job_log import Level
-from remotejob.domain.record import JobRecord, OutputFile
-from remotejob.ports import Installation
-from remotejob.tasks.running_job import RunHandle
-from remotejob.tasks.task import Task
+from remotejob.domain.record import OutputFile
 from remotejob.worker.executors.in_thread import call_here
+from remotejob.worker.runs.run import Run
 
 
 class Moment(StrEnum):
@@ -38,19 +36,18 @@ FAILS_JOBS: Final = (Exception, SystemExit, GeneratorExit, asyncio.CancelledErro
 
 _LIBRARY: Final = Path(__file__).parents[1]
 
-Reached = Callable[[Moment, Any], None]
-"""Called with the moment and what the task gave: JSON, an output, a line, or None."""
+Reached = Callable[[Moment], None]
 
 
-def call_observed(run: RunHandle, reached: Reached) -> Any:
+def call_observed(run: Run, reached: Reached) -> Any:
     """Run a task in this thread, and report its steps."""
-    reached(Moment.START, None)
+    reached(Moment.START)
     try:
-        result = call_here(_ObservedRun(run, reached))
+        result = call_here(observed(run, _Moments(reached)))
     except Exception:
-        reached(Moment.END, None)
+        reached(Moment.END)
         raise
-    reached(Moment.END, None)
+    reached(Moment.END)
     return result
 
 
@@ -62,60 +59,18 @@ def from_task(error: BaseException) -> BaseException:
     return error if trace is None else error.with_traceback(trace)
 
 
-class _ObservedRun:
-    def __init__(self, run: RunHandle, reached: Reached) -> None:
-        self._run, self._reached = run, reached
+class _Moments(Observer):
+    def __init__(self, reached: Reached) -> None:
+        self._reached = reached
 
-    @property
-    def run_id(self) -> str:
-        return self._run.run_id
+    def line(self, level: Level, message: str, data: Any) -> None:  # noqa: ARG002 (the observer's)
+        self._reached(Moment.LOG)
 
-    @property
-    def record(self) -> JobRecord:
-        return self._run.record
+    def progress(self, done: float, total: float) -> None:  # noqa: ARG002
+        self._reached(Moment.PROGRESS)
 
-    @property
-    def task(self) -> Task:
-        return self._run.task
+    def checkpoint(self, state: Any) -> None:  # noqa: ARG002
+        self._reached(Moment.CHECKPOINT)
 
-    @property
-    def prefix(self) -> str:
-        return self._run.prefix
-
-    @property
-    def began(self) -> float:
-        return self._run.began
-
-    @property
-    def installation(self) -> Installation:
-        return self._run.installation
-
-    @property
-    def lease_length(self) -> timedelta:
-        return self._run.lease_length
-
-    @property
-    def log_fields(self) -> Mapping[str, Any]:
-        return self._run.log_fields
-
-    def check(self) -> None:
-        self._run.check()
-
-    def folder(self) -> Path:
-        return self._run.folder()
-
-    def report_progress(self, progress: str) -> None:
-        self._run.report_progress(progress)
-        self._reached(Moment.PROGRESS, progress)
-
-    def report_line(self, level: Level, message: str, data: Any) -> None:
-        self._run.report_line(level, message, data)
-        self._reached(Moment.LOG, message)
-
-    def add_output(self, output: OutputFile) -> None:
-        self._run.add_output(output)
-        self._reached(Moment.OUTPUT, output)
-
-    def keep(self, checkpoint: str) -> None:
-        self._run.keep(checkpoint)
-        self._reached(Moment.CHECKPOINT, checkpoint)
+    def output(self, file: OutputFile) -> None:  # noqa: ARG002
+        self._reached(Moment.OUTPUT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -36,7 +36,7 @@ SWEEP_PERIOD: Final = timedelta(hours=3)
 _BEAT: Final = timedelta(seconds=1)
 """How far the time moves at once while something runs: as often as a worker looks what is due."""
 
-_LONGEST_IDLE: Final = timedelta(days=1)
+_LONGEST_IDLE: Final = timedelta(hours=1)
 """How long a caller may sleep in a system in which nothing runs: `wait` without a timeout."""
 
 _MESSAGES_OF_A_RUN: Final = 20
@@ -102,8 +102,9 @@ class Engine:
         last_run = len(self.began) + at_most
         messages_left = at_most * _MESSAGES_OF_A_RUN
         scheduled = False
+        paused: set[str] = set()
         while True:
-            queue = self._busy_queue()
+            queue = self._busy_queue(paused)
             if queue is None:
                 if scheduled:
                     return
@@ -112,9 +113,11 @@ class Engine:
                 continue
             if len(self.began) >= last_run or messages_left <= 0:
                 raise NotDrained(f"{at_most} runs, and there is more to do: {self.unfinished()}")
-            scheduled = False
-            messages_left -= 1
-            self._step(queue)
+            if self._step(queue):
+                scheduled = False
+                messages_left -= 1
+            else:
+                paused.add(queue)
 
     def run_for(self, span: timedelta, at_most: int) -> None:
         """Let time pass, and run what becomes due at its time. Raises: as `work`."""
@@ -135,13 +138,13 @@ class Engine:
     def sleep(self, span: timedelta) -> None:
         """A caller waits: outside of a run, the system works meanwhile.
 
-        Raises: NotDrained, when it has waited for a day and nothing runs.
+        Raises: NotDrained, when it has waited for an hour and nothing ran.
         """
         slept = self._slept + span
         if slept > _LONGEST_IDLE:
             raise NotDrained(
-                f"nothing has run for {_LONGEST_IDLE}, and something waits: {self.unfinished()}; "
-                "give wait() a timeout, or move the clock"
+                "nothing has run for an hour of the system's time, and something waits: "
+                f"{self.unfinished()}; give wait() a timeout, or let time pass with run_for"
             )
         began = len(self.began)
         if self._working or not self._has_events_within(span):
@@ -161,11 +164,13 @@ class Engine:
         more = f", and {len(jobs) - _LISTED} more" if len(jobs) > _LISTED else ""
         return "; ".join(lines) + more if jobs else "no job is left"
 
-    def _busy_queue(self) -> str | None:
-        """The first queue with a message to handle."""
-        return next(filter(self._messages.any_visible, self._installation.queues), None)
+    def _busy_queue(self, paused: Collection[str] = ()) -> str | None:
+        """The first queue with a message to handle, except paused ones."""
+        queues = (queue for queue in self._installation.queues if queue not in paused)
+        return next(filter(self._messages.any_visible, queues), None)
 
-    def _step(self, queue: str) -> None:
+    def _step(self, queue: str) -> bool:
+        """Let a queue's worker handle a message. False if it takes none: its budget is spent."""
         self._modules.check(queue)
         worker = self._workers.get(queue)
         if worker is None or worker.gone:
@@ -176,17 +181,19 @@ class Engine:
                 name=f"worker-{self._made}",
                 call=self._call,
             )
-        worker.step()
+        handled = worker.step()
         interrupted, self._interrupted = self._interrupted, None
         if interrupted is not None:
             raise interrupted
+        return handled
 
     def _call(self, worker: SystemWorker, run: Run) -> Any:
         self.began.append(run.job_id)
         self.errors.pop(run.job_id, None)
         self._running, self._slept = True, timedelta(0)
         try:
-            return call_observed(run, partial(self._reached, worker, run))
+            with self._modules.environment(worker.queue):
+                return call_observed(run, partial(self._reached, worker, run))
         except ProcessDeath:
             raise
         except BaseException as error:
@@ -197,7 +204,7 @@ class Engine:
         finally:
             self._running = False
 
-    def _reached(self, worker: SystemWorker, run: Run, moment: Moment, _: Any) -> None:
+    def _reached(self, worker: SystemWorker, run: Run, moment: Moment) -> None:
         for fault in self._faults.due(moment, task=run.record.task):
             match fault:
                 case RunFault.KILL_WORKER:
@@ -267,6 +274,9 @@ class Engine:
                 yield from (at_ms + span_ms(offset) for at_ms in self._first_mark(kind, shard))
         yield from self._first_mark(Attention.REPLACED, HEADS_SHARD)
         yield self._swept_ms + span_ms(SWEEP_PERIOD)
+        if self._busy_queue() is not None:
+            # of a queue that is paused: its worker looks again soon
+            yield self._clock.now_ms() + span_ms(PERIOD)
 
     def _first_mark(self, kind: str, shard: int) -> Iterator[int]:
         marks = self._store.attention(kind, shard, until_ms=_FAR_MS)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from remotejob.backends.memory import MemoryMessages
 from remotejob.client.hooks import registry as hooks
 from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.errors import SettingsError
@@ -18,8 +20,9 @@ from remotejob.ports import Installation, QueueDescription, WorkerSize
 from remotejob.settings import DEFAULT_FILE, QueueSettings, Settings, load, parse
 from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.registry import registry
-from remotejob.testing.fakes import FakeClock, memory_installation
+from remotejob.testing.fakes import memory_installation
 from remotejob.testing.isolation import kept_for_good
+from remotejob.testing.system_time import SystemClock, SystemMessages, SystemStore
 
 SettingsSource = Path | str | Settings
 """A `Path` is a file, a `str` is the text of one."""
@@ -48,17 +51,19 @@ def settings_from(source: SettingsSource) -> tuple[Settings, Path | None]:
 
 
 def installation_of(
-    settings: Settings, *, clock: FakeClock, messages: MemoryMessages
+    settings: Settings, *, clock: SystemClock, messages: SystemMessages
 ) -> Installation:
     """An empty system with these settings; its hooks are those of this process."""
     system = settings.system
+    made = memory_installation(
+        clock,
+        lease=timedelta(seconds=system.lease_seconds),
+        retention=timedelta(days=system.retention_days),
+    )
     return replace(
-        memory_installation(
-            clock,
-            lease=timedelta(seconds=system.lease_seconds),
-            retention=timedelta(days=system.retention_days),
-        ),
+        made,
         name=system.name,
+        store=SystemStore(clock, skipped=made.skipped),
         messages=messages,
         queues={name: _described(name, queue) for name, queue in settings.queues.items()},
         skew=timedelta(seconds=system.clock_skew_seconds),
@@ -97,10 +102,27 @@ class UserModules:
         if self._folder is not None and str(self._folder) not in sys.path:
             sys.path.insert(0, str(self._folder))
         for name, queue in self._settings.queues.items():
-            if any(task not in registry for task in queue.tasks):
-                self._import_tasks(name, queue)
-            if queue.hooks_module is not None:
-                _import(queue.hooks_module, queue=name, key="hooks_module")
+            with self.environment(name):
+                if any(task not in registry for task in queue.tasks):
+                    self._import_tasks(name, queue)
+                if queue.hooks_module is not None:
+                    _import(queue.hooks_module, queue=name, key="hooks_module")
+
+    @contextmanager
+    def environment(self, queue: str) -> Iterator[None]:
+        """Give this process the variables of a queue's workers, except those that it has already,
+        which the test has set."""
+        added = {
+            name: value
+            for name, value in self._settings.queues[queue].environment.items()
+            if name not in os.environ
+        }
+        os.environ.update(added)
+        try:
+            yield
+        finally:
+            for name in added:
+                os.environ.pop(name, None)
 
     def check(self, queue: str) -> None:
         """Raises: SettingsError, when a task of a queue is not registered by now."""

@@ -1,19 +1,26 @@
-"""The clock of a system in memory, and its message queues, which follow it."""
+"""The clock of a system in memory, and its table and message queues, which follow it."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Final
 
-from remotejob.backends.memory import MemoryMessages
+from remotejob.backends.memory import MemoryMessages, MemoryStore
+from remotejob.domain.changes import Change
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.priority import Lane
+from remotejob.domain.record import JobRecord
 from remotejob.domain.times import check_timedelta, span_ms
-from remotejob.ports import Address, Channel, Outgoing, Received
+from remotejob.domain.transactions import Conflict, Step
+from remotejob.domain.unreadable import SkippedItems
+from remotejob.ports import Address, Channel, Outgoing, Received, Refused, Updated
 from remotejob.testing.fakes import FakeClock
 from remotejob.testing.system_faults import SystemFaults
 
-_LANES = frozenset(Channel(lane.value) for lane in Lane)
+_WRITE: Final = timedelta(milliseconds=1)
+_LANES: Final = frozenset(Channel(lane.value) for lane in Lane)
 
 
 class SystemClock(FakeClock):
@@ -21,6 +28,7 @@ class SystemClock(FakeClock):
 
     def __init__(self) -> None:
         super().__init__()
+        self._jumping = threading.Lock()
         self._on_advance: Callable[[timedelta], None] = self.jump
         self._on_sleep: Callable[[timedelta], None] = self.jump
 
@@ -52,7 +60,9 @@ class SystemClock(FakeClock):
 
     def jump(self, span: timedelta) -> None:
         """Move the time, and do nothing else."""
-        super().advance(span)
+        # the scheduler writes from several threads
+        with self._jumping:
+            super().advance(span)
 
 
 def length(
@@ -64,6 +74,27 @@ def length(
     if total < timedelta(0):
         raise InvalidData(f"{total}: the clock runs forwards; give zero or more")
     return total
+
+
+class SystemStore(MemoryStore):
+    """A table whose writes take time: each stamp on a record is later than the one before, and none
+    may lie in the future."""
+
+    def __init__(self, clock: SystemClock, *, skipped: SkippedItems) -> None:
+        super().__init__(skipped=skipped)
+        self._moved = clock
+
+    def put_new(self, record: JobRecord) -> Updated | Refused:
+        self._moved.jump(_WRITE)
+        return super().put_new(record)
+
+    def update(self, change: Change) -> Updated | Refused:
+        self._moved.jump(_WRITE)
+        return super().update(change)
+
+    def transact(self, steps: Sequence[Step]) -> Conflict | None:
+        self._moved.jump(_WRITE)
+        return super().transact(steps)
 
 
 class SystemMessages(MemoryMessages):

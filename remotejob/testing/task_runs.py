@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,6 +11,8 @@ from traceback import format_exception
 from typing import Any, Final
 
 from remotejob.backends.clock import SystemClock
+from remotejob.client.job import Job
+from remotejob.client.one_run import Observer, OneRun
 from remotejob.client.replay_here import OnError
 from remotejob.domain.argument_checks import check_choice, check_text, check_whole
 from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName, JobCancelled
@@ -21,29 +22,20 @@ from remotejob.domain.name_rules import check_file_name, name_from_disk
 from remotejob.domain.record import UNNAMED, InputFile, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import name_of, shown
-from remotejob.jobs.commands import commands
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import check_body, open_body
 from remotejob.jobs.content.content_types import check_content_type, guess_content_type
 from remotejob.jobs.content.input_files import input_file, input_key
-from remotejob.jobs.content.log import whole_log
-from remotejob.jobs.content.outputs import Output, Outputs
-from remotejob.jobs.messaging.messages import Pending
-from remotejob.ports import Address, Area, Channel, Installation, Received
-from remotejob.tasks.completion import Completion
+from remotejob.jobs.content.outputs import Outputs
+from remotejob.ports import Area, Installation
 from remotejob.tasks.registry import registry
 from remotejob.tasks.reported import encoded_state
 from remotejob.tasks.runs_in import where
 from remotejob.tasks.task import Task
 from remotejob.testing.fakes import memory_installation
-from remotejob.testing.observed_run import FAILS_JOBS, Moment, call_observed, from_task
-from remotejob.worker.messages.handler import MessageHandler
-from remotejob.worker.runs.in_flight import InFlight
-from remotejob.worker.runs.run import Run
+from remotejob.testing.observed_run import from_task
 
 _QUEUE: Final = "default"
-_NO_END: Final = timedelta(days=3650)
-"""The lease: a test may stay at a breakpoint as long as it likes."""
 
 
 class Ending(StrEnum):
@@ -134,21 +126,26 @@ def run_task(
         record = replace(record, input_json=stored.to_json())
     elif filename is not None or content_type is not None:
         raise InvalidData("filename and content_type describe an input: give file or text, too")
-    run = _Run(record, found, here, cancel_at_progress=cancel_at_progress)
-    run.attend()
-    error, after = run.error, here.store.get(record.id)
-    assert after is not None
+    watch = _Watch(cancel_at_progress)
+    run = OneRun(Job(record, here), found, observer=watch)
+    watch.cancel = run.cancel
+    ran = run.run()
+    after = ran.job.record
     ending = _ENDINGS[after.state]
+    error = ran.error
+    if error is None and ending is Ending.CANCELLED:
+        # the task went on and returned; that does not count
+        error = JobCancelled(f"job {record.id} was cancelled")
     retry_in = _wait_of(after) if ending is Ending.RETRIED else None
     if error is not None and on_error is OnError.RAISE:
         error.add_note(_note(found, ending, retry_in, attempt))
         raise from_task(error)
     return TaskRun(
-        result=run.result,
-        outputs=Outputs(run.outputs, job_id=record.id, state=after.state),
-        logs=tuple(whole_log(after, here)),
-        progress=tuple(run.progress),
-        checkpoints=tuple(run.checkpoints),
+        result=None if error is not None else ran.result,
+        outputs=Outputs(tuple(ran.outputs.values()), job_id=record.id, state=after.state),
+        logs=ran.logs,
+        progress=tuple(watch.reported),
+        checkpoints=tuple(watch.states),
         ending=ending,
         retry_in=retry_in,
         error=error,
@@ -156,76 +153,22 @@ def run_task(
     )
 
 
-class _Run:
-    """One run of one job by a worker's message handler, which notes what the task reports."""
+class _Watch(Observer):
+    """Notes what a task reports, and cancels its job when the test wants it."""
 
-    def __init__(
-        self,
-        record: JobRecord,
-        task: Task,
-        here: Installation,
-        *,
-        cancel_at_progress: int | None,
-    ) -> None:
-        self._record, self._here = record, here
-        # the lease is the system's, which has no end
-        self._task = replace(task, lease=None)
+    def __init__(self, cancel_at_progress: int | None) -> None:
         self._cancel_at = cancel_at_progress
-        self._run: Run | None = None
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.progress: list[tuple[float, float]] = []
-        self.checkpoints: list[Any] = []
+        self.cancel: Callable[[], None] = lambda: None
+        self.reported: list[tuple[float, float]] = []
+        self.states: list[Any] = []
 
-    def attend(self) -> None:
-        """Run it. Raises: KeyboardInterrupt and the like, which end a test, not a job."""
-        self._here.store.put_new(self._record)
-        handler = MessageHandler(
-            self._here,
-            {self._task.name: self._task},
-            worker="run_task",
-            runs=InFlight(),
-            call=self._call,
-        )
-        handler.attend(
-            Received(
-                address=Address(_QUEUE, Channel(self._record.lane.value)),
-                body=Pending.of(self._record).body(),
-                receipt="run_task",
-                sent_ms=self._here.clock.now_ms(),
-                receives=1,
-            )
-        )
-        if self.error is not None and not isinstance(self.error, FAILS_JOBS):
-            raise self.error
+    def progress(self, done: float, total: float) -> None:
+        self.reported.append((done, total))
+        if len(self.reported) == self._cancel_at:
+            self.cancel()
 
-    @property
-    def outputs(self) -> tuple[Output, ...]:
-        files = () if self._run is None else self._run.workspace.outputs
-        return tuple(Output(file, self._here) for file in files)
-
-    def _call(self, run: Run) -> Any:
-        self._run = run
-        try:
-            returned = call_observed(run, self._reached)
-            result = returned.result if isinstance(returned, Completion) else returned
-            self.result = json.loads(payloads.encode_result(result))
-            # a worker stops a task that goes on, too: what it returns does not count
-            run.check()
-        except BaseException as error:
-            self.result, self.error = None, error
-            raise
-        return returned
-
-    def _reached(self, moment: Moment, given: Any) -> None:
-        if moment is Moment.CHECKPOINT:
-            self.checkpoints.append(json.loads(given))
-        elif moment is Moment.PROGRESS:
-            done, total = json.loads(given)
-            self.progress.append((done, total))
-            if len(self.progress) == self._cancel_at and self._run is not None:
-                commands.cancel(self._record.id, self._here)
-                self._run.stop_signal.set(JobCancelled(f"job {self._record.id} was cancelled"))
+    def checkpoint(self, state: Any) -> None:
+        self.states.append(state)
 
 
 def _find(task: Callable[..., Any] | str) -> Task:
@@ -247,7 +190,7 @@ def _find(task: Callable[..., Any] | str) -> Task:
 
 
 def _installation(task: Task) -> Installation:
-    made = memory_installation(queues={_QUEUE: (task.name,)}, lease=_NO_END)
+    made = memory_installation(queues={_QUEUE: (task.name,)})
     # real time: a task may look at how much of its timeout is left
     return replace(made, clock=SystemClock())
 
@@ -261,7 +204,7 @@ def _record(task: Task, data: Any, checkpoint: Any, attempt: int, here: Installa
         queue=_QUEUE,
         created_ms=now,
         updated_ms=now,
-        attempt=attempt - 1,
+        attempt=attempt,
         failures=attempt - 1,
         data_json=None if data is None else payloads.encode_data(data),
         checkpoint_json=None if checkpoint is None else encoded_state(checkpoint),
