@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from datetime import timedelta
 from io import BytesIO
@@ -26,6 +27,7 @@ from remotejob import (
 from remotejob.domain.errors import InvalidData, InvalidName
 from remotejob.settings import parse
 from remotejob.testing import JobSystem, NoRoute, NotDrained
+from remotejob.testing.system_time import SystemClock
 from tests.testing.conftest import SETTINGS
 from tests.testing.tasks import register
 
@@ -131,12 +133,27 @@ def test_waiting_lets_the_system_work(system: JobSystem) -> None:
     assert 300 <= system.clock.monotonic() < 360
 
 
+@pytest.fixture
+def patience(system: JobSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends a test that would wait for ever."""
+    left = itertools.count(10_000, -1)
+    sleep = SystemClock.sleep
+
+    def counted(clock: SystemClock, span: timedelta) -> None:
+        assert next(left), "it waits for ever"
+        sleep(clock, span)
+
+    monkeypatch.setattr(SystemClock, "sleep", counted)
+
+
+@pytest.mark.usefixtures("patience")
 def test_waiting_for_nothing_ends(system: JobSystem) -> None:
     job = system.client.queue().submit("count").pause()
     with pytest.raises(NotDrained, match="it is paused"):
         job.wait()
 
 
+@pytest.mark.usefixtures("patience")
 def test_a_task_that_waits_for_another_job_fails_and_nothing_hangs(system: JobSystem) -> None:
     @task("wait")
     def wait(job: RunningJob) -> None:
