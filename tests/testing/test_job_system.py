@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,12 @@ def test_a_job_taken_by_hand_keeps_its_lease_while_time_passes(system: JobSystem
     assert system.drain() == []
     taken.done("by hand")
     assert system.client.jobs()[0].result == "by hand"
+
+
+def test_the_clock_moves_by_what_it_is_told(system: JobSystem) -> None:
+    assert system.clock.now() == datetime(2026, 1, 15, 12, tzinfo=UTC)
+    system.clock.advance(timedelta(minutes=1), days=1, hours=2, seconds=3)
+    assert system.clock.now() == datetime(2026, 1, 16, 14, 1, 3, tzinfo=UTC)
 
 
 def test_the_clock_does_not_run_backwards(system: JobSystem) -> None:
