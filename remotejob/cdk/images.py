@@ -17,6 +17,10 @@ from remotejob.settings.machines import ecr_repository
 
 DOCKERFILE = "worker_container/Dockerfile"
 
+_MADE_HERE: Final = ("build/functions", "build/local", "cdk.out")
+"""What synthesis writes into a project. In the image's asset it would be copied into itself, level
+after level, where no `.dockerignore` leaves it out."""
+
 _PLATFORM: Final = {
     # Explicit, so each laptop builds the image that Fargate runs. Not ARM by default: most build
     # machines are not, and some packages have no wheel for it.
@@ -30,7 +34,8 @@ class WorkerImage:
     """The workers' image, built from a folder of yours when the app is deployed."""
 
     folder: Path
-    """What is sent to the build; its `.dockerignore` selects files."""
+    """What is sent to the build; its `.dockerignore` selects files. `cdk.out` and what
+    `remotejob local` keeps in `build` are never sent."""
     dockerfile: str = DOCKERFILE
     """Its path in the folder, for queues whose settings name none."""
 
@@ -102,6 +107,6 @@ class Images:
             directory=str(self._worker.folder),
             file=dockerfile,
             # its .dockerignore may leave out other Dockerfiles
-            exclude=None if own else [f"!{dockerfile}"],
+            exclude=[*_MADE_HERE, *([] if own else [f"!{dockerfile}"])],
             platform=_PLATFORM[architecture],
         )

@@ -99,7 +99,8 @@ class Workers(Construct):
             # No desired count, because the scaling sets it. Every deployment would reset a number
             # given here, and 0 would stop all workers in the middle of their jobs. The first
             # deployment starts one worker, which proves that the image works, and then idles.
-            desired_count=None,
+            # A queue whose workers are all elsewhere has none, ever.
+            desired_count=None if props.queue.max_workers else 0,
             # A deployment starts the new worker before it stops the old one.
             min_healthy_percent=100,
             max_healthy_percent=200,

@@ -52,7 +52,8 @@ class WorkersPart:
             cluster = existing.cluster or _cluster(clusters, name, network)
             workers = self._workers(services, name, cluster, network)
             self._permit(workers.role, name, cluster)
-            self._scale(workers, name, cluster)
+            if settings.queues[name].max_workers:
+                self._scale(workers, name, cluster)
             self.services[name] = workers.service
 
     def _workers(

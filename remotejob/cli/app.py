@@ -31,7 +31,9 @@ from remotejob.cli.common import (
 )
 from remotejob.cli.connecting import begin, connect, where
 from remotejob.cli.exit_codes import Exit, explain
+from remotejob.cli.init.command import init
 from remotejob.cli.local.command import local
+from remotejob.cli.program import called_as
 from remotejob.cli.saving import NotAllSaved, folder_of, if_exists, save_outputs
 from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
@@ -53,6 +55,7 @@ app: Final = typer.Typer(
     "4 no access to AWS, 5 the wait timed out, 6 anything else, such as output that could not be "
     "written, 130 Ctrl-C.",
 )
+app.command()(init)
 app.command()(local)
 
 
@@ -302,6 +305,8 @@ def _complain_of_usage(refused: typer.TyperException) -> None:
     if message:
         context = getattr(refused, "ctx", None)
         path = "remotejob" if context is None else context.command_path
+        if context is not None and getattr(refused, "option_name", None) == "--on":
+            message = f"--on comes before the command: {called_as()} --on aws {context.info_name}"
         complain(f"{message.rstrip('.')}; see {path} --help")
 
 

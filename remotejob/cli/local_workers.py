@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,18 @@ class LocalWorkers:
         for slot in self._slots:
             slot.worker, slot.started_at, slot.deaths = slot.start(), now, 0
         return len(self._slots)
+
+    def forget(self) -> None:
+        """Have no workers any more: what they belonged to has ended, and they with it."""
+        self._slots.clear()
+        self._replaced.clear()
+
+    def __str__(self) -> str:
+        queues = Counter(slot.queue for slot in self._slots)
+        return ", ".join(
+            f"{number} worker{'s' if number > 1 else ''} for queue {queue}"
+            for queue, number in queues.items()
+        )
 
     def check(self, *, on_ended: Callable[[Ended], None] = lambda _: None) -> None:
         """Check each worker once. If `on_ended` raises, no other worker is started."""

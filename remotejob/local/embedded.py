@@ -84,7 +84,8 @@ class EmbeddedAws:
         self._port, self._verbose = port, verbose
         self._process: subprocess.Popen[bytes] | None = None
         self._deployment: Deployment | None = None
-        self._deployed_from: Path | None = None
+        self.deployed_from: Path | None = None
+        """The assembly that is deployed; `update` may need it again."""
 
     @classmethod
     def for_assembly(cls, folder: Path, **options: Any) -> Self:
@@ -245,28 +246,8 @@ class EmbeddedAws:
         if self._keep is not None:
             self.kept = self._put_back(self._deployment)
             self.notes += self.kept.lines()
-        self._assembly = read
-        self._deployed_from = folder
+        self.deployed_from = folder
         return self._deployment
-
-    def update_code(self, folder: Path) -> int | None:
-        """Give the deployed functions the code of another assembly; return how many have new code.
-
-        None, and nothing is updated, if its templates differ in more than that.
-        Raises: InvalidAssembly.
-        """
-        read = assembly.read(folder)
-        if not code_update.differ_in_code_alone(self._assembly, read):
-            return None
-        updated = code_update.update_code(
-            self._assembly,
-            read,
-            deployed=self.deployment,
-            client=self.client,
-            cache=self._cache or self.state / "assets",
-        )
-        self._assembly, self._deployed_from = read, folder
-        return updated
 
     def update(self, folder: Path) -> Deployment:
         """Replace the deployed stacks by those of another assembly; kept data stay.
@@ -276,17 +257,42 @@ class EmbeddedAws:
         assembly must still be there.
         Raises: as `deploy`; RuntimeError, when nothing is deployed, or no data are kept.
         """
-        before = self._deployed_from
+        before = self.deployed_from
         if self._keep is None or before is None:
             raise RuntimeError("only a deployed AWS that keeps its data can be updated")
         self._check_place(assembly.read(folder), folder)
         self._start_again()
         try:
-            return self.deploy(folder)
+            deployed = self.deploy(folder)
         except DeploymentFailed:
             self._start_again()
             self.deploy(before)
             raise
+        assert self.kept is not None
+        # that the rest was put back goes without saying: nothing has ended
+        self.notes[:] = self.kept.warnings()
+        return deployed
+
+    def update_code(self, folder: Path) -> int | None:
+        """Give the deployed functions the code of another assembly; return how many have new code.
+
+        None, and nothing is updated, if its templates differ in more than that: see `update`.
+        Raises: InvalidAssembly; RuntimeError, when nothing is deployed.
+        """
+        if self.deployed_from is None:
+            raise RuntimeError("nothing is deployed yet: call deploy() first")
+        before, after = assembly.read(self.deployed_from), assembly.read(folder)
+        if not code_update.differ_in_code_alone(before, after):
+            return None
+        updated = code_update.update_code(
+            before,
+            after,
+            deployed=self.deployment,
+            client=self.client,
+            cache=self._cache or self.state / "assets",
+        )
+        self.deployed_from = folder
+        return updated
 
     def start_worker(
         self,

@@ -38,7 +38,7 @@ class QueueSettings:
     processes: int = 0
     """Child processes that run a worker's jobs, at most 100; 0 for the worker's own process."""
     max_workers: int = 10
-    """The most Fargate tasks; the fewest is always 0."""
+    """The most Fargate tasks; the fewest is always 0. 0 for workers elsewhere alone."""
     cpu: int = 1024
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int = 2048
@@ -118,7 +118,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         inputs=inputs,
         concurrency=table.whole("concurrency", 1, 1000, default=4),
         processes=table.whole("processes", 0, 100, default=0),
-        max_workers=table.whole("max_workers", 1, 1000, default=10),
+        max_workers=table.whole("max_workers", 0, 1000, default=10),
         cpu=cpu,
         memory_mib=memory,
         tasks_module=table.value("tasks_module", str, default=DEFAULT_TASKS),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import signal
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,9 +20,16 @@ from remotejob.testing import FakeClock
 class Worker:
     log: Path
     code: int | None = None
+    signals: list[signal.Signals] = field(default_factory=list)
 
     def poll(self) -> int | None:
         return self.code
+
+    def send(self, which: signal.Signals) -> None:
+        self.signals.append(which)
+
+    def kill(self) -> None:
+        self.signals.append(signal.SIGKILL)
 
 
 class Place:
@@ -197,3 +205,71 @@ def test_worker_that_ended_once_is_not_given_up(place: Place) -> None:
     raise_if_hopeless(ended)
 
     assert not ended.hopeless
+
+
+def test_worker_that_cannot_start_is_not_started_again_until_a_reload(
+    local_workers: LocalWorkers, place: Place, said: list[str], clock: FakeClock
+) -> None:
+    place.workers[0].code = 2
+    local_workers.check()
+    clock.advance(timedelta(hours=1))
+    local_workers.check()
+    waited = len(place.workers)
+
+    reloaded = local_workers.reload()
+
+    assert said[1:] == ["the jobs of queue thumbs wait until a change mends that"]
+    assert (waited, len(place.workers), reloaded) == (1, 2, 1)
+    assert place.workers[0].signals == []
+
+
+def test_reload_starts_the_new_worker_at_once_and_lets_the_old_one_finish(
+    local_workers: LocalWorkers, place: Place, said: list[str], clock: FakeClock
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    local_workers.reload(lambda: seen.append((len(place.workers), len(place.workers[0].signals))))
+    clock.advance(timedelta(seconds=4))
+    local_workers.check()
+    early = list(place.workers[0].signals)
+    clock.advance(timedelta(seconds=1))
+    for _ in range(3):
+        local_workers.check()
+
+    # the old one was told to stop before the new one runs
+    assert seen == [(1, 1)]
+    assert early == [signal.SIGTERM]
+    assert place.workers[0].signals == [signal.SIGTERM, signal.SIGQUIT]
+    assert (len(place.workers), place.workers[1].signals, said) == (2, [], [])
+
+
+def test_replaced_worker_that_ends_is_neither_reported_nor_replaced_again(
+    local_workers: LocalWorkers, place: Place, said: list[str], clock: FakeClock
+) -> None:
+    local_workers.reload()
+    place.workers[0].code = 0
+
+    clock.advance(timedelta(minutes=1))
+    local_workers.check()
+
+    assert (place.workers[0].signals, len(place.workers), said) == ([signal.SIGTERM], 2, [])
+
+
+def test_replaced_worker_that_does_not_end_is_killed(
+    local_workers: LocalWorkers, place: Place, clock: FakeClock
+) -> None:
+    local_workers.reload()
+
+    clock.advance(timedelta(seconds=20))
+    local_workers.check()
+
+    assert place.workers[0].signals == [signal.SIGTERM, signal.SIGKILL]
+
+
+def test_reload_ends_the_growing_waits(
+    local_workers: LocalWorkers, place: Place, clock: FakeClock
+) -> None:
+    assert [waits(local_workers, place, clock) for _ in range(3)] == [1, 2, 4]
+    local_workers.reload()
+
+    assert waits(local_workers, place, clock) == 1

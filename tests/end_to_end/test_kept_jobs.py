@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from remotejob import Job, RemoteJob, State, Submission
-from remotejob.cli import kept_state
+from remotejob.cli.local import kept_state
 from remotejob.local.embedded import EmbeddedAws
 from tests.deployed import deployed
 from tests.end_to_end.conftest import SETTINGS
@@ -67,9 +67,9 @@ def test_job_of_a_system_that_is_updated_is_given_back_and_runs_after_it(tmp_pat
         job = system.queue().submit("hold", data={"folder": str(held)})
         aws.start_worker()
         until(lambda: list(held.glob("begun-*")), what="the run's beginning")
-        assert aws._deployed_from is not None
+        assert aws.deployed_from is not None
 
-        aws.update(aws._deployed_from)
+        aws.update(aws.deployed_from)
         state = job.refresh().state
         (held / "go").touch()
         worker = aws.start_worker()

@@ -43,6 +43,7 @@ because = "a queue for each customer"
 
 [queues.again]
 tasks = ["again"]
+max_workers = 0
 architecture = "arm64"
 dockerfile = "tests/stacks/ocr.Dockerfile"
 
@@ -223,6 +224,16 @@ def test_an_image_of_a_public_registry_takes_no_rights(synthesize: Synthesize) -
 
     assert container(task(system, "public"))["Image"] == "ghcr.io/team/ocr:1.2"
     assert not allowed(statements(system, "public", "ExecutionRoleArn"), "ecr")
+
+
+def test_a_queue_whose_workers_are_elsewhere_starts_none(system: System) -> None:
+    counts = {
+        service.properties["TaskDefinition"]["Ref"]: service.properties.get("DesiredCount")
+        for service in system.resources("AWS::ECS::Service")
+    }
+    assert counts.pop(task(system, "again").id) == 0
+    assert set(counts.values()) == {None}
+    assert len(system.resources("AWS::ApplicationAutoScaling::ScalableTarget")) == len(counts)
 
 
 def test_a_dockerfile_that_is_not_there_is_refused(synthesize: Synthesize) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import time
-import urllib.error
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -22,29 +19,24 @@ from remotejob import settings
 from remotejob.cli import formats
 from remotejob.cli.common import Force, err, out, put, say
 from remotejob.cli.exit_codes import Exit
-from remotejob.cli.layout import Paragraph, whole
+from remotejob.cli.layout import whole
 from remotejob.cli.local import folders, kept_state
-from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
 from remotejob.cli.local.lines import JobLines
 from remotejob.cli.local.logs import WorkerLogs
 from remotejob.cli.local.process import files_to_process, process_files
 from remotejob.cli.local.reload import Changes, reload
 from remotejob.cli.local.sources import Sources
+from remotejob.cli.local.system import Options, lacks, running
 from remotejob.cli.local.updates import StackUpdates
 from remotejob.cli.local.window import Window, show_logs
-from remotejob.cli.local_workers import LocalWorkers
 from remotejob.cli.program import called_as
 from remotejob.cli.single_instance import lock_folder
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
-from remotejob.domain.errors import SettingsError
 from remotejob.local import secret_values
 from remotejob.local.announcement import announced
-from remotejob.local.errors import NotPrivate, ServerFailed
-from remotejob.names import DISTRIBUTION, Env
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
-    from remotejob.local.workers import Worker
 
 _TURN_S: Final = 0.25
 """How often to look at workers and their logs; a changed file is noticed at once."""
@@ -76,7 +68,7 @@ def local(
     """Deploy the system to an embedded AWS on this machine, with its functions and workers.
 
     Runs until Ctrl-C, and reloads what you change. Needs no AWS account, no Docker and no network.
-    Takes everything down when it ends; the next start goes on with its jobs, files and queues,
+    Takes everything down when it ends. The next start goes on with its jobs, files and queues,
     except after --process.
     """
     console = err if as_json else out
@@ -84,19 +76,25 @@ def local(
     # before anything is made, because a missing value ends the command
     secret_values.read(loaded, settings_file.parent)
     files = [] if process is None else files_to_process(process, results, force=force)
-    sources = Sources.at(Path.cwd(), settings_file)
-    keeping = kept_state.options(process=process, fresh=fresh)
-    start = partial(_deployed, sources, settings_file, loaded, workers, console, keeping)
+    watched = process is None and not quiet
+    options = Options(
+        sources=Sources.at(Path.cwd(), settings_file),
+        settings_file=settings_file,
+        workers_per_queue=workers,
+        keeping=kept_state.options(process=process, fresh=fresh),
+        console=console,
+        logs=WorkerLogs() if watched else None,
+    )
     with _interruptible(), lock_folder(folders.STATE):
         if process is None:
-            _serve(start, sources, settings_file, loaded, console, quiet=quiet, as_json=as_json)
-        with start() as (aws, local_workers):
+            _serve(options, loaded, as_json=as_json)
+        with running(options) as system:
             process_files(
                 files,
                 results,
-                aws=aws,
-                system=_connect(_exported(aws, loaded)),
-                local_workers=local_workers,
+                aws=system.aws,
+                system=_connect(_exported(system.aws, loaded)),
+                local_workers=system.workers,
                 loaded=loaded,
                 console=console,
                 force=force,
@@ -104,163 +102,65 @@ def local(
             )
 
 
-def _serve(
-    start: Callable[..., AbstractContextManager[tuple[EmbeddedAws, LocalWorkers]]],
-    sources: Sources,
-    settings_file: Path,
-    loaded: settings.Settings,
-    console: Console,
-    *,
-    quiet: bool,
-    as_json: bool,
-) -> NoReturn:
+def _serve(options: Options, loaded: settings.Settings, *, as_json: bool) -> NoReturn:
     """Keep everything running, and reload what changes, until Ctrl-C."""
     try:
         from remotejob.cli.local.watcher import Watcher
     except ModuleNotFoundError as missing:
-        raise _lacks(missing) from None
-    window = Window(console)
+        raise lacks(missing) from None
+    window, lines = Window(options.console), JobLines()
     # before anything is deployed: a change from now on is reloaded
-    changes = Changes(sources)
-    logs, lines = WorkerLogs(), JobLines()
+    changes = Changes(options.sources)
     with (
-        Watcher(sources, say=window.say) as watcher,
-        start(logs=None if quiet else logs) as (aws, local_workers),
-        ExitStack() as stack,
+        Watcher(options.sources, say=window.say) as watcher,
+        running(options) as system,
+        ExitStack() as announcement,
     ):
-        exported = _exported(aws, loaded)
-        system = _connect(exported)
-        _print_environment(exported, system, console, as_json=as_json)
-        kept_state.resend(aws, loaded.system.name)
-        buckets = {"input_bucket": system.input_bucket, "output_bucket": system.output_bucket}
-        stack.enter_context(
-            announced(folders.STATE, system=system.name, environment=exported, **buckets)
-        )
-        stacks = StackUpdates(sources, settings_file, aws, window.say)
+        announce = partial(_announce, system.aws, options, announcement, as_json=as_json)
+        announce(loaded)
+        updates = StackUpdates(options, system, say=window.say, announce=announce)
         while True:
             if watcher.wait(_TURN_S):
                 reload(
                     changes.take(),
-                    root=sources.root,
-                    restart_workers=local_workers.reload,
-                    update_stacks=stacks.update,
+                    root=options.sources.root,
+                    restart_workers=system.workers.reload,
+                    update_stacks=updates.update,
                     say=window.say,
                 )
-            local_workers.check()
-            show_logs(logs, lines, window)
+            system.workers.check()
+            if options.logs is not None:
+                show_logs(options.logs, lines, window)
+
+
+def _announce(
+    aws: EmbeddedAws,
+    options: Options,
+    announcement: ExitStack,
+    loaded: settings.Settings,
+    *,
+    as_json: bool,
+) -> None:
+    """Say how to reach the system, which is ready now: at the start, and after an update."""
+    exported = _exported(aws, loaded)
+    system = _connect(exported)
+    kept_state.resend(aws, loaded.system.name)
+    # in the place of an earlier one at once: meanwhile, a command must not take AWS for it
+    announcement.enter_context(
+        announced(
+            folders.STATE,
+            system=system.name,
+            environment=exported,
+            input_bucket=system.input_bucket,
+            output_bucket=system.output_bucket,
+        )
+    )
+    # last: whoever reads it may call a command at once, which must find the system
+    _print_environment(exported, system, options.console, as_json=as_json)
 
 
 def _exported(aws: EmbeddedAws, loaded: settings.Settings) -> dict[str, str]:
     return {**aws.environment(), NAME_VARIABLE: loaded.system.name}
-
-
-def _lacks(missing: ModuleNotFoundError) -> SettingsError:
-    return SettingsError(
-        f"the embedded AWS needs {missing.name}; "
-        f'install it with: pip install "{DISTRIBUTION}[local]"'
-    )
-
-
-@contextmanager
-def _deployed(
-    sources: Sources,
-    settings_file: Path,
-    loaded: settings.Settings,
-    workers: int,
-    console: Console,
-    keeping: kept_state.Options,
-    *,
-    logs: WorkerLogs | None = None,
-) -> Iterator[tuple[EmbeddedAws, LocalWorkers]]:
-    """Deploy to an embedded AWS and start workers; take everything down at the end.
-
-    `logs` follows those of the workers, if somebody wants to see them.
-    """
-    try:
-        from remotejob.local.embedded import EmbeddedAws
-    except ModuleNotFoundError as missing:
-        raise _lacks(missing) from None
-    began = time.monotonic()
-
-    def tell(message: str) -> None:
-        elapsed = Text(f"{time.monotonic() - began:5.1f} s  ", "dim")
-        put(Paragraph(text=message, label=elapsed), console)
-
-    assembly = kept_assembly(sources, settings_file, folders.ASSEMBLY)
-    if assembly is None:
-        first = "" if folders.ASSEMBLY.is_dir() else "; the first time takes longest"
-        tell(f"synthesizing the CDK app{first}")
-        assembly = make_assembly(sources, settings_file, folders.ASSEMBLY)
-    for leftover in (
-        (folders.LOGS, folders.FUNCTIONS) if keeping.begins_empty else (folders.FUNCTIONS,)
-    ):
-        shutil.rmtree(leftover, ignore_errors=True)
-    tell("starting the embedded AWS")
-    with EmbeddedAws.for_assembly(
-        assembly,
-        state=folders.STATE,
-        cache=folders.ASSETS,
-        keep=keeping.folder,
-        begin=keeping.begin,
-    ) as aws:
-        tell(f"deploying to {aws.endpoint_url}")
-        deployed = aws.deploy(assembly)
-        for note in aws.notes:
-            tell(note)
-        stacks = {resource.stack for resource in deployed.resources}
-        tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
-        tell(f"starting {workers} worker(s) for each of {', '.join(loaded.queues)}")
-        say_line = Window(console).say
-        renew = partial(_renew_secrets, loaded, settings_file.parent, aws, say_line)
-        local_workers = _start_workers(aws, workers, say_line, logs, renew)
-        try:
-            yield aws, local_workers
-        except urllib.error.URLError as problem:
-            raise ServerFailed(
-                f"the embedded AWS has ended ({problem.reason}); see {folders.LOGS}/server.log"
-            ) from None
-        finally:
-            tell("taking everything down")
-
-
-def _start_workers(
-    aws: EmbeddedAws,
-    each: int,
-    say: Callable[[str], None],
-    logs: WorkerLogs | None,
-    before_each: Callable[[], None],
-) -> LocalWorkers:
-    """Start so many workers for each queue."""
-    from remotejob.local.workers import tasks
-
-    if logs is not None:
-        logs.skip_old(folders.LOGS)
-
-    def start(queue: str, service: str) -> Worker:
-        environment = {} if logs is None else {Env.LOG_RUNS.value: "on"}
-        before_each()
-        worker = aws.start_worker(service, environment=environment)
-        if logs is not None:
-            logs.follow(queue, worker.log)
-        return worker
-
-    services = [service.physical_id for service in aws.deployment.all("AWS::ECS::Service")]
-    local_workers = LocalWorkers(say)
-    for service, task in zip(services, tasks(aws.deployment, aws.client), strict=True):
-        queue = task.environment[Env.QUEUE]
-        for _ in range(each):
-            local_workers.start(queue, partial(start, queue, service))
-    return local_workers
-
-
-def _renew_secrets(
-    loaded: settings.Settings, folder: Path, aws: EmbeddedAws, say: Callable[[str], None]
-) -> None:
-    """Let the next worker have the values that the user's file holds now."""
-    try:
-        secret_values.read(loaded, folder).put(aws.client)
-    except (SettingsError, NotPrivate) as problem:
-        say(f"{problem}; the values stay as they were")
 
 
 def _print_environment(

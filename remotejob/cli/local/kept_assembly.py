@@ -39,19 +39,24 @@ def kept_assembly(sources: Sources, settings_file: Path, folder: Path) -> Path |
     return found
 
 
-def make_assembly(sources: Sources, settings_file: Path, folder: Path) -> Path:
-    """Synthesize the app, and keep the assembly in `folder`.
+def make_assembly(
+    sources: Sources, settings_file: Path, folder: Path, *, deployed: Path | None = None
+) -> Path:
+    """Synthesize the app, and keep the assembly in `folder`, next to the one that is `deployed`.
 
     Raises: SettingsError, with the app's error output.
     """
     # before it is made: a file that changes meanwhile makes it one that nobody finds
     name = digest(sources, os.environ)
     folder.mkdir(parents=True, exist_ok=True)
-    making = synthesize(settings_file, folder / f".making-{name}")
-    made = folder / name
-    shutil.rmtree(made, ignore_errors=True)
-    making.rename(made)
-    _remove_old(folder)
+    making, made = folder / f".making-{name}", folder / name
+    try:
+        synthesize(settings_file, making)
+        shutil.rmtree(made, ignore_errors=True)
+        making.rename(made)
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    _remove_old(folder, made, deployed)
     return made
 
 
@@ -128,7 +133,8 @@ def _installed() -> set[bytes]:
     }
 
 
-def _remove_old(folder: Path) -> None:
+def _remove_old(folder: Path, *in_use: Path | None) -> None:
     found = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in found[_KEPT:]:
-        shutil.rmtree(path, ignore_errors=True)
+        if path not in in_use:
+            shutil.rmtree(path, ignore_errors=True)

@@ -37,16 +37,11 @@ class WorkerLogs:
     """The logs of workers, old ones too: a replaced worker still writes."""
 
     def __init__(self) -> None:
-        self._old: dict[Path, int] = {}
         self._logs: list[_Log] = []
 
-    def skip_old(self, folder: Path) -> None:
-        """Never show what is in a folder's logs by now: workers of earlier starts wrote it."""
-        self._old = {path.resolve(): path.stat().st_size for path in folder.glob("worker-*.log")}
-
     def follow(self, queue: str, path: Path) -> None:
-        """Show this log from now on, and from its beginning if it is new."""
-        self._logs.append(_Log(queue, path, read=self._old.get(path.resolve(), 0)))
+        """Show this log from its beginning: each worker has a new one."""
+        self._logs.append(_Log(queue, path))
 
     def new_lines(self) -> list[LogLine]:
         """The lines since the last call, in the order of their times if all have one."""
@@ -57,10 +52,10 @@ class WorkerLogs:
 
 
 class _Log:
-    def __init__(self, queue: str, path: Path, *, read: int) -> None:
+    def __init__(self, queue: str, path: Path) -> None:
         self._queue = queue
         self._path = path
-        self._read = read
+        self._read = 0
         """Bytes of whole lines that were read."""
 
     def new_lines(self) -> Iterator[LogLine]:

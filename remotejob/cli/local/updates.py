@@ -4,46 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 from remotejob import settings
 from remotejob.cli.local import folders
 from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
-from remotejob.cli.local.sources import Sources
+from remotejob.cli.local.system import LocalSystem, Options
 from remotejob.domain.errors import SettingsError
+from remotejob.local import secret_values
+from remotejob.local.errors import DeploymentFailed, InvalidAssembly, NotPrivate
 
-if TYPE_CHECKING:
-    from remotejob.local.embedded import EmbeddedAws
+_GOES_ON: Final = "what was deployed goes on, and your next save is tried"
 
 
 class StackUpdates:
-    """Synthesizes the app again, and gives the running system what is new."""
+    """Synthesizes the app again, and deploys what is new in place."""
 
     def __init__(
         self,
-        sources: Sources,
-        settings_file: Path,
-        aws: EmbeddedAws,
+        options: Options,
+        system: LocalSystem,
+        *,
         say: Callable[[str], None],
+        announce: Callable[[settings.Settings], None],
     ) -> None:
-        self._sources = sources
-        self._settings_file = settings_file
-        self._aws = aws
+        """`announce` says how to reach the system, after an update of its stacks."""
+        self._options = options
+        self._system = system
         self._say = say
+        self._announce = announce
 
     def update(self, changed: str) -> None:
         """Update after a change of these files; what is deployed stays if that is refused."""
+        sources, file = self._options.sources, self._options.settings_file
+        aws = self._system.aws
         try:
-            settings.load(self._settings_file)
-            folder = kept_assembly(self._sources, self._settings_file, folders.ASSEMBLY)
+            loaded = settings.load(file)
+            # a new secret without a value here is refused before anything is changed
+            secret_values.read(loaded, file.parent)
+            folder = kept_assembly(sources, file, folders.ASSEMBLY)
             if folder is None:
                 self._say(f"{changed} changed: synthesizing the CDK app")
-                folder = make_assembly(self._sources, self._settings_file, folders.ASSEMBLY)
-        except SettingsError as problem:
-            self._say(f"{problem}; the system goes on as it was")
-            return
-        updated = self._aws.update_code(folder)
-        if updated is None:
-            self._say("the stacks changed: end `remotejob local` and start it again to deploy them")
-        elif updated:
-            self._say(f"updated {updated} functions")
+                folder = make_assembly(sources, file, folders.ASSEMBLY, deployed=aws.deployed_from)
+            functions = aws.update_code(folder)
+            if functions is None:
+                self._say(f"{changed} changed: updating the stacks; workers start again")
+                self._update_stacks(folder, loaded)
+            elif functions:
+                self._say(f"updated {changed}: new code for {functions} functions")
+        except (SettingsError, NotPrivate, InvalidAssembly, DeploymentFailed) as problem:
+            self._say(f"{problem}; {_GOES_ON}")
+
+    def _update_stacks(self, folder: Path, loaded: settings.Settings) -> None:
+        notes = self._system.aws.notes
+        known = len(notes)
+        try:
+            self._system.update(folder)
+        finally:
+            for note in notes[known:]:
+                self._say(note)
+        self._say(f"updated the stacks; started {self._system.workers}")
+        self._announce(loaded)

@@ -1,0 +1,168 @@
+"""The running system: the stacks in the embedded AWS, and the workers of their services."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import urllib.error
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from remotejob import settings
+from remotejob.cli.common import put
+from remotejob.cli.layout import Paragraph
+from remotejob.cli.local import folders, kept_state
+from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
+from remotejob.cli.local.logs import WorkerLogs
+from remotejob.cli.local.sources import Sources
+from remotejob.cli.local.window import Window
+from remotejob.cli.local_workers import LocalWorkers
+from remotejob.domain.errors import SettingsError
+from remotejob.local import secret_values
+from remotejob.local.errors import DeploymentFailed, NotPrivate, ServerFailed
+from remotejob.names import DISTRIBUTION, Env
+
+if TYPE_CHECKING:
+    from remotejob.local.embedded import EmbeddedAws
+    from remotejob.local.workers import Worker
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What to start, and what to keep of it."""
+
+    sources: Sources
+    settings_file: Path
+    workers_per_queue: int
+    keeping: kept_state.Options
+    console: Console
+    logs: WorkerLogs | None
+    """Follows the logs of the workers; None if nobody wants to see them."""
+
+
+class LocalSystem:
+    """The embedded AWS and its workers, which are restarted when they end."""
+
+    def __init__(self, aws: EmbeddedAws, options: Options) -> None:
+        self.aws = aws
+        self._say = Window(options.console).say
+        self.workers = LocalWorkers(self._say)
+        self._options = options
+
+    def start_workers(self) -> None:
+        """Start the workers of each deployed service."""
+        from remotejob.local.workers import tasks
+
+        services = [service.physical_id for service in self.aws.deployment.all("AWS::ECS::Service")]
+        for service, task in zip(
+            services, tasks(self.aws.deployment, self.aws.client), strict=True
+        ):
+            queue = task.environment[Env.QUEUE]
+            for _ in range(self._options.workers_per_queue):
+                self.workers.start(queue, partial(self._start_worker, queue, service))
+
+    def update(self, assembly: Path) -> None:
+        """Deploy another assembly in place. Jobs, files and logs stay, and workers start again.
+
+        Raises: InvalidAssembly, and nothing has happened; DeploymentFailed, and all is as before.
+        """
+        try:
+            self.aws.update(assembly)
+        except DeploymentFailed:
+            self._replace_workers()
+            raise
+        for note in self.aws.notes:
+            self._say(note)
+        self._replace_workers()
+
+    def _replace_workers(self) -> None:
+        # they have ended with the server that they belonged to
+        self.workers.forget()
+        self.start_workers()
+
+    def _start_worker(self, queue: str, service: str) -> Worker:
+        logs = self._options.logs
+        self._renew_secrets()
+        environment = {} if logs is None else {Env.LOG_RUNS.value: "on"}
+        worker = self.aws.start_worker(service, environment=environment)
+        if logs is not None:
+            logs.follow(queue, worker.log)
+        return worker
+
+    def _renew_secrets(self) -> None:
+        """Let the next worker have the values that the user's file holds now."""
+        file = self._options.settings_file
+        try:
+            secret_values.read(settings.load(file), file.parent).put(self.aws.client)
+        except (SettingsError, NotPrivate) as problem:
+            self._say(f"{problem}; the values of secrets stay as they were")
+
+
+@contextmanager
+def running(options: Options) -> Iterator[LocalSystem]:
+    """Deploy to an embedded AWS and start workers; take everything down at the end."""
+    try:
+        from remotejob.local.embedded import EmbeddedAws
+    except ModuleNotFoundError as missing:
+        raise lacks(missing) from None
+    tell = _progress(options.console)
+    assembly = kept_assembly(options.sources, options.settings_file, folders.ASSEMBLY)
+    if assembly is None:
+        first = "" if folders.ASSEMBLY.is_dir() else "; the first time takes longest"
+        tell(f"synthesizing the CDK app{first}")
+        assembly = make_assembly(options.sources, options.settings_file, folders.ASSEMBLY)
+    keeping = options.keeping
+    empty = (folders.LOGS, folders.FUNCTIONS) if keeping.begins_empty else (folders.FUNCTIONS,)
+    for leftover in empty:
+        shutil.rmtree(leftover, ignore_errors=True)
+    tell("starting the embedded AWS")
+    with EmbeddedAws.for_assembly(
+        assembly,
+        state=folders.STATE,
+        cache=folders.ASSETS,
+        keep=keeping.folder,
+        begin=keeping.begin,
+    ) as aws:
+        tell(f"deploying to {aws.endpoint_url}")
+        deployed = aws.deploy(assembly)
+        for note in aws.notes:
+            tell(note)
+        stacks = {resource.stack for resource in deployed.resources}
+        tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
+        system = LocalSystem(aws, options)
+        system.start_workers()
+        tell(f"started {system.workers}")
+        try:
+            yield system
+        except urllib.error.URLError as problem:
+            raise ServerFailed(
+                f"the embedded AWS has ended ({problem.reason}); see {folders.LOGS}/server.log"
+            ) from None
+        finally:
+            tell("taking everything down")
+
+
+def lacks(missing: ModuleNotFoundError) -> SettingsError:
+    """The error for a library of the extra `local` that is not installed."""
+    return SettingsError(
+        f"the embedded AWS needs {missing.name}; "
+        f'install it with: pip install "{DISTRIBUTION}[local]"'
+    )
+
+
+def _progress(console: Console) -> Callable[[str], None]:
+    """Prints lines with the seconds since now."""
+    began = time.monotonic()
+
+    def tell(message: str) -> None:
+        elapsed = Text(f"{time.monotonic() - began:5.1f} s  ", "dim")
+        put(Paragraph(text=message, label=elapsed), console)
+
+    return tell
