@@ -16,7 +16,7 @@ CDK := PATH="$(CURDIR)/$(BIN):$$PATH" $(NODE) .tools/cdk/node_modules/aws-cdk/bi
 AUDIT_READY := .tools/audit/.ready
 # `make audit ADVISORIES=no` where the databases of advisories cannot be reached
 ADVISORIES ?= yes
-CODE := app.py stacks lambdas worker_container remotejob tests benchmarks audit
+CODE := app.py stacks lambdas worker_container remotejob tests benchmarks audit release
 
 export UV_PYTHON_DOWNLOADS := never
 # the CDK's modules are large: with compiled files, an app starts in half the time
@@ -37,7 +37,10 @@ endif
 export NODE_USE_SYSTEM_CA ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run local test test-all check audit fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
+# `tests/wheel` takes packages from the index, which no other test does: `make test-wheel` runs it
+BUT_WHEEL := --ignore tests/wheel
+
+.PHONY: help run local test test-all test-wheel dist check audit fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,16 +52,22 @@ local: $(READY)  ## start the same system and keep it running until Ctrl-C
 	@$(BIN)/remotejob local
 
 test: $(READY)  ## the tests, on all cores
-	$(BIN)/pytest -m "not exhaustive" --numprocesses auto --maxprocesses 4 --dist loadgroup
+	$(BIN)/pytest $(BUT_WHEEL) -m "not exhaustive" --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-test-all: $(READY)  ## all tests, including the exhaustive ones
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+test-all: $(READY)  ## the same, and the exhaustive ones
+	$(BIN)/pytest $(BUT_WHEEL) --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: $(READY)  ## check format, lint, types and import contracts
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dist: $(READY)  ## build the wheel and the source distribution, into dist/
+	@$(BIN)/python -m release dist
+
+test-wheel: $(READY)  ## the built wheel in fresh environments: each extra, and each Python that is here
+	$(BIN)/pytest tests/wheel --numprocesses auto --maxprocesses 4 --dist load
 
 audit: $(READY) $(AUDIT_READY)  ## list what we ship in CycloneDX, and check licences and known advisories
 	@.tools/audit/bin/python -m audit --advisories $(ADVISORIES) build/audit $(NPM)
@@ -108,7 +117,7 @@ lock: $(UV)  ## lock the dependencies again, into requirements/
 	  --omit-lockfile-registry-resolved
 
 clean:  ## remove everything these commands created
-	rm -rf .venv .tools build cdk.out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .tools build dist cdk.out .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # uv gets its own folder in the project; without the venv module, install it there with pip
 $(UV): requirements/uv.txt

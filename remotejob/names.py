@@ -75,11 +75,30 @@ class Env(StrEnum):
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
 
+    SECRETS = "REMOTEJOB_SECRETS"
+    """The variables whose values are secrets, separated by commas: a child process without
+    credentials does not get them."""
+
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""
 
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
+
+
+class ClientEnv(StrEnum):
+    """Environment variables of the command line and of the programs next to it.
+
+    `REMOTEJOB_NAME`, the name of the system to connect to, is the client's own.
+    """
+
+    ON = "REMOTEJOB_ON"
+    """Where the system is that a command means, `local` or `aws`; like `remotejob --on`."""
+
+    INPUT_BUCKET = "REMOTEJOB_INPUT_BUCKET"
+    """Printed by `remotejob env` for other tools, and read by nothing of ours; so is the next."""
+
+    OUTPUT_BUCKET = "REMOTEJOB_OUTPUT_BUCKET"
 
 
 class SystemKey(StrEnum):
@@ -309,3 +328,15 @@ LOG_NOTES: Final = "log#"
 
 FAILURE_NOTES: Final = "failure#"
 """Prefix of the notes that hold the tracebacks of failed runs, in order."""
+
+
+def installed_version() -> str:
+    """The version of this library, as pyproject.toml has it; "unknown" if it was not installed."""
+    # imported here: it takes longer than all else here, and few processes ask
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        # the source was copied into an image
+        return "unknown"

@@ -414,5 +414,8 @@ class Installation:
         """Whether this process may send messages of a queue."""
         return self.sends_to is None or queue in self.sends_to
 
+    account: str = field(default="")
+    region: str = field(default="")
+    """Where it is deployed, for people to read; empty if not in AWS."""
     skipped: SkippedItems = field(default_factory=SkippedItems, compare=False)
     """Counts what this process left out because it could not be read."""

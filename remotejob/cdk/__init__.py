@@ -11,13 +11,16 @@ system_metrics  the figures of a system, for dashboards and alarms of yours
 node            finds a Node for the CDK, before anything imports it
 storage_part    the data that must not be lost
 functions_part  the upload function and the scheduler
-workers_part    the image, and a service for each queue
+workers_part    a service for each queue
 storage         buckets and the job table
 queues          the queues behind one job queue
 description     the JSON that tells the library what was built
 uploads         a file arrives → a function makes a job of it
 scheduler       the function that runs the tick and the sweep
 network         where workers run
+images          the images of the workers, built or from a registry
+secrets         what ECS injects into the workers, and who may read it
+rights          what the settings allow the tasks
 workers         one Fargate service for each job queue
 scaling         how many workers a job queue has
 permissions     the AWS calls that functions and workers may make
@@ -32,7 +35,7 @@ checks          the findings of cdk-nag that we accept, and why
 from remotejob.cdk import node as _node  # noqa: F401
 from remotejob.cdk.app import RemoteJobApp, app_in
 from remotejob.cdk.functions_part import FunctionsCode
+from remotejob.cdk.images import WorkerImage
 from remotejob.cdk.system import RemoteJobSystem
-from remotejob.cdk.workers_part import WorkerImage
 
 __all__ = ["FunctionsCode", "RemoteJobApp", "RemoteJobSystem", "WorkerImage", "app_in"]

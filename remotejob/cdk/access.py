@@ -37,7 +37,7 @@ class Access:
         """Let it run jobs: by hand, or as a worker of yours, such as a machine with a GPU.
 
         queue: default all queues, as workers and by hand. With a name, as a worker of that queue
-        alone.
+        alone. Either way it may change the record of any job, as deployed workers may.
 
         Raises: SettingsError, for a queue that the settings don't have.
         """

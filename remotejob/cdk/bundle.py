@@ -52,21 +52,20 @@ class BundleError(Exception):
     """The functions' code cannot be built."""
 
 
-def bundle(
-    settings_file: Path, *, packages: Iterable[Path] = (), cache: Path | None = None
-) -> Path:
+def bundle(settings: bytes, *, packages: Iterable[Path] = (), cache: Path | None = None) -> Path:
     """The folder to deploy as the functions' code. Its name changes with its content.
 
+    settings: the content of the settings file.
     packages: folders of further packages, such as handlers of yours.
     cache: default `build/functions` in the working directory, where the CDK runs an app.
 
     Raises: BundleError, naming the package and the remedy.
     """
-    files = {**dict(_all_files(packages)), DEFAULT_FILE: settings_file}
+    files = dict(_all_files(packages))
     content = (part for name in sorted(files) for part in (name.encode(), files[name].read_bytes()))
-    code = (cache or CACHE.absolute()) / f"code-{_digest(*content)}"
+    code = (cache or CACHE.absolute()) / f"code-{_digest(settings, *content)}"
     if not code.exists():
-        _build(code, lambda folder: _copy(files, folder))
+        _build(code, lambda folder: _copy(files, settings, folder))
     return code
 
 
@@ -196,13 +195,15 @@ def _build(target: Path, fill: Callable[[Path], None]) -> None:
                 raise
 
 
-def _copy(files: Mapping[str, Path], folder: Path) -> None:
+def _copy(files: Mapping[str, Path], settings: bytes, folder: Path) -> None:
+    (folder / DEFAULT_FILE).write_bytes(settings)
     for name, file in files.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
         # The function runs as another user, so ignore the umask of the installation.
         target.chmod(0o644)
+    (folder / DEFAULT_FILE).chmod(0o644)
 
 
 def _digest(*parts: bytes) -> str:

@@ -31,14 +31,20 @@ def acknowledge_objects(
     The finding names how the policy refers to the bucket, so a policy on another bucket, or on more
     objects of this one, is a new finding.
     """
-    arn = bucket.bucket_arn
-    elsewhere = bucket.node.default_child is not None and Stack.of(bucket) != Stack.of(construct)
-    if elsewhere and Token.is_unresolved(arn):
-        arn = Stack.of(bucket).export_value(arn)
+    arn = seen_from(construct, bucket, bucket.bucket_arn)
     name = _shown(Stack.of(construct).resolve(arn))
     # so does the finding write `${*}`, an asterisk that stands for itself
     shown = re.sub(r"\$\{(.)\}", r"<\1>", objects)
     acknowledge(construct, f"IAM5[Resource::{name}/{shown}]", because=because)
+
+
+def seen_from(construct: IConstruct, owner: IConstruct, value: str) -> str:
+    """A value of another construct as a finding on this one names it: by the export, if the other
+    one is of another stack of the app."""
+    imported = owner.node.default_child is None
+    if imported or Stack.of(owner) == Stack.of(construct) or not Token.is_unresolved(value):
+        return value
+    return Stack.of(owner).export_value(value)
 
 
 def _shown(value: Any) -> str:

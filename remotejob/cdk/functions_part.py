@@ -51,12 +51,12 @@ class FunctionsPart:
         scope: Construct,
         settings: Settings,
         *,
-        settings_file: Path,
+        text: bytes,
         storage: StoragePart,
         code: FunctionsCode | None,
     ) -> None:
-        """Raises: BundleError."""
-        folder = bundle(settings_file, packages=() if code is None else (code.folder,))
+        """text: of the settings file. Raises: BundleError."""
+        folder = bundle(text, packages=() if code is None else (code.folder,))
         handlers = HANDLERS if code is None else code.package
         function = PythonFunctionProps(
             code=lambda_.Code.from_asset(str(folder)),

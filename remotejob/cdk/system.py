@@ -17,11 +17,13 @@ from constructs import Construct, IConstruct
 from remotejob.cdk.access import Access
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.functions_part import FunctionsCode, FunctionsPart
+from remotejob.cdk.images import WorkerImage
 from remotejob.cdk.stack import SystemStack
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.system_metrics import SystemMetrics
-from remotejob.cdk.workers_part import WorkerImage, WorkersPart
-from remotejob.settings import Stage, load
+from remotejob.cdk.workers_part import WorkersPart
+from remotejob.settings import Settings, Stage, load
+from remotejob.settings.document import as_toml
 
 _PARTS: Final = {
     "storage": "buckets, job table and queues",
@@ -43,7 +45,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         scope: Construct,
         id: str,  # noqa: A002
         *,
-        settings: Path | str,
+        settings: Path | str | Settings,
         worker: WorkerImage,
         functions: FunctionsCode | None = None,
         vpc: ec2.IVpc | None = None,
@@ -58,7 +60,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
     ) -> None:
         """What is not given is made.
 
-        settings: the file `remotejob.toml`.
+        settings: the file `remotejob.toml`; or settings, perhaps loaded and then changed.
         worker: the image of the workers.
         functions: handlers of yours around the library's.
         vpc: default the cluster's, or a new one of public subnets.
@@ -77,8 +79,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         Raises: SettingsError, BundleError.
         """
         super().__init__(scope, id)
-        file = Path(settings)
-        self._settings = load(file)
+        self._settings, text = _read(settings)
         self._production = self._settings.system.stage is Stage.PRODUCTION
         existing = Existing(
             vpc=vpc,
@@ -94,7 +95,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         self.functions = FunctionsPart(
             places["functions"],
             self._settings,
-            settings_file=file,
+            text=text,
             storage=self.storage,
             code=functions,
         )
@@ -130,6 +131,13 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
     @property
     def output_bucket(self) -> s3.IBucket:
         return self.storage.buckets.output
+
+
+def _read(settings: Path | str | Settings) -> tuple[Settings, bytes]:
+    """Settings, and the text that says them."""
+    if isinstance(settings, Settings):
+        return settings, as_toml(settings).encode()
+    return load(settings), Path(settings).read_bytes()
 
 
 @jsii.implements(cdk.IAspect)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from aws_cdk import Duration
+from collections.abc import Callable
+
 from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_sqs as sqs
 
 from remotejob.cdk.queues import LANES
 from remotejob.cdk.scaling import desired_workers
@@ -20,8 +22,6 @@ from remotejob.names import (
 )
 from remotejob.settings import Settings
 
-_FIVE_MINUTES = Duration.minutes(5)
-
 
 class SystemMetrics:
     """Metrics of a system. Each is of one queue, whose name may be left out if there is one alone.
@@ -36,38 +36,26 @@ class SystemMetrics:
     workers: WorkersPart
 
     def metric_backlog(self, queue: str | None = None) -> cloudwatch.MathExpression:
-        """Jobs that could start now, on all lanes. Nothing after six hours without use: SQS stops
-        to report. Source: Amazon SQS Developer Guide, "Available CloudWatch metrics"."""
-        lanes = self.storage.queues[self._queue(queue)].queues
-        metrics: dict[str, cloudwatch.IMetric] = {
-            key.value: lanes[key].metric_approximate_number_of_messages_visible(statistic="Maximum")
-            for key in LANES
-        }
-        return _sum(metrics, "Backlog")
+        """Jobs that could start now, on all lanes. SQS reports nothing for a lane that nobody has
+        used for six hours. Source: Amazon SQS Developer Guide, "Available CloudWatch metrics"."""
+        return self._of_lanes(
+            "backlog", queue, lambda lane: lane.metric_approximate_number_of_messages_visible
+        )
 
     def metric_in_flight(self, queue: str | None = None) -> cloudwatch.MathExpression:
         """Jobs that workers hold, on all lanes."""
-        lanes = self.storage.queues[self._queue(queue)].queues
-        metrics: dict[str, cloudwatch.IMetric] = {
-            key.value: lanes[key].metric_approximate_number_of_messages_not_visible(
-                statistic="Maximum"
-            )
-            for key in LANES
-        }
-        return _sum(metrics, "In flight")
+        return self._of_lanes(
+            "in_flight", queue, lambda lane: lane.metric_approximate_number_of_messages_not_visible
+        )
 
     def metric_oldest(self, queue: str | None = None) -> cloudwatch.MathExpression:
         """Age in seconds of the oldest message of any lane."""
-        lanes = self.storage.queues[self._queue(queue)].queues
-        metrics: dict[str, cloudwatch.IMetric] = {
-            key.value: lanes[key].metric_approximate_age_of_oldest_message(statistic="Maximum")
-            for key in LANES
-        }
-        return cloudwatch.MathExpression(
-            expression=f"MAX([{', '.join(metrics)}])",
-            using_metrics=metrics,
-            label="Oldest message",
-            period=_FIVE_MINUTES,
+        return self._of_lanes(
+            "oldest",
+            queue,
+            lambda lane: lane.metric_approximate_age_of_oldest_message,
+            combined="MAX([{}])",
+            between=", ",
         )
 
     def metric_dead_letters(self, queue: str | None = None) -> cloudwatch.Metric:
@@ -115,6 +103,30 @@ class SystemMetrics:
             statistic="Sum",
         )
 
+    def _of_lanes(
+        self,
+        what: str,
+        queue: str | None,
+        metric: Callable[[sqs.Queue], Callable[..., cloudwatch.Metric]],
+        *,
+        combined: str = "{}",
+        between: str = " + ",
+    ) -> cloudwatch.MathExpression:
+        name = self._queue(queue)
+        # ids of one's own, so that figures of several queues fit into one graph
+        prefix = f"{what}_{self._settings.system.name}_{name}".replace("-", "_")
+        lanes = {
+            f"{prefix}_{key.value}": metric(self.storage.queues[name].queues[key])(
+                statistic="Maximum"
+            )
+            for key in LANES
+        }
+        return cloudwatch.MathExpression(
+            expression=combined.format(between.join(f"FILL({lane}, 0)" for lane in lanes)),
+            using_metrics={**lanes},
+            label=f"{name} {what.replace('_', ' ')}",
+        )
+
     def _written(self, name: str, queue: str | None, statistic: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace=METRICS_NAMESPACE,
@@ -133,12 +145,3 @@ class SystemMetrics:
         if name is None or name not in queues:
             raise SettingsError(f"queue={name!r}: name one of {', '.join(queues)}")
         return name
-
-
-def _sum(metrics: dict[str, cloudwatch.IMetric], label: str) -> cloudwatch.MathExpression:
-    return cloudwatch.MathExpression(
-        expression=" + ".join(f"FILL({name}, 0)" for name in metrics),
-        using_metrics=metrics,
-        label=label,
-        period=_FIVE_MINUTES,
-    )

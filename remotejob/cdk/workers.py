@@ -8,7 +8,6 @@ from typing import Final
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -16,14 +15,21 @@ from constructs import Construct
 
 from remotejob.cdk.checks import acknowledge
 from remotejob.cdk.functions import LOG_RETENTION
+from remotejob.cdk.images import QueueImage
 from remotejob.cdk.network import WorkerNetwork
 from remotejob.cdk.permissions import allow, log_calls
-from remotejob.settings import QueueSettings
+from remotejob.cdk.secrets import Secrets
+from remotejob.settings import Architecture, QueueSettings
 
 USER: Final = "10001:10001"
 """The user of `worker_container/Dockerfile`, by number: only a number shows that it is not root."""
 
 SCRATCH: Final = "/tmp"  # noqa: S108  (the container's own volume, deleted with its task)
+
+_PROCESSOR: Final = {
+    Architecture.X86_64: ecs.CpuArchitecture.X86_64,
+    Architecture.ARM64: ecs.CpuArchitecture.ARM64,
+}
 
 CAPACITY: Final = (("FARGATE", 1),)
 """Capacity providers and their weights. Not a launch type: changing from one to a provider replaces
@@ -35,7 +41,7 @@ class WorkersProps:
     """Options of `Workers`."""
 
     queue: QueueSettings
-    image: ecr_assets.DockerImageAsset
+    image: QueueImage
     cluster: ecs.ICluster
     network: WorkerNetwork
     environment: Mapping[str, str]
@@ -54,27 +60,20 @@ class Workers(Construct):
         self.role = self._role("Role")
         self.agent_role = self._role("AgentRole")
         self.agent_role.add_to_policy(log_calls(log_group.log_group_arn))
-        self.agent_role.add_to_policy(allow("ecr", ["GetAuthorizationToken"], ["*"]))
-        acknowledge(
-            self.agent_role,
-            "IAM5[Resource::*]",
-            because="ecr:GetAuthorizationToken has no resource to be restricted to",
-        )
-        self.agent_role.add_to_policy(
-            allow(
-                "ecr",
-                ["BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"],
-                [props.image.repository.repository_arn],
-            )
-        )
+        if props.image.repository_arn is not None:
+            self._let_pull(props.image.repository_arn)
+        self._secrets = Secrets(self, "Secrets", props.queue.secrets)
+        for statement in self._secrets.calls:
+            self.agent_role.add_to_policy(statement)
         self.task_definition = ecs.FargateTaskDefinition(
             self,
             "Task",
             cpu=props.queue.cpu,
             memory_limit_mib=props.queue.memory_mib,
+            ephemeral_storage_gib=props.queue.ephemeral_storage_gib,
             runtime_platform=ecs.RuntimePlatform(
-                # The same as the image's platform: see `remotejob.cdk.workers_stack`.
-                cpu_architecture=ecs.CpuArchitecture.X86_64,
+                # The same as the image's platform: see `remotejob.cdk.images`.
+                cpu_architecture=_PROCESSOR[props.queue.architecture],
                 operating_system_family=ecs.OperatingSystemFamily.LINUX,
             ),
             task_role=self.role,
@@ -85,7 +84,7 @@ class Workers(Construct):
         acknowledge(
             self.task_definition,
             "ECS2",
-            because="The variables hold names and URLs, no secret; a test holds them to that",
+            because="The variables hold names, URLs and numbers; secrets are injected by ECS",
         )
         self._add_container(props, log_group)
         self.service = ecs.FargateService(
@@ -100,7 +99,8 @@ class Workers(Construct):
             # No desired count, because the scaling sets it. Every deployment would reset a number
             # given here, and 0 would stop all workers in the middle of their jobs. The first
             # deployment starts one worker, which proves that the image works, and then idles.
-            desired_count=None,
+            # A queue whose workers are all elsewhere has none, ever.
+            desired_count=None if props.queue.max_workers else 0,
             # A deployment starts the new worker before it stops the old one.
             min_healthy_percent=100,
             max_healthy_percent=200,
@@ -119,14 +119,30 @@ class Workers(Construct):
             subnets = props.network.vpc.select_subnets(subnet_type=ec2.SubnetType.PUBLIC)
             self.service.node.add_dependency(subnets.internet_connectivity_established)
 
+    def _let_pull(self, repository_arn: str) -> None:
+        self.agent_role.add_to_policy(allow("ecr", ["GetAuthorizationToken"], ["*"]))
+        acknowledge(
+            self.agent_role,
+            "IAM5[Resource::*]",
+            because="ecr:GetAuthorizationToken has no resource to be restricted to",
+        )
+        self.agent_role.add_to_policy(
+            allow(
+                "ecr",
+                ["BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage"],
+                [repository_arn],
+            )
+        )
+
     def _role(self, id: str) -> iam.Role:  # noqa: A002
         return iam.Role(self, id, assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"))
 
     def _add_container(self, props: WorkersProps, log_group: logs.ILogGroup) -> None:
         container = self.task_definition.add_container(
             "Worker",
-            image=ecs.ContainerImage.from_docker_image_asset(props.image),
+            image=props.image.image,
             environment=dict(props.environment),
+            secrets=self._secrets.injected or None,
             user=USER,
             readonly_root_filesystem=True,
             # An init process reaps what a task's subprocesses leave, and passes on SIGTERM.

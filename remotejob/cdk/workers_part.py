@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 from aws_cdk import Stack
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects
+from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects, seen_from
 from remotejob.cdk.existing import Existing
+from remotejob.cdk.images import Images, WorkerImage
 from remotejob.cdk.network import Network, NetworkProps, WorkerNetwork, network_in
 from remotejob.cdk.permissions import (
     budget_calls,
@@ -23,46 +20,17 @@ from remotejob.cdk.permissions import (
     readable_inputs,
     worker_calls,
 )
+from remotejob.cdk.rights import let
 from remotejob.cdk.scaling import Scaling, ScalingProps
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.workers import Workers, WorkersProps
-from remotejob.domain.errors import SettingsError
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
 from remotejob.settings import QueueSettings, Settings
 
-DOCKERFILE = "worker_container/Dockerfile"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerImage:
-    """The workers' image, built from a folder of yours when the app is deployed."""
-
-    folder: Path
-    """What is sent to the build; its `.dockerignore` selects files."""
-    dockerfile: str = DOCKERFILE
-    """Its path in the folder."""
-
-    def asset(self, scope: Construct) -> ecr_assets.DockerImageAsset:
-        """Raises: SettingsError, when the folder has no such Dockerfile."""
-        if not (self.folder / self.dockerfile).is_file():
-            raise SettingsError(
-                f"{self.folder / self.dockerfile}: no such file; write the Dockerfile of the"
-                " workers there (`remotejob init .` adds one), or name another one"
-            )
-        return ecr_assets.DockerImageAsset(
-            scope,
-            "Image",
-            directory=str(self.folder),
-            file=self.dockerfile,
-            # Explicit, so a laptop with an ARM processor builds the image that Fargate runs. Not
-            # ARM: most build machines are not, and some packages have no wheel for it.
-            platform=ecr_assets.Platform.LINUX_AMD64,
-        )
-
 
 class WorkersPart:
-    """One image, a network, and for each queue a cluster with a service that scales."""
+    """A network, and for each queue a cluster with a service that scales."""
 
     def __init__(
         self,
@@ -77,14 +45,15 @@ class WorkersPart:
         self._settings, self._storage, self._existing = settings, storage, existing
         self._removal = removal_policy(settings)
         network = _network(scope, settings, existing)
-        image = worker.asset(scope)
+        self._images = Images(scope, worker)
         services, clusters = Construct(scope, "Queues"), Construct(scope, "Clusters")
         self.services: dict[str, ecs.FargateService] = {}
         for name in settings.queues:
             cluster = existing.cluster or _cluster(clusters, name, network)
-            workers = self._workers(services, name, cluster, network, image)
+            workers = self._workers(services, name, cluster, network)
             self._permit(workers.role, name, cluster)
-            self._scale(workers, name, cluster)
+            if settings.queues[name].max_workers:
+                self._scale(workers, name, cluster)
             self.services[name] = workers.service
 
     def _workers(
@@ -93,7 +62,6 @@ class WorkersPart:
         name: str,
         cluster: ecs.ICluster,
         network: WorkerNetwork,
-        image: ecr_assets.DockerImageAsset,
     ) -> Workers:
         queue = self._settings.queues[name]
         return Workers(
@@ -101,7 +69,7 @@ class WorkersPart:
             name,
             WorkersProps(
                 queue=queue,
-                image=image,
+                image=self._images.of(name, queue),
                 cluster=cluster,
                 network=network,
                 environment={
@@ -114,6 +82,8 @@ class WorkersPart:
                     Env.METRICS.value: "on" if queue.metrics else "off",
                     **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
                     **_min_free_disk(queue),
+                    **_secret_names(queue),
+                    **queue.environment,
                 },
                 removal_policy=self._removal,
             ),
@@ -121,13 +91,11 @@ class WorkersPart:
 
     def _permit(self, role: iam.Role, name: str, cluster: ecs.ICluster) -> None:
         permit_work(role, name, self._settings, self._storage)
-        tasks = Stack.of(role).format_arn(
-            service="ecs", resource="task", resource_name=f"{cluster.cluster_name}/*"
-        )
-        role.add_to_policy(protection_calls(tasks))
+        let(role, self._settings.queues[name].permissions)
+        role.add_to_policy(protection_calls(_tasks_of(role, cluster.cluster_name)))
         acknowledge_arn(
             role,
-            tasks,
+            _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
             because="A worker protects itself, and its task's id is not known beforehand",
         )
 
@@ -196,6 +164,10 @@ def permit_work(
     )
 
 
+def _tasks_of(scope: Construct, cluster: str) -> str:
+    return Stack.of(scope).format_arn(service="ecs", resource="task", resource_name=f"{cluster}/*")
+
+
 def _network(scope: Construct, settings: Settings, existing: Existing) -> WorkerNetwork:
     vpc = existing.vpc or (existing.cluster.vpc if existing.cluster is not None else None)
     if vpc is not None:
@@ -226,3 +198,8 @@ def _min_free_disk(queue: QueueSettings) -> dict[str, str]:
     if percent == MIN_FREE_DISK_PERCENT:
         return {}
     return {Env.MIN_FREE_DISK.value: str(percent)}
+
+
+def _secret_names(queue: QueueSettings) -> dict[str, str]:
+    """The names of the variables that hold secrets; nothing if there are none."""
+    return {Env.SECRETS.value: ",".join(queue.secrets)} if queue.secrets else {}

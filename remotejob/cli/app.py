@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, doctor, formats, manage, replay, workers
+from remotejob.cli import batches, doctor, env, formats, manage, replay, workers
+from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
+from remotejob.cli.choosing import On
 from remotejob.cli.common import (
     YEAR,
     AsJson,
@@ -28,18 +29,21 @@ from remotejob.cli.common import (
     show_job,
     show_jobs,
 )
+from remotejob.cli.connecting import begin, connect, where
 from remotejob.cli.exit_codes import Exit, explain
+from remotejob.cli.init.command import init
 from remotejob.cli.local.command import local
+from remotejob.cli.program import called_as
 from remotejob.cli.saving import NotAllSaved, folder_of, if_exists, save_outputs
 from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
-from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.priority import Priority, priority_named
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
 from remotejob.jobs.content.bodies import Body
+from remotejob.names import ClientEnv, installed_version
 
 app: Final = typer.Typer(
     name="remotejob",
@@ -51,12 +55,13 @@ app: Final = typer.Typer(
     "4 no access to AWS, 5 the wait timed out, 6 anything else, such as output that could not be "
     "written, 130 Ctrl-C.",
 )
+app.command()(init)
 app.command()(local)
 
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer's signature)
     if asked:
-        typer.echo(f"remotejob {version('remotejob')}")
+        typer.echo(f"remotejob {installed_version()}")
         raise typer.Exit
 
 
@@ -68,8 +73,17 @@ def _main(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
+    on: Annotated[
+        On | None,
+        typer.Option(
+            envvar=ClientEnv.ON,
+            show_default=False,
+            help="Which system is meant: the one that `remotejob local` runs in this project, or "
+            "one in AWS. Needed only where both could be.",
+        ),
+    ] = None,
 ) -> None:
-    pass
+    begin(on)
 
 
 @app.command()
@@ -135,31 +149,28 @@ def submit(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait until the job has ended, and show it.")
     ] = False,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Submit a job and print its id."""
     retry = parse_retry(retries, retry_wait)
     repetition = _parse_repeat(repeat, repeats, time_zone, stop_on_failure=stop_on_failure)
     parsed = parse_data(data)
-    job = (
-        RemoteJob.connect(system)
-        .queue(queue)
-        .submit(
-            task,
-            body=_open_body(file),
-            data=parsed,
-            filename=filename,
-            retry=retry,
-            priority=_parse_priority(priority),
-            delay=None if delay is None else parse_seconds("--delay", delay),
-            depends=depends or (),
-            resource=resource,
-            tenant=tenant,
-            repeat=repetition,
-            idempotency_key=key,
-            cancel_repeats=cancel_repeats,
-        )
+    target = connect(system).queue(queue)
+    job = target.submit(
+        task,
+        body=_open_body(file),
+        data=parsed,
+        filename=filename,
+        retry=retry,
+        priority=_parse_priority(priority),
+        delay=None if delay is None else parse_seconds("--delay", delay),
+        depends=depends or (),
+        resource=resource,
+        tenant=tenant,
+        repeat=repetition,
+        idempotency_key=key,
+        cancel_repeats=cancel_repeats,
     )
     if wait:
         note(job.id)
@@ -176,11 +187,11 @@ def show(
     traceback: Annotated[
         bool, typer.Option("--traceback", help="Show only the traceback of its last failed run.")
     ] = False,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Show everything about a job."""
-    job = RemoteJob.connect(system).job(job_id)
+    job = connect(system).job(job_id)
     if traceback:
         _show_traceback(job, as_json=as_json)
     else:
@@ -188,9 +199,9 @@ def show(
 
 
 @app.command()
-def why(job_id: JobId, system: System = "default", as_json: AsJson = False) -> None:
+def why(job_id: JobId, system: System = None, as_json: AsJson = False) -> None:
     """Explain why a job is not running: what it is waiting for."""
-    reason = RemoteJob.connect(system).job(job_id).why()
+    reason = connect(system).job(job_id).why()
     if as_json:
         formats.to_json(out, {"why": reason.code, "text": reason.text, **reason.details})
     else:
@@ -205,11 +216,11 @@ def list_jobs(
     unable: Annotated[
         bool, typer.Option("--unable", help="Of these, only jobs that no living worker can run.")
     ] = False,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """List jobs, newest first."""
-    connected = RemoteJob.connect(system)
+    connected = connect(system)
     source = connected if queue is None else connected.queue(queue)
     jobs = source.jobs(state=state, limit=limit)
     show_jobs(connected.unable(jobs) if unable else jobs, as_json=as_json)
@@ -219,11 +230,11 @@ def list_jobs(
 def wait(
     job_id: JobId,
     timeout: Timeout = None,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Wait until a job has ended, and show it. Exits with 1 if it failed or was cancelled."""
-    job = RemoteJob.connect(system).job(job_id)
+    job = connect(system).job(job_id)
     _finish(wait_for_job(job, timeout), as_json=as_json)
 
 
@@ -233,14 +244,14 @@ def download(
     folder: Annotated[Path, typer.Argument(help="Target folder; created if missing.")] = Path(),
     name: Annotated[str | None, typer.Option(help="Only this output.")] = None,
     force: Force = False,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Download the outputs of a completed job and print their paths.
 
     They keep the folders of the uploaded file's key: scans/2023/page.pdf gives scans/2023/page.png.
     """
-    job = RemoteJob.connect(system).job(job_id)
+    job = connect(system).job(job_id)
     _ = job.result  # raises the reason when the job has not completed
     outputs = [job.outputs[name]] if name is not None else list(job.outputs.values())
     under = folder_of(job)
@@ -262,9 +273,11 @@ def _show_paths(paths: Sequence[Path], *, as_json: bool) -> None:
 
 app.registered_commands += manage.app.registered_commands
 app.registered_commands += replay.app.registered_commands
+app.registered_commands += run_command.app.registered_commands
 app.registered_commands += batches.app.registered_commands
 app.registered_commands += workers.app.registered_commands
 app.registered_commands += doctor.app.registered_commands
+app.registered_commands += env.app.registered_commands
 
 
 def run() -> int:
@@ -281,7 +294,7 @@ def run() -> int:
         raise
     except Exception as error:  # noqa: BLE001 (`explain` raises what it does not know)
         code, line = explain(error)
-        complain(line)
+        complain(line + where(error))
         return code
 
 
@@ -292,6 +305,8 @@ def _complain_of_usage(refused: typer.TyperException) -> None:
     if message:
         context = getattr(refused, "ctx", None)
         path = "remotejob" if context is None else context.command_path
+        if context is not None and getattr(refused, "option_name", None) == "--on":
+            message = f"--on comes before the command: {called_as()} --on aws {context.info_name}"
         complain(f"{message.rstrip('.')}; see {path} --help")
 
 

@@ -9,12 +9,12 @@ import typer
 from remotejob.cli import formats
 from remotejob.cli.arguments import parse_data
 from remotejob.cli.common import AsJson, Queue, System, Timeout, note, out, put, say, show_jobs
+from remotejob.cli.connecting import connect, connect_to_change
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import Facts
 from remotejob.cli.visible import one_line
 from remotejob.cli.waiting import wait_for_batch
 from remotejob.client.batch import Batch
-from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.states import State
 
 app: Final = typer.Typer()
@@ -39,11 +39,11 @@ def map_source(
     name: Annotated[str | None, typer.Option(help="A display name for the batch.")] = None,
     tenant: Annotated[str | None, typer.Option(help="Tenant the jobs are for.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until all jobs have ended.")] = False,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Submit a batch, one job for each file or manifest line, and print its id."""
-    target = RemoteJob.connect(system).queue(queue)
+    target = connect_to_change(system).queue(queue)
     submitted = target.map(
         task, source, on_complete=on_complete, data=parse_data(data), name=name, tenant=tenant
     )
@@ -64,11 +64,11 @@ def batch(
     batch_id: BatchId,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until all jobs have ended.")] = False,
     timeout: Timeout = None,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Count the jobs of a batch by state. With --wait, exits with 1 unless all completed."""
-    found = RemoteJob.connect(system).batch(batch_id)
+    found = connect(system).batch(batch_id)
     if wait:
         _finish(found, timeout, as_json=as_json)
     else:
@@ -79,26 +79,26 @@ def batch(
 def batch_jobs(
     batch_id: BatchId,
     state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """List the jobs of a batch."""
-    found = RemoteJob.connect(system).batch(batch_id)
+    found = connect(system).batch(batch_id)
     show_jobs(list(found.children(state)), as_json=as_json, errors=True)
 
 
 @app.command()
-def batch_cancel(batch_id: BatchId, system: System = "default", as_json: AsJson = False) -> None:
+def batch_cancel(batch_id: BatchId, system: System = None, as_json: AsJson = False) -> None:
     """Cancel all jobs of a batch that have not ended."""
-    found = RemoteJob.connect(system).batch(batch_id)
+    found = connect_to_change(system).batch(batch_id)
     found.cancel()
     _show(found.refresh(), as_json=as_json)
 
 
 @app.command()
-def batch_retry(batch_id: BatchId, system: System = "default", as_json: AsJson = False) -> None:
+def batch_retry(batch_id: BatchId, system: System = None, as_json: AsJson = False) -> None:
     """Run the failed and cancelled jobs of a batch again."""
-    found = RemoteJob.connect(system).batch(batch_id)
+    found = connect_to_change(system).batch(batch_id)
     found.retry()
     _show(found.refresh(), as_json=as_json)
 

@@ -51,7 +51,13 @@ err: Final = SafeConsole(stderr=True)
 YEAR: Final = 366 * 24 * 3600
 
 System = Annotated[
-    str, typer.Option("--system", envvar=NAME_VARIABLE, help="Name of the deployed system.")
+    str | None,
+    typer.Option(
+        "--system",
+        envvar=NAME_VARIABLE,
+        show_default="the local one, else default",
+        help="Name of the system.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job.")]

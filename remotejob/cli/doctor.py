@@ -9,16 +9,16 @@ import typer
 
 from remotejob.cli import formats
 from remotejob.cli.common import AsJson, System, note, out, say
+from remotejob.cli.connecting import connect
 from remotejob.cli.exit_codes import Exit
-from remotejob.client.remote_job import RemoteJob
 
 app: Final = typer.Typer()
 
 
 @app.command()
-def doctor(system: System = "default", as_json: AsJson = False) -> None:
+def doctor(system: System = None, as_json: AsJson = False) -> None:
     """Look for items of the job table that cannot be read. Exits with 6 if there are any."""
-    diagnosis = RemoteJob.connect(system).doctor()
+    diagnosis = connect(system).doctor()
     if as_json:
         formats.to_json(out, asdict(diagnosis))
     else:

@@ -31,7 +31,7 @@ class Exit(IntEnum):
 
     OK = 0
     JOB_FAILED = 1
-    """A job failed or was cancelled while the command waited for it."""
+    """A job failed or was cancelled while the command waited for it, or ran it itself."""
     INVALID = 2
     """The command line, a value or the settings are invalid, or the job's state does not allow the
     command."""

@@ -24,9 +24,9 @@ from remotejob.cli.common import (
     show_job,
     show_jobs,
 )
+from remotejob.cli.connecting import connect, connect_to_change, where
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.client.many import Commanded
-from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.errors import InvalidData
 
 app: Final = typer.Typer()
@@ -37,15 +37,15 @@ Antecedents = Annotated[
 
 
 @app.command()
-def pause(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
+def pause(jobs: JobIds, system: System = None, as_json: AsJson = False) -> None:
     """Keep jobs from starting until you resume them."""
-    _report(RemoteJob.connect(system).pause_jobs(jobs), as_json=as_json)
+    _report(connect_to_change(system).pause_jobs(jobs), as_json=as_json)
 
 
 @app.command()
-def resume(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
+def resume(jobs: JobIds, system: System = None, as_json: AsJson = False) -> None:
     """Resume paused jobs."""
-    _report(RemoteJob.connect(system).resume_jobs(jobs), as_json=as_json)
+    _report(connect_to_change(system).resume_jobs(jobs), as_json=as_json)
 
 
 @app.command()
@@ -57,11 +57,11 @@ def ready(
     independent: Annotated[
         bool, typer.Option("--independent", help="Drop their dependencies on other jobs.")
     ] = False,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Let waiting jobs run now, or at a given time."""
-    connected = RemoteJob.connect(system)
+    connected = connect_to_change(system)
     when = None if at is None else at.astimezone()
     _report(connected.make_jobs_ready(jobs, at=when, independent=independent), as_json=as_json)
 
@@ -70,11 +70,11 @@ def ready(
 def cancel(
     jobs: JobIds,
     antecedents: Antecedents = False,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Cancel jobs and all that depend on them. A running job stops at its next heartbeat."""
-    connected = RemoteJob.connect(system)
+    connected = connect_to_change(system)
     _report(connected.cancel_jobs(jobs, antecedents=antecedents), as_json=as_json)
 
 
@@ -82,11 +82,12 @@ def cancel(
 def cancel_repeats(
     task: Annotated[str, typer.Argument(metavar="TASK", help="Task of the repeating jobs.")],
     queue: Queue = "default",
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Cancel all jobs of a task that repeat for ever."""
-    show_jobs(RemoteJob.connect(system).queue(queue).cancel_repeats(task), as_json=as_json)
+    target = connect_to_change(system).queue(queue)
+    show_jobs(target.cancel_repeats(task), as_json=as_json)
 
 
 @app.command()
@@ -99,12 +100,12 @@ def restart(
     dependents: Annotated[
         bool, typer.Option("--dependents", help="Also restart jobs that were cancelled with them.")
     ] = False,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Run failed or cancelled jobs again, after the jobs they depend on."""
     retry = parse_retry(retries, retry_wait)
-    connected = RemoteJob.connect(system)
+    connected = connect_to_change(system)
     _report(connected.restart_jobs(jobs, retry=retry, dependents=dependents), as_json=as_json)
 
 
@@ -114,11 +115,11 @@ def rerun(
     wait: Annotated[
         float, typer.Option(min=0, max=YEAR, help="Seconds to wait before it may run.")
     ] = 0,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Submit a copy of a completed job and print its id."""
-    job = RemoteJob.connect(system).job(job_id).rerun(wait=parse_seconds("--wait", wait))
+    job = connect(system).job(job_id).rerun(wait=parse_seconds("--wait", wait))
     if as_json:
         show_job(job, as_json=True)
     else:
@@ -126,15 +127,15 @@ def rerun(
 
 
 @app.command()
-def remove(jobs: JobIds, system: System = "default", as_json: AsJson = False) -> None:
+def remove(jobs: JobIds, system: System = None, as_json: AsJson = False) -> None:
     """Delete jobs that have ended, with their logs and outputs."""
-    _report_removed(RemoteJob.connect(system).remove_jobs(jobs), as_json=as_json)
+    _report_removed(connect_to_change(system).remove_jobs(jobs), as_json=as_json)
 
 
 @app.command()
-def failed(queue: Queue = "default", system: System = "default", as_json: AsJson = False) -> None:
+def failed(queue: Queue = "default", system: System = None, as_json: AsJson = False) -> None:
     """List the failed jobs of a queue, newest first. Jobs with the same error form a group."""
-    jobs = RemoteJob.connect(system).queue(queue).failed()
+    jobs = connect(system).queue(queue).failed()
     if jobs and not as_json:
         put(failures.by_error(jobs))
     else:
@@ -147,12 +148,13 @@ def retry_failed(
         list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids of the jobs; default: all.")
     ] = None,
     queue: Queue = "default",
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Restart failed jobs of a queue: all, or the given ones."""
     chosen = jobs or None
-    _report(RemoteJob.connect(system).queue(queue).retry_failed(chosen), as_json=as_json)
+    target = connect_to_change(system).queue(queue)
+    _report(target.retry_failed(chosen), as_json=as_json)
 
 
 @app.command()
@@ -162,14 +164,15 @@ def delete_failed(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Delete all failed jobs.")] = False,
     queue: Queue = "default",
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete failed jobs of a queue: the given ones, or --all."""
     if bool(jobs) is every:
         raise InvalidData("delete-failed: give either job ids or --all")
     chosen = jobs or None
-    _report_removed(RemoteJob.connect(system).queue(queue).delete_failed(chosen), as_json=as_json)
+    target = connect_to_change(system).queue(queue)
+    _report_removed(target.delete_failed(chosen), as_json=as_json)
 
 
 def _report(commanded: Commanded, *, as_json: bool) -> None:
@@ -197,6 +200,6 @@ def _exit_if_refused(commanded: Commanded) -> None:
     for refusal in commanded.refused.values():
         code, line = explain(refusal)
         codes.append(code)
-        complain(line)
+        complain(line + where(refusal))
     if codes:
         raise typer.Exit(codes[0])

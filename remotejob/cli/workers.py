@@ -8,8 +8,8 @@ import typer
 
 from remotejob.cli import formats
 from remotejob.cli.common import AsJson, System, note, out, put
+from remotejob.cli.connecting import connect
 from remotejob.cli.layout import Listing
-from remotejob.client.remote_job import RemoteJob
 from remotejob.jobs.queries.workers import WorkerStatus
 
 app: Final = typer.Typer()
@@ -18,11 +18,11 @@ app: Final = typer.Typer()
 @app.command()
 def workers(
     queue: Annotated[str | None, typer.Option(help="Only workers of this queue.")] = None,
-    system: System = "default",
+    system: System = None,
     as_json: AsJson = False,
 ) -> None:
     """List the workers: whether they are alive, what they can run, and what they are running."""
-    found = RemoteJob.connect(system).workers(queue)
+    found = connect(system).workers(queue)
     if as_json:
         formats.to_json(out, [_as_dict(worker) for worker in found])
     elif found:

@@ -119,6 +119,12 @@ class Hooks:
 
         return register if function is None else register(function)
 
+    def registered(self) -> list[tuple[Event, Function]]:
+        """Every function with its event; one that was registered twice is there twice."""
+        with self._lock:
+            known = dict(self._functions)
+        return [(event, function) for event, entries in known.items() for _, function in entries]
+
     def off(self, event: Event | str, function: Function) -> None:
         """Stop calling a function. It is not an error if it was not registered."""
         known = _event(event)

@@ -308,7 +308,7 @@ class Job(JobView):
         """
         from remotejob.client.replay_here import replay_here
 
-        return replay_here(self._record, self._installation, tasks=tasks, on_error=on_error)
+        return replay_here(self, tasks=tasks, on_error=on_error)
 
     @command
     def remove(self) -> None:

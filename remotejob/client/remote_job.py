@@ -81,6 +81,16 @@ class RemoteJob(ManyCommands):
         return self._installation.name
 
     @property
+    def account(self) -> str:
+        """Id of the AWS account it is deployed in; empty for a system in memory."""
+        return self._installation.account
+
+    @property
+    def region(self) -> str:
+        """The region it is deployed in; empty for a system in memory."""
+        return self._installation.region
+
+    @property
     def input_bucket(self) -> str:
         """Name of the bucket whose uploads become jobs."""
         return self._installation.files.bucket(Area.INPUT)

@@ -5,53 +5,25 @@ This is for debugging: the task reads from the system, but writes only to this p
 
 from __future__ import annotations
 
-import json
-import math
 import traceback
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any
 
-from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
-from remotejob.domain.argument_checks import (
-    check_callable,
-    check_choice,
-    check_kind,
-    reading,
-)
+from remotejob.client.job import Job
+from remotejob.client.one_run import OneRun
+from remotejob.domain.argument_checks import check_callable, check_choice, check_kind, reading
 from remotejob.domain.errors import InvalidName
-from remotejob.domain.ids import new_run_id
 from remotejob.domain.job_log import LogLine
-from remotejob.domain.record import JobRecord
-from remotejob.domain.states import State
 from remotejob.domain.text import cut
-from remotejob.domain.times import span_ms
-from remotejob.jobs.content import payloads
-from remotejob.jobs.content.log import whole_log
 from remotejob.jobs.content.outputs import Output
-from remotejob.jobs.submission.replay import replay_data, replay_input
-from remotejob.ports import (
-    NOBODY,
-    Address,
-    Area,
-    Channel,
-    Installation,
-    ObjectStore,
-    Received,
-    Stored,
-)
 from remotejob.tasks.async_running_job import AsyncRunningJob
-from remotejob.tasks.completion import Completion
 from remotejob.tasks.registry import registry
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import where
 from remotejob.tasks.task import Task
-from remotejob.worker.executors.in_thread import call_here
-from remotejob.worker.runs.checkpoints import Checkpoints
-from remotejob.worker.runs.run import Lease, Run
 
 Tasks = (
     Mapping[str, Task]
@@ -59,9 +31,6 @@ Tasks = (
     | Callable[[AsyncRunningJob], Coroutine[Any, Any, Any]]
 )
 """A registry that has the task, or the function itself."""
-
-_REPLAY_WORKER: Final = "replayed here"
-_FOR_EVER: Final = timedelta(days=3650)
 
 
 class OnError(StrEnum):
@@ -93,11 +62,7 @@ class Replayed:
 
 
 def replay_here(
-    record: JobRecord,
-    installation: Installation,
-    *,
-    tasks: Tasks | None = None,
-    on_error: OnError | str = OnError.KEEP,
+    job: Job, *, tasks: Tasks | None = None, on_error: OnError | str = OnError.KEEP
 ) -> Replayed:
     """Run a job's task in this thread, whatever the job's state.
 
@@ -108,145 +73,19 @@ def replay_here(
     has expired; FileUnreadable, when the input is in a bucket that this system does not read.
     """
     on_error = check_choice("on_error=", on_error, OnError)
-    task = _find_task(record.task, tasks)
-    replay_data(record, installation)
-    replay_input(record, installation)
-    here = _overlay(installation)
-    run = _start_run(record, task, here)
-    began = here.clock.monotonic()
-    error: BaseException | None = None
-    result: str | None = None
-    with run.workspace.cleaned():
-        try:
-            returned = call_here(run)
-            if isinstance(returned, Completion):
-                returned = returned.result
-            result = payloads.encode_result(returned)
-        # KeyboardInterrupt and leaving a debugger end the replay itself, so they pass through
-        except (Exception, SystemExit) as raised:
-            if on_error is OnError.RAISE:
-                raise
-            error = raised
-        took = timedelta(seconds=here.clock.monotonic() - began)
-        report = run.reporter.last_report()
-    reported = JobRecord.from_item({**run.record.to_item(), **report})
+    ran = OneRun(job, _find_task(job.task, tasks)).run()
+    if ran.error is not None and on_error is OnError.RAISE:
+        raise ran.error
     return Replayed(
-        job_id=record.id,
-        task=record.task,
-        result=None if result is None else json.loads(result),
-        error=error,
-        traceback=None if error is None else "".join(traceback.format_exception(error)),
-        outputs={file.name: Output(file, here) for file in run.workspace.outputs},
-        logs=tuple(whole_log(reported, here)),
-        progress=reported.progress,
-        took=took,
-    )
-
-
-class OverlaidFiles:
-    """An `ObjectStore` that reads from another one, and keeps its own writes in memory."""
-
-    def __init__(self, beneath: ObjectStore) -> None:
-        self._beneath: Final = beneath
-        self._written: Final = _SameBuckets(beneath)
-        self._keys: set[tuple[str, str]] = set()
-
-    def put(
-        self,
-        area: Area,
-        key: str,
-        body: bytes | BinaryIO,
-        *,
-        content_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-    ) -> Stored:
-        stored = self._written.put(area, key, body, content_type=content_type, metadata=metadata)
-        self._keys.add((stored.bucket, key))
-        return stored
-
-    def describe(self, area: Area, key: str) -> Stored:
-        return self._store_of(self.bucket(area), key).describe(area, key)
-
-    def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:
-        return self._store_of(bucket, key).open(bucket, key, version=version)
-
-    def download(self, bucket: str, key: str, to: Path, *, version: str | None = None) -> None:
-        self._store_of(bucket, key).download(bucket, key, to, version=version)
-
-    def bucket(self, area: Area) -> str:
-        return self._beneath.bucket(area)
-
-    def keys(self, area: Area, prefix: str) -> Iterator[str]:
-        written = set(self._written.keys(area, prefix))
-        return iter(sorted(written.union(self._beneath.keys(area, prefix))))
-
-    def delete(self, area: Area, keys: Iterable[str]) -> None:
-        """Delete files that were written here; the store beneath is not changed."""
-        deleted = list(keys)
-        self._written.delete(area, deleted)
-        self._keys -= {(self.bucket(area), key) for key in deleted}
-
-    def _store_of(self, bucket: str, key: str) -> ObjectStore:
-        return self._written if (bucket, key) in self._keys else self._beneath
-
-
-class _SameBuckets(MemoryFiles):
-    """Files in memory, in buckets named like those of another store."""
-
-    def __init__(self, beneath: ObjectStore) -> None:
-        super().__init__()
-        self._beneath = beneath
-
-    def bucket(self, area: Area) -> str:
-        return self._beneath.bucket(area)
-
-
-def _overlay(installation: Installation) -> Installation:
-    """The same system, but with all writes kept in memory, and without hooks."""
-    return replace(
-        installation,
-        store=MemoryStore(),
-        messages=MemoryMessages(installation.clock),
-        files=OverlaidFiles(installation.files),
-        hooks=NOBODY,
-        # writing a checkpoint needs a valid lease, perhaps after hours at a breakpoint
-        lease=_FOR_EVER,
-    )
-
-
-def _start_run(record: JobRecord, task: Task, here: Installation) -> Run:
-    now = here.clock.now_ms()
-    running = replace(
-        record,
-        state=State.RUNNING,
-        run_id=new_run_id(here.entropy),
-        worker=_REPLAY_WORKER,
-        attempt=max(1, record.attempt),
-        lease_ms=now + span_ms(here.lease),
-        started_ms=now,
-        finished_ms=None,
-        progress_json=None,
-        log_json=None,
-        log_count=0,
-        calls_json=None,
-    )
-    here.store.put_new(running)
-    message = Received(
-        address=Address(record.queue, Channel(record.lane.value)),
-        body="",
-        receipt=_REPLAY_WORKER,
-        sent_ms=now,
-        receives=1,
-    )
-    lease = Lease(began=here.clock.monotonic(), ends=math.inf)
-    task = replace(task, lease=None)
-    return Run(
-        record=running,
-        lease=lease,
-        message=message,
-        task=task,
-        installation=here,
-        checkpoints=Checkpoints,
+        job_id=job.id,
+        task=job.task,
+        result=ran.result,
+        error=ran.error,
+        traceback=None if ran.error is None else "".join(traceback.format_exception(ran.error)),
+        outputs=ran.outputs,
+        logs=ran.logs,
+        progress=ran.progress,
+        took=ran.took,
     )
 
 

@@ -8,6 +8,7 @@ RemoteJobError
     ├── StateUnusable        the data kept from earlier starts cannot be used
     ├── ControlError         the server refused a control request
     ├── NoTaskRole           a task definition has no role
+    ├── SecretNotRead        the agent's role cannot read a secret of a task
     ├── UnknownResource      no deployed resource, or more than one, matches the name
     └── FunctionFailed       an invoked function failed
 """
@@ -49,6 +50,10 @@ class NotPrivate(LocalError):
 
 class NoTaskRole(LocalError):
     """The deployed task definition has no task role, so the worker could call no AWS service."""
+
+
+class SecretNotRead(LocalError):
+    """A secret of a task is not there, or its execution role may not read it; says which."""
 
 
 class UnknownResource(LocalError, LookupError):

@@ -49,15 +49,68 @@ def open_lock(path: Path) -> int:
     return _opened(path, os.O_RDWR)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file at once: a reader finds what was there before, or all of this.
+
+    Raises: as `open_log`; OSError, when the disk is full.
+    """
+    part = path.with_name(f"{path.name}.part")
+    with os.fdopen(_opened(part, os.O_WRONLY), "wb") as file:
+        # not by O_TRUNC: that would empty a file before we know that it is ours
+        file.truncate(0)
+        file.write(content)
+    part.replace(path)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file that only its user can write and read.
+
+    Raises: FileNotFoundError; NotPrivate, when it is a link, or another user's, or open to others.
+    """
+    opened = _existing(path)
+    with os.fdopen(opened, "rb") as file:
+        found = os.fstat(opened)
+        if not _is_own(found) or stat.S_IMODE(found.st_mode) & 0o077:
+            raise NotPrivate(f"{path} is not a private file of your own; remove it")
+        return file.read()
+
+
+def make_file_private(path: Path) -> None:
+    """Let only its user read a file that exists.
+
+    Raises: FileNotFoundError; NotPrivate, when it is a link, or another user's.
+    """
+    opened = _existing(path)
+    try:
+        if not _is_own(os.fstat(opened)):
+            raise NotPrivate(f"{path} is not a file of your own; remove it")
+        os.fchmod(opened, _FILE_MODE)
+    finally:
+        os.close(opened)
+
+
+def _existing(path: Path) -> int:
+    """Raises: FileNotFoundError; NotPrivate, when it cannot be opened for another reason."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
+
+
+def _is_own(found: os.stat_result) -> bool:
+    # a second name of a file elsewhere is a link too
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
+
+
 def _opened(path: Path, flags: int) -> int:
     try:
         # O_NONBLOCK, because opening a pipe would wait for its other end
         opened = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, _FILE_MODE)
     except OSError as problem:
         raise NotPrivate(f"{path} cannot be opened ({problem.strerror}); remove it") from None
-    found = os.fstat(opened)
-    # a second name of a file elsewhere is a link too
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+    if not _is_own(os.fstat(opened)):
         os.close(opened)
         raise NotPrivate(f"{path} is not a file of your own; remove it")
     os.fchmod(opened, _FILE_MODE)

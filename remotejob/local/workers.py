@@ -2,8 +2,8 @@
 
 Source: ECS Developer Guide, "Amazon ECS task definition parameters for Fargate".
 
-Limits: the code runs from this source tree, not from the image. There are no secrets, no health
-checks, no memory or CPU limits, and no agent endpoints for metadata or task protection.
+Limits: the code runs from this source tree, not from the image. There are no health checks, no
+limits of memory, CPU or disk, and no agent endpoints for metadata or task protection.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from remotejob.local import injection
 from remotejob.local.control import CONTROL_PREFIX, Control
 from remotejob.local.deployment import ClientFactory, Deployment
 from remotejob.local.errors import NoTaskRole
@@ -39,7 +40,10 @@ class Task:
     service: str
     family: str
     role_arn: str
+    execution_role_arn: str
     environment: Mapping[str, str]
+    secrets: Mapping[str, str]
+    """Where the agent finds the value of each of these variables."""
     command: tuple[str, ...]
 
 
@@ -112,7 +116,9 @@ def _task(service: str, ecs: Any, deployment: Deployment) -> Task:
         service=described["serviceName"],
         family=definition["family"],
         role_arn=definition["taskRoleArn"],
+        execution_role_arn=definition.get("executionRoleArn", ""),
         environment={e["name"]: str(e["value"]) for e in container.get("environment", [])},
+        secrets={e["name"]: str(e["valueFrom"]) for e in container.get("secrets", [])},
         command=(*container.get("entryPoint", ()), *container.get("command", ())),
     )
 
@@ -131,10 +137,17 @@ def start(
 
     The task definition's command takes precedence over `command`; `environment` takes precedence
     over the task definition's. Raises: ControlError, when ECS may not assume the role, or the
-    program does not start.
+    program does not start; SecretNotRead.
     """
     number = max(next(_NUMBERS), _after_kept(state / "logs"))
     session = f"worker-{os.getpid()}-{number}"
+    secrets = injection.read(
+        task.secrets,
+        role_arn=task.execution_role_arn,
+        session=f"agent-{os.getpid()}-{number}",
+        control=control,
+        region=region,
+    )
     granted = control.post("tasks", {"role_arn": task.role_arn, "session": session})
     log = state / "logs" / f"worker-{number}.log"
     # There is no image, so replace its Python with ours.
@@ -152,6 +165,7 @@ def start(
                 "HOME": _NO_HOME,
                 **_user_packages(),
                 **task.environment,
+                **secrets,
                 "AWS_ENDPOINT_URL": control.endpoint_url,
                 "AWS_REGION": region,
                 "AWS_DEFAULT_REGION": region,

@@ -118,6 +118,12 @@ class JobHolder:
             log.warning("took fewer jobs than there may be: %s", problem)
         return taken
 
+    @property
+    def holding(self) -> bool:
+        """Whether it holds any job."""
+        with self._changed:
+            return bool(self._held)
+
     def watch(self, job: TakenJob, work_timeout: timedelta | None) -> None:
         """Fail the job once it gives no sign of life for so long, from now on."""
         job.stir()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,26 +16,24 @@ from typing import Any, Final
 
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
-from remotejob.domain.name_rules import TASK_NAME
-from remotejob.domain.priority import Order
-from remotejob.domain.text import shown
 from remotejob.domain.text_files import Unreadable, decode
-from remotejob.names import (
-    DEFAULT_TASKS,
-    INPUT_PREFIX_SUBMITTED,
-    LOG_LEVELS,
-    MAX_DEPTH,
-    MIN_FREE_DISK_PERCENT,
-)
+from remotejob.names import INPUT_PREFIX_SUBMITTED, MAX_DEPTH
+from remotejob.settings.machines import FARGATE_MEMORY_MIB, Architecture
+from remotejob.settings.permissions import Permission
+from remotejob.settings.queues import QueueSettings, read_queue
 from remotejob.settings.routes import Route, read_route, refuse_shadowed
-from remotejob.settings.table import Table
+from remotejob.settings.secrets import Secret
+from remotejob.settings.table import NAME, Table
 
 __all__ = [
     "DEFAULT_FILE",
     "FARGATE_MEMORY_MIB",
     "NAME",
+    "Architecture",
+    "Permission",
     "QueueSettings",
     "Route",
+    "Secret",
     "Settings",
     "Stage",
     "SystemSettings",
@@ -44,22 +42,8 @@ __all__ = [
 ]
 
 DEFAULT_FILE: Final = "remotejob.toml"
-NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
-
-FARGATE_MEMORY_MIB: Final[Mapping[int, Sequence[int]]] = MappingProxyType(
-    {
-        256: (512, 1024, 2048),
-        512: range(1024, 4096 + 1, 1024),
-        1024: range(2048, 8192 + 1, 1024),
-        2048: range(4096, 16384 + 1, 1024),
-        4096: range(8192, 30720 + 1, 1024),
-        8192: range(16384, 61440 + 1, 4096),
-        16384: range(32768, 122880 + 1, 8192),
-    }
-)
-"""Sizes Fargate offers. Source: Amazon ECS, "Task CPU and memory"."""
 
 
 class Stage(StrEnum):
@@ -94,54 +78,6 @@ class SystemSettings:
     max_write_units: int | None = None
     """Request units a second at which the table, and its index, begin to throttle; at least 10.
     Source: Amazon DynamoDB Developer Guide, "DynamoDB maximum throughput for on-demand tables"."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QueueSettings:
-    """One queue and the workers that serve it."""
-
-    tasks: tuple[str, ...]
-    concurrency: int = 4
-    """Jobs a worker runs at a time, in each of its processes."""
-    processes: int = 0
-    """Child processes that run a worker's jobs, at most 100; 0 for the worker's own process."""
-    max_workers: int = 10
-    """The most Fargate tasks; the fewest is always 0."""
-    cpu: int = 1024
-    """CPU units; 1,024 is one vCPU."""
-    memory_mib: int = 2048
-    tasks_module: str = DEFAULT_TASKS
-    """The module whose import registers the tasks."""
-    hooks_module: str | None = None
-    """A module whose import registers hooks, in workers and their supervisors."""
-    order: Order = Order.WEIGHTED
-    tenant_limit: int | None = None
-    """Jobs of one tenant that may run at a time, 1 to 50; None for no limit."""
-    log_level: str = "info"
-    """The lowest level that its workers log."""
-    metrics: bool = True
-    """Whether its workers write CloudWatch metrics into their logs."""
-    min_free_disk_percent: int = MIN_FREE_DISK_PERCENT
-    """A worker takes no jobs while less of its disk is free, 0 to 90; 0 for no limit."""
-    inputs: tuple[str, ...] = ()
-    """Prefixes in the input bucket that its workers may read, besides those of its routes."""
-
-    max_pending: int | None = None
-    """Messages that may wait in each of its lanes; then `submit` refuses further jobs."""
-    daily_jobs: int | None = None
-    """Runs that may begin in a day, in UTC; then the queue is paused until the next."""
-    daily_dollars: float | None = None
-    """What its workers may cost in a day, at list prices; then it is paused, too."""
-
-    @property
-    def budgeted(self) -> bool:
-        """Whether it has a daily budget."""
-        return self.daily_jobs is not None or self.daily_dollars is not None
-
-    @property
-    def jobs_at_a_time(self) -> int:
-        """Jobs a worker runs at a time, across all its processes."""
-        return self.concurrency * max(1, self.processes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,7 +152,7 @@ def parse(document: Mapping[str, Any]) -> Settings:
         Table(top.value("system", dict, default={}), where="[system]", of=SystemSettings)
     )
     queues = {
-        name: _queue(name, Table(value, where=f"[queues.{name}]", of=QueueSettings))
+        name: read_queue(name, Table(value, where=f"[queues.{name}]", of=QueueSettings))
         for name, value in top.value("queues", dict, default={}).items()
     }
     if not queues:
@@ -261,52 +197,3 @@ def _buckets(table: Table) -> tuple[str, ...]:
     if len(set(buckets)) < len(buckets):
         table.fail("readable_buckets", list(buckets), "name each bucket once")
     return buckets
-
-
-def _queue(name: str, table: Table) -> QueueSettings:
-    if not NAME.fullmatch(name):
-        raise SettingsError(
-            f"queue name {shown(name)}: use lower-case letters, digits and dashes, at most 31"
-        )
-    tasks = tuple(table.strings("tasks"))
-    for task in tasks:
-        if not TASK_NAME.fullmatch(task):
-            table.fail(
-                "tasks", task, "use letters, digits, dots, dashes and underscores, at most 64"
-            )
-    if not tasks or len(set(tasks)) < len(tasks):
-        table.fail("tasks", list(tasks), "name each task the queue's workers run, once")
-    cpu = table.whole("cpu", 256, 16384, default=1024)
-    if cpu not in FARGATE_MEMORY_MIB:
-        table.fail("cpu", cpu, f"Fargate offers {', '.join(map(str, sorted(FARGATE_MEMORY_MIB)))}")
-    memory = table.whole("memory_mib", 512, 122880, default=FARGATE_MEMORY_MIB[cpu][0])
-    if memory not in FARGATE_MEMORY_MIB[cpu]:
-        offered = ", ".join(map(str, FARGATE_MEMORY_MIB[cpu]))
-        table.fail("memory_mib", memory, f"with cpu = {cpu} Fargate offers {offered}")
-    inputs = tuple(table.strings("inputs", default=[]))
-    for prefix in inputs:
-        if prefix.startswith("/"):
-            table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
-        if prefix.startswith(INPUT_PREFIX_SUBMITTED):
-            table.fail("inputs", prefix, "a queue's workers read what was submitted to it alone")
-    return QueueSettings(
-        tasks=tasks,
-        inputs=inputs,
-        concurrency=table.whole("concurrency", 1, 1000, default=4),
-        processes=table.whole("processes", 0, 100, default=0),
-        max_workers=table.whole("max_workers", 1, 1000, default=10),
-        cpu=cpu,
-        memory_mib=memory,
-        tasks_module=table.value("tasks_module", str, default=DEFAULT_TASKS),
-        hooks_module=table.value("hooks_module", str, default="") or None,
-        order=Order(table.choice("order", [*Order], default=Order.WEIGHTED)),
-        tenant_limit=table.whole_or_none("tenant_limit", 1, 50),
-        log_level=table.choice("log_level", list(LOG_LEVELS), default="info"),
-        metrics=table.value("metrics", bool, default=True),
-        min_free_disk_percent=table.whole(
-            "min_free_disk_percent", 0, 90, default=MIN_FREE_DISK_PERCENT
-        ),
-        max_pending=table.whole_or_none("max_pending", 1, 1_000_000_000),
-        daily_jobs=table.whole_or_none("daily_jobs", 1, 1_000_000_000),
-        daily_dollars=table.dollars_or_none("daily_dollars"),
-    )

@@ -11,7 +11,15 @@ from typing import Any, Final, NoReturn
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text import shown
 
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
+"""Of a system or a queue."""
+
 _MOST_DOLLARS: Final = 1_000_000
+
+
+def fail(where: str, key: str, value: object, remedy: str) -> NoReturn:
+    """Refuse a value. Raises: SettingsError."""
+    raise SettingsError(f"{where}: {key} = {shown(value)}: {remedy}")
 
 
 class Table:
@@ -21,17 +29,21 @@ class Table:
         if not isinstance(values, Mapping):
             raise SettingsError(f"{where} is {shown(values)}: it must be a table")
         self._values = values
-        self._where = where
+        self.where: Final = where
         # before reporting a missing key: a mistyped one is often the reason
         self._refuse_unknown(sorted(one.name for one in fields(of)))
 
     def fail(self, key: str, value: object, remedy: str) -> NoReturn:
-        raise SettingsError(f"{self._where}: {key} = {shown(value)}: {remedy}")
+        fail(self.where, key, value, remedy)
+
+    def named(self, key: str) -> tuple[str, Mapping[str, Any]]:
+        """A table whose keys are names of the user's own, and its place; empty if left out."""
+        return f"{self.where.removesuffix(']')}.{key}]", self.value(key, dict, default={})
 
     def value(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
         if key not in self._values:
             if default is None:
-                raise SettingsError(f"{self._where}: {key} is missing; add it")
+                raise SettingsError(f"{self.where}: {key} is missing; add it")
             return default
         value = self._values[key]
         kinds = kind if isinstance(kind, tuple) else (kind,)
@@ -83,7 +95,7 @@ class Table:
                 close = difflib.get_close_matches(key, known, n=1)
                 hint = f"; did you mean {close[0]}?" if close else ""
                 raise SettingsError(
-                    f"{self._where}: unknown key {shown(key)}{hint} (known: {', '.join(known)})"
+                    f"{self.where}: unknown key {shown(key)}{hint} (known: {', '.join(known)})"
                 )
 
 

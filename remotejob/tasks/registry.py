@@ -99,6 +99,18 @@ class Registry(Mapping[str, Task]):
 
         return register
 
+    def forget(self, name: str) -> None:
+        """Take a task out again, as after a test that registered it.
+
+        Raises: InvalidName, when there is none of that name.
+        """
+        text = plain_text(name)
+        if text is None or text not in self._tasks:
+            raise InvalidName(
+                f"task {shown(name)} is not registered; give a registered task's name"
+            )
+        del self._tasks[text]
+
     def require(self, names: tuple[str, ...], *, queue: str) -> None:
         """Check that all tasks of a queue are registered.
 

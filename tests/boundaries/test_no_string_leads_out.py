@@ -138,11 +138,11 @@ def download(scene: Scene) -> None:
     _command("download", job.id, str(scene.folder), *some, *one)
 
 
-def replay(scene: Scene) -> None:
+def run_here(scene: Scene) -> None:
     fields = {**roads._fields(scene), "state": State.FAILED, "task": TASK}
     record = forged(scene.installation, **fields)
-    options = ["--tasks", "tests.boundaries.careless", "--folder", str(scene.folder)]
-    _command("replay", record.id, "--here", *options)
+    options = ["--tasks", "tests.boundaries.careless", "--out", str(scene.folder)]
+    _command("run", TASK, record.id, *options)
 
 
 def show(scene: Scene) -> None:
@@ -179,4 +179,4 @@ def test_no_string_leads_out_on_the_command_line(
                 current[:] = [made]
                 yield made
 
-    _travel(root, scenes(), cases, (download, replay, show))
+    _travel(root, scenes(), cases, (download, run_here, show))

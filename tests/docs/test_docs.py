@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,27 @@ def test_links_lead_somewhere(document: Path) -> None:
     ]
 
     assert not missing
+
+
+@pytest.mark.parametrize("page", ["secrets", "several-queues", "big-machines"])
+def test_the_settings_of_a_how_to_page_are_valid(page: str) -> None:
+    text = Path(f"docs/how-to/{page}.md").read_text()
+    blocks = re.findall(r"^ *```toml\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+    shown = [tomllib.loads(block) for block in blocks]
+
+    read = [settings.parse(document) for document in shown if "queues" in document]
+    assert read
+
+
+def test_the_page_of_big_machines_has_the_sizes_of_fargate() -> None:
+    text = Path("docs/how-to/big-machines.md").read_text()
+    rows = re.findall(
+        r"^\| (\d+) \| ([\d.]+) \| (\d+)[^|]*?(\d+)(?:, in steps of (\d+))? \|$", text, re.MULTILINE
+    )
+
+    assert {int(cpu) for cpu, *_ in rows} == set(settings.FARGATE_MEMORY_MIB)
+    for cpu, vcpus, least, most, step in rows:
+        offered = settings.FARGATE_MEMORY_MIB[int(cpu)]
+        assert float(vcpus) == int(cpu) / 1024
+        assert (int(least), int(most)) == (offered[0], offered[-1])
+        assert not step or int(step) == offered[1] - offered[0]

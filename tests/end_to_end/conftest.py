@@ -9,16 +9,26 @@ import boto3
 import pytest
 
 from remotejob import Queue, RemoteJob
+from remotejob.local import secret_values
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
+from remotejob.settings import load
 from tests.deployed import deployed
 
 SETTINGS = Path(__file__).with_name("remotejob.toml")
 
 
+SECRETS = {"OCR_KEY": "k3y-that-nobody-may-see", "DB_PASSWORD": "p4ssw0rd-that-nobody-may-see"}
+"""What the variables hold that the settings say are secrets."""
+
+
 @pytest.fixture(scope="session")
-def aws() -> Iterator[EmbeddedAws]:
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    file = tmp_path_factory.mktemp("secrets") / secret_values.FILE
+    file.write_text("".join(f'{name} = "{value}"\n' for name, value in SECRETS.items()))
+    values = secret_values.read(load(SETTINGS), file.parent)
     with deployed(SETTINGS) as embedded:
+        values.put(embedded.client)
         yield embedded
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import os
@@ -22,6 +23,8 @@ __all__ = [
     "feed_apart",
     "forbidden",
     "hold",
+    "needs",
+    "needs_apart",
     "say",
     "say_apart",
     "say_later",
@@ -105,6 +108,20 @@ def work_apart(job: RunningJob) -> dict[str, int | str]:
     job.checkpoint("x" * 2000)
     found = boto3.Session().get_credentials()
     return {"size": len(content), "pid": os.getpid(), "credentials": str(found)}
+
+
+@task("needs")
+def needs(job: RunningJob) -> dict[str, str]:
+    """The digests of the variables that the job names, or what a parameter says."""
+    if isinstance(job.data, str):
+        answer = boto3.client("ssm").get_parameter(Name=job.data)
+        return {job.data: answer["Parameter"]["Value"]}
+    return {name: hashlib.sha256(os.environ[name].encode()).hexdigest() for name in job.data}
+
+
+@task("needs_apart", runs_in=Process())
+def needs_apart(job: RunningJob) -> dict[str, str]:
+    return needs(job)
 
 
 @task("say_apart", runs_in=Process())

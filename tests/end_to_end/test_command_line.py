@@ -20,6 +20,8 @@ from remotejob.local.embedded import EmbeddedAws
 COMMAND = Path(sys.executable).parent / "remotejob"
 PHOTO = "examples/photos/cat-face.png"
 NOT_A_PHOTO = "examples/photos/not-a-photo.jpg"
+ELSEWHERE = {"REMOTEJOB_ON": "aws"}
+"""Another test may run a local system in this folder."""
 NO_JOB = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 Done = subprocess.CompletedProcess[str]
@@ -36,7 +38,7 @@ def remotejob_here(aws: EmbeddedAws, *arguments: str) -> Done:
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
         for name in [name for name in os.environ if name.startswith("AWS_")]:
             patch.delenv(name)
-        for name, value in {**aws.environment(), "COLUMNS": "120"}.items():
+        for name, value in {**aws.environment(), **ELSEWHERE, "COLUMNS": "120"}.items():
             patch.setenv(name, value)
         patch.setattr(sys, "argv", [str(COMMAND), *arguments])
         code = run_here()
@@ -47,7 +49,7 @@ def run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> Done:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return subprocess.run(
         [COMMAND, *arguments],
-        env={**kept, "COLUMNS": "120", **environment},
+        env={**kept, **ELSEWHERE, "COLUMNS": "120", **environment},
         capture_output=True,
         text=True,
         check=False,

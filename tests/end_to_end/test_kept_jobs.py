@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from remotejob import Job, RemoteJob, State, Submission
-from remotejob.cli import kept_state
+from remotejob.cli.local import kept_state
 from remotejob.local.embedded import EmbeddedAws
 from tests.deployed import deployed
 from tests.end_to_end.conftest import SETTINGS

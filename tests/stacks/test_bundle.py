@@ -64,7 +64,7 @@ def content(folder: Path) -> str:
 
 
 def test_it_holds_the_library_the_settings_and_what_the_lock_names(settings_file: Path) -> None:
-    code = bundle(settings_file)
+    code = bundle(settings_file.read_bytes())
     assert (code / "remotejob.toml").read_bytes() == settings_file.read_bytes()
     assert (code / "remotejob" / "names.py").is_file()
     locked = {line.split()[0] for line in LOCK.read_text().splitlines() if "==" in line}
@@ -75,7 +75,7 @@ def test_it_holds_the_library_the_settings_and_what_the_lock_names(settings_file
 
 
 def test_it_leaves_out_what_no_function_runs(settings_file: Path) -> None:
-    code = bundle(settings_file)
+    code = bundle(settings_file.read_bytes())
     for left_out in ("cdk", "cli", "container", "local", "testing", "__main__.py"):
         assert not (code / "remotejob" / left_out).exists()
     assert {p.name for p in (code / "botocore" / "data").iterdir() if p.is_dir()} == {
@@ -92,7 +92,7 @@ def test_it_needs_no_network_and_no_installer(
         raise AssertionError("a program was started")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    assert bundle(settings_file, cache=tmp_path / "build").is_dir()
+    assert bundle(settings_file.read_bytes(), cache=tmp_path / "build").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_compiled_code_is_refused_by_name_and_leaves_nothing_behind(
 ) -> None:
     install({file: ""}, wheel)
     with pytest.raises(BundleError, match=r"needed has compiled code .*Python only"):
-        bundle(project / "settings.toml", cache=project / "build")
+        bundle((project / "settings.toml").read_bytes(), cache=project / "build")
     assert not (project / "build").exists()
 
 
@@ -122,13 +122,17 @@ def test_what_is_not_installed_is_named(
 
     monkeypatch.setattr(bundling, "distribution", missing)
     with pytest.raises(BundleError, match=r'cronsim is not installed.*"remotejob-aws\[cdk\]"'):
-        bundle(settings_file, cache=tmp_path / "build")
+        bundle(settings_file.read_bytes(), cache=tmp_path / "build")
 
 
 def test_the_same_input_makes_the_same_code(project: Path, install: Install) -> None:
     install({"needed/__init__.py": "", "needed/data.json": "{}"})
     first, second = (
-        bundle(project / "settings.toml", packages=[project / "handlers"], cache=project / cache)
+        bundle(
+            (project / "settings.toml").read_bytes(),
+            packages=[project / "handlers"],
+            cache=project / cache,
+        )
         for cache in ("build-1", "build-2")
     )
     assert first.name == second.name
@@ -149,7 +153,9 @@ def test_a_change_makes_other_code(
 ) -> None:
     def made() -> Path:
         return bundle(
-            project / "settings.toml", packages=[project / "handlers"], cache=project / "build"
+            (project / "settings.toml").read_bytes(),
+            packages=[project / "handlers"],
+            cache=project / "build",
         )
 
     install({"needed/__init__.py": ""})
@@ -162,7 +168,9 @@ def test_a_change_makes_other_code(
 def test_what_is_not_run_does_not_change_the_code(project: Path, install: Install) -> None:
     def made() -> Path:
         return bundle(
-            project / "settings.toml", packages=[project / "handlers"], cache=project / "build"
+            (project / "settings.toml").read_bytes(),
+            packages=[project / "handlers"],
+            cache=project / "build",
         )
 
     install({"needed/__init__.py": ""})
@@ -178,7 +186,7 @@ def test_the_wheels_are_for_the_python_that_runs_them() -> None:
 
 
 def test_every_handler_of_the_template_is_in_the_code(system: System, settings_file: Path) -> None:
-    code = bundle(settings_file, packages=[HANDLERS])
+    code = bundle(settings_file.read_bytes(), packages=[HANDLERS])
     for function in system.resources("AWS::Lambda::Function"):
         module, name = function.properties["Handler"].rsplit(".", 1)
         tree = ast.parse((code / f"{module.replace('.', '/')}.py").read_text())
@@ -190,7 +198,7 @@ def test_every_handler_of_the_template_is_in_the_code(system: System, settings_f
 
 def test_the_code_needs_nothing_that_is_not_in_it(settings_file: Path) -> None:
     """Every module of ours is imported with the standard library and the bundle alone."""
-    code = bundle(settings_file, packages=[HANDLERS])
+    code = bundle(settings_file.read_bytes(), packages=[HANDLERS])
     files = [
         f.relative_to(code) for p in ("remotejob", "lambdas") for f in (code / p).rglob("*.py")
     ]

@@ -85,6 +85,8 @@ def installation(
         retention=description.retention,
         readable_buckets=description.readable_buckets,
         max_depth=description.max_depth,
+        account=description.account,
+        region=account.region,
         skipped=skipped,
     )
 
@@ -96,7 +98,7 @@ def _read_parameter(account: Account, name: str, system: str) -> str:
     except (NoCredentialsError, PartialCredentialsError) as problem:
         raise AccessProblem(
             f"no AWS credentials ({problem}); set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or start `remotejob local` and export what it prints"
+            "AWS_SECRET_ACCESS_KEY, or start `remotejob local` in the project's folder"
         ) from None
     except ClientError as refusal:
         code = refusal.response["Error"]["Code"]

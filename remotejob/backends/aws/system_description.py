@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.claim_decisions import CLOCK_SKEW
@@ -14,6 +15,8 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
 from remotejob.names import MAX_DEPTH, SYSTEM_VERSION, QueueKey, QueueLimit, SystemKey
 from remotejob.ports import Address, Channel, QueueDescription, WorkerSize
+
+_ACCOUNT: Final = re.compile(r"/(\d{12})/")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +34,15 @@ class SystemDescription:
     queues: Mapping[str, QueueDescription]
     urls: Mapping[Address, str]
     readable_buckets: frozenset[str] = frozenset()
+
+    @property
+    def account(self) -> str:
+        """Id of the AWS account, as the URL of each queue names it; empty if none does.
+
+        Source: Amazon SQS Developer Guide, "Queue and message identifiers".
+        """
+        found = _ACCOUNT.search(next(iter(self.urls.values()), ""))
+        return found[1] if found else ""
 
     @classmethod
     def from_json(cls, text: str, *, origin: str) -> SystemDescription:

@@ -97,6 +97,13 @@ class MemoryMessages:
         with self._changed:
             return [message.body for message in self._queues[address].values()]
 
+    def next_visible_ms(self, address: Address) -> int | None:
+        """When the next of a queue's hidden and delayed messages is visible; None if none is."""
+        with self._changed:
+            now = self._clock.now_ms()
+            later = (m.visible_ms for m in self._queues[address].values() if m.visible_ms > now)
+            return min(later, default=None)
+
     def _put(
         self, address: Address, body: str, now_ms: int, visible_ms: int, group: str | None
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn
@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.text import Text
 
 from remotejob import settings
-from remotejob.cli import formats, kept_state
+from remotejob.cli import formats
 from remotejob.cli.common import Force, err, out, put, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.layout import whole
-from remotejob.cli.local import folders
+from remotejob.cli.local import folders, kept_state
 from remotejob.cli.local.lines import JobLines
 from remotejob.cli.local.logs import WorkerLogs
 from remotejob.cli.local.process import files_to_process, process_files
@@ -32,6 +32,8 @@ from remotejob.cli.local.window import Window, show_logs
 from remotejob.cli.program import called_as
 from remotejob.cli.single_instance import lock_folder
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
+from remotejob.local import secret_values
+from remotejob.local.announcement import announced
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
@@ -71,6 +73,8 @@ def local(
     """
     console = err if as_json else out
     loaded = settings.load(settings_file)
+    # before anything is made, because a missing value ends the command
+    secret_values.read(loaded, settings_file.parent)
     files = [] if process is None else files_to_process(process, results, force=force)
     watched = process is None and not quiet
     options = Options(
@@ -107,8 +111,12 @@ def _serve(options: Options, loaded: settings.Settings, *, as_json: bool) -> NoR
     window, lines = Window(options.console), JobLines()
     # before anything is deployed: a change from now on is reloaded
     changes = Changes(options.sources)
-    with Watcher(options.sources, say=window.say) as watcher, running(options) as system:
-        announce = partial(_announce, system.aws, options, as_json=as_json)
+    with (
+        Watcher(options.sources, say=window.say) as watcher,
+        running(options) as system,
+        ExitStack() as announcement,
+    ):
+        announce = partial(_announce, system.aws, options, announcement, as_json=as_json)
         announce(loaded)
         updates = StackUpdates(options, system, say=window.say, announce=announce)
         while True:
@@ -126,12 +134,29 @@ def _serve(options: Options, loaded: settings.Settings, *, as_json: bool) -> NoR
 
 
 def _announce(
-    aws: EmbeddedAws, options: Options, loaded: settings.Settings, *, as_json: bool
+    aws: EmbeddedAws,
+    options: Options,
+    announcement: ExitStack,
+    loaded: settings.Settings,
+    *,
+    as_json: bool,
 ) -> None:
     """Say how to reach the system, which is ready now: at the start, and after an update."""
     exported = _exported(aws, loaded)
-    _print_environment(exported, _connect(exported), options.console, as_json=as_json)
+    system = _connect(exported)
     kept_state.resend(aws, loaded.system.name)
+    # in the place of an earlier one at once: meanwhile, a command must not take AWS for it
+    announcement.enter_context(
+        announced(
+            folders.STATE,
+            system=system.name,
+            environment=exported,
+            input_bucket=system.input_bucket,
+            output_bucket=system.output_bucket,
+        )
+    )
+    # last: whoever reads it may call a command at once, which must find the system
+    _print_environment(exported, system, options.console, as_json=as_json)
 
 
 def _exported(aws: EmbeddedAws, loaded: settings.Settings) -> dict[str, str]:

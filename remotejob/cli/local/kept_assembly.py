@@ -14,6 +14,7 @@ from typing import Final
 import remotejob
 from remotejob.cli.local.sources import Concerns, Sources
 from remotejob.cli.local.synthesis import synthesize
+from remotejob.local.secret_values import FILE as SECRET_VALUES
 
 _KEPT: Final = 2
 """Assemblies to keep: a change that is taken back finds the one before."""
@@ -110,7 +111,8 @@ def _read_by_app(sources: Sources) -> set[PurePath]:
     texts = {
         path
         for path in sources.files()
-        if path.suffix in _TEXTS or path.name.startswith("Dockerfile")
+        if path.name != SECRET_VALUES
+        and (path.suffix in _TEXTS or path.name.startswith("Dockerfile"))
     }
     # the library is hashed wherever it is
     return {

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import Final, Self
 
 import remotejob
+from remotejob.local.secret_values import FILE as SECRET_VALUES
 
 _LEFT_OUT: Final = frozenset(
     {"__pycache__", "build", "cdk.out", "dist", "docs", "node_modules", "tests", "venv"}
@@ -86,6 +87,8 @@ class Sources:
     ) -> frozenset[Concerns]:
         if path in (self.settings_file, PurePath("app.py"), PurePath("cdk.json")):
             return frozenset({Concerns.STACKS})
+        if path == self.settings_file.parent / SECRET_VALUES:
+            return frozenset({Concerns.WORKERS})
         if self.library is not None:
             if path.is_relative_to(self.library):
                 return _of_library(path.relative_to(self.library))

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from remotejob.cli import kept_state
+from remotejob import settings
 from remotejob.cli.common import put
 from remotejob.cli.layout import Paragraph
-from remotejob.cli.local import folders
+from remotejob.cli.local import folders, kept_state
 from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
 from remotejob.cli.local.logs import WorkerLogs
 from remotejob.cli.local.sources import Sources
 from remotejob.cli.local.window import Window
 from remotejob.cli.local_workers import LocalWorkers
 from remotejob.domain.errors import SettingsError
-from remotejob.local.errors import DeploymentFailed, ServerFailed
-from remotejob.names import Env
+from remotejob.local import secret_values
+from remotejob.local.errors import DeploymentFailed, NotPrivate, ServerFailed
+from remotejob.names import DISTRIBUTION, Env
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
@@ -51,7 +52,8 @@ class LocalSystem:
 
     def __init__(self, aws: EmbeddedAws, options: Options) -> None:
         self.aws = aws
-        self.workers = LocalWorkers(Window(options.console).say)
+        self._say = Window(options.console).say
+        self.workers = LocalWorkers(self._say)
         self._options = options
 
     def start_workers(self) -> None:
@@ -76,6 +78,8 @@ class LocalSystem:
         except DeploymentFailed:
             self._replace_workers()
             raise
+        for note in self.aws.notes:
+            self._say(note)
         self._replace_workers()
 
     def _replace_workers(self) -> None:
@@ -85,11 +89,20 @@ class LocalSystem:
 
     def _start_worker(self, queue: str, service: str) -> Worker:
         logs = self._options.logs
+        self._renew_secrets()
         environment = {} if logs is None else {Env.LOG_RUNS.value: "on"}
         worker = self.aws.start_worker(service, environment=environment)
         if logs is not None:
             logs.follow(queue, worker.log)
         return worker
+
+    def _renew_secrets(self) -> None:
+        """Let the next worker have the values that the user's file holds now."""
+        file = self._options.settings_file
+        try:
+            secret_values.read(settings.load(file), file.parent).put(self.aws.client)
+        except (SettingsError, NotPrivate) as problem:
+            self._say(f"{problem}; the values of secrets stay as they were")
 
 
 @contextmanager
@@ -140,7 +153,7 @@ def lacks(missing: ModuleNotFoundError) -> SettingsError:
     """The error for a library of the extra `local` that is not installed."""
     return SettingsError(
         f"the embedded AWS needs {missing.name}; "
-        'install it with: pip install "remotejob-aws[local]"'
+        f'install it with: pip install "{DISTRIBUTION}[local]"'
     )
 
 

@@ -11,7 +11,8 @@ from remotejob.cli.local import folders
 from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
 from remotejob.cli.local.system import LocalSystem, Options
 from remotejob.domain.errors import SettingsError
-from remotejob.local.errors import DeploymentFailed, InvalidAssembly
+from remotejob.local import secret_values
+from remotejob.local.errors import DeploymentFailed, InvalidAssembly, NotPrivate
 
 _GOES_ON: Final = "what was deployed goes on, and your next save is tried"
 
@@ -39,6 +40,8 @@ class StackUpdates:
         aws = self._system.aws
         try:
             loaded = settings.load(file)
+            # a new secret without a value here is refused before anything is changed
+            secret_values.read(loaded, file.parent)
             folder = kept_assembly(sources, file, folders.ASSEMBLY)
             if folder is None:
                 self._say(f"{changed} changed: synthesizing the CDK app")
@@ -49,7 +52,7 @@ class StackUpdates:
                 self._update_stacks(folder, loaded)
             elif functions:
                 self._say(f"updated {changed}: new code for {functions} functions")
-        except (SettingsError, InvalidAssembly, DeploymentFailed) as problem:
+        except (SettingsError, NotPrivate, InvalidAssembly, DeploymentFailed) as problem:
             self._say(f"{problem}; {_GOES_ON}")
 
     def _update_stacks(self, folder: Path, loaded: settings.Settings) -> None:

@@ -32,6 +32,15 @@ class Output:
         """Open a stream of its bytes; close it after use."""
         return self._files.open(self._files.bucket(Area.OUTPUT), self.key)
 
+    def read_bytes(self) -> bytes:
+        """All its bytes at once; use `open` or `download` if it is large."""
+        with self.open() as file:
+            return file.read()
+
+    def read_text(self) -> str:
+        """All its text, which is UTF-8. Raises: UnicodeDecodeError, when it is something else."""
+        return self.read_bytes().decode()
+
     def download(self, path: Path | str, *, if_exists: IfExists | str = IfExists.REFUSE) -> Path:
         """Copy it to a file, or into a folder under its own name. Returns the file's path.
 

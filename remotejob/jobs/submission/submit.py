@@ -16,6 +16,7 @@ from remotejob.domain.errors import (
     AccessProblem,
     InvalidData,
     PartlySubmitted,
+    QueueFull,
     QueueUnavailable,
     StoreUnavailable,
 )
@@ -66,7 +67,7 @@ def submit(
         raise InvalidData(
             "cancel_repeats=True needs a job that repeats for ever; pass a repeat without times"
         )
-    check_room(lanes_of([checked.record], installation), installation)
+    _check_room([checked], installation)
     with tracing.submitting(queue=queue.name, tasks={checked.record.task}) as span:
         record = _submit(checked, installation, span.trace, replaces=cancel_repeats)
         span.made(record.id)
@@ -112,7 +113,7 @@ def submit_many(
     checked = [
         check(submission, queue=queue, installation=installation) for submission in submissions
     ]
-    check_room(lanes_of((one.record for one in checked), installation), installation)
+    _check_room(checked, installation)
     tasks = {one.record.task for one in checked}
     with tracing.submitting(queue=queue.name, tasks=tasks, jobs=len(checked)) as span:
         return _submit_many(checked, installation, span.trace)
@@ -183,6 +184,25 @@ def _store_page(
         found = {number: one for number, one in records.items() if one.id in there}
         return {**made, **found}, problem
     return {**made, **records}, None
+
+
+def _check_room(checked: Sequence[Checked], installation: Installation) -> None:
+    """Check that what is new fits. Only a full lane makes us look for the jobs of keys.
+
+    Raises: QueueFull.
+    """
+    try:
+        check_room(lanes_of((one.record for one in checked), installation), installation)
+    except QueueFull:
+        fresh = [one for one in checked if not _made_before(one, installation)]
+        if len(fresh) == len(checked):
+            raise
+        check_room(lanes_of((one.record for one in fresh), installation), installation)
+
+
+def _made_before(checked: Checked, installation: Installation) -> bool:
+    key = checked.submission.idempotency_key
+    return key is not None and job_under(key, checked.record.queue, installation)[0] is not None
 
 
 def _not_started(records: Sequence[JobRecord]) -> list[JobRecord]:

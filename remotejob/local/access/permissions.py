@@ -1,8 +1,8 @@
 """List the actions and resources a request needs permission for; these differ from API names.
 
 Source: Service Authorization Reference, "Actions, resources, and condition keys for" Amazon SQS,
-Amazon DynamoDB, Amazon ECS, AWS Lambda, AWS Systems Manager, AWS STS. Amazon S3 is in
-`s3_permissions`.
+Amazon DynamoDB, Amazon ECS, AWS Lambda, AWS Secrets Manager, AWS Systems Manager, AWS STS. Amazon
+S3 is in `s3_permissions`.
 
 Limits: for services not listed here, and for ECS beyond task protection, only the action is
 checked, not the resource.
@@ -252,6 +252,37 @@ def _ssm(call: Call) -> list[Access]:
     return needed
 
 
+_SECRET_ID = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
+
+
+def _secretsmanager(call: Call) -> list[Access]:
+    """Policies name a secret with the six characters that AWS adds to its name."""
+    action = f"secretsmanager:{call.operation}"
+    if call.operation == "CreateSecret":
+        name = _text(call.parameters.get("Name"), _SECRET_ID, "Name")
+        return [Access(action=action, resource=f"{call.arn(f'secret:{name}')}-??????")]
+    if call.operation == "BatchGetSecretValue":
+        both = (action, "secretsmanager:GetSecretValue")
+        return [Access(action=one, resource="*") for one in both]
+    asked = call.parameters.get("SecretId")
+    if asked is None:
+        return [Access(action=action, resource="*")]
+    return [Access(action=action, resource=_secret(call, asked))]
+
+
+def _secret(call: Call, asked: Any) -> str:
+    # here, because few systems have secrets, and moto's module takes long to import
+    from moto.secretsmanager.models import secretsmanager_backends
+
+    stored = secretsmanager_backends[call.account][call.region].secrets
+    found = stored.get(asked) if isinstance(asked, str) else None
+    # for a secret of another account, one of this account may stand: see `secret_values`
+    if found is not None and asked == getattr(found, "description", None):
+        return str(asked)
+    arn = _arn_or(call, asked, _SECRET_ID, "secret:", "SecretId")
+    return arn if found is None else str(found.arn)
+
+
 def _ecs(call: Call) -> list[Access]:
     action, asked = f"ecs:{call.operation}", call.parameters
     if call.operation not in ("GetTaskProtection", "UpdateTaskProtection"):
@@ -277,6 +308,7 @@ _RULES: Mapping[str, Callable[[Call], list[Access]]] = {
     "ecs": _ecs,
     "lambda": _lambda,
     "s3": s3_permissions.required,
+    "secretsmanager": _secretsmanager,
     "sqs": _sqs,
     "ssm": _ssm,
     "sts": _sts,

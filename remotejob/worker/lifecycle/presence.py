@@ -10,7 +10,6 @@ Source: forerunner, the manifest of a worker and `status`.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import threading
 from collections.abc import Callable, Iterable
@@ -22,6 +21,7 @@ from remotejob.domain.text import cut, dumps
 from remotejob.domain.times import span_ms
 from remotejob.domain.unreadable import reading_item
 from remotejob.jobs.queries.workers import BUSY, IDLE, SIGN, check_sign, kept_for, partition_of
+from remotejob.names import installed_version
 from remotejob.outages import OutageLog
 from remotejob.ports import Installation
 
@@ -65,7 +65,7 @@ class Presence:
         self._fixed = {
             "abilities": sorted(abilities),
             "concurrency": concurrency,
-            "version": _version(),
+            "version": installed_version(),
             "started": installation.clock.now_ms(),
         }
         self._given: float | None = None
@@ -191,7 +191,7 @@ def report_failed_start(
     sign: dict[str, Any] = {
         "abilities": [],
         "concurrency": 0,
-        "version": _version(),
+        "version": installed_version(),
         "started": now_ms,
         "seen": now_ms,
         "running": [],
@@ -204,11 +204,3 @@ def report_failed_start(
         dumps(sign),
         expires_s=(now_ms + span_ms(kept_for(sign))) // 1000,
     )
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("remotejob")
-    except importlib.metadata.PackageNotFoundError:
-        # the source was copied into an image, not installed
-        return "unknown"

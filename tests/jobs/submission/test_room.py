@@ -97,3 +97,17 @@ def test_a_queue_without_a_ceiling_is_not_measured(installation: Installation) -
         queue.submit("work")
         queue.map("work", [1])
     assert not counts["GetQueueAttributes"]
+
+
+def test_a_job_that_is_there_under_its_key_needs_no_room(queue: Queue) -> None:
+    made = queue.submit("work", idempotency_key="a")
+    queue.submit_many([Submission("work")] * 2)
+    assert queue.submit("work", idempotency_key="a").id == made.id
+    assert [job.id for job in queue.submit_many([Submission("work", idempotency_key="a")])] == [
+        made.id
+    ]
+    with pytest.raises(QueueFull):
+        queue.submit("work", idempotency_key="b")
+    with pytest.raises(QueueFull):
+        queue.submit_many([Submission("work", idempotency_key=key) for key in "ab"])
+    assert len(queue.jobs()) == 3

@@ -60,6 +60,16 @@ def test_a_supervisors_word_to_its_child_is_not_handed_on() -> None:
     assert environment_for(Credentials.INHERITED, {Env.CHILD.value: "1:7"}) == {}
 
 
+def test_the_queues_secrets_are_credentials_too() -> None:
+    given = {"DB_PASSWORD": "s3cret", "OCR_KEY": "k3y", "OCR_LANGUAGE": "deu"}
+    given[Env.SECRETS.value] = "DB_PASSWORD,OCR_KEY"
+
+    assert environment_for(Credentials.INHERITED, given) == given
+    seen = environment_for(Credentials.NONE, given)
+    assert seen["OCR_LANGUAGE"] == "deu"
+    assert not {"DB_PASSWORD", "OCR_KEY"} & set(seen)
+
+
 def test_a_process_without_credentials_finds_none(
     monkeypatch: pytest.MonkeyPatch, installation: Installation
 ) -> None:

@@ -47,10 +47,11 @@ def environment_for(credentials: Credentials, environment: Mapping[str, str]) ->
     kept = {name: value for name, value in environment.items() if name != Env.CHILD}
     if credentials is Credentials.INHERITED:
         return kept
+    hidden = {Env.SYSTEM.value, *kept.get(Env.SECRETS, "").split(",")}
     harmless = {
         name: value
         for name, value in kept.items()
-        if name != Env.SYSTEM and (name in _KEPT or not name.startswith(("AWS_", "ECS_", "BOTO_")))
+        if name not in hidden and (name in _KEPT or not name.startswith(("AWS_", "ECS_", "BOTO_")))
     }
     return {**harmless, **_NO_CREDENTIALS}
 

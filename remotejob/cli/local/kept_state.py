@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 import boto3
 
+from remotejob.cli.local import folders
 from remotejob.jobs.scheduler.resend import resend_latest
 from remotejob.local.keeping.folder import Begin
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
 
-KEEP: Final = Path("build/local/state")
+KEEP: Final = folders.STATE / "state"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

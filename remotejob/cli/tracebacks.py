@@ -1,0 +1,58 @@
+"""Tracebacks of a task's errors, without the frames of libraries."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from pathlib import Path
+from typing import Final
+
+import remotejob
+
+_OURS: Final = Path(remotejob.__file__).parent
+_LIBRARIES: Final = tuple(
+    Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+
+
+def short(error: BaseException) -> str:
+    """An error and what caused it, with the frames of the user's own files."""
+    shown = traceback.TracebackException.from_exception(error)
+    _shorten(shown)
+    return "".join(shown.format()).rstrip("\n")
+
+
+def place(error: BaseException, root: Path) -> str:
+    """Where in the user's own files an error was raised, such as `tasks/scan.py, line 3`.
+
+    A path in the folder `root` is relative to it. Empty if no such file is involved.
+    """
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return _at(error.filename, error.lineno, root)
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
+    return _at(own[-1].filename, own[-1].lineno, root) if own else ""
+
+
+def _shorten(shown: traceback.TracebackException) -> None:
+    own = [frame for frame in shown.stack if _is_own(frame.filename)]
+    shown.stack = traceback.StackSummary.from_list(own)
+    for one in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):
+        if one is not None:
+            _shorten(one)
+    handled = shown.__context__
+    if handled is not None and not handled.stack and handled.__cause__ is None:
+        # a library handled it by itself
+        shown.__context__ = None
+
+
+def _is_own(filename: str) -> bool:
+    path = Path(filename)
+    if filename.startswith("<") or path.is_relative_to(_OURS):
+        return False
+    return not any(path.is_relative_to(library) for library in _LIBRARIES)
+
+
+def _at(filename: str, line: int | None, root: Path) -> str:
+    path = Path(filename)
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    return f"{shown}, line {line}"

@@ -1,0 +1,147 @@
+"""Queues: the tasks that their workers run, and what the workers are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from remotejob.domain.errors import SettingsError
+from remotejob.domain.name_rules import TASK_NAME
+from remotejob.domain.priority import Order
+from remotejob.domain.text import shown
+from remotejob.names import (
+    DEFAULT_TASKS,
+    INPUT_PREFIX_SUBMITTED,
+    LOG_LEVELS,
+    MIN_FREE_DISK_PERCENT,
+)
+from remotejob.settings.machines import (
+    LEAST_STORAGE_GIB,
+    MOST_STORAGE_GIB,
+    Architecture,
+    read_image,
+    read_size,
+)
+from remotejob.settings.permissions import Permission, read_permissions
+from remotejob.settings.secrets import Secret, read_secrets
+from remotejob.settings.table import NAME, Table
+from remotejob.settings.variables import read_environment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueueSettings:
+    """One queue and the workers that serve it."""
+
+    tasks: tuple[str, ...]
+    concurrency: int = 4
+    """Jobs a worker runs at a time, in each of its processes."""
+    processes: int = 0
+    """Child processes that run a worker's jobs, at most 100; 0 for the worker's own process."""
+    max_workers: int = 10
+    """The most Fargate tasks; the fewest is always 0. 0 for workers elsewhere alone."""
+    cpu: int = 1024
+    """CPU units; 1,024 is one vCPU."""
+    memory_mib: int = 2048
+    tasks_module: str = DEFAULT_TASKS
+    """The module whose import registers the tasks."""
+    hooks_module: str | None = None
+    """A module whose import registers hooks, in workers and their supervisors."""
+    order: Order = Order.WEIGHTED
+    tenant_limit: int | None = None
+    """Jobs of one tenant that may run at a time, 1 to 50; None for no limit."""
+    log_level: str = "info"
+    """The lowest level that its workers log."""
+    metrics: bool = True
+    """Whether its workers write CloudWatch metrics into their logs."""
+    min_free_disk_percent: int = MIN_FREE_DISK_PERCENT
+    """A worker takes no jobs while less of its disk is free, 0 to 90; 0 for no limit."""
+    inputs: tuple[str, ...] = ()
+    """Prefixes in the input bucket that its workers may read, besides those of its routes."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of its workers, which its tasks read with `os.environ`."""
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    """Variables whose values ECS reads from where these say, when a worker starts."""
+    permissions: tuple[Permission, ...] = ()
+    """What its tasks may do in AWS, besides what the library needs."""
+    ephemeral_storage_gib: int | None = None
+    """Disk of a worker; None for the 20 GiB that Fargate gives."""
+    architecture: Architecture = Architecture.X86_64
+    dockerfile: str | None = None
+    """Path of its image's Dockerfile in the project; None for the project's own."""
+    image: str | None = None
+    """An image in a registry, instead of one that the deployment builds."""
+
+    max_pending: int | None = None
+    """Messages that may wait in each of its lanes; then `submit` refuses further jobs."""
+    daily_jobs: int | None = None
+    """Runs that may begin in a day, in UTC; then the queue is paused until the next."""
+    daily_dollars: float | None = None
+    """What its workers may cost in a day, at list prices; then it is paused, too."""
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether it has a daily budget."""
+        return self.daily_jobs is not None or self.daily_dollars is not None
+
+    @property
+    def jobs_at_a_time(self) -> int:
+        """Jobs a worker runs at a time, across all its processes."""
+        return self.concurrency * max(1, self.processes)
+
+
+def read_queue(name: str, table: Table) -> QueueSettings:
+    """A queue from its table. Raises: SettingsError."""
+    if not NAME.fullmatch(name):
+        raise SettingsError(
+            f"queue name {shown(name)}: use lower-case letters, digits and dashes, at most 31"
+        )
+    tasks = tuple(table.strings("tasks"))
+    for task in tasks:
+        if not TASK_NAME.fullmatch(task):
+            table.fail(
+                "tasks", task, "use letters, digits, dots, dashes and underscores, at most 64"
+            )
+    if not tasks or len(set(tasks)) < len(tasks):
+        table.fail("tasks", list(tasks), "name each task the queue's workers run, once")
+    cpu, memory = read_size(table)
+    inputs = tuple(table.strings("inputs", default=[]))
+    for prefix in inputs:
+        if prefix.startswith("/"):
+            table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
+        if prefix.startswith(INPUT_PREFIX_SUBMITTED):
+            table.fail("inputs", prefix, "a queue's workers read what was submitted to it alone")
+    environment = read_environment(table)
+    dockerfile, image = read_image(table)
+    return QueueSettings(
+        tasks=tasks,
+        inputs=inputs,
+        concurrency=table.whole("concurrency", 1, 1000, default=4),
+        processes=table.whole("processes", 0, 100, default=0),
+        max_workers=table.whole("max_workers", 0, 1000, default=10),
+        cpu=cpu,
+        memory_mib=memory,
+        tasks_module=table.value("tasks_module", str, default=DEFAULT_TASKS),
+        hooks_module=table.value("hooks_module", str, default="") or None,
+        order=Order(table.choice("order", [*Order], default=Order.WEIGHTED)),
+        tenant_limit=table.whole_or_none("tenant_limit", 1, 50),
+        log_level=table.choice("log_level", list(LOG_LEVELS), default="info"),
+        metrics=table.value("metrics", bool, default=True),
+        min_free_disk_percent=table.whole(
+            "min_free_disk_percent", 0, 90, default=MIN_FREE_DISK_PERCENT
+        ),
+        environment=environment,
+        secrets=read_secrets(table, environment),
+        permissions=read_permissions(table),
+        ephemeral_storage_gib=table.whole_or_none(
+            "ephemeral_storage_gib", LEAST_STORAGE_GIB, MOST_STORAGE_GIB
+        ),
+        architecture=Architecture(
+            table.choice("architecture", [*Architecture], default=Architecture.X86_64)
+        ),
+        dockerfile=dockerfile,
+        image=image,
+        max_pending=table.whole_or_none("max_pending", 1, 1_000_000_000),
+        daily_jobs=table.whole_or_none("daily_jobs", 1, 1_000_000_000),
+        daily_dollars=table.dollars_or_none("daily_dollars"),
+    )

@@ -1,0 +1,325 @@
+"""The construct in somebody's own app: with all they bring along, and two systems in one app."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import boto3
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+
+from remotejob import AccessProblem, Job, RemoteJob
+from remotejob.cdk import RemoteJobApp, RemoteJobSystem, WorkerImage
+from remotejob.domain.errors import SettingsError
+from remotejob.local.embedded import EmbeddedAws
+from stacks.system import ROOT
+from tests.stacks import own_apps
+from tests.stacks.own_apps import IMAGE, PROJECT
+
+PATIENCE_S = 30
+
+
+@pytest.fixture(scope="session")
+def brought(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The assembly of an app that brings everything along."""
+    folder = tmp_path_factory.mktemp("own")
+    own_apps.everything_of_its_own(folder).synth()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def aws(brought: Path) -> Iterator[EmbeddedAws]:
+    with own_apps.deployed(brought) as embedded:
+        yield embedded
+
+
+@pytest.fixture(scope="session")
+def system(aws: EmbeddedAws) -> RemoteJob:
+    return RemoteJob.connect("own")
+
+
+def resources(folder: Path, stack: str, kind: str) -> dict[str, dict[str, Any]]:
+    template = json.loads((folder / f"{stack}.template.json").read_text())
+    return {
+        name: body.get("Properties", {})
+        for name, body in template["Resources"].items()
+        if body["Type"] == kind
+    }
+
+
+def jobs_of(system: RemoteJob, key: str) -> list[Job]:
+    """The jobs of an upload, once they have ended."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        found = [job for job in system.jobs() if job.input is not None and job.input.key == key]
+        if found and all(job.ended for job in found):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"no job of {key} has ended in {PATIENCE_S} s")
+
+
+def test_a_job_goes_through_what_the_app_brought(aws: EmbeddedAws, system: RemoteJob) -> None:
+    own_apps.upload(aws, system, "in/a scan.pdf", b"12345")
+    (job,) = jobs_of(system, "in/a scan.pdf")
+    assert (job.state, job.result) == ("completed", 5)
+    submitted = system.queue().submit("size", body=b"123")
+    submitted.wait(timeout=PATIENCE_S)
+    assert submitted.result == 3
+
+
+def test_an_existing_bucket_announces_only_what_a_route_takes(brought: Path) -> None:
+    patterns = [
+        rule["EventPattern"]
+        for rule in resources(brought, "jobs", "AWS::Events::Rule").values()
+        if "EventPattern" in rule
+    ]
+    assert [pattern["detail"]["object"] for pattern in patterns] == [{"key": [{"prefix": "in/"}]}]
+
+
+def test_what_was_brought_is_used_and_not_made_again(brought: Path) -> None:
+    for kind in ("AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::ECS::Cluster", "AWS::KMS::Key"):
+        assert not resources(brought, "jobs", kind)
+    # the outputs and the access logs
+    assert len(resources(brought, "jobs", "AWS::S3::Bucket")) == 2
+    template = (brought / "platform.template.json").read_text()
+    assert "Custom::" not in template
+    assert "NotificationConfiguration" in template
+
+
+def test_workers_are_in_the_private_subnets_without_an_address(brought: Path) -> None:
+    (service,) = resources(brought, "jobs", "AWS::ECS::Service").values()
+    network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
+    assert network["AssignPublicIp"] == "DISABLED"
+    assert all("PrivateSubnet" in json.dumps(subnet) for subnet in network["Subnets"])
+
+
+def test_all_that_holds_data_has_the_key(brought: Path) -> None:
+    (table,) = resources(brought, "jobs", "AWS::DynamoDB::Table").values()
+    assert "KMSMasterKeyId" in table["SSESpecification"]
+    queues = resources(brought, "jobs", "AWS::SQS::Queue")
+    assert all("KmsMasterKeyId" in queue for queue in queues.values())
+    encrypted = [
+        bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
+        for name, bucket in resources(brought, "jobs", "AWS::S3::Bucket").items()
+        if "Logs" not in name
+    ]
+    assert [rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in encrypted] == [
+        "aws:kms"
+    ]
+
+
+def test_each_role_that_touches_data_may_use_the_key(brought: Path) -> None:
+    allowed = {
+        name
+        for name, policy in resources(brought, "jobs", "AWS::IAM::Policy").items()
+        if "kms:Decrypt" in json.dumps(policy)
+    }
+    agents = {name for name in resources(brought, "jobs", "AWS::IAM::Policy") if "Agent" in name}
+    assert allowed == set(resources(brought, "jobs", "AWS::IAM::Policy")) - agents
+
+
+def test_each_role_of_the_system_has_the_boundary_and_the_path(brought: Path) -> None:
+    roles = resources(brought, "jobs", "AWS::IAM::Role")
+    ours = {name: role for name, role in roles.items() if name.startswith("Jobs")}
+    assert len(ours) == 4
+    for role in ours.values():
+        assert role["Path"] == "/teams/scans/"
+        assert "PermissionsBoundary" in role
+    for role in (role for name, role in roles.items() if name not in ours):
+        assert "Path" not in role
+        assert "PermissionsBoundary" not in role
+
+
+@pytest.fixture(scope="session")
+def become(aws: EmbeddedAws) -> Callable[[str], RemoteJob]:
+    """Connect with a role of the app's own."""
+
+    def connect(name: str) -> RemoteJob:
+        arn = aws.deployment.outputs["jobs"][f"{name.title()}Role"]
+        credentials = aws.client("sts").assume_role(RoleArn=arn, RoleSessionName="somebody")
+        found = credentials["Credentials"]
+        session = boto3.Session(
+            aws_access_key_id=found["AccessKeyId"],
+            aws_secret_access_key=found["SecretAccessKey"],
+            aws_session_token=found["SessionToken"],
+            region_name=aws.region,
+        )
+        return RemoteJob.connect("own", session=session)
+
+    return connect
+
+
+def _submit(system: RemoteJob, _: Job) -> None:
+    system.queue().submit("size", body=b"1")
+
+
+def _read(system: RemoteJob, job: Job) -> None:
+    system.job(job.id)
+
+
+def _manage(system: RemoteJob, job: Job) -> None:
+    system.job(job.id).pause()
+
+
+def _work(system: RemoteJob, _: Job) -> None:
+    # nothing is due with it: what matters is that it may look
+    system.queue().get_work(["size"], max_jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        ("submit", {"submit", "read"}),
+        ("read", {"read"}),
+        ("manage", {"read", "manage"}),
+        # a worker changes records, and IAM does not see which change it is
+        ("work", {"read", "work", "manage"}),
+    ],
+)
+def test_a_granted_role_may_do_this_and_no_more(
+    become: Callable[[str], RemoteJob], system: RemoteJob, role: str, may: set[str]
+) -> None:
+    job = system.queue().submit("size", body=b"1", delay=timedelta(hours=1))
+    deeds = {"submit": _submit, "read": _read, "manage": _manage, "work": _work}
+    found = set()
+    for name, deed in deeds.items():
+        try:
+            deed(become(role), job)
+        except AccessProblem:
+            continue
+        found.add(name)
+    assert found == may
+    system.job(job.id).cancel()
+
+
+def test_every_figure_is_of_the_system_and_its_queue(brought: Path) -> None:
+    (dashboard,) = resources(brought, "jobs", "AWS::CloudWatch::Dashboard").values()
+    body = "".join(
+        part if isinstance(part, str) else "…" for part in dashboard["DashboardBody"]["Fn::Join"][1]
+    )
+    for name in ("Completed", "Failed", "Retried", "SecondsQueued", "SecondsRunning", "Paused"):
+        assert f'"remotejob","{name}","Queue","default","System","own"' in body
+    for name in (
+        "ApproximateNumberOfMessagesVisible",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateAgeOfOldestMessage",
+        "DesiredTaskCount",
+        "UnreadableItems",
+    ):
+        assert name in body
+
+
+def test_two_systems_in_one_app_are_deployed_and_kept_apart(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("two")
+    own_apps.two_systems(folder).synth()
+    with own_apps.deployed(folder) as aws:
+        one, other = RemoteJob.connect("own"), RemoteJob.connect("other")
+        assert one.input_bucket != other.input_bucket
+        own_apps.upload(aws, one, "in/one.txt", b"1")
+        own_apps.upload(aws, other, "in/other.txt", b"12")
+        assert [job.result for job in jobs_of(one, "in/one.txt")] == [1]
+        assert [job.result for job in jobs_of(other, "in/other.txt")] == [2]
+        assert len(list(one.jobs())) == len(list(other.jobs())) == 1
+
+
+def test_two_systems_fit_into_one_stack(tmp_path: Path) -> None:
+    own_apps.one_stack(tmp_path).synth()
+    assert [file.name for file in tmp_path.glob("*.template.json")] == ["all.template.json"]
+    parameters = resources(tmp_path, "all", "AWS::SSM::Parameter").values()
+    assert {each["Name"] for each in parameters} == {"/remotejob/own", "/remotejob/other"}
+
+
+def test_a_stage_gets_its_own_stacks(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    stage = cdk.Stage(app, "Test")
+    RemoteJobSystem(stage, "Jobs", settings=app.settings, worker=IMAGE)
+    made = {stack.stack_name for stack in app.synth().get_nested_assembly("assembly-Test").stacks}
+    assert made == {"Test-own-storage", "Test-own-functions", "Test-own-workers"}
+
+
+def test_a_folder_without_a_dockerfile_is_named(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    image = WorkerImage(folder=tmp_path, dockerfile="Docker file")
+    with pytest.raises(SettingsError, match=r"Docker file: no such file; .*remotejob init"):
+        RemoteJobSystem(app, "Jobs", settings=app.settings, worker=image)
+
+
+def test_a_principal_without_a_policy_cannot_be_granted_anything(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    system = RemoteJobSystem(app, "Jobs", settings=app.settings, worker=IMAGE)
+    with pytest.raises(SettingsError, match="AccountPrincipal has no policy of its own"):
+        system.grant_read(iam.AccountPrincipal("123456789012"))
+
+
+def test_a_queue_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    system = RemoteJobSystem(app, "Jobs", settings=app.settings, worker=IMAGE)
+    role = iam.Role(
+        system.node.root.node.find_child("own-storage"),  # type: ignore[arg-type]
+        "Role",
+        assumed_by=iam.AccountRootPrincipal(),
+    )
+    with pytest.raises(SettingsError, match=r"queue='video'.* default"):
+        system.grant_work(role, queue="video")
+    with pytest.raises(SettingsError, match=r"queue='video'.* default"):
+        system.metric_backlog("video")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), ("{", "not JSON"), ("[]", "no object with a `context`")],
+)
+def test_a_cdk_json_that_cannot_be_read_is_said_in_one_line(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / "cdk.json").write_text(content)
+    with pytest.raises(SettingsError, match=said) as caught:
+        RemoteJobApp(tmp_path)
+    assert str(tmp_path / "cdk.json") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_examples_of_the_page_make_what_they_say() -> None:
+    page = (ROOT / "docs" / "how-to" / "own-app.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {"__file__": str(PROJECT / "app.py"), "__name__": "page"}
+    exec(compile(blocks[0], "own-app.md", "exec"), names)  # noqa: S102
+    assert [stack.stack_name for stack in names["app"].synth().stacks] == [
+        "own-storage",
+        "own-functions",
+        "own-workers",
+    ]
+    for block in blocks[1:]:
+        exec(compile(block, "own-app.md", "exec"), names)  # noqa: S102
+    app = RemoteJobApp(PROJECT)
+    platform = cdk.Stack(app, "platform")
+    files = s3.Bucket.from_bucket_name(platform, "Files", "files-of-ours")
+    vpc = ec2.Vpc.from_vpc_attributes(
+        platform,
+        "Vpc",
+        vpc_id="vpc-1",
+        availability_zones=["eu-west-1a"],
+        public_subnet_ids=["subnet-1"],
+    )
+    jobs = names["Jobs"](app, files, vpc)
+    names["alarm"](jobs)
+    RemoteJobSystem(app, "Nightly", settings=names["for_stage"]("nightly"), worker=IMAGE)
+    assembly = app.synth()
+    assert "nightly-storage" in [stack.stack_name for stack in assembly.stacks]
+    template = assembly.get_stack_by_name("jobs").template
+    (service,) = (r for r in template["Resources"].values() if r["Type"] == "AWS::ECS::Service")
+    network = service["Properties"]["NetworkConfiguration"]["AwsvpcConfiguration"]
+    assert (network["AssignPublicIp"], network["Subnets"]) == ("ENABLED", ["subnet-1"])
+    assert "files-of-ours" in json.dumps(template["Resources"])

@@ -1,0 +1,1 @@
+"""Tests that need the installed wheel, pytest, and nothing else."""
