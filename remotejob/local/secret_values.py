@@ -58,7 +58,7 @@ def read(settings: Settings, folder: Path) -> SecretValues:
     """
     found: dict[_Place, _Found] = {}
     for name, queue in settings.queues.items():
-        for variable, value in variables(name, queue.secrets, folder).items():
+        for variable, value in _variables(name, queue.secrets, folder).items():
             secret = queue.secrets[variable]
             place = (secret.parameter, secret.secret, secret.key)
             other, same = found.setdefault(place, (variable, value))
@@ -94,12 +94,16 @@ def of_queue(name: str, queue: QueueSettings, folder: Path) -> Mapping[str, str]
 
     Variables of this process's environment need no value there. Raises: as `read`.
     """
-    file = folder / FILE
     wanted = {one: secret for one, secret in queue.secrets.items() if one not in os.environ}
-    values = _values(file) if wanted else {}
-    for variable, secret in wanted.items():
-        _check(file, f"[queues.{name}.secrets]", variable, secret, values)
-    return {variable: values[variable] for variable in wanted}
+    return _variables(name, wanted, folder)
+
+
+def _variables(queue: str, secrets: Mapping[str, Secret], folder: Path) -> dict[str, str]:
+    file = folder / FILE
+    values = _values(file) if secrets else {}
+    for variable, secret in secrets.items():
+        _check(file, f"[queues.{queue}.secrets]", variable, secret, values)
+    return {variable: values[variable] for variable in secrets}
 
 
 def _values(file: Path) -> dict[str, Any]:
