@@ -99,8 +99,11 @@ def of_queue(name: str, queue: QueueSettings, folder: Path) -> Mapping[str, str]
 
 
 def _variables(queue: str, secrets: Mapping[str, Secret], folder: Path) -> dict[str, str]:
+    """The values of a queue's secrets, by variable; the file is not read if there are none."""
+    if not secrets:
+        return {}
     file = folder / FILE
-    values = _values(file) if secrets else {}
+    values = _values(file)
     for variable, secret in secrets.items():
         _check(file, f"[queues.{queue}.secrets]", variable, secret, values)
     return {variable: values[variable] for variable in secrets}
