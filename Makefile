@@ -18,6 +18,13 @@ AUDIT_READY := .tools/audit/.ready
 ADVISORIES ?= yes
 CODE := app.py stacks lambdas worker_container remotejob tests benchmarks audit release
 
+# $(call compile,SOURCE,OPTIONS): versions with hashes, and the commit of what comes from git
+compile = $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+  --python-version 3.11 $(2) $(1)
+# $(call sync,LOCK,OPTIONS): exactly what the lock names; a line that could change is refused
+sync = options=$$($(PYTHON) -m audit.locks $(1)) && $(UV) pip sync --quiet $$options $(2) $(1)
+
 export UV_PYTHON_DOWNLOADS := never
 # the CDK's modules are large: with compiled files, an app starts in half the time
 unexport PYTHONDONTWRITEBYTECODE
@@ -100,18 +107,12 @@ snapshots: $(READY)  ## update the template snapshots
 lock: $(UV)  ## lock the dependencies again, into requirements/
 	@for set in dev:test functions:functions worker:worker,examples; do \
 	  extras=$$(echo $${set#*:} | tr , '\n' | sed 's/^/--extra /' | tr '\n' ' '); \
-	  $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	    --python-version 3.11 $$extras pyproject.toml -o requirements/$${set%%:*}.txt || exit 1; \
+	  $(call compile,pyproject.toml,$$extras -o requirements/$${set%%:*}.txt) || exit 1; \
 	done
 	@for set in bench audit; do \
-	  $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
-	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-	    --python-version 3.11 requirements/$$set.in -o requirements/$$set.txt || exit 1; \
+	  $(call compile,requirements/$$set.in,-o requirements/$$set.txt) || exit 1; \
 	done
-	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(UV) pip compile --quiet --universal \
-	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command "make lock" --python-version 3.11 - -o requirements/uv.txt
+	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(call compile,-,-o requirements/uv.txt)
 	@$(MAKE) --no-print-directory $(READY)
 	@cd requirements/cdk && $(NPM) install --silent --package-lock-only \
 	  --omit-lockfile-registry-resolved
@@ -131,7 +132,7 @@ $(UV): requirements/uv.txt
 $(READY): $(UV) requirements/dev.txt pyproject.toml
 	@echo "setting up: the locked dependencies"
 	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
-	@$(UV) pip sync --quiet --require-hashes requirements/dev.txt
+	@$(call sync,requirements/dev.txt)
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
@@ -144,7 +145,7 @@ $(CDK_READY): $(READY) requirements/cdk/package-lock.json
 $(AUDIT_READY): $(UV) requirements/audit.txt
 	@echo "setting up: the tools of the audit"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
-	@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python requirements/audit.txt
+	@$(call sync,requirements/audit.txt,--python $(@D)/bin/python)
 	@touch $@
 
 # if they cannot be installed, the benchmark says so and measures only ours
@@ -152,5 +153,5 @@ $(PEERS)/.ready: $(UV) requirements/bench.txt
 	@echo "setting up: the systems to compare with"
 	@mkdir -p $(@D)
 	@test -x $(PEERS)/bin/python || $(UV) venv --quiet --allow-existing --python $(PYTHON) $(PEERS)
-	@$(UV) pip sync --quiet --require-hashes --python $(PEERS)/bin/python requirements/bench.txt \
+	@$(call sync,requirements/bench.txt,--python $(PEERS)/bin/python) \
 	  && touch $@ || echo "they could not be installed, and are left out" >&2

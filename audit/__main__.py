@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def judge(name: str, lookup: Lookup) -> list[str]:
     """What a lookup found, and that it looked at everything."""
     print(f"advisories: {name}: looked up {lookup.looked_up} of {lookup.packages} packages")
+    for each in lookup.from_git:
+        print(f"advisories: {name}: {each} comes from git, and no database has it: watch it there")
     problems = [f"advisory: {name}: {each}" for each in lookup.found]
     if not lookup.packages or lookup.looked_up < lookup.packages:
         problems.append(

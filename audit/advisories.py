@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit.bills import NPM_LOCK
+from audit.locks import read_lock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,16 +28,27 @@ class Lookup:
     found: tuple[str, ...] = ()
     skipped: str | None = None
     """Why packages could not be looked up: the first reason."""
+    from_git: tuple[str, ...] = ()
+    """Further packages, which no database knows by their commit."""
 
 
 def python_advisories(lock: Path) -> Lookup:
-    """Ask the database that pip-audit asks, by default PyPI's."""
-    said = _json(
-        [
-            *(sys.executable, "-m", "pip_audit", "--requirement", str(lock)),
-            *("--require-hashes", "--disable-pip", "--format", "json", "--progress-spinner", "off"),
-        ]
-    )
+    """Ask the database that pip-audit asks, by default PyPI's.
+
+    Raises: AuditProblem, when the lock is refused.
+    """
+    locked = read_lock(lock)
+    with tempfile.TemporaryDirectory(prefix="remotejob-audit-") as folder:
+        # pip-audit refuses the whole file for one package from git
+        published = Path(folder) / lock.name
+        published.write_text("".join(f"{each.text}\n" for each in locked if each.commit is None))
+        said = _json(
+            [
+                *(sys.executable, "-m", "pip_audit", "--requirement", str(published)),
+                *("--require-hashes", "--disable-pip", "--format", "json"),
+                *("--progress-spinner", "off"),
+            ]
+        )
     packages = said.get("dependencies", [])
     skipped = [each for each in packages if "skip_reason" in each]
     found = [
@@ -49,6 +62,7 @@ def python_advisories(lock: Path) -> Lookup:
         packages=len(packages),
         found=tuple(found),
         skipped=skipped[0]["skip_reason"] if skipped else said.get("failed"),
+        from_git=tuple(each.name for each in locked if each.commit is not None),
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from audit.locks import options
 from audit.problem import AuditProblem
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -67,7 +68,10 @@ class Bill:
 
 
 def python_bill(target: Target, folder: Path) -> Bill:
-    """Install a lock and list it. Raises: AuditProblem, when a tool fails or nothing is listed."""
+    """Install a lock and list it.
+
+    Raises: AuditProblem, when the lock is refused, a tool fails or nothing is listed.
+    """
     environment = folder / "environments" / target.name
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     uv = [sys.executable, "-m", "uv"]
@@ -79,8 +83,8 @@ def python_bill(target: Target, folder: Path) -> Bill:
     ]
     _run(
         [
-            *(*uv, "pip", "sync", "--quiet", "--python", str(python), "--require-hashes"),
-            *("--only-binary", ":all:", *wanted, str(target.lock)),
+            *(*uv, "pip", "sync", "--quiet", "--python", str(python), "--only-binary", ":all:"),
+            *(*options(target.lock), *wanted, str(target.lock)),
         ]
     )
     path = folder / f"{target.name}.cdx.json"

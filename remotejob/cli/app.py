@@ -33,6 +33,7 @@ from remotejob.cli.connecting import begin, connect, where
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.init.command import init
 from remotejob.cli.local.command import local
+from remotejob.cli.program import called_as
 from remotejob.cli.saving import NotAllSaved, folder_of, if_exists, save_outputs
 from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
@@ -304,6 +305,8 @@ def _complain_of_usage(refused: typer.TyperException) -> None:
     if message:
         context = getattr(refused, "ctx", None)
         path = "remotejob" if context is None else context.command_path
+        if context is not None and getattr(refused, "option_name", None) == "--on":
+            message = f"--on comes before the command: {called_as()} --on aws {context.info_name}"
         complain(f"{message.rstrip('.')}; see {path} --help")
 
 

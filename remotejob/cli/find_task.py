@@ -15,6 +15,7 @@ from remotejob.cli.project import project_folder
 from remotejob.cli.tracebacks import place
 from remotejob.domain.errors import InvalidName, SettingsError
 from remotejob.domain.text import cut, said_by, shown
+from remotejob.local import secret_values
 from remotejob.settings import QueueSettings
 from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.registry import registry
@@ -34,10 +35,11 @@ class FoundTask:
 def find_task(name: str, *, module: str | None, queue: str | None) -> FoundTask:
     """Import the module that registers a task: `module`, or the one that remotejob.toml names.
 
-    `queue` is preferred, if it runs the task. This process gets its queue's `environment`.
+    `queue` is preferred, if it runs the task. This process gets its queue's `environment`
+    and `secrets`, as `remotejob local` does.
 
     Raises: SettingsError, when there is no remotejob.toml, the module is not there, or its import
-    fails; InvalidName, which names the known tasks.
+    fails, or a secret has no value here; InvalidName, which names the known tasks.
     """
     root = project_folder()
     if module is not None:
@@ -51,7 +53,8 @@ def find_task(name: str, *, module: str | None, queue: str | None) -> FoundTask:
     file = root / settings.DEFAULT_FILE
     queues = settings.load(file).queues
     chosen = _queue_of(name, queues, file, preferred=queue)
-    for variable, value in queues[chosen].environment.items():
+    values = secret_values.of_queue(chosen, queues[chosen], root)
+    for variable, value in {**queues[chosen].environment, **values}.items():
         # a variable of the user's own is a choice for this run
         os.environ.setdefault(variable, value)
     module = queues[chosen].tasks_module

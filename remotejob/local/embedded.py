@@ -263,11 +263,15 @@ class EmbeddedAws:
         self._check_place(assembly.read(folder), folder)
         self._start_again()
         try:
-            return self.deploy(folder)
+            deployed = self.deploy(folder)
         except DeploymentFailed:
             self._start_again()
             self.deploy(before)
             raise
+        assert self.kept is not None
+        # that the rest was put back goes without saying: nothing has ended
+        self.notes[:] = self.kept.warnings()
+        return deployed
 
     def update_code(self, folder: Path) -> int | None:
         """Give the deployed functions the code of another assembly; return how many have new code.

@@ -11,6 +11,7 @@ in AWS. No message shows one.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +22,13 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.text_files import Unreadable, decode
 from remotejob.local import private_files
 from remotejob.local.deployment import ClientFactory
-from remotejob.settings import Secret, Settings
+from remotejob.settings import QueueSettings, Secret, Settings
 
 FILE: Final = "secrets.local.toml"
+_Place = tuple[str | None, str | None, str | None]
+"""Parameter, secret and key."""
+_Found = tuple[str, str]
+"""A variable and its value."""
 _PARAMETER_BYTES: Final = 4096
 """Of a standard parameter. Source: AWS Systems Manager User Guide, "Managing parameter tiers"."""
 
@@ -51,45 +56,57 @@ def read(settings: Settings, folder: Path) -> SecretValues:
     Raises: SettingsError, naming the variable, the file and what to write into it; NotPrivate, for
     a file that is a link or another user's.
     """
-    wanted = [
-        (f"[queues.{name}.secrets]", variable, secret)
-        for name, queue in settings.queues.items()
-        for variable, secret in queue.secrets.items()
-    ]
-    if not wanted:
-        return SecretValues(parameters={}, secrets={})
+    found: dict[_Place, _Found] = {}
+    for name, queue in settings.queues.items():
+        for variable, value in _variables(name, queue.secrets, folder).items():
+            secret = queue.secrets[variable]
+            place = (secret.parameter, secret.secret, secret.key)
+            other, same = found.setdefault(place, (variable, value))
+            if same != value:
+                raise SettingsError(
+                    f"{folder / FILE}: {other} and {variable} are both {secret}: give them the same"
+                    " value"
+                )
+    return SecretValues(
+        parameters={
+            parameter: value for (parameter, _, _), (_, value) in found.items() if parameter
+        },
+        secrets={secret: _whole(secret, found, folder / FILE) for _, secret, _ in found if secret},
+    )
+
+
+def _whole(secret: str, found: Mapping[_Place, _Found], file: Path) -> str:
+    """What a secret of Secrets Manager holds: one value, or a JSON object of several."""
+    keys = {key: value for (_, name, key), (_, value) in found.items() if name == secret and key}
+    if (None, secret, None) not in found:
+        return json.dumps(keys)
+    variable, whole = found[None, secret, None]
+    if not _has(whole, keys):
+        raise SettingsError(
+            f"{file}: {variable} is the whole of secret {secret}: make it JSON with the keys"
+            f" {', '.join(sorted(keys))}, and the values of their variables"
+        )
+    return whole
+
+
+def of_queue(name: str, queue: QueueSettings, folder: Path) -> Mapping[str, str]:
+    """The values of a queue's secrets by variable, for a task that no worker runs.
+
+    Variables of this process's environment need no value there. Raises: as `read`.
+    """
+    wanted = {one: secret for one, secret in queue.secrets.items() if one not in os.environ}
+    return _variables(name, wanted, folder)
+
+
+def _variables(queue: str, secrets: Mapping[str, Secret], folder: Path) -> dict[str, str]:
+    """The values of a queue's secrets, by variable; the file is not read if there are none."""
+    if not secrets:
+        return {}
     file = folder / FILE
     values = _values(file)
-    for where, variable, secret in wanted:
-        _check(file, where, variable, secret, values)
-    parameters: dict[str, tuple[str, str]] = {}
-    whole: dict[str, tuple[str, str]] = {}
-    keyed: dict[str, dict[str, tuple[str, str]]] = {}
-    for _, variable, secret in wanted:
-        if secret.parameter is not None:
-            _agree(file, parameters, secret.parameter, variable, values[variable], secret)
-        elif secret.secret is not None and secret.key is None:
-            _agree(file, whole, secret.secret, variable, values[variable], secret)
-        elif secret.secret is not None and secret.key is not None:
-            keys = keyed.setdefault(secret.secret, {})
-            _agree(file, keys, secret.key, variable, values[variable], secret)
-    for place in whole.keys() & keyed.keys():
-        variable, value = whole[place]
-        if not _has(value, {key: one for key, (_, one) in keyed[place].items()}):
-            raise SettingsError(
-                f"{file}: {variable} is the whole of secret {place}: make it JSON with the keys"
-                f" {', '.join(sorted(keyed[place]))}, and the values of their variables"
-            )
-    return SecretValues(
-        parameters={place: value for place, (_, value) in parameters.items()},
-        secrets={
-            **{
-                place: json.dumps({key: value for key, (_, value) in keys.items()})
-                for place, keys in keyed.items()
-            },
-            **{place: value for place, (_, value) in whole.items()},
-        },
-    )
+    for variable, secret in secrets.items():
+        _check(file, f"[queues.{queue}.secrets]", variable, secret, values)
+    return {variable: values[variable] for variable in secrets}
 
 
 def _values(file: Path) -> dict[str, Any]:
@@ -126,23 +143,9 @@ def _check(
         )
 
 
-def _agree(
-    file: Path,
-    found: dict[str, tuple[str, str]],
-    place: str,
-    variable: str,
-    value: str,
-    secret: Secret,
-) -> None:
-    """Note the value of a place, which several variables may name."""
-    other, same = found.setdefault(place, (variable, value))
-    if same != value:
-        raise SettingsError(
-            f"{file}: {other} and {variable} are both {secret}: give them the same value"
-        )
-
-
 def _has(text: str, keys: Mapping[str, str]) -> bool:
+    if not keys:
+        return True
     try:
         whole = json.loads(text)
     except (ValueError, RecursionError):

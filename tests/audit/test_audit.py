@@ -25,6 +25,13 @@ SAID = Accepted(
 )
 
 
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    file = tmp_path / "lock.txt"
+    file.write_text(f"six==1 --hash=sha256:{64 * '0'}\n")
+    return file
+
+
 def component(name: str, *licences: str) -> Component:
     return Component(name=name, version="1", licences=licences)
 
@@ -99,30 +106,45 @@ FAULTY = {"name": "six", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions
     ],
 )
 def test_what_was_not_looked_up_or_was_found_fails(
-    dependencies: list[object], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dependencies: list[object],
+    said: str,
+    lock: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pip_audit_says({"dependencies": dependencies}, tmp_path, monkeypatch)
 
-    problems = judge("worker", python_advisories(tmp_path / "lock.txt"))
+    problems = judge("worker", python_advisories(lock))
 
     assert [each for each in problems if said in each]
 
 
 def test_a_clean_lookup_of_every_package_passes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip_audit_says({"dependencies": [CLEAN, CLEAN]}, tmp_path, monkeypatch)
 
-    assert judge("worker", python_advisories(tmp_path / "lock.txt")) == []
+    assert judge("worker", python_advisories(lock)) == []
+
+
+def test_a_package_from_git_is_said_and_stops_no_lookup(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with lock.open("a") as more:
+        more.write(f"mine @ git+https://example.org/mine@{40 * '0'}\n")
+    pip_audit_says({"dependencies": [CLEAN]}, tmp_path, monkeypatch)
+
+    assert judge("worker", python_advisories(lock)) == []
+    assert "advisories: worker: mine comes from git" in capsys.readouterr().out
 
 
 def test_a_tool_that_fails_is_no_clean_lookup(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pip_audit_says("no json", tmp_path, monkeypatch)
     (tmp_path / "pip_audit.py").write_text("import sys; sys.exit('no route to the database')")
 
-    (problem,) = judge("worker", python_advisories(tmp_path / "lock.txt"))
+    (problem,) = judge("worker", python_advisories(lock))
 
     assert "no route to the database" in problem
 

@@ -10,16 +10,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from remotejob import Job, RemoteJob, Retry, tasks
+from remotejob import Job, RemoteJob, Retry, State, tasks
 from remotejob.cli.app import run as run_command
 from remotejob.cli.exit_codes import Exit
+from remotejob.client.one_run import OneRun
 from remotejob.ports import Area, Installation
+from remotejob.tasks.task import Task
 from remotejob.testing import Simulation
 
 SETTINGS = """
@@ -27,6 +29,11 @@ SETTINGS = """
 tasks = ["work", "other", "awaited", "apart", "endless", "tells"]
 tasks_module = "scanning"
 environment = { MODE = "fast", PLACE = "cellar" }
+secrets = { OCR_KEY = { parameter = "/scans/ocr-key" } }
+[queues.guarded]
+tasks = ["guarded"]
+tasks_module = "scanning"
+secrets = { PLACE = { parameter = "/place" } }
 [queues.broken]
 tasks = ["from-nowhere"]
 tasks_module = "nowhere.tasks"
@@ -75,7 +82,11 @@ def apart(job: RunningJob) -> None:
 
 @task("tells")
 def tells(job: RunningJob) -> list[str]:
-    return [MODE, os.environ["PLACE"]]
+    return [MODE, os.environ["PLACE"], os.environ["OCR_KEY"]]
+
+@task("guarded")
+def guarded(job: RunningJob) -> str:
+    return os.environ["PLACE"]
 
 @task("endless")
 def endless(job: RunningJob) -> None:
@@ -100,9 +111,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (root / "deeper").mkdir(parents=True)
     (root / "remotejob.toml").write_text(SETTINGS)
     (root / "scanning.py").write_text(MODULE)
+    (root / "secrets.local.toml").write_text('OCR_KEY = "hush"')
     (root / "a.txt").write_text("a body")
     monkeypatch.chdir(root)
-    for name in ("MODE", "PLACE"):
+    for name in ("MODE", "PLACE", "OCR_KEY"):
         # what a run sets is gone again after the test
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -134,6 +146,13 @@ def process(*arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def fails(job: object) -> None:
+    raise ValueError
+
+
+PLAIN = Task(name="work", function=lambda job: None)
 
 
 def one_line(done: Done) -> str:
@@ -226,11 +245,31 @@ def test_a_result_that_cannot_be_kept_fails_the_run(project: Path) -> None:
     assert shown["traceback"].startswith("Traceback")
 
 
+def test_a_secret_without_a_value_is_refused_unless_the_shell_has_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "secrets.local.toml").unlink()
+    line = one_line(run("tells"))
+    assert line.startswith("[queues.default.secrets]: OCR_KEY (parameter /scans/ocr-key) has no")
+    assert f"into {project}/secrets.local.toml" in line
+
+    monkeypatch.setenv("OCR_KEY", "of the shell")
+    assert 'result: ["fast", "cellar", "of the shell"]' in run("tells").out
+
+
 def test_a_task_finds_the_variables_of_its_queue(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLACE", "attic")
-    assert 'result: ["fast", "attic"]' in run("tells").out
+    assert 'result: ["fast", "attic", "hush"]' in run("tells").out
+
+
+def test_a_task_finds_the_secrets_of_its_queue(project: Path) -> None:
+    refused = run("guarded")
+    assert refused.code == Exit.INVALID
+    assert "PLACE (parameter /place) has no value on this machine" in refused.err
+    (project / "secrets.local.toml").write_text('PLACE = "vault"\n')
+    assert 'result: "vault"' in run("guarded").out
 
 
 def test_a_task_runs_here_wherever_a_worker_runs_it(project: Path) -> None:
@@ -275,6 +314,15 @@ class TestPastJobs:
         assert Path("build/run/copy/of it").read_text() == "as it was"
         assert failed.refresh().record == before
         assert len(RemoteJob(installation).jobs()) == 1
+
+    def test_the_last_attempt_of_a_job_is_its_last_here(
+        self, failed: Job, installation: Installation
+    ) -> None:
+        last = replace(failed.record, attempt=3, failures=3, state=State.FAILED)
+        assert OneRun(Job(last, installation), PLAIN).run().job.state is State.COMPLETED
+        failing = replace(PLAIN, function=fails, retry=Retry(max_attempts=3))
+        assert OneRun(Job(last, installation), failing).run().job.state is State.FAILED
+        assert OneRun(failed, failing).run().job.state is State.WAITING
 
     def test_other_data_replaces_that_of_the_job(self, failed: Job) -> None:
         done = run("work", failed.id, data="well")

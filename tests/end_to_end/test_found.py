@@ -148,6 +148,15 @@ def test_on_local_decides(here: Here, *, by_variable: bool) -> None:
     assert isinstance(json.loads(out), list)
 
 
+def test_on_after_the_command_is_told_its_place(here: Here) -> None:
+    code, _, err = here("ls", "--on", "aws")
+
+    (line,) = err.splitlines()
+    assert code == Exit.INVALID
+    assert "--on comes before the command: " in line
+    assert "remotejob --on aws ls; see" in line
+
+
 def test_a_command_that_changes_jobs_says_where(here: Here) -> None:
     code, out, err = here("cancel", NO_JOB, "--json")
 

@@ -20,18 +20,18 @@ PATIENCE = 60.0
 """Seconds after which something is broken, on the slowest machine."""
 
 
-def until(look: Callable[[], Found | None], *, what: str) -> Found:
+def until(look: Callable[[], Found | None], *, what: str, patience: float = PATIENCE) -> Found:
     """What `look` finds, once it finds something.
 
     Raises: AssertionError, saying what did not come about.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         found = look()
         if found:
             return found
         time.sleep(0.05)
-    raise AssertionError(f"not seen in {PATIENCE:.0f} s: {what}")
+    raise AssertionError(f"not seen in {patience:.0f} s: {what}")
 
 
 def end_polls(queue: Queue) -> list[Job]:

@@ -81,16 +81,6 @@ def test_no_process_is_left_however_the_caller_ends(
         assert gone(pids)
 
 
-def test_workers_end_when_the_server_is_killed(cloud_assembly: Path) -> None:
-    with EmbeddedAws.for_assembly(cloud_assembly) as other:
-        other.deploy(cloud_assembly)
-        worker = other.start_worker(directory=SAMPLE / "worker")
-        assert alive(worker.pid)
-        assert other._process is not None
-        other._process.kill()
-        assert gone([worker.pid])
-
-
 def test_server_ends_on_sigterm(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "remotejob.local.server", "--state", str(tmp_path)],

@@ -21,7 +21,7 @@ import pytest
 
 from remotejob.local import clients
 from remotejob.local.embedded import EmbeddedAws
-from remotejob.local.errors import StateUnusable
+from remotejob.local.errors import DeploymentFailed, StateUnusable
 from remotejob.local.keeping.folder import Begin
 from tests.local.assemblies import assembly, bucket, queue, table
 from tests.local.helpers import physical
@@ -220,6 +220,38 @@ def test_a_clean_stop_saves_at_once_and_what_was_kept_aside_returns(tmp_path: Pa
     with place.start("with", begin=Begin.EMPTY) as aws:
         assert aws.notes == []
     assert (place.keep / "data.old" / "data.sqlite3").exists()
+
+
+@pytest.mark.exhaustive
+def test_update_keeps_the_data_and_a_refused_one_changes_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    wrong = {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": ["https://x/nowhere"]}}
+    assembly(tmp_path / "first", stack="Sample", resources={"A": queue(), "B": queue()})
+    assembly(tmp_path / "second", stack="Sample", resources={"A": queue(), "C": queue()})
+    assembly(tmp_path / "wrong", stack="Sample", resources={"A": queue(), "Policy": wrong})
+
+    def received(aws: EmbeddedAws) -> list[str]:
+        url = physical(aws, "SQS::Queue", "A")
+        received = aws.client("sqs").receive_message(QueueUrl=url, VisibilityTimeout=0)
+        return [message["Body"] for message in received["Messages"]]
+
+    with place.start("first") as aws:
+        environment = aws.environment()
+        for name in ("A", "B"):
+            url = physical(aws, "SQS::Queue", name)
+            aws.client("sqs").send_message(QueueUrl=url, MessageBody=f"for {name}")
+        with pytest.raises(DeploymentFailed):
+            aws.update(tmp_path / "wrong")
+        assert received(aws) == ["for A"]
+        physical(aws, "SQS::Queue", "B")
+
+        aws.update(tmp_path / "second")
+
+        assert received(aws) == ["for A"]
+        physical(aws, "SQS::Queue", "C")
+        assert aws.environment() == environment
+        (note,) = aws.notes
+        assert note.startswith("kept aside, because the stacks no longer have a place for them: 1 ")
 
 
 @pytest.mark.exhaustive

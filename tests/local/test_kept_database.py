@@ -92,6 +92,18 @@ def test_a_damaged_file_is_refused_in_one_line_and_left_alone(
     assert file.read_bytes() == written
 
 
+def test_a_file_with_a_damaged_page_is_refused(file: Path) -> None:
+    database = Database(file)
+    many = [(("table", str(number)), "x" * 1000) for number in range(100)]
+    database.save(at_ms=1, **{**NOTHING, "items": many})
+    database.close()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:20_000] + b"\x07" * 20_000 + whole[40_000:])
+
+    with pytest.raises(StateUnusable, match="are damaged"):
+        Database(file)
+
+
 def test_a_file_of_another_format_is_refused_and_left_alone(file: Path) -> None:
     with sqlite3.connect(file) as made:
         made.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value)")

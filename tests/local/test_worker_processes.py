@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,19 @@ PARENT = f"""
 import os, signal, subprocess, sys
 fifo = os.open(sys.argv[1], os.O_WRONLY)
 child = subprocess.Popen([sys.executable, "-c", {CHILD!r}, sys.argv[1]], process_group=0)
+signal.pause()
+"""
+#: A server that starts two workers, of which one has ended, and waits.
+SERVER = f"""
+import os, signal, sys
+from pathlib import Path
+from remotejob.local.worker_processes import WorkerProcesses
+processes = WorkerProcesses()
+for command in ([sys.executable, "-c", {PARENT!r}, sys.argv[1]], ["true"]):
+    number, _ = processes.start(
+        command, environment={{}}, directory="/", log=Path(sys.argv[2])
+    )
+processes.wait(number, {PATIENCE})
 signal.pause()
 """
 
@@ -82,3 +96,13 @@ def test_children_in_groups_of_their_own_end_with_the_server(
     processes.close()
 
     assert read(fifo) == b""
+
+
+def test_workers_end_when_their_server_is_killed(fifo: int, tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "fifo"), str(tmp_path / "log")]
+    with subprocess.Popen([sys.executable, "-c", SERVER, *arguments]) as server:
+        assert read(fifo) == b"started"
+
+        server.kill()
+
+        assert read(fifo) == b""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from audit.locks import read_lock
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "worker_container" / "Dockerfile").read_text()
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
@@ -17,7 +19,8 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 def commands() -> list[str]:
     """The Dockerfile's instructions, each on one line, without comments."""
     lines = [line for line in DOCKERFILE.splitlines() if not line.lstrip().startswith("#")]
-    return "\n".join(lines).replace("\\\n", " ").splitlines()
+    joined = "\n".join(lines).replace("\\\n", " ")
+    return [" ".join(line.split()) for line in joined.splitlines()]
 
 
 def test_every_base_image_is_named_by_its_digest() -> None:
@@ -28,34 +31,37 @@ def test_every_base_image_is_named_by_its_digest() -> None:
 
 
 def test_the_image_installs_only_wheels_with_locked_hashes() -> None:
-    installs = [
-        part for line in commands() for part in line.split("&&") if " install " in f" {part} "
-    ]
+    by_pip, by_uv = (line for line in commands() if re.search(r"\bpip (install|sync)\b", line))
 
-    assert len(installs) == 2
-    for each in installs:
-        assert "--require-hashes" in each
-        assert "--only-binary :all:" in each
-        named = re.findall(r"--requirement[s]? (\S+)", each)
-        assert all((ROOT / path.lstrip("/")).is_file() for path in named)
-        assert named
+    assert "--require-hashes" in by_pip
+    assert by_pip.endswith("--requirement requirements/uv.txt")
+    assert "options=$(python -m audit.locks requirements/worker.txt) && uv pip sync" in by_uv
+    assert " $options " in by_uv
+    assert by_uv.endswith("requirements/worker.txt")
+    assert all("--only-binary :all:" in each for each in (by_pip, by_uv))
 
 
-def test_the_build_is_sent_the_locks_that_it_installs() -> None:
+def test_the_build_is_sent_what_it_copies_and_no_more() -> None:
     sent = (ROOT / ".dockerignore").read_text().splitlines()
 
-    for lock in re.findall(r"requirements/\S+\.txt", DOCKERFILE):
-        assert f"!{lock}" in sent
+    copied = {
+        file
+        for line in commands()
+        if line.startswith("COPY ") and not line.startswith("COPY --from")
+        for file in line.split()[1:-1]
+    }
+    assert {"requirements/worker.txt", "audit/locks.py"} < copied
+    assert {f"!{file.rstrip('/')}" for file in copied} == {
+        line for line in sent if line.startswith("!")
+    }
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_every_locked_package_has_hashes_and_no_address(lock: Path) -> None:
-    text = lock.read_text()
-    packages = re.split(r"\n(?=[a-z0-9])", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE))
+    packages = read_lock(lock)
 
     assert packages
-    assert [each for each in packages if "--hash=sha256:" not in each] == []
-    assert "://" not in text
+    assert [each.name for each in packages if "://" in each.text and not each.commit] == []
 
 
 def test_the_command_line_of_the_cdk_is_locked_with_integrity_and_no_address() -> None:

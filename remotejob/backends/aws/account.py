@@ -100,7 +100,10 @@ class Account:
             self._session = session._session
             region = session.region_name
         if not region:
-            raise AccessProblem("no AWS region; set AWS_REGION, or a region in the profile")
+            raise AccessProblem(
+                "no AWS region; set AWS_REGION, or a region in the profile, or start "
+                "`remotejob local` in the project's folder"
+            )
         self.region: Final[str] = region
         # read it now: the client is created later, when the environment may have changed
         self._s3_url = _endpoint_from_environment("s3")

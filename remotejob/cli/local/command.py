@@ -144,9 +144,8 @@ def _announce(
     """Say how to reach the system, which is ready now: at the start, and after an update."""
     exported = _exported(aws, loaded)
     system = _connect(exported)
-    _print_environment(exported, system, options.console, as_json=as_json)
     kept_state.resend(aws, loaded.system.name)
-    announcement.close()
+    # in the place of an earlier one at once: meanwhile, a command must not take AWS for it
     announcement.enter_context(
         announced(
             folders.STATE,
@@ -156,6 +155,8 @@ def _announce(
             output_bucket=system.output_bucket,
         )
     )
+    # last: whoever reads it may call a command at once, which must find the system
+    _print_environment(exported, system, options.console, as_json=as_json)
 
 
 def _exported(aws: EmbeddedAws, loaded: settings.Settings) -> dict[str, str]:

@@ -78,6 +78,8 @@ class LocalSystem:
         except DeploymentFailed:
             self._replace_workers()
             raise
+        for note in self.aws.notes:
+            self._say(note)
         self._replace_workers()
 
     def _replace_workers(self) -> None:

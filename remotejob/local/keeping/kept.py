@@ -46,17 +46,24 @@ class Kept:
         return cls(**{**found, "aside": aside})
 
     def lines(self) -> Iterator[str]:
-        """What to tell the user, a line each."""
-        if self.saved_ms is None:
-            return
-        yield (
-            f"kept from before: {self.items} items, {self.objects} files, {self.messages} messages"
-        )
+        """What to tell the user after a start, a line each."""
+        if self.saved_ms is not None:
+            yield (
+                f"kept from before: {self.items} items, {self.objects} files, "
+                f"{self.messages} messages"
+            )
+        yield from self.warnings()
+
+    def warnings(self) -> Iterator[str]:
+        """What was not put back, and what to do, a line each."""
         if self.aside:
             yield (
-                "kept aside, for the stacks no longer have a place for them: "
-                f"{', '.join(map(str, self.aside))}; they return with the queue or system name "
-                "that had them, and --fresh begins without them"
+                "kept aside, because the stacks no longer have a place for them: "
+                f"{', '.join(map(str, self.aside))}; they return with the system or queue name "
+                "that they had, and --fresh begins without them"
             )
         if self.without_content:
-            yield f"{self.without_content} files have lost content, as after a power cut"
+            yield (
+                f"{self.without_content} files have lost content, as after a power cut: upload "
+                "them again"
+            )

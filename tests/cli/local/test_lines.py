@@ -17,7 +17,7 @@ from remotejob.cli.local.window import Window, show_logs
 JOB = "01M8PFKVHRYXWVRRCH6NWHMH1V"
 HANDLER = "remotejob.worker.messages.handler"
 OUTCOMES = "remotejob.worker.messages.outcomes"
-RUN = {"job": JOB, "queue": "default", "task": "scan", "run": "b5f0", "attempt": 1}
+RUN: dict[str, Any] = {"job": JOB, "queue": "default", "task": "scan", "run": "b5f0", "attempt": 1}
 DUE = "2026-11-30T15:05:00+00:00"
 
 
@@ -135,6 +135,8 @@ def window(logs: WorkerLogs) -> str:
 def test_lines_appear_once_they_are_whole(log: Path, logs: WorkerLogs) -> None:
     assert logs.new_lines() == []
     text = entry("page 1", "scan", **RUN)
+    log.write_text(text[:20])
+    assert logs.new_lines() == []
     log.write_text(text + "\n" + text[:20])
     first = logs.new_lines()
     log.write_text(text + "\n" + text + "\n")
