@@ -10,7 +10,7 @@ import pytest
 
 from tests.wheel.environments import environment_with, pythons
 from tests.wheel.terminals import SecondTerminal, Terminal
-from tests.wheel.tutorial import Block, Ids, blocks, compare
+from tests.wheel.tutorial import Block, Ids, blocks, compare, write
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 READY = "Ctrl-C takes everything down."
@@ -44,7 +44,9 @@ class Reader:
                 wrong = compare(block.lines, self._printed, self._ids)
                 assert wrong is None, f"{here}: {wrong}\n" + "\n".join(self._printed)
             case _:
-                self._write(block, here)
+                if self._second is not None:
+                    self._second.forget()
+                write(block, self._terminal.folder)
 
     def close(self) -> None:
         if self._second is not None:
@@ -67,25 +69,6 @@ class Reader:
         status, self._printed = self._terminal.run(self._ids.in_text(block.text))
         wanted = int(block.order.removeprefix("exit ") or 0)
         assert status == wanted, f"{here}: ended with {status}\n" + "\n".join(self._printed)
-
-    def _write(self, block: Block, here: str) -> None:
-        text = block.text
-        if block.order.startswith("add to "):
-            name = block.order.removeprefix("add to ")
-            before = (self._terminal.folder / name).read_text()
-        elif " from " in block.order:
-            name, line = block.order.split(" from ", 1)
-            before, found, _ = (self._terminal.folder / name).read_text().partition(f"{line}\n")
-            assert found, f"{here}: {name} has no line {line}"
-        else:
-            assert block.file is not None, f"{here}: which file?"
-            name, before = block.file, ""
-        if self._second is not None:
-            self._second.forget()
-        # under another name first, as editors do: nobody reads half of it
-        made = self._terminal.folder / f"{name}.tmp"
-        made.write_text(before + text)
-        made.replace(self._terminal.folder / name)
 
 
 @pytest.fixture

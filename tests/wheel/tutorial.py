@@ -82,6 +82,25 @@ def blocks(page: Path) -> Iterator[Block]:
             raise ValueError(f"{page}:{asked}: no block follows this comment")
 
 
+def write(block: Block, folder: Path) -> None:
+    """Write or change the file that a block shows, at once: nobody reads half of it."""
+    if block.order.startswith("add to "):
+        name = block.order.removeprefix("add to ")
+        before = (folder / name).read_text(encoding="utf-8")
+    elif " from " in block.order:
+        name, line = block.order.split(" from ", 1)
+        before, found, _ = (folder / name).read_text(encoding="utf-8").partition(f"{line}\n")
+        if not found:
+            raise ValueError(f"line {block.line} of the page: {name} has no line {line}")
+    elif block.file is not None:
+        name, before = block.file, ""
+    else:
+        raise ValueError(f"line {block.line} of the page: no command, no output, and no file")
+    made = folder / f"{name}.tmp"
+    made.write_text(before + block.text, encoding="utf-8")
+    made.replace(folder / name)
+
+
 class Ids:
     """Which ids of this run stand for those of the page."""
 
