@@ -11,6 +11,7 @@ from typing import Final
 
 from remotejob.domain.urgency import Urgency
 from remotejob.worker.lifecycle.shutdown import SIGNALS
+from remotejob.worker.runs.surroundings import own_timer
 
 _LAST: Final = 5.0
 """Seconds for the interpreter's own shutdown."""
@@ -50,6 +51,7 @@ def _end_at_signals() -> None:
 
 def end_within(span: timedelta) -> None:
     """End the process within that time, or earlier if an earlier call said so."""
+    own_timer(signal.ITIMER_REAL)
     left, _ = signal.getitimer(signal.ITIMER_REAL)
     seconds = span.total_seconds()
     signal.setitimer(signal.ITIMER_REAL, min(left, seconds) if left else seconds)

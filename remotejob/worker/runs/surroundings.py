@@ -101,13 +101,24 @@ def _set_umask(value: int | None) -> None:
         os.umask(value)
 
 
+_OWN_TIMERS: Final[set[int]] = set()
+
+
+def own_timer(timer: int) -> None:
+    """Leave this timer alone from now on: the process itself uses it, and no job does.
+
+    A worker that is told to stop while a job runs sets one that ends it if anything hangs.
+    """
+    _OWN_TIMERS.add(timer)
+
+
 def _timers() -> tuple[bool, ...]:
-    return tuple(signal.getitimer(timer)[0] > 0 for timer in _TIMERS)
+    return tuple(timer not in _OWN_TIMERS and signal.getitimer(timer)[0] > 0 for timer in _TIMERS)
 
 
 def _set_timers(value: tuple[bool, ...]) -> None:
     for timer, on in zip(_TIMERS, value, strict=True):
-        if not on:
+        if not on and timer not in _OWN_TIMERS:
             signal.setitimer(timer, 0)
 
 
