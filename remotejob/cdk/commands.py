@@ -310,6 +310,8 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Job.result(long)": _row(_READERS, *READ_OUTPUT),
     "Job.last_checkpoint(long)": _row(_READERS, *READ_OUTPUT),
     "Output.open": _row(_READERS, *READ_OUTPUT),
+    "Output.read_bytes": _row(_READERS, *READ_OUTPUT),
+    "Output.read_text": _row(_READERS, *READ_OUTPUT),
     "Output.download": _row(_READERS, *READ_OUTPUT),
     "StoredFile.open": _row(_READERS, *READ_INPUT, *READ_OUTPUT),
     "StoredFile.download": _row(_READERS, *READ_INPUT, *READ_OUTPUT),

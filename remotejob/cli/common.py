@@ -55,7 +55,7 @@ System = Annotated[
     typer.Option(
         "--system",
         envvar=NAME_VARIABLE,
-        show_default="the local one, else default",
+        show_default="that of remotejob.toml, else default",
         help="Name of the system.",
     ),
 ]

@@ -8,7 +8,7 @@ from typing import Final
 
 from remotejob.cli.choosing import On, choose, use
 from remotejob.cli.common import note
-from remotejob.cli.project import LOCAL_STATE, project_folder
+from remotejob.cli.project import LOCAL_STATE, project_folder, project_system
 from remotejob.client.remote_job import RemoteJob
 from remotejob.domain.errors import AccessProblem, BatchNotFound, JobNotFound, OutputNotFound
 from remotejob.local import announcement
@@ -47,13 +47,14 @@ def meant(system: str | None) -> LocalSystem | None:
 
 
 def connect(system: str | None) -> RemoteJob:
-    """The system that a command means: the local one, or the one with this name in AWS.
+    """The system that a command means: the local one, or the one with this name in AWS; without a
+    name, that of the project's settings.
 
-    Raises: as `meant`, and as `RemoteJob.connect`.
+    Raises: SettingsError, for settings that cannot be read; as `meant`, and as `RemoteJob.connect`.
     """
     local = meant(system)
     if local is None:
-        connected = RemoteJob.connect(system or "default")
+        connected = RemoteJob.connect(system or project_system() or "default")
         _current.place = _place(connected)
         return connected
     use(local, os.environ)

@@ -18,6 +18,15 @@ def project_folder(start: Path | None = None) -> Path | None:
     return next(holds, None)
 
 
+def project_system() -> str | None:
+    """The name of the system in the project's settings; None outside a project.
+
+    Raises: SettingsError.
+    """
+    folder = project_folder()
+    return None if folder is None else settings.load_system(folder / settings.DEFAULT_FILE).name
+
+
 def _has_settings(folder: Path) -> bool:
     try:
         return (folder / settings.DEFAULT_FILE).is_file()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
@@ -38,10 +38,12 @@ __all__ = [
     "Stage",
     "SystemSettings",
     "load",
+    "load_system",
     "parse",
 ]
 
 DEFAULT_FILE: Final = "remotejob.toml"
+_Read = TypeVar("_Read")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 """Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
 
@@ -111,7 +113,18 @@ def load(path: Path | str = DEFAULT_FILE) -> Settings:
 
     Raises: SettingsError, naming the file, the key, the value and the remedy.
     """
-    path = Path(path)
+    return _load(Path(path), parse)
+
+
+def load_system(path: Path | str = DEFAULT_FILE) -> SystemSettings:
+    """The settings of the system alone, whatever the file says of queues and routes.
+
+    Raises: as `load`.
+    """
+    return _load(Path(path), _system_of)
+
+
+def _load(path: Path, read: Callable[[Mapping[str, Any]], _Read]) -> _Read:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -121,7 +134,7 @@ def load(path: Path | str = DEFAULT_FILE) -> Settings:
     except OSError as problem:
         raise SettingsError(f"{path}: {problem.strerror}; give the path of a file") from None
     try:
-        return parse(_document(content))
+        return read(_document(content))
     except SettingsError as problem:
         raise SettingsError(f"{path}: {problem}") from None
 
@@ -148,9 +161,7 @@ def _end_of(text: str) -> str:
 def parse(document: Mapping[str, Any]) -> Settings:
     """Settings from a parsed document. Raises: SettingsError."""
     top = Table(document, where="the file", of=Settings)
-    system = _system(
-        Table(top.value("system", dict, default={}), where="[system]", of=SystemSettings)
-    )
+    system = _system_of(document)
     queues = {
         name: read_queue(name, Table(value, where=f"[queues.{name}]", of=QueueSettings))
         for name, value in top.value("queues", dict, default={}).items()
@@ -166,7 +177,9 @@ def parse(document: Mapping[str, Any]) -> Settings:
     return Settings(system=system, queues=MappingProxyType(queues), routes=routes)
 
 
-def _system(table: Table) -> SystemSettings:
+def _system_of(document: Mapping[str, Any]) -> SystemSettings:
+    top = Table(document, where="the file", of=Settings)
+    table = Table(top.value("system", dict, default={}), where="[system]", of=SystemSettings)
     default = SystemSettings()
     lease = table.whole("lease_seconds", 3, 3600, default=default.lease_seconds)
     skew = table.whole("clock_skew_seconds", 0, 3599, default=default.clock_skew_seconds)

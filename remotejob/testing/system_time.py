@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from remotejob.backends.memory import MemoryMessages, MemoryStore
@@ -12,7 +12,7 @@ from remotejob.domain.changes import Change
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.priority import Lane
 from remotejob.domain.record import JobRecord
-from remotejob.domain.times import check_timedelta, span_ms
+from remotejob.domain.times import check_timedelta, from_ms, span_ms
 from remotejob.domain.transactions import Conflict, Step
 from remotejob.domain.unreadable import SkippedItems
 from remotejob.ports import Address, Channel, Outgoing, Received, Refused, Updated
@@ -37,6 +37,10 @@ class SystemClock(FakeClock):
     ) -> None:
         """Let the system decide what happens while time passes."""
         self._on_advance, self._on_sleep = advance, sleep
+
+    def now(self) -> datetime:
+        """The time in UTC."""
+        return from_ms(self.now_ms())
 
     def advance(
         self,

@@ -19,12 +19,12 @@ from remotejob.testing import FakeClock, Simulation, memory_installation
 
 # README's blocks need the project's photos and its own task: tests/end_to_end/test_readme.py
 BY_HAND = Path("docs/by-hand.md").absolute()
-# the files of a project of its own: tests/docs/test_testing_page.py
-TESTING = Path("docs/testing.md")
+# the files of projects of their own: tests/docs/test_testing_page.py, test_tutorial.py
+PROJECTS = (Path("docs/testing.md"), Path("docs/tutorial.md"))
 PAGES = sorted(
     page
     for page in Path("docs").glob("*.md")
-    if "```python" in page.read_text() and page != TESTING
+    if "```python" in page.read_text() and page not in PROJECTS
 )
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 

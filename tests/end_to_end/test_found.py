@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -242,3 +243,24 @@ def test_a_past_job_runs_here_on_the_version_of_the_input_it_had(
     assert Path(shown["outputs"][0]["path"]).name == "cat.png"
     assert job.refresh().attempt == 0
     job.cancel()
+
+
+def test_without_a_name_the_projects_system_is_meant(
+    aws: EmbeddedAws,
+    system: RemoteJob,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv(NAME_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    listed = partial(Here(monkeypatch, capsys), "ls", **aws.environment())
+    # what it says of queues is not for this command to judge
+    text = '[system]\nname = "{}"\n[queues.odd]\n'
+    Path("remotejob.toml").write_text(text.format("another"))
+    code, _, said = listed()
+    assert (code, "another" in said) == (Exit.NOT_FOUND, True)
+    Path("remotejob.toml").write_text(text.format(system.name))
+    assert listed()[0] == Exit.OK
+    Path("remotejob.toml").write_text("[system\n")
+    assert listed()[0] == Exit.INVALID

@@ -517,6 +517,12 @@ SCENES: dict[str, dict[str, Scene]] = {
     "Job.result(long)": {"": on_output(lambda job: job.result, result=LONG)},
     "Job.last_checkpoint(long)": {"": on_job(begun, lambda job: job.last_checkpoint)},
     "Output.open": {"": on_output(lambda job: job.outputs["out.txt"].open().read(), output=b"x")},
+    "Output.read_bytes": {
+        "": on_output(lambda job: job.outputs["out.txt"].read_bytes(), output=b"x")
+    },
+    "Output.read_text": {
+        "": on_output(lambda job: job.outputs["out.txt"].read_text(), output=b"x")
+    },
     "Output.download": {"": on_output(lambda job: download(job.outputs["out.txt"]), output=b"x")},
     "StoredFile.open": {"": stored_file(lambda file: file.open().read())},
     "StoredFile.download": {"": stored_file(download)},

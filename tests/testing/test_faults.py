@@ -25,6 +25,7 @@ from remotejob import (
 )
 from remotejob.domain.errors import InvalidData, InvalidName
 from remotejob.domain.record import JobRecord
+from remotejob.ports import Address, Channel
 from remotejob.tasks import Registry
 from remotejob.testing import (
     FakeClock,
@@ -183,10 +184,11 @@ def test_a_reclaim_ends_as_with_the_worker(system: JobSystem, job: Job) -> None:
     assert job.record.releases == 1
 
 
-def test_a_lost_lease_is_no_crash(system: JobSystem, job: Job) -> None:
-    system.faults.lose_lease(at="checkpoint", nth=2)
+@pytest.mark.parametrize(("moment", "resumed"), [("start", 0), ("checkpoint", 2), ("end", 5)])
+def test_a_lost_lease_is_no_crash(system: JobSystem, job: Job, moment: str, resumed: int) -> None:
+    system.faults.lose_lease(at=moment, nth=2 if moment == "checkpoint" else 1)
     system.drain()
-    assert (job.refresh().state, job.result) == (State.COMPLETED, 2)
+    assert (job.refresh().state, job.result) == (State.COMPLETED, resumed)
     assert (job.attempt, job.crashes, job.lost_leases) == (2, 0, 1)
 
 
@@ -310,6 +312,8 @@ def test_events_and_messages_come_twice_and_make_one_job(system: JobSystem) -> N
     system.faults.duplicate_uploads()
     system.faults.duplicate_messages(2)
     job = system.upload("in/a.txt", b"hello")
+    messages = job._installation.messages
+    assert messages.depth(Address("default", Channel.HIGH)).visible == 4
     assert [ran.id for ran in system.run_for(hours=1)] == [job.id]
     assert [one.id for one in system.client.jobs()] == [job.id]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from remotejob import (
 from remotejob.domain.errors import InvalidData, InvalidName
 from remotejob.settings import parse
 from remotejob.testing import JobSystem, NoRoute, NotDrained
+from remotejob.testing.system_time import SystemClock
 from tests.testing.conftest import SETTINGS
 from tests.testing.tasks import register
 
@@ -118,6 +120,8 @@ def test_a_drain_without_an_end_says_what_is_left(system: JobSystem) -> None:
         with pytest.raises(NotDrained, match=r"7 runs, .*job \w+ \(again, ready\): "):
             own.drain(at_most=7)
         assert len(own.client.jobs()) == 8
+        assert "no worker" not in own.client.jobs()[0].why().text
+        assert [worker.alive for worker in own.client.workers()] == [True]
         with pytest.raises(NotDrained):
             own.run_for(hours=1, at_most=3)
         assert len(own.client.jobs()) == 11
@@ -131,12 +135,27 @@ def test_waiting_lets_the_system_work(system: JobSystem) -> None:
     assert 300 <= system.clock.monotonic() < 360
 
 
+@pytest.fixture
+def patience(system: JobSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ends a test that would wait for ever."""
+    left = itertools.count(10_000, -1)
+    sleep = SystemClock.sleep
+
+    def counted(clock: SystemClock, span: timedelta) -> None:
+        assert next(left), "it waits for ever"
+        sleep(clock, span)
+
+    monkeypatch.setattr(SystemClock, "sleep", counted)
+
+
+@pytest.mark.usefixtures("patience")
 def test_waiting_for_nothing_ends(system: JobSystem) -> None:
     job = system.client.queue().submit("count").pause()
     with pytest.raises(NotDrained, match="it is paused"):
         job.wait()
 
 
+@pytest.mark.usefixtures("patience")
 def test_a_task_that_waits_for_another_job_fails_and_nothing_hangs(system: JobSystem) -> None:
     @task("wait")
     def wait(job: RunningJob) -> None:
@@ -207,6 +226,12 @@ def test_a_job_taken_by_hand_keeps_its_lease_while_time_passes(system: JobSystem
     assert system.drain() == []
     taken.done("by hand")
     assert system.client.jobs()[0].result == "by hand"
+
+
+def test_the_clock_moves_by_what_it_is_told(system: JobSystem) -> None:
+    assert system.clock.now() == datetime(2026, 1, 15, 12, tzinfo=UTC)
+    system.clock.advance(timedelta(minutes=1), days=1, hours=2, seconds=3)
+    assert system.clock.now() == datetime(2026, 1, 16, 14, 1, 3, tzinfo=UTC)
 
 
 def test_the_clock_does_not_run_backwards(system: JobSystem) -> None:

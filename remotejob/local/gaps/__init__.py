@@ -14,6 +14,7 @@ from remotejob.local.gaps import (
     eventbridge,
     lambda_invoke,
     repeated_work,
+    resource_names,
     s3_events,
     s3_keys,
     sqs,
@@ -25,7 +26,7 @@ def close_gaps() -> None:
     """Patch moto in this process. Call once, before the first request."""
     for gap in (
         tracking, sqs, dynamodb, comparisons, eventbridge, s3_events, s3_keys, lambda_invoke,
-        cloudformation, dispatch,
+        cloudformation, resource_names, dispatch,
     ):  # fmt: skip
         gap.close_gap()
     repeated_work.close_gap()

@@ -1,23 +1,18 @@
 """CloudFormation: keep the properties that behaviour depends on, and report failures.
 
-What moto does: it gives a resource without a name a random one. It creates a bucket without its
-versioning and notifications, a table without its time to live, a task definition without its roles
-and sizes, and no queue policy at all. A resource that cannot be created causes an internal error,
-which SDKs retry.
+What moto does: it creates a bucket without its versioning and notifications, a table without its
+time to live, a task definition without its roles and sizes, and no queue policy at all. A resource
+that cannot be created causes an internal error, which SDKs retry.
 
 What AWS does: CloudFormation Template Reference, "AWS::S3::Bucket", "AWS::DynamoDB::Table",
 "AWS::ECS::TaskDefinition", "AWS::SQS::QueuePolicy". Of the CDK's custom resources, we apply bucket
 notifications directly, and accept those that only clean up or restrict without any effect.
-
-Names are made from the stack and the logical id, so that a stack made again has the same ones: kept
-data are found by them (see `remotejob.local.keeping`).
 
 Limits: bucket policies, lifecycle, alarms and scaling have no effect.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import uuid
@@ -25,7 +20,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from moto.awslambda.models import EventSourceMapping, lambda_backends
-from moto.cloudformation import parsing
 from moto.cloudformation.custom_model import CustomModel
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import CloudFormationBackend, Stack, cloudformation_backends
@@ -41,14 +35,6 @@ from remotejob.local import custom_resources, event_sources, functions
 from remotejob.local.control import CONTROL_PREFIX
 
 _LOG = logging.getLogger(__name__)
-_SUFFIX = 12
-_LONGEST = {
-    "AWS::S3::Bucket": 63,
-    "AWS::SQS::Queue": 80,
-    "AWS::ElasticLoadBalancingV2::TargetGroup": 32,
-    "AWS::ElasticLoadBalancingV2::LoadBalancer": 32,
-}
-_LONGEST_OTHERWISE = 255
 #: Custom resources of the CDK whose absence makes no visible difference here.
 _WITHOUT_EFFECT = ("Custom::S3AutoDeleteObjects", "Custom::VpcRestrictDefaultSG")
 
@@ -61,22 +47,6 @@ def close_gap() -> None:
     _replace(Service, _create_service)
     _handle_custom_resources()
     _report_failures()
-    parsing.generate_resource_name = generate_resource_name
-
-
-def generate_resource_name(resource_type: str, stack_name: str, logical_id: str) -> str:
-    """The name of a resource without one: the same each time.
-
-    A name that would be too long loses its middle, never its end, which tells it apart.
-    """
-    whole = f"{stack_name}/{logical_id}"
-    digest = hashlib.sha256(whole.encode()).hexdigest()[:_SUFFIX].upper()
-    if resource_type == "AWS::IAM::Policy":
-        return f"{stack_name[:5]}-{logical_id[:4]}-{digest}"
-    longest = _LONGEST.get(resource_type, _LONGEST_OTHERWISE)
-    start = f"{stack_name}-{logical_id}"[: longest - _SUFFIX - 1].rstrip("-")
-    name = f"{start}-{digest}"
-    return name.lower() if resource_type == "AWS::S3::Bucket" else name
 
 
 class QueuePolicy(CloudFormationModel):

@@ -26,9 +26,7 @@ CREATE TABLE messages (holder TEXT, id TEXT, sent_ms INTEGER, content TEXT,
 CREATE TABLE objects (holder TEXT, key BLOB, number INTEGER, content TEXT, size INTEGER,
                       description TEXT, PRIMARY KEY (holder, key, number));
 """
-_REMEDY: Final = (
-    "start empty with `remotejob local --fresh`, which moves them aside and deletes nothing"
-)
+_REMEDY: Final = "begin empty with `remotejob local --fresh`, which moves them aside"
 Place = tuple[str, str]
 
 

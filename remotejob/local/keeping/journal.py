@@ -10,6 +10,7 @@ from typing import Any
 from moto.dynamodb.models.dynamo_type import Item
 from moto.sqs.models import Message
 
+from remotejob.local.gaps.dynamodb import LOCK
 from remotejob.local.keeping import messages
 from remotejob.local.keeping.changes import Place
 
@@ -76,8 +77,8 @@ class Journal:
                 self._batch.objects[bucket, key] = None
 
     def cut(self) -> Batch:
-        """Take everything collected so far."""
-        with self._lock:
+        """Take everything collected so far, and of each transaction all or nothing."""
+        with LOCK, self._lock:
             batch, self._batch = self._batch, Batch()
         return batch
 
