@@ -58,7 +58,8 @@ class Watcher:
         self._stop.set()
         self._folders_changed.set()
         for thread in self._threads:
-            thread.join()
+            # they are daemons: none of them may hold up Ctrl-C
+            thread.join(_LOOK_AGAIN_S)
 
     def wait(self, seconds: float) -> bool:
         """Wait so long for a change; whether there was one since the last call."""

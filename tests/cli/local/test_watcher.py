@@ -32,6 +32,8 @@ def watcher(project: Path, said: list[str]) -> Iterator[Watcher]:
 def notices(watcher: Watcher, path: Path) -> None:
     """Save a file until it is noticed: when watching begins, nobody can see."""
     saves = iter(range(10_000))
+    while watcher.wait(0.3):
+        """What was noticed before is none of this file's."""
 
     def noticed() -> bool:
         write(path, f"NEW = {next(saves)}\n")
