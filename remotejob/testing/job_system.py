@@ -76,7 +76,7 @@ class JobSystem:
         self.client: Final = RemoteJob(self._installation, holder=holder)
         self._engine: Final = Engine(
             self._installation,
-            store=made.store,
+            healthy=made,
             clock=self.clock,
             messages=messages,
             faults=self.faults,

@@ -19,7 +19,7 @@ from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import PERIOD, tick
 from remotejob.manual.holder import JobHolder
 from remotejob.names import SHARDS
-from remotejob.ports import Installation, JobStore
+from remotejob.ports import Installation
 from remotejob.testing.observed_run import FAILS_JOBS, Moment, call_observed
 from remotejob.testing.system_faults import RunFault, SystemFaults
 from remotejob.testing.system_settings import UserModules
@@ -57,16 +57,16 @@ class Engine:
         self,
         installation: Installation,
         *,
-        store: JobStore,
+        healthy: Installation,
         clock: SystemClock,
         messages: SystemMessages,
         faults: SystemFaults,
         modules: UserModules,
         holder: JobHolder,
     ) -> None:
-        """`store` is the installation's, as it is without faults."""
+        """`healthy` is the installation without faults."""
         self._installation = installation
-        self._store = store
+        self._healthy = healthy
         self._clock = clock
         self._messages = messages
         self._faults = faults
@@ -179,6 +179,7 @@ class Engine:
                 self._installation,
                 self._installation.queues[queue],
                 name=f"worker-{self._made}",
+                signs=self._healthy,
                 call=self._call,
             )
         handled = worker.step()
@@ -227,13 +228,17 @@ class Engine:
         end_ms = self._clock.now_ms() + span_ms(span)
         while (left := end_ms - self._clock.now_ms()) > 0:
             self._clock.jump(min(_BEAT, timedelta(milliseconds=left)))
-            for worker in self._workers.values():
-                if not worker.gone:
-                    worker.beat()
+            for worker in self._living():
+                worker.beat()
             self._holder.beat()
 
+    def _living(self) -> list[SystemWorker]:
+        return [worker for worker in self._workers.values() if not worker.gone]
+
     def _schedule(self) -> None:
-        """What the scheduler does once a minute, and every three hours."""
+        """What happens every minute, whatever is due: signs of life, the scheduler, the sweep."""
+        for worker in self._living():
+            worker.show()
         tick(self._installation)
         now = self._clock.now_ms()
         if now - self._swept_ms >= span_ms(SWEEP_PERIOD):
@@ -279,5 +284,5 @@ class Engine:
             yield self._clock.now_ms() + span_ms(PERIOD)
 
     def _first_mark(self, kind: str, shard: int) -> Iterator[int]:
-        marks = self._store.attention(kind, shard, until_ms=_FAR_MS)
+        marks = self._healthy.store.attention(kind, shard, until_ms=_FAR_MS)
         return (mark.at_ms for mark in islice(marks, 1))

@@ -14,6 +14,7 @@ from remotejob.tasks.registry import registry
 from remotejob.testing.crashes import Crash
 from remotejob.testing.interception import intercepted
 from remotejob.worker.lifecycle.daily_budget import BudgetWatch
+from remotejob.worker.lifecycle.presence import Presence
 from remotejob.worker.messages.handler import MessageHandler, ProcessDeath
 from remotejob.worker.messages.heartbeats import Heartbeats
 from remotejob.worker.messages.settler import Settler
@@ -38,8 +39,10 @@ class SystemWorker:
         queue: QueueDescription,
         *,
         name: str,
+        signs: Installation,
         call: Callable[[SystemWorker, Run], Any],
     ) -> None:
+        """`signs` is where it shows that it lives: the same system, without faults."""
         self.queue: Final = queue.name
         self.name: Final = name
         self.gone = False
@@ -50,6 +53,14 @@ class SystemWorker:
         self._dead = False
         self._runs = InFlight()
         self._budget = BudgetWatch(self._installation, queue, concurrency=1)
+        self._presence = Presence(
+            signs,
+            worker=name,
+            queue=queue.name,
+            abilities=queue.tasks,
+            concurrency=1,
+            running=self._runs.running,
+        )
         self._handler = MessageHandler(
             self._installation,
             registry,
@@ -69,7 +80,8 @@ class SystemWorker:
 
     def step(self) -> bool:
         """Handle one message, of the highest lane that has any; whether there was one."""
-        self._budget.share_if_due(lambda share: share())
+        self.show()
+        self._budget.share_if_due(_at_once)
         if self._budget.look() is not None:
             return False
         for lane in Lane:
@@ -84,8 +96,13 @@ class SystemWorker:
                 return True
         return False
 
+    def show(self) -> None:
+        """Give a sign of life, for `why` and `workers`, if it is time for one."""
+        self._presence.give_if_due(_at_once)
+
     def beat(self) -> None:
         """Send the heartbeats that are due, and end runs whose time is over."""
+        self.show()
         for settlement in self._heartbeats.beat():
             self._settler.add(settlement)
 
@@ -114,3 +131,7 @@ class SystemWorker:
         except Exception:
             # as in a worker: the message reappears once its visibility timeout is over
             log.exception("message not handled")
+
+
+def _at_once(request: Callable[[], None]) -> None:
+    request()

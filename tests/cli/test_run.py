@@ -30,10 +30,6 @@ tasks = ["work", "other", "awaited", "apart", "endless", "tells"]
 tasks_module = "scanning"
 environment = { MODE = "fast", PLACE = "cellar" }
 secrets = { OCR_KEY = { parameter = "/scans/ocr-key" } }
-[queues.guarded]
-tasks = ["guarded"]
-tasks_module = "scanning"
-secrets = { PLACE = { parameter = "/place" } }
 [queues.broken]
 tasks = ["from-nowhere"]
 tasks_module = "nowhere.tasks"
@@ -83,10 +79,6 @@ def apart(job: RunningJob) -> None:
 @task("tells")
 def tells(job: RunningJob) -> list[str]:
     return [MODE, os.environ["PLACE"], os.environ["OCR_KEY"]]
-
-@task("guarded")
-def guarded(job: RunningJob) -> str:
-    return os.environ["PLACE"]
 
 @task("endless")
 def endless(job: RunningJob) -> None:
@@ -262,14 +254,6 @@ def test_a_task_finds_the_variables_of_its_queue(
 ) -> None:
     monkeypatch.setenv("PLACE", "attic")
     assert 'result: ["fast", "attic", "hush"]' in run("tells").out
-
-
-def test_a_task_finds_the_secrets_of_its_queue(project: Path) -> None:
-    refused = run("guarded")
-    assert refused.code == Exit.INVALID
-    assert "PLACE (parameter /place) has no value on this machine" in refused.err
-    (project / "secrets.local.toml").write_text('PLACE = "vault"\n')
-    assert 'result: "vault"' in run("guarded").out
 
 
 def test_a_task_runs_here_wherever_a_worker_runs_it(project: Path) -> None:

@@ -22,13 +22,17 @@ SECRETS = {"OCR_KEY": "k3y-that-nobody-may-see", "DB_PASSWORD": "p4ssw0rd-that-n
 """What the variables hold that the settings say are secrets."""
 
 
+def put_secrets(aws: EmbeddedAws, folder: Path) -> None:
+    """Give the embedded AWS what its workers need, through a file in the folder."""
+    file = folder / secret_values.FILE
+    file.write_text("".join(f'{name} = "{value}"\n' for name, value in SECRETS.items()))
+    secret_values.read(load(SETTINGS), folder).put(aws.client)
+
+
 @pytest.fixture(scope="session")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    file = tmp_path_factory.mktemp("secrets") / secret_values.FILE
-    file.write_text("".join(f'{name} = "{value}"\n' for name, value in SECRETS.items()))
-    values = secret_values.read(load(SETTINGS), file.parent)
     with deployed(SETTINGS) as embedded:
-        values.put(embedded.client)
+        put_secrets(embedded, tmp_path_factory.mktemp("secrets"))
         yield embedded
 
 

@@ -14,7 +14,7 @@ from remotejob import Job, RemoteJob, State, Submission
 from remotejob.cli.local import kept_state
 from remotejob.local.embedded import EmbeddedAws
 from tests.deployed import deployed
-from tests.end_to_end.conftest import SETTINGS
+from tests.end_to_end.conftest import SETTINGS, put_secrets
 from tests.end_to_end.waiting import PATIENCE, until
 
 JOBS = 50
@@ -39,6 +39,7 @@ def test_jobs_of_a_killed_system_all_end_once_after_the_next_start(tmp_path: Pat
     late.mkdir()
     (early / "go").touch()
     with deployed(SETTINGS, keep=keep) as aws, connected(aws) as system:
+        put_secrets(aws, tmp_path)
         submitted = [*holding(system, early), *holding(system, late)]
         aws.start_worker()
         until(lambda: list(late.glob("begun-*")), what="the beginning of a job that is held")
@@ -48,6 +49,7 @@ def test_jobs_of_a_killed_system_all_end_once_after_the_next_start(tmp_path: Pat
     with deployed(SETTINGS, keep=keep) as aws, connected(aws) as system:
         before = states(system)
         (late / "go").touch()
+        put_secrets(aws, tmp_path)
         kept_state.resend(aws, system.name)
         worker = aws.start_worker()
         jobs = [system.job(job.id).wait(PATIENCE) for job in submitted]
@@ -64,12 +66,14 @@ def test_job_of_a_system_that_is_updated_is_given_back_and_runs_after_it(tmp_pat
     held = tmp_path / "held"
     held.mkdir()
     with deployed(SETTINGS, keep=tmp_path / "keep") as aws, connected(aws) as system:
+        put_secrets(aws, tmp_path)
         job = system.queue().submit("hold", data={"folder": str(held)})
         aws.start_worker()
         until(lambda: list(held.glob("begun-*")), what="the run's beginning")
         assert aws.deployed_from is not None
 
         aws.update(aws.deployed_from)
+        put_secrets(aws, tmp_path)
         state = job.refresh().state
         (held / "go").touch()
         worker = aws.start_worker()

@@ -120,6 +120,8 @@ def test_a_drain_without_an_end_says_what_is_left(system: JobSystem) -> None:
         with pytest.raises(NotDrained, match=r"7 runs, .*job \w+ \(again, ready\): "):
             own.drain(at_most=7)
         assert len(own.client.jobs()) == 8
+        assert "no worker" not in own.client.jobs()[0].why().text
+        assert [worker.alive for worker in own.client.workers()] == [True]
         with pytest.raises(NotDrained):
             own.run_for(hours=1, at_most=3)
         assert len(own.client.jobs()) == 11

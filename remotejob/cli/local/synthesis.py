@@ -8,8 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 from remotejob.domain.errors import SettingsError
+
+_PROBLEM: Final = "error: "
 
 
 def synthesize(settings_file: Path, folder: Path) -> Path:
@@ -36,5 +39,9 @@ def synthesize(settings_file: Path, folder: Path) -> Path:
         check=False,
     )
     if done.returncode:
-        raise SettingsError(f"the CDK app failed:\n{done.stderr.strip() or done.stdout.strip()}")
+        said = done.stderr.strip() or done.stdout.strip()
+        # so `app_in` says what is wrong with the settings
+        if said.startswith(_PROBLEM) and "\n" not in said:
+            raise SettingsError(said.removeprefix(_PROBLEM))
+        raise SettingsError(f"the CDK app failed:\n{said}")
     return folder
