@@ -127,6 +127,19 @@ def test_a_drain_without_an_end_says_what_is_left(system: JobSystem) -> None:
         assert len(own.client.jobs()) == 11
 
 
+def test_time_with_too_many_runs_says_how_many_there_were() -> None:
+    with JobSystem('[queues.default]\ntasks = ["often"]') as system:
+
+        @task("often")
+        def _(_: RunningJob) -> None:
+            pass
+
+        queue = system.client.queue()
+        queue.submit("often", repeat=Repeat(wait=timedelta(minutes=1)))
+        with pytest.raises(NotDrained, match=r"^7 runs, and there is more to do"):
+            system.run_for(hours=1, at_most=7)
+
+
 def test_waiting_lets_the_system_work(system: JobSystem) -> None:
     job = system.client.queue().submit("fail")
     with pytest.raises(WaitTimeout):
