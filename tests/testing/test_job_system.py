@@ -292,7 +292,7 @@ def test_connect_finds_the_systems_by_name(
             RemoteJob.connect("elsewhere")
     assert RemoteJob.connect() is system.client
     monkeypatch.setenv("REMOTEJOB_NAME", "elsewhere")
-    with pytest.raises(SystemNotFound, match="'elsewhere' .*; unset REMOTEJOB_NAME"):
+    with pytest.raises(SystemNotFound, match=r"'elsewhere' .*; unset REMOTEJOB_NAME"):
         RemoteJob.connect()
 
 
