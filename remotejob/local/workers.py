@@ -28,7 +28,7 @@ from remotejob.local.errors import NoTaskRole
 DEFAULT_COMMAND: Final = (sys.executable, "-m", "remotejob.container")
 #: The only variables a worker inherits from our own environment.
 _BASE: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR")
-_NO_HOME: Final = "/nonexistent"
+_NO_HOME: Final = f"{os.devnull}/home"
 """As in the image: a task's input must not become a file that configures its worker."""
 _NUMBERS = itertools.count(1)
 

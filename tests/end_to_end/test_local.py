@@ -65,19 +65,13 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
 @pytest.mark.exhaustive
 def test_local_prints_how_to_reach_it_and_ctrl_c_takes_everything_down(local: Local) -> None:
-    exported: dict[str, str] = {}
     told: list[str] = []
     assert local.stdout is not None
     for line in local.stdout:
         told.append(line)
-        if line.startswith("export "):
-            name, _, value = line.removeprefix("export ").strip().partition("=")
-            exported[name] = value
-        if "Logs of workers and functions" in line:
+        if "Ctrl-C takes everything down" in line:
             break
-    assert exported, "".join(told)
-    # the name of the system too: it is not the default one
-    listed = remotejob("ls", **exported)
+    listed = remotejob("ls")
     second = remotejob("local")
     logs = {path.name for path in LOGS.iterdir()}
     started = _descendants(local.pid)
@@ -94,7 +88,8 @@ def test_local_prints_how_to_reach_it_and_ctrl_c_takes_everything_down(local: Lo
     (refusal,) = second.stderr.splitlines()
     assert f"as process {local.pid};" in refusal
     assert {"server.log", "of-the-run-before.log"} <= logs
-    assert str(LOGS) in told[-1]
+    assert str(LOGS) in told[-2]
+    assert any('eval "$(' in line and ' env)"' in line for line in told)
     assert "worker for queue default ended with -9: " in ended
     assert re.search(rf"see {LOGS}/worker-\d+\.log", ended)
     assert "another worker for queue default starts in 1 s" in again

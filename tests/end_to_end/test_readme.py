@@ -48,6 +48,16 @@ def test_commands_succeed_in_their_order(aws: EmbeddedAws) -> None:
         assert "completed" in done.stdout, command
 
 
+def test_every_command_it_names_is_one() -> None:
+    named = set(re.findall(r"(?<!from )(?<![\w./-])remotejob ([a-z-]+)\b", README))
+
+    done = subprocess.run([BIN / "remotejob", "--help"], check=True, capture_output=True, text=True)
+
+    assert {"init", "local", "env", "submit", "run"} <= named
+    listed = set(re.findall(r"^│ ([a-z-]+) ", done.stdout, re.MULTILINE))
+    assert named <= listed
+
+
 @pytest.mark.usefixtures("worker", "exported")
 def test_client_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (example,) = (block for block in PYTHON if "RemoteJob.connect" in block)

@@ -67,6 +67,8 @@ def test_callers_environment_does_not_reach_the_worker(
     assert not {"AWS_PROFILE", "AWS_ACCESS_KEY_ID", "HTTP_PROXY"} & set(environment)
     # nothing that a job could write configures the worker or the programs it starts
     assert not Path(environment["HOME"]).exists()
+    with pytest.raises(NotADirectoryError):
+        Path(environment["HOME"]).mkdir(parents=True)
     assert environment["AWS_CONFIG_FILE"] == os.devnull
     assert environment["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.wheel.environments import environment_with, pythons
-from tests.wheel.terminals import SecondTerminal, Terminal
+from tests.wheel.environments import environment_with, pythons, run_there
+from tests.wheel.terminals import PATIENCE_S, SecondTerminal, Terminal
 from tests.wheel.tutorial import Block, Ids, blocks, compare, write
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
@@ -96,3 +96,12 @@ def reader(wheel: Path, tmp_path: Path) -> Iterator[Reader]:
 def test_the_tutorial_works_from_the_wheel(reader: Reader) -> None:
     for block in blocks(PAGE):
         reader.follow(block)
+
+
+def test_a_new_project_needs_the_command_line_alone(wheel: Path, tmp_path: Path) -> None:
+    python = environment_with(wheel, tmp_path / "venv", python=pythons()[0], extras=["cli"])
+    done = run_there(
+        python, ["-m", "remotejob", "init", "scans"], folder=tmp_path, timeout_s=PATIENCE_S
+    )
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "scans" / "app.py").is_file()

@@ -22,6 +22,7 @@ IMPORTS = {
     "cli": ["remotejob.cli.app"],
     "cdk": ["remotejob.cdk"],
     "examples": ["PIL.Image"],
+    "testing": ["remotejob.testing.plugin"],
     "test": ["remotejob.testing.conformance", "pytest"],
 }
 
@@ -54,7 +55,7 @@ def test_what_matters_works_when_installed(python: Python, wheel: Path, tmp_path
         made,
         ["-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "installed"],
         folder=place,
-        timeout_s=300,
+        timeout_s=600,
     )
 
     assert done.returncode == 0, done.stdout

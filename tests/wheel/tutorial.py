@@ -86,7 +86,7 @@ def write(block: Block, folder: Path) -> None:
     """Write or change the file that a block shows, at once: nobody reads half of it."""
     if block.order.startswith("add to "):
         name = block.order.removeprefix("add to ")
-        before = (folder / name).read_text(encoding="utf-8")
+        before = (folder / name).read_text(encoding="utf-8") + "\n"
     elif " from " in block.order:
         name, line = block.order.split(" from ", 1)
         before, found, _ = (folder / name).read_text(encoding="utf-8").partition(f"{line}\n")

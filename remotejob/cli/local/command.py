@@ -171,11 +171,9 @@ def _print_environment(
     if as_json:
         formats.to_json(out, exported)
     else:
-        console.print("\nTo use it from another shell:\n")
-        for name, value in exported.items():
-            put(whole(Text(f"export {name}={value}")), console)
         console.print()
-        say(f"Then, for example: {called_as()} ls", console)
+        say(f"In this project, commands find it: {called_as()} ls", console)
+        put(whole(Text(f'For other tools: eval "$({called_as()} env)"')), console)
         put(
             whole(
                 Text(
@@ -185,8 +183,8 @@ def _print_environment(
             ),
             console,
         )
-        say("Ctrl-C takes everything down.", console)
         say(f"Logs of workers and functions: {folders.LOGS}/", console)
+        say("Ctrl-C takes everything down.", console)
 
 
 def _connect(exported: dict[str, str]) -> RemoteJob:

@@ -34,6 +34,7 @@ class Watcher:
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._folders_changed = threading.Event()
+        self._lock = threading.Lock()
         self._polls = False
         self._threads = [
             threading.Thread(target=self._run, args=(watch_once,), name=name, daemon=True)
@@ -57,7 +58,8 @@ class Watcher:
         self._stop.set()
         self._folders_changed.set()
         for thread in self._threads:
-            thread.join()
+            # they are daemons: none of them may hold up Ctrl-C
+            thread.join(_LOOK_AGAIN_S)
 
     def wait(self, seconds: float) -> bool:
         """Wait so long for a change; whether there was one since the last call."""
@@ -73,13 +75,18 @@ class Watcher:
                 # a folder went before it could be watched
                 self._stop.wait(_LOOK_AGAIN_S)
             except Exception as problem:  # noqa: BLE001 (its own errors, and the system's limits)
-                if self._polls:
-                    self._stop.wait(_LOOK_AGAIN_S)
-                else:
-                    self._polls = True
+                if self._begin_to_poll():
                     self._say(f"looking for changed files once a second instead: {problem}")
+                else:
+                    self._stop.wait(_LOOK_AGAIN_S)
             # something may have changed before the next watch begins
             self._changed.set()
+
+    def _begin_to_poll(self) -> bool:
+        """Whether this thread is the first that has to."""
+        with self._lock:
+            first, self._polls = not self._polls, True
+        return first
 
     def _watch_root(self) -> None:
         for _ in self._watch(self._sources.root, stop=self._stop, recursive=False):
