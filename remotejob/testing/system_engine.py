@@ -85,8 +85,8 @@ class Engine:
         """What the last run of each job raised."""
         clock.follow(advance=self.pass_time, sleep=self.sleep)
 
-    def work(self, at_most: int) -> None:
-        """Run what is due, until nothing is.
+    def work(self, at_most: int, *, ran: int = 0) -> None:
+        """Run what is due, until nothing is. The caller's patience has paid for `ran` runs already.
 
         Raises: NotDrained, when more than `at_most` runs are due; SettingsError.
         """
@@ -94,11 +94,11 @@ class Engine:
             raise RemoteJobError("a task cannot run the system that runs it: let the test do it")
         self._working, self._slept = True, timedelta(0)
         try:
-            self._work(at_most)
+            self._work(at_most, ran)
         finally:
             self._working = False
 
-    def _work(self, at_most: int) -> None:
+    def _work(self, at_most: int, ran: int) -> None:
         last_run = len(self.began) + at_most
         messages_left = at_most * _MESSAGES_OF_A_RUN
         scheduled = False
@@ -112,7 +112,9 @@ class Engine:
                 scheduled = True
                 continue
             if len(self.began) >= last_run or messages_left <= 0:
-                raise NotDrained(f"{at_most} runs, and there is more to do: {self.unfinished()}")
+                raise NotDrained(
+                    f"{ran + at_most} runs, and there is more to do: {self.unfinished()}"
+                )
             if self._step(queue):
                 scheduled = False
                 messages_left -= 1
@@ -122,12 +124,13 @@ class Engine:
     def run_for(self, span: timedelta, at_most: int) -> None:
         """Let time pass, and run what becomes due at its time. Raises: as `work`."""
         end_ms = self._clock.now_ms() + span_ms(span)
-        last_run = len(self.began) + at_most
+        first = len(self.began)
         self.work(at_most)
         while (now := self._clock.now_ms()) < end_ms:
             next_ms = min(self._next_event_ms() or end_ms, end_ms)
             self._move(timedelta(milliseconds=next_ms - now))
-            self.work(max(0, last_run - len(self.began)))
+            ran = len(self.began) - first
+            self.work(max(0, at_most - ran), ran=min(ran, at_most))
 
     def pass_time(self, span: timedelta) -> None:
         """Move the time: nothing begins, and what runs or is held gets its heartbeats."""

@@ -121,7 +121,7 @@ class SystemFaults:
         `service` is "s3", "dynamodb" or "sqs". A call is what the library asks of the service,
         with all the retries of AWS's own client.
         """
-        wanted = check_choice("service", service, Service)
+        wanted = check_choice("service=", service, Service)
         self._outages[wanted] = check_whole("calls", calls, least=0, most=1_000_000)
 
     def delay_messages(self, by: timedelta, *, count: int = 1) -> None:
@@ -161,7 +161,7 @@ class SystemFaults:
         return function()
 
     def _plan(self, fault: RunFault, at: Moment | str, nth: int, task: str | None) -> None:
-        moment = check_choice("at", at, Moment)
+        moment = check_choice("at=", at, Moment)
         check_whole("nth", nth, least=1, most=1_000_000)
         self._planned.append(_Planned(fault, moment, nth, nth, task))
 

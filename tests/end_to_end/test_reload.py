@@ -90,6 +90,10 @@ def test_changed_settings_are_deployed_in_place_and_refused_ones_are_not(tmp_pat
             assert results([_submitted(system, "default"), _submitted(system, "second")]) == {
                 "one": 2
             }
+        session.save("remotejob.toml", SETTINGS)
+        session.until_said("updated the stacks; started 1 worker for queue default\n")
+        # the notice of its completed job has no queue any more
+        session.until_said("kept aside, because the stacks no longer have a place for them")
         code = session.interrupt()
 
     assert code == 130

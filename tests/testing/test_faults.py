@@ -260,11 +260,13 @@ def test_a_fault_that_does_not_happen_ends_the_test() -> None:
 
 
 def test_a_fault_is_checked(system: JobSystem) -> None:
-    with pytest.raises(InvalidName, match="start, progress, checkpoint"):
+    with pytest.raises(
+        InvalidName, match=r"^at='midnight': use one of start, progress, checkpoint"
+    ):
         system.faults.kill_worker(at="midnight")
     with pytest.raises(InvalidData):
         system.faults.kill_worker(nth=0)
-    with pytest.raises(InvalidName, match="s3, dynamodb, sqs"):
+    with pytest.raises(InvalidName, match=r"^service='ec2': use one of s3, dynamodb, sqs"):
         system.faults.outage("ec2")
     with pytest.raises(InvalidData):
         system.faults.delay_messages(timedelta(-1))

@@ -127,6 +127,19 @@ def test_a_drain_without_an_end_says_what_is_left(system: JobSystem) -> None:
         assert len(own.client.jobs()) == 11
 
 
+def test_time_with_too_many_runs_says_how_many_there_were() -> None:
+    with JobSystem('[queues.default]\ntasks = ["often"]') as system:
+
+        @task("often")
+        def _(_: RunningJob) -> None:
+            pass
+
+        queue = system.client.queue()
+        queue.submit("often", repeat=Repeat(wait=timedelta(minutes=1)))
+        with pytest.raises(NotDrained, match=r"^7 runs, and there is more to do"):
+            system.run_for(hours=1, at_most=7)
+
+
 def test_waiting_lets_the_system_work(system: JobSystem) -> None:
     job = system.client.queue().submit("fail")
     with pytest.raises(WaitTimeout):
@@ -234,6 +247,14 @@ def test_the_clock_moves_by_what_it_is_told(system: JobSystem) -> None:
     assert system.clock.now() == datetime(2026, 1, 16, 14, 1, 3, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("days", [float("inf"), float("nan"), 10**10, "two"])
+def test_the_clock_moves_by_a_span_of_time(system: JobSystem, days: Any) -> None:
+    with pytest.raises(InvalidData, match=r"^days=.*; give numbers"):
+        system.clock.advance(days=days)
+    with pytest.raises(InvalidData):
+        system.run_for(days=days)
+
+
 def test_the_clock_does_not_run_backwards(system: JobSystem) -> None:
     with pytest.raises(InvalidData):
         system.clock.advance(minutes=-1)
@@ -271,7 +292,7 @@ def test_connect_finds_the_systems_by_name(
             RemoteJob.connect("elsewhere")
     assert RemoteJob.connect() is system.client
     monkeypatch.setenv("REMOTEJOB_NAME", "elsewhere")
-    with pytest.raises(SystemNotFound):
+    with pytest.raises(SystemNotFound, match=r"'elsewhere' .*; unset REMOTEJOB_NAME"):
         RemoteJob.connect()
 
 

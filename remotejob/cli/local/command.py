@@ -126,6 +126,7 @@ def _serve(options: Options, loaded: settings.Settings, *, as_json: bool) -> NoR
                     root=options.sources.root,
                     restart_workers=system.workers.reload,
                     update_stacks=updates.update,
+                    stacks_refused=updates.refused,
                     say=window.say,
                 )
             system.workers.check()

@@ -43,17 +43,19 @@ def reload(
     root: Path,
     restart_workers: Callable[[Callable[[], None]], int],
     update_stacks: Callable[[str], None],
+    stacks_refused: bool,
     say: Callable[[str], None],
 ) -> None:
     """Reload what the files concern, and say so.
 
     `restart_workers` calls its argument between the end of the old ones and the start of the new
-    ones, and returns how many; `update_stacks` gets the names of the files.
+    ones, and returns how many; `update_stacks` gets the names of the files. If the last update was
+    refused (`stacks_refused`), any file may mend that: a value of a secret, for example.
     """
     if paths := _concerning(Concerns.WORKERS, changed):
         restarted = restart_workers(partial(_forget_compiled, root, paths))
         say(f"reloaded {named(paths)}: {_count(restarted, 'worker')} restarted")
-    if paths := _concerning(Concerns.STACKS, changed):
+    if paths := [*changed] if stacks_refused else _concerning(Concerns.STACKS, changed):
         update_stacks(named(paths))
     if paths := _concerning(Concerns.THIS_COMMAND, changed):
         say(f"{named(paths)} changed: end `remotejob local` and start it again to run it")

@@ -33,11 +33,14 @@ class StackUpdates:
         self._system = system
         self._say = say
         self._announce = announce
+        self.refused = False
+        """Whether the last update was, so that the next change of any file is to be tried."""
 
     def update(self, changed: str) -> None:
         """Update after a change of these files; what is deployed stays if that is refused."""
         sources, file = self._options.sources, self._options.settings_file
         aws = self._system.aws
+        self.refused = False
         try:
             loaded = settings.load(file)
             # a new secret without a value here is refused before anything is changed
@@ -53,15 +56,10 @@ class StackUpdates:
             elif functions:
                 self._say(f"updated {changed}: new code for {functions} functions")
         except (SettingsError, NotPrivate, InvalidAssembly, DeploymentFailed) as problem:
+            self.refused = True
             self._say(f"{problem}; {_GOES_ON}")
 
     def _update_stacks(self, folder: Path, loaded: settings.Settings) -> None:
-        notes = self._system.aws.notes
-        known = len(notes)
-        try:
-            self._system.update(folder)
-        finally:
-            for note in notes[known:]:
-                self._say(note)
+        self._system.update(folder)
         self._say(f"updated the stacks; started {self._system.workers}")
         self._announce(loaded)

@@ -32,6 +32,8 @@ class Reloaded:
         self._root = sources.root
         self._changes = Changes(sources)
         self.done: list[str] = []
+        self.refused = False
+        """Whether the last update of the stacks was."""
 
     def check(self) -> list[str]:
         """What is reloaded now."""
@@ -41,6 +43,7 @@ class Reloaded:
             root=self._root,
             restart_workers=self._restart,
             update_stacks=lambda names: self.done.append(f"update: {names}"),
+            stacks_refused=self.refused,
             say=self.done.append,
         )
         return list(self.done)
@@ -171,6 +174,21 @@ def test_changed_settings_update_the_stacks(project: Path, reloaded: Reloaded) -
     write(project / "remotejob.toml", "[system]\nname = 'other'\n")
 
     assert reloaded.check() == ["update: remotejob.toml"]
+
+
+def test_value_of_a_secret_mends_settings_that_were_refused(
+    project: Path, reloaded: Reloaded
+) -> None:
+    write(project / "secrets.local.toml", "KEY = 'sesame'\n")
+    reloaded.refused = True
+
+    assert reloaded.check() == [
+        "stop",
+        "start",
+        "reloaded secrets.local.toml: 2 workers restarted",
+        "update: secrets.local.toml",
+    ]
+    assert reloaded.check() == []
 
 
 def test_change_of_the_command_itself_says_to_start_it_again(
