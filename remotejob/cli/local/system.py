@@ -140,13 +140,28 @@ def running(options: Options) -> Iterator[LocalSystem]:
         system.start_workers()
         tell(f"started {system.workers}")
         try:
-            yield system
-        except urllib.error.URLError as problem:
-            raise ServerFailed(
-                f"the embedded AWS has ended ({problem.reason}); see {folders.LOGS}/server.log"
-            ) from None
+            with end_of_server_said(aws):
+                yield system
         finally:
             tell("taking everything down")
+
+
+@contextmanager
+def end_of_server_said(aws: EmbeddedAws) -> Iterator[None]:
+    """Say of an error that the server has ended, if that is the reason.
+
+    Raises: ServerFailed.
+    """
+    try:
+        yield
+    except Exception as problem:
+        # each client of the server has errors of its own for that
+        if not (isinstance(problem, urllib.error.URLError) or aws.has_ended()):
+            raise
+        said = problem.reason if isinstance(problem, urllib.error.URLError) else problem
+        raise ServerFailed(
+            f"the embedded AWS has ended ({said}); see {folders.LOGS}/server.log"
+        ) from None
 
 
 def lacks(missing: ModuleNotFoundError) -> SettingsError:
