@@ -19,7 +19,11 @@ from remotejob import settings
 from remotejob.cli.common import put
 from remotejob.cli.layout import Paragraph
 from remotejob.cli.local import folders, kept_state
-from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
+from remotejob.cli.local.kept_assembly import (
+    kept_assembly,
+    make_assembly,
+    remove_old_archives,
+)
 from remotejob.cli.local.logs import WorkerLogs
 from remotejob.cli.local.sources import Sources
 from remotejob.cli.local.window import Window
@@ -118,6 +122,7 @@ def running(options: Options) -> Iterator[LocalSystem]:
         first = "" if folders.ASSEMBLY.is_dir() else "; the first time takes longest"
         tell(f"synthesizing the CDK app{first}")
         assembly = make_assembly(options.sources, options.settings_file, folders.ASSEMBLY)
+        remove_old_archives(folders.ASSETS, folders.ASSEMBLY)
     keeping = options.keeping
     empty = (folders.LOGS, folders.FUNCTIONS) if keeping.begins_empty else (folders.FUNCTIONS,)
     for leftover in empty:
