@@ -10,11 +10,15 @@ import fcntl
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import boto3
+import pytest
+
+from remotejob import RemoteJob
 from remotejob.cli.local.synthesis import synthesize
 from remotejob.local.embedded import EmbeddedAws
 
@@ -32,6 +36,15 @@ def deployed(settings: Path, **options: Any) -> Iterator[EmbeddedAws]:
     with EmbeddedAws.for_assembly(assembly, cache=ASSETS, **options) as embedded:
         embedded.deploy(assembly)
         yield embedded
+
+
+@contextmanager
+def connected(environment: Mapping[str, str]) -> Iterator[RemoteJob]:
+    """The system that these variables lead to, while they are set."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield RemoteJob.connect(session=boto3.Session())
 
 
 def _synthesized(settings: Path) -> Path:
