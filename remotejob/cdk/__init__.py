@@ -35,7 +35,14 @@ checks          the findings of cdk-nag that we accept, and why
 from remotejob.cdk import node as _node  # noqa: F401
 from remotejob.cdk.app import RemoteJobApp, app_in
 from remotejob.cdk.functions_part import FunctionsCode
-from remotejob.cdk.images import WorkerImage
+from remotejob.cdk.images import RepositoryImage, WorkerImage
 from remotejob.cdk.system import RemoteJobSystem
 
-__all__ = ["FunctionsCode", "RemoteJobApp", "RemoteJobSystem", "WorkerImage", "app_in"]
+__all__ = [
+    "FunctionsCode",
+    "RemoteJobApp",
+    "RemoteJobSystem",
+    "RepositoryImage",
+    "WorkerImage",
+    "app_in",
+]

@@ -7,13 +7,15 @@ of everything, so a second synth finds it.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, NoReturn
 
 from packaging.requirements import Requirement
@@ -135,10 +137,12 @@ def _all_files(packages: Iterable[Path]) -> Iterator[tuple[str, Path]]:
 def _files_of(dist: Distribution) -> Iterator[tuple[str, Path]]:
     """The files of a distribution, without what no function reads.
 
-    Raises: BundleError, for compiled code: the folder runs on any architecture and any Python.
+    Raises: BundleError, for compiled code: the folder runs on any architecture and any Python; and
+    for a file that is missing.
     """
-    _refuse_native(dist)
-    for file in dist.files or []:
+    listed = _listed(dist)
+    _refuse_native(dist, listed)
+    for file in listed:
         parts = file.parts
         # scripts are outside
         if parts[0] == ".." or "__pycache__" in parts:
@@ -148,16 +152,42 @@ def _files_of(dist: Distribution) -> Iterator[tuple[str, Path]]:
         unread = parts[0] in ("botocore", "boto3") and parts[1:2] == ("data",) and len(parts) > 3
         if unread and parts[2] not in AWS_SERVICES:
             continue
-        yield file.as_posix(), Path(str(dist.locate_file(file)))
+        here = Path(str(dist.locate_file(file)))
+        if not here.is_file():
+            raise BundleError(f"{here} is missing; {_again(dist)}")
+        yield file.as_posix(), here
 
 
-def _refuse_native(dist: Distribution) -> None:
+def _listed(dist: Distribution) -> list[PurePosixPath]:
+    """What its installer says that it has. Not `dist.files`, which leaves out what is missing.
+
+    Raises: BundleError, for one whose code is elsewhere.
+    """
+    name = dist.metadata["Name"]
+    if json.loads(dist.read_text("direct_url.json") or "{}").get("dir_info", {}).get("editable"):
+        raise BundleError(
+            f"{name} is installed as editable, so its code is elsewhere; {_again(dist)}"
+        )
+    record = dist.read_text("RECORD")
+    if dist.read_text("WHEEL") is not None and record is None:
+        raise BundleError(
+            f"{name} is installed without RECORD, the list of its files; {_again(dist)}"
+        )
+    return [PurePosixPath(row[0]) for row in csv.reader((record or "").splitlines()) if row]
+
+
+def _again(dist: Distribution) -> str:
+    name = dist.metadata["Name"]
+    return f'install it again: pip install --force-reinstall "{name}=={dist.version}"'
+
+
+def _refuse_native(dist: Distribution, listed: Iterable[PurePosixPath]) -> None:
     name = dist.metadata["Name"]
     wheel = (dist.read_text("WHEEL") or "").splitlines()
     tags = [line for line in wheel if line.startswith("Tag:")]
     if not any(tag.endswith("-none-any") for tag in tags):
         _refuse(name, ", ".join(tags) or "it was not installed from a wheel")
-    for file in dist.files or []:
+    for file in listed:
         if file.suffix in NATIVE:
             _refuse(name, file.name)
 

@@ -10,7 +10,7 @@ from aws_cdk import Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from remotejob.cdk.bundle import bundle
+from remotejob.cdk.bundle import BundleError, bundle
 from remotejob.cdk.checks import acknowledge_objects
 from remotejob.cdk.functions import PythonFunctionProps
 from remotejob.cdk.permissions import (
@@ -28,6 +28,7 @@ from remotejob.names import INPUT_PREFIX_SUBMITTED, Env
 from remotejob.settings import Settings
 
 HANDLERS: Final = "remotejob.functions"
+MODULES: Final = ("on_upload", "scheduler")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +57,8 @@ class FunctionsPart:
         code: FunctionsCode | None,
     ) -> None:
         """text: of the settings file. Raises: BundleError."""
+        if code is not None:
+            _check(code)
         folder = bundle(text, packages=() if code is None else (code.folder,))
         handlers = HANDLERS if code is None else code.package
         function = PythonFunctionProps(
@@ -116,3 +119,19 @@ class FunctionsPart:
             f"{INPUT_PREFIX_SUBMITTED}*",
             because="The sweep removes what removed jobs left, of any job",
         )
+
+
+def _check(code: FunctionsCode) -> None:
+    """Refuse a package of which no function would start. Raises: BundleError."""
+    if not code.package.isidentifier() or code.package == "remotejob":
+        raise BundleError(
+            f"FunctionsCode(folder={str(code.folder)!r}): the folder's name is the package's:"
+            " letters, digits and underscores, and not remotejob"
+        )
+    for module in MODULES:
+        found = (code.folder / f"{module}.py", code.folder / module / "__init__.py")
+        if not any(file.is_file() for file in found):
+            raise BundleError(
+                f"{found[0]}: no such file; write it, with a `handler`, such as: from"
+                f" {HANDLERS}.{module} import handler"
+            )

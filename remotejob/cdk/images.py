@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from aws_cdk import Stack
+from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from constructs import Construct
@@ -41,6 +42,16 @@ class WorkerImage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RepositoryImage:
+    """The workers' image, from an ECR repository of the app, which others build and push to."""
+
+    repository: ecr.IRepository
+    tag_or_digest: str
+    """A digest, `sha256:…`, is the same image for ever; a tag is what was pushed last, once a
+    worker starts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class QueueImage:
     """The image of a queue's workers, and where it is pulled from."""
 
@@ -52,7 +63,7 @@ class QueueImage:
 class Images:
     """The images of a system; queues that want the same one share it."""
 
-    def __init__(self, scope: Construct, worker: WorkerImage) -> None:
+    def __init__(self, scope: Construct, worker: WorkerImage | RepositoryImage) -> None:
         self._scope = scope
         self._worker = worker
         self._built: dict[tuple[str, Architecture], ecr_assets.DockerImageAsset] = {}
@@ -61,10 +72,12 @@ class Images:
         """The image of a queue. Raises: SettingsError, when its Dockerfile is not there."""
         if queue.image is not None:
             return self._from_registry(queue.image)
+        if isinstance(self._worker, RepositoryImage):
+            return _from_repository(self._worker, name, queue)
         wanted = (queue.dockerfile or self._worker.dockerfile, queue.architecture)
         if wanted not in self._built:
-            self._check(name, queue)
-            self._built[wanted] = self._asset(*wanted)
+            _check(self._worker, name, queue)
+            self._built[wanted] = self._asset(self._worker, *wanted)
         asset = self._built[wanted]
         return QueueImage(
             image=ecs.ContainerImage.from_docker_image_asset(asset),
@@ -83,30 +96,45 @@ class Images:
             )
         return QueueImage(image=ecs.ContainerImage.from_registry(image), repository_arn=arn)
 
-    def _check(self, name: str, queue: QueueSettings) -> None:
-        folder = self._worker.folder
-        if queue.dockerfile is None and not (folder / self._worker.dockerfile).is_file():
-            raise SettingsError(
-                f"{folder / self._worker.dockerfile}: no such file; write the Dockerfile of the"
-                " workers there (`remotejob init .` adds one), or name another one"
-            )
-        if queue.dockerfile is not None and not (folder / queue.dockerfile).is_file():
-            raise SettingsError(
-                f"[queues.{name}]: dockerfile = {queue.dockerfile!r}: there is no such file in"
-                f" {folder}; give its path from there"
-            )
-
-    def _asset(self, dockerfile: str, architecture: Architecture) -> ecr_assets.DockerImageAsset:
-        own = dockerfile == self._worker.dockerfile
+    def _asset(
+        self, worker: WorkerImage, dockerfile: str, architecture: Architecture
+    ) -> ecr_assets.DockerImageAsset:
+        own = dockerfile == worker.dockerfile
         return ecr_assets.DockerImageAsset(
             self._scope,
             # no path has a colon, so the id of no other image is the same
             "Image"
             if own and architecture is Architecture.X86_64
             else f"Image:{architecture}:{dockerfile.replace('/', ':')}",
-            directory=str(self._worker.folder),
+            directory=str(worker.folder),
             file=dockerfile,
             # its .dockerignore may leave out other Dockerfiles
             exclude=[*_MADE_HERE, *([] if own else [f"!{dockerfile}"])],
             platform=_PLATFORM[architecture],
+        )
+
+
+def _from_repository(worker: RepositoryImage, name: str, queue: QueueSettings) -> QueueImage:
+    if queue.dockerfile is not None:
+        raise SettingsError(
+            f"[queues.{name}]: dockerfile = {queue.dockerfile!r}: this app takes the image from a"
+            " repository and builds none; leave it out, or give the construct a WorkerImage"
+        )
+    return QueueImage(
+        image=ecs.ContainerImage.from_ecr_repository(worker.repository, worker.tag_or_digest),
+        repository_arn=worker.repository.repository_arn,
+    )
+
+
+def _check(worker: WorkerImage, name: str, queue: QueueSettings) -> None:
+    folder = worker.folder
+    if queue.dockerfile is None and not (folder / worker.dockerfile).is_file():
+        raise SettingsError(
+            f"{folder / worker.dockerfile}: no such file; write the Dockerfile of the"
+            " workers there (`remotejob init .` adds one), or name another one"
+        )
+    if queue.dockerfile is not None and not (folder / queue.dockerfile).is_file():
+        raise SettingsError(
+            f"[queues.{name}]: dockerfile = {queue.dockerfile!r}: there is no such file in"
+            f" {folder}; give its path from there"
         )

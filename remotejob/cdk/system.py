@@ -17,7 +17,7 @@ from constructs import Construct, IConstruct
 from remotejob.cdk.access import Access
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.functions_part import FunctionsCode, FunctionsPart
-from remotejob.cdk.images import WorkerImage
+from remotejob.cdk.images import RepositoryImage, WorkerImage
 from remotejob.cdk.stack import SystemStack
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.system_metrics import SystemMetrics
@@ -46,7 +46,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         id: str,  # noqa: A002
         *,
         settings: Path | str | Settings,
-        worker: WorkerImage,
+        worker: WorkerImage | RepositoryImage,
         functions: FunctionsCode | None = None,
         vpc: ec2.IVpc | None = None,
         vpc_subnets: ec2.SubnetSelection | None = None,
@@ -61,7 +61,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         """What is not given is made.
 
         settings: the file `remotejob.toml`; or settings, perhaps loaded and then changed.
-        worker: the image of the workers.
+        worker: the image of the workers: built from a folder, or from a repository of the app.
         functions: handlers of yours around the library's.
         vpc: default the cluster's, or a new one of public subnets.
         vpc_subnets: default those with a way out through a NAT gateway, or else the public ones.

@@ -9,7 +9,7 @@ from constructs import Construct
 
 from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects, seen_from
 from remotejob.cdk.existing import Existing
-from remotejob.cdk.images import Images, WorkerImage
+from remotejob.cdk.images import Images, RepositoryImage, WorkerImage
 from remotejob.cdk.network import Network, NetworkProps, WorkerNetwork, network_in
 from remotejob.cdk.permissions import (
     budget_calls,
@@ -38,7 +38,7 @@ class WorkersPart:
         settings: Settings,
         *,
         storage: StoragePart,
-        worker: WorkerImage,
+        worker: WorkerImage | RepositoryImage,
         existing: Existing,
     ) -> None:
         """Raises: SettingsError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console, ConsoleDimensions, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from remotejob.cli import formats
@@ -86,7 +86,8 @@ def parse_retry(retries: int | None, wait: float | None) -> Retry | None:
 
 def put(renderable: RenderableType, console: Console = out) -> None:
     """Print a listing, facts or the like. No line is cut."""
-    console.print(renderable, crop=False)
+    # in a group: rich joins a text of its own to a new one, which forgets what `whole` said
+    console.print(Group(renderable), crop=False)
 
 
 def say(text: str, console: Console = out, *, style: str = "") -> None:

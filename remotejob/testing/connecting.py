@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.domain.errors import SystemNotFound
+from remotejob.domain.text import shown
 
 _clients: Final[list[RemoteJob]] = []
 """Those of the systems that are open, the innermost last."""
@@ -42,6 +43,9 @@ def _connect(
         if name is None or client.name == name:
             return client
     known = ", ".join(sorted(client.name for client in _clients))
+    # a shell may have it from `remotejob env`
+    remedy = "" if system else f"; unset {NAME_VARIABLE}, which asks for it"
     raise SystemNotFound(
-        f"no system {name!r} in this test (there is {known}): it has the `name` in the settings"
+        f"no system {shown(name)} in this test (there is {known}): it has the `name` in the "
+        f"settings{remedy}"
     )

@@ -12,6 +12,7 @@ from remotejob.domain.changes import Change
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.priority import Lane
 from remotejob.domain.record import JobRecord
+from remotejob.domain.text import shown
 from remotejob.domain.times import check_timedelta, from_ms, span_ms
 from remotejob.domain.transactions import Conflict, Step
 from remotejob.domain.unreadable import SkippedItems
@@ -72,9 +73,15 @@ class SystemClock(FakeClock):
 def length(
     span: timedelta, *, days: float, hours: float, minutes: float, seconds: float
 ) -> timedelta:
-    """All of it together. Raises: InvalidData, when it is less than nothing."""
-    named = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-    total = check_timedelta("span", span) + named
+    """All of it together. Raises: InvalidData, when it is less than nothing, or no span of time."""
+    check_timedelta("span", span)
+    try:
+        total = span + timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except (OverflowError, TypeError, ValueError) as problem:
+        raise InvalidData(
+            f"days={shown(days)}, hours={shown(hours)}, minutes={shown(minutes)}, "
+            f"seconds={shown(seconds)}: {problem}; give numbers"
+        ) from None
     if total < timedelta(0):
         raise InvalidData(f"{total}: the clock runs forwards; give zero or more")
     return total

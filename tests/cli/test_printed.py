@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from remotejob import BatchNotFound, Job, Queue, Repeat, SettingsError, State
 from remotejob.cli import formats
 from remotejob.cli.common import put
 from remotejob.cli.exit_codes import Exit, explain
+from remotejob.cli.layout import whole
 from remotejob.testing import Simulation
 from tests.cli.conftest import Run
 
@@ -55,6 +57,16 @@ def test_row_that_is_too_wide_is_shown_as_facts_with_whole_names(queue: Queue, w
         f"input  {LONG}",
         "task   a-task-with-a-longer-name",
     ]
+
+
+def test_line_to_copy_is_not_broken_by_a_narrow_terminal() -> None:
+    line = f"export AWS_SECRET_ACCESS_KEY={'x' * 60}"
+    console = Console(file=StringIO(), width=40, force_terminal=True)
+
+    put(whole(Text(line)), console)
+
+    assert isinstance(console.file, StringIO)
+    assert console.file.getvalue() == f"{line}\n"
 
 
 def test_wide_terminal_has_the_bar(queue: Queue) -> None:

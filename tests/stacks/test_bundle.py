@@ -125,6 +125,28 @@ def test_what_is_not_installed_is_named(
         bundle(settings_file.read_bytes(), cache=tmp_path / "build")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("RECORD", None, r"needed is installed without RECORD"),
+        ("direct_url.json", '{"dir_info": {"editable": true}}', r"needed is installed as editable"),
+        ("../needed/engine.py", None, r"needed/engine\.py is missing"),
+    ],
+)
+def test_an_installation_that_lacks_code_is_refused_and_leaves_nothing_behind(
+    project: Path, install: Install, tmp_path: Path, name: str, text: str | None, said: str
+) -> None:
+    install({"needed/__init__.py": "", "needed/engine.py": ""})
+    file = tmp_path / "site" / "needed-1.0.dist-info" / name
+    if text is None:
+        file.unlink()
+    else:
+        file.write_text(text)
+    with pytest.raises(BundleError, match=f'{said}.*--force-reinstall "needed==1.0"'):
+        bundle((project / "settings.toml").read_bytes(), cache=project / "build")
+    assert not (project / "build").exists()
+
+
 def test_the_same_input_makes_the_same_code(project: Path, install: Install) -> None:
     install({"needed/__init__.py": "", "needed/data.json": "{}"})
     first, second = (

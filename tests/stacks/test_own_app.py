@@ -17,7 +17,8 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
 from remotejob import AccessProblem, Job, RemoteJob
-from remotejob.cdk import RemoteJobApp, RemoteJobSystem, WorkerImage
+from remotejob.cdk import FunctionsCode, RemoteJobApp, RemoteJobSystem, WorkerImage
+from remotejob.cdk.bundle import BundleError
 from remotejob.domain.errors import SettingsError
 from remotejob.local.embedded import EmbeddedAws
 from stacks.system import ROOT
@@ -287,6 +288,33 @@ def test_a_cdk_json_that_cannot_be_read_is_said_in_one_line(
         RemoteJobApp(tmp_path)
     assert str(tmp_path / "cdk.json") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("nowhere", r"nowhere/on_upload\.py: no such file; write it"),
+        ("one_half", r"one_half/scheduler\.py: no such file; write it"),
+        ("my-handlers", r"my-handlers'\): the folder's name is the package's"),
+        ("remotejob", "and not remotejob"),
+        (".", r"FunctionsCode\(folder='.*the folder's name is the package's"),
+    ],
+)
+def test_handlers_that_no_function_could_start_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "one_half").mkdir()
+    (tmp_path / "one_half" / "on_upload.py").write_text("")
+    app = RemoteJobApp(PROJECT, outdir=tmp_path / "out")
+    with pytest.raises(BundleError, match=said):
+        RemoteJobSystem(
+            app,
+            "Jobs",
+            settings=app.settings,
+            worker=IMAGE,
+            functions=FunctionsCode(folder=Path(folder)),
+        )
 
 
 def test_the_examples_of_the_page_make_what_they_say() -> None:

@@ -247,6 +247,14 @@ def test_the_clock_moves_by_what_it_is_told(system: JobSystem) -> None:
     assert system.clock.now() == datetime(2026, 1, 16, 14, 1, 3, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("days", [float("inf"), float("nan"), 10**10, "two"])
+def test_the_clock_moves_by_a_span_of_time(system: JobSystem, days: Any) -> None:
+    with pytest.raises(InvalidData, match=r"^days=.*; give numbers"):
+        system.clock.advance(days=days)
+    with pytest.raises(InvalidData):
+        system.run_for(days=days)
+
+
 def test_the_clock_does_not_run_backwards(system: JobSystem) -> None:
     with pytest.raises(InvalidData):
         system.clock.advance(minutes=-1)
@@ -284,7 +292,7 @@ def test_connect_finds_the_systems_by_name(
             RemoteJob.connect("elsewhere")
     assert RemoteJob.connect() is system.client
     monkeypatch.setenv("REMOTEJOB_NAME", "elsewhere")
-    with pytest.raises(SystemNotFound):
+    with pytest.raises(SystemNotFound, match=r"'elsewhere' .*; unset REMOTEJOB_NAME"):
         RemoteJob.connect()
 
 
