@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import boto3
 import pytest
 
 from remotejob import Job, RemoteJob, State, Submission
@@ -38,7 +39,7 @@ def test_jobs_of_a_killed_system_all_end_once_after_the_next_start(tmp_path: Pat
         before = states(system)
         (late / "go").touch()
         put_secrets(aws, tmp_path)
-        kept_state.resend(aws, system.name)
+        kept_state.resend(aws.kept, system.name, boto3.Session())
         worker = aws.start_worker()
         jobs = [system.job(job.id).wait(PATIENCE) for job in submitted]
         worker.kill()

@@ -9,7 +9,7 @@ from typing import Final
 from remotejob import settings
 from remotejob.cli.local import folders
 from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
-from remotejob.cli.local.system import LocalSystem, Options
+from remotejob.cli.local.system import Options, RunningSystem
 from remotejob.domain.errors import SettingsError
 from remotejob.local import secret_values
 from remotejob.local.errors import DeploymentFailed, InvalidAssembly, NotPrivate
@@ -23,7 +23,7 @@ class StackUpdates:
     def __init__(
         self,
         options: Options,
-        system: LocalSystem,
+        system: RunningSystem,
         *,
         say: Callable[[str], None],
         announce: Callable[[settings.Settings], None],
