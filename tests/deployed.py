@@ -21,6 +21,7 @@ import pytest
 from remotejob import RemoteJob
 from remotejob.cli.local.synthesis import synthesize
 from remotejob.local.embedded import EmbeddedAws
+from remotejob.names import Env
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 ASSETS: Final = ROOT / "build/tests/assets"
@@ -41,10 +42,18 @@ def deployed(settings: Path, **options: Any) -> Iterator[EmbeddedAws]:
 @contextmanager
 def connected(environment: Mapping[str, str]) -> Iterator[RemoteJob]:
     """The system that these variables lead to, while they are set."""
+    with exported(environment):
+        yield RemoteJob.connect(session=boto3.Session())
+
+
+@contextmanager
+def exported(environment: Mapping[str, str]) -> Iterator[None]:
+    """Set these variables, and none that describes a system, while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(Env.SYSTEM, raising=False)
         for name, value in environment.items():
             patch.setenv(name, value)
-        yield RemoteJob.connect(session=boto3.Session())
+        yield
 
 
 def _synthesized(settings: Path) -> Path:

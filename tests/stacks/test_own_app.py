@@ -97,13 +97,14 @@ def test_workers_are_in_the_private_subnets_without_an_address(brought: Path) ->
     (service,) = resources(brought, "jobs", "AWS::ECS::Service").values()
     network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
     assert network["AssignPublicIp"] == "DISABLED"
-    assert all("PrivateSubnet" in json.dumps(subnet) for subnet in network["Subnets"])
+    assert ["PrivateSubnet" in json.dumps(subnet) for subnet in network["Subnets"]] == [True, True]
 
 
 def test_all_that_holds_data_has_the_key(brought: Path) -> None:
     (table,) = resources(brought, "jobs", "AWS::DynamoDB::Table").values()
     assert "KMSMasterKeyId" in table["SSESpecification"]
     queues = resources(brought, "jobs", "AWS::SQS::Queue")
+    assert queues
     assert all("KmsMasterKeyId" in queue for queue in queues.values())
     encrypted = [
         bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
