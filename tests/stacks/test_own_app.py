@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -24,10 +23,9 @@ from remotejob.cdk.bundle import BundleError
 from remotejob.domain.errors import SettingsError
 from remotejob.local.embedded import EmbeddedAws
 from stacks.system import ROOT
+from tests.end_to_end.waiting import PATIENCE, until
 from tests.stacks import own_apps
 from tests.stacks.own_apps import IMAGE, PROJECT
-
-PATIENCE_S = 30
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +58,12 @@ def resources(folder: Path, stack: str, kind: str) -> dict[str, dict[str, Any]]:
 
 def jobs_of(system: RemoteJob, key: str) -> list[Job]:
     """The jobs of an upload, once they have ended."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
+
+    def ended() -> list[Job]:
         found = [job for job in system.jobs() if job.input is not None and job.input.key == key]
-        if found and all(job.ended for job in found):
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"no job of {key} has ended in {PATIENCE_S} s")
+        return found if all(job.ended for job in found) else []
+
+    return until(ended, what=f"the end of a job of {key}")
 
 
 def test_a_job_goes_through_what_the_app_brought(aws: EmbeddedAws, system: RemoteJob) -> None:
@@ -74,7 +71,7 @@ def test_a_job_goes_through_what_the_app_brought(aws: EmbeddedAws, system: Remot
     (job,) = jobs_of(system, "in/a scan.pdf")
     assert (job.state, job.result) == ("completed", 5)
     submitted = system.queue().submit("size", body=b"123")
-    submitted.wait(timeout=PATIENCE_S)
+    submitted.wait(timeout=PATIENCE)
     assert submitted.result == 3
 
 
@@ -101,13 +98,14 @@ def test_workers_are_in_the_private_subnets_without_an_address(brought: Path) ->
     (service,) = resources(brought, "jobs", "AWS::ECS::Service").values()
     network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
     assert network["AssignPublicIp"] == "DISABLED"
-    assert all("PrivateSubnet" in json.dumps(subnet) for subnet in network["Subnets"])
+    assert ["PrivateSubnet" in json.dumps(subnet) for subnet in network["Subnets"]] == [True, True]
 
 
 def test_all_that_holds_data_has_the_key(brought: Path) -> None:
     (table,) = resources(brought, "jobs", "AWS::DynamoDB::Table").values()
     assert "KMSMasterKeyId" in table["SSESpecification"]
     queues = resources(brought, "jobs", "AWS::SQS::Queue")
+    assert queues
     assert all("KmsMasterKeyId" in queue for queue in queues.values())
     encrypted = [
         bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
@@ -220,6 +218,7 @@ def test_every_figure_is_of_the_system_and_its_queue(brought: Path) -> None:
         assert name in body
 
 
+@pytest.mark.exhaustive
 def test_two_systems_in_one_app_are_deployed_and_kept_apart(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

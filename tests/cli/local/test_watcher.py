@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import watchfiles
 from remotejob.cli.local import watcher as module
 from remotejob.cli.local.sources import Sources
 from remotejob.cli.local.watcher import Watcher
-from tests.cli.local.conftest import write
 from tests.end_to_end.waiting import until
+from tests.projects import write_file
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def notices(watcher: Watcher, path: Path) -> None:
         """What was noticed before is none of this file's."""
 
     def noticed() -> bool:
-        write(path, f"NEW = {next(saves)}\n")
+        write_file(path, f"NEW = {next(saves)}\n")
         return watcher.wait(0.2)
 
     until(noticed, what=f"a change of {path}")
@@ -63,6 +64,21 @@ def test_what_is_left_out_wakes_nobody(watcher: Watcher, project: Path) -> None:
     assert of_sources(change, str(project / "tasks/scan.py"))
     for name in ("build/local/state", ".git/index", "tasks/__pycache__/a.pyc", "tasks/.a.swp"):
         assert not of_sources(change, str(project / name))
+
+
+def test_change_at_the_end_of_a_wait_is_not_lost(project: Path) -> None:
+    watcher = Watcher(Sources.at(project, project / "remotejob.toml"), say=print)
+
+    class Late(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            before = self.is_set()
+            self.set()
+            return before
+
+    watcher._changed = Late()
+
+    assert not watcher.wait(0)
+    assert watcher.wait(0)
 
 
 def test_where_nothing_can_be_watched_files_are_polled(
