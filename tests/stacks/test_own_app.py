@@ -307,6 +307,17 @@ def test_stacks_with_an_account_and_region_share_what_they_have(tmp_path: Path) 
     assert "platform:" in json.dumps(service["NetworkConfiguration"])
 
 
+def test_the_zones_of_a_network_of_ours_are_the_deployments(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    RemoteJobSystem(app, "Jobs", settings=app.settings, worker=IMAGE, env=ENV)
+    app.synth()
+    zones = [
+        subnet["AvailabilityZone"]
+        for subnet in resources(tmp_path, "own-workers", "AWS::EC2::Subnet").values()
+    ]
+    assert zones == [{"Fn::Select": [zone, {"Fn::GetAZs": ""}]} for zone in (0, 1)]
+
+
 def imported_vpc(stack: cdk.Stack, name: str) -> ec2.IVpc:
     return ec2.Vpc.from_vpc_attributes(
         stack,
