@@ -207,6 +207,13 @@ class EmbeddedAws:
         )
         return clients.make_client(session, service, endpoint_url=self.endpoint_url)
 
+    def save_trouble(self) -> str | None:
+        """Why changes of kept data cannot be saved for now; None if they can, or none are kept."""
+        if self._keep is None:
+            return None
+        trouble: str | None = self._control.get("keep")
+        return trouble
+
     def requests(self) -> dict[tuple[str, str, str], int]:
         """Request counts since the last reset, by service, operation and name of role or user."""
         counts = self._control.get("requests")
@@ -417,11 +424,20 @@ class EmbeddedAws:
             )
         line = _first_line(process, _START_TIMEOUT_S)
         if not line.strip():
-            raise ServerFailed(startup_log.read_text() or "it did not become ready in time")
+            raise ServerFailed(startup_log.read_text() or _silent(process, self.state))
         ready: dict[str, str] = json.loads(line)
         if "refused" in ready:
             raise StateUnusable(ready["refused"])
         return ready
+
+
+def _silent(process: subprocess.Popen[bytes], state: Path) -> str:
+    """Why a server that wrote nothing, not even an error, did not start."""
+    try:
+        code = process.wait(_ENDED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        return f"the embedded AWS did not become ready in {_START_TIMEOUT_S:.0f} s; try again"
+    return f"the embedded AWS ended with {code} before it was ready; is there room in {state}?"
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:

@@ -23,6 +23,7 @@ from remotejob.local import clients
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.errors import DeploymentFailed, StateUnusable
 from remotejob.local.keeping.folder import Begin
+from tests.end_to_end.waiting import until
 from tests.local.assemblies import assembly, bucket, queue, table
 from tests.local.helpers import physical
 
@@ -293,6 +294,25 @@ def test_a_folder_in_use_is_refused_and_a_port_in_use_is_replaced(tmp_path: Path
 
     assert note.startswith(f"port {port} of the last start is in use by another program")
     assert first.environment()["AWS_ACCESS_KEY_ID"] == second.environment()["AWS_ACCESS_KEY_ID"]
+
+
+@pytest.mark.exhaustive
+def test_what_cannot_be_saved_is_told_and_saved_later(tmp_path: Path) -> None:
+    contents = tmp_path / "keep/data/contents"
+    folder = assembly(tmp_path / "a", stack="Sample", resources={"Plain": bucket()})
+    with EmbeddedAws(keep=tmp_path / "keep") as aws:
+        name = aws.deploy(folder).one("AWS::S3::Bucket").physical_id
+        assert aws.save_trouble() is None
+        contents.rename(tmp_path / "away")
+        aws.client("s3").put_object(Bucket=name, Key="late.txt", Body=b"late")
+        until(lambda: aws.save_trouble() is not None, what="the trouble")
+        (tmp_path / "away").rename(contents)
+        until(lambda: aws.save_trouble() is None, what="its end")
+    with EmbeddedAws(keep=tmp_path / "keep") as aws:
+        aws.deploy(folder)
+        found = aws.client("s3").get_object(Bucket=name, Key="late.txt")["Body"].read()
+
+    assert found == b"late"
 
 
 @pytest.mark.exhaustive

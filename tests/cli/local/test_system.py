@@ -8,12 +8,13 @@ import sys
 import urllib.error
 from collections.abc import Iterator
 from http.client import RemoteDisconnected
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from remotejob.cli.local.system import end_of_server_said
-from remotejob.local.embedded import EmbeddedAws
+from remotejob.local.embedded import EmbeddedAws, _silent
 from remotejob.local.errors import ServerFailed
 
 
@@ -51,6 +52,18 @@ def test_whatever_a_server_that_was_killed_leaves_unanswered_its_end_is_said(
         end_of_server_said(aws),
     ):
         raise problem
+
+
+def test_server_that_ends_without_a_word_is_told_with_its_folder(
+    server: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    server.send_signal(signal.SIGKILL)
+
+    told = _silent(server, tmp_path)
+
+    assert (
+        told == f"the embedded AWS ended with -9 before it was ready; is there room in {tmp_path}?"
+    )
 
 
 def test_error_while_the_server_runs_is_told_as_it_is(aws: EmbeddedAws) -> None:
