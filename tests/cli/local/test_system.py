@@ -1,7 +1,8 @@
-"""What `remotejob local` says when its server ends."""
+"""What `remotejob local` keeps of its functions, and says when its server ends."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from remotejob.cli.local.system import end_of_server_said
+from remotejob.cli.local.system import end_of_server_said, remove_old_code
 from remotejob.local.embedded import EmbeddedAws, _silent
 from remotejob.local.errors import ServerFailed
 
@@ -69,3 +70,16 @@ def test_server_that_ends_without_a_word_is_told_with_its_folder(
 def test_error_while_the_server_runs_is_told_as_it_is(aws: EmbeddedAws) -> None:
     with pytest.raises(RemoteDisconnected), end_of_server_said(aws):
         raise RemoteDisconnected("no answer")
+
+
+def test_newest_code_of_functions_is_kept_and_what_is_half_extracted_is_not(tmp_path: Path) -> None:
+    for number in range(6):
+        made = tmp_path / f"code{number}"
+        made.mkdir()
+        os.utime(made, (number, number))
+    (tmp_path / ".code9.1234").mkdir()
+
+    remove_old_code(tmp_path)
+    remove_old_code(tmp_path / "none")
+
+    assert {path.name for path in tmp_path.iterdir()} == {"code2", "code3", "code4", "code5"}
