@@ -277,7 +277,7 @@ class Functions:
             session=function.function_name,
             life=_LIFE,
         )
-        command = [sys.executable, "-I", "-S", "-u", "-B", str(_BOOTSTRAP)]
+        command = [sys.executable, "-I", "-S", "-u", str(_BOOTSTRAP)]
         environment = {
             **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ},
             **{str(k): str(v) for k, v in function.environment_vars.items()},
