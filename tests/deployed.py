@@ -10,13 +10,18 @@ import fcntl
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import boto3
+import pytest
+
+from remotejob import RemoteJob
 from remotejob.cli.local.synthesis import synthesize
 from remotejob.local.embedded import EmbeddedAws
+from remotejob.names import Env
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 ASSETS: Final = ROOT / "build/tests/assets"
@@ -32,6 +37,23 @@ def deployed(settings: Path, **options: Any) -> Iterator[EmbeddedAws]:
     with EmbeddedAws.for_assembly(assembly, cache=ASSETS, **options) as embedded:
         embedded.deploy(assembly)
         yield embedded
+
+
+@contextmanager
+def connected(environment: Mapping[str, str]) -> Iterator[RemoteJob]:
+    """The system that these variables lead to, while they are set."""
+    with exported(environment):
+        yield RemoteJob.connect(session=boto3.Session())
+
+
+@contextmanager
+def exported(environment: Mapping[str, str]) -> Iterator[None]:
+    """Set these variables, and none that describes a system, while the block runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(Env.SYSTEM, raising=False)
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield
 
 
 def _synthesized(settings: Path) -> Path:

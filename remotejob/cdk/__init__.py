@@ -7,7 +7,7 @@ system          the construct: three stacks in an app, or all of it in a stack o
 app             a CDK app whose errors are one line, with the checks of cdk-nag
 existing        what your app brings: network, cluster, buckets, key, boundary
 access          who else may submit, read, manage and work
-system_metrics  the figures of a system, for dashboards and alarms of yours
+system_metrics  the metrics of a system, for dashboards and alarms of yours
 node            finds a Node for the CDK, before anything imports it
 storage_part    the data that must not be lost
 functions_part  the upload function and the scheduler

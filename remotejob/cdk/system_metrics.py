@@ -1,4 +1,4 @@
-"""The figures of a system, for dashboards and alarms of somebody's own."""
+"""The metrics of a system, for dashboards and alarms of somebody's own."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class SystemMetrics:
         between: str = " + ",
     ) -> cloudwatch.MathExpression:
         name = self._queue(queue)
-        # ids of one's own, so that figures of several queues fit into one graph
+        # ids of their own, so that metrics of several queues fit into one graph
         prefix = f"{what}_{self._settings.system.name}_{name}".replace("-", "_")
         lanes = {
             f"{prefix}_{key.value}": metric(self.storage.queues[name].queues[key])(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from remotejob.cli.layout import Listing, Paragraph
 from remotejob.client.job import Job
+from remotejob.domain.text import counted
 
 _SHOWN: Final = 5
 """Jobs shown of a group."""
@@ -39,7 +40,7 @@ def by_error(jobs: Iterable[Job]) -> Group:
 
 
 def _group(error: str, jobs: list[Job]) -> list[RenderableType]:
-    count = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+    count = counted(len(jobs), "job")
     listing = Listing("job", "failed at", "input", "task")
     for job in jobs[:_SHOWN]:
         listing.add_row(

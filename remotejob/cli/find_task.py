@@ -12,12 +12,12 @@ from typing import Final
 
 from remotejob import settings
 from remotejob.cli.project import project_folder
-from remotejob.cli.tracebacks import place
 from remotejob.domain.errors import InvalidName, SettingsError
 from remotejob.domain.text import cut, said_by, shown
 from remotejob.local import secret_values
 from remotejob.settings import QueueSettings
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.import_place import place_of
 from remotejob.tasks.registry import registry
 from remotejob.tasks.task import Task
 
@@ -104,7 +104,7 @@ def _import(module: str, *, root: Path, named_by: str) -> None:
 
 
 def _failed(problem: BaseException, root: Path, named_by: str, remedy: str) -> SettingsError:
-    at = place(problem, root) or named_by
+    at = place_of(problem, root=root) or named_by
     said = cut(" ".join(said_by(problem).split()), _LONGEST)
     return SettingsError(
         f"{at}: {type(problem).__name__}: {said}; {remedy} (imported by {named_by})"

@@ -22,17 +22,6 @@ def short(error: BaseException) -> str:
     return "".join(shown.format()).rstrip("\n")
 
 
-def place(error: BaseException, root: Path) -> str:
-    """Where in the user's own files an error was raised, such as `tasks/scan.py, line 3`.
-
-    A path in the folder `root` is relative to it. Empty if no such file is involved.
-    """
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        return _at(error.filename, error.lineno, root)
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
-    return _at(own[-1].filename, own[-1].lineno, root) if own else ""
-
-
 def _shorten(shown: traceback.TracebackException) -> None:
     own = [frame for frame in shown.stack if _is_own(frame.filename)]
     shown.stack = traceback.StackSummary.from_list(own)
@@ -50,9 +39,3 @@ def _is_own(filename: str) -> bool:
     if filename.startswith("<") or path.is_relative_to(_OURS):
         return False
     return not any(path.is_relative_to(library) for library in _LIBRARIES)
-
-
-def _at(filename: str, line: int | None, root: Path) -> str:
-    path = Path(filename)
-    shown = path.relative_to(root) if path.is_relative_to(root) else path
-    return f"{shown}, line {line}"

@@ -36,6 +36,11 @@ def cut(text: str, most: int) -> str:
     return text.encode(errors="replace").decode()
 
 
+def counted(number: int, what: str) -> str:
+    """How many there are, such as `1 job` and `2 jobs`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def shown(value: object) -> str:
     """Any value as an error message shows it: on one line, at most 200 characters.
 

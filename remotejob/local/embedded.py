@@ -13,12 +13,9 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -26,7 +23,15 @@ from typing import Any, Final, Self
 
 from botocore.config import Config
 
-from remotejob.local import assembly, clients, code_update, kept_logs, private_files, workers
+from remotejob.local import (
+    assembly,
+    clients,
+    code_update,
+    kept_logs,
+    private_files,
+    server_process,
+    workers,
+)
 from remotejob.local.control import Control
 from remotejob.local.deployment import Deployment
 from remotejob.local.deployment import deploy as deploy_assembly
@@ -35,15 +40,12 @@ from remotejob.local.errors import (
     DeploymentFailed,
     FunctionFailed,
     InvalidAssembly,
-    ServerFailed,
     StateUnusable,
 )
 from remotejob.local.keeping.folder import Begin
 from remotejob.local.keeping.kept import Kept
 
-_START_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 15.0
-_ENDED_WITHIN_S: Final = 1.0
 _LOAD_TIMEOUT_S: Final = 600.0
 """For putting back kept data: a hundred thousand records take under a minute."""
 
@@ -147,14 +149,7 @@ class EmbeddedAws:
 
     def has_ended(self) -> bool:
         """Whether the server has ended although nobody stopped it."""
-        if self._process is None:
-            return False
-        try:
-            # its connections end a moment before it does
-            self._process.wait(_ENDED_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return self._process is not None and server_process.has_ended(self._process)
 
     # --- inspect ---------------------------------------------------------------------------------
 
@@ -403,66 +398,12 @@ class EmbeddedAws:
             )
 
     def _start(self) -> dict[str, str]:
-        command = [sys.executable, "-m", "remotejob.local.server"]
-        command += ["--port", str(self._port), "--state", str(self.state)]
-        command += ["--account", self._account, "--region", self.region]
+        options = ["--port", str(self._port), "--state", str(self.state)]
+        options += ["--account", self._account, "--region", self.region]
         if self._keep is not None:
-            command += ["--keep", str(self._keep.resolve()), "--begin", self._begin.value]
-        command += ["--verbose"] if self._verbose else []
+            options += ["--keep", str(self._keep.resolve()), "--begin", self._begin.value]
+        options += ["--verbose"] if self._verbose else []
         private_files.make_folder(self.logs)
         startup_log = self.logs / "server.stderr.log"
-        with private_files.open_log(startup_log) as errors:
-            errors.truncate(0)
-            self._process = process = subprocess.Popen(  # noqa: S603  (our own server)
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env=_clean_environment(),
-                # Ctrl-C in a terminal must only reach the caller, which shuts down cleanly.
-                start_new_session=True,
-            )
-        line = _first_line(process, _START_TIMEOUT_S)
-        if not line.strip():
-            raise ServerFailed(startup_log.read_text() or _silent(process, self.state))
-        ready: dict[str, str] = json.loads(line)
-        if "refused" in ready:
-            raise StateUnusable(ready["refused"])
-        return ready
-
-
-def _silent(process: subprocess.Popen[bytes], state: Path) -> str:
-    """Why a server that wrote nothing, not even an error, did not start."""
-    try:
-        code = process.wait(_ENDED_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        return f"the embedded AWS did not become ready in {_START_TIMEOUT_S:.0f} s; try again"
-    return f"the embedded AWS ended with {code} before it was ready; is there room in {state}?"
-
-
-def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:
-    """The first line a process writes; empty if it ends first or takes too long."""
-    assert process.stdout is not None
-    end, line = time.monotonic() + timeout_s, b""
-    while not line.endswith(b"\n"):
-        if not select.select([process.stdout], [], [], max(0, end - time.monotonic()))[0]:
-            return b""
-        read = os.read(process.stdout.fileno(), 65536)
-        if not read:
-            return b""
-        line += read
-    return line
-
-
-def _clean_environment() -> dict[str, str]:
-    """The caller's environment, without variables that redirect requests."""
-    unwanted = ("AWS_", "MOTO_", "BOTO_")
-    proxies = ("http_proxy", "https_proxy", "all_proxy")
-    root = str(Path(__file__).absolute().parents[2])
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(unwanted) and name.lower() not in proxies
-    }
-    kept["PYTHONPATH"] = os.pathsep.join(filter(None, (root, kept.get("PYTHONPATH"))))
-    return kept
+        self._process = server_process.start(options, startup_log)
+        return server_process.wait_until_ready(self._process, startup_log)

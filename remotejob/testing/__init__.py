@@ -1,7 +1,7 @@
-"""Test helpers: a system in memory with a clock to move, one run of a task, sample events.
+"""The testing kit: a system in memory with a clock to move, one run of a task, sample events.
 
-`docs/testing.md` shows how to test your own tasks. Further helpers are for backends and for this
-library's own tests: fault injection at every request, and conformance suites.
+`docs/testing.md` shows how to test your own tasks. The rest is for backends and for this library's
+own tests: fault injection at every request, and conformance suites.
 """
 
 from typing import TYPE_CHECKING, Any

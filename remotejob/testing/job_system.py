@@ -33,7 +33,7 @@ from remotejob.testing.system_settings import (
     installation_of,
     settings_from,
 )
-from remotejob.testing.system_time import SystemClock, SystemMessages, length
+from remotejob.testing.system_time import MovableClock, SystemMessages, length
 
 EVENT_RETRY: Final = timedelta(minutes=3)
 """The visibility timeout of the uploads queue in the stacks."""
@@ -68,7 +68,7 @@ class JobSystem:
         modules = UserModules(read, folder)
         modules.load()
         self.faults: Final = SystemFaults()
-        self.clock: Final = SystemClock()
+        self.clock: Final = MovableClock()
         messages = SystemMessages(self.clock, self.faults)
         made = installation_of(self.settings, clock=self.clock, messages=messages)
         self._installation: Final = intercepted(made, self.faults)

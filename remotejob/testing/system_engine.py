@@ -23,7 +23,7 @@ from remotejob.ports import Installation
 from remotejob.testing.observed_run import FAILS_JOBS, Moment, call_observed
 from remotejob.testing.system_faults import RunFault, SystemFaults
 from remotejob.testing.system_settings import UserModules
-from remotejob.testing.system_time import SystemClock, SystemMessages
+from remotejob.testing.system_time import MovableClock, SystemMessages
 from remotejob.testing.system_worker import SystemWorker
 from remotejob.worker.messages.handler import ProcessDeath
 from remotejob.worker.runs.run import Run
@@ -58,7 +58,7 @@ class Engine:
         installation: Installation,
         *,
         healthy: Installation,
-        clock: SystemClock,
+        clock: MovableClock,
         messages: SystemMessages,
         faults: SystemFaults,
         modules: UserModules,

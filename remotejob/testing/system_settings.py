@@ -19,10 +19,11 @@ from remotejob.domain.text import shown
 from remotejob.ports import Installation, QueueDescription, WorkerSize
 from remotejob.settings import DEFAULT_FILE, QueueSettings, Settings, load, parse
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.import_place import place_of
 from remotejob.tasks.registry import registry
 from remotejob.testing.fakes import memory_installation
 from remotejob.testing.isolation import kept_for_good
-from remotejob.testing.system_time import SystemClock, SystemMessages, SystemStore
+from remotejob.testing.system_time import MovableClock, SystemMessages, SystemStore
 
 SettingsSource = Path | str | Settings
 """A `Path` is a file, a `str` is the text of one."""
@@ -51,7 +52,7 @@ def settings_from(source: SettingsSource) -> tuple[Settings, Path | None]:
 
 
 def installation_of(
-    settings: Settings, *, clock: SystemClock, messages: SystemMessages
+    settings: Settings, *, clock: MovableClock, messages: SystemMessages
 ) -> Installation:
     """An empty system with these settings; its hooks are those of this process."""
     system = settings.system
@@ -146,9 +147,11 @@ def _import(module: str, *, queue: str, key: str) -> None:
         with kept_for_good(), OnlyHere():
             importlib.import_module(module)
     except (Exception, SystemExit) as problem:
+        place = place_of(problem, root=Path.cwd())
+        at = "" if place is None else f"{place}: "
         raise SettingsError(
             f"[queues.{queue}] {key} = {module!r}: its import failed with "
-            f"{type(problem).__name__}: {problem}"
+            f"{at}{type(problem).__name__}: {problem}"
         ) from problem
 
 

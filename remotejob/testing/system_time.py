@@ -24,7 +24,7 @@ _WRITE: Final = timedelta(milliseconds=1)
 _LANES: Final = frozenset(Channel(lane.value) for lane in Lane)
 
 
-class SystemClock(FakeClock):
+class MovableClock(FakeClock):
     """The time of a system in memory: it stands still until somebody moves it."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class SystemStore(MemoryStore):
     """A table whose writes take time: each stamp on a record is later than the one before, and none
     may lie in the future."""
 
-    def __init__(self, clock: SystemClock, *, skipped: SkippedItems) -> None:
+    def __init__(self, clock: MovableClock, *, skipped: SkippedItems) -> None:
         super().__init__(skipped=skipped)
         self._moved = clock
 
@@ -111,7 +111,7 @@ class SystemStore(MemoryStore):
 class SystemMessages(MemoryMessages):
     """Queues that deliver late and twice when a test wants it, and never wait in real time."""
 
-    def __init__(self, clock: SystemClock, faults: SystemFaults) -> None:
+    def __init__(self, clock: MovableClock, faults: SystemFaults) -> None:
         super().__init__(clock)
         self._moved = clock
         self._faults = faults

@@ -20,6 +20,7 @@ from remotejob.cli import app as program
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.init import template
 from tests.cli.conftest import Run
+from tests.projects import complaints, pytest_in
 
 ROOT = Path(__file__).parents[2]
 Refused = Callable[..., str]
@@ -90,18 +91,8 @@ def test_its_files_parse(project: Path) -> None:
 
 def test_its_code_passes_our_own_lint(project: Path) -> None:
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["lint"]["select"]
-    ruff = [sys.executable, "-m", "ruff"]
-    options = ["--isolated", "--no-cache", "--config", "line-length=100"]
-    check = ["--select", ",".join(rules), "--ignore", "S101,TRY003"]
-    for command in (["check", *check], ["format", "--check"]):
-        done = subprocess.run(
-            [*ruff, *command, *options, "."],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
+    found = complaints(project, ["."], rules=",".join(rules), ignored="S101,TRY003")
+    assert found == ""
 
 
 def test_a_second_run_adds_nothing(
@@ -288,28 +279,16 @@ def test_its_workflow_holds_no_keys_and_names_actions_by_commit(project: Path) -
     assert jobs["deploy"]["if"] == "github.ref == 'refs/heads/main'"
 
 
-def test_its_tests_pass_from_its_folder(project: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_its_tests_pass_from_its_folder(project: Path, tmp_path: Path) -> None:
+    done = pytest_in(project, home=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^6 passed", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.exhaustive
-def test_its_tests_fail_when_its_task_is_broken(project: Path) -> None:
+def test_its_tests_fail_when_its_task_is_broken(project: Path, tmp_path: Path) -> None:
     task = project / "tasks" / "report.py"
     task.write_text(task.read_text().replace("escape(title)", "title"))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = pytest_in(project, home=tmp_path)
     assert done.returncode == 1
     assert "test_markup_in_a_name_is_shown_and_not_obeyed" in done.stdout

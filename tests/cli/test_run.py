@@ -359,13 +359,13 @@ def test_what_cannot_run_is_refused_in_one_line(
     [
         (
             "import no_such_package",
-            "line 1: ModuleNotFoundError: No module named 'no_such_pack",
+            "broken.py:1: ModuleNotFoundError: No module named 'no_such_pack",
         ),
         ("import no_such_package", "; install no_such_package here (imported by --tasks 'broken')"),
-        ("\n\ndef f(:", "line 3: SyntaxError: invalid syntax"),
-        ("x = 1\ny = {}['a']", "line 2: KeyError: 'a'; correct it"),
-        ("raise SystemExit(3)", "line 1: SystemExit: 3"),
-        ("import json; json.loads('')", "line 1: JSONDecodeError: Expecting value"),
+        ("\n\ndef f(:", "broken.py:3: SyntaxError: invalid syntax"),
+        ("x = 1\ny = {}['a']", "broken.py:2: KeyError: 'a'; correct it"),
+        ("raise SystemExit(3)", "broken.py:1: SystemExit: 3"),
+        ("import json; json.loads('')", "broken.py:1: JSONDecodeError: Expecting value"),
     ],
 )
 def test_an_import_that_fails_is_shown_with_its_place(
@@ -374,7 +374,7 @@ def test_an_import_that_fails_is_shown_with_its_place(
     (project / "broken.py").write_text(source)
 
     line = one_line(run("work", "--tasks", "broken"))
-    assert line.startswith("broken.py, line ")
+    assert line.startswith("broken.py:")
     assert told in line
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from remotejob import settings
 from remotejob.cli.init.adding import make
+from tests.projects import complaints, pytest_in
 from tests.wheel.tutorial import Block, Ids, blocks, compare, write
 
 PAGE = Path("docs/tutorial.md")
@@ -42,16 +41,7 @@ def test_every_block_is_run_but_those_that_need_the_outside() -> None:
 def test_every_file_is_written_as_our_own(project: Path) -> None:
     names = {block.file for block in written() if block.file is not None}
     files = sorted(name for name in names if name.endswith(".py"))
-    ruff = [sys.executable, "-m", "ruff"]
-    for command in (["check", "--select", "E,F,I,UP,B,SIM,PTH"], ["format", "--check"]):
-        done = subprocess.run(
-            [*ruff, *command, "--isolated", "--no-cache", "--config", "line-length=100", *files],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
+    assert complaints(project, files, rules="E,F,I,UP,B,SIM,PTH") == ""
 
 
 def test_its_settings_are_valid(project: Path) -> None:
@@ -60,14 +50,8 @@ def test_its_settings_are_valid(project: Path) -> None:
     assert list(loaded.queues["default"].secrets) == ["PDF_PASSWORD"]
 
 
-def test_its_tests_pass(project: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_its_tests_pass(project: Path, tmp_path: Path) -> None:
+    done = pytest_in(project, home=tmp_path)
     assert re.search(r"^11 passed", done.stdout, re.MULTILINE), done.stdout + done.stderr
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 
 from remotejob import Queue, RemoteJob
@@ -13,7 +12,7 @@ from remotejob.local import secret_values
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
 from remotejob.settings import load
-from tests.deployed import deployed
+from tests.deployed import connected, deployed
 
 SETTINGS = Path(__file__).with_name("remotejob.toml")
 
@@ -39,10 +38,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 @pytest.fixture(scope="session")
 def system(aws: EmbeddedAws) -> RemoteJob:
     # the environment is asked while clients are made: other folders' tests must not see it after
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in aws.environment().items():
-            patch.setenv(name, value)
-        return RemoteJob.connect(session=boto3.Session())
+    with connected(aws.environment()) as found:
+        return found
 
 
 @pytest.fixture

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import boto3
-import pytest
-
 from remotejob import RemoteJob
+from tests.deployed import connected
+from tests.end_to_end.commands import COMMAND, bare_environment
 from tests.end_to_end.waiting import until
+from tests.projects import write_files
 
-COMMAND: Final = Path(sys.executable).parent / "remotejob"
 ROOT: Final = Path(__file__).resolve().parents[2]
 KEPT: Final = ROOT / "build/tests/local-assemblies"
 """The next run of the tests finds its assemblies here, unless their inputs have changed."""
@@ -106,31 +103,24 @@ class Session:
     def connected(self) -> Iterator[RemoteJob]:
         # printed again after an update
         exported, _ = json.JSONDecoder().raw_decode((self.root / "environment").read_text())
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in exported.items():
-                patch.setenv(name, value)
-            yield RemoteJob.connect(session=boto3.Session())
+        with connected(exported) as system:
+            yield system
 
 
 @contextmanager
 def local_session(root: Path, *options: str) -> Iterator[Session]:
     """Make the project and start it; it is ready."""
-    for name, text in FILES.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    write_files(root, FILES)
     KEPT.mkdir(parents=True, exist_ok=True)
     (root / "build/local").mkdir(parents=True)
     (root / "build/local/cdk.out").symlink_to(KEPT)
-    unwanted = ("AWS_", "REMOTEJOB_")
-    bare = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     with (
         (root / "environment").open("wb") as environment,
         (root / "window").open("wb") as window,
         subprocess.Popen(
             [COMMAND, "local", "--json", *options],
             cwd=root,
-            env={**bare, "PYTHONUNBUFFERED": "1"},
+            env={**bare_environment(), "PYTHONUNBUFFERED": "1"},
             stdout=environment,
             stderr=window,
         ) as process,

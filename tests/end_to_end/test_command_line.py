@@ -16,8 +16,8 @@ import pytest
 from remotejob.cli.app import run as run_here
 from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
+from tests.end_to_end.commands import COMMAND
 
-COMMAND = Path(sys.executable).parent / "remotejob"
 PHOTO = "examples/photos/cat-face.png"
 NOT_A_PHOTO = "examples/photos/not-a-photo.jpg"
 ELSEWHERE = {"REMOTEJOB_ON": "aws"}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -12,20 +10,11 @@ import pytest
 
 from remotejob import Job, RemoteJob, State, Submission
 from remotejob.cli.local import kept_state
-from remotejob.local.embedded import EmbeddedAws
-from tests.deployed import deployed
+from tests.deployed import connected, deployed
 from tests.end_to_end.conftest import SETTINGS, put_secrets
 from tests.end_to_end.waiting import PATIENCE, until
 
 JOBS = 50
-
-
-@contextmanager
-def connected(aws: EmbeddedAws) -> Iterator[RemoteJob]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in aws.environment().items():
-            patch.setenv(name, value)
-        yield RemoteJob.connect(session=boto3.Session())
 
 
 def states(system: RemoteJob) -> Counter[State]:
@@ -38,7 +27,7 @@ def test_jobs_of_a_killed_system_all_end_once_after_the_next_start(tmp_path: Pat
     early.mkdir()
     late.mkdir()
     (early / "go").touch()
-    with deployed(SETTINGS, keep=keep) as aws, connected(aws) as system:
+    with deployed(SETTINGS, keep=keep) as aws, connected(aws.environment()) as system:
         put_secrets(aws, tmp_path)
         submitted = [*holding(system, early), *holding(system, late)]
         aws.start_worker()
@@ -46,11 +35,11 @@ def test_jobs_of_a_killed_system_all_end_once_after_the_next_start(tmp_path: Pat
         assert aws._process is not None
         aws._process.kill()
 
-    with deployed(SETTINGS, keep=keep) as aws, connected(aws) as system:
+    with deployed(SETTINGS, keep=keep) as aws, connected(aws.environment()) as system:
         before = states(system)
         (late / "go").touch()
         put_secrets(aws, tmp_path)
-        kept_state.resend(aws, system.name)
+        kept_state.resend(aws.kept, system.name, boto3.Session())
         worker = aws.start_worker()
         jobs = [system.job(job.id).wait(PATIENCE) for job in submitted]
         worker.kill()
@@ -65,7 +54,7 @@ def test_jobs_of_a_killed_system_all_end_once_after_the_next_start(tmp_path: Pat
 def test_job_of_a_system_that_is_updated_is_given_back_and_runs_after_it(tmp_path: Path) -> None:
     held = tmp_path / "held"
     held.mkdir()
-    with deployed(SETTINGS, keep=tmp_path / "keep") as aws, connected(aws) as system:
+    with deployed(SETTINGS, keep=tmp_path / "keep") as aws, connected(aws.environment()) as system:
         put_secrets(aws, tmp_path)
         job = system.queue().submit("hold", data={"folder": str(held)})
         aws.start_worker()

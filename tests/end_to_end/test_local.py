@@ -9,16 +9,15 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.end_to_end.commands import COMMAND, bare_environment
 from tests.end_to_end.waiting import until
 
-COMMAND = Path(sys.executable).parent / "remotejob"
 LOGS = Path("build/local/logs")
 SETTINGS = """
 [system]
@@ -32,11 +31,6 @@ suffixes = [".jpg", ".png"]
 task = "thumbnail"
 """
 Local = subprocess.Popen[str]
-
-
-def bare_environment() -> dict[str, str]:
-    unwanted = ("AWS_", "REMOTEJOB_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
 
 def settings(folder: Path, *, module: str) -> Path:

@@ -23,6 +23,7 @@ def results(jobs: list[Job]) -> Counter[str]:
     return Counter(job.wait(PATIENCE).result for job in jobs)
 
 
+@pytest.mark.exhaustive
 def test_edit_while_jobs_run_then_a_broken_import_then_its_correction(tmp_path: Path) -> None:
     with local_session(tmp_path / "my scans") as session, session.connected() as system:
         queue = system.queue()

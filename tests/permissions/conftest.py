@@ -13,7 +13,7 @@ from remotejob import Queue, RemoteJob
 from remotejob.cdk.commands import Group
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.names import Env
-from tests.deployed import deployed
+from tests.deployed import deployed, exported
 
 SETTINGS = Path(__file__).with_name("remotejob.toml")
 SYSTEM = "groups"
@@ -71,10 +71,7 @@ def new_person(aws: EmbeddedAws) -> NewPerson:
 
 @pytest.fixture(scope="session")
 def people(aws: EmbeddedAws, new_person: NewPerson) -> dict[Group, Person]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in aws.environment().items():
-            patch.setenv(name, value)
-        patch.delenv(Env.SYSTEM, raising=False)
+    with exported(aws.environment()):
         return {group: new_person(group) for group in Group}
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import aws_cdk as cdk
-import pytest
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
@@ -18,8 +17,7 @@ from aws_cdk import aws_s3 as s3
 from remotejob import RemoteJob
 from remotejob.cdk import RemoteJobApp, RemoteJobSystem, WorkerImage
 from remotejob.local.embedded import EmbeddedAws
-from remotejob.names import Env
-from tests.deployed import ASSETS
+from tests.deployed import ASSETS, exported
 
 PROJECT = Path(__file__).with_name("own project")
 IMAGE = WorkerImage(folder=PROJECT)
@@ -45,7 +43,7 @@ def one_stack(outdir: Path) -> RemoteJobApp:
 
 def everything_of_its_own(outdir: Path) -> RemoteJobApp:
     """A platform stack with a network, a cluster, a key and a bucket; and a system that uses them,
-    with roles that were granted what it offers, and a dashboard of all its figures."""
+    with roles that were granted what it offers, and a dashboard of all its metrics."""
     app = RemoteJobApp(PROJECT, outdir=outdir)
     platform = cdk.Stack(app, "platform")
     vpc = ec2.Vpc(platform, "Vpc", max_azs=2, restrict_default_security_group=False)
@@ -80,11 +78,11 @@ def everything_of_its_own(outdir: Path) -> RemoteJobApp:
         role = iam.Role(stack, name.title(), assumed_by=iam.AccountRootPrincipal())
         getattr(system, f"grant_{name}")(role)
         cdk.CfnOutput(stack, f"{name.title()}Role", value=role.role_arn)
-    cloudwatch.Dashboard(stack, "Figures", widgets=[[cloudwatch.GraphWidget(left=figures(system))]])
+    cloudwatch.Dashboard(stack, "Metrics", widgets=[[cloudwatch.GraphWidget(left=metrics(system))]])
     return app
 
 
-def figures(system: RemoteJobSystem) -> list[cloudwatch.IMetric]:
+def metrics(system: RemoteJobSystem) -> list[cloudwatch.IMetric]:
     """All metrics of a system with one queue."""
     names = sorted(name for name in dir(system) if name.startswith("metric_"))
     return [getattr(system, name)() for name in names]
@@ -117,12 +115,9 @@ def deployed(folder: Path) -> Iterator[EmbeddedAws]:
     """An AWS with all stacks of an assembly, and a worker for each service."""
     with (
         EmbeddedAws.for_assembly(folder, cache=ASSETS) as aws,
-        pytest.MonkeyPatch.context() as patch,
+        exported(aws.environment()),
     ):
         found = aws.deploy(folder)
-        for name, value in aws.environment().items():
-            patch.setenv(name, value)
-        patch.delenv(Env.SYSTEM, raising=False)
         for service in found.all("AWS::ECS::Service"):
             aws.start_worker(service.physical_id, directory=PROJECT)
         yield aws

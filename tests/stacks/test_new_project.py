@@ -19,6 +19,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.exhaustive
 def test_a_new_project_is_synthesized_without_a_finding(project: Path) -> None:
     (project / ".venv").mkdir()
     (project / ".venv" / "large").write_text("")

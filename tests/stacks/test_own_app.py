@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ import aws_cdk as cdk
 import boto3
 import pytest
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
@@ -23,10 +23,9 @@ from remotejob.cdk.bundle import BundleError
 from remotejob.domain.errors import SettingsError
 from remotejob.local.embedded import EmbeddedAws
 from stacks.system import ROOT
+from tests.end_to_end.waiting import PATIENCE, until
 from tests.stacks import own_apps
 from tests.stacks.own_apps import IMAGE, PROJECT
-
-PATIENCE_S = 30
 
 
 @pytest.fixture(scope="session")
@@ -59,13 +58,12 @@ def resources(folder: Path, stack: str, kind: str) -> dict[str, dict[str, Any]]:
 
 def jobs_of(system: RemoteJob, key: str) -> list[Job]:
     """The jobs of an upload, once they have ended."""
-    end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end:
+
+    def ended() -> list[Job]:
         found = [job for job in system.jobs() if job.input is not None and job.input.key == key]
-        if found and all(job.ended for job in found):
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"no job of {key} has ended in {PATIENCE_S} s")
+        return found if all(job.ended for job in found) else []
+
+    return until(ended, what=f"the end of a job of {key}")
 
 
 def test_a_job_goes_through_what_the_app_brought(aws: EmbeddedAws, system: RemoteJob) -> None:
@@ -73,7 +71,7 @@ def test_a_job_goes_through_what_the_app_brought(aws: EmbeddedAws, system: Remot
     (job,) = jobs_of(system, "in/a scan.pdf")
     assert (job.state, job.result) == ("completed", 5)
     submitted = system.queue().submit("size", body=b"123")
-    submitted.wait(timeout=PATIENCE_S)
+    submitted.wait(timeout=PATIENCE)
     assert submitted.result == 3
 
 
@@ -100,13 +98,14 @@ def test_workers_are_in_the_private_subnets_without_an_address(brought: Path) ->
     (service,) = resources(brought, "jobs", "AWS::ECS::Service").values()
     network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
     assert network["AssignPublicIp"] == "DISABLED"
-    assert all("PrivateSubnet" in json.dumps(subnet) for subnet in network["Subnets"])
+    assert ["PrivateSubnet" in json.dumps(subnet) for subnet in network["Subnets"]] == [True, True]
 
 
 def test_all_that_holds_data_has_the_key(brought: Path) -> None:
     (table,) = resources(brought, "jobs", "AWS::DynamoDB::Table").values()
     assert "KMSMasterKeyId" in table["SSESpecification"]
     queues = resources(brought, "jobs", "AWS::SQS::Queue")
+    assert queues
     assert all("KmsMasterKeyId" in queue for queue in queues.values())
     encrypted = [
         bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"][0]
@@ -219,6 +218,7 @@ def test_every_figure_is_of_the_system_and_its_queue(brought: Path) -> None:
         assert name in body
 
 
+@pytest.mark.exhaustive
 def test_two_systems_in_one_app_are_deployed_and_kept_apart(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -290,6 +290,134 @@ def test_a_cdk_json_that_cannot_be_read_is_said_in_one_line(
         RemoteJobApp(tmp_path)
     assert str(tmp_path / "cdk.json") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+ENV = cdk.Environment(account="111122223333", region="eu-west-1")
+
+
+def test_stacks_with_an_account_and_region_share_what_they_have(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    platform = cdk.Stack(app, "platform", env=ENV)
+    vpc = ec2.Vpc(platform, "Vpc", max_azs=2, restrict_default_security_group=False)
+    vpc.add_flow_log("Flow")
+    RemoteJobSystem(app, "Jobs", settings=app.settings, worker=IMAGE, vpc=vpc, env=ENV)
+    workers = app.synth().get_stack_by_name("own-workers")
+    assert workers.environment.name == "aws://111122223333/eu-west-1"
+    (service,) = resources(tmp_path, "own-workers", "AWS::ECS::Service").values()
+    assert "platform:" in json.dumps(service["NetworkConfiguration"])
+
+
+def imported_vpc(stack: cdk.Stack, name: str) -> ec2.IVpc:
+    return ec2.Vpc.from_vpc_attributes(
+        stack,
+        name,
+        vpc_id=f"vpc-{name}",
+        availability_zones=["eu-west-1a"],
+        private_subnet_ids=[f"subnet-{name}"],
+    )
+
+
+def test_workers_run_in_the_vpc_that_is_given_though_the_cluster_has_another(
+    tmp_path: Path,
+) -> None:
+    stack = cdk.Stack(cdk.App(outdir=str(tmp_path)), "jobs")
+    cluster = ecs.Cluster.from_cluster_attributes(
+        stack, "Cluster", cluster_name="ours", vpc=imported_vpc(stack, "1"), security_groups=[]
+    )
+    RemoteJobSystem(
+        stack,
+        "Jobs",
+        settings=PROJECT / "remotejob.toml",
+        worker=IMAGE,
+        cluster=cluster,
+        vpc=imported_vpc(stack, "2"),
+    )
+    cdk.App.of(stack).synth()  # type: ignore[union-attr]
+    (service,) = resources(tmp_path, "jobs", "AWS::ECS::Service").values()
+    assert service["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"] == ["subnet-2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"role_path": "teams"}, r"role_path = 'teams': begin and end it with a slash"),
+        ({"role_path": "/team s/"}, "no spaces"),
+        ({"vpc_subnets": ec2.SubnetSelection(one_per_az=True)}, "give vpc or cluster, too"),
+        ({"env": ENV}, "env: in a stack of yours, give it to that stack"),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value,
+)
+def test_what_could_not_be_deployed_is_refused(
+    tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    with pytest.raises(SettingsError, match=said):
+        RemoteJobSystem(
+            cdk.Stack(app, "jobs"), "Jobs", settings=app.settings, worker=IMAGE, **options
+        )
+
+
+def test_names_that_are_known_when_it_is_deployed_are_acknowledged(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    stack = cdk.Stack(app, "jobs")
+    shared = cdk.Fn.split(",", cdk.Fn.import_value(cdk.Fn.sub("${AWS::Region}-shared")))
+    RemoteJobSystem(
+        stack,
+        "Jobs",
+        settings=app.settings,
+        worker=IMAGE,
+        input_bucket=s3.Bucket.from_bucket_name(stack, "In", cdk.Fn.sub("files-${AWS::AccountId}")),
+        output_bucket=s3.Bucket.from_bucket_name(stack, "Out", cdk.Fn.select(0, shared)),
+        cluster=ecs.Cluster.from_cluster_attributes(
+            stack,
+            "Cluster",
+            cluster_name=cdk.Fn.select(1, shared),
+            vpc=imported_vpc(stack, "1"),
+            security_groups=[],
+        ),
+    )
+    app.synth()
+
+
+def test_a_prefix_that_no_finding_can_name_is_refused(tmp_path: Path) -> None:
+    settings = tmp_path / "remotejob.toml"
+    text = (PROJECT / "remotejob.toml").read_text()
+    settings.write_text(text.replace('prefix = "in/"', 'prefix = "scans (old/"'))
+    app = RemoteJobApp(PROJECT, outdir=tmp_path / "out")
+    with pytest.raises(SettingsError, match=r"\[queues.default\].*'scans \(old/'.*in pairs"):
+        RemoteJobSystem(app, "Jobs", settings=settings, worker=IMAGE)
+    settings.write_text(text.replace('prefix = "in/"', 'prefix = "scans (old) [1]/"'))
+    app = RemoteJobApp(PROJECT, outdir=tmp_path / "other")
+    RemoteJobSystem(app, "Jobs", settings=settings, worker=IMAGE)
+    app.synth()
+
+
+def test_a_policy_can_be_granted_to(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    stack = cdk.Stack(app, "jobs")
+    system = RemoteJobSystem(stack, "Jobs", settings=app.settings, worker=IMAGE)
+    policy = iam.ManagedPolicy(stack, "People")
+    system.grant_read(policy)
+    app.synth()
+    (granted,) = (
+        body
+        for name, body in resources(tmp_path, "jobs", "AWS::IAM::ManagedPolicy").items()
+        if name.startswith("People")
+    )
+    assert "dynamodb:Query" in json.dumps(granted["PolicyDocument"])
+
+
+def test_a_grant_to_another_account_is_refused(tmp_path: Path) -> None:
+    stack = cdk.Stack(RemoteJobApp(PROJECT, outdir=tmp_path), "jobs", env=ENV)
+    system = RemoteJobSystem(stack, "Jobs", settings=PROJECT / "remotejob.toml", worker=IMAGE)
+    ours = iam.Role.from_role_arn(stack, "Ours", "arn:aws:iam::111122223333:role/ours")
+    theirs = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::444455556666:role/theirs")
+    for grant in (system.grant_submit, system.grant_read, system.grant_manage, system.grant_work):
+        grant(ours)
+        with pytest.raises(
+            SettingsError, match="account 444455556666: the system is in account 11"
+        ):
+            grant(theirs)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from remotejob import (
 from remotejob.domain.errors import InvalidData, InvalidName
 from remotejob.settings import parse
 from remotejob.testing import JobSystem, NoRoute, NotDrained
-from remotejob.testing.system_time import SystemClock
+from remotejob.testing.system_time import MovableClock
 from tests.testing.conftest import SETTINGS
 from tests.testing.tasks import register
 
@@ -152,13 +152,13 @@ def test_waiting_lets_the_system_work(system: JobSystem) -> None:
 def patience(system: JobSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ends a test that would wait for ever."""
     left = itertools.count(10_000, -1)
-    sleep = SystemClock.sleep
+    sleep = MovableClock.sleep
 
-    def counted(clock: SystemClock, span: timedelta) -> None:
+    def counted(clock: MovableClock, span: timedelta) -> None:
         assert next(left), "it waits for ever"
         sleep(clock, span)
 
-    monkeypatch.setattr(SystemClock, "sleep", counted)
+    monkeypatch.setattr(MovableClock, "sleep", counted)
 
 
 @pytest.mark.usefixtures("patience")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+
+from tests.projects import pytest_in, write_files
 
 LOADS = """
 import sys
@@ -101,24 +101,6 @@ class TestOwn:
 """
 
 
-def pytest_in(
-    folder: Path, files: Mapping[str, str], *options: str
-) -> subprocess.CompletedProcess[str]:
-    for name, text in files.items():
-        file = folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    return subprocess.run(
-        [Path(sys.executable).parent / "pytest", "-q", "-W", "error", *options],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
 def test_it_is_an_entry_point() -> None:
     [found] = entry_points(group="pytest11", name="remotejob")
     assert found.value == "remotejob.testing.plugin"
@@ -134,7 +116,8 @@ def test_it_loads_nothing_of_the_library_until_it_is_used() -> None:
 def test_a_project_is_tested_in_two_processes(tmp_path: Path) -> None:
     project = tmp_path / "my project"
 
-    done = pytest_in(project, PROJECT, "-n", "2", "-p", "no:cacheprovider")
+    write_files(project, PROJECT)
+    done = pytest_in(project, "-n", "2", home=tmp_path)
 
     # each test of the third kind injects a fault that does not happen
     assert "8 passed, 3 errors" in done.stdout, done.stdout + done.stderr
@@ -146,7 +129,8 @@ def test_a_project_is_tested_in_two_processes(tmp_path: Path) -> None:
 def test_without_settings_the_fixture_says_what_to_do(tmp_path: Path) -> None:
     folder = tmp_path / "an empty folder"
 
-    done = pytest_in(folder, {"test_alone.py": ALONE}, "-p", "no:cacheprovider", "-p", "no:xdist")
+    write_files(folder, {"test_alone.py": ALONE})
+    done = pytest_in(folder, "-p", "no:xdist", home=tmp_path)
 
     assert "2 passed, 1 error" in done.stdout, done.stdout + done.stderr
     assert "SettingsError: remotejob_system needs settings" in done.stdout
@@ -156,6 +140,6 @@ def test_without_settings_the_fixture_says_what_to_do(tmp_path: Path) -> None:
 
 @pytest.mark.exhaustive
 def test_it_can_be_turned_off(tmp_path: Path) -> None:
-    files = {"test_off.py": "def test_it(remotejob_system): ...\n"}
-    done = pytest_in(tmp_path, files, "-p", "no:remotejob")
+    write_files(tmp_path, {"test_off.py": "def test_it(remotejob_system): ...\n"})
+    done = pytest_in(tmp_path, "-p", "no:remotejob", home=tmp_path)
     assert "fixture 'remotejob_system' not found" in done.stdout

@@ -12,6 +12,8 @@ from release.build import ROOT
 from tests.wheel.environments import Python, environment_with, pythons, run_there
 
 INSTALLED = Path(__file__).parent / "installed"
+# it needs the wheel and pytest alone, as those do
+MEMORY = ROOT / "tests/backends/test_memory.py"
 
 # what a program with this extra imports; all of `local` is tried on each Python
 IMPORTS = {
@@ -50,6 +52,7 @@ def test_what_matters_works_when_installed(python: Python, wheel: Path, tmp_path
     place.mkdir()
     made = environment_with(wheel, place / "venv", python=python, extras=["local"], more=["pytest"])
     shutil.copytree(INSTALLED, place / "installed", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(MEMORY, place / "installed")
 
     done = run_there(
         made,

@@ -93,7 +93,9 @@ def local(
                 files,
                 results,
                 aws=system.aws,
-                system=_connect(_exported(system.aws, loaded)),
+                system=RemoteJob.connect(
+                    loaded.system.name, session=_session(system.aws.environment())
+                ),
                 local_workers=system.workers,
                 loaded=loaded,
                 console=console,
@@ -146,8 +148,9 @@ def _announce(
 ) -> None:
     """Say how to reach the system, which is ready now: at the start, and after an update."""
     exported = _exported(aws, loaded)
-    system = _connect(exported)
-    kept_state.resend(aws, loaded.system.name)
+    session = _session(exported)
+    system = RemoteJob.connect(loaded.system.name, session=session)
+    kept_state.resend(aws.kept, loaded.system.name, session)
     # in the place of an earlier one at once: meanwhile, a command must not take AWS for it
     announcement.enter_context(
         announced(
@@ -189,14 +192,14 @@ def _print_environment(
         say("Ctrl-C takes everything down.", console)
 
 
-def _connect(exported: dict[str, str]) -> RemoteJob:
-    session = boto3.Session(
+def _session(exported: dict[str, str]) -> boto3.Session:
+    """A session of the embedded AWS, to which this process turns from now on."""
+    os.environ["AWS_ENDPOINT_URL"] = exported["AWS_ENDPOINT_URL"]
+    return boto3.Session(
         aws_access_key_id=exported["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=exported["AWS_SECRET_ACCESS_KEY"],
         region_name=exported["AWS_REGION"],
     )
-    os.environ["AWS_ENDPOINT_URL"] = exported["AWS_ENDPOINT_URL"]
-    return RemoteJob.connect(exported[NAME_VARIABLE], session=session)
 
 
 @contextmanager

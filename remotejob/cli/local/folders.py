@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-STATE: Final = Path("build/local")
+from remotejob.cli.project import LOCAL_STATE
+
+STATE: Final = LOCAL_STATE
 LOGS: Final = STATE / "logs"
 FUNCTIONS: Final = STATE / "functions"
 ASSEMBLY: Final = STATE / "cdk.out"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import boto3
 
@@ -15,9 +14,7 @@ from remotejob.cli.local import folders
 from remotejob.cli.visible import one_line
 from remotejob.jobs.scheduler.resend import resend_latest
 from remotejob.local.keeping.folder import Begin
-
-if TYPE_CHECKING:
-    from remotejob.local.embedded import EmbeddedAws
+from remotejob.local.keeping.kept import Kept
 
 KEEP: Final = folders.STATE / "state"
 _ASK_EVERY_S: Final = 1.0
@@ -43,20 +40,13 @@ def options(*, process: Path | None, fresh: bool) -> Options:
     )
 
 
-def resend(aws: EmbeddedAws, system: str) -> None:
+def resend(kept: Kept | None, system: str, session: boto3.Session) -> None:
     """Send again for jobs whose messages an embedded AWS that was killed may not have saved."""
     from remotejob.backends.aws import connect
 
-    if aws.kept is None or aws.kept.complete or aws.kept.saved_ms is None:
+    if kept is None or kept.complete or kept.saved_ms is None:
         return
-    environment = aws.environment()
-    os.environ["AWS_ENDPOINT_URL"] = environment["AWS_ENDPOINT_URL"]
-    session = boto3.Session(
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_REGION"],
-    )
-    resend_latest(connect(system, session=session), copied_ms=aws.kept.saved_ms)
+    resend_latest(connect(system, session=session), copied_ms=kept.saved_ms)
 
 
 class SaveWatch:

@@ -11,6 +11,7 @@ from typing import Final
 
 from remotejob.cli.local.snapshot import Snapshot
 from remotejob.cli.local.sources import Concerns, Sources
+from remotejob.domain.text import counted
 
 _NAMED: Final = 3
 """Files that a line names; it counts the others."""
@@ -54,7 +55,7 @@ def reload(
     """
     if paths := _concerning(Concerns.WORKERS, changed):
         restarted = restart_workers(partial(_forget_compiled, root, paths))
-        say(f"reloaded {named(paths)}: {_count(restarted, 'worker')} restarted")
+        say(f"reloaded {named(paths)}: {counted(restarted, 'worker')} restarted")
     if paths := [*changed] if stacks_refused else _concerning(Concerns.STACKS, changed):
         update_stacks(named(paths))
     if paths := _concerning(Concerns.THIS_COMMAND, changed):
@@ -65,7 +66,7 @@ def named(paths: Sequence[PurePath]) -> str:
     """The first files by name, and the number of the others."""
     shown = [path.as_posix() for path in paths[:_NAMED]]
     if more := len(paths) - len(shown):
-        shown.append(_count(more, "more file"))
+        shown.append(counted(more, "more file"))
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
 
 
@@ -83,7 +84,3 @@ def _forget_compiled(root: Path, paths: Iterable[PurePath]) -> None:
         if path.suffix == ".py":
             with suppress(OSError, NotImplementedError):
                 Path(importlib.util.cache_from_source(str(root / path))).unlink()
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

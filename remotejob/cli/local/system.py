@@ -54,7 +54,7 @@ class Options:
     """Follows the logs of the workers; None if nobody wants to see them."""
 
 
-class LocalSystem:
+class RunningSystem:
     """The embedded AWS and its workers, which are restarted when they end."""
 
     def __init__(self, aws: EmbeddedAws, options: Options) -> None:
@@ -113,7 +113,7 @@ class LocalSystem:
 
 
 @contextmanager
-def running(options: Options) -> Iterator[LocalSystem]:
+def running(options: Options) -> Iterator[RunningSystem]:
     """Deploy to an embedded AWS and start workers; take everything down at the end."""
     try:
         from remotejob.local.embedded import EmbeddedAws
@@ -144,7 +144,7 @@ def running(options: Options) -> Iterator[LocalSystem]:
             tell(note)
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
-        system = LocalSystem(aws, options)
+        system = RunningSystem(aws, options)
         system.start_workers()
         tell(f"started {system.workers}")
         try:

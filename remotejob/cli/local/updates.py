@@ -13,7 +13,7 @@ from remotejob.cli.local.kept_assembly import (
     make_assembly,
     remove_old_archives,
 )
-from remotejob.cli.local.system import LocalSystem, Options
+from remotejob.cli.local.system import Options, RunningSystem
 from remotejob.domain.errors import SettingsError
 from remotejob.local import secret_values
 from remotejob.local.errors import DeploymentFailed, InvalidAssembly, NotPrivate
@@ -27,7 +27,7 @@ class StackUpdates:
     def __init__(
         self,
         options: Options,
-        system: LocalSystem,
+        system: RunningSystem,
         *,
         say: Callable[[str], None],
         announce: Callable[[settings.Settings], None],

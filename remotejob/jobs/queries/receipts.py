@@ -15,6 +15,7 @@ from remotejob.domain.lapses import LEASE_LOST, WORKER_DIED
 from remotejob.domain.locks import limits_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
+from remotejob.domain.text import counted
 from remotejob.domain.usage import READ_UNIT_BYTES, Call, Usage, item_bytes, put_calls, units
 from remotejob.jobs.content.input_files import input_prefixes
 from remotejob.jobs.queries.prices import Prices
@@ -124,10 +125,9 @@ class Receipt:
         known = "not known here" if self.compute is None else _dollars(self.compute.dollars)
         rows += [("$ Fargate", known), ("$ in all, about", _dollars(self.dollars))]
         wide, deep = (max(len(row[part]) for row in rows) for part in (0, 1))
-        runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
         return "\n".join(
             [
-                f"job {self.job_id}, {self.state}, {runs}",
+                f"job {self.job_id}, {self.state}, {counted(self.runs, 'run')}",
                 *(f"  {name:<{wide}}  {value:>{deep}}" for name, value in rows),
                 f"list prices of {self.prices.as_of}, {self.prices.region}, on demand",
             ]

@@ -19,6 +19,7 @@ from remotejob.domain.locks import Limit, limits_of
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.suspects import runs_alone
+from remotejob.domain.text import counted
 from remotejob.domain.times import from_ms, span_ms
 from remotejob.jobs.coordination.locks import live_holders
 from remotejob.jobs.messaging.messages import pending_address
@@ -198,7 +199,7 @@ def _depends(blocked: Iterable[str], installation: Installation) -> Reason:
     named = ", ".join(f"{job_id} ({state or 'removed'})" for job_id, state in states.items())
     return Reason(
         code=Why.DEPENDS,
-        text=f"it waits for {_count(len(states), 'other job')}: {named}",
+        text=f"it waits for {counted(len(states), 'other job')}: {named}",
         details={"jobs": states},
     )
 
@@ -231,8 +232,8 @@ def _locked(
         code, what = Why.RESOURCE, f"resource {record.resource!r}"
     else:
         code = Why.TENANT
-        what = f"{_count(limit.slots, 'place')} of tenant {record.tenant!r}"
-    before = _count(ahead, "job") if ahead else "nothing"
+        what = f"{counted(limit.slots, 'place')} of tenant {record.tenant!r}"
+    before = counted(ahead, "job") if ahead else "nothing"
     return Reason(
         code=code,
         text=f"it waits for the {what}, held by {named}; {before} before it",
@@ -261,8 +262,8 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
     depth = installation.messages.depth(address)
     places = sum(status.concurrency for status in alive)
     text = (
-        f"it waits for its turn: about {_count(depth.visible, 'message')} in lane "
-        f"{address.channel}, and {_count(len(alive), 'worker')} with {_count(places, 'place')}"
+        f"it waits for its turn: about {counted(depth.visible, 'message')} in lane "
+        f"{address.channel}, and {counted(len(alive), 'worker')} with {counted(places, 'place')}"
     )
     if any(status.alive for status in alive):
         text += f", seen {_ago(alive[0].age)}"
@@ -310,7 +311,7 @@ def _no_worker(
     details: dict[str, Any] = {"task": record.task, "last_seen": None, "worker": None}
     text = f"no worker takes jobs of task {record.task!r}"
     if others:
-        text += f", though queue {record.queue!r} has {_count(others, 'other live worker')}"
+        text += f", though queue {record.queue!r} has {counted(others, 'other live worker')}"
     if able:
         last = able[0]
         details |= {"last_seen": last.seen_at.isoformat(), "worker": last.name}
@@ -335,10 +336,6 @@ def _no_worker(
         text=f"{text}. Where workers are scaled to none, one takes minutes to start",
         details=details,
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _ago(age: timedelta) -> str:

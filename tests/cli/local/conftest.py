@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.projects import write_files
+
 APP = """
 from pathlib import Path
 from remotejob.cdk import RemoteJobSystem, WorkerImage, app_in
@@ -32,11 +34,5 @@ FILES = {
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     root = tmp_path / "my scans"
-    for name, text in FILES.items():
-        write(root / name, text)
+    write_files(root, FILES)
     return root
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)

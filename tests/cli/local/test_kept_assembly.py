@@ -18,13 +18,13 @@ from remotejob.cli.local.kept_assembly import (
 )
 from remotejob.cli.local.sources import Sources
 from remotejob.domain.errors import SettingsError
-from tests.cli.local.conftest import write
+from tests.projects import write_file
 
 Change = Callable[[Path, pytest.MonkeyPatch], None]
 
 
 def written(name: str) -> Change:
-    return lambda project, _: write(project / name, "CHANGED = True\n")
+    return lambda project, _: write_file(project / name, "CHANGED = True\n")
 
 
 def installed(project: Path, patch: pytest.MonkeyPatch) -> None:
@@ -33,7 +33,7 @@ def installed(project: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def library(project: Path, patch: pytest.MonkeyPatch) -> None:
-    write(project / "elsewhere/remotejob/__init__.py", "")
+    write_file(project / "elsewhere/remotejob/__init__.py", "")
     patch.setattr(remotejob, "__file__", str(project / "elsewhere/remotejob/__init__.py"))
 
 
@@ -67,7 +67,7 @@ OTHERS: dict[str, Change] = {
 @pytest.fixture
 def sources(project: Path) -> Sources:
     app = project / "app.py"
-    write(app, app.read_text() + 'import os\n_ = os.environ.get("SCANS_REGION")\n')
+    write_file(app, app.read_text() + 'import os\n_ = os.environ.get("SCANS_REGION")\n')
     return Sources.at(project, project / "remotejob.toml")
 
 
@@ -104,17 +104,17 @@ def test_assembly_is_made_once_for_what_is_there(
     settings, kept = project / "remotejob.toml", tmp_path / "kept"
     # an app without the CDK: it only writes what says that an assembly is there
     writes = "import os, pathlib\npathlib.Path(os.environ['CDK_OUTDIR'], 'manifest.json').touch()\n"
-    write(project / "app.py", writes)
+    write_file(project / "app.py", writes)
 
     assert kept_assembly(sources, settings, kept) is None
     first = make_assembly(sources, settings, kept)
     assert kept_assembly(sources, settings, kept) == first
-    write(settings, "[system]\nname = 'other'\n")
+    write_file(settings, "[system]\nname = 'other'\n")
     assert kept_assembly(sources, settings, kept) is None
     second = make_assembly(sources, settings, kept)
-    write(settings, "[system]\n")
+    write_file(settings, "[system]\n")
     assert kept_assembly(sources, settings, kept) == first
-    write(settings, "[system]\nname = 'third'\n")
+    write_file(settings, "[system]\nname = 'third'\n")
     third = make_assembly(sources, settings, kept)
 
     # the least recently used one is gone
@@ -128,12 +128,12 @@ def test_deployed_assembly_is_kept_however_old_it_is(
     """If an update fails, it is deployed again."""
     monkeypatch.chdir(project)
     writes = "import os, pathlib\npathlib.Path(os.environ['CDK_OUTDIR'], 'manifest.json').touch()\n"
-    write(project / "app.py", writes)
+    write_file(project / "app.py", writes)
     settings, kept = project / "remotejob.toml", tmp_path / "kept"
     deployed = make_assembly(sources, settings, kept)
 
     for name in ("a", "b", "c"):
-        write(settings, f"[system]\nname = '{name}'\n")
+        write_file(settings, f"[system]\nname = '{name}'\n")
         made = make_assembly(sources, settings, kept, deployed=deployed)
 
     assert deployed.exists()
@@ -144,7 +144,7 @@ def test_app_that_fails_leaves_no_assembly(
     project: Path, sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    write(project / "app.py", "raise SystemExit('no such region')\n")
+    write_file(project / "app.py", "raise SystemExit('no such region')\n")
 
     with pytest.raises(SettingsError, match="no such region"):
         make_assembly(sources, project / "remotejob.toml", tmp_path / "kept")
@@ -153,9 +153,9 @@ def test_app_that_fails_leaves_no_assembly(
 
 
 def test_archives_of_assemblies_that_are_gone_are_removed(tmp_path: Path) -> None:
-    write(tmp_path / "cdk.out/now/asset.used/handler.py", "")
+    write_file(tmp_path / "cdk.out/now/asset.used/handler.py", "")
     for name in ("used.zip", "old.zip", ".made.1234"):
-        write(tmp_path / "assets" / name, "")
+        write_file(tmp_path / "assets" / name, "")
 
     remove_old_archives(tmp_path / "assets", tmp_path / "cdk.out")
     remove_old_archives(tmp_path / "none", tmp_path / "cdk.out")

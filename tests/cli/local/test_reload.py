@@ -15,7 +15,7 @@ import pytest
 
 from remotejob.cli.local.reload import Changes, named, reload
 from remotejob.cli.local.sources import Concerns, Sources
-from tests.cli.local.conftest import write
+from tests.projects import write_file
 
 WORKERS, STACKS, COMMAND = Concerns.WORKERS, Concerns.STACKS, Concerns.THIS_COMMAND
 
@@ -76,7 +76,7 @@ def reloaded(sources: Sources) -> Reloaded:
     ],
 )
 def test_file_concerns(project: Path, sources: Sources, path: str, concerns: set[Concerns]) -> None:
-    write(project / path, "CHANGED = True\n")
+    write_file(project / path, "CHANGED = True\n")
 
     assert sources.concerns()[PurePath(path)] == concerns
 
@@ -102,8 +102,8 @@ def test_file_concerns(project: Path, sources: Sources, path: str, concerns: set
     ],
 )
 def test_file_concerns_nothing(project: Path, sources: Sources, path: str) -> None:
-    write(project / "env/pyvenv.cfg", "")
-    write(project / path, "CHANGED = True\n")
+    write_file(project / "env/pyvenv.cfg", "")
+    write_file(project / path, "CHANGED = True\n")
 
     assert PurePath(path) not in sources.concerns()
 
@@ -130,7 +130,7 @@ def test_file_of_the_library_in_its_own_repository_concerns(
 
 
 def test_settings_file_elsewhere_is_one_of_the_sources(project: Path, tmp_path: Path) -> None:
-    write(tmp_path / "other.toml", "")
+    write_file(tmp_path / "other.toml", "")
 
     sources = Sources.at(project, tmp_path / "other.toml")
 
@@ -139,14 +139,14 @@ def test_settings_file_elsewhere_is_one_of_the_sources(project: Path, tmp_path: 
 
 
 def test_changed_task_restarts_the_workers_and_says_so(project: Path, reloaded: Reloaded) -> None:
-    write(project / "tasks/scan.py", "NEW = 1\n")
+    write_file(project / "tasks/scan.py", "NEW = 1\n")
 
     assert reloaded.check() == ["stop", "start", "reloaded tasks/scan.py: 2 workers restarted"]
     assert reloaded.check() == []
 
 
 def test_save_that_changes_nothing_reloads_nothing(project: Path, reloaded: Reloaded) -> None:
-    write(project / "tasks/scan.py", "")
+    write_file(project / "tasks/scan.py", "")
     os.utime(project / "tasks/scan.py", (1, 1))
 
     assert reloaded.check() == []
@@ -154,13 +154,13 @@ def test_save_that_changes_nothing_reloads_nothing(project: Path, reloaded: Relo
 
 def test_burst_with_temporary_files_is_one_reload(project: Path, reloaded: Reloaded) -> None:
     """An editor writes a new file and renames it; a checkout changes many, and removes some."""
-    write(project / "tasks/.scan.py.tmp", "NEW = 1\n")
+    write_file(project / "tasks/.scan.py.tmp", "NEW = 1\n")
     (project / "tasks/.scan.py.tmp").rename(project / "tasks/scan.py")
-    write(project / "tasks/4913", "")
+    write_file(project / "tasks/4913", "")
     (project / "tasks/4913").unlink()
     (project / "tasks/words.csv").unlink()
     for number in range(20):
-        write(project / f"tasks/module_{number:02}.py", f"N = {number}\n")
+        write_file(project / f"tasks/module_{number:02}.py", f"N = {number}\n")
 
     assert reloaded.check() == [
         "stop",
@@ -171,7 +171,7 @@ def test_burst_with_temporary_files_is_one_reload(project: Path, reloaded: Reloa
 
 
 def test_changed_settings_update_the_stacks(project: Path, reloaded: Reloaded) -> None:
-    write(project / "remotejob.toml", "[system]\nname = 'other'\n")
+    write_file(project / "remotejob.toml", "[system]\nname = 'other'\n")
 
     assert reloaded.check() == ["update: remotejob.toml"]
 
@@ -179,7 +179,7 @@ def test_changed_settings_update_the_stacks(project: Path, reloaded: Reloaded) -
 def test_value_of_a_secret_mends_settings_that_were_refused(
     project: Path, reloaded: Reloaded
 ) -> None:
-    write(project / "secrets.local.toml", "KEY = 'sesame'\n")
+    write_file(project / "secrets.local.toml", "KEY = 'sesame'\n")
     reloaded.refused = True
 
     assert reloaded.check() == [
@@ -194,10 +194,10 @@ def test_value_of_a_secret_mends_settings_that_were_refused(
 def test_change_of_the_command_itself_says_to_start_it_again(
     project: Path, sources: Sources
 ) -> None:
-    write(project / "lib/cli/app.py", "")
+    write_file(project / "lib/cli/app.py", "")
     reloaded = Reloaded(replace(sources, library=PurePath("lib")))
 
-    write(project / "lib/cli/app.py", "NEW = 1\n")
+    write_file(project / "lib/cli/app.py", "NEW = 1\n")
 
     (said,) = reloaded.check()
     assert said == "lib/cli/app.py changed: end `remotejob local` and start it again to run it"
@@ -206,7 +206,7 @@ def test_change_of_the_command_itself_says_to_start_it_again(
 def test_quick_second_save_of_the_same_size_runs(project: Path, reloaded: Reloaded) -> None:
     """Python's own check of a compiled file has whole seconds: it would run the first."""
     module = project / "tasks/scan.py"
-    write(module, "print(1)\n")
+    write_file(module, "print(1)\n")
     os.utime(module, (1_000_000_000.1, 1_000_000_000.1))
     reloaded.check()
     compiles = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
@@ -217,11 +217,11 @@ def test_quick_second_save_of_the_same_size_runs(project: Path, reloaded: Reload
         env=compiles,
         text=True,
     )
-    write(project / "tasks/__init__.py", "")
+    write_file(project / "tasks/__init__.py", "")
     run()
     assert Path(importlib.util.cache_from_source(str(module))).exists()
 
-    write(module, "print(2)\n")
+    write_file(module, "print(2)\n")
     os.utime(module, (1_000_000_000.9, 1_000_000_000.9))
     reloaded.check()
 

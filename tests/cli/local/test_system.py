@@ -15,8 +15,9 @@ import pytest
 from botocore.exceptions import ConnectionClosedError
 
 from remotejob.cli.local.system import end_of_server_said, remove_old_code
-from remotejob.local.embedded import EmbeddedAws, _silent
+from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.errors import ServerFailed
+from remotejob.local.server_process import silent
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_server_that_ends_without_a_word_is_told_with_its_folder(
 ) -> None:
     server.send_signal(signal.SIGKILL)
 
-    told = _silent(server, tmp_path)
+    told = silent(server, tmp_path / "server.stderr.log")
 
     assert (
         told == f"the embedded AWS ended with -9 before it was ready; is there room in {tmp_path}?"

@@ -14,8 +14,8 @@ import watchfiles
 from remotejob.cli.local import watcher as module
 from remotejob.cli.local.sources import Sources
 from remotejob.cli.local.watcher import Watcher
-from tests.cli.local.conftest import write
 from tests.end_to_end.waiting import until
+from tests.projects import write_file
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def notices(watcher: Watcher, path: Path) -> None:
         """What was noticed before is none of this file's."""
 
     def noticed() -> bool:
-        write(path, f"NEW = {next(saves)}\n")
+        write_file(path, f"NEW = {next(saves)}\n")
         return watcher.wait(0.2)
 
     until(noticed, what=f"a change of {path}")
