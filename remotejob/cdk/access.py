@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
 
 from remotejob.cdk.commands import Group, grants_of, grants_of_readers
@@ -16,7 +17,10 @@ from remotejob.settings import Settings
 
 
 class Access:
-    """Gives the rights of docs/permissions.md to a principal, as statements of its own policy."""
+    """Gives the rights of docs/permissions.md to a principal, as statements of its own policy.
+
+    Raises: SettingsError, for a principal without a policy, or of another account.
+    """
 
     _settings: Settings
     storage: StoragePart
@@ -47,12 +51,27 @@ class Access:
                 f"grant_work(queue={queue!r}): the settings have no such queue; name one of"
                 f" {', '.join(queues)}"
             )
+        self._refuse_foreign(grantee)
         for name in queues if queue is None else [queue]:
             permit_work(grantee, name, self._settings, self.storage)
         if queue is None:
             self._grant(grantee, grants_of(Group.WORKER))
 
     def _grant(self, grantee: iam.IGrantable, grants: Iterable[Grant]) -> None:
+        self._refuse_foreign(grantee)
         grants = tuple(grants)
         groups = self.storage.groups
         groups.acknowledge(permit(grantee, groups.statements(grants)), grants)
+
+    def _refuse_foreign(self, grantee: iam.IGrantable) -> None:
+        """A policy of another account would be left as it is without a word, or give nothing."""
+        account = grantee.grant_principal.principal_account
+        here = Stack.of(self.storage.table).account
+        if account is None or Token.is_unresolved(account) or Token.is_unresolved(here):
+            return
+        if account != here:
+            raise SettingsError(
+                f"a grant to a principal of account {account}: the system is in account {here}, and"
+                " no policy there gives rights here; grant to a role of this account that it may"
+                " assume"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from typing import Any
 
 from aws_cdk import Acknowledgment, Stack, Token, Validations
@@ -33,9 +33,7 @@ def acknowledge_objects(
     """
     arn = seen_from(construct, bucket, bucket.bucket_arn)
     name = _shown(Stack.of(construct).resolve(arn))
-    # so does the finding write `${*}`, an asterisk that stands for itself
-    shown = re.sub(r"\$\{(.)\}", r"<\1>", objects)
-    acknowledge(construct, f"IAM5[Resource::{name}/{shown}]", because=because)
+    acknowledge(construct, f"IAM5[Resource::{name}/{_shown(objects)}]", because=because)
 
 
 def seen_from(construct: IConstruct, owner: IConstruct, value: str) -> str:
@@ -48,16 +46,19 @@ def seen_from(construct: IConstruct, owner: IConstruct, value: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """How cdk-nag writes a text of a template in a finding."""
+    """How cdk-nag writes a text of a template in a finding.
+
+    Source: cdk-nag, src/utils/flatten-cfn-reference.ts.
+    """
     match value:
         case str():
-            return value
-        case {"Fn::Join": [_, [*parts]]}:
-            return "".join(map(_shown, parts))
-        case {"Ref": str(name)}:
-            return f"<{name}>"
-        case {"Fn::GetAtt": [str(resource), str(attribute)]}:
-            return f"<{resource}.{attribute}>"
-        case {"Fn::ImportValue": str(name)}:
-            return name
-    raise TypeError(f"no finding of cdk-nag shows {value!r}")
+            return value.replace("${", "<").replace("}", ">")
+        case {"Fn::Join": [str(between), [*parts]]}:
+            return between.join(map(_shown, parts))
+        case {"Fn::Sub": of} | {"Fn::ImportValue": of}:
+            return _shown(of)
+        case {"Fn::GetAtt": [resource, attribute]}:
+            return f"<{_shown(resource)}.{_shown(attribute)}>"
+        case {"Ref": name}:
+            return f"<{_shown(name)}>"
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

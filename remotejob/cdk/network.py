@@ -112,7 +112,8 @@ def network_in(
     )
     return WorkerNetwork(
         vpc=vpc,
-        subnets=subnets,
+        # themselves: their names would be looked up in the cluster's VPC, which may be another
+        subnets=ec2.SubnetSelection(subnets=chosen.subnets),
         security_groups=tuple(security_groups) or (_nothing_in(scope, "WorkerGroup", vpc),),
         public_ip=bool(public & set(chosen.subnet_ids)),
     )

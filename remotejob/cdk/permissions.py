@@ -7,7 +7,7 @@ in the embedded AWS, which enforces these policies, until you add it here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import cast
+from typing import Final, cast
 
 from aws_cdk import Aws
 from aws_cdk import aws_dynamodb as dynamodb
@@ -21,6 +21,7 @@ from remotejob.cdk.commands import FRESH, NOTE, REPEAT, SIGN
 from remotejob.cdk.grants import any_of, condition
 from remotejob.cdk.queues import LANES, STATUS, JobQueue
 from remotejob.domain.errors import SettingsError
+from remotejob.domain.text import shown
 from remotejob.names import (
     ATTENTION_INDEX,
     INPUT_PREFIX_SUBMITTED,
@@ -30,6 +31,8 @@ from remotejob.names import (
     QueueKey,
 )
 from remotejob.settings import QueueSettings, Route
+
+_CLOSED_BY: Final = {"(": ")", "[": "]"}
 
 
 def upload_calls(
@@ -193,7 +196,12 @@ def readable_inputs(queue_name: str, prefixes: Iterable[str]) -> list[str]:
     """Patterns of the keys in the input bucket that the workers of a queue may read.
 
     prefixes: those of its routes and of its setting `inputs`; an empty one gives the whole bucket.
+
+    Raises: SettingsError, for one that the CDK and cdk-nag could not name in a finding.
     """
+    prefixes = tuple(prefixes)
+    for prefix in prefixes:
+        _check_brackets(queue_name, prefix)
     own = [literal(prefix) for prefix in prefixes]
     if "" in own:
         return ["*"]
@@ -204,6 +212,24 @@ def readable_inputs(queue_name: str, prefixes: Iterable[str]) -> list[str]:
         f"{INPUT_PREFIX_SUBMITTED}{Partition.JOB}",
     )
     return [f"{prefix}*" for prefix in (*submitted, *sorted(set(own)))]
+
+
+def _check_brackets(queue_name: str, prefix: str) -> None:
+    """The CDK takes no finding whose brackets are not in pairs, and cdk-nag rewrites braces."""
+    opened = []
+    for letter in prefix:
+        if letter in "([":
+            opened.append(_CLOSED_BY[letter])
+        elif letter in "{}" or (letter in ")]" and (not opened or opened.pop() != letter)):
+            break
+    else:
+        if not opened:
+            return
+    raise SettingsError(
+        f"[queues.{queue_name}]: its workers cannot be given the files under"
+        f" {shown(prefix)}, of a route or of inputs: a prefix has no braces, and its brackets are"
+        " in pairs; end it before them"
+    )
 
 
 def literal(text: str) -> str:
@@ -253,18 +279,20 @@ def log_calls(log_group_arn: str) -> iam.PolicyStatement:
 
 
 def permit(grantee: iam.IGrantable, statements: Iterable[iam.PolicyStatement]) -> IConstruct:
-    """Add statements to a principal's own policy; return the principal.
+    """Add statements to a principal's own policy; return what has the policy.
 
     Raises: SettingsError, for one that has no policy of its own, such as an account.
     """
     principal = grantee.grant_principal
+    # the principal of a policy is no construct, but the policy is
+    owners = [one for one in (principal, grantee) if hasattr(one, "node")]
     for statement in statements:
-        if not principal.add_to_principal_policy(statement).statement_added:
+        if not owners or not principal.add_to_principal_policy(statement).statement_added:
             raise SettingsError(
                 f"{type(principal).__name__} has no policy of its own: grant it to a role, a user"
                 " or a group of the app"
             )
-    return cast("IConstruct", principal)
+    return cast("IConstruct", owners[0])
 
 
 def allow(service: str, calls: Iterable[str], resources: list[str]) -> iam.PolicyStatement:

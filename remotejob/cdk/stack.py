@@ -9,8 +9,8 @@ from remotejob.settings import Settings, Stage
 
 
 class SystemStack(cdk.Stack):
-    """A stack of one system, without account or region: the templates are the same for all, and
-    the synth looks up nothing."""
+    """A stack of one system; by default without account or region: the templates are the same for
+    all, and the synth looks up nothing."""
 
     def __init__(
         self,
@@ -19,6 +19,7 @@ class SystemStack(cdk.Stack):
         part: str,
         *,
         description: str,
+        env: cdk.Environment | None = None,
         termination_protection: bool = False,
     ) -> None:
         system = settings.system.name
@@ -26,6 +27,7 @@ class SystemStack(cdk.Stack):
             scope,
             f"{system}-{part}",
             description=f"remotejob system {system!r}: {description}",
+            env=env,
             tags={"remotejob": system},
             termination_protection=termination_protection,
         )

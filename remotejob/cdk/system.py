@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,8 @@ from remotejob.cdk.stack import SystemStack
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.system_metrics import SystemMetrics
 from remotejob.cdk.workers_part import WorkersPart
+from remotejob.domain.errors import SettingsError
+from remotejob.domain.text import shown
 from remotejob.settings import Settings, Stage, load
 from remotejob.settings.document import as_toml
 
@@ -30,6 +33,8 @@ _PARTS: Final = {
     "functions": "uploads and the scheduler",
     "workers": "the Fargate workers",
 }
+
+_PATH: Final = re.compile(r"/|/[!-~]{1,510}/")
 
 
 class RemoteJobSystem(Construct, Access, SystemMetrics):
@@ -57,6 +62,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         encryption_key: kms.IKey | None = None,
         permissions_boundary: iam.IManagedPolicy | None = None,
         role_path: str | None = None,
+        env: cdk.Environment | None = None,
     ) -> None:
         """What is not given is made.
 
@@ -75,10 +81,18 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         encryption_key: of new buckets, the table and the queues, and of the buckets given. If it is
             imported, its policy must let events.amazonaws.com decrypt and generate data keys.
         permissions_boundary, role_path: of every role that is made.
+        env: account and region of the three stacks, such as those of a stack whose VPC they use;
+            default the stage's, or else wherever it is deployed. In a stack of yours, that one's.
 
         Raises: SettingsError, BundleError.
         """
         super().__init__(scope, id)
+        self._env = env
+        _check_path(role_path)
+        if vpc is None and cluster is None and (vpc_subnets is not None or security_groups):
+            raise SettingsError(
+                "vpc_subnets and security_groups are of a VPC: give vpc or cluster, too"
+            )
         self._settings, text = _read(settings)
         self._production = self._settings.system.stage is Stage.PRODUCTION
         existing = Existing(
@@ -115,12 +129,15 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
     def _place(self, scope: Construct, part: str) -> Construct:
         """Where a part goes: a stack of its own, or the stack around this construct."""
         if any(cdk.Stack.is_stack(one) for one in scope.node.scopes):
+            if self._env is not None:
+                raise SettingsError("env: in a stack of yours, give it to that stack")
             return Construct(self, part.title())
         return SystemStack(
             scope,
             self._settings,
             part,
             description=_PARTS[part],
+            env=self._env,
             termination_protection=part == "storage" and self._production,
         )
 
@@ -138,6 +155,15 @@ def _read(settings: Path | str | Settings) -> tuple[Settings, bytes]:
     if isinstance(settings, Settings):
         return settings, as_toml(settings).encode()
     return load(settings), Path(settings).read_bytes()
+
+
+def _check_path(path: str | None) -> None:
+    """Source: IAM API Reference, CreateRole, Path."""
+    if path is not None and not _PATH.fullmatch(path):
+        raise SettingsError(
+            f"role_path = {shown(path)}: begin and end it with a slash, such as '/teams/scans/',"
+            " with at most 512 characters and no spaces"
+        )
 
 
 @jsii.implements(cdk.IAspect)

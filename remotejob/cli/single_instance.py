@@ -1,14 +1,37 @@
-"""Allow one `remotejob local` per folder: two would overwrite each other's files."""
+"""The folder of `remotejob local`: one at a time, as two would overwrite each other's files."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from remotejob.local import private_files
 from remotejob.local.errors import LocalError
+
+_REFUSALS: Final = frozenset(
+    {errno.EACCES, errno.EDQUOT, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.EIO}
+)
+
+
+@contextmanager
+def refusals_named(folder: Path) -> Iterator[None]:
+    """Name the folder in an error of the file system that names no file.
+
+    Raises: LocalError.
+    """
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno not in _REFUSALS or problem.filename is not None:
+            raise
+        raise LocalError(
+            f"{folder.resolve()}: {problem.strerror}; `remotejob local` writes there: make room, "
+            "or make it writable"
+        ) from None
 
 
 @contextmanager

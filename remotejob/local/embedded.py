@@ -46,6 +46,7 @@ from remotejob.local.keeping.folder import Begin
 from remotejob.local.keeping.kept import Kept
 
 _STOP_TIMEOUT_S: Final = 15.0
+_ENDED_WITHIN_S: Final = 1.0
 _LOAD_TIMEOUT_S: Final = 600.0
 """For putting back kept data: a hundred thousand records take under a minute."""
 
@@ -146,6 +147,17 @@ class EmbeddedAws:
             process.stdout.close()
         if self._own_state and hasattr(self, "state"):
             shutil.rmtree(self.state, ignore_errors=True)
+
+    def has_ended(self) -> bool:
+        """Whether the server has ended although nobody stopped it."""
+        if self._process is None:
+            return False
+        try:
+            # its connections end a moment before it does
+            self._process.wait(_ENDED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     # --- inspect ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import aws_cdk as cdk
 import boto3
 import pytest
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 
@@ -289,6 +290,134 @@ def test_a_cdk_json_that_cannot_be_read_is_said_in_one_line(
         RemoteJobApp(tmp_path)
     assert str(tmp_path / "cdk.json") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+ENV = cdk.Environment(account="111122223333", region="eu-west-1")
+
+
+def test_stacks_with_an_account_and_region_share_what_they_have(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    platform = cdk.Stack(app, "platform", env=ENV)
+    vpc = ec2.Vpc(platform, "Vpc", max_azs=2, restrict_default_security_group=False)
+    vpc.add_flow_log("Flow")
+    RemoteJobSystem(app, "Jobs", settings=app.settings, worker=IMAGE, vpc=vpc, env=ENV)
+    workers = app.synth().get_stack_by_name("own-workers")
+    assert workers.environment.name == "aws://111122223333/eu-west-1"
+    (service,) = resources(tmp_path, "own-workers", "AWS::ECS::Service").values()
+    assert "platform:" in json.dumps(service["NetworkConfiguration"])
+
+
+def imported_vpc(stack: cdk.Stack, name: str) -> ec2.IVpc:
+    return ec2.Vpc.from_vpc_attributes(
+        stack,
+        name,
+        vpc_id=f"vpc-{name}",
+        availability_zones=["eu-west-1a"],
+        private_subnet_ids=[f"subnet-{name}"],
+    )
+
+
+def test_workers_run_in_the_vpc_that_is_given_though_the_cluster_has_another(
+    tmp_path: Path,
+) -> None:
+    stack = cdk.Stack(cdk.App(outdir=str(tmp_path)), "jobs")
+    cluster = ecs.Cluster.from_cluster_attributes(
+        stack, "Cluster", cluster_name="ours", vpc=imported_vpc(stack, "1"), security_groups=[]
+    )
+    RemoteJobSystem(
+        stack,
+        "Jobs",
+        settings=PROJECT / "remotejob.toml",
+        worker=IMAGE,
+        cluster=cluster,
+        vpc=imported_vpc(stack, "2"),
+    )
+    cdk.App.of(stack).synth()  # type: ignore[union-attr]
+    (service,) = resources(tmp_path, "jobs", "AWS::ECS::Service").values()
+    assert service["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"] == ["subnet-2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"role_path": "teams"}, r"role_path = 'teams': begin and end it with a slash"),
+        ({"role_path": "/team s/"}, "no spaces"),
+        ({"vpc_subnets": ec2.SubnetSelection(one_per_az=True)}, "give vpc or cluster, too"),
+        ({"env": ENV}, "env: in a stack of yours, give it to that stack"),
+    ],
+    ids=lambda value: "" if isinstance(value, dict) else value,
+)
+def test_what_could_not_be_deployed_is_refused(
+    tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    with pytest.raises(SettingsError, match=said):
+        RemoteJobSystem(
+            cdk.Stack(app, "jobs"), "Jobs", settings=app.settings, worker=IMAGE, **options
+        )
+
+
+def test_names_that_are_known_when_it_is_deployed_are_acknowledged(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    stack = cdk.Stack(app, "jobs")
+    shared = cdk.Fn.split(",", cdk.Fn.import_value(cdk.Fn.sub("${AWS::Region}-shared")))
+    RemoteJobSystem(
+        stack,
+        "Jobs",
+        settings=app.settings,
+        worker=IMAGE,
+        input_bucket=s3.Bucket.from_bucket_name(stack, "In", cdk.Fn.sub("files-${AWS::AccountId}")),
+        output_bucket=s3.Bucket.from_bucket_name(stack, "Out", cdk.Fn.select(0, shared)),
+        cluster=ecs.Cluster.from_cluster_attributes(
+            stack,
+            "Cluster",
+            cluster_name=cdk.Fn.select(1, shared),
+            vpc=imported_vpc(stack, "1"),
+            security_groups=[],
+        ),
+    )
+    app.synth()
+
+
+def test_a_prefix_that_no_finding_can_name_is_refused(tmp_path: Path) -> None:
+    settings = tmp_path / "remotejob.toml"
+    text = (PROJECT / "remotejob.toml").read_text()
+    settings.write_text(text.replace('prefix = "in/"', 'prefix = "scans (old/"'))
+    app = RemoteJobApp(PROJECT, outdir=tmp_path / "out")
+    with pytest.raises(SettingsError, match=r"\[queues.default\].*'scans \(old/'.*in pairs"):
+        RemoteJobSystem(app, "Jobs", settings=settings, worker=IMAGE)
+    settings.write_text(text.replace('prefix = "in/"', 'prefix = "scans (old) [1]/"'))
+    app = RemoteJobApp(PROJECT, outdir=tmp_path / "other")
+    RemoteJobSystem(app, "Jobs", settings=settings, worker=IMAGE)
+    app.synth()
+
+
+def test_a_policy_can_be_granted_to(tmp_path: Path) -> None:
+    app = RemoteJobApp(PROJECT, outdir=tmp_path)
+    stack = cdk.Stack(app, "jobs")
+    system = RemoteJobSystem(stack, "Jobs", settings=app.settings, worker=IMAGE)
+    policy = iam.ManagedPolicy(stack, "People")
+    system.grant_read(policy)
+    app.synth()
+    (granted,) = (
+        body
+        for name, body in resources(tmp_path, "jobs", "AWS::IAM::ManagedPolicy").items()
+        if name.startswith("People")
+    )
+    assert "dynamodb:Query" in json.dumps(granted["PolicyDocument"])
+
+
+def test_a_grant_to_another_account_is_refused(tmp_path: Path) -> None:
+    stack = cdk.Stack(RemoteJobApp(PROJECT, outdir=tmp_path), "jobs", env=ENV)
+    system = RemoteJobSystem(stack, "Jobs", settings=PROJECT / "remotejob.toml", worker=IMAGE)
+    ours = iam.Role.from_role_arn(stack, "Ours", "arn:aws:iam::111122223333:role/ours")
+    theirs = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::444455556666:role/theirs")
+    for grant in (system.grant_submit, system.grant_read, system.grant_manage, system.grant_work):
+        grant(ours)
+        with pytest.raises(
+            SettingsError, match="account 444455556666: the system is in account 11"
+        ):
+            grant(theirs)
 
 
 @pytest.mark.parametrize(

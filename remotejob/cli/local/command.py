@@ -30,7 +30,7 @@ from remotejob.cli.local.system import Options, lacks, running
 from remotejob.cli.local.updates import StackUpdates
 from remotejob.cli.local.window import Window, show_logs
 from remotejob.cli.program import called_as
-from remotejob.cli.single_instance import lock_folder
+from remotejob.cli.single_instance import lock_folder, refusals_named
 from remotejob.client.remote_job import NAME_VARIABLE, RemoteJob
 from remotejob.local import secret_values
 from remotejob.local.announcement import announced
@@ -85,7 +85,7 @@ def local(
         console=console,
         logs=WorkerLogs() if watched else None,
     )
-    with _interruptible(), lock_folder(folders.STATE):
+    with _interruptible(), refusals_named(folders.STATE), lock_folder(folders.STATE):
         if process is None:
             _serve(options, loaded, as_json=as_json)
         with running(options) as system:

@@ -60,6 +60,17 @@ def make_assembly(
     return made
 
 
+def remove_old_archives(assets: Path, folder: Path) -> None:
+    """Remove archives of assets that no assembly in `folder` has any more.
+
+    Each change of the library makes new ones, of more than 10 MB.
+    """
+    used = {asset.name.removeprefix("asset.") for asset in folder.glob("*/asset.*")}
+    for archive in assets.glob("*.zip"):
+        if archive.stem not in used:
+            archive.unlink(missing_ok=True)
+
+
 def digest(sources: Sources, environment: Mapping[str, str]) -> str:
     """The hash of all that an assembly is made from.
 

@@ -19,7 +19,11 @@ from remotejob import settings
 from remotejob.cli.common import put
 from remotejob.cli.layout import Paragraph
 from remotejob.cli.local import folders, kept_state
-from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
+from remotejob.cli.local.kept_assembly import (
+    kept_assembly,
+    make_assembly,
+    remove_old_archives,
+)
 from remotejob.cli.local.logs import WorkerLogs
 from remotejob.cli.local.sources import Sources
 from remotejob.cli.local.window import Window
@@ -118,6 +122,7 @@ def running(options: Options) -> Iterator[RunningSystem]:
         first = "" if folders.ASSEMBLY.is_dir() else "; the first time takes longest"
         tell(f"synthesizing the CDK app{first}")
         assembly = make_assembly(options.sources, options.settings_file, folders.ASSEMBLY)
+        remove_old_archives(folders.ASSETS, folders.ASSEMBLY)
     keeping = options.keeping
     empty = (folders.LOGS, folders.FUNCTIONS) if keeping.begins_empty else (folders.FUNCTIONS,)
     for leftover in empty:
@@ -140,13 +145,28 @@ def running(options: Options) -> Iterator[RunningSystem]:
         system.start_workers()
         tell(f"started {system.workers}")
         try:
-            yield system
-        except urllib.error.URLError as problem:
-            raise ServerFailed(
-                f"the embedded AWS has ended ({problem.reason}); see {folders.LOGS}/server.log"
-            ) from None
+            with end_of_server_said(aws):
+                yield system
         finally:
             tell("taking everything down")
+
+
+@contextmanager
+def end_of_server_said(aws: EmbeddedAws) -> Iterator[None]:
+    """Say of an error that the server has ended, if that is the reason.
+
+    Raises: ServerFailed.
+    """
+    try:
+        yield
+    except Exception as problem:
+        # each client of the server has errors of its own for that
+        if not (isinstance(problem, urllib.error.URLError) or aws.has_ended()):
+            raise
+        said = problem.reason if isinstance(problem, urllib.error.URLError) else problem
+        raise ServerFailed(
+            f"the embedded AWS has ended ({said}); see {folders.LOGS}/server.log"
+        ) from None
 
 
 def lacks(missing: ModuleNotFoundError) -> SettingsError:

@@ -8,7 +8,11 @@ from typing import Final
 
 from remotejob import settings
 from remotejob.cli.local import folders
-from remotejob.cli.local.kept_assembly import kept_assembly, make_assembly
+from remotejob.cli.local.kept_assembly import (
+    kept_assembly,
+    make_assembly,
+    remove_old_archives,
+)
 from remotejob.cli.local.system import Options, RunningSystem
 from remotejob.domain.errors import SettingsError
 from remotejob.local import secret_values
@@ -49,6 +53,7 @@ class StackUpdates:
             if folder is None:
                 self._say(f"{changed} changed: synthesizing the CDK app")
                 folder = make_assembly(sources, file, folders.ASSEMBLY, deployed=aws.deployed_from)
+                remove_old_archives(folders.ASSETS, folders.ASSEMBLY)
             functions = aws.update_code(folder)
             if functions is None:
                 self._say(f"{changed} changed: updating the stacks; workers start again")

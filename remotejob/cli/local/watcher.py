@@ -63,9 +63,11 @@ class Watcher:
 
     def wait(self, seconds: float) -> bool:
         """Wait so long for a change; whether there was one since the last call."""
-        changed = self._changed.wait(seconds)
+        if not self._changed.wait(seconds):
+            # not cleared: there may have been one since
+            return False
         self._changed.clear()
-        return changed
+        return True
 
     def _run(self, watch_once: Callable[[], None]) -> None:
         while not self._stop.is_set():

@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 import remotejob
-from remotejob.cli.local.kept_assembly import digest, kept_assembly, make_assembly
+from remotejob.cli.local.kept_assembly import (
+    digest,
+    kept_assembly,
+    make_assembly,
+    remove_old_archives,
+)
 from remotejob.cli.local.sources import Sources
 from remotejob.domain.errors import SettingsError
 from tests.projects import write_file
@@ -145,3 +150,14 @@ def test_app_that_fails_leaves_no_assembly(
         make_assembly(sources, project / "remotejob.toml", tmp_path / "kept")
 
     assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_archives_of_assemblies_that_are_gone_are_removed(tmp_path: Path) -> None:
+    write(tmp_path / "cdk.out/now/asset.used/handler.py", "")
+    for name in ("used.zip", "old.zip", ".made.1234"):
+        write(tmp_path / "assets" / name, "")
+
+    remove_old_archives(tmp_path / "assets", tmp_path / "cdk.out")
+    remove_old_archives(tmp_path / "none", tmp_path / "cdk.out")
+
+    assert {path.name for path in (tmp_path / "assets").iterdir()} == {"used.zip", ".made.1234"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,21 @@ def test_what_is_left_out_wakes_nobody(watcher: Watcher, project: Path) -> None:
     assert of_sources(change, str(project / "tasks/scan.py"))
     for name in ("build/local/state", ".git/index", "tasks/__pycache__/a.pyc", "tasks/.a.swp"):
         assert not of_sources(change, str(project / name))
+
+
+def test_change_at_the_end_of_a_wait_is_not_lost(project: Path) -> None:
+    watcher = Watcher(Sources.at(project, project / "remotejob.toml"), say=print)
+
+    class Late(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            before = self.is_set()
+            self.set()
+            return before
+
+    watcher._changed = Late()
+
+    assert not watcher.wait(0)
+    assert watcher.wait(0)
 
 
 def test_where_nothing_can_be_watched_files_are_polled(
