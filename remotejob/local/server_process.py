@@ -1,4 +1,4 @@
-"""The process of the embedded AWS's server: how it is started, and when it is ready."""
+"""The process of the embedded AWS's server: its start, whether it runs, and its end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from remotejob.local import private_files
 from remotejob.local.errors import ServerFailed, StateUnusable
 
 _START_TIMEOUT_S: Final = 60.0
+_STOP_TIMEOUT_S: Final = 15.0
+_ENDED_WITHIN_S: Final = 1.0
 
 
 def start(options: Sequence[str], startup_log: Path) -> subprocess.Popen[bytes]:
@@ -49,6 +51,29 @@ def wait_until_ready(process: subprocess.Popen[bytes], startup_log: Path) -> dic
     if "refused" in ready:
         raise StateUnusable(ready["refused"])
     return ready
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it has ended by now, or does within a second."""
+    try:
+        # its connections end a moment before it does
+        process.wait(_ENDED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop it and everything it started; kill it if it takes too long."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()  # the server stops when its input ends
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:

@@ -153,9 +153,9 @@ def test_app_that_fails_leaves_no_assembly(
 
 
 def test_archives_of_assemblies_that_are_gone_are_removed(tmp_path: Path) -> None:
-    write(tmp_path / "cdk.out/now/asset.used/handler.py", "")
+    write_file(tmp_path / "cdk.out/now/asset.used/handler.py", "")
     for name in ("used.zip", "old.zip", ".made.1234"):
-        write(tmp_path / "assets" / name, "")
+        write_file(tmp_path / "assets" / name, "")
 
     remove_old_archives(tmp_path / "assets", tmp_path / "cdk.out")
     remove_old_archives(tmp_path / "none", tmp_path / "cdk.out")
