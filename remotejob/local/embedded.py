@@ -45,7 +45,6 @@ from remotejob.local.errors import (
 from remotejob.local.keeping.folder import Begin
 from remotejob.local.keeping.kept import Kept
 
-_STOP_TIMEOUT_S: Final = 15.0
 _LOAD_TIMEOUT_S: Final = 600.0
 """For putting back kept data: a hundred thousand records take under a minute."""
 
@@ -135,15 +134,7 @@ class EmbeddedAws:
         """Stop the server and everything it started. Calling it again does nothing."""
         process, self._process = self._process, None
         if process is not None:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.close()  # the server stops when its input ends
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
+            server_process.stop(process)
         if self._own_state and hasattr(self, "state"):
             shutil.rmtree(self.state, ignore_errors=True)
 

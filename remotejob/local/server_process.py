@@ -1,4 +1,4 @@
-"""The process of the embedded AWS's server: how it is started, and when it is ready."""
+"""The process of the embedded AWS's server: its start, whether it runs, and its end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from remotejob.local import private_files
 from remotejob.local.errors import ServerFailed, StateUnusable
 
 _START_TIMEOUT_S: Final = 60.0
+_STOP_TIMEOUT_S: Final = 15.0
 _ENDED_WITHIN_S: Final = 1.0
 """Its connections and its output end a moment before it does."""
 
@@ -70,6 +71,19 @@ def silent(process: subprocess.Popen[bytes], startup_log: Path) -> str:
         f"the embedded AWS ended with {process.returncode} before it was ready; is there room in "
         f"{startup_log.parent}?"
     )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop it and everything it started; kill it if it takes too long."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()  # the server stops when its input ends
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:

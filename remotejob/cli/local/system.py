@@ -27,7 +27,7 @@ from remotejob.cli.local.kept_assembly import (
 from remotejob.cli.local.logs import WorkerLogs
 from remotejob.cli.local.sources import Sources
 from remotejob.cli.local.window import Window
-from remotejob.cli.local_workers import LocalWorkers
+from remotejob.cli.local.workers import LocalWorkers
 from remotejob.domain.errors import SettingsError
 from remotejob.local import secret_values
 from remotejob.local.errors import DeploymentFailed, NotPrivate, ServerFailed

@@ -12,7 +12,7 @@ import pytest
 
 from remotejob import RemoteJobError
 from remotejob.cli.exit_codes import Exit, explain
-from remotejob.cli.local_workers import Ended, LocalWorkers, raise_if_hopeless
+from remotejob.cli.local.workers import Ended, LocalWorkers, raise_if_hopeless
 from remotejob.testing import FakeClock
 
 
