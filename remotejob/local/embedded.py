@@ -45,8 +45,6 @@ from remotejob.local.errors import (
 from remotejob.local.keeping.folder import Begin
 from remotejob.local.keeping.kept import Kept
 
-_STOP_TIMEOUT_S: Final = 15.0
-_ENDED_WITHIN_S: Final = 1.0
 _LOAD_TIMEOUT_S: Final = 600.0
 """For putting back kept data: a hundred thousand records take under a minute."""
 
@@ -136,28 +134,13 @@ class EmbeddedAws:
         """Stop the server and everything it started. Calling it again does nothing."""
         process, self._process = self._process, None
         if process is not None:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.close()  # the server stops when its input ends
-            try:
-                process.wait(_STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
+            server_process.stop(process)
         if self._own_state and hasattr(self, "state"):
             shutil.rmtree(self.state, ignore_errors=True)
 
     def has_ended(self) -> bool:
         """Whether the server has ended although nobody stopped it."""
-        if self._process is None:
-            return False
-        try:
-            # its connections end a moment before it does
-            self._process.wait(_ENDED_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return self._process is not None and server_process.has_ended(self._process)
 
     # --- inspect ---------------------------------------------------------------------------------
 
@@ -209,6 +192,13 @@ class EmbeddedAws:
             }
         )
         return clients.make_client(session, service, endpoint_url=self.endpoint_url)
+
+    def save_trouble(self) -> str | None:
+        """Why changes of kept data cannot be saved for now; None if they can, or none are kept."""
+        if self._keep is None:
+            return None
+        trouble: str | None = self._control.get("keep")
+        return trouble
 
     def requests(self) -> dict[tuple[str, str, str], int]:
         """Request counts since the last reset, by service, operation and name of role or user."""

@@ -1,4 +1,4 @@
-"""The process of the embedded AWS's server: how it is started, and when it is ready."""
+"""The process of the embedded AWS's server: its start, whether it runs, and its end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from remotejob.local import private_files
 from remotejob.local.errors import ServerFailed, StateUnusable
 
 _START_TIMEOUT_S: Final = 60.0
+_STOP_TIMEOUT_S: Final = 15.0
+_ENDED_WITHIN_S: Final = 1.0
+"""Its connections and its output end a moment before it does."""
 
 
 def start(options: Sequence[str], startup_log: Path) -> subprocess.Popen[bytes]:
@@ -44,11 +47,43 @@ def wait_until_ready(process: subprocess.Popen[bytes], startup_log: Path) -> dic
     """
     line = _first_line(process, _START_TIMEOUT_S)
     if not line.strip():
-        raise ServerFailed(startup_log.read_text() or "it did not become ready in time")
+        raise ServerFailed(startup_log.read_text() or silent(process, startup_log))
     ready: dict[str, str] = json.loads(line)
     if "refused" in ready:
         raise StateUnusable(ready["refused"])
     return ready
+
+
+def has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Whether the server has ended, or is about to."""
+    try:
+        process.wait(_ENDED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def silent(process: subprocess.Popen[bytes], startup_log: Path) -> str:
+    """Why a server that wrote nothing, not even an error, did not start."""
+    if not has_ended(process):
+        return f"the embedded AWS did not become ready in {_START_TIMEOUT_S:.0f} s; try again"
+    return (
+        f"the embedded AWS ended with {process.returncode} before it was ready; is there room in "
+        f"{startup_log.parent}?"
+    )
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Stop it and everything it started; kill it if it takes too long."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()  # the server stops when its input ends
+    try:
+        process.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:

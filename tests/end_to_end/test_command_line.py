@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from remotejob.cli.app import run as run_here
 from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
-from tests.end_to_end.commands import COMMAND
+from tests.end_to_end.commands import (
+    NO_JOB,
+    one_line,
+    remotejob,
+    remotejob_here,
+    run,
+)
 
 PHOTO = "examples/photos/cat-face.png"
 NOT_A_PHOTO = "examples/photos/not-a-photo.jpg"
-ELSEWHERE = {"REMOTEJOB_ON": "aws"}
-"""Another test may run a local system in this folder."""
-NO_JOB = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
-
-Done = subprocess.CompletedProcess[str]
-
-
-def remotejob(aws: EmbeddedAws, *arguments: str, **environment: str) -> Done:
-    """The command, in a process of its own."""
-    return run(arguments, {**aws.environment(), **environment})
-
-
-def remotejob_here(aws: EmbeddedAws, *arguments: str) -> Done:
-    """The command in this process, which has imported already what it imports."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
-        for name, value in {**aws.environment(), **ELSEWHERE, "COLUMNS": "120"}.items():
-            patch.setenv(name, value)
-        patch.setattr(sys, "argv", [str(COMMAND), *arguments])
-        code = run_here()
-    return Done(arguments, code, out.getvalue(), err.getvalue())
-
-
-def run(arguments: tuple[str, ...], environment: Mapping[str, str]) -> Done:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env={**kept, **ELSEWHERE, "COLUMNS": "120", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.usefixtures("worker")
@@ -146,8 +111,3 @@ def test_wrong_option_exits_with_2(aws: EmbeddedAws) -> None:
 
     assert done.returncode == Exit.INVALID
     assert "--colour" in done.stderr
-
-
-def one_line(done: Done) -> str:
-    (line,) = done.stderr.splitlines()
-    return line

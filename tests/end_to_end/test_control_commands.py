@@ -8,7 +8,7 @@ import pytest
 
 from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
-from tests.end_to_end.test_command_line import NO_JOB, Done, one_line, remotejob_here
+from tests.end_to_end.commands import NO_JOB, Done, one_line, remotejob_here
 
 
 def submitted(aws: EmbeddedAws, *options: str) -> str:

@@ -23,9 +23,8 @@ from remotejob.cli.single_instance import lock_folder
 from remotejob.client.remote_job import NAME_VARIABLE
 from remotejob.local.announcement import announced
 from remotejob.local.embedded import EmbeddedAws
-from tests.end_to_end.commands import COMMAND
+from tests.end_to_end.commands import COMMAND, NO_JOB
 
-NO_JOB = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 PHOTO = Path("examples/photos/cat-face.png").resolve()
 
 

@@ -15,8 +15,8 @@ from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.errors import SecretNotRead
 from remotejob.local.workers import Worker
 from tests.deployed import ASSEMBLIES
+from tests.end_to_end.commands import remotejob_here
 from tests.end_to_end.conftest import SECRETS
-from tests.end_to_end.test_command_line import remotejob_here
 from tests.end_to_end.waiting import PATIENCE
 
 EXPECTED = {

@@ -12,7 +12,7 @@ from remotejob import Job, Queue, State
 from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
-from tests.end_to_end.test_command_line import remotejob_here
+from tests.end_to_end.commands import remotejob_here
 from tests.end_to_end.waiting import PATIENCE, end_polls, given_back, until
 
 

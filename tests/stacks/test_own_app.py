@@ -36,13 +36,13 @@ def brought(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def aws(brought: Path) -> Iterator[EmbeddedAws]:
     with own_apps.deployed(brought) as embedded:
         yield embedded
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def system(aws: EmbeddedAws) -> RemoteJob:
     return RemoteJob.connect("own")
 
@@ -139,7 +139,7 @@ def test_each_role_of_the_system_has_the_boundary_and_the_path(brought: Path) ->
         assert "PermissionsBoundary" not in role
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def become(aws: EmbeddedAws) -> Callable[[str], RemoteJob]:
     """Connect with a role of the app's own."""
 

@@ -16,7 +16,7 @@ from remotejob.cli import formats
 from remotejob.cli.common import on_terminal, out, put, say
 from remotejob.cli.layout import Facts, Listing
 from remotejob.cli.local import folders
-from remotejob.cli.local_workers import LocalWorkers, raise_if_hopeless
+from remotejob.cli.local.workers import LocalWorkers, raise_if_hopeless
 from remotejob.cli.saving import NotAllSaved, if_exists, save_outputs
 from remotejob.cli.visible import json_text, one_line
 from remotejob.client.job import Job

@@ -12,7 +12,7 @@ import pytest
 
 from remotejob import RemoteJobError
 from remotejob.cli.exit_codes import Exit, explain
-from remotejob.cli.local_workers import Ended, LocalWorkers, raise_if_hopeless
+from remotejob.cli.local.workers import Ended, LocalWorkers, raise_if_hopeless
 from remotejob.testing import FakeClock
 
 
@@ -112,6 +112,7 @@ def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
     ("log", "told"),
     [
         ("Traceback:\nMemoryError: full\n\n", "MemoryError: full"),
+        ('{"level": "DEBUG", "message": "run\\nbegins", "job": "01A"}\n', "run begins (job 01A)"),
         ("", "its log is empty"),
         (None, "its log is empty"),
     ],

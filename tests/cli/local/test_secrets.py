@@ -9,7 +9,7 @@ import pytest
 from remotejob.cli.exit_codes import Exit
 from remotejob.cli.local.kept_assembly import digest
 from remotejob.cli.local.sources import Concerns, Sources
-from tests.end_to_end.test_command_line import run
+from tests.end_to_end.commands import run
 
 SETTINGS = """
 [queues.default]
