@@ -193,6 +193,13 @@ class EmbeddedAws:
         )
         return clients.make_client(session, service, endpoint_url=self.endpoint_url)
 
+    def save_trouble(self) -> str | None:
+        """Why changes of kept data cannot be saved for now; None if they can, or none are kept."""
+        if self._keep is None:
+            return None
+        trouble: str | None = self._control.get("keep")
+        return trouble
+
     def requests(self) -> dict[tuple[str, str, str], int]:
         """Request counts since the last reset, by service, operation and name of role or user."""
         counts = self._control.get("requests")

@@ -158,6 +158,7 @@ class Functions:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
+        self._extracting = threading.Lock()
         self._pools: dict[str, _Pool] = {}
         self._closed = False
 
@@ -276,7 +277,7 @@ class Functions:
             session=function.function_name,
             life=_LIFE,
         )
-        command = [sys.executable, "-I", "-S", "-u", "-B", str(_BOOTSTRAP)]
+        command = [sys.executable, "-I", "-S", "-u", str(_BOOTSTRAP)]
         environment = {
             **{name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ},
             **{str(k): str(v) for k, v in function.environment_vars.items()},
@@ -303,16 +304,21 @@ class Functions:
         return started
 
     def _extracted(self, function: LambdaFunction) -> Path:
+        """The folder with the function's code, perhaps from an earlier start."""
         digest = hashlib.sha256(function.code_bytes).hexdigest()
         root = self._settings.state / "functions" / digest[:32]
-        if not root.exists():
+        # one at a time: thousands of files, which environments that start together would all write
+        with self._extracting:
+            if root.exists():
+                # the newest ones are kept
+                os.utime(root)
+                return root
             # Extract elsewhere, then rename, so that the folder is always complete.
             partial = root.with_name(f".{root.name}.{uuid.uuid4().hex[:8]}")
             partial.mkdir(parents=True)
             with zipfile.ZipFile(io.BytesIO(function.code_bytes)) as archive:
                 archive.extractall(partial)
-            with contextlib.suppress(OSError):  # another environment extracted it first
-                partial.rename(root)
+            partial.rename(root)
         return root
 
 

@@ -251,6 +251,8 @@ class Server:
         match method, path:
             case "GET", "requests" | "receives" | "units" | "accesses":
                 return 200, self._counted(path)
+            case "GET", "keep" if self._keeper is not None:
+                return 200, self._keeper.trouble
             case "POST", _ if path.startswith("workers"):
                 return self._control_workers(path, json.loads(body))
             case "POST", _:

@@ -18,6 +18,7 @@ from remotejob.local.errors import ServerFailed, StateUnusable
 _START_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 15.0
 _ENDED_WITHIN_S: Final = 1.0
+"""Its connections and its output end a moment before it does."""
 
 
 def start(options: Sequence[str], startup_log: Path) -> subprocess.Popen[bytes]:
@@ -46,7 +47,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], startup_log: Path) -> dic
     """
     line = _first_line(process, _START_TIMEOUT_S)
     if not line.strip():
-        raise ServerFailed(startup_log.read_text() or "it did not become ready in time")
+        raise ServerFailed(startup_log.read_text() or _silent(process, startup_log))
     ready: dict[str, str] = json.loads(line)
     if "refused" in ready:
         raise StateUnusable(ready["refused"])
@@ -54,9 +55,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], startup_log: Path) -> dic
 
 
 def has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it has ended by now, or does within a second."""
+    """Whether the server has ended, or is about to."""
     try:
-        # its connections end a moment before it does
         process.wait(_ENDED_WITHIN_S)
     except subprocess.TimeoutExpired:
         return False
@@ -74,6 +74,16 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.kill()
         process.wait()
     process.stdout.close()
+
+
+def _silent(process: subprocess.Popen[bytes], startup_log: Path) -> str:
+    """Why a server that wrote nothing, not even an error, did not start."""
+    if not has_ended(process):
+        return f"the embedded AWS did not become ready in {_START_TIMEOUT_S:.0f} s; try again"
+    return (
+        f"the embedded AWS ended with {process.returncode} before it was ready; is there room in "
+        f"{startup_log.parent}?"
+    )
 
 
 def _first_line(process: subprocess.Popen[bytes], timeout_s: float) -> bytes:

@@ -7,6 +7,8 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from remotejob.domain.errors import SettingsError
+from remotejob.domain.text import shown
 from remotejob.settings import Settings, parse
 
 
@@ -23,16 +25,22 @@ def as_toml(settings: Settings) -> str:
     return tomli_w.dumps(document)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, where: str = "") -> Any:
     match value:
+        case None:
+            raise SettingsError(f"{where} is None, which TOML does not have: leave it out")
         case Enum():
             return value.value
         case Mapping():
-            return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+            return {key: _plain(inner, f"{where}[{shown(key)}]") for key, inner in value.items()}
         case list() | tuple():
-            return [_plain(inner) for inner in value]
+            return [_plain(inner, f"{where}[{at}]") for at, inner in enumerate(value)]
     if is_dataclass(value):
         found = {field.name: getattr(value, field.name) for field in fields(value)}
-        # what is empty is the default of its key
-        return {name: _plain(inner) for name, inner in found.items() if inner not in (None, (), {})}
+        return {
+            name: _plain(inner, f"{where}.{name}".removeprefix("."))
+            for name, inner in found.items()
+            # what is empty is the default of its key
+            if inner not in (None, (), {})
+        }
     return value

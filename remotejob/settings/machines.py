@@ -85,7 +85,7 @@ def read_image(table: Table) -> tuple[str | None, str | None]:
         table.fail(
             "image", image, "leave it out, or leave out dockerfile: the image has one source"
         )
-    if dockerfile and (not _PATH.fullmatch(dockerfile) or ".." in dockerfile.split("/")):
+    if dockerfile and (not _PATH.fullmatch(dockerfile) or {".", ".."} & set(dockerfile.split("/"))):
         table.fail(
             "dockerfile",
             dockerfile,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.name_rules import TASK_NAME
@@ -26,6 +28,8 @@ from remotejob.settings.permissions import Permission, read_permissions
 from remotejob.settings.secrets import Secret, read_secrets
 from remotejob.settings.table import NAME, Table
 from remotejob.settings.variables import read_environment
+
+_MODULE: Final = re.compile(r"[^\s./\\]+(\.[^\s./\\]+)*")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,8 +125,8 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         max_workers=table.whole("max_workers", 0, 1000, default=10),
         cpu=cpu,
         memory_mib=memory,
-        tasks_module=table.value("tasks_module", str, default=DEFAULT_TASKS),
-        hooks_module=table.value("hooks_module", str, default="") or None,
+        tasks_module=_module(table, "tasks_module", default=DEFAULT_TASKS),
+        hooks_module=_module(table, "hooks_module", default="") or None,
         order=Order(table.choice("order", [*Order], default=Order.WEIGHTED)),
         tenant_limit=table.whole_or_none("tenant_limit", 1, 50),
         log_level=table.choice("log_level", list(LOG_LEVELS), default="info"),
@@ -145,3 +149,10 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         daily_jobs=table.whole_or_none("daily_jobs", 1, 1_000_000_000),
         daily_dollars=table.dollars_or_none("daily_dollars"),
     )
+
+
+def _module(table: Table, key: str, *, default: str) -> str:
+    name: str = table.value(key, str, default=default)
+    if name != default and (not _MODULE.fullmatch(name) or name.endswith(".py")):
+        table.fail(key, name, "name a module as `import` does, with dots: 'tasks' or 'tasks.ocr'")
+    return name

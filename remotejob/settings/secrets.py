@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from remotejob.domain.errors import SettingsError
 from remotejob.settings.table import Table
-from remotejob.settings.variables import check_name
+from remotejob.settings.variables import check_name, secret_kind
 
 MOST: Final = 40
 """Of a queue: the role that reads them has 10,240 characters for its policies."""
@@ -73,6 +73,14 @@ def _read(where: str, name: str, value: Any) -> Secret:
             " belongs in this file"
         )
     table = Table(value, where=f"{where} {name}", of=Secret)
+    for key, text in value.items():
+        is_path = not isinstance(text, str) or text.startswith("/")
+        kind = None if is_path else secret_kind(text)
+        if kind is not None:
+            raise SettingsError(
+                f"{table.where}: {key} holds {kind}: put its value where the deployment finds it,"
+                f" and name that place here: {_EXAMPLE}"
+            )
     found = Secret(**{key: table.value(key, str) for key in value})
     if (found.parameter is None) == (found.secret is None):
         raise SettingsError(f"{table.where}: name one parameter or one secret: {_EXAMPLE}")
@@ -95,14 +103,22 @@ def _read(where: str, name: str, value: Any) -> Secret:
     return found
 
 
+def _refuse(table: Table, key: str, name: str, remedy: str) -> NoReturn:
+    """Without the name, unless it looks like one: it may be the secret itself."""
+    if "/" in name or not name:
+        table.fail(key, name, remedy)
+    raise SettingsError(f"{table.where}: {key}: {remedy}; the value itself never belongs here")
+
+
 def _check_parameter(table: Table, name: str) -> None:
     """Source: AWS Systems Manager API Reference, PutParameter, Name."""
     if not _PARAMETER.fullmatch(name) or len(name) > 900:
-        table.fail(
+        _refuse(
+            table,
             "parameter",
             name,
-            "give the parameter's name, such as '/scans/ocr-key': letters, digits and _.- between"
-            " slashes",
+            "give the parameter's name, such as '/scans/ocr-key': letters, digits and _.-, and with"
+            " slashes one at the beginning",
         )
     if name.lstrip("/").lower().startswith(("aws", "ssm")):
         table.fail(
@@ -120,7 +136,7 @@ def _check_secret(table: Table, name: str) -> None:
                 "secret", name, "give its name, or its whole ARN, which ends with six characters"
             )
     elif not _SECRET.fullmatch(name):
-        table.fail("secret", name, "give its name: letters, digits and /_+=.@-, at most 512")
+        _refuse(table, "secret", name, "give its name: letters, digits and /_+=.@-, at most 512")
     elif _SUFFIX.fullmatch(name):
         table.fail(
             "secret",

@@ -80,11 +80,14 @@ def read_environment(table: Table) -> Mapping[str, str]:
     return MappingProxyType(dict(values))
 
 
+def secret_kind(value: str) -> str | None:
+    """What kind of secret a value is, as far as one can see; None if it looks like none."""
+    return next((kind for kind, like in _SECRET_VALUES.items() if like.search(value)), None)
+
+
 def _check_value(where: str, name: str, value: Any) -> None:
-    if not isinstance(value, str):
-        fail(where, name, value, "it must be a string; put it in quotes")
-    # no message from here on shows the value, which may be a secret
-    kind = next((kind for kind, like in _SECRET_VALUES.items() if like.search(value)), None)
+    # no message shows a text, which may be a secret
+    kind = secret_kind(value) if isinstance(value, str) else None
     if kind is None and _SECRET_NAME.fullmatch(name):
         kind = "a secret, by its name"
     if kind is not None:
@@ -92,6 +95,10 @@ def _check_value(where: str, name: str, value: Any) -> None:
             f"{where}: {name} holds {kind}, and everybody who may describe the task can read it: "
             f"name it under `secrets` instead, which says where its value is"
         )
+    if isinstance(value, list | Mapping):
+        raise SettingsError(f"{where}: {name} holds several values; write one string")
+    if not isinstance(value, str):
+        fail(where, name, value, "it must be a string; put it in quotes")
     if "{{resolve:" in value or "${Token[" in value:
         raise SettingsError(
             f"{where}: {name} has a reference that the deployment would replace; for a secret, "

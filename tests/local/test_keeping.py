@@ -296,6 +296,25 @@ def test_a_folder_in_use_is_refused_and_a_port_in_use_is_replaced(tmp_path: Path
 
 
 @pytest.mark.exhaustive
+def test_what_cannot_be_saved_is_told_and_saved_later(tmp_path: Path) -> None:
+    contents = tmp_path / "keep/data/contents"
+    folder = assembly(tmp_path / "a", stack="Sample", resources={"Plain": bucket()})
+    with EmbeddedAws(keep=tmp_path / "keep") as aws:
+        name = aws.deploy(folder).one("AWS::S3::Bucket").physical_id
+        assert aws.save_trouble() is None
+        contents.rename(tmp_path / "away")
+        aws.client("s3").put_object(Bucket=name, Key="late.txt", Body=b"late")
+        until(lambda: aws.save_trouble() is not None, what="the trouble")
+        (tmp_path / "away").rename(contents)
+        until(lambda: aws.save_trouble() is None, what="its end")
+    with EmbeddedAws(keep=tmp_path / "keep") as aws:
+        aws.deploy(folder)
+        found = aws.client("s3").get_object(Bucket=name, Key="late.txt")["Body"].read()
+
+    assert found == b"late"
+
+
+@pytest.mark.exhaustive
 def test_nothing_is_kept_without_the_option(tmp_path: Path) -> None:
     folder = assembly(tmp_path / "a", stack="Sample", resources={"Plain": bucket()})
     state = tmp_path / "state"

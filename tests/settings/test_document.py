@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,3 +72,15 @@ def test_settings_that_no_file_may_have_are_refused_by_place_and_value() -> None
     wrong = Settings(system=settings.system, queues={"default": queue})
     with pytest.raises(SettingsError, match=r"\[queues\.default\].*concurrency = 0"):
         as_toml(wrong)
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [({"lan\ng": None}, r"data['lan\ng']"), ({"of": [1, None]}, "data['of'][1]")],
+)
+def test_what_toml_cannot_say_is_refused_and_not_left_out(data: dict[str, Any], place: str) -> None:
+    settings = parse(tomllib.loads(ALL))
+    route = replace(settings.routes[0], data=data)
+    with pytest.raises(SettingsError, match="leave it out") as refused:
+        as_toml(replace(settings, routes=(route,)))
+    assert str(refused.value).startswith(f"routes[0].{place} is None")

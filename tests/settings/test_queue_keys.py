@@ -100,7 +100,7 @@ def test_what_a_real_task_needs_is_read() -> None:
         ('secrets = { A = { parameter = "a/b" } }', "parameter = 'a/b': give the parameter's name"),
         ('secrets = { A = { parameter = "/aws/x" } }', "no parameter of yours can begin so"),
         ('secrets = { A = { parameter = "/a", key = "b" } }', "key = 'b': only a secret has keys"),
-        ('secrets = { A = { secret = "a b" } }', "secret = 'a b': give its name: letters"),
+        ('secrets = { A = { secret = "a b" } }', "A: secret: give its name: letters"),
         ('secrets = { A = { secret = "prod-secret" } }', "give the secret's whole ARN"),
         ('secrets = { A = { secret = "arn:aws:x" } }', "give its name, or its whole ARN"),
         ('secrets = { A = { secret = "a", key = "b:c" } }', "key = 'b:c': name a key of the JSON"),
@@ -160,6 +160,49 @@ def test_a_name_that_sounds_like_a_secret_is_sent_to_secrets(name: str) -> None:
 @pytest.mark.parametrize("name", ["MAX_TOKENS", "TOKENIZERS_PARALLELISM", "SECRET_NAME", "KEY"])
 def test_a_name_that_only_contains_such_a_word_is_free(name: str) -> None:
     assert queue(f'environment = {{ {name} = "1" }}').environment == {name: "1"}
+
+
+@pytest.mark.parametrize("value", ["4711", '["hunter2"]', '{ b = "hunter2" }'])
+@pytest.mark.parametrize("name", ["DB_PASSWORD", "A"])
+def test_a_value_of_another_type_that_may_be_a_secret_is_not_shown(name: str, value: str) -> None:
+    message = refusal(f"environment = {{ {name} = {value} }}")
+
+    assert name in message
+    assert "hunter2" not in message
+    assert ("4711" in message) == ((name, value) == ("A", "4711"))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        '{ secret = "hunter2 and more" }',
+        '{ parameter = "hunter2!" }',
+        '{ secret = "ghp_abcdefghijabcdefghijabcdefghijhunter2" }',
+        '{ parameter = "ghp_abcdefghijabcdefghijabcdefghijhunter2" }',
+        '{ secret = "postgres://me:hunter2@db.example.com/scans" }',
+        '{ secret = "scans/db", key = "sk-hunter2hunter2hunter2hunter2" }',
+    ],
+)
+def test_a_secret_in_place_of_its_name_is_refused_and_not_shown(where: str) -> None:
+    message = refusal(f"secrets = {{ A = {where} }}")
+
+    assert message.startswith("[queues.default.secrets] A: ")
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize("key", ["tasks_module", "hooks_module"])
+@pytest.mark.parametrize("value", ["my tasks", "tasks/ocr", "tasks.py", ".tasks", "tasks.", "a..b"])
+def test_a_module_is_named_as_import_does(key: str, value: str) -> None:
+    assert f"{key} = {value!r}: name a module as `import` does" in refusal(f'{key} = "{value}"')
+
+
+def test_an_empty_tasks_module_is_refused() -> None:
+    assert "tasks_module = '': name a module" in refusal('tasks_module = ""')
+
+
+def test_one_dockerfile_has_one_path() -> None:
+    message = refusal('dockerfile = "./worker_container/Dockerfile"')
+    assert "dockerfile = './worker_container/Dockerfile': give its path" in message
 
 
 def test_a_secret_whose_value_stands_in_the_file_is_refused_and_not_shown() -> None:

@@ -185,10 +185,17 @@ def test_the_image_holds_the_worker_and_nothing_else(system: System) -> None:
     assert image["source"]["dockerFile"] == "worker_container/Dockerfile"
     assert {file.name for file in folder.iterdir()} == {
         ".dockerignore",
+        "audit",
         "remotejob",
         "requirements",
         "worker_container",
     }
+    # what checks the lock while the image is built
+    assert sorted(f.name for f in (folder / "audit").iterdir()) == [
+        "__init__.py",
+        "locks.py",
+        "problem.py",
+    ]
     assert sorted(f.name for f in (folder / "requirements").iterdir()) == ["uv.txt", "worker.txt"]
     for left_out in ("cdk", "cli", "functions", "local", "testing", "__main__.py"):
         assert not (folder / "remotejob" / left_out).exists()

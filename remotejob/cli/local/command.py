@@ -121,6 +121,7 @@ def _serve(options: Options, loaded: settings.Settings, *, as_json: bool) -> NoR
         announce = partial(_announce, system.aws, options, announcement, as_json=as_json)
         announce(loaded)
         updates = StackUpdates(options, system, say=window.say, announce=announce)
+        saves = kept_state.SaveWatch(system.aws.save_trouble, window.say)
         while True:
             if watcher.wait(_TURN_S):
                 reload(
@@ -132,6 +133,7 @@ def _serve(options: Options, loaded: settings.Settings, *, as_json: bool) -> NoR
                     say=window.say,
                 )
             system.workers.check()
+            saves.check()
             if options.logs is not None:
                 show_logs(options.logs, lines, window)
 

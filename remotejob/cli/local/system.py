@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.text import Text
@@ -36,6 +36,9 @@ from remotejob.names import DISTRIBUTION, Env
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
     from remotejob.local.workers import Worker
+
+_KEPT_CODE: Final = 4
+"""Functions of the library share their code, and an app may bring others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,9 +127,9 @@ def running(options: Options) -> Iterator[RunningSystem]:
         assembly = make_assembly(options.sources, options.settings_file, folders.ASSEMBLY)
         remove_old_archives(folders.ASSETS, folders.ASSEMBLY)
     keeping = options.keeping
-    empty = (folders.LOGS, folders.FUNCTIONS) if keeping.begins_empty else (folders.FUNCTIONS,)
-    for leftover in empty:
-        shutil.rmtree(leftover, ignore_errors=True)
+    if keeping.begins_empty:
+        shutil.rmtree(folders.LOGS, ignore_errors=True)
+    remove_old_code(folders.FUNCTIONS)
     tell("starting the embedded AWS")
     with EmbeddedAws.for_assembly(
         assembly,
@@ -149,6 +152,17 @@ def running(options: Options) -> Iterator[RunningSystem]:
                 yield system
         finally:
             tell("taking everything down")
+
+
+def remove_old_code(functions: Path) -> None:
+    """Remove extracted code of functions but the newest, and what a kill left half extracted.
+
+    A start with the same code has it at once: it is thousands of files.
+    """
+    found = sorted(functions.glob("*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    whole = [path for path in found if not path.name.startswith(".")]
+    for path in {*found} - {*whole[:_KEPT_CODE]}:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

@@ -208,7 +208,7 @@ class LocalWorkers:
 
 
 def _last_message(log: Path) -> str:
-    """The last critical message in a worker's log, or else its last line."""
+    """The last critical message in a worker's log, or else what its last line says."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -216,7 +216,19 @@ def _last_message(log: Path) -> str:
     for line in reversed(lines):
         if (message := _critical_message(line)) is not None:
             return " ".join(message.split())
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next((_told(line) for line in reversed(lines) if line.strip()), "")
+
+
+def _told(line: str) -> str:
+    """A line for people: of an entry of the log, its message and job."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line.strip()
+    if not isinstance(entry, dict) or "message" not in entry:
+        return line.strip()
+    of_job = f" (job {entry['job']})" if "job" in entry else ""
+    return f"{' '.join(str(entry['message']).split())}{of_job}"
 
 
 def _critical_message(line: str) -> str | None:

@@ -44,6 +44,8 @@ class Keeper:
         self._saving = threading.Lock()
         self._ending = threading.Event()
         self._begun: set[tuple[str, str]] = set()
+        self.trouble: str | None = None
+        """Why changes cannot be saved for now; None if they can."""
         with ExitStack() as stack:
             stack.enter_context(folder.locked(place))
             data = folder.data_folder(place, begin)
@@ -128,15 +130,14 @@ class Keeper:
         self._open.close()
 
     def _run(self) -> None:
-        failing = False
         while not self._ending.wait(_INTERVAL_S):
             try:
                 self.save()
-                failing = False
-            except Exception:  # noqa: BLE001  (a disk that is full now may have room later)
-                if not failing:
+                self.trouble = None
+            except Exception as problem:  # noqa: BLE001  (a disk that is full now may have room later)
+                if self.trouble is None:
                     _LOG.exception("the data are not kept for now")
-                failing = True
+                self.trouble = str(problem)
 
     def _write(self, batch: Batch) -> None:
         at_ms = int(time.time() * 1000)

@@ -112,6 +112,7 @@ def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
     ("log", "told"),
     [
         ("Traceback:\nMemoryError: full\n\n", "MemoryError: full"),
+        ('{"level": "DEBUG", "message": "run\\nbegins", "job": "01A"}\n', "run begins (job 01A)"),
         ("", "its log is empty"),
         (None, "its log is empty"),
     ],
