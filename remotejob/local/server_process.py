@@ -47,7 +47,7 @@ def wait_until_ready(process: subprocess.Popen[bytes], startup_log: Path) -> dic
     """
     line = _first_line(process, _START_TIMEOUT_S)
     if not line.strip():
-        raise ServerFailed(startup_log.read_text() or _silent(process, startup_log))
+        raise ServerFailed(startup_log.read_text() or silent(process, startup_log))
     ready: dict[str, str] = json.loads(line)
     if "refused" in ready:
         raise StateUnusable(ready["refused"])
@@ -76,7 +76,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.stdout.close()
 
 
-def _silent(process: subprocess.Popen[bytes], startup_log: Path) -> str:
+def silent(process: subprocess.Popen[bytes], startup_log: Path) -> str:
     """Why a server that wrote nothing, not even an error, did not start."""
     if not has_ended(process):
         return f"the embedded AWS did not become ready in {_START_TIMEOUT_S:.0f} s; try again"
