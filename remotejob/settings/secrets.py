@@ -20,7 +20,7 @@ _SECRET: Final = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
 _SUFFIX: Final = re.compile(r".*-[A-Za-z0-9]{6}")
 _SECRET_ARN: Final = re.compile(
     r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:"
-    r"(?P<name>[A-Za-z0-9/_+=.@-]{1,512})-[A-Za-z0-9]{6}"
+    r"[A-Za-z0-9/_+=.@-]{1,512}-[A-Za-z0-9]{6}"
 )
 _JSON_KEY: Final = re.compile(r"[^\s:\"\\]{1,255}")
 _KMS_KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}")
@@ -43,12 +43,6 @@ class Secret:
     @property
     def secret_is_arn(self) -> bool:
         return self.secret is not None and self.secret.startswith("arn:")
-
-    @property
-    def secret_name(self) -> str | None:
-        """The name of the secret, also where it is given by its ARN; None for a parameter."""
-        found = _SECRET_ARN.fullmatch(self.secret or "")
-        return self.secret if found is None else found["name"]
 
     def __str__(self) -> str:
         if self.parameter is not None:

@@ -217,7 +217,7 @@ def test_a_secret_may_be_named_by_its_whole_arn() -> None:
     found = queue(f'secrets = {{ A = {{ secret = "{arn}" }} }}').secrets["A"]
 
     assert found.secret_is_arn
-    assert found.secret_name == "prod-secret"
+    assert found.secret == arn
 
 
 ALLOWED = 'actions = ["s3:GetObject"], resources = ["arn:aws:s3:::models/a"]'
