@@ -114,7 +114,7 @@ class SystemMetrics:
     ) -> cloudwatch.MathExpression:
         name = self._queue(queue)
         # ids of their own, so that metrics of several queues fit into one graph
-        prefix = f"{what}_{self._settings.system.name}_{name}".replace("-", "_")
+        prefix = f"{what}_{self._settings.system.name}__{name}".replace("-", "_")
         lanes = {
             f"{prefix}_{key.value}": metric(self.storage.queues[name].queues[key])(
                 statistic="Maximum"
