@@ -214,7 +214,7 @@ def test_a_file_in_the_place_of_a_folder_is_said_before_anything_is_written(
     assert contents(place) == {"worker_container": b"mine"}
 
 
-@pytest.mark.parametrize("folder", ["new", "."])
+@pytest.mark.parametrize("folder", ["new", pytest.param(".", marks=pytest.mark.exhaustive)])
 def test_a_full_disk_leaves_nothing_half_made(place: Path, folder: str) -> None:
     """A file may have no more than 4 KiB here, and cdk.json has more."""
     (place / "README.md").write_text("mine")

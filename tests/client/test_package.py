@@ -35,6 +35,7 @@ def test_the_package_offers_what_is_documented() -> None:
     assert set(remotejob.__all__) == DOCUMENTED
 
 
+@pytest.mark.exhaustive
 def test_every_name_offered_is_there_whichever_is_asked_for_first() -> None:
     program = """
 import os, remotejob

@@ -172,6 +172,7 @@ def test_worker_is_protected_while_it_is_busy_and_says_how_it_is(
     assert given_back(others)
 
 
+@pytest.mark.exhaustive
 def test_children_share_one_protection(
     aws: EmbeddedAws, queue: Queue, tmp_path: Path, ecs: Agent
 ) -> None:

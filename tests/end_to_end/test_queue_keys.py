@@ -31,6 +31,7 @@ def files_with(texts: Iterable[str], *folders: Path) -> set[str]:
     return {text for text in texts if any(text.encode() in content for content in contents)}
 
 
+@pytest.mark.exhaustive
 def test_tasks_have_their_variables_and_secrets_and_nothing_else_shows_them(
     aws: EmbeddedAws, queue: Queue, worker: Worker
 ) -> None:

@@ -58,7 +58,7 @@ def test_uploaded_photo_becomes_thumbnail(
     [
         ("two\nlines.png", "two_lines.png"),
         ("scans\\tab\t1+2%20 ü.png", "scans_tab_1+2%20 ü.png"),
-        ("n" * 300 + ".png", "n" * 251 + ".png"),
+        pytest.param("n" * 300 + ".png", "n" * 251 + ".png", marks=pytest.mark.exhaustive),
     ],
     ids=["newline", "backslash and tab", "long"],
 )
@@ -172,7 +172,11 @@ def _is_empty(aws: EmbeddedAws, url: str) -> bool:
     return all(found["Attributes"][name] == "0" for name in names)
 
 
-@pytest.mark.parametrize("prefix", ["fed/", "fed/apart/"], ids=["thread", "process"])
+@pytest.mark.parametrize(
+    "prefix",
+    ["fed/", pytest.param("fed/apart/", marks=pytest.mark.exhaustive)],
+    ids=["thread", "process"],
+)
 def test_a_task_that_feeds_itself_with_rights_of_its_own_ends(
     aws: EmbeddedAws, system: RemoteJob, prefix: str
 ) -> None:

@@ -42,6 +42,7 @@ def new_code(cloud_assembly: Path, tmp_path: Path) -> Path:
     return changed(cloud_assembly, tmp_path / "new", code=code, other=("", ""))
 
 
+@pytest.mark.exhaustive
 def test_functions_run_new_code(aws: EmbeddedAws, cloud_assembly: Path, new_code: Path) -> None:
     before = answer(aws)
 

@@ -10,7 +10,7 @@ from tests.simulation.playing import memory_world, play, with_fault_at
 from tests.simulation.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.parametrize("name", [on_its_own(name, "memory") for name in SCENARIOS])
-SAMPLED = sampled(13)
+SAMPLED = sampled(19)
 
 
 def test_scenario_ends_as_it_should_when_nothing_goes_wrong(name: str) -> None:

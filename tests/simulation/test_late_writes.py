@@ -36,7 +36,7 @@ def _play(name: str, late: Late, *, at: int, delay: int | None) -> LateWrites:
     return writes
 
 
-@pytest.mark.parametrize("sample", sampled(25))
+@pytest.mark.parametrize("sample", sampled(75))
 @pytest.mark.parametrize("late", Late)
 def test_a_write_that_takes_effect_late_loses_and_doubles_nothing(
     name: str, late: Late, sample: Sample

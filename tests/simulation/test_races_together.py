@@ -168,7 +168,7 @@ RACED: Final = (
 @pytest.mark.parametrize("name", [on_its_own(name, "raced") for name in RACED])
 @pytest.mark.parametrize("intrusion", INTRUSIONS, ids=lambda act: act.__name__.strip("_"))
 @pytest.mark.parametrize("fault", STALLS)
-@pytest.mark.parametrize("sample", sampled(9))
+@pytest.mark.parametrize("sample", sampled(18))
 def test_others_may_act_between_requests_about_several_jobs(
     name: str, intrusion: Callable[[World], None], fault: Fault, sample: Sample
 ) -> None:

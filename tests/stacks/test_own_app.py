@@ -234,6 +234,7 @@ def test_two_systems_in_one_app_are_deployed_and_kept_apart(
         assert len(list(one.jobs())) == len(list(other.jobs())) == 1
 
 
+@pytest.mark.exhaustive
 def test_two_systems_fit_into_one_stack(tmp_path: Path) -> None:
     own_apps.one_stack(tmp_path).synth()
     assert [file.name for file in tmp_path.glob("*.template.json")] == ["all.template.json"]
@@ -458,6 +459,7 @@ def test_handlers_that_no_function_could_start_are_refused(
         )
 
 
+@pytest.mark.exhaustive
 def test_the_examples_of_the_page_make_what_they_say() -> None:
     page = (ROOT / "docs" / "how-to" / "own-app.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

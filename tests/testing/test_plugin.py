@@ -113,6 +113,7 @@ def test_it_loads_nothing_of_the_library_until_it_is_used() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.exhaustive
 def test_a_project_is_tested_in_two_processes(tmp_path: Path) -> None:
     project = tmp_path / "my project"
 
