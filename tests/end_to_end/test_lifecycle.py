@@ -152,6 +152,7 @@ def health_in(folder: Path) -> tuple[object, ...]:
     return said["running"], said["waiting"], said["problem"]
 
 
+@pytest.mark.exhaustive
 def test_worker_is_protected_while_it_is_busy_and_says_how_it_is(
     queue: Queue, started: Worker, tmp_path: Path, ecs: Agent
 ) -> None:
@@ -198,9 +199,9 @@ def test_children_share_one_protection(
 @pytest.mark.parametrize(
     "lost",
     [
-        "dynamodb",
-        pytest.param("credentials", marks=pytest.mark.exhaustive),
         # in `tests.worker.lifecycle.test_outages` too, with a worker's threads alone
+        pytest.param("dynamodb", marks=pytest.mark.exhaustive),
+        pytest.param("credentials", marks=pytest.mark.exhaustive),
         pytest.param("sqs", marks=pytest.mark.exhaustive),
         pytest.param("s3", marks=pytest.mark.exhaustive),
     ],

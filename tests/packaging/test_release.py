@@ -111,6 +111,7 @@ def test_the_same_files_make_the_same_bytes(checkout: Path, tmp_path: Path) -> N
     assert second.sdist.read_bytes() == first.sdist.read_bytes()
 
 
+@pytest.mark.exhaustive
 def test_the_source_distribution_builds_the_same_wheel(built: Built, tmp_path: Path) -> None:
     assert wheel_of(built.sdist, tmp_path).read_bytes() == built.wheel.read_bytes()
 

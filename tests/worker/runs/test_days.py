@@ -19,6 +19,7 @@ from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
 from remotejob.testing.crashes import Call, Crash, Fault, Faults
 from remotejob.testing.interception import intercepted
+from tests.sampling import some
 from tests.worker.runs.conftest import LEASE
 
 HOUR = timedelta(hours=1)
@@ -206,7 +207,7 @@ def test_message_that_meets_its_job_for_days_is_never_given_up(
     assert installation.messages.depth(Address("default", Channel.DEAD_LETTER)) == EMPTY
 
 
-@pytest.mark.parametrize("fault", [Fault.CRASH_BEFORE, Fault.CRASH_AFTER])
+@pytest.mark.parametrize("fault", some([Fault.CRASH_BEFORE, Fault.CRASH_AFTER], every=2))
 @pytest.mark.parametrize("at", ["messages.send", "messages.delete"])
 def test_job_whose_worker_dies_replacing_its_message_runs_again(
     days: Days, queue: Queue, installation: Installation, at: str, fault: Fault
@@ -238,7 +239,7 @@ def test_job_whose_worker_dies_replacing_its_message_runs_again(
     assert in_the_lanes(installation) == 0
 
 
-@pytest.mark.parametrize("fault", [Fault.ERROR_BEFORE, Fault.ERROR_AFTER])
+@pytest.mark.parametrize("fault", some([Fault.ERROR_BEFORE, Fault.ERROR_AFTER], every=2))
 @pytest.mark.parametrize("at", ["messages.send", "messages.delete"])
 def test_job_whose_message_cannot_be_replaced_at_once_runs_once(
     days: Days, queue: Queue, installation: Installation, at: str, fault: Fault
