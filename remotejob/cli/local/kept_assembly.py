@@ -129,7 +129,7 @@ def _read_by_app(sources: Sources) -> set[PurePath]:
     return {
         path
         for path in concerning | texts
-        if (sources.library is None or not path.is_relative_to(sources.library))
+        if (sources.own_library is None or not path.is_relative_to(sources.own_library))
         and (path in concerning or len(_content(sources.root / path)) <= _LONGEST)
     }
 

@@ -40,7 +40,7 @@ class Sources:
     root: Path
     settings_file: PurePath
     """Like all paths here, relative to the root if it is in it."""
-    library: PurePath | None
+    own_library: PurePath | None
     """The folder of `remotejob`, if it is in the project and not installed."""
 
     @classmethod
@@ -51,7 +51,7 @@ class Sources:
         return cls(
             root=root,
             settings_file=_relative(settings_file.resolve(), root),
-            library=None if left_out or library.is_absolute() else library,
+            own_library=None if left_out or library.is_absolute() else library,
         )
 
     def files(self) -> Iterator[PurePath]:
@@ -89,9 +89,9 @@ class Sources:
             return frozenset({Concerns.STACKS})
         if path == self.settings_file.parent / SECRET_VALUES:
             return frozenset({Concerns.WORKERS})
-        if self.library is not None:
-            if path.is_relative_to(self.library):
-                return _of_library(path.relative_to(self.library))
+        if self.own_library is not None:
+            if path.is_relative_to(self.own_library):
+                return _of_library(path.relative_to(self.own_library))
             if path.parts[0] == _SHELLS:
                 return frozenset({Concerns.STACKS})
         if path.suffix != ".py" and (len(path.parts) == 1 or path.parts[0] not in with_code):
@@ -104,7 +104,7 @@ class Sources:
 
     def _imported_by_app(self) -> frozenset[str]:
         """The top-level names that app.py imports, itself or through modules of the project."""
-        ours = None if self.library is None else self.library.parts[0]
+        ours = None if self.own_library is None else self.own_library.parts[0]
         names: set[str] = set()
         unread = [self.root / "app.py"]
         while unread:

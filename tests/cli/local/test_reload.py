@@ -195,7 +195,7 @@ def test_change_of_the_command_itself_says_to_start_it_again(
     project: Path, sources: Sources
 ) -> None:
     write_file(project / "lib/cli/app.py", "")
-    reloaded = Reloaded(replace(sources, library=PurePath("lib")))
+    reloaded = Reloaded(replace(sources, own_library=PurePath("lib")))
 
     write_file(project / "lib/cli/app.py", "NEW = 1\n")
 
