@@ -82,5 +82,6 @@ def _forget_compiled(root: Path, paths: Iterable[PurePath]) -> None:
     """
     for path in paths:
         if path.suffix == ".py":
+            # most often there is none; where we may not delete it, no worker of ours could write it
             with suppress(OSError, NotImplementedError):
                 Path(importlib.util.cache_from_source(str(root / path))).unlink()
