@@ -33,7 +33,9 @@ _SAME_PLACE: Final = Condition(
 )
 
 
-def due_by_rate(route: Route, tenant: str | None, installation: Installation) -> int:
+def due_by_rate(
+    route: Route, tenant: str | None, installation: Installation, *, now_ms: int
+) -> int:
     """When an upload's job may run, in ms: now, or in a later minute if this one is full.
 
     Each tenant of a route has a rate of its own. The same upload may take a place at each delivery
@@ -41,7 +43,6 @@ def due_by_rate(route: Route, tenant: str | None, installation: Installation) ->
 
     Raises: StoreUnavailable, when others were faster on every try.
     """
-    now_ms = installation.clock.now_ms()
     rate = route.max_per_minute
     if rate is None:
         return now_ms

@@ -89,7 +89,7 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
     )
     now = installation.clock.now_ms()
     tenant = route.tenant_of(upload.key)
-    due = due_by_rate(route, tenant, installation)
+    due = due_by_rate(route, tenant, installation, now_ms=now)
     # its day may lie before the sweep's watermark: then the scheduler looks after it
     waits = due > now or upload.at_ms < now - span_ms(_LATE)
     mark_ms = first_look(due, now_ms=now, max_delay=installation.messages.capabilities.max_delay)

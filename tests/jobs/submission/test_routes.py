@@ -124,6 +124,19 @@ def test_the_next_minute_has_room_again(upload: Arrive, clock: FakeClock) -> Non
     assert upload(settings).state is State.READY
 
 
+def test_a_place_in_this_minute_is_ready_however_long_it_takes_to_get(
+    upload: Arrive, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = clock.now_ms
+
+    def later_each_time() -> int:
+        clock.advance(timedelta(milliseconds=1))
+        return reads()
+
+    monkeypatch.setattr(clock, "now_ms", later_each_time)
+    assert upload(_settings(max_per_minute=1)).state is State.READY
+
+
 def test_each_tenant_has_a_rate_of_its_own(upload: Arrive) -> None:
     settings = _settings(max_per_minute=1, tenant="{folder}")
     states = [upload(settings, f"in/{name}/f").state for name in ("a", "b", "a", "c")]
