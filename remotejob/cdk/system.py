@@ -119,6 +119,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
             storage=self.storage,
             worker=worker,
             existing=existing,
+            scheduler=self.functions.scheduler.function.role,
         )
         for place in places.values():
             if permissions_boundary is not None:
