@@ -191,7 +191,7 @@ def test_the_scheduler_may_scale_the_services_of_the_workers_stack_alone(system:
     (policy,) = (p for p in system.resources("AWS::IAM::Policy") if SCALING.fullmatch(p.id))
     (role,) = policy.properties["Roles"]
     assert role_of_function(system, "lambdas.scheduler.handler") in "".join(texts(role))
-    ours = "test-workers-*"
+    ours = "remotejob-test-workers-*"
     assert {
         action: (_last(statement["Resource"]), statement.get("Condition"))
         for statement in policy.properties["PolicyDocument"]["Statement"]
