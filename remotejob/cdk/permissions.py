@@ -65,17 +65,19 @@ def scheduler_calls(
     notes, heads = any_of(Partition.JOB), any_of(Partition.REPEATS)
     records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
     sweep = frozenset({Partition.SWEEP.value})
+    # what it decided about workers, and which of them have jobs
+    scaling, signs = any_of(Partition.SCALING), any_of(Partition.WORKERS)
     return [
         allow("dynamodb", ["Query"], [attention_arn(table)]),
-        _items(table, "Query", on=records | notes | locks | batches | sweep),
+        _items(table, "Query", on=records | notes | locks | batches | sweep | scaling | signs),
         _items(table, "GetItem", on=records | notes | heads),
         _items(table, "BatchGetItem", on=records),
         _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
         # successors and tombstones, edges that are spent, heads that are done, its own progress
-        _items(table, "PutItem", on=records | notes | heads | sweep),
+        _items(table, "PutItem", on=records | notes | heads | sweep | scaling),
         _items(table, "DeleteItem", on=notes | locks),
         allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
-        # The sweep looks at every lane, so SQS goes on measuring it.
+        # Each tick counts the messages of every lane, to scale the workers.
         allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
         # The sweep removes outputs of runs that did not commit, and what removed jobs left.
         allow("s3", ["ListBucket"], [input.bucket_arn, output.bucket_arn]),
@@ -146,6 +148,11 @@ def worker_calls(
             [output.arn_for_objects(f"{queue_name}/*")],
         ),
     ]
+
+
+def nudge_calls(scheduler_arn: str) -> list[iam.PolicyStatement]:
+    """The upload function: to wake the scheduler for a queue whose workers may sleep."""
+    return [allow("lambda", ["InvokeFunction"], [scheduler_arn])]
 
 
 def rate_calls(routes: Iterable[Route], table: dynamodb.ITable) -> list[iam.PolicyStatement]:
