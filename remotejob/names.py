@@ -155,6 +155,10 @@ def system_parameter(system: str) -> str:
     return f"/remotejob/{system}"
 
 
+STAGE_CONTEXT: Final = "remotejob:stage"
+"""The CDK's context key of the stage; it counts more than the settings."""
+
+
 class Part(StrEnum):
     """The stacks of a system, in the order of their deployment."""
 
