@@ -155,6 +155,22 @@ def system_parameter(system: str) -> str:
     return f"/remotejob/{system}"
 
 
+class Part(StrEnum):
+    """The stacks of a system, in the order of their deployment."""
+
+    STORAGE = "storage"
+    FUNCTIONS = "functions"
+    WORKERS = "workers"
+
+
+def stack_name(system: str, part: Part) -> str:
+    """Name of a stack of `system`, unless its app puts it in a CDK stage.
+
+    The prefix keeps a deployment from updating a stack of somebody else's that has a plain name.
+    """
+    return f"remotejob-{system}-{part}"
+
+
 class Partition(StrEnum):
     """How the partition keys of the job table begin, for each kind of item.
 

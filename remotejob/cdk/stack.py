@@ -5,6 +5,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
+from remotejob.names import Part, stack_name
 from remotejob.settings import Settings, Stage
 
 
@@ -16,7 +17,7 @@ class SystemStack(cdk.Stack):
         self,
         scope: Construct,
         settings: Settings,
-        part: str,
+        part: Part,
         *,
         description: str,
         env: cdk.Environment | None = None,
@@ -25,7 +26,7 @@ class SystemStack(cdk.Stack):
         system = settings.system.name
         super().__init__(
             scope,
-            f"{system}-{part}",
+            stack_name(system, part),
             description=f"remotejob system {system!r}: {description}",
             env=env,
             tags={"remotejob": system},

@@ -25,13 +25,14 @@ from remotejob.cdk.system_metrics import SystemMetrics
 from remotejob.cdk.workers_part import WorkersPart
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text import shown
+from remotejob.names import Part
 from remotejob.settings import Settings, Stage, load
 from remotejob.settings.document import as_toml
 
 _PARTS: Final = {
-    "storage": "buckets, job table and queues",
-    "functions": "uploads and the scheduler",
-    "workers": "the Fargate workers",
+    Part.STORAGE: "buckets, job table and queues",
+    Part.FUNCTIONS: "uploads and the scheduler",
+    Part.WORKERS: "the Fargate workers",
 }
 
 _PATH: Final = re.compile(r"/|/[!-~]{1,510}/")
@@ -40,9 +41,9 @@ _PATH: Final = re.compile(r"/|/[!-~]{1,510}/")
 class RemoteJobSystem(Construct, Access, SystemMetrics):
     """A whole system.
 
-    In an app or a stage it makes three stacks, NAME-storage, NAME-functions and NAME-workers, so
-    that what holds data is updated, and protected, on its own. In a stack of yours it puts all into
-    that stack.
+    In an app or a stage it makes three stacks, remotejob-NAME-storage, remotejob-NAME-functions and
+    remotejob-NAME-workers, so that what holds data is updated, and protected, on its own. In a
+    stack of yours it puts all into that stack.
     """
 
     def __init__(
@@ -105,16 +106,16 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
             encryption_key=encryption_key,
         )
         places = {part: self._place(scope, part) for part in _PARTS}
-        self.storage = StoragePart(places["storage"], self._settings, existing)
+        self.storage = StoragePart(places[Part.STORAGE], self._settings, existing)
         self.functions = FunctionsPart(
-            places["functions"],
+            places[Part.FUNCTIONS],
             self._settings,
             text=text,
             storage=self.storage,
             code=functions,
         )
         self.workers = WorkersPart(
-            places["workers"],
+            places[Part.WORKERS],
             self._settings,
             storage=self.storage,
             worker=worker,
@@ -126,7 +127,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
             if role_path is not None:
                 cdk.Aspects.of(place).add(_RolePath(role_path))
 
-    def _place(self, scope: Construct, part: str) -> Construct:
+    def _place(self, scope: Construct, part: Part) -> Construct:
         """Where a part goes: a stack of its own, or the stack around this construct."""
         if any(cdk.Stack.is_stack(one) for one in scope.node.scopes):
             if self._env is not None:
@@ -138,7 +139,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
             part,
             description=_PARTS[part],
             env=self._env,
-            termination_protection=part == "storage" and self._production,
+            termination_protection=part is Part.STORAGE and self._production,
         )
 
     @property

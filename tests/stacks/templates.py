@@ -34,7 +34,7 @@ class System:
     name: str
 
     def template(self, part: str) -> dict[str, Any]:
-        file = self.folder / f"{self.name}-{part}.template.json"
+        file = self.folder / f"remotejob-{self.name}-{part}.template.json"
         template: dict[str, Any] = json.loads(file.read_text())
         return template
 
@@ -48,7 +48,7 @@ class System:
 
     def artifact(self, part: str) -> dict[str, Any]:
         manifest = json.loads((self.folder / "manifest.json").read_text())
-        artifact: dict[str, Any] = manifest["artifacts"][f"{self.name}-{part}"]
+        artifact: dict[str, Any] = manifest["artifacts"][f"remotejob-{self.name}-{part}"]
         return artifact
 
     def resources(self, kind: str | None = None) -> list[Resource]:

@@ -15,8 +15,10 @@ from remotejob.domain.priority import Order
 from remotejob.names import (
     SYSTEM_VERSION,
     Env,
+    Part,
     QueueKey,
     SystemKey,
+    stack_name,
     system_parameter,
 )
 from tests.stacks.conftest import Synthesize
@@ -195,7 +197,7 @@ def test_as_many_queues_as_are_accepted_do_fit(synthesize: Synthesize) -> None:
 
     def generated(reference: re.Match[str]) -> str:
         id_ = reference[1]
-        name = f"{accepted.name}-storage-{id_}-ABCDEFGHIJKL"
+        name = f"{stack_name(accepted.name, Part.STORAGE)}-{id_}-ABCDEFGHIJKL"
         return f"https://sqs.ap-northeast-1.amazonaws.com/123456789012/{name}"[
             : None if id_ in queues else 63
         ]

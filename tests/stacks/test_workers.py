@@ -130,7 +130,10 @@ def test_workers_have_the_size_of_the_settings(system: System) -> None:
 def test_image_and_service_agree_on_the_processor(system: System) -> None:
     for task in system.resources(TASK):
         assert task.properties["RuntimePlatform"]["CpuArchitecture"] == "X86_64"
-    assert '"platform": "linux/amd64"' in (system.folder / "test-workers.assets.json").read_text()
+    assert (
+        '"platform": "linux/amd64"'
+        in (system.folder / "remotejob-test-workers.assets.json").read_text()
+    )
 
 
 def test_a_deployment_does_not_stop_workers_before_it_has_new_ones(system: System) -> None:
