@@ -90,12 +90,14 @@ class JobQueue(Construct):
             self.queues[key] = like_all(
                 _id(key), visibility_timeout=lease, dead_letter_queue=last_resort
             )
+        self.unread: dict[QueueKey, sqs.Queue] = {}
+        """The dead-letter queues of the status queues."""
         for key in STATUS:
-            unread = like_all(f"{_id(key)}DeadLetter")
+            self.unread[key] = like_all(f"{_id(key)}DeadLetter")
             self.queues[key] = like_all(
                 _id(key),
                 dead_letter_queue=sqs.DeadLetterQueue(
-                    queue=unread, max_receive_count=STATUS_RECEIVES
+                    queue=self.unread[key], max_receive_count=STATUS_RECEIVES
                 ),
             )
 

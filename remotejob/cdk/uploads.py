@@ -48,6 +48,7 @@ class Uploads(Construct):
     def __init__(self, scope: Construct, id: str, props: UploadsProps) -> None:  # noqa: A002
         super().__init__(scope, id)
         key = props.encryption_key
+        self.dead_letters = secure_queue(self, "DeadLetter", encryption_key=key)
         self.queue = secure_queue(
             self,
             "Queue",
@@ -55,7 +56,7 @@ class Uploads(Construct):
             # Source: AWS Lambda, "Using Lambda with Amazon SQS".
             visibility_timeout=Duration.seconds(6 * int(TIMEOUT.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(
-                queue=secure_queue(self, "DeadLetter", encryption_key=key),
+                queue=self.dead_letters,
                 max_receive_count=MAX_RECEIVES,
             ),
             encryption_key=key,
@@ -93,14 +94,14 @@ class Uploads(Construct):
             ),
         )
         # Uploads without a job: EventBridge could not queue their events within a day.
-        undelivered = secure_queue(self, "Undelivered", encryption_key=key)
+        self.undelivered = secure_queue(self, "Undelivered", encryption_key=key)
         acknowledge(
-            undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
+            self.undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
         )
         rule.add_target(
             targets.SqsQueue(
                 self.queue,
-                dead_letter_queue=undelivered,
+                dead_letter_queue=self.undelivered,
                 max_event_age=Duration.hours(24),
                 retry_attempts=185,
             )

@@ -9,7 +9,7 @@ Four rules, in order of weight:
   takes about as long as we wait here, so stopping one sooner would save nothing. The last worker
   waits for the idle time, because the next job may come soon.
 - Out of doubt, one step at a time. If a count is missing, one worker at most is added and none is
-  stopped. If starts fail, one more than what runs is tried, until one runs well again.
+  stopped. If starts fail, one more than what runs is tried, until all of them run well again.
 
 Why not by CPU, by visible messages alone, or by alarms: docs/adr/0108.
 """
@@ -92,6 +92,8 @@ class ScalingState:
     """Since when no more workers are started because starts fail; None if they don't."""
     well_since_ms: int | None = None
     """While starts fail: since when all workers have run, and none failed."""
+    mended_ms: int | None = None
+    """When starts last stopped failing; failures before that are over."""
     changed_ms: int | None = None
     """When the desired count was last changed."""
 
@@ -137,12 +139,15 @@ def _target(seen: Seen, rules: WorkersDescription, state: ScalingState) -> tuple
         target, why = 1, f"no work for less than {rules.idle // timedelta(minutes=1)} minutes"
     elif target == 0:
         why = "no work"
-    if state.failing_since_ms is not None and target > seen.running + 1:
-        target = max(seen.running + 1, busy)
-        why = (
-            f"{seen.failed_starts} workers failed to start: no more than {target} are tried until"
-            f" they run; {why}"
-        )
+    if state.failing_since_ms is not None:
+        # one that starts is a trial, and those that run wait for its end
+        tried = max(1, busy, min(seen.desired, seen.running + 1))
+        if target > tried:
+            why = (
+                f"{seen.failed_starts} workers failed to start: no more than {tried} are tried"
+                f" until they run well; {why}"
+            )
+        target = min(target, tried)
     return target, why
 
 
@@ -157,7 +162,12 @@ def _lower(seen: Seen, target: int, why: str, state: ScalingState) -> tuple[int,
     highest = min(max(state.highest, target), seen.desired)
     if seen.now_ms - since < span_ms(HOLD):
         return seen.desired, why, replace(state, lower_since_ms=since, highest=highest)
-    again = replace(state, lower_since_ms=seen.now_ms if target < highest else None, highest=target)
+    still = target < highest
+    again = replace(
+        state,
+        lower_since_ms=seen.now_ms if still else None,
+        highest=target if still else 0,
+    )
     return highest, why, again
 
 
@@ -176,16 +186,18 @@ def _idle_enough(seen: Seen, rules: WorkersDescription, state: ScalingState) -> 
 
 def _failing(seen: Seen, state: ScalingState) -> ScalingState:
     """Whether starts fail: most of them did lately, or did once and none has run well since."""
-    most_fail = seen.failed_starts >= MOST_FAILED_STARTS and 2 * seen.failed_starts >= seen.running
     if state.failing_since_ms is None:
-        since = seen.now_ms if most_fail else None
+        most_fail = (
+            seen.failed_starts >= MOST_FAILED_STARTS and 2 * seen.failed_starts >= seen.running
+        )
+        over = state.mended_ms is not None and (seen.last_failure_ms or 0) <= state.mended_ms
+        since = seen.now_ms if most_fail and not over else None
         return replace(state, failing_since_ms=since, well_since_ms=None)
-    recent = seen.last_failure_ms is not None and seen.now_ms - seen.last_failure_ms < span_ms(
-        QUIET
-    )
+    failure = seen.last_failure_ms
+    recent = failure is not None and seen.now_ms - failure < span_ms(QUIET)
     if recent or not 0 < seen.desired <= seen.running:
         return replace(state, well_since_ms=None)
     well_since = seen.now_ms if state.well_since_ms is None else state.well_since_ms
     if seen.now_ms - well_since >= span_ms(QUIET):
-        return replace(state, failing_since_ms=None, well_since_ms=None)
+        return replace(state, failing_since_ms=None, well_since_ms=None, mended_ms=seen.now_ms)
     return replace(state, well_since_ms=well_since)

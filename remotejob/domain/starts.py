@@ -31,9 +31,15 @@ _UNHEALTHY: Final = "failed container health checks"
 """Source: Amazon ECS Developer Guide, "Stopped tasks error messages"."""
 
 
-def failed_starts(stopped: Iterable[StoppedTask], *, now_ms: int) -> tuple[StoppedTask, ...]:
-    """The workers that lately never ran, or failed as soon as they did."""
-    return tuple(task for task in _lately(stopped, now_ms) if _never_ran(task) or _early(task))
+def failed_starts(
+    stopped: Iterable[StoppedTask], *, now_ms: int, since_ms: int | None = None
+) -> tuple[StoppedTask, ...]:
+    """The workers that lately, and after `since_ms`, never ran or failed as soon as they did."""
+    return tuple(
+        task
+        for task in _lately(stopped, now_ms)
+        if task.at_ms > (since_ms or 0) and (_never_ran(task) or _early(task))
+    )
 
 
 def crashes(stopped: Iterable[StoppedTask], *, now_ms: int) -> tuple[StoppedTask, ...]:

@@ -71,20 +71,25 @@ class Nudge:
     def _invoke(self, function: str, queues: tuple[str, ...]) -> None:
         """Source: AWS Lambda API Reference, Invoke, InvocationType Event."""
         if self._lambda is None:
-            # the import takes long, and a busy function never nudges
-            import boto3
-            from botocore.config import Config
-
-            self._lambda = boto3.client(
-                "lambda",
-                config=Config(
-                    connect_timeout=_ANSWERS_WITHIN_S,
-                    read_timeout=_ANSWERS_WITHIN_S,
-                    retries={"mode": "standard", "max_attempts": 1},
-                ),
-            )
+            self._lambda = new_client()
         self._lambda.invoke(
             FunctionName=function,
             InvocationType="Event",
             Payload=json.dumps({"do": "scale", "queues": list(queues)}).encode(),
         )
+
+
+def new_client() -> Any:
+    """A client for Lambda that gives up soon."""
+    # the import takes long, and a busy function never nudges
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "lambda",
+        config=Config(
+            connect_timeout=_ANSWERS_WITHIN_S,
+            read_timeout=_ANSWERS_WITHIN_S,
+            retries={"mode": "standard", "max_attempts": 1},
+        ),
+    )

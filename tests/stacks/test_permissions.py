@@ -41,6 +41,7 @@ UPLOADS = {
     "sqs:ChangeMessageVisibility": "Queue",
     "dynamodb:PutItem": "Table",
     "sqs:SendMessage": "High Low Normal",
+    "lambda:InvokeFunction": "Scheduler",
 }
 SCHEDULER = {
     "logs:CreateLogStream": "Log",
@@ -104,7 +105,9 @@ def short(resource: Any) -> str:
     """`Queues.default.High` and the like, whether of this stack or imported: the last noun."""
     text = "".join(texts(resource))
     tail = text[text.index("/") :] if "/" in text and "assets" not in text else ""
-    nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
+    nouns = (
+        "Scheduler|DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
+    )
     if "container-assets" in text:
         return "container-assets"
     tasks = r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Clusters([a-z]+)[0-9A-F]{8}/\*"

@@ -86,9 +86,7 @@ def installation(
         retention=description.retention,
         readable_buckets=description.readable_buckets,
         max_depth=description.max_depth,
-        fleet=EcsFleet(
-            account, system=description.name, queues=tuple(description.queues), clock=clock
-        ),
+        fleet=EcsFleet(account, system=description.name, queues=description.queues, clock=clock),
         account=description.account,
         region=account.region,
         skipped=skipped,

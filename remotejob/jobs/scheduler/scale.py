@@ -79,8 +79,9 @@ def _scale(queue: str, installation: Installation, *, nudged: bool) -> Scaled | 
     asleep = status.desired == 0 and status.running == 0
     stopped = () if asleep else installation.fleet.stopped(queue)
     noted = load_scaling(queue, installation)
+    state = ScalingState() if noted is None else noted.state
     now_ms = installation.clock.now_ms()
-    failed = failed_starts(stopped, now_ms=now_ms)
+    failed = failed_starts(stopped, now_ms=now_ms, since_ms=state.mended_ms)
     seen = Seen(
         now_ms=now_ms,
         lanes=tuple(_count(Address(queue, Channel(lane)), installation) for lane in Lane),
@@ -92,23 +93,26 @@ def _scale(queue: str, installation: Installation, *, nudged: bool) -> Scaled | 
         paused=_paused(queue, installation),
         nudged=nudged,
     )
-    decision = decide(seen, rules, ScalingState() if noted is None else noted.state)
+    decision = decide(seen, rules, state)
     if decision.desired != status.desired:
         installation.fleet.set_desired(queue, decision.desired)
         log.info(
             "%d workers, not %d: %s", decision.desired, status.desired, decision.reason,
             extra={"queue": queue},
         )  # fmt: skip
-    note = _note(decision, seen, stopped)
+    note = _note(decision, seen, failed, crashes(stopped, now_ms=now_ms))
     # an idle queue changes nothing, and its tick writes nothing
     if note != noted:
         save_scaling(queue, note, installation)
     return Scaled(queue=queue, desired=decision.desired, before=status.desired, note=note)
 
 
-def _note(decision: Decision, seen: Seen, stopped: tuple[StoppedTask, ...]) -> ScalingNote:
-    failed = failed_starts(stopped, now_ms=seen.now_ms)
-    crashed = crashes(stopped, now_ms=seen.now_ms)
+def _note(
+    decision: Decision,
+    seen: Seen,
+    failed: tuple[StoppedTask, ...],
+    crashed: tuple[StoppedTask, ...],
+) -> ScalingNote:
     last = max((*failed, *crashed), key=lambda task: task.at_ms, default=None)
     return ScalingNote(
         state=decision.state,
