@@ -14,8 +14,9 @@ from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
 from remotejob.names import MAX_DEPTH, SYSTEM_VERSION, QueueKey, QueueLimit, SystemKey
-from remotejob.ports import Address, Channel, QueueDescription, WorkerSize
+from remotejob.ports import QUEUE_CHANNELS, Address, Channel, QueueDescription, WorkerSize
 
+_LATER: Final = (Channel.COMPLETED_DEAD_LETTER, Channel.FAILED_DEAD_LETTER)
 _ACCOUNT: Final = re.compile(r"/(\d{12})/")
 
 
@@ -91,7 +92,9 @@ def _parse(described: Any) -> SystemDescription:
         urls={
             Address(name, channel): queue[channel.value]
             for name, queue in queues.items()
-            for channel in Channel
+            for channel in QUEUE_CHANNELS
+            # earlier versions did not describe all
+            if channel not in _LATER or channel.value in queue
         },
         readable_buckets=frozenset(described.get(SystemKey.READABLE_BUCKETS, ())),
     )
