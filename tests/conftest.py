@@ -12,6 +12,8 @@ import hypothesis
 import pytest
 from botocore.loaders import JSONFileLoader
 
+from tests.sampling import thin_out
+
 pytest.register_assert_rewrite("remotejob.testing.conformance", "tests.aws")
 
 pytest_plugins = ["tests.fixtures"]
@@ -33,7 +35,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process, unless they say otherwise by `xdist_group`."""
+    """Keep the tests of a file in one process, unless they say otherwise by `xdist_group`.
+
+    Of a test that has many cases, most are left to `make test-all`.
+    """
+    thin_out(items)
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(TESTS).as_posix()))

@@ -7,7 +7,8 @@ drawn at random: a case tries the same requests each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -32,6 +33,30 @@ class Sample:
 
 
 EVERY_REQUEST: Final = Sample(every=1)
+
+_CASES: Final = 6
+"""So many cases of a test run in `make test`, and of the further ones every sixth."""
+
+
+def thin_out(items: Iterable[pytest.Item]) -> None:
+    """Leave most cases of a test that has many to `make test-all`.
+
+    The same ones each time, spread over all in the order of their names.
+    """
+    tests: defaultdict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("exhaustive") is None:
+            tests[item.nodeid.partition("[")[0]].append(item)
+    for cases in tests.values():
+        further = len(cases) - _CASES
+        if further <= 0:
+            continue
+        kept = _CASES + further // _CASES
+        cases.sort(key=lambda item: item.nodeid)
+        chosen = {number * (len(cases) - 1) // (kept - 1) for number in range(kept)}
+        for number, item in enumerate(cases):
+            if number not in chosen:
+                item.add_marker(pytest.mark.exhaustive)
 
 
 def sampled(every: int, *of: str) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, doctor, env, formats, manage, replay, workers
+from remotejob.cli import batches, env, formats, manage, replay, workers
 from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.choosing import On
@@ -30,6 +30,7 @@ from remotejob.cli.common import (
     show_jobs,
 )
 from remotejob.cli.connecting import begin, connect, where
+from remotejob.cli.doctor import command as doctor
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.init.command import init
 from remotejob.cli.local.command import local

@@ -188,6 +188,7 @@ def test_a_dependency_from_git_is_locked_by_its_commit_and_installed(checkout: C
     assert said.stdout == "from git\n"
 
 
+@pytest.mark.exhaustive
 def test_a_branch_in_the_lock_installs_nothing(checkout: Checkout) -> None:
     checkout.lock.write_text(f"mine @ git+{(checkout.root.parent / 'mine').as_uri()}@main\n")
 

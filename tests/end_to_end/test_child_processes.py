@@ -102,6 +102,7 @@ def test_stopped_supervisor_waits_for_what_its_children_run(
     assert not any(runs(pid) for pid in processes)
 
 
+@pytest.mark.exhaustive
 def test_children_that_cannot_start_end_the_worker_with_their_status(aws: EmbeddedAws) -> None:
     worker = aws.start_worker(environment={Env.PROCESSES: "2", Env.TASKS: "tests.no_such_tasks"})
 

@@ -42,6 +42,7 @@ def test_submitted_job_is_shown_listed_waited_for_and_downloaded(
     assert (tmp_path / "new/cat-face.png").stat().st_size == waited["outputs"][0]["size"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("worker")
 def test_waiting_for_a_job_that_fails_exits_with_1(aws: EmbeddedAws) -> None:
     done = remotejob(aws, "submit", "thumbnail", NOT_A_PHOTO, "--wait")
@@ -99,6 +100,7 @@ def test_missing_credentials_are_one_line_with_the_remedy(aws: EmbeddedAws, tmp_
     assert "AWS_PROFILE" in one_line(done)
 
 
+@pytest.mark.exhaustive
 def test_unreachable_aws_is_one_line(aws: EmbeddedAws) -> None:
     done = remotejob(aws, "ls", AWS_ENDPOINT_URL="http://127.0.0.1:9", AWS_MAX_ATTEMPTS="1")
 

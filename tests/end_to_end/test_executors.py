@@ -10,6 +10,7 @@ from tests.end_to_end.waiting import PATIENCE, end_polls, given_back, until
 from tests.worker.executors.scenes import lives, until_gone
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("exported")
 def test_tasks_in_processes_work_die_and_are_killed_and_the_worker_goes_on(
     queue: Queue, worker: Worker

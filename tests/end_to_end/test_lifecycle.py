@@ -65,6 +65,7 @@ def logged(worker: Worker, message: str) -> bool:
     return any(message in line for line in worker.log.read_text().splitlines())
 
 
+@pytest.mark.exhaustive
 def test_idle_worker_signalled_twice_exits_at_once(started: Worker) -> None:
     until(lambda: logged(started, "worker starts"), what="its start")
     started.terminate()
@@ -109,6 +110,7 @@ def said(worker: Worker, event: str) -> int:
     return worker.log.read_text().count(f'"{event}"')
 
 
+@pytest.mark.exhaustive
 def test_soft_signal_and_a_hurried_one_reach_the_children(
     aws: EmbeddedAws, queue: Queue, tmp_path: Path
 ) -> None:

@@ -92,6 +92,7 @@ def test_metrics_tell_what_a_worker_did(queue: Queue, worker: Worker) -> None:
     assert "one\ntwo" in told["message"]
 
 
+@pytest.mark.exhaustive
 def test_child_processes_of_a_supervisor_write_lines_and_metrics_of_their_own(
     aws: EmbeddedAws, queue: Queue, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_worker_with_a_nonsense_environment_does_not_start_and_says_why(
     assert f"{variable}={value!r}: {remedy}" in line["message"]
 
 
+@pytest.mark.exhaustive
 def test_a_quiet_worker_still_writes_metrics(aws: EmbeddedAws, queue: Queue) -> None:
     worker = aws.start_worker(environment={"REMOTEJOB_LOG_LEVEL": "error"})
     try:

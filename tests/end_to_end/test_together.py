@@ -38,6 +38,7 @@ def test_job_runs_after_the_one_it_depends_on(queue: Queue) -> None:
     assert finished <= started
 
 
+@pytest.mark.exhaustive
 def test_failure_cancels_what_depends_on_it(queue: Queue) -> None:
     # not before the other one depends on it
     first = queue.submit("thumbnail", body=NOT_A_PHOTO, delay=timedelta(hours=1))
@@ -90,6 +91,7 @@ def test_resource_of_a_killed_worker_is_taken_over(
     assert first.record.crashes == 1
 
 
+@pytest.mark.exhaustive
 def test_completed_run_makes_the_next(queue: Queue, system: RemoteJob, tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     again = Repeat(times=1, wait=timedelta(seconds=1))
@@ -103,6 +105,7 @@ def test_completed_run_makes_the_next(queue: Queue, system: RemoteJob, tmp_path:
     assert len(begun(tmp_path)) == 2
 
 
+@pytest.mark.exhaustive
 def test_removed_job_and_its_outputs_are_gone(queue: Queue, system: RemoteJob) -> None:
     job = queue.submit("thumbnail", body=PHOTO)
     job.wait(PATIENCE)

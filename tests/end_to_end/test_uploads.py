@@ -76,6 +76,7 @@ def test_upload_of_an_odd_name_keeps_its_suffix_and_its_key(
     assert list(job.outputs) == [made]
 
 
+@pytest.mark.exhaustive
 def test_multipart_upload_makes_one_job(aws: EmbeddedAws, system: RemoteJob) -> None:
     key = f"photos/{uuid4()}.png"
     upload(aws, system, PHOTOS / "forest-stream.png", key)

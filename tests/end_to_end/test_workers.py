@@ -86,6 +86,7 @@ def test_stopped_worker_finishes_what_it_runs(
     assert not others or given_back(others)
 
 
+@pytest.mark.exhaustive
 def test_worker_that_is_about_to_stop_is_listed_so(
     aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
 ) -> None:
@@ -109,6 +110,7 @@ def test_worker_that_is_about_to_stop_is_listed_so(
     assert draining(aws) == []
 
 
+@pytest.mark.exhaustive
 def test_worker_signalled_twice_gives_its_job_back_uncounted(
     aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
 ) -> None:

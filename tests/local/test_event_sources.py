@@ -100,6 +100,7 @@ def test_only_the_failures_of_a_batch_come_back(
     assert counts == [(1, "1"), (2, "2"), (3, "1")]
 
 
+@pytest.mark.exhaustive
 def test_batch_of_a_function_that_raises_comes_back(
     send: Callable[..., str], mark: str, results: Received
 ) -> None:

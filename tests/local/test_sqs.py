@@ -27,6 +27,7 @@ def receive(sqs: Any, url: str, **options: Any) -> list[Any]:
     return list(answer.get("Messages", []))
 
 
+@pytest.mark.exhaustive
 def test_received_message_is_hidden_until_its_visibility_timeout(
     sqs: Any, make_queue: MakeQueue
 ) -> None:
@@ -51,6 +52,7 @@ def test_visibility_changed_to_zero_shows_the_message_at_once(
     assert [m["Body"] for m in receive(sqs, url)] == ["a"]
 
 
+@pytest.mark.exhaustive
 def test_extended_visibility_outlasts_the_first_timeout(sqs: Any, make_queue: MakeQueue) -> None:
     url = make_queue(VisibilityTimeout=60)
     for body in ("extended", "left"):

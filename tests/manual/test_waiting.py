@@ -37,6 +37,7 @@ def hands() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == "job-holder"}
 
 
+@pytest.mark.exhaustive
 def test_one_thread_keeps_all_jobs_alive_and_ends_with_the_last_of_them(
     installation: Installation,
 ) -> None:

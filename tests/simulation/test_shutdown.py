@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
+import pytest
+
 from remotejob.domain.states import State
 from remotejob.jobs.submission.submission import Submission
 from remotejob.jobs.submission.submit import submit
@@ -34,6 +36,7 @@ class _FirstOutcomeIsRefused:
         return function()
 
 
+@pytest.mark.exhaustive
 def test_run_that_cannot_be_given_back_holds_back_no_other() -> None:
     installation = memory_installation()
     tasks = Registry()

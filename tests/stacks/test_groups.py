@@ -133,7 +133,7 @@ def test_conditions_name_attributes_of_the_table(system: System, group: Group) -
 
 
 def test_policies_of_the_most_queues_there_can_be_have_room(synthesize: Synthesize) -> None:
-    more = "\n".join(f'[queues.queue{n}]\ntasks = ["task{n}"]' for n in range(3))
+    more = "\n".join(f'[queues.queue{n}]\ntasks = ["task{n}"]' for n in range(2))
     system = synthesize(more=more)
 
     sizes = {group: len(written(system, policy(system, group))) for group in Group}
@@ -148,7 +148,7 @@ def written(system: System, one: Resource) -> str:
     def resolved(value: Any) -> Any:
         match value:
             case {"Fn::GetAtt": [name, _]}:
-                longest = f"test-storage-{name}-{'x' * 12}"[: LONGEST[kinds[name]]]
+                longest = f"remotejob-test-storage-{name}-{'x' * 12}"[: LONGEST[kinds[name]]]
                 return f"arn:aws:service:ap-northeast-1:123456789012:{longest}"
             case {"Ref": _}:
                 return "arn:aws:ssm:ap-northeast-1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -15,8 +16,10 @@ from remotejob.domain.priority import Order
 from remotejob.names import (
     SYSTEM_VERSION,
     Env,
+    Part,
     QueueKey,
     SystemKey,
+    stack_name,
     system_parameter,
 )
 from tests.stacks.conftest import Synthesize
@@ -42,7 +45,11 @@ def job_queue(system: System, name: str, kind: str) -> Resource:
 
 
 def described(system: System) -> dict:  # type: ignore[type-arg]
-    return description(system.resource("AWS::SSM::Parameter").properties["Value"])
+    return description(_parameter(system)["Value"])
+
+
+def _parameter(system: System) -> dict[str, Any]:
+    return system.resource("AWS::SSM::Parameter", Name="/remotejob/test").properties
 
 
 def redrive(queue: Resource) -> tuple[str, int]:
@@ -130,7 +137,7 @@ def test_the_description_names_what_was_built(system: System) -> None:
 
 
 def test_the_description_is_where_a_client_looks(system: System) -> None:
-    parameter = system.resource("AWS::SSM::Parameter").properties
+    parameter = _parameter(system)
     assert parameter["Name"] == system_parameter("test")
     assert parameter["Type"] == "String"
 
@@ -195,7 +202,7 @@ def test_as_many_queues_as_are_accepted_do_fit(synthesize: Synthesize) -> None:
 
     def generated(reference: re.Match[str]) -> str:
         id_ = reference[1]
-        name = f"{accepted.name}-storage-{id_}-ABCDEFGHIJKL"
+        name = f"{stack_name(accepted.name, Part.STORAGE)}-{id_}-ABCDEFGHIJKL"
         return f"https://sqs.ap-northeast-1.amazonaws.com/123456789012/{name}"[
             : None if id_ in queues else 63
         ]

@@ -125,6 +125,7 @@ def test_quick_jobs_fetched_ahead_of_a_long_one_are_given_back(
         over.set()
 
 
+@pytest.mark.exhaustive
 def test_a_worker_whose_tasks_never_return_stops(
     installation: Installation,
     queue: Queue,

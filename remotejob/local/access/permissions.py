@@ -292,21 +292,22 @@ def _ecs(call: Call) -> list[Access]:
     """Policies name services and tasks with their cluster; ListTasks has no resource of them."""
     action, asked = f"ecs:{call.operation}", call.parameters
     cluster = str(asked.get("cluster") or "default").rpartition("/")[2]
+    kind, names = "", [None]
     if call.operation in _ON_SERVICES:
         kind = "service"
         names = asked.get("services") or [asked.get("service") or asked.get("serviceName")]
     elif call.operation in _ON_TASKS:
         kind = "task"
         names = asked.get("tasks") or [asked.get("task")]
-    else:
+    elif call.operation != "ListTasks":
         return [Access(action=action, resource=None)]
     _text(cluster, _ECS_NAME, "cluster")
+    within = {"ecs:cluster": call.arn(f"cluster/{cluster}")}
     if names == [None]:
-        return [Access(action=action, resource="*")]
+        return [Access(action=action, resource="*", context=within)]
     # an ARN names its own cluster, which must be the one that moto looks into
     prefix = f"{kind}/{cluster}/"
     arns = [_arn_or(call, name, _ECS_NAME, prefix, kind) for name in names]
-    within = {"ecs:cluster": call.arn(f"cluster/{cluster}")}
     return [Access(action=action, resource=arn, context=within) for arn in arns]
 
 

@@ -521,7 +521,8 @@ class Scheduler:
         is_deploying = any(task.deployment is not service.primary for task in service.live())
         service.is_blocked = bool(kept) and is_deploying
         if kept:
-            service.say(wording.kept(kept), self._now())
+            text = wording.BLOCKED if service.is_blocked else wording.kept(kept)
+            service.say(text, self._now())
 
     def _fault(self, service: Service) -> StartFault | None:
         faults = self._state.faults

@@ -20,6 +20,11 @@ INCONSISTENT: Final = (
     "is unable to consistently start tasks successfully. For more information, see the"
     " Troubleshooting section of the Amazon ECS Developer Guide."
 )
+BLOCKED: Final = (
+    "was unable to stop or start tasks during a deployment because of the service deployment"
+    " configuration. Update the minimumHealthyPercent or maximumPercent value and try again."
+)
+"""What protected tasks make of a deployment."""
 CIRCUIT_BROKEN: Final = "ECS deployment circuit breaker: tasks failed to start."
 
 

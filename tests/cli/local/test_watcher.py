@@ -49,6 +49,7 @@ def test_files_in_the_root_and_in_folders_are_watched(watcher: Watcher, project:
     notices(watcher, project / "tasks/deep/er.py")
 
 
+@pytest.mark.exhaustive
 def test_new_folder_and_one_that_was_replaced_are_watched(watcher: Watcher, project: Path) -> None:
     notices(watcher, project / "tasks/scan.py")
     shutil.rmtree(project / "tasks")

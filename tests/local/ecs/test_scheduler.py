@@ -9,7 +9,7 @@ import pytest
 
 from remotejob.local.ecs.faults import StartFault
 from remotejob.local.ecs.service import Provider, Rollout, Status, StopCode
-from tests.local.ecs.stage import FIRST, SECOND, STOP_TIMEOUT_S, Stage
+from tests.local.ecs.stage import FIRST, SECOND, STOP_TIMEOUT_S, FakeProcess, Stage
 
 
 def test_service_starts_as_many_tasks_as_are_desired() -> None:
@@ -162,6 +162,7 @@ def test_deployment_is_blocked_by_protection_and_refuses_more_of_it() -> None:
     stage.passes(10)
     assert stage.versions() == ["task:1", "task:2"]
     assert stage.service.is_blocked
+    assert stage.said("was unable to stop or start tasks during a deployment")
     assert stage.rollout() is Rollout.IN_PROGRESS
     assert stage.scheduler.protect(stage.running()[1], 15) == "DEPLOYMENT_BLOCKED"
     assert stage.scheduler.protect(old, None) is None

@@ -246,6 +246,7 @@ def test_a_handler_that_blocks_the_loop_is_named_in_the_log(
     assert job.refresh().state is State.COMPLETED
 
 
+@pytest.mark.exhaustive
 def test_a_handler_that_awaits_blocks_nothing(
     queue: Queue,
     worker: Simulation,

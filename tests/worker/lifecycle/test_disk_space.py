@@ -192,6 +192,7 @@ def test_worker_whose_disk_fills_up_fails_no_job_for_good(
     assert {job.refresh().state for job in jobs} == {State.COMPLETED, State.READY}
 
 
+@pytest.mark.exhaustive
 def test_worker_with_a_full_disk_gives_itself_up_when_no_job_runs(
     installation: Installation, tasks: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -203,6 +204,7 @@ def test_worker_with_a_full_disk_gives_itself_up_when_no_job_runs(
     assert "giving up: the disk" in caplog.text
 
 
+@pytest.mark.exhaustive
 def test_worker_with_a_full_disk_lets_its_running_jobs_end(
     installation: Installation, tasks: Registry
 ) -> None:

@@ -137,6 +137,7 @@ def test_runs_go_on_while_the_queue_hangs(
         assert (job.record.crashes, job.record.failures, job.attempt) == (0, 0, 1)
 
 
+@pytest.mark.exhaustive
 def test_heartbeats_that_hang_cost_the_runs_their_leases_that_they_are_of_and_no_others(
     short: Installation, tasks: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

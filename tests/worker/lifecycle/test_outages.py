@@ -204,6 +204,7 @@ def test_worker_carries_on_when_what_it_lost_returns(
     assert len(problems) <= 12, "no storm"
 
 
+@pytest.mark.exhaustive
 def test_worker_that_loses_its_credentials_carries_on_with_new_ones(
     short: Installation, tasks: Registry
 ) -> None:

@@ -96,6 +96,7 @@ def test_worker_that_stops_leaves_a_suspect_that_waits_to_others(
         ended(installation, suspect)
 
 
+@pytest.mark.exhaustive
 def test_worker_with_a_job_that_does_not_end_goes_on_with_others(scene: Scene) -> None:
     installation = installation_in_real_time(lease=timedelta(seconds=1))
     queue = RemoteJob(installation).queue()

@@ -309,6 +309,7 @@ def test_worker_that_dies_in_the_thirteenth_hour_is_followed_by_another(
     assert in_the_lanes(installation) == 0
 
 
+@pytest.mark.exhaustive
 def test_worker_that_dies_once_its_message_is_lost_is_followed_by_another(
     days: Days, queue: Queue, installation: Installation
 ) -> None:
