@@ -155,6 +155,33 @@ def system_parameter(system: str) -> str:
     return f"/remotejob/{system}"
 
 
+def workers_parameter(system: str, queue: str) -> str:
+    """Name of the SSM parameter that describes a queue's deployed workers (see `WorkersKey`)."""
+    return f"{system_parameter(system)}/workers/{queue}"
+
+
+class WorkersKey(StrEnum):
+    """Keys of the description of a queue's workers: where they are, and how many there may be."""
+
+    VERSION = "version"
+    CLUSTER = "cluster"
+    SERVICE = "service"
+    MIN = "min"
+    MAX = "max"
+    JOBS = "jobs"
+    """Jobs that one worker runs at a time."""
+    IDLE_MINUTES = "idle_minutes"
+    CAPACITY = "capacity"
+    """Capacity providers, each with its weight and base."""
+
+
+WORKERS_VERSION: Final = 1
+"""Version of the description of workers this library writes and reads."""
+
+STAGE_CONTEXT: Final = "remotejob:stage"
+"""The CDK's context key of the stage; it counts more than the settings."""
+
+
 class Part(StrEnum):
     """The stacks of a system, in the order of their deployment."""
 

@@ -9,6 +9,7 @@ from constructs import Construct
 
 from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects, seen_from
 from remotejob.cdk.existing import Existing
+from remotejob.cdk.fleet import describe_workers, let_scale
 from remotejob.cdk.images import Images, RepositoryImage, WorkerImage
 from remotejob.cdk.network import (
     INTERFACES,
@@ -31,7 +32,7 @@ from remotejob.cdk.rights import let
 from remotejob.cdk.scaling import Scaling, ScalingProps
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
-from remotejob.cdk.workers import Workers, WorkersProps
+from remotejob.cdk.workers import CAPACITY, Workers, WorkersProps
 from remotejob.domain.errors import SettingsError
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
 from remotejob.settings import NetworkSettings, QueueSettings, Settings, Stage
@@ -48,8 +49,9 @@ class WorkersPart:
         storage: StoragePart,
         worker: WorkerImage | RepositoryImage,
         existing: Existing,
+        scheduler: iam.IRole,
     ) -> None:
-        """Raises: SettingsError."""
+        """scheduler: the role of the function that scales the workers. Raises: SettingsError."""
         self._settings, self._storage, self._existing = settings, storage, existing
         self._removal = removal_policy(settings)
         network = _network(scope, settings, existing)
@@ -62,7 +64,9 @@ class WorkersPart:
             self._permit(workers.role, name, cluster)
             if settings.queues[name].max_workers:
                 self._scale(workers, name, cluster)
+            self._describe(workers, name, cluster)
             self.services[name] = workers.service
+        let_scale(scope, scheduler, system=settings.system.name, cluster=existing.cluster)
 
     def _workers(
         self,
@@ -105,6 +109,17 @@ class WorkersPart:
             role,
             _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
             because="A worker protects itself, and its task's id is not known beforehand",
+        )
+
+    def _describe(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
+        describe_workers(
+            workers,
+            system=self._settings.system.name,
+            name=name,
+            queue=self._settings.queues[name],
+            cluster=cluster,
+            service=workers.service,
+            capacity=tuple((provider, weight, 0) for provider, weight in CAPACITY),
         )
 
     def _scale(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:

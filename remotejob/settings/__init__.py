@@ -58,7 +58,7 @@ class Stage(StrEnum):
     """Destroying the stacks deletes everything; buckets must be emptied first."""
 
     PRODUCTION = "production"
-    """The table, the buckets and their contents outlive the stacks."""
+    """The table, the buckets, the queues and their contents outlive the stacks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,8 @@ class SystemSettings:
     """The installation as a whole."""
 
     name: str = "default"
-    stage: Stage = Stage.DEVELOPMENT
+    stage: Stage = Stage.PRODUCTION
+    """The safe one, unless someone asks for the other by its name."""
     lease_seconds: int = 60
     """How long a worker may be silent before another takes its job over, 3 to 3,600."""
     clock_skew_seconds: int = int(CLOCK_SKEW.total_seconds())

@@ -72,6 +72,7 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
         ("IAM5", "remotejob-test-storage/Groups/Worker"),
         ("IAM5", "remotejob-test-workers/Queues/default/AgentRole"),
         *[("IAM5", "remotejob-test-workers/Queues/default/Role")] * 5,
+        *[("IAM5", "remotejob-test-workers/SchedulerScales")] * 4,
         ("SQS3", "remotejob-test-functions/Uploads/Undelivered"),
     ]
 
@@ -122,7 +123,9 @@ def test_app_and_function_write_the_same(synthesize_whole: Synthesize, tmp_path:
 def test_stacks_are_deployed_in_the_order_they_need_each_other(system: System) -> None:
     for part in ("functions", "workers"):
         assert "remotejob-test-storage" in system.artifact(part)["dependencies"]
-        assert "remotejob-test-functions" not in system.artifact("workers")["dependencies"]
+    # the workers' stack lets the scheduler scale them
+    assert "remotejob-test-functions" in system.artifact("workers")["dependencies"]
+    assert "remotejob-test-workers" not in system.artifact("functions")["dependencies"]
 
 
 def test_nothing_is_looked_up_and_nothing_needs_a_bootstrap_rule(system: System) -> None:

@@ -71,6 +71,8 @@ OBJECTS_ALLOWED = re.compile(
 )
 """Wildcards in resources: objects, whose keys cannot be known. Others are the tasks of a worker's
 own cluster, and one that stands in `AGENT`."""
+SCALING = re.compile(r"SchedulerScales[0-9A-F]{8}")
+"""The policy by which the scheduler scales; its resources have a test of their own."""
 TASKS_ALLOWED = re.compile(r"tasks of (default|video)'s cluster")
 
 
@@ -181,7 +183,36 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                         OBJECTS_ALLOWED.fullmatch(short(resource))
                         or statement["Action"] == "ecr:GetAuthorizationToken"
                         or TASKS_ALLOWED.fullmatch(short(resource))
+                        or SCALING.fullmatch(policy.id)
                     )
+
+
+def test_the_scheduler_may_scale_the_services_of_the_workers_stack_alone(system: System) -> None:
+    (policy,) = (p for p in system.resources("AWS::IAM::Policy") if SCALING.fullmatch(p.id))
+    (role,) = policy.properties["Roles"]
+    assert role_of_function(system, "lambdas.scheduler.handler") in "".join(texts(role))
+    ours = "remotejob-test-workers-*"
+    assert {
+        action: (_last(statement["Resource"]), statement.get("Condition"))
+        for statement in policy.properties["PolicyDocument"]["Statement"]
+        for action in as_list(statement["Action"])
+    } == {
+        "ssm:GetParameters": ("parameter/remotejob/test/workers/*", None),
+        "ecs:DescribeServices": (f"service/{ours}/{ours}", None),
+        "ecs:UpdateService": (f"service/{ours}/{ours}", None),
+        "ecs:DescribeTasks": (f"task/{ours}/*", None),
+        "ecs:ListTasks": ("*", {"ArnLike": {"ecs:cluster": _arn(f"cluster/{ours}")}}),
+    }
+
+
+def _arn(resource: str) -> dict[str, Any]:
+    """How a template writes the ARN of something of ECS in the stack's own account and region."""
+    parts = ["arn:", {"Ref": "AWS::Partition"}, ":ecs:", {"Ref": "AWS::Region"}, ":"]
+    return {"Fn::Join": ["", [*parts, {"Ref": "AWS::AccountId"}, f":{resource}"]]}
+
+
+def _last(arn: Any) -> str:
+    return "".join(texts(arn)).rpartition(":")[2]
 
 
 def test_limits_need_their_calls_and_nothing_else_does(

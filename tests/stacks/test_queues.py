@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,11 @@ def job_queue(system: System, name: str, kind: str) -> Resource:
 
 
 def described(system: System) -> dict:  # type: ignore[type-arg]
-    return description(system.resource("AWS::SSM::Parameter").properties["Value"])
+    return description(_parameter(system)["Value"])
+
+
+def _parameter(system: System) -> dict[str, Any]:
+    return system.resource("AWS::SSM::Parameter", Name="/remotejob/test").properties
 
 
 def redrive(queue: Resource) -> tuple[str, int]:
@@ -132,7 +137,7 @@ def test_the_description_names_what_was_built(system: System) -> None:
 
 
 def test_the_description_is_where_a_client_looks(system: System) -> None:
-    parameter = system.resource("AWS::SSM::Parameter").properties
+    parameter = _parameter(system)
     assert parameter["Name"] == system_parameter("test")
     assert parameter["Type"] == "String"
 

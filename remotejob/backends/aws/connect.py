@@ -14,6 +14,7 @@ from botocore.exceptions import (
 
 from remotejob.backends.aws.account import DEFAULT_POLICY, Account
 from remotejob.backends.aws.files import S3Files
+from remotejob.backends.aws.fleet import EcsFleet
 from remotejob.backends.aws.messages import SqsMessages
 from remotejob.backends.aws.service import DYNAMODB, SQS
 from remotejob.backends.aws.store import DynamoStore
@@ -85,6 +86,9 @@ def installation(
         retention=description.retention,
         readable_buckets=description.readable_buckets,
         max_depth=description.max_depth,
+        fleet=EcsFleet(
+            account, system=description.name, queues=tuple(description.queues), clock=clock
+        ),
         account=description.account,
         region=account.region,
         skipped=skipped,

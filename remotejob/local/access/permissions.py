@@ -4,8 +4,8 @@ Source: Service Authorization Reference, "Actions, resources, and condition keys
 Amazon DynamoDB, Amazon ECS, AWS Lambda, AWS Secrets Manager, AWS Systems Manager, AWS STS. Amazon
 S3 is in `s3_permissions`.
 
-Limits: for services not listed here, and for ECS beyond task protection, only the action is
-checked, not the resource.
+Limits: for services not listed here, and for what ECS does beyond reading and changing services and
+tasks, only the action is checked, not the resource.
 """
 
 from __future__ import annotations
@@ -283,14 +283,31 @@ def _secret(call: Call, asked: Any) -> str:
     return arn if found is None else str(found.arn)
 
 
+_ECS_LISTS = {
+    "DescribeServices": ("service", "services"),
+    "DescribeTasks": ("task", "tasks"),
+    "GetTaskProtection": ("task", "tasks"),
+    "UpdateTaskProtection": ("task", "tasks"),
+}
+"""The kind of resource of an operation, and the parameter that lists them."""
+
+
 def _ecs(call: Call) -> list[Access]:
     action, asked = f"ecs:{call.operation}", call.parameters
-    if call.operation not in ("GetTaskProtection", "UpdateTaskProtection"):
-        return [Access(action=action, resource=None)]
     cluster = str(asked.get("cluster", "default")).rpartition("/")[2]
-    tasks = [str(task) for task in asked.get("tasks") or ["*"]]
-    arns = [t if t.startswith("arn:") else call.arn(f"task/{cluster}/{t}") for t in tasks]
-    return [Access(action=action, resource=arn) for arn in arns]
+    context = {"ecs:cluster": call.arn(f"cluster/{cluster}")}
+    if call.operation == "ListTasks":
+        return [Access(action=action, resource="*", context=context)]
+    if call.operation == "UpdateService":
+        kind, names = "service", [asked.get("service")]
+    elif call.operation in _ECS_LISTS:
+        kind, parameter = _ECS_LISTS[call.operation]
+        names = asked.get(parameter) or ["*"]
+    else:
+        return [Access(action=action, resource=None)]
+    found = [str(name) for name in names]
+    arns = [n if n.startswith("arn:") else call.arn(f"{kind}/{cluster}/{n}") for n in found]
+    return [Access(action=action, resource=arn, context=context) for arn in arns]
 
 
 def _sts(call: Call) -> list[Access]:
