@@ -27,6 +27,7 @@ from remotejob.backends.aws.direct.connections import MOST_IDLE, Connections
 from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.objects import DirectObjects, Place
 from remotejob.backends.aws.direct.sender import Sender
+from remotejob.backends.aws.heard_time import HeardTime
 from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Boto3Service, Service, Timeouts
 from remotejob.domain.errors import AccessProblem, SettingsError
 from remotejob.names import Env
@@ -90,6 +91,7 @@ class Account:
         Raises: AccessProblem, when no region is set.
         """
         self._boto3 = session
+        self.heard_time: Final = HeardTime()
         self._lock = threading.Lock()
         if session is None:
             self._session = Session()
@@ -192,6 +194,7 @@ class Account:
                 endpoint_url=self._s3_url if service == "s3" else None,
             )
         explain_refusals(client)
+        self.heard_time.listen_to(client)
         return client
 
     def _direct_endpoint(self, service: str) -> str | None:
