@@ -178,6 +178,9 @@ class WorkersKey(StrEnum):
 WORKERS_VERSION: Final = 1
 """Version of the description of workers this library writes and reads."""
 
+STAGE_CONTEXT: Final = "remotejob:stage"
+"""The CDK's context key of the stage; it counts more than the settings."""
+
 
 class Part(StrEnum):
     """The stacks of a system, in the order of their deployment."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -37,10 +38,12 @@ def secure_queue(
     visibility_timeout: Duration | None = None,
     dead_letter_queue: sqs.DeadLetterQueue | None = None,
     encryption_key: kms.IKey | None = None,
+    removal_policy: RemovalPolicy | None = None,
 ) -> sqs.Queue:
     """A queue like all of ours: encrypted, TLS only, with the longest retention.
 
     visibility_timeout: default SQS's own, 30 seconds. encryption_key: default SQS's own.
+    removal_policy: default CloudFormation's own, which deletes it.
     """
     return sqs.Queue(
         scope,
@@ -53,6 +56,7 @@ def secure_queue(
         retention_period=RETENTION,
         visibility_timeout=visibility_timeout,
         dead_letter_queue=dead_letter_queue,
+        removal_policy=removal_policy,
     )
 
 
@@ -63,6 +67,8 @@ class JobQueueProps:
     lease_seconds: int
     """The visibility timeout: a message reappears when the lease of its job ends."""
     encryption_key: kms.IKey | None = None
+    removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
+    """Of every queue: a message that nobody has read is a promise."""
 
 
 class JobQueue(Construct):
@@ -70,28 +76,27 @@ class JobQueue(Construct):
 
     def __init__(self, scope: Construct, id: str, props: JobQueueProps) -> None:  # noqa: A002
         super().__init__(scope, id)
-        key_of_all = props.encryption_key
-        dead_letter = secure_queue(self, "DeadLetter", encryption_key=key_of_all)
+        like_all = partial(
+            secure_queue,
+            self,
+            encryption_key=props.encryption_key,
+            removal_policy=props.removal_policy,
+        )
+        dead_letter = like_all("DeadLetter")
         lease = Duration.seconds(props.lease_seconds)
         last_resort = sqs.DeadLetterQueue(queue=dead_letter, max_receive_count=LAST_RESORT_RECEIVES)
         self.queues: dict[QueueKey, sqs.Queue] = {QueueKey.DEAD_LETTER: dead_letter}
         for key in LANES:
-            self.queues[key] = secure_queue(
-                self,
-                _id(key),
-                visibility_timeout=lease,
-                dead_letter_queue=last_resort,
-                encryption_key=key_of_all,
+            self.queues[key] = like_all(
+                _id(key), visibility_timeout=lease, dead_letter_queue=last_resort
             )
         for key in STATUS:
-            unread = secure_queue(self, f"{_id(key)}DeadLetter", encryption_key=key_of_all)
-            self.queues[key] = secure_queue(
-                self,
+            unread = like_all(f"{_id(key)}DeadLetter")
+            self.queues[key] = like_all(
                 _id(key),
                 dead_letter_queue=sqs.DeadLetterQueue(
                     queue=unread, max_receive_count=STATUS_RECEIVES
                 ),
-                encryption_key=key_of_all,
             )
 
     def arns(self, keys: Sequence[QueueKey]) -> list[str]:

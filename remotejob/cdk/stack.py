@@ -35,8 +35,8 @@ class SystemStack(cdk.Stack):
 
 
 def removal_policy(settings: Settings) -> cdk.RemovalPolicy:
-    """Production data outlives its stacks; development data is deleted with them, once its buckets
-    are empty."""
+    """Production data outlives its stacks, and a queue's messages outlive the queue's settings;
+    development data is deleted with them, once its buckets are empty."""
     if settings.system.stage is Stage.PRODUCTION:
         return cdk.RemovalPolicy.RETAIN
     return cdk.RemovalPolicy.DESTROY

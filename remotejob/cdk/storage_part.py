@@ -47,7 +47,11 @@ class StoragePart:
             ),
         ).table
         scope_of_queues = Construct(scope, "Queues")
-        props = JobQueueProps(lease_seconds=system.lease_seconds, encryption_key=self.key)
+        props = JobQueueProps(
+            lease_seconds=system.lease_seconds,
+            encryption_key=self.key,
+            removal_policy=removal_policy(settings),
+        )
         self.queues = {name: JobQueue(scope_of_queues, name, props) for name in settings.queues}
         check_size(
             settings,

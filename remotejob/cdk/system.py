@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,7 @@ from remotejob.cdk.system_metrics import SystemMetrics
 from remotejob.cdk.workers_part import WorkersPart
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text import shown
-from remotejob.names import Part
+from remotejob.names import STAGE_CONTEXT, Part
 from remotejob.settings import Settings, Stage, load
 from remotejob.settings.document import as_toml
 
@@ -95,6 +96,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
                 "vpc_subnets and security_groups are of a VPC: give vpc or cluster, too"
             )
         self._settings, text = _read(settings)
+        self._settings = self._in_stage(self._settings)
         self._production = self._settings.system.stage is Stage.PRODUCTION
         existing = Existing(
             vpc=vpc,
@@ -122,11 +124,23 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
             existing=existing,
             scheduler=self.functions.scheduler.function.role,
         )
+        if not self._production:
+            _warn(places[Part.STORAGE], self._settings.system.name)
         for place in places.values():
             if permissions_boundary is not None:
                 iam.PermissionsBoundary.of(place).apply(permissions_boundary)
             if role_path is not None:
                 cdk.Aspects.of(place).add(_RolePath(role_path))
+
+    def _in_stage(self, settings: Settings) -> Settings:
+        """The settings, in the stage that the CDK's context names, if it names one."""
+        asked = self.node.try_get_context(STAGE_CONTEXT)
+        if asked is not None and asked not in list(Stage):
+            raise SettingsError(
+                f"-c {STAGE_CONTEXT}={shown(asked)}: it must be {' or '.join(Stage)}"
+            )
+        stage = settings.system.stage if asked is None else Stage(asked)
+        return replace(settings, system=replace(settings.system, stage=stage))
 
     def _place(self, scope: Construct, part: Part) -> Construct:
         """Where a part goes: a stack of its own, or the stack around this construct."""
@@ -157,6 +171,15 @@ def _read(settings: Path | str | Settings) -> tuple[Settings, bytes]:
     if isinstance(settings, Settings):
         return settings, as_toml(settings).encode()
     return load(settings), Path(settings).read_bytes()
+
+
+def _warn(scope: Construct, system: str) -> None:
+    """Let the CDK's command line say what can be lost."""
+    cdk.Annotations.of(scope).add_info(
+        f"system {system!r} is for development: destroying its stacks deletes the job table, all"
+        " messages and the emptied buckets, and taking a queue out of the settings deletes its"
+        " messages; -c stage=production keeps them"
+    )
 
 
 def _check_path(path: str | None) -> None:

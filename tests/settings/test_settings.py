@@ -32,7 +32,7 @@ def test_what_is_left_out_has_its_default() -> None:
     settings = parsed(QUEUE)
 
     assert settings.queues["default"] == QueueSettings(tasks=("work",))
-    assert settings.system.stage is Stage.DEVELOPMENT
+    assert settings.system.stage is Stage.PRODUCTION
     assert settings.routes == ()
 
 

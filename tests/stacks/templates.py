@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from remotejob.names import Part
+
 ASSET_HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -59,6 +61,11 @@ class System:
             for name, body in self.template(part)["Resources"].items()
             if kind in (None, body["Type"])
         ]
+
+    def resources_of(self, part: Part, kind: str) -> list[Resource]:
+        """The resources of a type in one stack."""
+        there = self.template(part)["Resources"]
+        return [one for one in self.resources(kind) if one.id in there]
 
     def resource(self, kind: str, /, **expected: Any) -> Resource:
         """The one resource of a type that has these properties."""
