@@ -498,6 +498,9 @@ class Installation:
         """Whether this process may send messages of a queue."""
         return self.sends_to is None or queue in self.sends_to
 
+    clock_ahead: timedelta | None = field(default=None)
+    """How far this machine's clock was ahead of AWS's when it connected; None if that was not
+    compared."""
     account: str = field(default="")
     region: str = field(default="")
     """Where it is deployed, for people to read; empty if not in AWS."""
