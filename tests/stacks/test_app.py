@@ -59,19 +59,14 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
     ]
     assert sorted(accepted) == [
         ("ECS2", "test-workers/Queues/default/Task"),
-        ("IAM5", "test-functions/Scheduler/Function/Role"),
-        ("IAM5", "test-functions/Scheduler/Function/Role"),
-        ("IAM5", "test-storage/Groups/Admin"),
-        ("IAM5", "test-storage/Groups/Admin"),
-        ("IAM5", "test-storage/Groups/Admin"),
-        ("IAM5", "test-storage/Groups/Creator"),
-        ("IAM5", "test-storage/Groups/Creator"),
-        ("IAM5", "test-storage/Groups/Manager"),
-        ("IAM5", "test-storage/Groups/Manager"),
-        ("IAM5", "test-storage/Groups/Worker"),
-        ("IAM5", "test-storage/Groups/Worker"),
+        *[("IAM5", "test-functions/Scheduler/Function/Role")] * 4,
+        *[("IAM5", "test-functions/Uploads/OnUpload/Role")] * 2,
+        *[("IAM5", "test-storage/Groups/Admin")] * 5,
+        *[("IAM5", "test-storage/Groups/Creator")] * 4,
+        *[("IAM5", "test-storage/Groups/Manager")] * 4,
+        *[("IAM5", "test-storage/Groups/Worker")] * 4,
         ("IAM5", "test-workers/Queues/default/AgentRole"),
-        *[("IAM5", "test-workers/Queues/default/Role")] * 5,
+        *[("IAM5", "test-workers/Queues/default/Role")] * 6,
         ("SQS3", "test-functions/Uploads/Undelivered"),
     ]
 

@@ -239,7 +239,7 @@ def test_two_systems_fit_into_one_stack(tmp_path: Path) -> None:
     own_apps.one_stack(tmp_path).synth()
     assert [file.name for file in tmp_path.glob("*.template.json")] == ["all.template.json"]
     parameters = resources(tmp_path, "all", "AWS::SSM::Parameter").values()
-    assert {each["Name"] for each in parameters} == {"/remotejob/own", "/remotejob/other"}
+    assert {each["Name"] for each in parameters} >= {"/remotejob/own", "/remotejob/other"}
 
 
 def test_a_stage_gets_its_own_stacks(tmp_path: Path) -> None:
