@@ -167,6 +167,49 @@ def queue_parameter(system: str, queue: str) -> str:
     return f"{queues_path(system)}/{queue}"
 
 
+def workers_parameter(system: str, queue: str) -> str:
+    """Name of the SSM parameter that describes a queue's deployed workers (see `WorkersKey`)."""
+    return f"{system_parameter(system)}/workers/{queue}"
+
+
+class WorkersKey(StrEnum):
+    """Keys of the description of a queue's workers: where they are, and how many there may be."""
+
+    VERSION = "version"
+    CLUSTER = "cluster"
+    SERVICE = "service"
+    MIN = "min"
+    MAX = "max"
+    JOBS = "jobs"
+    """Jobs that one worker runs at a time."""
+    IDLE_MINUTES = "idle_minutes"
+    CAPACITY = "capacity"
+    """Capacity providers, each with its weight and base."""
+
+
+WORKERS_VERSION: Final = 1
+"""Version of the description of workers this library writes and reads."""
+
+STAGE_CONTEXT: Final = "remotejob:stage"
+"""The CDK's context key of the stage; it counts more than the settings."""
+
+
+class Part(StrEnum):
+    """The stacks of a system, in the order of their deployment."""
+
+    STORAGE = "storage"
+    FUNCTIONS = "functions"
+    WORKERS = "workers"
+
+
+def stack_name(system: str, part: Part) -> str:
+    """Name of a stack of `system`, unless its app puts it in a CDK stage.
+
+    The prefix keeps a deployment from updating a stack of somebody else's that has a plain name.
+    """
+    return f"remotejob-{system}-{part}"
+
+
 class Tag(StrEnum):
     """Tags of SQS queues. Policies tell queues apart by them, so no policy grows with the number of
     queues, and none names a queue of another stack."""
@@ -286,6 +329,8 @@ class Field(StrEnum):
     LOST_LEASES = "j_lost_n"
     LOST_RUN = "j_lost"
     RELEASES = "j_releases"
+    GIVEN_UP = "j_given_up"
+    """How many of its messages were given up, and went to the dead-letter queue."""
     NO_SPACE = "j_no_space"
     """1 on a job that was given back because the worker's disk was full."""
     RETRY = "j_retry"

@@ -1,4 +1,4 @@
-"""The ports: what use cases need from outside, a job store, queues, files and a clock.
+"""The ports: what use cases need from outside, a job store, queues, files, workers and a clock.
 
 Each is a protocol with at least two implementations, in memory and on AWS, which pass the
 conformance suites in `remotejob.testing`.
@@ -17,10 +17,13 @@ from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.changes import Change
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.conditions import Item
+from remotejob.domain.errors import SettingsError
 from remotejob.domain.events import CommandEvent, Event
+from remotejob.domain.fleet import FleetStatus, StoppedTask, WorkersDescription
 from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
+from remotejob.domain.text import shown
 from remotejob.domain.transactions import Conflict, Key, Step
 from remotejob.domain.unreadable import SkippedItems
 from remotejob.names import MAX_DEPTH
@@ -170,6 +173,9 @@ class Received:
     address: Address
     body: str
     receipt: str
+    id: str = ""
+    """The queue's own id of the message, the same at each receive; a move to another queue may
+    change it."""
     sent_ms: int
     receives: int
     """How often it was received, including this time."""
@@ -309,6 +315,57 @@ class Clock(Protocol):
     def sleep(self, span: timedelta) -> None: ...
 
 
+class Fleet(Protocol):
+    """The workers of the queues: how many run, how many are wanted, and why some stopped."""
+
+    def describe(self, queue: str) -> WorkersDescription | None:
+        """What was deployed for a queue's workers; None if nothing was."""
+        ...
+
+    def status(self, queue: str) -> FleetStatus | None:
+        """A queue's workers now; None if none were deployed for it."""
+        ...
+
+    def stopped(self, queue: str) -> tuple[StoppedTask, ...]:
+        """The workers that stopped last, the newest first; they are remembered for about an hour.
+
+        Source: Amazon ECS API Reference, ListTasks, desiredStatus.
+        """
+        ...
+
+    def set_desired(self, queue: str, count: int) -> None:
+        """Let a queue have so many workers. Which ones stop is the service's choice, except that
+        those under scale-in protection stay. Raises: SettingsError, if none were deployed."""
+        ...
+
+
+class _NoFleet:
+    """The `Fleet` of a system without deployed workers."""
+
+    def describe(self, queue: str) -> WorkersDescription | None:  # noqa: ARG002 (the protocol's)
+        return None
+
+    def status(self, queue: str) -> FleetStatus | None:  # noqa: ARG002
+        return None
+
+    def stopped(self, queue: str) -> tuple[StoppedTask, ...]:  # noqa: ARG002
+        return ()
+
+    def set_desired(self, queue: str, count: int) -> None:  # noqa: ARG002
+        raise no_workers(queue)
+
+
+def no_workers(queue: str) -> SettingsError:
+    """The error for a queue without deployed workers."""
+    return SettingsError(
+        f"no workers were deployed for queue {shown(queue)}; deploy the workers stack, or start"
+        " workers yourself"
+    )
+
+
+NO_FLEET: Final[Fleet] = _NoFleet()
+
+
 class Listener(Protocol):
     """Is notified when something happens to a job: `remotejob.hooks`, or nobody."""
 
@@ -404,6 +461,8 @@ class Installation:
     """Other buckets, besides the system's own two, from which jobs may have their input."""
     max_depth: int = MAX_DEPTH
     """How many jobs in a row may each be made by the one before."""
+    fleet: Fleet = field(default=NO_FLEET)
+    """The deployed workers of its queues."""
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""
     sends_to: frozenset[str] | None = field(default=None)
@@ -414,6 +473,9 @@ class Installation:
         """Whether this process may send messages of a queue."""
         return self.sends_to is None or queue in self.sends_to
 
+    clock_ahead: timedelta | None = field(default=None)
+    """How far this machine's clock was ahead of AWS's when it connected; None if that was not
+    compared."""
     account: str = field(default="")
     region: str = field(default="")
     """Where it is deployed, for people to read; empty if not in AWS."""

@@ -14,10 +14,15 @@ from cdk_nag import AwsSolutionsChecks
 
 from remotejob.cdk.bundle import BundleError
 from remotejob.domain.errors import SettingsError
-from remotejob.settings import DEFAULT_FILE
+from remotejob.domain.text import shown
+from remotejob.names import STAGE_CONTEXT
+from remotejob.settings import DEFAULT_FILE, Stage
 
 SETTINGS_CONTEXT: Final = "settings"
 """`cdk deploy -c settings=other.toml`"""
+
+_STAGE_IN_SHORT: Final = "stage"
+"""`cdk deploy -c stage=development`, for `STAGE_CONTEXT`."""
 
 
 class RemoteJobApp(cdk.App):
@@ -42,12 +47,28 @@ class RemoteJobApp(cdk.App):
             ),
         )
         self.folder: Final = folder
+        self._read_stage()
         cdk.Validations.of(self).add_plugins(AwsSolutionsChecks(self))
 
     @property
     def settings(self) -> Path:
         """The settings file: the context's, or `remotejob.toml` of the folder."""
         return self.folder / (self.node.try_get_context(SETTINGS_CONTEXT) or DEFAULT_FILE)
+
+    def _read_stage(self) -> None:
+        """Let `-c stage=…` set the stage of the systems. Raises: SettingsError.
+
+        The systems read a longer name, because an app of somebody's own may have its own meaning
+        for the short one.
+        """
+        asked = self.node.try_get_context(_STAGE_IN_SHORT)
+        if asked is None:
+            return
+        if asked not in list(Stage):
+            names = " or ".join(Stage)
+            raise SettingsError(f"-c {_STAGE_IN_SHORT}={shown(asked)}: it must be {names}")
+        if self.node.try_get_context(STAGE_CONTEXT) is None:
+            self.node.set_context(STAGE_CONTEXT, asked)
 
 
 @contextmanager

@@ -80,6 +80,12 @@ def scheduler_calls(
         _messages(system, ["SendMessage"], Use.LANE, Use.STATUS),
         # The sweep looks at every lane, so SQS goes on measuring it.
         _messages(system, ["GetQueueAttributes"], Use.LANE),
+        # It reads the dead letters of the lanes; a job that still wants to run is sent again.
+        _messages(
+            system,
+            ["GetQueueAttributes", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"],
+            Use.DEAD_LETTER,
+        ),
         find_queues(system),
         # The sweep removes outputs of runs that did not commit, and what removed jobs left.
         allow("s3", ["ListBucket"], [input.bucket_arn, output.bucket_arn]),

@@ -39,10 +39,12 @@ def secure_queue(
     visibility_timeout: Duration | None = None,
     dead_letter_queue: sqs.DeadLetterQueue | None = None,
     encryption_key: kms.IKey | None = None,
+    removal_policy: RemovalPolicy | None = None,
 ) -> sqs.Queue:
     """A queue like all of ours: encrypted, TLS only, with the longest retention.
 
     visibility_timeout: default SQS's own, 30 seconds. encryption_key: default SQS's own.
+    removal_policy: default CloudFormation's own, which deletes it.
     """
     return sqs.Queue(
         scope,
@@ -53,6 +55,7 @@ def secure_queue(
         retention_period=RETENTION,
         visibility_timeout=visibility_timeout,
         dead_letter_queue=dead_letter_queue,
+        removal_policy=removal_policy,
     )
 
 
@@ -68,7 +71,7 @@ class JobQueueProps:
     lease_seconds: int
     """The visibility timeout: a message reappears when the lease of its job ends."""
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
-    """What happens to the messages when the queue is taken out of the settings."""
+    """Of every queue: a message that nobody has read is a promise."""
     encryption_key: kms.IKey | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
+from remotejob.names import Part, stack_name
 from remotejob.settings import Settings, Stage
 
 
@@ -16,7 +17,7 @@ class SystemStack(cdk.Stack):
         self,
         scope: Construct,
         settings: Settings,
-        part: str,
+        part: Part,
         *,
         description: str,
         env: cdk.Environment | None = None,
@@ -25,7 +26,7 @@ class SystemStack(cdk.Stack):
         system = settings.system.name
         super().__init__(
             scope,
-            f"{system}-{part}",
+            stack_name(system, part),
             description=f"remotejob system {system!r}: {description}",
             env=env,
             tags={"remotejob": system},
@@ -34,8 +35,8 @@ class SystemStack(cdk.Stack):
 
 
 def removal_policy(settings: Settings) -> cdk.RemovalPolicy:
-    """Production data outlives its stacks; development data is deleted with them, once its buckets
-    are empty."""
+    """Production data outlives its stacks, and a queue's messages outlive the queue's settings;
+    development data is deleted with them, once its buckets are empty."""
     if settings.system.stage is Stage.PRODUCTION:
         return cdk.RemovalPolicy.RETAIN
     return cdk.RemovalPolicy.DESTROY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +26,14 @@ from remotejob.cdk.system_metrics import SystemMetrics
 from remotejob.cdk.workers_part import WorkersPart
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text import shown
+from remotejob.names import STAGE_CONTEXT, Part
 from remotejob.settings import Settings, Stage, load
 from remotejob.settings.document import as_toml
 
 _PARTS: Final = {
-    "storage": "buckets, job table and queues",
-    "functions": "uploads and the scheduler",
-    "workers": "the Fargate workers",
+    Part.STORAGE: "buckets, job table and queues",
+    Part.FUNCTIONS: "uploads and the scheduler",
+    Part.WORKERS: "the Fargate workers",
 }
 
 _PATH: Final = re.compile(r"/|/[!-~]{1,510}/")
@@ -40,9 +42,9 @@ _PATH: Final = re.compile(r"/|/[!-~]{1,510}/")
 class RemoteJobSystem(Construct, Access, SystemMetrics):
     """A whole system.
 
-    In an app or a stage it makes three stacks, NAME-storage, NAME-functions and NAME-workers, so
-    that what holds data is updated, and protected, on its own. In a stack of yours it puts all into
-    that stack.
+    In an app or a stage it makes three stacks, remotejob-NAME-storage, remotejob-NAME-functions and
+    remotejob-NAME-workers, so that what holds data is updated, and protected, on its own. In a
+    stack of yours it puts all into that stack.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
                 "vpc_subnets and security_groups are of a VPC: give vpc or cluster, too"
             )
         self._settings, text = _read(settings)
+        self._settings = self._in_stage(self._settings)
         self._production = self._settings.system.stage is Stage.PRODUCTION
         existing = Existing(
             vpc=vpc,
@@ -105,28 +108,41 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
             encryption_key=encryption_key,
         )
         places = {part: self._place(scope, part) for part in _PARTS}
-        self.storage = StoragePart(places["storage"], self._settings, existing)
+        self.storage = StoragePart(places[Part.STORAGE], self._settings, existing)
         self.functions = FunctionsPart(
-            places["functions"],
+            places[Part.FUNCTIONS],
             self._settings,
             text=text,
             storage=self.storage,
             code=functions,
         )
         self.workers = WorkersPart(
-            places["workers"],
+            places[Part.WORKERS],
             self._settings,
             storage=self.storage,
             worker=worker,
             existing=existing,
+            scheduler=self.functions.scheduler.function.role,
         )
+        if not self._production:
+            _warn(places[Part.STORAGE], self._settings.system.name)
         for place in places.values():
             if permissions_boundary is not None:
                 iam.PermissionsBoundary.of(place).apply(permissions_boundary)
             if role_path is not None:
                 cdk.Aspects.of(place).add(_RolePath(role_path))
 
-    def _place(self, scope: Construct, part: str) -> Construct:
+    def _in_stage(self, settings: Settings) -> Settings:
+        """The settings, in the stage that the CDK's context names, if it names one."""
+        asked = self.node.try_get_context(STAGE_CONTEXT)
+        if asked is not None and asked not in list(Stage):
+            raise SettingsError(
+                f"-c {STAGE_CONTEXT}={shown(asked)}: it must be {' or '.join(Stage)}"
+            )
+        stage = settings.system.stage if asked is None else Stage(asked)
+        return replace(settings, system=replace(settings.system, stage=stage))
+
+    def _place(self, scope: Construct, part: Part) -> Construct:
         """Where a part goes: a stack of its own, or the stack around this construct."""
         if any(cdk.Stack.is_stack(one) for one in scope.node.scopes):
             if self._env is not None:
@@ -138,7 +154,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
             part,
             description=_PARTS[part],
             env=self._env,
-            termination_protection=part == "storage" and self._production,
+            termination_protection=part is Part.STORAGE and self._production,
         )
 
     @property
@@ -155,6 +171,15 @@ def _read(settings: Path | str | Settings) -> tuple[Settings, bytes]:
     if isinstance(settings, Settings):
         return settings, as_toml(settings).encode()
     return load(settings), Path(settings).read_bytes()
+
+
+def _warn(scope: Construct, system: str) -> None:
+    """Let the CDK's command line say what can be lost."""
+    cdk.Annotations.of(scope).add_info(
+        f"system {system!r} is for development: destroying its stacks deletes the job table, all"
+        " messages and the emptied buckets, and taking a queue out of the settings deletes its"
+        " messages; -c stage=production keeps them"
+    )
 
 
 def _check_path(path: str | None) -> None:

@@ -42,7 +42,11 @@ class QueueSettings:
     processes: int = 0
     """Child processes that run a worker's jobs, at most 100; 0 for the worker's own process."""
     max_workers: int = 10
-    """The most Fargate tasks; the fewest is always 0. 0 for workers elsewhere alone."""
+    """The most Fargate tasks. 0 for workers elsewhere alone."""
+    min_workers: int = 0
+    """The fewest Fargate tasks, which then wait for jobs, and cost, day and night."""
+    idle_minutes: int = 5
+    """How long the queue is without work before its last workers stop, 1 to 1,440."""
     cpu: int = 1024
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int = 2048
@@ -115,6 +119,10 @@ def read_queue(name: str, table: Table) -> QueueSettings:
             table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
         if prefix.startswith(INPUT_PREFIX_SUBMITTED):
             table.fail("inputs", prefix, "a queue's workers read what was submitted to it alone")
+    most = table.whole("max_workers", 0, 1000, default=10)
+    least = table.whole("min_workers", 0, 1000, default=0)
+    if least > most:
+        table.fail("min_workers", least, f"it must not be more than max_workers, {most}")
     environment = read_environment(table)
     dockerfile, image = read_image(table)
     return QueueSettings(
@@ -122,7 +130,9 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         inputs=inputs,
         concurrency=table.whole("concurrency", 1, 1000, default=4),
         processes=table.whole("processes", 0, 100, default=0),
-        max_workers=table.whole("max_workers", 0, 1000, default=10),
+        max_workers=most,
+        min_workers=least,
+        idle_minutes=table.whole("idle_minutes", 1, 1440, default=5),
         cpu=cpu,
         memory_mib=memory,
         tasks_module=_module(table, "tasks_module", default=DEFAULT_TASKS),

@@ -14,7 +14,15 @@ from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Lane
 from remotejob.domain.times import span_ms, to_ms
 from remotejob.domain.unreadable import SkippedItems
-from remotejob.ports import Address, Channel, Installation, QueueDescription, Received
+from remotejob.ports import (
+    NO_FLEET,
+    Address,
+    Channel,
+    Fleet,
+    Installation,
+    QueueDescription,
+    Received,
+)
 from remotejob.tasks.registry import Registry
 from remotejob.worker.executors.in_thread import call_here
 from remotejob.worker.messages.handler import Call, MessageHandler
@@ -56,6 +64,7 @@ def memory_installation(
     queues: Mapping[str, tuple[str, ...]] | None = None,
     lease: timedelta = timedelta(seconds=60),
     retention: timedelta = timedelta(days=30),
+    fleet: Fleet = NO_FLEET,
 ) -> Installation:
     """A system in memory. `queues` maps queues to tasks, by default `{"default": ("work",)}`."""
     clock = clock or FakeClock()
@@ -73,6 +82,7 @@ def memory_installation(
         },
         lease=lease,
         retention=retention,
+        fleet=fleet,
         hooks=registry,
         skipped=skipped,
     )

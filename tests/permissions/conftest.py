@@ -12,7 +12,7 @@ import pytest
 from remotejob import Queue, RemoteJob
 from remotejob.cdk.commands import Group
 from remotejob.local.embedded import EmbeddedAws
-from remotejob.names import Env
+from remotejob.names import Env, Part, stack_name
 from tests.deployed import deployed, exported
 
 SETTINGS = Path(__file__).with_name("remotejob.toml")
@@ -50,7 +50,7 @@ def _exported(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def new_person(aws: EmbeddedAws) -> NewPerson:
     """Make a user, attach the policies the stack's outputs name, and connect as that user."""
-    outputs = aws.deployment.outputs[f"{SYSTEM}-storage"]
+    outputs = aws.deployment.outputs[stack_name(SYSTEM, Part.STORAGE)]
     iam = aws.client("iam")
 
     def make(*groups: Group) -> Person:

@@ -32,7 +32,7 @@ def test_what_is_left_out_has_its_default() -> None:
     settings = parsed(QUEUE)
 
     assert settings.queues["default"] == QueueSettings(tasks=("work",))
-    assert settings.system.stage is Stage.DEVELOPMENT
+    assert settings.system.stage is Stage.PRODUCTION
     assert settings.routes == ()
 
 
@@ -100,6 +100,12 @@ def test_the_first_route_that_matches_counts() -> None:
         ('[queues.default]\ntask = ["a"]\n', "unknown key 'task'; did you mean tasks?"),
         ('[queue.default]\ntasks = ["a"]\n', "unknown key 'queue'; did you mean queues?"),
         (QUEUE + '[[routes]]\ntasks = "work"\n', "unknown key 'tasks'; did you mean task?"),
+        (
+            QUEUE + "max_workers = 3\nmin_workers = 4\n",
+            "min_workers = 4: it must not be more than max_workers, 3",
+        ),
+        (QUEUE + "min_workers = -1\n", "min_workers = -1: it must be between 0 and 1000"),
+        (QUEUE + "idle_minutes = 0\n", "idle_minutes = 0: it must be between 1 and 1440"),
         (QUEUE + "concurrency = 0\n", "concurrency = 0: it must be between 1 and 1000"),
         (QUEUE + "processes = -1\n", "processes = -1: it must be between 0 and 100"),
         (QUEUE + "concurrency = true\n", "concurrency = True: it must be a whole number"),

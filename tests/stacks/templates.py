@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from remotejob.names import Part
+
 ASSET_HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
@@ -34,7 +36,7 @@ class System:
     name: str
 
     def template(self, part: str) -> dict[str, Any]:
-        file = self.folder / f"{self.name}-{part}.template.json"
+        file = self.folder / f"remotejob-{self.name}-{part}.template.json"
         template: dict[str, Any] = json.loads(file.read_text())
         return template
 
@@ -48,7 +50,7 @@ class System:
 
     def artifact(self, part: str) -> dict[str, Any]:
         manifest = json.loads((self.folder / "manifest.json").read_text())
-        artifact: dict[str, Any] = manifest["artifacts"][f"{self.name}-{part}"]
+        artifact: dict[str, Any] = manifest["artifacts"][f"remotejob-{self.name}-{part}"]
         return artifact
 
     def resources(self, kind: str | None = None) -> list[Resource]:
@@ -59,6 +61,11 @@ class System:
             for name, body in self.template(part)["Resources"].items()
             if kind in (None, body["Type"])
         ]
+
+    def resources_of(self, part: Part, kind: str) -> list[Resource]:
+        """The resources of a type in one stack."""
+        there = self.template(part)["Resources"]
+        return [one for one in self.resources(kind) if one.id in there]
 
     def resource(self, kind: str, /, **expected: Any) -> Resource:
         """The one resource of a type that has these properties."""

@@ -38,7 +38,7 @@ def test_snapshots_hold_no_asset_hash(synthesize_whole: Synthesize) -> None:
 
 def test_an_open_finding_fails_the_synth(settings_file: Path, tmp_path: Path) -> None:
     app = build_app(settings_file, tmp_path / "cdk.out")
-    storage = app.node.find_child("test-storage")
+    storage = app.node.find_child("remotejob-test-storage")
     assert isinstance(storage, Construct)
     s3.Bucket(storage, "Careless")
     with pytest.raises(RuntimeError, match="ValidationFailed"):
@@ -58,16 +58,17 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
         if len(finding["reason"]) > 30
     ]
     assert sorted(accepted) == [
-        ("ECS2", "test-workers/Queues/default/Task"),
-        *[("IAM5", "test-functions/Scheduler/Function/Role")] * 4,
-        *[("IAM5", "test-functions/Uploads/OnUpload/Role")] * 2,
-        *[("IAM5", "test-storage/Groups/Admin")] * 5,
-        *[("IAM5", "test-storage/Groups/Creator")] * 4,
-        *[("IAM5", "test-storage/Groups/Manager")] * 4,
-        *[("IAM5", "test-storage/Groups/Worker")] * 4,
-        ("IAM5", "test-workers/Queues/default/AgentRole"),
-        *[("IAM5", "test-workers/Queues/default/Role")] * 6,
-        ("SQS3", "test-functions/Uploads/Undelivered"),
+        ("ECS2", "remotejob-test-workers/Queues/default/Task"),
+        *[("IAM5", "remotejob-test-functions/Scheduler/Function/Role")] * 4,
+        *[("IAM5", "remotejob-test-functions/Uploads/OnUpload/Role")] * 2,
+        *[("IAM5", "remotejob-test-storage/Groups/Admin")] * 5,
+        *[("IAM5", "remotejob-test-storage/Groups/Creator")] * 4,
+        *[("IAM5", "remotejob-test-storage/Groups/Manager")] * 4,
+        *[("IAM5", "remotejob-test-storage/Groups/Worker")] * 4,
+        ("IAM5", "remotejob-test-workers/Queues/default/AgentRole"),
+        *[("IAM5", "remotejob-test-workers/Queues/default/Role")] * 6,
+        *[("IAM5", "remotejob-test-workers/SchedulerScales")] * 4,
+        ("SQS3", "remotejob-test-functions/Uploads/Undelivered"),
     ]
 
 
@@ -90,9 +91,9 @@ def test_python_app_py_writes_the_assembly(settings_file: Path, tmp_path: Path) 
     # Nothing to read: no box about an old Node, no warning.
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert {file.name for file in (tmp_path / "cdk.out").glob("*.template.json")} == {
-        "test-storage.template.json",
-        "test-functions.template.json",
-        "test-workers.template.json",
+        "remotejob-test-storage.template.json",
+        "remotejob-test-functions.template.json",
+        "remotejob-test-workers.template.json",
     }
 
 
@@ -108,7 +109,7 @@ def test_app_and_function_write_the_same(synthesize_whole: Synthesize, tmp_path:
     settings = synthesize_whole().folder.parent / "settings.toml"
     build_app(settings, tmp_path / "again").synth()
     for part in ("storage", "functions", "workers"):
-        file = f"test-{part}.template.json"
+        file = f"remotejob-test-{part}.template.json"
         assert (tmp_path / "again" / file).read_text() == (
             synthesize_whole().folder / file
         ).read_text()
@@ -116,8 +117,10 @@ def test_app_and_function_write_the_same(synthesize_whole: Synthesize, tmp_path:
 
 def test_stacks_are_deployed_in_the_order_they_need_each_other(system: System) -> None:
     for part in ("functions", "workers"):
-        assert "test-storage" in system.artifact(part)["dependencies"]
-        assert "test-functions" not in system.artifact("workers")["dependencies"]
+        assert "remotejob-test-storage" in system.artifact(part)["dependencies"]
+    # the workers' stack lets the scheduler scale them
+    assert "remotejob-test-functions" in system.artifact("workers")["dependencies"]
+    assert "remotejob-test-workers" not in system.artifact("functions")["dependencies"]
 
 
 def test_nothing_is_looked_up_and_nothing_needs_a_bootstrap_rule(system: System) -> None:
@@ -130,7 +133,7 @@ def test_nothing_is_looked_up_and_nothing_needs_a_bootstrap_rule(system: System)
 
 def test_two_systems_do_not_share_a_name(synthesize: Synthesize) -> None:
     names = {synthesize(name=name).artifact("storage")["displayName"] for name in ("one", "two")}
-    assert names == {"one-storage", "two-storage"}
+    assert names == {"remotejob-one-storage", "remotejob-two-storage"}
 
 
 def test_bad_settings_are_named_before_anything_is_built(tmp_path: Path) -> None:
@@ -173,7 +176,7 @@ def test_a_node_on_the_path_or_named_by_the_caller_is_kept(
 
 
 def test_the_image_holds_the_worker_and_nothing_else(system: System) -> None:
-    (image,) = json.loads((system.folder / "test-workers.assets.json").read_text())[
+    (image,) = json.loads((system.folder / "remotejob-test-workers.assets.json").read_text())[
         "dockerImages"
     ].values()
     folder = system.folder / image["source"]["directory"]

@@ -165,7 +165,7 @@ def written(system: System, one: Resource) -> str:
     def resolved(value: Any) -> Any:
         match value:
             case {"Fn::GetAtt": [name, _]}:
-                longest = f"test-storage-{name}-{'x' * 12}"[: LONGEST[kinds[name]]]
+                longest = f"remotejob-test-storage-{name}-{'x' * 12}"[: LONGEST[kinds[name]]]
                 return f"arn:aws:service:ap-northeast-1:123456789012:{longest}"
             case {"Ref": _}:
                 return "arn:aws:ssm:ap-northeast-1"

@@ -30,7 +30,7 @@ def test_a_new_project_is_synthesized_without_a_finding(project: Path) -> None:
     assert {each["conclusion"] for each in report["pluginReports"]} == {"success"}
     stacks = sorted(path.name for path in assembly.glob("*.template.json"))
     assert stacks == [
-        f"my-scans-{part}.template.json" for part in ("functions", "storage", "workers")
+        f"remotejob-my-scans-{part}.template.json" for part in ("functions", "storage", "workers")
     ]
     (image,) = (path for path in assembly.glob("asset.*") if (path / "tasks").exists())
     sent = {path.name for path in image.iterdir()}

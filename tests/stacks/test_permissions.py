@@ -54,7 +54,10 @@ SCHEDULER = {
     "dynamodb:PutItem": "Table",
     "dynamodb:UpdateItem": "Table",
     "sqs:SendMessage": "lane-of-any status-of-any",
-    "sqs:GetQueueAttributes": "lane-of-any",
+    "sqs:GetQueueAttributes": "dead-letter-of-any lane-of-any",
+    "sqs:ReceiveMessage": "dead-letter-of-any",
+    "sqs:DeleteMessage": "dead-letter-of-any",
+    "sqs:ChangeMessageVisibility": "dead-letter-of-any",
     "ssm:GetParametersByPath": "queues/",
     "s3:ListBucket": "Input Output",
     "s3:DeleteObject": "Input/jobs/* Output/*",
@@ -74,6 +77,8 @@ OBJECTS_ALLOWED = re.compile(
 """Wildcards in resources: objects, whose keys cannot be known. Others are the tasks of a worker's
 own cluster, and one that stands in `AGENT`."""
 ANY_QUEUE = "arn:AWS::Partition:sqs:AWS::Region:AWS::AccountId:*"
+SCALING = re.compile(r"SchedulerScales[0-9A-F]{8}")
+"""The policy by which the scheduler scales; its resources have a test of their own."""
 TASKS_ALLOWED = re.compile(r"tasks of (default|video)'s cluster")
 
 
@@ -205,7 +210,36 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                         or TASKS_ALLOWED.fullmatch(short(resource))
                         or queues_of(statement)
                         or short(resource) == "queues/"
+                        or SCALING.fullmatch(policy.id)
                     )
+
+
+def test_the_scheduler_may_scale_the_services_of_the_workers_stack_alone(system: System) -> None:
+    (policy,) = (p for p in system.resources("AWS::IAM::Policy") if SCALING.fullmatch(p.id))
+    (role,) = policy.properties["Roles"]
+    assert role_of_function(system, "lambdas.scheduler.handler") in "".join(texts(role))
+    ours = "remotejob-test-workers-*"
+    assert {
+        action: (_last(statement["Resource"]), statement.get("Condition"))
+        for statement in policy.properties["PolicyDocument"]["Statement"]
+        for action in as_list(statement["Action"])
+    } == {
+        "ssm:GetParameters": ("parameter/remotejob/test/workers/*", None),
+        "ecs:DescribeServices": (f"service/{ours}/{ours}", None),
+        "ecs:UpdateService": (f"service/{ours}/{ours}", None),
+        "ecs:DescribeTasks": (f"task/{ours}/*", None),
+        "ecs:ListTasks": ("*", {"ArnLike": {"ecs:cluster": _arn(f"cluster/{ours}")}}),
+    }
+
+
+def _arn(resource: str) -> dict[str, Any]:
+    """How a template writes the ARN of something of ECS in the stack's own account and region."""
+    parts = ["arn:", {"Ref": "AWS::Partition"}, ":ecs:", {"Ref": "AWS::Region"}, ":"]
+    return {"Fn::Join": ["", [*parts, {"Ref": "AWS::AccountId"}, f":{resource}"]]}
+
+
+def _last(arn: Any) -> str:
+    return "".join(texts(arn)).rpartition(":")[2]
 
 
 def test_limits_need_their_calls_and_nothing_else_does(

@@ -192,7 +192,9 @@ def test_a_workers_disk_and_processor_are_the_settings(system: System) -> None:
 
 
 def test_queues_that_want_the_same_image_share_it(system: System) -> None:
-    assets = json.loads((system.folder / "test-workers.assets.json").read_text())["dockerImages"]
+    assets = json.loads((system.folder / "remotejob-test-workers.assets.json").read_text())[
+        "dockerImages"
+    ]
     built = sorted(
         (asset["source"]["dockerFile"], asset["source"]["platform"]) for asset in assets.values()
     )

@@ -39,7 +39,7 @@ def test_workers_run_it_and_their_agent_may_pull_it(
     app: RemoteJobApp, image: RepositoryImage
 ) -> None:
     RemoteJobSystem(app, "Jobs", settings=app.settings, worker=image)
-    template = app.synth().get_stack_by_name("own-workers").template
+    template = app.synth().get_stack_by_name("remotejob-own-workers").template
     (task,) = of_kind(template, "AWS::ECS::TaskDefinition")
     (container,) = task["ContainerDefinitions"]
     assert f"/team/scans@{DIGEST}" in json.dumps(container["Image"])

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from remotejob.names import ATTENTION_INDEX, INPUT_PREFIX_SUBMITTED, Field
+from remotejob.names import ATTENTION_INDEX, INPUT_PREFIX_SUBMITTED, Field, Part
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System
 
 BUCKET = "AWS::S3::Bucket"
 TABLE = "AWS::DynamoDB::Table"
+QUEUE = "AWS::SQS::Queue"
 
 
 def input_bucket(system: System) -> Resource:
@@ -128,12 +129,12 @@ def test_the_table_is_on_demand_recoverable_and_forgets(system: System) -> None:
     }
 
 
-@pytest.mark.parametrize("kind", [BUCKET, TABLE])
+@pytest.mark.parametrize("kind", [BUCKET, TABLE, QUEUE])
 def test_production_outlives_its_stack_and_development_does_not(
     system: System, production: System, kind: str
 ) -> None:
     for stage, policy in ((system, "Delete"), (production, "Retain")):
-        for resource in stage.resources(kind):
+        for resource in stage.resources_of(Part.STORAGE, kind):
             assert resource.body["DeletionPolicy"] == policy
             assert resource.body["UpdateReplacePolicy"] == policy
 

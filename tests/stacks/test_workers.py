@@ -10,7 +10,7 @@ import pytest
 
 from remotejob.names import Env
 from tests.stacks.conftest import Synthesize
-from tests.stacks.templates import Resource, System, texts
+from tests.stacks.templates import Resource, System, description, texts
 
 TASK = "AWS::ECS::TaskDefinition"
 SERVICE = "AWS::ECS::Service"
@@ -130,7 +130,10 @@ def test_workers_have_the_size_of_the_settings(system: System) -> None:
 def test_image_and_service_agree_on_the_processor(system: System) -> None:
     for task in system.resources(TASK):
         assert task.properties["RuntimePlatform"]["CpuArchitecture"] == "X86_64"
-    assert '"platform": "linux/amd64"' in (system.folder / "test-workers.assets.json").read_text()
+    assert (
+        '"platform": "linux/amd64"'
+        in (system.folder / "remotejob-test-workers.assets.json").read_text()
+    )
 
 
 def test_a_deployment_does_not_stop_workers_before_it_has_new_ones(system: System) -> None:
@@ -266,6 +269,33 @@ def test_each_queue_has_a_cluster_of_its_own(system: System) -> None:
     """Only the ARN of the cluster tells IAM whose task a worker may protect."""
     used = [json.dumps(service.properties["Cluster"]) for service in system.resources(SERVICE)]
     assert len(set(used)) == len(used) == 2
+
+
+def test_the_scheduler_finds_each_queues_workers_and_how_many_there_may_be(
+    synthesize: Synthesize,
+) -> None:
+    more = (
+        '[queues.warm]\ntasks = ["go"]\nconcurrency = 5\nprocesses = 3\n'
+        "min_workers = 2\nidle_minutes = 9\n"
+    )
+    system = synthesize(more=more)
+    written = {
+        name: description(one.properties["Value"], of=system)
+        for one in system.resources("AWS::SSM::Parameter")
+        if "/workers/" in (name := one.properties["Name"])
+    }
+    assert set(written) == {"/remotejob/test/workers/default", "/remotejob/test/workers/warm"}
+    warm = written["/remotejob/test/workers/warm"]
+    assert re.fullmatch(r"<Clusterswarm[0-9A-F]{8}>", warm.pop("cluster"))
+    assert re.fullmatch(r"<QueueswarmService[0-9A-F]{8}\.Name>", warm.pop("service"))
+    assert warm == {
+        "version": 1,
+        "min": 2,
+        "max": 10,
+        "jobs": 15,
+        "idle_minutes": 9,
+        "capacity": [["FARGATE", 1, 0]],
+    }
 
 
 def test_a_queue_says_how_its_workers_log_and_whether_they_write_metrics(

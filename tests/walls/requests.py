@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from remotejob.domain.ids import new_job_id
 from remotejob.local.embedded import EmbeddedAws
-from remotejob.names import Field, Partition
+from remotejob.names import Field, Part, Partition, stack_name
 
 GROUPS: Final = ("admin", "manager", "creator", "worker")
 ROLES: Final = (*GROUPS, "workers of ours", "uploads", "scheduler")
@@ -438,7 +438,7 @@ def role_names(aws: EmbeddedAws) -> dict[str, str]:
 
 
 def policies_of(aws: EmbeddedAws) -> dict[str, list[Any]]:
-    iam, outputs = aws.client("iam"), aws.deployment.outputs["walls-storage"]
+    iam, outputs = aws.client("iam"), aws.deployment.outputs[stack_name("walls", Part.STORAGE)]
     found: dict[str, list[Any]] = {}
     for group in ("admin", "manager", "creator", "worker"):
         arn = outputs[f"{group.title()}Policy"]

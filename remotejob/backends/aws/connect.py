@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.deployed_queues import DeployedQueues
 from remotejob.backends.aws.files import S3Files
+from remotejob.backends.aws.fleet import EcsFleet
 from remotejob.backends.aws.messages import SqsMessages
 from remotejob.backends.aws.parameters import read_queues, read_system
 from remotejob.backends.aws.service import DYNAMODB, SQS
@@ -99,6 +100,8 @@ def installation(
         retention=description.retention,
         readable_buckets=description.readable_buckets,
         max_depth=description.max_depth,
+        clock_ahead=account.heard_time.clock_ahead(clock),
+        fleet=EcsFleet(account, system=description.name, queues=queues, clock=clock),
         account=queues.account,
         region=account.region,
         skipped=skipped,

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from remotejob.domain.errors import SettingsError
+from remotejob.names import STAGE_CONTEXT
+from remotejob.settings import Stage
 
 _PROBLEM: Final = "error: "
 
 
 def synthesize(settings_file: Path, folder: Path) -> Path:
-    """Synthesize the CDK app into a folder.
+    """Synthesize the CDK app into a folder, for development: what runs here is nobody's only copy.
 
     Raises: SettingsError, with the app's error output.
     """
@@ -29,7 +31,9 @@ def synthesize(settings_file: Path, folder: Path) -> Path:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         "CDK_OUTDIR": str(folder.resolve()),
-        "CDK_CONTEXT_JSON": json.dumps({"settings": str(settings_file.resolve())}),
+        "CDK_CONTEXT_JSON": json.dumps(
+            {"settings": str(settings_file.resolve()), STAGE_CONTEXT: Stage.DEVELOPMENT}
+        ),
     }
     done = subprocess.run(
         [sys.executable, "app.py"],

@@ -4,7 +4,7 @@ Source: Service Authorization Reference, "Actions, resources, and condition keys
 Amazon DynamoDB, Amazon ECS, AWS Lambda, AWS Secrets Manager, AWS Systems Manager, AWS STS. Amazon
 S3 is in `s3_permissions`.
 
-Limits: for services not listed here, and for ECS beyond task protection, only the action is
+Limits: for services not listed here, and for ECS beyond services and tasks, only the action is
 checked, not the resource.
 """
 
@@ -293,14 +293,32 @@ def _secret(call: Call, asked: Any) -> str:
     return arn if found is None else str(found.arn)
 
 
+_ECS_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_ON_SERVICES = ("CreateService", "DeleteService", "DescribeServices", "UpdateService")
+_ON_TASKS = ("DescribeTasks", "GetTaskProtection", "StopTask", "UpdateTaskProtection")
+
+
 def _ecs(call: Call) -> list[Access]:
+    """Policies name services and tasks with their cluster; ListTasks has no resource of them."""
     action, asked = f"ecs:{call.operation}", call.parameters
-    if call.operation not in ("GetTaskProtection", "UpdateTaskProtection"):
+    cluster = str(asked.get("cluster") or "default").rpartition("/")[2]
+    kind, names = "", [None]
+    if call.operation in _ON_SERVICES:
+        kind = "service"
+        names = asked.get("services") or [asked.get("service") or asked.get("serviceName")]
+    elif call.operation in _ON_TASKS:
+        kind = "task"
+        names = asked.get("tasks") or [asked.get("task")]
+    elif call.operation != "ListTasks":
         return [Access(action=action, resource=None)]
-    cluster = str(asked.get("cluster", "default")).rpartition("/")[2]
-    tasks = [str(task) for task in asked.get("tasks") or ["*"]]
-    arns = [t if t.startswith("arn:") else call.arn(f"task/{cluster}/{t}") for t in tasks]
-    return [Access(action=action, resource=arn) for arn in arns]
+    _text(cluster, _ECS_NAME, "cluster")
+    within = {"ecs:cluster": call.arn(f"cluster/{cluster}")}
+    if names == [None]:
+        return [Access(action=action, resource="*", context=within)]
+    # an ARN names its own cluster, which must be the one that moto looks into
+    prefix = f"{kind}/{cluster}/"
+    arns = [_arn_or(call, name, _ECS_NAME, prefix, kind) for name in names]
+    return [Access(action=action, resource=arn, context=within) for arn in arns]
 
 
 def _sts(call: Call) -> list[Access]:

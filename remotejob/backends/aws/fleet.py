@@ -1,0 +1,155 @@
+"""The workers of the queues: services in ECS, which SSM parameters name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, Final
+
+from botocore.exceptions import ClientError
+
+from remotejob.backends.aws.account import DEFAULT_POLICY, Account
+from remotejob.backends.aws.workers_description import read_workers
+from remotejob.domain.fleet import (
+    FleetStatus,
+    Rollout,
+    ServiceEvent,
+    StoppedTask,
+    WorkersDescription,
+)
+from remotejob.domain.times import to_ms
+from remotejob.names import workers_parameter
+from remotejob.ports import Clock, no_workers
+
+KEPT: Final = timedelta(minutes=5)
+"""How long descriptions are kept in memory: a deployment of the workers changes them."""
+
+_PARAMETERS_AT_A_TIME: Final = 10
+"""Source: AWS Systems Manager API Reference, GetParameters, Names."""
+
+_TASKS_AT_A_TIME: Final = 100
+"""Source: Amazon ECS API Reference, DescribeTasks, tasks."""
+
+_BLOCKED: Final = "unable to stop or start tasks during a deployment"
+"""Source: Amazon ECS Developer Guide, "Amazon ECS service event messages"."""
+
+
+class EcsFleet:
+    """A `Fleet` on ECS. Thread-safe. Makes no request, and no client, before the first question."""
+
+    def __init__(
+        self, account: Account, *, system: str, queues: Collection[str], clock: Clock
+    ) -> None:
+        self._account = account
+        self._system = system
+        self._queues = queues
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._described: Mapping[str, WorkersDescription] = {}
+        self._read_at: float | None = None
+
+    def describe(self, queue: str) -> WorkersDescription | None:
+        """Raises: SettingsError, for a description that this version cannot read."""
+        with self._lock:
+            now = self._clock.monotonic()
+            if self._read_at is None or now - self._read_at >= KEPT.total_seconds():
+                self._described = self._read_all()
+                self._read_at = now
+            return self._described.get(queue)
+
+    def status(self, queue: str) -> FleetStatus | None:
+        place = self.describe(queue)
+        if place is None:
+            return None
+        try:
+            answer = self._ecs.describe_services(cluster=place.cluster, services=[place.service])
+        except ClientError as refusal:
+            if refusal.response["Error"]["Code"] == "ClusterNotFoundException":
+                return None
+            raise
+        found = [one for one in answer["services"] if one.get("status") == "ACTIVE"]
+        return _status(found[0]) if found else None
+
+    def stopped(self, queue: str) -> tuple[StoppedTask, ...]:
+        place = self.describe(queue)
+        if place is None:
+            return ()
+        listed = self._ecs.list_tasks(
+            cluster=place.cluster,
+            serviceName=place.service,
+            desiredStatus="STOPPED",
+            maxResults=_TASKS_AT_A_TIME,
+        )["taskArns"]
+        if not listed:
+            return ()
+        found = self._ecs.describe_tasks(cluster=place.cluster, tasks=listed)["tasks"]
+        tasks = [_stopped(task) for task in found if "stoppedAt" in task]
+        return tuple(sorted(tasks, key=lambda task: task.at_ms, reverse=True))
+
+    def set_desired(self, queue: str, count: int) -> None:
+        place = self.describe(queue)
+        if place is None:
+            raise no_workers(queue)
+        self._ecs.update_service(cluster=place.cluster, service=place.service, desiredCount=count)
+
+    def _read_all(self) -> dict[str, WorkersDescription]:
+        """The descriptions of all queues that have workers."""
+        names = {workers_parameter(self._system, queue): queue for queue in self._queues}
+        found: dict[str, WorkersDescription] = {}
+        wanted = list(names)
+        for start in range(0, len(wanted), _PARAMETERS_AT_A_TIME):
+            answer = self._ssm.get_parameters(Names=wanted[start : start + _PARAMETERS_AT_A_TIME])
+            for parameter in answer["Parameters"]:
+                name = parameter["Name"]
+                found[names[name]] = read_workers(
+                    parameter["Value"], origin=f"SSM parameter {name}"
+                )
+        return found
+
+    @cached_property
+    def _ecs(self) -> Any:
+        return self._account.client("ecs", DEFAULT_POLICY)
+
+    @cached_property
+    def _ssm(self) -> Any:
+        return self._account.client("ssm", DEFAULT_POLICY)
+
+
+def _status(service: Mapping[str, Any]) -> FleetStatus:
+    deployments = service.get("deployments", [])
+    primary: Mapping[str, Any] = next(
+        (one for one in deployments if one.get("status") == "PRIMARY"), {}
+    )
+    events = tuple(
+        ServiceEvent(at_ms=to_ms(event["createdAt"]), text=event["message"])
+        for event in service.get("events", [])
+    )
+    # a service without the circuit breaker has no state of the rollout
+    rollout = Rollout(primary.get("rolloutState", "COMPLETED").lower())
+    begun = to_ms(primary["createdAt"]) if "createdAt" in primary else 0
+    return FleetStatus(
+        desired=service["desiredCount"],
+        running=service["runningCount"],
+        pending=service["pendingCount"],
+        failed_starts=primary.get("failedTasks", 0),
+        blocked=rollout is Rollout.IN_PROGRESS
+        and any(_BLOCKED in event.text for event in events if event.at_ms >= begun),
+        rollout=rollout,
+        events=events,
+    )
+
+
+def _stopped(task: Mapping[str, Any]) -> StoppedTask:
+    container: Mapping[str, Any] = next(iter(task.get("containers", [])), {})
+    started = task.get("startedAt")
+    return StoppedTask(
+        id=task["taskArn"].rpartition("/")[2],
+        at_ms=to_ms(task["stoppedAt"]),
+        reason=task.get("stoppedReason", ""),
+        started_at_ms=None if started is None else to_ms(started),
+        code=task.get("stopCode", ""),
+        exit_code=container.get("exitCode"),
+        container_reason=container.get("reason"),
+    )
