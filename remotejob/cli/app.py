@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, env, formats, manage, replay, workers
+from remotejob.cli import batches, env, formats, letters, manage, replay, workers
 from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.choosing import On
@@ -204,9 +204,14 @@ def why(job_id: JobId, system: System = None, as_json: AsJson = False) -> None:
     """Explain why a job is not running: what it is waiting for."""
     reason = connect(system).job(job_id).why()
     if as_json:
-        formats.to_json(out, {"why": reason.code, "text": reason.text, **reason.details})
-    else:
-        say(reason.text)
+        shown = {"why": reason.code, "text": reason.text, "remedy": reason.remedy}
+        formats.to_json(out, {**shown, "unseen": reason.unseen, **reason.details})
+        return
+    say(reason.text)
+    if reason.remedy:
+        say(f"What to do: {reason.remedy}")
+    for unseen in reason.unseen:
+        note(f"not seen: {unseen}")
 
 
 @app.command("ls")
@@ -277,6 +282,7 @@ app.registered_commands += replay.app.registered_commands
 app.registered_commands += run_command.app.registered_commands
 app.registered_commands += batches.app.registered_commands
 app.registered_commands += workers.app.registered_commands
+app.registered_commands += letters.app.registered_commands
 app.registered_commands += doctor.app.registered_commands
 app.registered_commands += env.app.registered_commands
 

@@ -1,13 +1,13 @@
 """Lambda: runs the scheduler's tick once a minute, and the sweep every few hours.
 
-With each tick it scales the workers.
+With each tick it scales the workers. Whoever invokes it may also have it read all dead letters now.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -18,6 +18,8 @@ from remotejob.backends.aws import from_environment
 from remotejob.functions.logs import new_logger, share_logger
 from remotejob.functions.paused_queues import tell_of_paused_queues
 from remotejob.functions.scaled_workers import tell_of_workers
+from remotejob.jobs.scheduler.dead_letters import read_dead_letters
+from remotejob.jobs.scheduler.lapsed import Deadline
 from remotejob.jobs.scheduler.scale import scale
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
@@ -30,7 +32,8 @@ share_logger(logger)
 _RESERVE: Final = timedelta(seconds=20)
 """Time to finish the batch under way when the time is up."""
 
-_WORK: Final = ("tick", "sweep", "scale")
+_WORK: Final = {"sweep": sweep, "letters": read_dead_letters}
+_TASKS: Final = ("tick", *_WORK, "scale")
 
 
 @cache
@@ -44,34 +47,36 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
 
     `{"do": "scale", "queues": ["thumbnails"]}` scales the workers of some queues, in which somebody
     has just put a message; the upload function asks for it.
+    `{"do": "letters"}` reads the dead letters of all queues, whosever turn it is.
 
     Raises: ValueError, when it asks for anything else.
     """
     do = event.get("do", "")
-    if do not in _WORK:
-        raise ValueError(f"do={event.get('do')!r}: use one of {', '.join(_WORK)}")
+    if do not in _TASKS:
+        raise ValueError(f"do={event.get('do')!r}: use one of {', '.join(_TASKS)}")
+    if do == "scale":
+        return dict(_scale(queues=_named(event), nudged=True))
     reserve_ms = _RESERVE / timedelta(milliseconds=1)
 
     def time_is_up() -> bool:
         return context.get_remaining_time_in_millis() < reserve_ms
 
-    if do == "scale":
-        return dict(_scale(queues=_named(event), nudged=True))
-    counts = sweep(_installation(), time_is_up=time_is_up) if do == "sweep" else _tick(time_is_up)
+    work = _WORK.get(do, _tick)
+    counts = work(_installation(), time_is_up=time_is_up)
     logger.info("done", extra={"counts": counts})
     if counts["unreadable"]:
         _write_metric(counts["unreadable"])
     return dict(counts)
 
 
-def _tick(time_is_up: Callable[[], bool]) -> Counter[str]:
+def _tick(installation: Installation, *, time_is_up: Deadline) -> Counter[str]:
     # first, since a tick with much to send takes minutes
     scaled = _scale()
-    counts = tick(_installation(), time_is_up=time_is_up)
+    counts = tick(installation, time_is_up=time_is_up)
     if counts["sent"] and not time_is_up():
         # what was due has waited long enough: its workers start now, not a minute later
-        scaled = _scale()
-    if paused := tell_of_paused_queues(_installation(), logger):
+        scaled += _scale()
+    if paused := tell_of_paused_queues(installation, logger):
         counts["queues paused"] = paused
     return counts + scaled
 
