@@ -420,3 +420,10 @@ def installed_version() -> str:
     except PackageNotFoundError:
         # the source was copied into an image
         return "unknown"
+
+
+FREE_STORAGE_GIB: Final = 20
+"""Ephemeral storage of a worker that is free, and all it has unless more is asked for.
+
+Source: Amazon ECS Developer Guide, "Fargate task ephemeral storage for Amazon ECS".
+"""

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
@@ -28,6 +29,9 @@ MAX_RECEIVES: Final = 10
 MAX_CONCURRENCY: Final = 10
 """Functions at a time: they handle 100 uploads, and leave room for other functions of the account.
 """
+
+
+_EVENTS: Final = "events.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,14 +101,37 @@ class Uploads(Construct):
         acknowledge(
             undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
         )
+        self._let_send(rule, key)
         rule.add_target(
             targets.SqsQueue(
-                self.queue,
+                # By its ARN alone: with the queue's key, the CDK would let the rules of any account
+                # send, and name this rule in the policy of a key that the rule's queue refers to.
+                sqs.Queue.from_queue_arn(self, "Target", self.queue.queue_arn),
                 dead_letter_queue=undelivered,
                 max_event_age=Duration.hours(24),
                 retry_attempts=185,
             )
         )
+
+    def _let_send(self, rule: events.Rule, key: kms.IKey | None) -> None:
+        """Let this rule send, and EventBridge use the key for rules of this account."""
+        self.queue.add_to_resource_policy(
+            iam.PolicyStatement(
+                actions=["sqs:SendMessage"],
+                resources=[self.queue.queue_arn],
+                principals=[iam.ServicePrincipal(_EVENTS)],
+                conditions={"ArnEquals": {"aws:SourceArn": rule.rule_arn}},
+            )
+        )
+        if key is not None:
+            # nothing happens to a key that is imported: its owner writes its policy
+            key.grant(
+                iam.ServicePrincipal(
+                    _EVENTS, conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+                ),
+                "kms:Decrypt",
+                "kms:GenerateDataKey",
+            )
 
 
 def _keys(prefixes: Sequence[str] | None) -> list[str]:
