@@ -34,6 +34,14 @@ class Prices:
     fargate_vcpu_hour: float
     fargate_gb_hour: float
     lambda_million_requests: float
+    vpc_nat_gateway_hour: float
+    vpc_endpoint_hour: float
+    """An interface endpoint, in each of its zones."""
+    vpc_public_address_hour: float
+    cloudwatch_alarm_month: float
+    """Each metric of an alarm."""
+    kms_key_month: float
+    secretsmanager_secret_month: float
 
     @classmethod
     def parse(cls, text: str) -> Prices:

@@ -25,7 +25,7 @@ from remotejob.jobs.coordination.locks import live_holders
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.budgets import pause_of
 from remotejob.jobs.queries.workers import KEPT, WorkerStatus, workers
-from remotejob.names import Partition
+from remotejob.names import SMOKE_TASK, Partition
 from remotejob.ports import Installation
 
 _MINUTES_FROM: Final = 180
@@ -252,7 +252,7 @@ def _turn(record: JobRecord, installation: Installation) -> Reason:
     if paused is not None:
         return Reason(code=Why.BUDGET, text=paused, details={"queue": record.queue})
     seen = workers(installation, record.queue)
-    able = [status for status in seen if record.task in status.abilities]
+    able = [status for status in seen if record.task in (*status.abilities, SMOKE_TASK)]
     failed = _failed_start(seen)
     alive = [status for status in able if status.takes_jobs]
     if not alive:
