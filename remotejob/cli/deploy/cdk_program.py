@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -31,19 +32,37 @@ class NotInstalled(RemoteJobError):
     """The CDK's command line could not be installed."""
 
 
+class Printed(Enum):
+    """Where its standard output goes. Errors and warnings go to standard error."""
+
+    AS_RESULT = None
+    """To our standard output."""
+    NEXT_TO_RESULT = 2
+    """To our standard error."""
+    NOWHERE = subprocess.DEVNULL
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CdkProgram:
     """A program that takes the arguments of `cdk`."""
 
     path: Path
 
-    def run(self, arguments: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> int:
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        printed: Printed,
+    ) -> int:
         """Run it in a folder, with this terminal, and return its exit code."""
         paths = [str(Path(sys.executable).parent), *_node_paths(), environment.get("PATH", "")]
         return subprocess.run(
             [self.path, *arguments],
             cwd=folder,
             env={**environment, "PATH": os.pathsep.join(paths)},
+            stdout=printed.value,
             check=False,
         ).returncode
 

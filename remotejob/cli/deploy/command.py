@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from remotejob.cli import formats
 from remotejob.cli.common import AsJson, note, out, say
-from remotejob.cli.deploy.cdk_program import CdkProgram, cdk_program
+from remotejob.cli.deploy.cdk_program import CdkProgram, Printed, cdk_program
 from remotejob.cli.deploy.clients import Clients
 from remotejob.cli.deploy.deployed import Deployed, look
 from remotejob.cli.deploy.idle_cost import cost_text
@@ -55,6 +55,12 @@ def deploy(
             help="production keeps all data, whatever becomes of the stacks; development does not.",
         ),
     ] = None,
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- OPTIONS]", help="For `cdk deploy`, such as -- --concurrency 2."
+        ),
+    ] = None,
     settings: SettingsFile = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Don't ask before permissions are widened.")
@@ -85,7 +91,8 @@ def deploy(
     for finding in findings:
         note(f"warning: {finding.place}: {finding.what}; {finding.remedy}")
     note(_about(plan, identity))
-    _run_cdk(plan, folder, program, client, asked="never" if yes else "broadening")
+    approval = () if not yes else ("--require-approval", "never")
+    _run_cdk(plan, folder, program, client, options=(*approval, *(options or ())))
     deployed = look(plan, client, list_prices())
     smoked = _smoke(plan, client, timedelta(seconds=smoke_timeout)) if smoke else []
     _show(plan, identity, deployed, smoked, findings, as_json=as_json)
@@ -104,7 +111,9 @@ def cdk(context: typer.Context) -> None:
     bootstrap, cdk destroy and all the rest, with their own arguments."""
     folder = project_folder() or Path.cwd()
     raise typer.Exit(
-        cdk_program(os.environ).run(context.args, folder=folder, environment=os.environ)
+        cdk_program(os.environ).run(
+            context.args, folder=folder, environment=os.environ, printed=Printed.AS_RESULT
+        )
     )
 
 
@@ -128,11 +137,11 @@ def before_deploy(stage: Stage | None, settings: Path | None, *, as_json: bool) 
 def synthesized(folder: Path, stage: Stage, settings: Path | None, program: CdkProgram) -> Plan:
     """Synthesize the app of a folder. Raises: NotDeployed; SettingsError."""
     assembly = folder / ASSEMBLY
-    arguments = ["synth", "--quiet", "--all", "--output", str(assembly)]
+    arguments = ["synth", "--quiet", "--output", str(assembly)]
     arguments += ["--context", f"{STAGE_CONTEXT}={stage}"]
     if settings is not None:
         arguments += ["--context", f"settings={settings.resolve()}"]
-    if program.run(arguments, folder=folder, environment=os.environ):
+    if program.run(arguments, folder=folder, environment=os.environ, printed=Printed.NOWHERE):
         raise NotDeployed("the CDK app could not be synthesized, as it says above")
     return read_plan(assembly, stage)
 
@@ -166,11 +175,15 @@ def _about(plan: Plan, identity: Identity) -> str:
     return said
 
 
-def _run_cdk(plan: Plan, folder: Path, program: CdkProgram, client: Clients, *, asked: str) -> None:
+def _run_cdk(
+    plan: Plan, folder: Path, program: CdkProgram, client: Clients, *, options: tuple[str, ...]
+) -> None:
     """Deploy all stacks. If that fails or is broken off, say what is left. Raises: NotDeployed."""
-    arguments = ["deploy", "--all", "--app", str(plan.folder), "--require-approval", asked]
+    arguments = ["deploy", "--all", "--app", str(plan.folder), *options]
     try:
-        code = program.run(arguments, folder=folder, environment=os.environ)
+        code = program.run(
+            arguments, folder=folder, environment=os.environ, printed=Printed.NEXT_TO_RESULT
+        )
     except KeyboardInterrupt:
         say_what_is_left(plan, client)
         raise
@@ -192,6 +205,9 @@ def say_what_is_left(plan: Plan, client: Clients) -> None:
     for stack in deployed.stacks:
         reason = "" if stack.reason is None else f": {stack.reason}"
         note(f"stack {stack.name}: {stack.status or 'does not exist'}{reason}")
+    if all(stack.status is None for stack in deployed.stacks):
+        note("nothing was made, and nothing costs anything; correct it and deploy again")
+        return
     note(f"what is left costs {cost_text(list(deployed.lines), list_prices())}")
     note(
         f"correct it and deploy again, which goes on from there; or remove all of it:"

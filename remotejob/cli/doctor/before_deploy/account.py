@@ -29,7 +29,7 @@ class Identity:
 
 def identify(plan: Plan, client: Clients) -> Identity | Finding:
     """Ask AWS. Source: AWS STS API Reference, GetCallerIdentity, which needs no permission."""
-    region = plan.region or client.session.region_name
+    region: str | None = plan.region or client.session.region_name
     if region is None:
         return _finding("region", "no region is set", "set AWS_REGION, or a profile with a region")
     try:

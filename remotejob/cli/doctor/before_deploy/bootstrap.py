@@ -33,14 +33,14 @@ def version(plan: Plan, client: Clients, identity: Identity) -> Iterator[Finding
             yield Finding(
                 place=parameter,
                 what="the account is not bootstrapped in this region",
-                remedy=f"{command} ({_SCOPED})",
+                remedy=f"run: {command} ({_SCOPED})",
             )
             continue
         if found < least:
             yield Finding(
                 place=parameter,
                 what=f"the bootstrap stack has version {found}, and the stacks need {least}",
-                remedy=command,
+                remedy=f"run: {command}",
             )
 
 

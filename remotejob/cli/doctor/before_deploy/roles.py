@@ -1,40 +1,31 @@
-"""Service-linked roles: AWS makes them at a service's first use, which can be too late."""
+"""The role that AWS makes for ECS at its first use, which is too late for a first deployment."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 from remotejob.cli.deploy.clients import Clients
 from remotejob.cli.deploy.plan import Plan
 from remotejob.cli.doctor.findings import Finding
 
-_NEEDED: Final[Mapping[str, tuple[str, str]]] = {
-    "AWS::ECS::Cluster": ("ecs.amazonaws.com", "AWSServiceRoleForECS"),
-    "AWS::ApplicationAutoScaling::ScalableTarget": (
-        "ecs.application-autoscaling.amazonaws.com",
-        "AWSServiceRoleForApplicationAutoScaling_ECSService",
-    ),
-}
-"""The service and its role, for each type of resource that fails without.
-
-Source: Amazon ECS Developer Guide, "Using service-linked roles for Amazon ECS"; Application Auto
-Scaling User Guide, "Service-linked roles"; cloudformation-coverage-roadmap, issue 818.
-"""
+_ROLE: Final = "AWSServiceRoleForECS"
+_PATH: Final = "/aws-service-role/ecs.amazonaws.com/"
 
 
 def check(plan: Plan, client: Clients) -> Iterator[Finding]:
-    """Whether the roles that the templates need are there."""
-    iam = client("iam")
-    for kind, (service, role) in _NEEDED.items():
-        if not any(stack.resources(kind) for stack in plan.stacks):
-            continue
-        try:
-            iam.get_role(RoleName=role)
-        except iam.exceptions.NoSuchEntityException:
-            yield Finding(
-                place=role,
-                what=f"the service-linked role of {service} is missing, without which a first"
-                " deployment can fail",
-                remedy=f"aws iam create-service-linked-role --aws-service-name {service}",
-            )
+    """Whether ECS has its service-linked role.
+
+    Source: Amazon ECS Developer Guide, "Using service-linked roles for Amazon ECS";
+    cloudformation-coverage-roadmap, issue 818.
+    """
+    if not any(stack.resources("AWS::ECS::Cluster") for stack in plan.stacks):
+        return
+    pages = client("iam").get_paginator("list_roles").paginate(PathPrefix=_PATH)
+    if not any(page["Roles"] for page in pages):
+        yield Finding(
+            place=_ROLE,
+            what="the service-linked role of ECS is missing, without which the first deployment of"
+            " a cluster fails",
+            remedy="run: aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com",
+        )

@@ -23,7 +23,7 @@ _STUCK: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "UPDATE_ROLLBACK_FAILED": (
         "an update failed, and so did its rollback",
-        "aws cloudformation continue-update-rollback --stack-name {name}",
+        "run: aws cloudformation continue-update-rollback --stack-name {name}",
     ),
 }
 """States from which no deployment starts. Source: AWS CloudFormation User Guide, "Stack status
@@ -62,7 +62,7 @@ def _check(stage: Stage, stack: PlannedStack, found: Mapping[str, Any]) -> Itera
             place=stack.name,
             what=f"its creation failed ({status}), and its protection keeps it from being deleted"
             " and made again",
-            remedy="aws cloudformation update-termination-protection"
+            remedy="run: aws cloudformation update-termination-protection"
             f" --no-enable-termination-protection --stack-name {stack.name}",
         )
     elif status.endswith("_IN_PROGRESS"):
