@@ -16,6 +16,7 @@ from typing import Final
 from remotejob.client.job import Job
 from remotejob.client.remote_job import Queue, RemoteJob
 from remotejob.domain.states import State
+from remotejob.jobs.queries.why import Reason, Why
 from remotejob.names import SMOKE_PREFIX, SMOKE_TASK
 
 _EVERY_S: Final = 3.0
@@ -23,6 +24,24 @@ _EVERY_S: Final = 3.0
 _MOST_JOBS: Final = 1000
 """Of a queue, made since the upload, among which the job is looked for."""
 _CLOCKS_DIFFER: Final = timedelta(minutes=2)
+_BROKEN: Final = frozenset(
+    {
+        Why.ARCHITECTURE,
+        Why.CANNOT_START,
+        Why.CRASHED,
+        Why.DENIED,
+        Why.DEPLOYMENT_FAILED,
+        Why.GAVE_UP,
+        Why.IMAGE_PULL,
+        Why.LOGS,
+        Why.NO_SERVICE,
+        Why.OUT_OF_MEMORY,
+        Why.ROLE,
+        Why.SECRET,
+        Why.UNHEALTHY,
+    }
+)
+"""What waiting does not mend."""
 _CONTENT: Final = b"Can you read this?\n"
 
 Put = Callable[[str, str, bytes], object]
@@ -56,6 +75,8 @@ class _Sent:
     queue: Queue
     key: str
     job: Job | None = None
+    first: Why | None = None
+    """What `why` answered first."""
     said: str = ""
 
 
@@ -113,14 +134,24 @@ class Smoke:
         if sent.job.ended:
             sent.queue.remove("input", sent.key)
             return _ended(sent.queue.name, sent.job)
-        why = sent.job.why().text
-        if any(
+        why = sent.job.why()
+        text = _with_remedy(why)
+        if sent.first is None:
+            sent.first = why.code
+        if self._is_broken(sent, why.code, began):
+            return Smoked(queue=sent.queue.name, verdict=Verdict.FAILED, text=text, job=sent.job.id)
+        self._tell(sent, text)
+        return None
+
+    def _is_broken(self, sent: _Sent, code: Why, began: datetime) -> bool:
+        """Whether workers of this deployment have failed. What `why` answers first may still be
+        about those of the one before."""
+        if code in _BROKEN and code is not sent.first:
+            return True
+        return any(
             worker.cannot_start is not None and worker.seen_at >= began
             for worker in self._system.workers(sent.queue.name)
-        ):
-            return Smoked(queue=sent.queue.name, verdict=Verdict.FAILED, text=why, job=sent.job.id)
-        self._tell(sent, why)
-        return None
+        )
 
     def _tell(self, sent: _Sent, text: str) -> None:
         # ages in the text change with each look
@@ -128,6 +159,10 @@ class Smoke:
         if about != sent.said:
             sent.said = about
             self._say(f"queue {sent.queue.name}: {text}")
+
+
+def _with_remedy(reason: Reason) -> str:
+    return f"{reason.text}; {reason.remedy}" if reason.remedy else reason.text
 
 
 def _job_of(sent: _Sent, *, since: datetime) -> Job | None:
@@ -162,6 +197,6 @@ def _late(sent: _Sent, timeout: timedelta) -> Smoked:
     return Smoked(
         queue=sent.queue.name,
         verdict=Verdict.LATE,
-        text=f"job {sent.job.id} has not ended after {minutes}: {sent.job.why().text}",
+        text=f"job {sent.job.id} has not ended after {minutes}: {_with_remedy(sent.job.why())}",
         job=sent.job.id,
     )
