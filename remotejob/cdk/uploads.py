@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_kms as kms
@@ -40,6 +40,9 @@ class UploadsProps:
     function: PythonFunctionProps
     handler: str
     encryption_key: kms.IKey | None = None
+    removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
+    """What happens to its queues when the stack is destroyed: their messages are uploads that have
+    no job yet."""
 
 
 class Uploads(Construct):
@@ -47,7 +50,7 @@ class Uploads(Construct):
 
     def __init__(self, scope: Construct, id: str, props: UploadsProps) -> None:  # noqa: A002
         super().__init__(scope, id)
-        key = props.encryption_key
+        key, removal = props.encryption_key, props.removal_policy
         self.queue = secure_queue(
             self,
             "Queue",
@@ -55,10 +58,11 @@ class Uploads(Construct):
             # Source: AWS Lambda, "Using Lambda with Amazon SQS".
             visibility_timeout=Duration.seconds(6 * int(TIMEOUT.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(
-                queue=secure_queue(self, "DeadLetter", encryption_key=key),
+                queue=secure_queue(self, "DeadLetter", encryption_key=key, removal_policy=removal),
                 max_receive_count=MAX_RECEIVES,
             ),
             encryption_key=key,
+            removal_policy=removal,
         )
         self.function = PythonFunction(
             self,
@@ -93,7 +97,7 @@ class Uploads(Construct):
             ),
         )
         # Uploads without a job: EventBridge could not queue their events within a day.
-        undelivered = secure_queue(self, "Undelivered", encryption_key=key)
+        undelivered = secure_queue(self, "Undelivered", encryption_key=key, removal_policy=removal)
         acknowledge(
             undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
         )
