@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from aws_cdk import Duration, RemovalPolicy
-from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -115,9 +114,7 @@ class Workers(Construct):
         # A worker needs these to start, but its service does not refer to them: capacity
         # providers, the route out of its subnets, and the agent's permissions.
         self.service.node.add_dependency(props.cluster, self.agent_role)
-        if props.network.public_ip:
-            subnets = props.network.vpc.select_subnets(subnet_type=ec2.SubnetType.PUBLIC)
-            self.service.node.add_dependency(subnets.internet_connectivity_established)
+        self.service.node.add_dependency(*props.network.ready)
 
     def _let_pull(self, repository_arn: str) -> None:
         self.agent_role.add_to_policy(allow("ecr", ["GetAuthorizationToken"], ["*"]))

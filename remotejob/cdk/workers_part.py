@@ -11,7 +11,14 @@ from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects, seen_from
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.fleet import describe_workers, let_scale
 from remotejob.cdk.images import Images, RepositoryImage, WorkerImage
-from remotejob.cdk.network import Network, NetworkProps, WorkerNetwork, network_in
+from remotejob.cdk.network import (
+    INTERFACES,
+    Network,
+    NetworkProps,
+    WorkerNetwork,
+    network_in,
+    network_of,
+)
 from remotejob.cdk.permissions import (
     budget_calls,
     foreign_input_calls,
@@ -26,8 +33,9 @@ from remotejob.cdk.scaling import Scaling, ScalingProps
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.workers import CAPACITY, Workers, WorkersProps
+from remotejob.domain.errors import SettingsError
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
-from remotejob.settings import QueueSettings, Settings
+from remotejob.settings import NetworkSettings, QueueSettings, Settings, Stage
 
 
 class WorkersPart:
@@ -184,15 +192,40 @@ def _tasks_of(scope: Construct, cluster: str) -> str:
 
 
 def _network(scope: Construct, settings: Settings, existing: Existing) -> WorkerNetwork:
+    """Raises: SettingsError, when both the app and the settings name a VPC."""
     vpc = existing.vpc or (existing.cluster.vpc if existing.cluster is not None else None)
     if vpc is not None:
+        if settings.network != NetworkSettings():
+            raise SettingsError(
+                "[network]: the app gives the construct a vpc or a cluster; leave the table out,"
+                " or let the settings name the VPC"
+            )
         return network_in(
             scope,
             vpc,
             subnets=existing.vpc_subnets,
             security_groups=existing.security_groups,
         )
-    return Network(scope, "Network", NetworkProps(removal_policy=removal_policy(settings))).workers
+    if settings.network.vpc_id is not None:
+        return network_of(Construct(scope, "Network"), settings.network)
+    return Network(
+        scope,
+        "Network",
+        NetworkProps(
+            settings=settings.network,
+            production=settings.system.stage is Stage.PRODUCTION,
+            interfaces=(*INTERFACES, *_where_secrets_are(settings)),
+            removal_policy=removal_policy(settings),
+        ),
+    ).workers
+
+
+def _where_secrets_are(settings: Settings) -> list[str]:
+    """Services that ECS reads secrets from, through the network of the worker that gets them."""
+    secrets = [one for queue in settings.queues.values() for one in queue.secrets.values()]
+    parameters = any(one.parameter is not None for one in secrets)
+    managed = any(one.secret is not None for one in secrets)
+    return [*(["ssm"] if parameters else []), *(["secretsmanager"] if managed else [])]
 
 
 def _cluster(scope: Construct, name: str, network: WorkerNetwork) -> ecs.Cluster:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.text_files import Unreadable, decode
 from remotejob.names import INPUT_PREFIX_SUBMITTED, MAX_DEPTH
 from remotejob.settings.machines import FARGATE_MEMORY_MIB, Architecture
+from remotejob.settings.network import NetworkSettings, Subnets, check_network, read_network
 from remotejob.settings.permissions import Permission
 from remotejob.settings.queues import QueueSettings, read_queue
 from remotejob.settings.routes import Route, read_route, refuse_shadowed
@@ -30,12 +31,14 @@ __all__ = [
     "FARGATE_MEMORY_MIB",
     "NAME",
     "Architecture",
+    "NetworkSettings",
     "Permission",
     "QueueSettings",
     "Route",
     "Secret",
     "Settings",
     "Stage",
+    "Subnets",
     "SystemSettings",
     "load",
     "load_system",
@@ -90,6 +93,7 @@ class Settings:
     system: SystemSettings
     queues: Mapping[str, QueueSettings]
     routes: tuple[Route, ...] = ()
+    network: NetworkSettings = field(default=NetworkSettings())
 
     def input_prefixes(self, queue: str) -> tuple[str, ...]:
         """Prefixes in the input bucket that a queue's workers may read, besides submitted inputs.
@@ -175,7 +179,11 @@ def parse(document: Mapping[str, Any]) -> Settings:
         for number, value in enumerate(top.value("routes", list, default=[]), start=1)
     )
     refuse_shadowed(routes)
-    return Settings(system=system, queues=MappingProxyType(queues), routes=routes)
+    network = read_network(
+        Table(top.value("network", dict, default={}), where="[network]", of=NetworkSettings)
+    )
+    check_network(network, queues, production=system.stage is Stage.PRODUCTION)
+    return Settings(system=system, queues=MappingProxyType(queues), routes=routes, network=network)
 
 
 def _system_of(document: Mapping[str, Any]) -> SystemSettings:

@@ -40,6 +40,10 @@ class Table:
         """A table whose keys are names of the user's own, and its place; empty if left out."""
         return f"{self.where.removesuffix(']')}.{key}]", self.value(key, dict, default={})
 
+    def has(self, key: str) -> bool:
+        """Whether the file has the key, whatever its value."""
+        return key in self._values
+
     def value(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
         if key not in self._values:
             if default is None:

@@ -30,7 +30,12 @@ def test_settings_page_names_every_key_and_no_other() -> None:
 
     assert documented == {
         field
-        for part in (settings.SystemSettings, settings.QueueSettings, settings.Route)
+        for part in (
+            settings.SystemSettings,
+            settings.QueueSettings,
+            settings.Route,
+            settings.NetworkSettings,
+        )
         for field in part.__dataclass_fields__
     }
 
