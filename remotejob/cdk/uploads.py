@@ -55,6 +55,9 @@ class Uploads(Construct):
     def __init__(self, scope: Construct, id: str, props: UploadsProps) -> None:  # noqa: A002
         super().__init__(scope, id)
         key, removal = props.encryption_key, props.removal_policy
+        self.dead_letters = secure_queue(
+            self, "DeadLetter", encryption_key=key, removal_policy=removal
+        )
         self.queue = secure_queue(
             self,
             "Queue",
@@ -62,7 +65,7 @@ class Uploads(Construct):
             # Source: AWS Lambda, "Using Lambda with Amazon SQS".
             visibility_timeout=Duration.seconds(6 * int(TIMEOUT.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(
-                queue=secure_queue(self, "DeadLetter", encryption_key=key, removal_policy=removal),
+                queue=self.dead_letters,
                 max_receive_count=MAX_RECEIVES,
             ),
             encryption_key=key,
@@ -101,9 +104,11 @@ class Uploads(Construct):
             ),
         )
         # Uploads without a job: EventBridge could not queue their events within a day.
-        undelivered = secure_queue(self, "Undelivered", encryption_key=key, removal_policy=removal)
+        self.undelivered = secure_queue(
+            self, "Undelivered", encryption_key=key, removal_policy=removal
+        )
         acknowledge(
-            undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
+            self.undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
         )
         self._let_send(rule, key)
         rule.add_target(
@@ -111,7 +116,7 @@ class Uploads(Construct):
                 # By its ARN alone: with the queue's key, the CDK would let the rules of any account
                 # send, and name this rule in the policy of a key that the rule's queue refers to.
                 sqs.Queue.from_queue_arn(self, "Target", self.queue.queue_arn),
-                dead_letter_queue=undelivered,
+                dead_letter_queue=self.undelivered,
                 max_event_age=Duration.hours(24),
                 retry_attempts=185,
             )

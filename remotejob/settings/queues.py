@@ -49,6 +49,9 @@ class QueueSettings:
     """The fewest Fargate tasks, which then wait for jobs, and cost, day and night."""
     idle_minutes: int = 5
     """How long the queue is without work before its last workers stop, 1 to 1,440."""
+    alarm_age_minutes: int = 60
+    """How old its oldest message may become until an alarm turns on, 1 to 20,160. A message counts
+    from when it was sent, and also while its job runs."""
     cpu: int = 1024
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int = 2048
@@ -156,6 +159,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         max_workers=most,
         min_workers=least,
         idle_minutes=table.whole("idle_minutes", 1, 1440, default=5),
+        alarm_age_minutes=table.whole("alarm_age_minutes", 1, 14 * 1440, default=60),
         cpu=cpu,
         memory_mib=memory,
         tasks_module=_module(table, "tasks_module", default=DEFAULT_TASKS),

@@ -47,6 +47,7 @@ UPLOADS = {
     "dynamodb:PutItem": "Table",
     "sqs:SendMessage": "lane-of-any",
     "ssm:GetParametersByPath": "queues/",
+    "lambda:InvokeFunction": "Scheduler",
 }
 SCHEDULER = {
     "logs:CreateLogStream": "Log",
@@ -129,6 +130,7 @@ def short(resource: Any) -> str:
     text = "".join(texts(resource))
     tail = text[text.index("/") :] if "/" in text and "assets" not in text else ""
     nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
+    nouns += "|Scheduler"
     if "parameter/remotejob/test/queues" in text:
         return "queues/"
     if "container-assets" in text:
