@@ -18,6 +18,7 @@ from remotejob.backends.aws import from_environment
 from remotejob.functions.logs import new_logger, share_logger
 from remotejob.functions.paused_queues import tell_of_paused_queues
 from remotejob.functions.scaled_workers import tell_of_workers
+from remotejob.jobs.scheduler.capacity import shift_capacity
 from remotejob.jobs.scheduler.dead_letters import read_dead_letters
 from remotejob.jobs.scheduler.lapsed import Deadline
 from remotejob.jobs.scheduler.scale import scale
@@ -78,7 +79,7 @@ def _tick(installation: Installation, *, time_is_up: Deadline) -> Counter[str]:
         scaled += _scale()
     if paused := tell_of_paused_queues(installation, logger):
         counts["queues paused"] = paused
-    return counts + scaled
+    return counts + scaled + shift_capacity(installation)
 
 
 def _named(event: Mapping[str, Any]) -> list[str]:
