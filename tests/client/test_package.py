@@ -27,6 +27,7 @@ DOCUMENTED = {
     "Threads", "Process", "Async", "Credentials", "AsyncRunningJob", "AsyncStream", "ProcessDied",
     "FileGone", "FileUnreadable", "PreviousRun", "ChainTooLong", "QueueFull", "UnreadableItem",
     "QueueRetired",
+    "DeadLetters", "Letter", "LetterKind", "Redriven",
 }  # fmt: skip
 
 HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")

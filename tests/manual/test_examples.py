@@ -15,7 +15,7 @@ from PIL import Image
 
 from remotejob import Queue, RemoteJob, State
 from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey, queue_parameter, system_parameter
-from remotejob.ports import Area, Channel
+from remotejob.ports import QUEUE_CHANNELS, Area
 from remotejob.testing import FakeClock
 from tests.aws import BUCKETS, REGION, TABLE, aws_installation, clients
 
@@ -33,7 +33,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     with aws_installation(now, queues={"default": ("thumbnail",)}):
         urls = {
             channel.value: clients().sqs.get_queue_url(QueueName=f"default-{channel}")["QueueUrl"]
-            for channel in Channel
+            for channel in QUEUE_CHANNELS
         }
         described = {
             SystemKey.VERSION: SYSTEM_VERSION,

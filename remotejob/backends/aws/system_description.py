@@ -19,8 +19,9 @@ from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
 from remotejob.names import MAX_DEPTH, SYSTEM_VERSION, QueueKey, QueueLimit, SystemKey
-from remotejob.ports import Channel, QueueDescription, WorkerSize
+from remotejob.ports import QUEUE_CHANNELS, Channel, QueueDescription, WorkerSize
 
+_LATER: Final = (Channel.COMPLETED_DEAD_LETTER, Channel.FAILED_DEAD_LETTER)
 _ACCOUNT: Final = re.compile(r"/(\d{12})/")
 
 
@@ -122,7 +123,12 @@ def _parse_queue(name: str, described: Any) -> DescribedQueue:
             max_pending=described.get(QueueLimit.MAX_PENDING),
             retired=described.get(QueueKey.RETIRED, False),
         ),
-        urls={channel: described[channel.value] for channel in Channel},
+        urls={
+            channel: described[channel.value]
+            for channel in QUEUE_CHANNELS
+            # earlier versions did not describe all
+            if channel not in _LATER or channel.value in described
+        },
     )
 
 
