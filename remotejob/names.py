@@ -150,6 +150,8 @@ class QueueKey(StrEnum):
     """Absent if it is by weight."""
     TENANT_LIMIT = "tenant_limit"
     """Absent if there is none."""
+    RETIRED = "retired"
+    """True if it takes no new jobs; else absent."""
     SIZE = "size"
     """A worker's CPU units, MiB and jobs at a time, in this order: it must stay short."""
 

@@ -233,21 +233,16 @@ def _cluster(
         scope,
         name,
         vpc=network.vpc,
-        enable_fargate_capacity_providers=provider is None,
     )
     acknowledge(
         cluster,
         "ECS4",
         because="Container Insights cost by the task, and nothing reads them: the scheduler scales",
     )
-    if provider is not None:
-        ecs.CfnClusterCapacityProviderAssociations(
-            cluster,
-            "Providers",
-            cluster=cluster.cluster_name,
-            capacity_providers=[provider],
-            default_capacity_provider_strategy=[],
-        )
+    resource = cluster.node.default_child
+    assert isinstance(resource, ecs.CfnCluster)
+    # Here, and not by a resource of its own for each queue: a stack has 500 at most.
+    resource.capacity_providers = ["FARGATE", "FARGATE_SPOT"] if provider is None else [provider]
     return cluster
 
 

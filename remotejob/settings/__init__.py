@@ -202,8 +202,11 @@ def parse(document: Mapping[str, Any]) -> Settings:
     if not queues:
         raise SettingsError("there is no queue; add a table such as [queues.default] with `tasks`")
     tasks = {name: queue.tasks for name, queue in queues.items()}
+    retired = {name for name, queue in queues.items() if queue.retired}
     routes = tuple(
-        read_route(Table(value, where=f"[[routes]] number {number}", of=Route), tasks)
+        read_route(
+            Table(value, where=f"[[routes]] number {number}", of=Route), tasks, retired=retired
+        )
         for number, value in enumerate(top.value("routes", list, default=[]), start=1)
     )
     refuse_shadowed(routes)

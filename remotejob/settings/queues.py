@@ -71,6 +71,9 @@ class QueueSettings:
     inputs: tuple[str, ...] = ()
     """Prefixes in the input bucket that its workers may read, besides those of its routes."""
 
+    retired: bool = False
+    """Whether it takes no new jobs: the state before it is taken out of the settings."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables of its workers, which its tasks read with `os.environ`."""
     secrets: Mapping[str, Secret] = field(default_factory=dict)
@@ -154,6 +157,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
     return QueueSettings(
         tasks=tasks,
         inputs=inputs,
+        retired=table.value("retired", bool, default=False),
         concurrency=table.whole("concurrency", 1, 1000, default=4),
         processes=table.whole("processes", 0, 100, default=0),
         max_workers=most,
