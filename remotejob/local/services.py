@@ -28,9 +28,8 @@ class Services:
         self._control = control
 
     def go(self, surroundings: Surroundings | None = None) -> None:
-        """Let services start workers; default: from the current folder, with our own Python."""
-        wanted = (surroundings or Surroundings()).to_json()
-        self._control.post("services/go", wanted)
+        """Let services start workers; default: as before, at first from the current folder."""
+        self._control.post("services/go", surroundings.to_json() if surroundings else None)
 
     def hold(self, *, hurry: timedelta, kill: timedelta) -> int:
         """Stop all workers at once, and start none until `go`; return how many were stopped.
