@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 
@@ -43,6 +43,11 @@ class Services:
     def changes(self, since: int = 0) -> Sequence[Change]:
         """The starts and ends of workers after the first `since`."""
         return [Change.from_json(one) for one in self._control.get(f"services/{since}")]
+
+    def messages(self) -> Mapping[str, int]:
+        """How many messages of each SQS queue are visible, by its name."""
+        found: dict[str, int] = self._control.get("services/messages")
+        return found
 
     def break_starts(self, fault: StartFault | None, service: str | None = None) -> None:
         """Let starts go wrong, of one service by its name or of all; None ends that."""
