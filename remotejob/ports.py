@@ -173,6 +173,9 @@ class Received:
     address: Address
     body: str
     receipt: str
+    id: str = ""
+    """The queue's own id of the message, the same at each receive; a move to another queue may
+    change it."""
     sent_ms: int
     receives: int
     """How often it was received, including this time."""
@@ -488,6 +491,9 @@ class Installation:
         """Whether this process may send messages of a queue."""
         return self.sends_to is None or queue in self.sends_to
 
+    clock_ahead: timedelta | None = field(default=None)
+    """How far this machine's clock was ahead of AWS's when it connected; None if that was not
+    compared."""
     account: str = field(default="")
     region: str = field(default="")
     """Where it is deployed, for people to read; empty if not in AWS."""

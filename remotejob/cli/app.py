@@ -204,9 +204,14 @@ def why(job_id: JobId, system: System = None, as_json: AsJson = False) -> None:
     """Explain why a job is not running: what it is waiting for."""
     reason = connect(system).job(job_id).why()
     if as_json:
-        formats.to_json(out, {"why": reason.code, "text": reason.text, **reason.details})
-    else:
-        say(reason.text)
+        shown = {"why": reason.code, "text": reason.text, "remedy": reason.remedy}
+        formats.to_json(out, {**shown, "unseen": reason.unseen, **reason.details})
+        return
+    say(reason.text)
+    if reason.remedy:
+        say(f"What to do: {reason.remedy}")
+    for unseen in reason.unseen:
+        note(f"not seen: {unseen}")
 
 
 @app.command("ls")

@@ -25,7 +25,7 @@ from remotejob.jobs.content.log import whole_log
 from remotejob.jobs.content.outputs import Output, Outputs
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.messaging.command_events import command
-from remotejob.jobs.queries.why import Reason, why
+from remotejob.jobs.queries.why import Reason, throttled_by, why
 from remotejob.jobs.submission.rerun import rerun
 from remotejob.names import FAILURE_NOTES
 from remotejob.ports import Area
@@ -183,7 +183,13 @@ class Job(JobView):
 
         Raises: JobNotFound.
         """
-        return why(self.refresh()._record, self._installation)
+        try:
+            return why(self.refresh()._record, self._installation)
+        except Exception as problem:
+            throttled = throttled_by(problem)
+            if throttled is None:
+                raise
+            return throttled
 
     @command
     def pause(self) -> Job:

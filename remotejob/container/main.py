@@ -22,6 +22,7 @@ from remotejob.backends.aws import from_environment
 from remotejob.backends.clock import SystemClock
 from remotejob.container import metrics
 from remotejob.container.chained_writes import mark_writes
+from remotejob.container.ecs_task import ecs_task
 from remotejob.container.health import health_file, processes
 from remotejob.container.logs import log_as_json
 from remotejob.container.stopping import ends, stop_on_signals
@@ -79,6 +80,7 @@ def _report(problem: RemoteJobError) -> None:
                 worker=socket.gethostname(),
                 queue=os.environ.get(Env.QUEUE, "default"),
                 problem=problem,
+                ecs_task=ecs_task(os.environ),
             )
         except Exception as reason:  # noqa: BLE001 (the log has said it)
             log.warning("cannot report that: %s", reason)
@@ -165,6 +167,7 @@ def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker,
             if supervised is not None and supervised.replaces is not None
             else None
         ),
+        ecs_task=ecs_task(os.environ),
         min_free_disk_percent=_min_free_disk_percent(),
         children=ChildProgram(modules=modules, logging="remotejob.container.child:prepare"),
         write_metrics=(

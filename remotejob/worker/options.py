@@ -41,6 +41,8 @@ class WorkerOptions:
     """Keeps the worker from being stopped while it is busy."""
     replaces: str | None = None
     """The dead worker that this one was started to replace."""
+    ecs_task: str | None = None
+    """Id of the worker's task in ECS, for its signs of life."""
     min_free_disk_percent: int = MIN_FREE_DISK_PERCENT
     """While less of the temporary folder's disk is free, or less than twice the largest recent
     input, the worker takes no jobs; 0 for no limit."""

@@ -131,6 +131,7 @@ class Worker:
             concurrency=options.concurrency,
             running=self._runs.running,
             replaces=options.replaces,
+            ecs_task=options.ecs_task,
         )
         self._background = BackgroundThreads(installation.clock, name="background")
         self._polling = Polling(concurrency=options.concurrency)
@@ -265,6 +266,8 @@ class Worker:
             self._outages.over(what)
             self._presence.say_short(what, None)
             self._metrics.received(len(received))
+            if received:
+                self._presence.note_sent(received[0].sent_ms)
             received = arranged(received, self._order, entropy=self._installation.entropy)
             kept = self._polling.received(lane, turn, len(received))
             # once they count: whoever gives back what waits takes it off the count
@@ -291,8 +294,10 @@ class Worker:
             self._add(self._attend(message))
             self._executors.check_begun()
             self._outages.over(_HANDLE)
+            self._presence.trouble_over(_HANDLE)
         except Exception as problem:  # noqa: BLE001 (the message reappears)
             self._outages.failed(_HANDLE, problem)
+            self._presence.say_trouble(_HANDLE, problem)
             # by this thread's count: in an outage all threads fail at once, and a shared count
             # would make them all wait long
             self._pause(failures + 1)

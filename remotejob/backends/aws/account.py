@@ -28,6 +28,7 @@ from remotejob.backends.aws.direct.connections import MOST_IDLE, Connections
 from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.objects import DirectObjects, Place
 from remotejob.backends.aws.direct.sender import Sender
+from remotejob.backends.aws.heard_time import HeardTime
 from remotejob.backends.aws.key_throttling import retry_key_throttling
 from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Boto3Service, Service, Timeouts
 from remotejob.domain.errors import AccessProblem, SettingsError
@@ -97,6 +98,7 @@ class Account:
         Raises: AccessProblem, when no region is set.
         """
         self._boto3 = session
+        self.heard_time: Final = HeardTime()
         self._lock = threading.Lock()
         if session is None:
             self._session = Session()
@@ -200,6 +202,7 @@ class Account:
             )
         explain_refusals(client)
         retry_key_throttling(client, attempts=policy.attempts)
+        self.heard_time.listen_to(client)
         return client
 
     def _direct_endpoint(self, service: str) -> str | None:

@@ -86,6 +86,7 @@ def installation(
         retention=description.retention,
         readable_buckets=description.readable_buckets,
         max_depth=description.max_depth,
+        clock_ahead=account.heard_time.clock_ahead(clock),
         fleet=EcsFleet(
             account, system=description.name, queues=tuple(description.queues), clock=clock
         ),

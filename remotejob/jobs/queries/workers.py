@@ -36,10 +36,18 @@ KEPT_IDLE: Final = timedelta(days=30)
 KEPT_FAILED: Final = timedelta(days=1)
 """How long a worker that could not start is remembered, unless another one starts."""
 
+DISK: Final = "disk"
+BUDGET: Final = "budget"
+"""What a worker may be short of."""
+
 _CLOCKS_AHEAD: Final = timedelta(hours=1)
 """A worker whose sign is further ahead would count as alive for ever."""
 
 SIGN: Final = "sign#"
+
+_OPTIONAL_TEXTS: Final = ("short", "cannot_start", "trouble", "task")
+_OPTIONAL_NUMBERS: Final = ("behind_ms",)
+_OPTIONAL_LISTS: Final = ("short_of",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +84,15 @@ class WorkerStatus:
     """Whether it reported that it takes no more jobs and stops once its current ones end."""
     shortage: str | None
     """Why it takes no jobs though it lives, such as a full disk; None if nothing is short."""
+    short_of: tuple[str, ...] = ()
+    """What is short: `DISK`, `BUDGET`, or what it may not do."""
+    trouble: str | None = None
+    """What it could not do at its last sign, such as handle messages, and why."""
+    ecs_task: str | None = None
+    """Id of its task in ECS; None if it runs elsewhere, or does not know it."""
+    clock_ahead: timedelta = field(default=timedelta(0), compare=False)
+    """How far at least its clock is ahead of this machine's; negative if it is behind. 0 if they
+    may agree."""
     cannot_start: str | None
     """Why it could not start, with the remedy; None if it did. Only the last such worker of a queue
     is listed, until another one starts."""
@@ -158,6 +175,10 @@ def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
         stopped=stopped,
         draining="draining" in sign and not stopped,
         shortage=None if stopped else sign.get("short"),
+        short_of=() if stopped else tuple(sign.get("short_of", ())),
+        trouble=None if stopped else sign.get("trouble"),
+        ecs_task=sign.get("task"),
+        clock_ahead=timedelta(milliseconds=max(0, -silent_ms) or -sign.get("behind_ms", 0)),
         cannot_start=sign.get("cannot_start"),
         alive=_alive(sign, silent_ms),
     )
@@ -165,16 +186,18 @@ def _read(name: str, queue: str, text: str, now_ms: int) -> WorkerStatus | None:
 
 def check_sign(sign: dict[str, Any], *, now_ms: int) -> None:
     """Raises: KeyError, TypeError, ValueError, when it is no sign of life."""
-    for name in ("seen", "started", "concurrency"):
+    numbers = [name for name in _OPTIONAL_NUMBERS if name in sign]
+    for name in ("seen", "started", "concurrency", *numbers):
         if type(sign[name]) is not int or sign[name] < 0:
             raise TypeError(f"{name}={shown(sign[name])} is not a whole number")
     if sign["seen"] > now_ms + span_ms(_CLOCKS_AHEAD):
         raise ValueError("it was seen in the future")
-    for name in ("abilities", "running"):
+    lists = [name for name in _OPTIONAL_LISTS if name in sign]
+    for name in ("abilities", "running", *lists):
         if not isinstance(sign[name], list):
             raise TypeError(f"{name}={shown(sign[name])} is not a list")
-    texts = [*sign["abilities"], sign["version"]]
-    texts += [sign[name] for name in ("short", "cannot_start") if name in sign]
+    texts = [*sign["abilities"], sign["version"], *sign.get("short_of", ())]
+    texts += [sign[name] for name in _OPTIONAL_TEXTS if name in sign]
     texts += [part for job_id, task, _since in sign["running"] for part in (job_id, task)]
     for one in texts:
         if not isinstance(one, str):

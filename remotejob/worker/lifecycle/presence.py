@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from remotejob.domain.errors import UnreadableItem
-from remotejob.domain.text import cut, dumps
+from remotejob.domain.text import cut, dumps, said_by
 from remotejob.domain.times import span_ms
 from remotejob.domain.unreadable import reading_item
 from remotejob.jobs.queries.workers import BUSY, IDLE, SIGN, check_sign, kept_for, partition_of
@@ -54,9 +54,10 @@ class Presence:
         concurrency: int,
         running: Callable[[], list[Run]],
         replaces: str | None = None,
+        ecs_task: str | None = None,
     ) -> None:
         """`running` returns the worker's runs; `replaces` is a dead worker, which could not write
-        that it stopped."""
+        that it stopped; `ecs_task` is the id of the worker's task in ECS."""
         self._installation = installation
         self._worker = worker
         self._queue = queue
@@ -67,6 +68,7 @@ class Presence:
             "concurrency": concurrency,
             "version": installed_version(),
             "started": installation.clock.now_ms(),
+            **({} if ecs_task is None else {"task": ecs_task}),
         }
         self._given: float | None = None
         self._once_more = False
@@ -75,6 +77,8 @@ class Presence:
         self._drain_unreported = False
         """Whether no sign says yet that the worker drains."""
         self._shortages: dict[str, str] = {}
+        self._troubles: dict[str, str] = {}
+        self._behind_ms = 0
         self._outages = OutageLog(installation.clock)
         self._writing = threading.Lock()
 
@@ -87,7 +91,9 @@ class Presence:
         if not self._writing.acquire(blocking=False):
             return
         before = self._given, self._once_more, self._drain_unreported
-        self._given, self._once_more, self._drain_unreported = now, busy, False
+        self._given, self._drain_unreported = now, False
+        # a trouble that is over by then must not be told for five minutes
+        self._once_more = busy or bool(self._troubles)
         started = False
         try:
             start(lambda: self._give_and_release(runs))
@@ -116,6 +122,22 @@ class Presence:
         else:
             self._shortages[of] = shortage
         self._given = None
+
+    def say_trouble(self, what: str, problem: BaseException) -> None:
+        """Let the next sign, within a minute, say that the worker cannot do something."""
+        self._troubles[what] = f"cannot {what}: {said_by(problem)}"
+        self._once_more = True
+
+    def trouble_over(self, what: str) -> None:
+        """Let the next sign no longer say so."""
+        if self._troubles:
+            self._troubles.pop(what, None)
+
+    def note_sent(self, sent_ms: int) -> None:
+        """Compare this machine's clock with AWS's, which stamped a message that has just come."""
+        behind_ms = sent_ms - self._installation.clock.now_ms()
+        if behind_ms > self._behind_ms:
+            self._behind_ms = behind_ms
 
     def stop(self) -> None:
         """Write that the worker has stopped."""
@@ -153,6 +175,13 @@ class Presence:
         shortages = list(self._shortages.values())
         if shortages:
             sign["short"] = cut("; ".join(shortages), _LONGEST)
+            sign["short_of"] = sorted(self._shortages)
+        troubles = list(self._troubles.values())
+        if troubles:
+            sign["trouble"] = cut("; ".join(troubles), _LONGEST)
+        if self._behind_ms:
+            # of the time since the last sign: a clock that was corrected is right
+            sign["behind_ms"], self._behind_ms = self._behind_ms, 0
         if stopped:
             sign["stopped"] = 1
         self._put(self._worker, sign)
@@ -182,7 +211,12 @@ class Presence:
 
 
 def report_failed_start(
-    installation: Installation, *, worker: str, queue: str, problem: BaseException
+    installation: Installation,
+    *,
+    worker: str,
+    queue: str,
+    problem: BaseException,
+    ecs_task: str | None = None,
 ) -> None:
     """Write that a worker of a queue could not start. Raises: what the store raises."""
     now_ms = installation.clock.now_ms()
@@ -197,6 +231,7 @@ def report_failed_start(
         "running": [],
         "stopped": 1,
         "cannot_start": cut(said, _LONGEST),
+        **({} if ecs_task is None else {"task": ecs_task}),
     }
     installation.store.put_note(
         partition_of(queue),

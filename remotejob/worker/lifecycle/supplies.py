@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from remotejob.jobs.queries.workers import BUDGET, DISK
 from remotejob.worker.background import BackgroundThreads
 from remotejob.worker.lifecycle.daily_budget import BudgetWatch
 from remotejob.worker.lifecycle.disk_space import DiskSpace
@@ -72,8 +73,8 @@ class Supplies:
         self._budget.share_if_due(self._background.start)
         with self._checking:
             shortage = self._disk.look()
-            self._go_short("disk", shortage)
-            self._go_short("budget", self._budget.look())
+            self._go_short(DISK, shortage)
+            self._go_short(BUDGET, self._budget.look())
         running = any(not run.ended for run in self._runs.running())
         if shortage is not None and not running and self._disk.hopeless:
             self._give_up(shortage)

@@ -159,7 +159,7 @@ def test_worker_with_a_full_disk_takes_no_job_and_says_so_until_there_is_room(
         assert not status.takes_jobs
         job = remote.queue().submit("work")
         why = job.why()
-        assert why.code is Why.NO_WORKER
+        assert why.code is Why.DISK_FULL
         assert "1,024 MiB of 20,480 MiB are free" in why.text
         assert job.refresh().state is State.READY
         assert "taking no jobs" in caplog.text

@@ -24,10 +24,11 @@ def run(*arguments: str) -> str:
     return done.output
 
 
-def test_why_prints_one_sentence(queue: Queue) -> None:
+def test_why_prints_one_sentence_and_the_remedy(queue: Queue) -> None:
     job = queue.submit("work").pause()
 
-    assert run("why", job.id) == f"{job.why().text}\n"
+    reason = job.why()
+    assert run("why", job.id) == f"{reason.text}\nWhat to do: {reason.remedy}\n"
 
 
 def test_why_prints_json_for_programs(queue: Queue) -> None:
@@ -39,6 +40,8 @@ def test_why_prints_json_for_programs(queue: Queue) -> None:
     assert printed == {
         "why": "depends",
         "text": job.why().text,
+        "remedy": job.why().remedy,
+        "unseen": [],
         "jobs": {antecedent.id: "ready"},
     }
 

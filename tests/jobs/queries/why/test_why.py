@@ -84,7 +84,8 @@ def test_paused_job_says_since_when(queue: Queue, clock: FakeClock) -> None:
     since = now(clock)
     clock.advance(MINUTE)
 
-    assert told(job.why(), Why.PAUSED, since, "resume it").details == {"since": since}
+    assert told(job.why(), Why.PAUSED, since).details == {"since": since}
+    assert job.why().remedy == f"resume it: remotejob resume {job.id}"
 
 
 def test_job_whose_resource_is_held_says_by_which_job_and_since_when(
@@ -175,10 +176,10 @@ def test_job_that_no_living_worker_can_do_says_so(
     assert reason.details == {"task": "work", "last_seen": seen, "worker": "w1"}
 
     live("w2", "draw")
-    told(job.why(), Why.NO_WORKER, "though queue 'default' has 1 other live worker", seen)
+    told(job.why(), Why.NO_TASK, "though queue 'default' has 1 other live worker", seen)
     clock.advance(SECOND)
     live("w3").stop()
-    told(job.why(), Why.NO_WORKER, "the last one, w3,")
+    told(job.why(), Why.NO_TASK, "the last one, w3,")
     assert remote.unable([job]) == [job]
 
 
@@ -195,13 +196,13 @@ def test_job_whose_workers_are_dead_and_cannot_start_again_says_so_first(
     clock.advance(40 * SECOND)
 
     said = "ModuleNotFoundError: REMOTEJOB_TASKS='x' cannot be imported; name the module"
-    first = f"worker host could not start 40 s ago: {said}. "
-    reason = told(job.why(), Why.QUEUED, "2 workers with 8 places, seen 70 s ago")
-    assert reason.text.startswith(first + "As last seen: ")
+    first = f"worker host could not start 40 s ago: {said}"
+    reason = told(job.why(), Why.CANNOT_START, first, "which could, was last seen 70 s ago")
+    assert sorted(reason.details["workers"]) == ["w1", "w2"]
     clock.advance(2 * IDLE)
-    reason = told(job.why(), Why.NO_WORKER, "no worker takes jobs of task 'work'")
-    assert reason.text.startswith(first.replace("40 s", "10 min") + "So no worker")
+    reason = told(job.why(), Why.CANNOT_START, first.replace("40 s", "10 min"))
     assert reason.details["cannot_start"] == said
+    assert reason.details["workers"] == []
 
     live("w3")
     reason = told(job.why(), Why.QUEUED, "1 worker with")
@@ -234,7 +235,7 @@ def test_job_whose_only_worker_is_about_to_stop_says_so(
     queue.submit("draw")
     worker.step()
 
-    told(reasons[0], Why.NO_WORKER, "the last one, w1, was seen at", "about to stop")
+    told(reasons[0], Why.DRAINING, "worker w1, seen", "about to stop")
 
 
 def test_listing_tells_those_apart_that_nobody_can_do(
