@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text_files import Unreadable, decode
-from remotejob.names import INPUT_PREFIX_SUBMITTED, MAX_DEPTH
+from remotejob.names import INPUT_PREFIX_SUBMITTED, MAX_DEPTH, SMOKE_PREFIX, SMOKE_TASK
 from remotejob.settings.machines import FARGATE_MEMORY_MIB, Architecture
 from remotejob.settings.network import NetworkSettings, Subnets, check_network, read_network
 from remotejob.settings.permissions import Permission
@@ -112,16 +112,23 @@ class Settings:
         An empty one is the whole bucket.
         """
         routed = (route.prefix for route in self.routes if route.queue == queue)
-        return (*routed, *self.queues[queue].inputs)
+        return (*routed, *self.queues[queue].inputs, f"{SMOKE_PREFIX}{queue}/")
 
     def route_for(self, key: str) -> Route | None:
         """The first route that matches an object's key, or None.
 
-        Folder markers (keys that end in a slash) and submitted inputs have no route.
+        Folder markers (keys that end in a slash) and submitted inputs have no route; the files of a
+        deployment's check have one that no settings name.
         """
         if key.startswith(INPUT_PREFIX_SUBMITTED) or key.endswith("/"):
             return None
+        if key.startswith(SMOKE_PREFIX):
+            return self._smoke_route(key)
         return next((route for route in self.routes if route.matches(key)), None)
+
+    def _smoke_route(self, key: str) -> Route | None:
+        queue = key.removeprefix(SMOKE_PREFIX).partition("/")[0]
+        return Route(task=SMOKE_TASK, queue=queue) if queue in self.queues else None
 
 
 def load(path: Path | str = DEFAULT_FILE) -> Settings:

@@ -16,6 +16,7 @@ from remotejob.names import (
     INPUT_PREFIX_SUBMITTED,
     LOG_LEVELS,
     MIN_FREE_DISK_PERCENT,
+    SMOKE_TASK,
 )
 from remotejob.settings.capacity import Capacity, read_capacity
 from remotejob.settings.machines import (
@@ -129,6 +130,8 @@ def read_queue(name: str, table: Table) -> QueueSettings:
             table.fail(
                 "tasks", task, "use letters, digits, dots, dashes and underscores, at most 64"
             )
+        if task == SMOKE_TASK:
+            table.fail("tasks", task, "every worker runs it anyway; take it out")
     if not tasks or len(set(tasks)) < len(tasks):
         table.fail("tasks", list(tasks), "name each task the queue's workers run, once")
     cpu, memory = read_size(table)

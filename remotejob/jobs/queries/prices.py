@@ -42,6 +42,14 @@ class Prices:
     fargate_spot_fraction: float
     """What Spot costs of the price on demand, about; it applies to processor and memory alone."""
     lambda_million_requests: float
+    vpc_nat_gateway_hour: float
+    vpc_endpoint_hour: float
+    """An interface endpoint, in each of its zones."""
+    vpc_public_address_hour: float
+    cloudwatch_alarm_month: float
+    """Each metric of an alarm."""
+    kms_key_month: float
+    secretsmanager_secret_month: float
 
     @classmethod
     def parse(cls, text: str) -> Prices:
