@@ -57,7 +57,7 @@ class WorkersPart:
         self._settings, self._storage, self._existing = settings, storage, existing
         self._removal = removal_policy(settings)
         network = _network(scope, settings, existing)
-        self._images = Images(scope, worker)
+        self._images = Images(scope, worker, registry=settings.system.base_registry)
         services, clusters = Construct(scope, "Queues"), Construct(scope, "Clusters")
         self._described = Construct(scope, "Descriptions")
         self.services: dict[str, ecs.FargateService] = {}

@@ -36,6 +36,9 @@ _IMAGE: Final = re.compile(
     r"([a-z0-9.-]+(:[0-9]{1,5})?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
     r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
+_REGISTRY: Final = re.compile(
+    r"[a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*){0,8}"
+)
 _ECR: Final = re.compile(
     r"(?P<account>[0-9]{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)"
     r"\.(amazonaws\.com(\.cn)?|on\.aws)/(?P<name>[^:@]+)[:@].+"
@@ -75,6 +78,21 @@ def read_size(table: Table) -> tuple[int, int]:
         offered = ", ".join(map(str, FARGATE_MEMORY_MIB[cpu]))
         table.fail("memory_mib", memory, f"with cpu = {cpu} Fargate offers {offered}")
     return cpu, memory
+
+
+def read_registry(table: Table, key: str) -> str | None:
+    """A registry, perhaps with a path in it; None if it is left out. Raises: SettingsError."""
+    if not table.has(key):
+        return None
+    registry: str = table.value(key, str)
+    if not _REGISTRY.fullmatch(registry):
+        table.fail(
+            key,
+            registry,
+            "give its host and the path before the image's name, without https:// and without a"
+            " slash at the end, such as 'public.ecr.aws/docker/library'",
+        )
+    return registry
 
 
 def read_image(table: Table) -> tuple[str | None, str | None]:
