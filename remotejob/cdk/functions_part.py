@@ -81,6 +81,7 @@ class FunctionsPart:
                 function=function,
                 handler=f"{handlers}.on_upload.handler",
                 encryption_key=storage.key,
+                removal_policy=removal_policy(settings),
             ),
         )
         for statement in (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Aws, Duration
+from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
@@ -44,6 +44,9 @@ class UploadsProps:
     function: PythonFunctionProps
     handler: str
     encryption_key: kms.IKey | None = None
+    removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
+    """What happens to its queues when the stack is destroyed: their messages are uploads that have
+    no job yet."""
 
 
 class Uploads(Construct):
@@ -51,7 +54,7 @@ class Uploads(Construct):
 
     def __init__(self, scope: Construct, id: str, props: UploadsProps) -> None:  # noqa: A002
         super().__init__(scope, id)
-        key = props.encryption_key
+        key, removal = props.encryption_key, props.removal_policy
         self.queue = secure_queue(
             self,
             "Queue",
@@ -59,10 +62,11 @@ class Uploads(Construct):
             # Source: AWS Lambda, "Using Lambda with Amazon SQS".
             visibility_timeout=Duration.seconds(6 * int(TIMEOUT.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(
-                queue=secure_queue(self, "DeadLetter", encryption_key=key),
+                queue=secure_queue(self, "DeadLetter", encryption_key=key, removal_policy=removal),
                 max_receive_count=MAX_RECEIVES,
             ),
             encryption_key=key,
+            removal_policy=removal,
         )
         self.function = PythonFunction(
             self,
@@ -97,7 +101,7 @@ class Uploads(Construct):
             ),
         )
         # Uploads without a job: EventBridge could not queue their events within a day.
-        undelivered = secure_queue(self, "Undelivered", encryption_key=key)
+        undelivered = secure_queue(self, "Undelivered", encryption_key=key, removal_policy=removal)
         acknowledge(
             undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
         )
