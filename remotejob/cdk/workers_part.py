@@ -29,6 +29,7 @@ from remotejob.cdk.permissions import (
     readable_inputs,
     worker_calls,
 )
+from remotejob.cdk.policy_room import check_room
 from remotejob.cdk.rights import let
 from remotejob.cdk.scaling import Scaling, ScalingProps
 from remotejob.cdk.stack import removal_policy
@@ -116,6 +117,7 @@ class WorkersPart:
             _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
             because="A worker protects itself, and its task's id is not known beforehand",
         )
+        check_room(role, name)
 
     def _describe(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
         describe_workers(

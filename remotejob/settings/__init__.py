@@ -49,6 +49,7 @@ __all__ = [
 DEFAULT_FILE: Final = "remotejob.toml"
 _Read = TypeVar("_Read")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ADDRESS: Final = re.compile(r"[0-9]+(\.[0-9]+){3}")
 """Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
 
 
@@ -247,7 +248,7 @@ def _warm_units(table: Table, kind: str, *, at_least: int) -> int | None:
 def _buckets(table: Table) -> tuple[str, ...]:
     buckets = tuple(table.strings("readable_buckets", default=[]))
     for bucket in buckets:
-        if not _BUCKET.fullmatch(bucket):
+        if not _BUCKET.fullmatch(bucket) or ".." in bucket or _ADDRESS.fullmatch(bucket):
             table.fail(
                 "readable_buckets",
                 bucket,

@@ -39,6 +39,8 @@ _IMAGE: Final = re.compile(
 _REGISTRY: Final = re.compile(
     r"[a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*){0,8}"
 )
+_LONGEST_IMAGE: Final = 255
+"""Source: Amazon ECS API Reference, ContainerDefinition, image."""
 _ECR: Final = re.compile(
     r"(?P<account>[0-9]{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)"
     r"\.(amazonaws\.com(\.cn)?|on\.aws)/(?P<name>[^:@]+)[:@].+"
@@ -116,6 +118,8 @@ def read_image(table: Table) -> tuple[str | None, str | None]:
             table.fail(
                 "image", image, "give it as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST"
             )
+        if len(image) > _LONGEST_IMAGE:
+            table.fail("image", image, f"ECS takes at most {_LONGEST_IMAGE} characters; shorten it")
         if not (found["tag"] or found["digest"]):
             table.fail("image", image, "add its tag or, better, its digest: NAME@sha256:DIGEST")
     return dockerfile or None, image or None

@@ -55,8 +55,7 @@ def read_route(table: Table, tasks: Mapping[str, Sequence[str]]) -> Route:
         known = ", ".join(tasks[queue])
         table.fail("task", task, f"queue {queue!r} runs {known}; add it to [queues.{queue}]")
     prefix = table.value("prefix", str, default="")
-    if prefix.startswith("/"):
-        table.fail("prefix", prefix, "S3 keys do not begin with a slash; leave it out")
+    table.check_prefix("prefix", prefix)
     if prefix.startswith(INPUT_PREFIX_SUBMITTED):
         table.fail("prefix", prefix, "submitted inputs live there; choose another")
     if prefix.startswith(SMOKE_PREFIX):

@@ -101,7 +101,9 @@ def test_a_service_assumes_a_role_for_this_account_alone(
 
 
 def build_arguments(system: System) -> list[Any]:
-    assets = json.loads((system.folder / f"remotejob-{system.name}-workers.assets.json").read_text())
+    assets = json.loads(
+        (system.folder / f"remotejob-{system.name}-workers.assets.json").read_text()
+    )
     return [one["source"].get("dockerBuildArgs") for one in assets["dockerImages"].values()]
 
 
