@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from constructs import Construct
 from remotejob.cdk.checks import acknowledge
 from remotejob.cdk.functions import PythonFunction, PythonFunctionProps
 from remotejob.cdk.queues import secure_queue
+from remotejob.domain.errors import SettingsError
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 
 TIMEOUT: Final = Duration.seconds(30)
@@ -30,6 +32,12 @@ MAX_CONCURRENCY: Final = 10
 """Functions at a time: they handle 100 uploads, and leave room for other functions of the account.
 """
 
+
+LARGEST_PATTERN: Final = 2048
+"""Characters. Source: Amazon EventBridge User Guide, "Amazon EventBridge quotas", event pattern
+size."""
+_REST_OF_PATTERN: Final = 200
+"""Room for the source, the kind of event and a bucket's name of 63."""
 
 _EVENTS: Final = "events.amazonaws.com"
 
@@ -147,4 +155,11 @@ def _keys(prefixes: Sequence[str] | None) -> list[str]:
     """Which keys the rule announces. A submitted input already has its job."""
     if prefixes is None or "" in prefixes:
         return events.Match.anything_but_prefix(INPUT_PREFIX_SUBMITTED)
+    size = sum(len(json.dumps({"prefix": prefix})) + 1 for prefix in prefixes)
+    if size > LARGEST_PATTERN - _REST_OF_PATTERN:
+        raise SettingsError(
+            f"[[routes]]: their prefixes have {size:,} characters in the rule of the input bucket"
+            f" that the app brings, and EventBridge takes {LARGEST_PATTERN - _REST_OF_PATTERN:,}:"
+            " share a prefix above several"
+        )
     return [key for prefix in prefixes for key in events.Match.prefix(prefix)]

@@ -29,6 +29,7 @@ from remotejob.cdk.permissions import (
     readable_inputs,
     worker_calls,
 )
+from remotejob.cdk.policy_room import check_room
 from remotejob.cdk.rights import let
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
@@ -56,7 +57,7 @@ class WorkersPart:
         self._settings, self._storage, self._existing = settings, storage, existing
         self._removal = removal_policy(settings)
         network = _network(scope, settings, existing)
-        self._images = Images(scope, worker)
+        self._images = Images(scope, worker, registry=settings.system.base_registry)
         services, clusters = Construct(scope, "Queues"), Construct(scope, "Clusters")
         self._described = Construct(scope, "Descriptions")
         self.services: dict[str, ecs.FargateService] = {}
@@ -113,6 +114,7 @@ class WorkersPart:
             _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
             because="A worker protects itself, and its task's id is not known beforehand",
         )
+        check_room(role, name)
 
     def _describe(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
         describe_workers(

@@ -143,8 +143,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
     cpu, memory = read_size(table)
     inputs = tuple(table.strings("inputs", default=[]))
     for prefix in inputs:
-        if prefix.startswith("/"):
-            table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
+        table.check_prefix("inputs", prefix)
         if prefix.startswith(INPUT_PREFIX_SUBMITTED):
             table.fail("inputs", prefix, "a queue's workers read what was submitted to it alone")
     most = table.whole("max_workers", 0, 1000, default=10)
