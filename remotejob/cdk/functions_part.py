@@ -72,6 +72,7 @@ class FunctionsPart:
             scope,
             "Uploads",
             UploadsProps(
+                system=system,
                 input_bucket_name=storage.buckets.input.bucket_name,
                 prefixes=(
                     sorted({route.prefix for route in settings.routes})

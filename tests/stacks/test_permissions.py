@@ -40,7 +40,8 @@ UPLOADS = {
     "sqs:GetQueueAttributes": "Queue",
     "sqs:ChangeMessageVisibility": "Queue",
     "dynamodb:PutItem": "Table",
-    "sqs:SendMessage": "lane-of-any",
+    "sqs:SendMessage": "lane-of-any unread-uploads-of-any",
+    "ssm:GetParameter": "uploads/",
     "ssm:GetParametersByPath": "queues/",
 }
 SCHEDULER = {
@@ -126,6 +127,8 @@ def short(resource: Any) -> str:
     nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
     if "parameter/remotejob/test/queues" in text:
         return "queues/"
+    if text.endswith("parameter/remotejob/test/uploads"):
+        return "uploads/"
     if "container-assets" in text:
         return "container-assets"
     tasks = r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Clusters([a-z]+)[0-9A-F]{8}/\*"
