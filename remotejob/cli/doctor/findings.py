@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from remotejob.cli import formats
 from remotejob.cli.common import out, say
 from remotejob.cli.exit_codes import Exit
+from remotejob.domain.text import cut
 
 
 class Severity(StrEnum):
@@ -83,7 +84,7 @@ def _unanswered(check: Check, error: ClientError) -> Finding:
     return Finding(
         place=check.subject,
         what=f"could not check {check.subject}: AWS answered {error.operation_name} with"
-        f" {refusal['Code']} ({refusal['Message']})",
+        f" {refusal['Code']} ({cut(' '.join(refusal['Message'].split()), 200)})",
         remedy=remedy,
         severity=Severity.WARNING,
     )
