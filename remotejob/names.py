@@ -82,6 +82,9 @@ class Env(StrEnum):
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""
 
+    VERSION = "REMOTEJOB_VERSION"
+    """The version of this library that a function was deployed with, for `remotejob doctor`."""
+
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
 
