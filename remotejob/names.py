@@ -297,6 +297,8 @@ class Field(StrEnum):
     LOST_LEASES = "j_lost_n"
     LOST_RUN = "j_lost"
     RELEASES = "j_releases"
+    GIVEN_UP = "j_given_up"
+    """How many of its messages were given up, and went to the dead-letter queue."""
     NO_SPACE = "j_no_space"
     """1 on a job that was given back because the worker's disk was full."""
     RETRY = "j_retry"

@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any, Final, Protocol, TypeVar
 
 from remotejob.domain.text import cut
+from remotejob.domain.throttling import is_key_throttled
 from remotejob.ports import Clock, Installation
 
 log = logging.getLogger(__name__)
@@ -172,5 +173,7 @@ def is_outage(problem: BaseException) -> bool:
     response = getattr(problem, "response", None)
     if isinstance(response, dict):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", _REFUSED_FROM)
-        return status >= _FAILED_FROM or status in _RETRYABLE_REFUSALS
+        if status >= _FAILED_FROM or status in _RETRYABLE_REFUSALS:
+            return True
+        return is_key_throttled(response.get("Error", {}).get("Code"))
     return any(kind.__name__ in _CONNECTION_ERRORS for kind in type(problem).__mro__)

@@ -173,6 +173,9 @@ class Received:
     address: Address
     body: str
     receipt: str
+    id: str = ""
+    """The queue's own id of the message, the same at each receive; a move to another queue may
+    change it."""
     sent_ms: int
     receives: int
     """How often it was received, including this time."""

@@ -77,6 +77,12 @@ def scheduler_calls(
         allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
         # The sweep looks at every lane, so SQS goes on measuring it.
         allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
+        # It reads the dead letters of the lanes; a job that still wants to run is sent again.
+        allow(
+            "sqs",
+            ["GetQueueAttributes", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"],
+            _arns(queues.values(), (QueueKey.DEAD_LETTER,)),
+        ),
         # The sweep removes outputs of runs that did not commit, and what removed jobs left.
         allow("s3", ["ListBucket"], [input.bucket_arn, output.bucket_arn]),
         allow(

@@ -162,6 +162,7 @@ def restart(
             Field.LOST_LEASES,
             Field.LOST_RUN,
             Field.RELEASES,
+            Field.GIVEN_UP,
             Field.NO_SPACE,
             Field.SWEPT,
         ),

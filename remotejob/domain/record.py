@@ -153,6 +153,8 @@ class JobRecord:
     lost_run: str | None = None
     """The run whose worker said that it lives and lost the lease."""
     releases: int = 0
+    given_up: int = 0
+    """Its messages that went to the dead-letter queue, though it could run."""
     no_space: int = 0
     """1 if it was given back once because the worker's disk was full."""
     retry_json: str | None = None

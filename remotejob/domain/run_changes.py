@@ -228,7 +228,7 @@ def fail_for_good(record: JobRecord, failure: Failure, *, now_ms: int, report: I
     finished = max(now_ms, record.updated_ms)
     return _own_run_ends(
         record,
-        {**_ended_failed(record, failure, finished), **report},
+        {**ended_failed(record, failure, finished), **report},
         add={Field.FAILURES: 1},
         remove=(Field.LEASE,),
     )
@@ -271,7 +271,7 @@ def expire(record: JobRecord, *, now_ms: int, skew_ms: int) -> Change:
         job_id=record.id,
         condition=lapse.condition,
         values=lapse.values,
-        set=_ended_failed(record, failure, max(now_ms, record.updated_ms)),
+        set=ended_failed(record, failure, max(now_ms, record.updated_ms)),
         add=lapse.add,
         # the reason names this count, so no worker may correct it afterwards
         remove=(Field.LEASE, Field.CRASHED_RUNS),
@@ -320,7 +320,8 @@ def _run_begins(run_id: str, worker: str, stamp_ms: int, lease_until_ms: int) ->
     }
 
 
-def _ended_failed(record: JobRecord, failure: Failure, finished_ms: int) -> dict[str, Value]:
+def ended_failed(record: JobRecord, failure: Failure, finished_ms: int) -> dict[str, Value]:
+    """What a record says once its job has failed for good."""
     return {
         Field.STATE: State.FAILED,
         Field.FINISHED: finished_ms,

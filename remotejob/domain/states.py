@@ -41,6 +41,7 @@ class Command(StrEnum):
     CLAIM = "claim"
     PARK = "park"
     EXPIRE = "expire"
+    GIVE_UP = "give_up"
     COMPLETE = "complete"
     FAIL = "fail"
     RELEASE = "release"
@@ -117,6 +118,13 @@ TABLE: Final = (
         targets=(State.FAILED,),
         actors=(Actor.WORKER, Actor.SCHEDULER),
         guard="lease expired, crash budget spent",
+    ),
+    Transition(
+        command=Command.GIVE_UP,
+        sources=(State.READY, State.WAITING, State.RUNNING),
+        targets=(State.FAILED,),
+        actors=(Actor.SCHEDULER,),
+        guard="due and unblocked, no unexpired lease; its messages were given up too often",
     ),
     Transition(
         command=Command.COMPLETE,

@@ -1,4 +1,7 @@
-"""Lambda: runs the scheduler's tick once a minute, and the sweep every few hours."""
+"""Lambda: runs the scheduler's tick once a minute, and the sweep every few hours.
+
+Whoever invokes it may also have it read all dead letters now.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from remotejob.backends.aws import from_environment
 from remotejob.functions.logs import new_logger, share_logger
 from remotejob.functions.paused_queues import tell_of_paused_queues
+from remotejob.jobs.scheduler.dead_letters import read_dead_letters
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import METRICS_NAMESPACE, SYSTEM_DIMENSION, UNREADABLE_METRIC
@@ -23,7 +27,7 @@ share_logger(logger)
 _RESERVE: Final = timedelta(seconds=20)
 """Time to finish the batch under way when the time is up."""
 
-_WORK: Final = {"tick": tick, "sweep": sweep}
+_WORK: Final = {"tick": tick, "sweep": sweep, "letters": read_dead_letters}
 
 
 @cache
@@ -34,6 +38,8 @@ def _installation() -> Installation:
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Do what the rule's input asks for: `{"do": "tick"}` or `{"do": "sweep"}`.
+
+    `{"do": "letters"}` reads the dead letters of all queues, whosever turn it is.
 
     Raises: ValueError, when it asks for anything else.
     """

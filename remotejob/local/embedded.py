@@ -44,6 +44,7 @@ from remotejob.local.errors import (
 )
 from remotejob.local.keeping.folder import Begin
 from remotejob.local.keeping.kept import Kept
+from remotejob.local.services import Counts, Services
 
 _LOAD_TIMEOUT_S: Final = 600.0
 """For putting back kept data: a hundred thousand records take under a minute."""
@@ -62,6 +63,7 @@ class EmbeddedAws:
         account: str = assembly.DEFAULT_ACCOUNT,
         region: str = assembly.DEFAULT_REGION,
         port: int = 0,
+        counts: Counts = Counts.IGNORED,
         verbose: bool = False,
     ) -> None:
         """`state` is the folder for logs and code, which becomes private (mode 700); default: a
@@ -72,6 +74,8 @@ class EmbeddedAws:
         `keep` is a folder for what the tables, buckets and queues of the templates hold, for the
         port and for the administrator's keys: the next start with that folder has them again, or
         `begin`s without the data. It becomes private, too. Default: nothing outlives the block.
+
+        `counts` says whether ECS services start and stop workers as their desired counts say.
         """
         self._own_state = state is None
         self._state = state
@@ -83,7 +87,7 @@ class EmbeddedAws:
         """What to tell the user about kept data, a line each: grows at the start, and in `deploy`.
         """
         self._account, self.region = account, region
-        self._port, self._verbose = port, verbose
+        self._port, self._counts, self._verbose = port, counts, verbose
         self._process: subprocess.Popen[bytes] | None = None
         self._deployment: Deployment | None = None
         self.deployed_from: Path | None = None
@@ -155,6 +159,13 @@ class EmbeddedAws:
         if self._deployment is None:
             raise RuntimeError("nothing is deployed yet: call deploy() first")
         return self._deployment
+
+    @property
+    def services(self) -> Services:
+        """The ECS services. Raises: RuntimeError, when their counts are not obeyed."""
+        if self._counts is not Counts.OBEYED:
+            raise RuntimeError("desired counts are ignored here: give counts=Counts.OBEYED")
+        return Services(self._control)
 
     def environment(self) -> dict[str, str]:
         """Variables that let boto3, the AWS CLI and `remotejob` use it as administrator."""
@@ -393,6 +404,7 @@ class EmbeddedAws:
         options += ["--account", self._account, "--region", self.region]
         if self._keep is not None:
             options += ["--keep", str(self._keep.resolve()), "--begin", self._begin.value]
+        options += ["--services"] if self._counts is Counts.OBEYED else []
         options += ["--verbose"] if self._verbose else []
         private_files.make_folder(self.logs)
         startup_log = self.logs / "server.stderr.log"

@@ -26,11 +26,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from remotejob.local import private_files
+from remotejob.local.control import Control
 from remotejob.local.errors import NotPrivate, StateUnusable
 from remotejob.local.keeping.access import Access, free_port, is_free
 from remotejob.local.keeping.folder import Begin
 
 if TYPE_CHECKING:
+    from remotejob.local.ecs.services import Services
     from remotejob.local.keeping.keeper import Keeper
 
 HOST: Final = "127.0.0.1"
@@ -46,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--begin", type=Begin, default=Begin.KEPT, choices=list(Begin))
     parser.add_argument("--account", default="123456789012")
     parser.add_argument("--region", default="eu-west-1")
+    parser.add_argument("--services", action="store_true", help="obey the counts of ECS services")
     parser.add_argument("--verbose", action="store_true", help="log every request")
     options = parser.parse_args(arguments)
     state = options.state or Path(tempfile.mkdtemp(prefix="remotejob-"))
@@ -65,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             region=options.region,
             keep=options.keep,
             begin=options.begin,
+            services=options.services,
         )
     except (StateUnusable, NotPrivate) as problem:
         print(json.dumps({"refused": str(problem)}), flush=True)
@@ -141,8 +145,12 @@ class Server:
         region: str,
         keep: Path | None,
         begin: Begin,
+        services: bool,
     ) -> None:
-        """Raises: StateUnusable or NotPrivate, for the folder `keep`."""
+        """`services`: whether ECS services start workers.
+
+        Raises: StateUnusable or NotPrivate, for the folder `keep`.
+        """
         # imported here because moto reads its settings at import: see `_configure`
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
@@ -182,12 +190,25 @@ class Server:
         )
         self._schedules = schedules.Schedules(account)
         self._tasks = task_credentials.TaskCredentials(account, region)
-        self._workers = worker_processes.WorkerProcesses()
+        self._services: Services | None = None
+        self._workers = worker_processes.WorkerProcesses(on_end=self._wake_services)
+        if services:
+            from remotejob.local.ecs.services import Services
+
+            self._services = Services(
+                self._workers,
+                control=Control(endpoint_url=self._endpoint_url, token=self._token),
+                account=account,
+                region=region,
+                state=state,
+            )
 
     def start(self) -> dict[str, str]:
         """Start serving; return what the parent needs: the endpoint and its credentials."""
         threading.Thread(target=self._http.serve_forever, name="http", daemon=True).start()
         self._schedules.start()
+        if self._services is not None:
+            self._services.start()
         access = self._create_administrator()
         if self._keep is not None:
             access.write(self._keep)
@@ -208,12 +229,18 @@ class Server:
         If data are kept, workers first give back their jobs, so that the next start runs them at
         once instead of when their leases end.
         """
+        if self._services is not None:
+            self._services.close()
         if self._keeper is not None:
             self._workers.stop()
         self._workers.close()
         self._functions.close()
         if self._keeper is not None:
             self._keeper.close()
+
+    def _wake_services(self) -> None:
+        if self._services is not None:
+            self._services.wake()
 
     def _kept_port(self) -> int:
         if self._access is not None and is_free(HOST, self._access.port):
@@ -253,6 +280,8 @@ class Server:
                 return 200, self._counted(path)
             case "GET", "keep" if self._keeper is not None:
                 return 200, self._keeper.trouble
+            case _ if path.startswith("services") and self._services is not None:
+                return self._services.answer(method, path, json.loads(body or b"null"))
             case "POST", _ if path.startswith("workers"):
                 return self._control_workers(path, json.loads(body))
             case "POST", _:
@@ -297,6 +326,8 @@ class Server:
             name = path.removeprefix(task_credentials.PATH)
             answer = self._tasks.answer(name, offered)
             return (200, answer) if answer is not None else (403, {"error": "not your task"})
+        if self._services is not None and self._services.has_agent(path):
+            return self._services.answer_agent(method, path, body)
         if path.startswith(custom_resources.PATH):
             token = path.removeprefix(custom_resources.PATH)
             return custom_resources.current().answer(method, token, body)

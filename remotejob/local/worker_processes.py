@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,9 @@ class _Process:
 class WorkerProcesses:
     """Starts processes, signals them and waits for them; each has a number."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, on_end: Callable[[], None] = lambda: None) -> None:
+        """`on_end` is called after each end of a process."""
+        self._on_end = on_end
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._processes: dict[int, _Process] = {}
@@ -114,6 +117,7 @@ class WorkerProcesses:
         with self._lock:
             self._tell_reaper(f"-{ended.process.pid}\n")
         ended.ended.set()
+        self._on_end()
 
     def _tell_reaper(self, line: str) -> None:
         """Start the process that ends the workers if we are killed, and tell it of one."""

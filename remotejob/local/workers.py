@@ -3,7 +3,8 @@
 Source: ECS Developer Guide, "Amazon ECS task definition parameters for Fargate".
 
 Limits: the code runs from this source tree, not from the image. There are no health checks, no
-limits of memory, CPU or disk, and no agent endpoints for metadata or task protection.
+limits of memory, CPU or disk, and no agent endpoint for metadata. Only a service's own tasks have
+the agent endpoint for task protection: see `remotejob.local.ecs`.
 """
 
 from __future__ import annotations
@@ -108,12 +109,19 @@ def _task(service: str, ecs: Any, deployment: Deployment) -> Task:
         raise LookupError(f"no deployed cluster has the service {service}")
     arn = described["taskDefinition"]
     definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+    return task_of(described["serviceName"], definition)
+
+
+def task_of(service: str, definition: Mapping[str, Any]) -> Task:
+    """The task of a service with this task definition, as the API describes it.
+
+    Raises: NoTaskRole.
+    """
     if not definition.get("taskRoleArn"):
         raise NoTaskRole(f"task definition {definition['family']} has no task role; give it one")
-    containers = definition["containerDefinitions"]
-    container = next((c for c in containers if c.get("essential", True)), containers[0])
+    container = essential(definition)
     return Task(
-        service=described["serviceName"],
+        service=service,
         family=definition["family"],
         role_arn=definition["taskRoleArn"],
         execution_role_arn=definition.get("executionRoleArn", ""),
@@ -121,6 +129,12 @@ def _task(service: str, ecs: Any, deployment: Deployment) -> Task:
         secrets={e["name"]: str(e["valueFrom"]) for e in container.get("secrets", [])},
         command=(*container.get("entryPoint", ()), *container.get("command", ())),
     )
+
+
+def essential(definition: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first essential container of a task definition."""
+    containers: Sequence[Mapping[str, Any]] = definition["containerDefinitions"]
+    return next((c for c in containers if c.get("essential", True)), containers[0])
 
 
 def start(
@@ -133,11 +147,40 @@ def start(
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> Worker:
-    """Start the process of a task.
+    """Start the process of a task; parameters and errors are those of `program`.
+
+    Raises: ControlError, when the program does not start, either.
+    """
+    wanted = program(
+        task,
+        control=control,
+        region=region,
+        state=state,
+        command=command,
+        environment=environment,
+        directory=directory,
+    )
+    started = control.post("workers", wanted)
+    return Worker(
+        pid=started["pid"], log=Path(wanted["log"]), number=started["number"], control=control
+    )
+
+
+def program(
+    task: Task,
+    *,
+    control: Control,
+    region: str,
+    state: Path,
+    command: Sequence[str] = DEFAULT_COMMAND,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> dict[str, Any]:
+    """What to run for a task: command, environment, directory and log.
 
     The task definition's command takes precedence over `command`; `environment` takes precedence
-    over the task definition's. Raises: ControlError, when ECS may not assume the role, or the
-    program does not start; SecretNotRead.
+    over the task definition's. Raises: ControlError, when ECS may not assume the role;
+    SecretNotRead.
     """
     number = max(next(_NUMBERS), _after_kept(state / "logs"))
     session = f"worker-{os.getpid()}-{number}"
@@ -154,35 +197,31 @@ def start(
     wanted = [*(task.command or command)]
     if Path(wanted[0]).name in ("python", "python3"):
         wanted[0] = sys.executable
-    started = control.post(
-        "workers",
-        {
-            "command": wanted,
-            "directory": str(directory or Path.cwd()),
-            "log": str(log),
-            "environment": {
-                **{name: os.environ[name] for name in _BASE if name in os.environ},
-                "HOME": _NO_HOME,
-                **_user_packages(),
-                **task.environment,
-                **secrets,
-                "AWS_ENDPOINT_URL": control.endpoint_url,
-                "AWS_REGION": region,
-                "AWS_DEFAULT_REGION": region,
-                "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
-                # The SDK would prefer credentials in the user's home to the container's.
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI": (
-                    f"{control.endpoint_url}{CONTROL_PREFIX}{granted['path']}"
-                ),
-                "AWS_CONTAINER_AUTHORIZATION_TOKEN": granted["token"],
-                "PYTHONUNBUFFERED": "1",
-                **(environment or {}),
-            },
+    return {
+        "command": wanted,
+        "directory": str(directory or Path.cwd()),
+        "log": str(log),
+        "environment": {
+            **{name: os.environ[name] for name in _BASE if name in os.environ},
+            "HOME": _NO_HOME,
+            **_user_packages(),
+            **task.environment,
+            **secrets,
+            "AWS_ENDPOINT_URL": control.endpoint_url,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_EXECUTION_ENV": "AWS_ECS_FARGATE",
+            # The SDK would prefer credentials in the user's home to the container's.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": (
+                f"{control.endpoint_url}{CONTROL_PREFIX}{granted['path']}"
+            ),
+            "AWS_CONTAINER_AUTHORIZATION_TOKEN": granted["token"],
+            "PYTHONUNBUFFERED": "1",
+            **(environment or {}),
         },
-    )
-    return Worker(pid=started["pid"], log=log, number=started["number"], control=control)
+    }
 
 
 def _after_kept(logs: Path) -> int:

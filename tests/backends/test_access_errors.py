@@ -144,6 +144,43 @@ def test_credentials_that_are_no_good_are_not_taken_for_a_missing_permission() -
     assert "policy" not in str(it.value)
 
 
+EXPIRED = (
+    b'{"__type": "InvalidSignatureException", "message": "Signature expired: 20261130T100000Z is'
+    b' now earlier than 20261130T110000Z (20261130T110500Z - 5 min.)"}'
+)
+EARLY = (
+    b'{"__type": "InvalidSignatureException", "message": "Signature not yet current:'
+    b' 20261130T120000Z is still later than 20261130T111000Z (20261130T110500Z + 5 min.)"}'
+)
+SKEWED_XML = (
+    b"<Error><Code>RequestTimeTooSkewed</Code><Message>The difference between the request time"
+    b" and the current time is too large.</Message></Error>"
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "use"),
+    [
+        (EXPIRED, lambda it, _: it.store.get(JOB)),
+        (EARLY, lambda it, _: it.messages.send(LANE, [Outgoing(body="{}")])),
+        (SKEWED_XML, lambda it, _: it.files.put(Area.INPUT, "k", b"x")),
+    ],
+    ids=["DynamoDB", "SQS", "S3"],
+)
+def test_a_wrong_clock_is_not_taken_for_unknown_credentials(
+    body: bytes, use: Use, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.backends.test_access_errors.XML", body)
+
+    with pytest.raises(AccessProblem, match=r"this machine's clock, .* UTC, is wrong") as problem:
+        use(system(body), tmp_path)
+
+    said = str(problem.value)
+    assert "\n" not in said
+    assert "turning on NTP" in said
+    assert "credentials" not in said
+
+
 def test_a_file_that_may_not_be_deleted_is_named() -> None:
     """S3 refuses files of a batch one by one, in an answer that is no error."""
     session = boto3.Session(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ def _bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "AWS_ENDPOINT_URL_DYNAMODB",
         Env.TRANSPORT,
         "AWS_ENDPOINT_URL_S3",
+        "AWS_ACCOUNT_ID",
+        "AWS_ACCOUNT_ID_ENDPOINT_MODE",
     ):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
@@ -176,3 +179,86 @@ def test_another_transport_is_refused_with_the_choice(monkeypatch: pytest.Monkey
 
     with pytest.raises(SettingsError, match=r"carrier pigeon.*direct.*boto3"):
         asked()
+
+
+def boto3_asks(region: str) -> str:
+    """Where boto3's client sends a request, without the path."""
+    urls: list[str] = []
+
+    def note(request: Any, **_: object) -> AWSResponse:
+        urls.append(request.url)
+        return AWSResponse(request.url, 200, HTTPHeaders(), Body(b"{}"))
+
+    # not boto3's own session, which keeps the credentials of an earlier test
+    client = boto3.Session().client("dynamodb", region_name=region)
+    events: Any = client.meta.events
+    events.register_first("before-send", note)
+    client.list_tables()
+    return urls[0]
+
+
+class Body(BytesIO):
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield self.getvalue()
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "us-gov-west-1", "cn-north-1"])
+@pytest.mark.parametrize(
+    ("mode", "account"),
+    [
+        (None, "123456789012"),
+        ("preferred", "123456789012"),
+        ("PREFERRED", None),
+        ("required", "123456789012"),
+        ("disabled", "123456789012"),
+    ],
+)
+def test_an_account_has_its_own_endpoint_where_boto3_would_ask_it(
+    monkeypatch: pytest.MonkeyPatch, region: str, mode: str | None, account: str | None
+) -> None:
+    monkeypatch.setenv("AWS_REGION", region)
+    if account is not None:
+        monkeypatch.setenv("AWS_ACCOUNT_ID", account)
+    if mode is not None:
+        monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", mode)
+
+    service = asked()
+
+    assert isinstance(service, DirectService)
+    assert service.url == boto3_asks(region)
+    assert (account or "none") in service.url or mode in ("disabled", "PREFERRED")
+
+
+def test_boto3_explains_an_account_endpoint_without_an_account(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "required")
+
+    assert isinstance(asked(), Boto3Service)
+
+
+def test_an_unknown_mode_of_account_endpoints_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "sometimes")
+
+    with pytest.raises(SettingsError, match=r"'sometimes': use preferred, required, disabled"):
+        asked()
+
+
+def test_boto3s_client_retries_while_kms_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(Env.TRANSPORT, "boto3")
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    throttled = b'{"__type": "com.amazonaws.sqs#KmsThrottled", "message": "why"}'
+    answers = [(400, throttled)] * 3 + [(200, b"{}")]
+    session = boto3.Session(region_name="eu-west-1")
+
+    def answer(request: Any, **_: object) -> AWSResponse:
+        status, body = answers.pop(0)
+        return AWSResponse(request.url, status, HTTPHeaders(), Body(body))
+
+    events: Any = session.events
+    events.register("before-send", answer)
+    service = Account(session).service(SQS, clock=FakeClock())
+
+    assert isinstance(service, Boto3Service)
+    service.call("ListQueues", {})
+    assert not answers

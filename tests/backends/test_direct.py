@@ -123,6 +123,8 @@ PASSING = {
     "a gateway that speaks no JSON": answer(503, b"<html>busy</html>"),
     "throttled": error("ProvisionedThroughputExceededException"),
     "too many requests": error("ThrottlingException"),
+    "KMS throttled it": error("KMS.ThrottlingException"),
+    "KMS throttled it, as the model has it": error("KmsThrottled"),
     "no connection": EndpointConnectionError(endpoint_url=URL),
     "no answer": ConnectionClosedError(endpoint_url=URL),
     "an answer that came to harm": answer(200, b'{"Item', {"x-amz-crc32": "1"}),

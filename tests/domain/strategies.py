@@ -62,6 +62,7 @@ def records(draw: st.DrawFn) -> JobRecord:
         lost_leases=draw(COUNTS),
         lost_run=draw(st.sampled_from([None, RUN, OTHER_RUN])),
         releases=draw(COUNTS),
+        given_up=draw(COUNTS),
         no_space=draw(COUNTS),
         retry_json=draw(_JSON),
         data_json=draw(_JSON),

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from remotejob.backends.memory import MemoryStore
-from remotejob.domain import command_changes, run_changes
+from remotejob.domain import command_changes, given_up, run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, State, allows, moves, sources_of
@@ -43,6 +43,10 @@ def _reclaim(record: JobRecord) -> Change:
 
 def _expire(record: JobRecord) -> Change:
     return run_changes.expire(record, now_ms=NOW, skew_ms=SKEW)
+
+
+def _give_up(record: JobRecord) -> Change:
+    return given_up.give_up(record, why="no worker", now_ms=NOW, skew_ms=SKEW)
 
 
 def _complete(record: JobRecord) -> Change:
@@ -91,6 +95,7 @@ BUILDERS: dict[str, tuple[Command, Build, bool]] = {
     "claim": (Command.CLAIM, _claim, True),
     "reclaim": (Command.CLAIM, _reclaim, True),
     "expire": (Command.EXPIRE, _expire, True),
+    "give_up": (Command.GIVE_UP, _give_up, True),
     "complete": (Command.COMPLETE, _complete, False),
     "fail_for_good": (Command.FAIL, _fail_for_good, False),
     "fail_and_wait": (Command.FAIL, _fail_and_wait, False),

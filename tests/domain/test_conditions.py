@@ -16,6 +16,7 @@ from remotejob.domain import (
     changes,
     command_changes,
     dependencies,
+    given_up,
     lapses,
     locks,
     run_changes,
@@ -47,6 +48,14 @@ TEXTS: Final = {
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
         AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        """,
+    "give_up": """
+        attribute_exists(pk)
+        AND ((j_state IN (:ready, :running))
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated = :seen_updated
         """,
     "claim_in_company": """
         attribute_exists(pk)
@@ -172,6 +181,7 @@ HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free"}
 MODULES: Final = (
     changes,
     run_changes,
+    given_up,
     lapses,
     upkeep_changes,
     command_changes,

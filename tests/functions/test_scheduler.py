@@ -14,9 +14,10 @@ from remotejob import RemoteJob
 from remotejob.domain.budgets import DailyBudget, Spent, day_of
 from remotejob.domain.transactions import put_record
 from remotejob.functions import scheduler
+from remotejob.jobs.messaging.messages import Pending as Message
 from remotejob.jobs.queries.budgets import add_spent
 from remotejob.names import Field
-from remotejob.ports import Channel, Installation
+from remotejob.ports import Address, Channel, Installation, Outgoing
 from remotejob.testing import FakeClock
 from tests.functions.conftest import Context
 
@@ -33,7 +34,7 @@ def _call(event: dict[str, Any], context: Context) -> dict[str, int]:
 def test_anything_else_is_refused_and_says_what_there_is(
     event: dict[str, Any], context: Context
 ) -> None:
-    with pytest.raises(ValueError, match=r"do=.*: use one of tick, sweep") as refusal:
+    with pytest.raises(ValueError, match=r"do=.*: use one of tick, sweep, letters") as refusal:
         _call(event, context)
     assert repr(event.get("do")) in str(refusal.value)
 
@@ -58,6 +59,20 @@ def test_a_sweep_sends_for_a_job_whose_message_was_lost(
     clock.advance(timedelta(hours=2))
 
     assert _call({"do": "sweep"}, context) == {"sent": 1}
+    assert pending(Channel.NORMAL) == [job.id] * 2
+
+
+def test_dead_letters_are_read_when_somebody_asks(
+    context: Context, installation: Installation, pending: Pending
+) -> None:
+    job = RemoteJob(installation).queue().submit("keep")
+    dead = Address("default", Channel.DEAD_LETTER)
+    body = Message.of(job.record).body()
+    installation.messages.send(dead, [Outgoing(body="{"), Outgoing(body=body)])
+
+    counts = _call({"do": "letters"}, context)
+
+    assert counts == {"letters sent again": 1, "letters kept": 1}
     assert pending(Channel.NORMAL) == [job.id] * 2
 
 

@@ -53,7 +53,10 @@ SCHEDULER = {
     "dynamodb:PutItem": "Table",
     "dynamodb:UpdateItem": "Table",
     "sqs:SendMessage": "Completed Failed High Low Normal",
-    "sqs:GetQueueAttributes": "High Low Normal",
+    "sqs:GetQueueAttributes": "DeadLetter High Low Normal",
+    "sqs:ReceiveMessage": "DeadLetter",
+    "sqs:DeleteMessage": "DeadLetter",
+    "sqs:ChangeMessageVisibility": "DeadLetter",
     "s3:ListBucket": "Input Output",
     "s3:DeleteObject": "Input/jobs/* Output/*",
 }

@@ -15,6 +15,7 @@ import pytest
 
 from remotejob import Job, RemoteJob, Repeat, Retry, State, Submission
 from remotejob.domain.ids import new_job_id, partition_of, shard_of
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.names import Env, Partition
 from tests.end_to_end.waiting import until
@@ -194,6 +195,13 @@ def mend_what_was_cut_off(aws: EmbeddedAws, names: Names) -> None:
         ExpressionAttributeValues={":pk": {"S": lock}},
     )
     assert left["Items"] == []
+    # letters of a job that can run, and of none
+    letters = names.queues["ours"]["dead_letter"]
+    ready = put_record(State.READY)
+    for body in (Pending(job_id=ready, task="work").body(), "{"):
+        aws.client("sqs").send_message(QueueUrl=letters, MessageBody=body)
+    said = aws.invoke("Scheduler", {"do": "letters"})
+    assert said == {"letters sent again": 1, "letters kept": 1}
     said = aws.invoke("Scheduler", {"do": "sweep"})
 
     assert said["outputs removed"] == 1

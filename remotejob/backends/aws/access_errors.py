@@ -5,7 +5,9 @@ Both kinds of client check every response here first, so no command ends in a ba
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from remotejob.domain.errors import AccessProblem
@@ -26,7 +28,7 @@ UNKNOWN: Final = frozenset(
         "IncompleteSignature",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
-        "InvalidSignatureException",
+        "InvalidSignatureException",  # also for a wrong clock: see `_SKEWED_MESSAGE`
         "InvalidToken",
         "MissingAuthenticationToken",
         "MissingAuthenticationTokenException",
@@ -36,6 +38,15 @@ UNKNOWN: Final = frozenset(
 )
 """The credentials are invalid for any call. Source: IAM User Guide, "Troubleshooting IAM in the
 console"; each service's "Common Errors"."""
+
+SKEWED: Final = frozenset({"RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed"})
+"""The request was signed too long ago or in the future. Source: Amazon S3 API Reference, "Error
+responses"; "Common Errors" of DynamoDB and SQS."""
+
+_SKEWED_MESSAGE: Final = re.compile(r"^Signature (expired|not yet current)\b")
+"""How DynamoDB and SQS say it, under the code of a wrong signature."""
+
+REFUSED: Final = DENIED | UNKNOWN | SKEWED
 
 _RESOURCES: Final = ("TableName", "QueueUrl", "Bucket", "Key")
 
@@ -61,6 +72,11 @@ def explain_refusals(client: Client) -> None:
 def access_problem(call: str, code: str, message: str, *, on: str = "") -> AccessProblem:
     """The error for a call that AWS refused, such as `dynamodb:PutItem`."""
     what = f"{call}{f' on {on}' if on else ''}"
+    if code in SKEWED or (code in UNKNOWN and _SKEWED_MESSAGE.match(message)):
+        return AccessProblem(
+            f"AWS refused {what}, because this machine's clock, {_now()}, is wrong by more than"
+            f" five minutes ({code}: {message}); set it, such as by turning on NTP"
+        )
     if code in UNKNOWN:
         return AccessProblem(
             f"AWS does not know the credentials used for {what} ({code}: {message}); renew "
@@ -77,6 +93,10 @@ def access_problem(call: str, code: str, message: str, *, on: str = "") -> Acces
     )
 
 
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def resource_of(request: Mapping[str, Any]) -> str:
     """The resource a request names, such as its table."""
     return "/".join(str(request[name]) for name in _RESOURCES if isinstance(request.get(name), str))
@@ -88,7 +108,7 @@ def _remember(params: dict[str, Any], context: dict[str, Any], **_: object) -> N
 
 def _raise_if_refused(parsed: Any, model: Any, context: dict[str, Any], **_: object) -> None:
     error = parsed.get("Error") if isinstance(parsed, dict) else None
-    if not error or error.get("Code", "") not in DENIED | UNKNOWN:
+    if not error or error.get("Code", "") not in REFUSED:
         return
     raise access_problem(
         f"{model.service_model.signing_name}:{model.name}",

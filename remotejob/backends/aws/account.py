@@ -8,6 +8,7 @@ a boto3 client instead: it costs more and gives the same answers.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from botocore.config import Config
-from botocore.exceptions import UnknownRegionError
+from botocore.exceptions import BotoCoreError, UnknownRegionError
 from botocore.httpsession import get_cert_path
 from botocore.session import Session
 from botocore.utils import ensure_boolean, get_environ_proxies
@@ -28,8 +29,10 @@ from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.objects import DirectObjects, Place
 from remotejob.backends.aws.direct.sender import Sender
 from remotejob.backends.aws.heard_time import HeardTime
+from remotejob.backends.aws.key_throttling import retry_key_throttling
 from remotejob.backends.aws.service import DYNAMODB, SQS, Api, Boto3Service, Service, Timeouts
 from remotejob.domain.errors import AccessProblem, SettingsError
+from remotejob.domain.text import shown
 from remotejob.names import Env
 from remotejob.ports import Clock
 
@@ -80,6 +83,10 @@ _DNS_SUFFIXES: Final[Mapping[str, str]] = {
 Source: AWS General Reference, "DynamoDB endpoints and quotas" and "Amazon SQS endpoints and
 quotas".
 """
+
+
+_ACCOUNT_ID_MODES: Final = ("preferred", "required", "disabled")
+_ACCOUNT_ID: Final = re.compile(r"[0-9]{12}")
 
 
 class Account:
@@ -194,6 +201,7 @@ class Account:
                 endpoint_url=self._s3_url if service == "s3" else None,
             )
         explain_refusals(client)
+        retry_key_throttling(client, attempts=policy.attempts)
         self.heard_time.listen_to(client)
         return client
 
@@ -209,9 +217,39 @@ class Account:
             suffix = self._dns_suffix()
             if suffix is None:
                 return None
+            if service == DYNAMODB.service:
+                return self._dynamodb_endpoint(suffix)
             url = f"https://{service}.{self.region}.{suffix}"
-        has_path_or_user = bool(urlsplit(url).path.strip("/")) or "@" in url
-        return None if has_path_or_user or get_environ_proxies(url) else url.rstrip("/") + "/"
+        return _reached_directly(url)
+
+    def _dynamodb_endpoint(self, suffix: str) -> str | None:
+        """The region's endpoint, or the account's own; None if only boto3 can tell.
+
+        Source: AWS SDKs and Tools Reference Guide, "Account-based endpoints".
+        """
+        mode = str(self._session.get_config_variable("account_id_endpoint_mode")).lower()
+        if mode not in _ACCOUNT_ID_MODES:
+            raise SettingsError(
+                f"AWS_ACCOUNT_ID_ENDPOINT_MODE={shown(mode)}: use {', '.join(_ACCOUNT_ID_MODES)}"
+            )
+        account = None if mode == "disabled" else self._account_id()
+        if account is None:
+            # boto3 explains why there is no account's endpoint
+            return (
+                None
+                if mode == "required"
+                else _reached_directly(f"https://dynamodb.{self.region}.{suffix}")
+            )
+        return _reached_directly(f"https://{account}.ddb.{self.region}.{suffix}")
+
+    def _account_id(self) -> str | None:
+        """The account that the credentials name, if they do."""
+        try:
+            account = getattr(self._credentials, "account_id", None)
+        except BotoCoreError:
+            # the first request says what is wrong with them
+            return None
+        return account if isinstance(account, str) and _ACCOUNT_ID.fullmatch(account) else None
 
     def _dns_suffix(self) -> str | None:
         """The end of the region's host names; None if its partition has its own rules."""
@@ -239,6 +277,12 @@ def _endpoint_from_environment(service: str) -> str | None:
     return os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
         "AWS_ENDPOINT_URL"
     )
+
+
+def _reached_directly(url: str) -> str | None:
+    """The URL, ending in a slash; None if only boto3 knows how to reach it."""
+    has_path_or_user = bool(urlsplit(url).path.strip("/")) or "@" in url
+    return None if has_path_or_user or get_environ_proxies(url) else url.rstrip("/") + "/"
 
 
 def _ignores_endpoint_variables() -> bool:

@@ -69,6 +69,7 @@ class SqsMessages:
                 address=address,
                 body=message["Body"],
                 receipt=message["ReceiptHandle"],
+                id=message["MessageId"],
                 sent_ms=int(message["Attributes"]["SentTimestamp"]),
                 receives=int(message["Attributes"]["ApproximateReceiveCount"]),
                 group=message["Attributes"].get("MessageGroupId"),

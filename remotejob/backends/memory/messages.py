@@ -133,6 +133,7 @@ class MemoryMessages:
                     address=address,
                     body=message.body,
                     receipt=message.receipt,
+                    id=str(message.number),
                     sent_ms=message.sent_ms,
                     receives=message.receives,
                     group=message.group,

@@ -32,6 +32,7 @@ from remotejob.jobs.coordination.series import read_head
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.messaging.send import send_for
+from remotejob.jobs.scheduler.dead_letters import queues_in_turn, read_dead_letters
 from remotejob.jobs.scheduler.lapsed import (
     Deadline,
     expire_spent,
@@ -78,6 +79,8 @@ def tick(installation: Installation, *, time_is_up: Deadline = never) -> Counter
             ):
                 counts += counted
     counts += _finish_replacements(installation, time_is_up)
+    in_turn = queues_in_turn(installation)
+    counts += read_dead_letters(installation, queues=in_turn, time_is_up=time_is_up)
     return counts + Counter(unreadable=installation.skipped.count - skipped)
 
 

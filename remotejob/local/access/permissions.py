@@ -4,8 +4,8 @@ Source: Service Authorization Reference, "Actions, resources, and condition keys
 Amazon DynamoDB, Amazon ECS, AWS Lambda, AWS Secrets Manager, AWS Systems Manager, AWS STS. Amazon
 S3 is in `s3_permissions`.
 
-Limits: for services not listed here, and for what ECS does beyond reading and changing services and
-tasks, only the action is checked, not the resource.
+Limits: for services not listed here, and for ECS beyond services and tasks, only the action is
+checked, not the resource.
 """
 
 from __future__ import annotations
@@ -283,31 +283,32 @@ def _secret(call: Call, asked: Any) -> str:
     return arn if found is None else str(found.arn)
 
 
-_ECS_LISTS = {
-    "DescribeServices": ("service", "services"),
-    "DescribeTasks": ("task", "tasks"),
-    "GetTaskProtection": ("task", "tasks"),
-    "UpdateTaskProtection": ("task", "tasks"),
-}
-"""The kind of resource of an operation, and the parameter that lists them."""
+_ECS_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_ON_SERVICES = ("CreateService", "DeleteService", "DescribeServices", "UpdateService")
+_ON_TASKS = ("DescribeTasks", "GetTaskProtection", "StopTask", "UpdateTaskProtection")
 
 
 def _ecs(call: Call) -> list[Access]:
+    """Policies name services and tasks with their cluster; ListTasks has no resource of them."""
     action, asked = f"ecs:{call.operation}", call.parameters
-    cluster = str(asked.get("cluster", "default")).rpartition("/")[2]
-    context = {"ecs:cluster": call.arn(f"cluster/{cluster}")}
-    if call.operation == "ListTasks":
-        return [Access(action=action, resource="*", context=context)]
-    if call.operation == "UpdateService":
-        kind, names = "service", [asked.get("service")]
-    elif call.operation in _ECS_LISTS:
-        kind, parameter = _ECS_LISTS[call.operation]
-        names = asked.get(parameter) or ["*"]
-    else:
+    cluster = str(asked.get("cluster") or "default").rpartition("/")[2]
+    kind, names = "", [None]
+    if call.operation in _ON_SERVICES:
+        kind = "service"
+        names = asked.get("services") or [asked.get("service") or asked.get("serviceName")]
+    elif call.operation in _ON_TASKS:
+        kind = "task"
+        names = asked.get("tasks") or [asked.get("task")]
+    elif call.operation != "ListTasks":
         return [Access(action=action, resource=None)]
-    found = [str(name) for name in names]
-    arns = [n if n.startswith("arn:") else call.arn(f"{kind}/{cluster}/{n}") for n in found]
-    return [Access(action=action, resource=arn, context=context) for arn in arns]
+    _text(cluster, _ECS_NAME, "cluster")
+    within = {"ecs:cluster": call.arn(f"cluster/{cluster}")}
+    if names == [None]:
+        return [Access(action=action, resource="*", context=within)]
+    # an ARN names its own cluster, which must be the one that moto looks into
+    prefix = f"{kind}/{cluster}/"
+    arns = [_arn_or(call, name, _ECS_NAME, prefix, kind) for name in names]
+    return [Access(action=action, resource=arn, context=within) for arn in arns]
 
 
 def _sts(call: Call) -> list[Access]:

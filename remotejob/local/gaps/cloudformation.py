@@ -33,6 +33,7 @@ from moto.sqs.models import sqs_backends
 
 from remotejob.local import custom_resources, event_sources, functions
 from remotejob.local.control import CONTROL_PREFIX
+from remotejob.local.gaps import ecs
 
 _LOG = logging.getLogger(__name__)
 #: Custom resources of the CDK whose absence makes no visible difference here.
@@ -178,13 +179,22 @@ def _create_service(name: str, properties: Any, account: str, region: str) -> An
 
     strategies = properties.get("CapacityProviderStrategy") or []
     fargate = any("FARGATE" in str(s.get("CapacityProvider")) for s in strategies)
-    return ecs_backends[account][region].create_service(
+    service = ecs_backends[account][region].create_service(
         text(properties.get("Cluster", "default")),
         properties.get("ServiceName", name),
-        int(properties.get("DesiredCount", 0)),
+        # without a count, a new service starts one task
+        int(properties.get("DesiredCount", 1)),
         task_definition_str=text(properties["TaskDefinition"]),
         launch_type="FARGATE" if fargate else properties.get("LaunchType"),
     )
+    ecs.created(
+        service,
+        providers=remap_nested_keys(strategies, pascal_to_camelcase),
+        deployment=remap_nested_keys(
+            properties.get("DeploymentConfiguration", {}), pascal_to_camelcase
+        ),
+    )
+    return service
 
 
 def _handle_custom_resources() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 from remotejob.domain import (
     command_changes,
     dependencies,
+    given_up,
     lapses,
     locks,
     run_changes,
@@ -99,6 +100,11 @@ EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
     "claim, locked": (_LOCKED, claim_locked(_LOCKED)),
     "reclaim": (_SILENT, reclaim(_SILENT)),
     "expire": (_SILENT, run_changes.expire(_SILENT, now_ms=NOW, skew_ms=SKEW)),
+    "give up": (
+        _WAITING,
+        given_up.give_up(_WAITING, why="no worker", now_ms=NOW, skew_ms=SKEW),
+    ),
+    "sent again": (_READY, given_up.sent_again(_READY, why="no worker", now_ms=NOW)),
     "reclaim, lost": (_LOST, reclaim(_LOST)),
     "lost": (_RUNNING, lapses.lost(_RUNNING.id, RUN)),
     "was no crash": (_TAKEN_OVER, lapses.was_no_crash(_TAKEN_OVER.id, RUN)),

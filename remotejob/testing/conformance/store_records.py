@@ -41,6 +41,7 @@ FULL = replace(
     lost_leases=1,
     lost_run=samples.RUN,
     releases=1,
+    given_up=1,
     no_space=1,
     retry_json='{"n":3}',
     data_json='{"größe":400,"空":""}',

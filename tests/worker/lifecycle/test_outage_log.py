@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
-from remotejob.outages import OutageLog, pause_after
+from remotejob.outages import OutageLog, is_outage, pause_after
 from remotejob.testing import FakeClock
 
 SECOND = timedelta(seconds=1)
@@ -95,3 +97,13 @@ def test_pauses_grow_to_an_end_and_differ() -> None:
         pauses = [pause_after(failures, first=0.5, longest=30.0) for _ in range(50)]
         assert all(longest / 2 <= pause <= longest for pause in pauses)
         assert len(set(pauses)) > 40, "workers that failed together do not come back together"
+
+
+@pytest.mark.parametrize("code", ["KMS.ThrottlingException", "KmsThrottled"])
+def test_a_key_that_is_throttled_is_waited_for_and_a_denied_one_is_not(code: str) -> None:
+    def refused(code: str) -> ClientError:
+        said: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+        return ClientError(said, "PutObject")
+
+    assert is_outage(refused(code))
+    assert not is_outage(refused("KMS.DisabledException"))

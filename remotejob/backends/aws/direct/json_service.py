@@ -31,14 +31,28 @@ from botocore.retries.standard import (  # type: ignore[attr-defined]  # the stu
     TransientRetryableChecker,
 )
 
-from remotejob.backends.aws.access_errors import DENIED, UNKNOWN, access_problem, resource_of
+from remotejob.backends.aws.access_errors import REFUSED, access_problem, resource_of
 from remotejob.backends.aws.direct.connections import Request
 from remotejob.backends.aws.direct.sender import Sender
 from remotejob.backends.aws.service import Api, Timeouts
+from remotejob.domain.throttling import is_key_throttled
 from remotejob.ports import Clock
 
+
+class _KeyThrottledChecker:
+    """What botocore's standard retry mode does not know."""
+
+    def is_retryable(self, context: RetryContext) -> bool:
+        return is_key_throttled(context.get_error_code())
+
+
 _RETRYABLE: Final = OrRetryChecker(
-    [TransientRetryableChecker(), ThrottledRetryableChecker(), ThrottlingStatusCodeChecker()]
+    [
+        TransientRetryableChecker(),
+        ThrottledRetryableChecker(),
+        ThrottlingStatusCodeChecker(),
+        _KeyThrottledChecker(),
+    ]
 )
 """botocore's standard retry mode, without the checkers that need a service model."""
 
@@ -128,7 +142,7 @@ class DirectService:
         self, error: Exception, parsed: Any, operation: str, request: Mapping[str, Any]
     ) -> None:
         said = parsed["Error"] if parsed else {}
-        if said.get("Code") in DENIED | UNKNOWN:
+        if said.get("Code") in REFUSED:
             call = f"{self._api.service}:{operation}"
             raise access_problem(call, said["Code"], said["Message"], on=resource_of(request))
         raise error
