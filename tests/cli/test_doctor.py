@@ -5,6 +5,7 @@ What can be broken in an embedded system is in tests/permissions/test_doctor.py.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,10 @@ from remotejob.domain.fleet import Rollout
 from remotejob.names import Part
 from remotejob.testing import FakeClock, Simulation, memory_installation
 from tests.jobs.queries.why.causes import MINUTE, Scene, exited
+
+MANIFEST = json.dumps(
+    {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
+)
 
 
 class Prepared(Context):
@@ -200,14 +205,13 @@ def test_image_that_is_gone_is_named(context: Prepared, reference: str) -> None:
         assert "ECR does not have it" in only(check_images(context)).what
 
         if not reference.startswith("@"):
-            ecr.put_image(repositoryName="assets", imageManifest="{}", imageTag=reference[1:])
+            ecr.put_image(repositoryName="assets", imageManifest=MANIFEST, imageTag=reference[1:])
             assert list(check_images(context)) == []
 
 
 def test_check_that_is_refused_says_so_and_the_others_go_on() -> None:
-    def refused() -> Iterator[Finding]:
+    def refused() -> list[Finding]:
         raise AccessProblem("AWS does not allow these credentials ecs:DescribeServices")
-        yield
 
     def broken() -> Iterator[Finding]:
         yield Finding(place="a queue", what="it is broken", remedy="mend it")

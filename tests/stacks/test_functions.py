@@ -134,7 +134,10 @@ def test_functions_run_on_a_current_python(system: System) -> None:
 
 def test_functions_get_no_more_environment_than_they_need(system: System) -> None:
     for function in system.resources(FUNCTION):
-        assert set(function.properties["Environment"]["Variables"]) == {"REMOTEJOB_SYSTEM"}
+        assert set(function.properties["Environment"]["Variables"]) == {
+            "REMOTEJOB_SYSTEM",
+            "REMOTEJOB_VERSION",
+        }
 
 
 def test_every_log_ends(system: System) -> None:
