@@ -73,7 +73,10 @@ if TYPE_CHECKING:
     from remotejob.domain.retry import Backoff, Retry
     from remotejob.domain.states import State
     from remotejob.domain.urgency import Urgency
+    from remotejob.jobs.commands.redrive import Redriven
     from remotejob.jobs.content.outputs import Output, Outputs
+    from remotejob.jobs.messaging.letters import Letter, LetterKind
+    from remotejob.jobs.queries.dead_letters import DeadLetters
     from remotejob.jobs.queries.receipts import Receipt
     from remotejob.jobs.queries.why import Reason, Why
     from remotejob.jobs.queries.workers import WorkerStatus
@@ -106,6 +109,7 @@ __all__ = [
     "Commanded",
     "Completion",
     "Credentials",
+    "DeadLetters",
     "DependencyEnded",
     "Failure",
     "Fatal",
@@ -123,6 +127,8 @@ __all__ = [
     "JobNotFound",
     "JobUnfinished",
     "LeaseLost",
+    "Letter",
+    "LetterKind",
     "LogLine",
     "NoInput",
     "Notice",
@@ -142,6 +148,7 @@ __all__ = [
     "QueueUnavailable",
     "Reason",
     "Receipt",
+    "Redriven",
     "RemoteJob",
     "RemoteJobError",
     "Repeat",
@@ -193,6 +200,9 @@ _HOMES = {
     "client.job": "Job",
     "client.many": "Commanded",
     "jobs.content.outputs": "Output Outputs",
+    "jobs.commands.redrive": "Redriven",
+    "jobs.messaging.letters": "Letter LetterKind",
+    "jobs.queries.dead_letters": "DeadLetters",
     "jobs.queries.receipts": "Receipt",
     "client.replay_here": "OnError Replayed",
     "jobs.submission.stored_files": "StoredFile",

@@ -38,7 +38,7 @@ class Env(StrEnum):
     """Environment variables read by the functions and the worker."""
 
     SYSTEM = "REMOTEJOB_SYSTEM"
-    """The system description, as JSON (see `SystemKey`)."""
+    """The description of the system, as JSON (see `SystemKey`); a worker's has its own queue."""
 
     QUEUE = "REMOTEJOB_QUEUE"
     """The queue this worker serves."""
@@ -105,7 +105,7 @@ class ClientEnv(StrEnum):
 
 
 class SystemKey(StrEnum):
-    """Keys of the system description: the JSON in SSM and in `Env.SYSTEM`."""
+    """Keys of the description of a system: the JSON in SSM and in `Env.SYSTEM`."""
 
     VERSION = "version"
     NAME = "name"
@@ -121,6 +121,8 @@ class SystemKey(StrEnum):
     MAX_DEPTH = "max_depth"
     """Absent from descriptions of earlier versions."""
     QUEUES = "queues"
+    """Descriptions of queues by name: in a worker's environment, its own. In SSM each has a
+    parameter of its own instead, so that no size limits how many there are."""
 
 
 SYSTEM_VERSION: Final = 1
@@ -128,7 +130,7 @@ SYSTEM_VERSION: Final = 1
 
 
 class QueueKey(StrEnum):
-    """Keys of one queue in the system description. Most are queue URLs."""
+    """Keys of the description of one queue. Most are queue URLs."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -146,7 +148,7 @@ class QueueKey(StrEnum):
 
 
 class QueueLimit(StrEnum):
-    """Further keys of a queue in the system description: its limits, absent where there is none."""
+    """Further keys of the description of a queue: its limits, absent where there is none."""
 
     DAILY_JOBS = "daily_jobs"
     DAILY_DOLLARS = "daily_dollars"
@@ -156,6 +158,16 @@ class QueueLimit(StrEnum):
 def system_parameter(system: str) -> str:
     """Name of the SSM parameter that describes `system`; the only name a client needs."""
     return f"/remotejob/{system}"
+
+
+def queues_path(system: str) -> str:
+    """The path under which SSM has a parameter for each queue of `system`."""
+    return f"{system_parameter(system)}/queues"
+
+
+def queue_parameter(system: str, queue: str) -> str:
+    """Name of the SSM parameter that describes one queue of `system`."""
+    return f"{queues_path(system)}/{queue}"
 
 
 def workers_parameter(system: str, queue: str) -> str:
@@ -199,6 +211,29 @@ def stack_name(system: str, part: Part) -> str:
     The prefix keeps a deployment from updating a stack of somebody else's that has a plain name.
     """
     return f"remotejob-{system}-{part}"
+
+
+class Tag(StrEnum):
+    """Tags of SQS queues. Policies tell queues apart by them, so no policy grows with the number of
+    queues, and none names a queue of another stack."""
+
+    SYSTEM = "remotejob"
+    """The name of the system; the stacks give it to all that they make."""
+    QUEUE = "remotejob:queue"
+    """The name of the queue whose messages it holds."""
+    USE = "remotejob:use"
+    """A `Use`."""
+
+
+class Use(StrEnum):
+    """What an SQS queue of a job queue is for: the values of `Tag.USE`."""
+
+    LANE = "lane"
+    STATUS = "status"
+    DEAD_LETTER = "dead-letter"
+    """What no worker could read, or what came back too often."""
+    UNREAD_STATUS = "unread-status"
+    """Status messages whose reader failed too often."""
 
 
 class Partition(StrEnum):

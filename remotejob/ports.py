@@ -136,7 +136,7 @@ class JobStore(Protocol):
 
 
 class Channel(StrEnum):
-    """The message queues that make up one queue."""
+    """What a message queue holds. All but the last three belong to one queue of the system."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -144,6 +144,25 @@ class Channel(StrEnum):
     DEAD_LETTER = "dead_letter"
     COMPLETED = "completed"
     FAILED = "failed"
+    COMPLETED_DEAD_LETTER = "completed_dead_letter"
+    """Status messages whose reader failed too often."""
+    FAILED_DEAD_LETTER = "failed_dead_letter"
+    UPLOADS = "uploads"
+    UPLOADS_DEAD_LETTER = "uploads_dead_letter"
+    """Events of uploads that the upload function failed on too often."""
+    UPLOADS_UNDELIVERED = "uploads_undelivered"
+    """Events of uploads that did not reach the uploads queue."""
+
+
+UPLOAD_CHANNELS: Final = (
+    Channel.UPLOADS,
+    Channel.UPLOADS_DEAD_LETTER,
+    Channel.UPLOADS_UNDELIVERED,
+)
+"""Those of the whole system: an upload has no queue yet."""
+
+QUEUE_CHANNELS: Final = tuple(one for one in Channel if one not in UPLOAD_CHANNELS)
+"""Those of each queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +170,13 @@ class Address:
     """One message queue."""
 
     queue: str
+    """The system's queue; empty for the channels of uploads."""
     channel: Channel
+
+
+def upload_address(channel: Channel) -> Address:
+    """Where the system's uploads wait, or their letters lie."""
+    return Address("", channel)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

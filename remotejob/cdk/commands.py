@@ -86,7 +86,10 @@ def _sqs(calls: tuple[str, ...], *on: Thing) -> Grant:
     return Grant(calls=tuple(f"sqs:{call}" for call in calls), on=on)
 
 
-FIND: Final = Grant(calls=("ssm:GetParameter",), on=(Thing.PARAMETER,))
+FIND: Final = (
+    Grant(calls=("ssm:GetParameter",), on=(Thing.PARAMETER,)),
+    Grant(calls=("ssm:GetParametersByPath",), on=(Thing.QUEUE_PARAMETERS,)),
+)
 READ: Final = _dynamodb("GetItem", "BatchGetItem", "Query")
 READ_MARKS: Final = Grant(calls=("dynamodb:Query",), on=(Thing.ATTENTION,))
 MEASURE: Final = _sqs(("GetQueueAttributes",), Thing.LANES)
@@ -281,7 +284,7 @@ def _row(groups: frozenset[Group], *grants: Grant) -> Row:
 
 
 COMMANDS: Final[Mapping[str, Row]] = {
-    "RemoteJob.connect": _row(EVERYBODY, FIND),
+    "RemoteJob.connect": _row(EVERYBODY, *FIND),
     "RemoteJob.queue": _row(EVERYBODY),
     # the draft makes calls only in `save`
     "Queue.new_job": _row(EVERYBODY),

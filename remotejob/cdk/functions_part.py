@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from aws_cdk import Stack
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from remotejob.cdk.bundle import BundleError, bundle
-from remotejob.cdk.checks import acknowledge_objects
+from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects
 from remotejob.cdk.functions import PythonFunctionProps
 from remotejob.cdk.permissions import (
+    acknowledge_queues,
     key_calls,
     paused_calls,
+    queue_parameters,
     rate_calls,
     scheduler_calls,
     upload_calls,
@@ -59,11 +60,12 @@ class FunctionsPart:
         """text: of the settings file. Raises: BundleError."""
         if code is not None:
             _check(code)
+        system = settings.system.name
         folder = bundle(text, packages=() if code is None else (code.folder,))
         handlers = HANDLERS if code is None else code.package
         function = PythonFunctionProps(
             code=lambda_.Code.from_asset(str(folder)),
-            environment={Env.SYSTEM.value: Stack.of(scope).to_json_string(storage.description)},
+            environment={Env.SYSTEM.value: storage.descriptions.of_system},
             removal_policy=removal_policy(settings),
         )
         self.uploads = Uploads(
@@ -82,7 +84,7 @@ class FunctionsPart:
             ),
         )
         for statement in (
-            *upload_calls(uploads=self.uploads.queue, table=storage.table, queues=storage.queues),
+            *upload_calls(system=system, uploads=self.uploads.queue, table=storage.table),
             *rate_calls(settings.routes, storage.table),
             *key_calls(storage.key),
         ):
@@ -93,13 +95,13 @@ class FunctionsPart:
             SchedulerProps(
                 function=function,
                 handler=f"{handlers}.scheduler.handler",
-                system=settings.system.name,
+                system=system,
             ),
         )
         for statement in (
             *scheduler_calls(
+                system=system,
                 table=storage.table,
-                queues=storage.queues,
                 input=storage.buckets.input,
                 output=storage.buckets.output,
             ),
@@ -107,6 +109,10 @@ class FunctionsPart:
             *key_calls(storage.key),
         ):
             self.scheduler.function.role.add_to_policy(statement)
+        for role in (self.uploads.function.role, self.scheduler.function.role):
+            acknowledge_queues(role)
+            for arn in queue_parameters(system)[1:]:
+                acknowledge_arn(role, arn, because="The queues' descriptions, and nothing else")
         acknowledge_objects(
             self.scheduler.function.role,
             storage.buckets.output,

@@ -26,6 +26,7 @@ class Thing(StrEnum):
     """The resource of a call."""
 
     PARAMETER = "the SSM parameter"
+    QUEUE_PARAMETERS = "the queues' SSM parameters"
     TABLE = "the job table"
     ATTENTION = "its attention index"
     LANES = "the pending queues"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from remotejob.cdk.description import check_size, describe
+from remotejob.cdk.description import Descriptions
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.groups import Groups, GroupsProps
-from remotejob.cdk.queues import JobQueue, JobQueueProps
+from remotejob.cdk.queues import JobQueueProps, JobQueues
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage import Buckets, BucketsProps, JobTable, JobTableProps
-from remotejob.names import system_parameter
+from remotejob.names import SystemKey
 from remotejob.settings import Settings, Stage
 
 
@@ -46,36 +45,29 @@ class StoragePart:
                 encryption_key=self.key,
             ),
         ).table
-        scope_of_queues = Construct(scope, "Queues")
-        props = JobQueueProps(
-            lease_seconds=system.lease_seconds,
-            encryption_key=self.key,
-            removal_policy=removal_policy(settings),
-        )
-        self.queues = {name: JobQueue(scope_of_queues, name, props) for name in settings.queues}
-        check_size(
+        self.queues = JobQueues(
+            scope,
+            "Queues",
+            JobQueueProps(
+                system=system.name,
+                lease_seconds=system.lease_seconds,
+                removal_policy=removal_policy(settings),
+                encryption_key=self.key,
+            ),
+            names=settings.queues,
+        ).queues
+        self.descriptions = Descriptions(
+            scope,
             settings,
             table=self.table,
             input_bucket=self.buckets.input,
             output_bucket=self.buckets.output,
             queues=self.queues,
-        )
-        self.description = describe(
-            settings,
-            table=self.table.table_name,
-            input_bucket=self.buckets.input.bucket_name,
-            output_bucket=self.buckets.output.bucket_name,
-            urls={
-                name: {key: queue.queue_url for key, queue in job_queue.queues.items()}
-                for name, job_queue in self.queues.items()
+            names={
+                SystemKey.TABLE: self.table.table_name,
+                SystemKey.INPUT_BUCKET: self.buckets.input.bucket_name,
+                SystemKey.OUTPUT_BUCKET: self.buckets.output.bucket_name,
             },
-        )
-        self.parameter = ssm.StringParameter(
-            scope,
-            "Description",
-            parameter_name=system_parameter(system.name),
-            description="What clients read to find this system",
-            string_value=cdk.Stack.of(scope).to_json_string(self.description),
         )
         self.groups = Groups(
             scope,
@@ -85,11 +77,9 @@ class StoragePart:
                 table=self.table,
                 input=self.buckets.input,
                 output=self.buckets.output,
-                queues=self.queues,
-                parameter=self.parameter,
                 encryption_key=self.key,
             ),
         )
         cdk.CfnOutput(scope, "InputBucket", value=self.buckets.input.bucket_name)
         cdk.CfnOutput(scope, "OutputBucket", value=self.buckets.output.bucket_name)
-        cdk.CfnOutput(scope, "Parameter", value=self.parameter.parameter_name)
+        cdk.CfnOutput(scope, "Parameter", value=self.descriptions.parameter.parameter_name)

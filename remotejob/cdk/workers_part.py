@@ -20,6 +20,7 @@ from remotejob.cdk.network import (
     network_of,
 )
 from remotejob.cdk.permissions import (
+    acknowledge_queues,
     budget_calls,
     foreign_input_calls,
     key_calls,
@@ -57,6 +58,7 @@ class WorkersPart:
         network = _network(scope, settings, existing)
         self._images = Images(scope, worker)
         services, clusters = Construct(scope, "Queues"), Construct(scope, "Clusters")
+        self._described = Construct(scope, "Descriptions")
         self.services: dict[str, ecs.FargateService] = {}
         for name in settings.queues:
             cluster = existing.cluster or _cluster(clusters, name, network)
@@ -85,7 +87,7 @@ class WorkersPart:
                 cluster=cluster,
                 network=network,
                 environment={
-                    Env.SYSTEM.value: Stack.of(scope).to_json_string(self._storage.description),
+                    Env.SYSTEM.value: self._storage.descriptions.for_worker(self._described, name),
                     Env.QUEUE.value: name,
                     Env.CONCURRENCY.value: str(queue.concurrency),
                     Env.PROCESSES.value: str(queue.processes),
@@ -150,8 +152,8 @@ def permit_work(
     inputs = readable_inputs(name, settings.input_prefixes(name))
     statements = [
         *worker_calls(
+            system=settings.system.name,
             queue_name=name,
-            queue=storage.queues[name],
             table=storage.table,
             input=storage.buckets.input,
             output=storage.buckets.output,
@@ -166,6 +168,7 @@ def permit_work(
     for arn in foreign:
         statements += foreign_input_calls(arn)
     permitted = permit(grantee, (*statements, *key_calls(storage.key)))
+    acknowledge_queues(permitted)
     for arn in foreign:
         acknowledge_arn(
             permitted,

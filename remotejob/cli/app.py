@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, env, formats, manage, replay, workers
+from remotejob.cli import batches, env, formats, letters, manage, replay, workers
 from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.choosing import On
@@ -282,6 +282,7 @@ app.registered_commands += replay.app.registered_commands
 app.registered_commands += run_command.app.registered_commands
 app.registered_commands += batches.app.registered_commands
 app.registered_commands += workers.app.registered_commands
+app.registered_commands += letters.app.registered_commands
 app.registered_commands += doctor.app.registered_commands
 app.registered_commands += env.app.registered_commands
 

@@ -9,10 +9,8 @@ from dataclasses import fields
 from typing import Any, Final, NoReturn
 
 from remotejob.domain.errors import SettingsError
+from remotejob.domain.name_rules import NAME as NAME
 from remotejob.domain.text import shown
-
-NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
-"""Of a system or a queue."""
 
 _MOST_DOLLARS: Final = 1_000_000
 

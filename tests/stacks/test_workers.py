@@ -280,7 +280,7 @@ def test_the_scheduler_finds_each_queues_workers_and_how_many_there_may_be(
     )
     system = synthesize(more=more)
     written = {
-        name: description(one.properties["Value"])
+        name: description(one.properties["Value"], of=system)
         for one in system.resources("AWS::SSM::Parameter")
         if "/workers/" in (name := one.properties["Name"])
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -40,11 +40,11 @@ class EcsFleet:
     """A `Fleet` on ECS. Thread-safe. Makes no request, and no client, before the first question."""
 
     def __init__(
-        self, account: Account, *, system: str, queues: Sequence[str], clock: Clock
+        self, account: Account, *, system: str, queues: Collection[str], clock: Clock
     ) -> None:
         self._account = account
         self._system = system
-        self._queues = tuple(queues)
+        self._queues = queues
         self._clock = clock
         self._lock = threading.Lock()
         self._described: Mapping[str, WorkersDescription] = {}

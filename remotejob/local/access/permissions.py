@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from moto.sqs.models import sqs_backends
+
 from remotejob.local.access import attributes, s3_permissions, s3_requests
 from remotejob.local.access.calls import BadCall, Call
 from remotejob.local.access.leading_keys import key_attribute, leading_keys
@@ -191,7 +193,15 @@ def _sqs(call: Call) -> list[Access]:
     found = _QUEUE_URL.fullmatch(url) if isinstance(url, str) else None
     if found is None:
         raise BadCall(f"QueueUrl cannot be {str(url)[:200]!r}")
-    return [Access(action=action, resource=call.arn(found[1]))]
+    tags = _tags_of_queue(call, found[1])
+    return [Access(action=action, resource=call.arn(found[1]), context=tags)]
+
+
+def _tags_of_queue(call: Call, name: str) -> dict[str, str]:
+    """Source: Amazon SQS Developer Guide, "ABAC condition keys for Amazon SQS"."""
+    queue = sqs_backends[call.account][call.region].queues.get(name)
+    tags = {} if queue is None else queue.tags or {}
+    return {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
 
 
 # --- The others ----------------------------------------------------------------------------------

@@ -30,10 +30,12 @@ from moto.dynamodb.models.table import Table
 from moto.ecs.models import Service, TaskDefinition, ecs_backends
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sqs.models import sqs_backends
+from moto.ssm.models import Parameter
 
 from remotejob.local import custom_resources, event_sources, functions
 from remotejob.local.control import CONTROL_PREFIX
-from remotejob.local.gaps import ecs
+from remotejob.local.gaps import ecs, stack_references, stack_updates
+from remotejob.local.gaps.stack_resources import DELETIONS, UPDATES, Change
 
 _LOG = logging.getLogger(__name__)
 #: Custom resources of the CDK whose absence makes no visible difference here.
@@ -47,7 +49,20 @@ def close_gap() -> None:
     _replace(TaskDefinition, _create_task_definition)
     _replace(Service, _create_service)
     _handle_custom_resources()
+    _name_parameters()
     _report_failures()
+    UPDATES.update(
+        {
+            "AWS::ECS::Service": _update_service,
+            "AWS::S3::Bucket": _update_bucket,
+            "AWS::DynamoDB::Table": _update_table,
+            "AWS::SQS::QueuePolicy": Change.made_anew,
+            "Custom::S3BucketNotifications": _update_notifications,
+        }
+    )
+    DELETIONS["Custom::S3AutoDeleteObjects"] = _empty_bucket
+    stack_references.close_gap()
+    stack_updates.close_gap()
 
 
 class QueuePolicy(CloudFormationModel):
@@ -197,6 +212,79 @@ def _create_service(name: str, properties: Any, account: str, region: str) -> An
     return service
 
 
+def _update_service(change: Change) -> Any:
+    if change.has_other("Cluster", "ServiceName", "LaunchType", "SchedulingStrategy"):
+        return change.made_anew()
+    service, properties = change.existing, change.properties
+    count = properties.get("DesiredCount")
+    return ecs_backends[change.account][change.region].update_service(
+        {
+            "cluster": service.cluster_name,
+            "service": service.name,
+            "task_definition": str(properties["TaskDefinition"]),
+            # a template that says none leaves what scaling has set
+            "desired_count": int(count) if change.has_other("DesiredCount") and count else None,
+            "capacity_provider_strategy": remap_nested_keys(
+                properties.get("CapacityProviderStrategy") or [], pascal_to_camelcase
+            ),
+            "deployment_configuration": remap_nested_keys(
+                properties.get("DeploymentConfiguration", {}), pascal_to_camelcase
+            ),
+        }
+    )
+
+
+def _update_bucket(change: Change) -> Any:
+    if change.has_other("BucketName"):
+        return change.made_anew()
+    _complete_bucket(change.existing, change.properties, change.account, change.region)
+    return change.existing
+
+
+def _update_table(change: Change) -> Any:
+    if change.has_other("TableName", "KeySchema"):
+        return change.made_anew()
+    protected = str(change.properties.get("DeletionProtectionEnabled", False)).lower() == "true"
+    change.existing.deletion_protection_enabled = protected
+    _complete_table(change.existing, change.properties, change.account, change.region)
+    return change.existing
+
+
+def _update_notifications(change: Change) -> Any:
+    _notify_bucket(change.properties, change.account)
+    return change.existing
+
+
+def _empty_bucket(_: Any, properties: Any, account: str, __: str) -> None:
+    """What the function of Custom::S3AutoDeleteObjects does when its bucket is to be deleted."""
+    backend = s3_backends[account]["aws"]
+    bucket = backend.buckets.get(properties.get("BucketName"))
+    if bucket is not None:
+        bucket.keys.clear()
+
+
+def _notify_bucket(properties: Any, account: str) -> None:
+    bucket = s3_backends[account]["aws"].get_bucket(properties["BucketName"])
+    bucket.set_notification_configuration(
+        _from_api(properties.get("NotificationConfiguration", {}))
+    )
+
+
+def _name_parameters() -> None:
+    """Give a parameter without a name one."""
+    stock = Parameter.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+    def create_from_cloudformation_json(
+        cls: type[Parameter], /, name: str, document: Any, *args: Any, **kw: Any
+    ) -> Any:
+        document["Properties"].setdefault("Name", f"CFN-{name}")
+        return stock(cls, name, document, *args, **kw)
+
+    Parameter.create_from_cloudformation_json = classmethod(  # type: ignore[assignment,method-assign]
+        create_from_cloudformation_json
+    )
+
+
 def _handle_custom_resources() -> None:
     def create_from_cloudformation_json(
         _: type[CustomModel], /, name: str, document: Any, account: str, region: str, **kw: Any
@@ -207,11 +295,7 @@ def _handle_custom_resources() -> None:
             region, request_id, kw["LogicalId"], name
         )
         if kind == "Custom::S3BucketNotifications":
-            s3_backends[account]["aws"].get_bucket(
-                properties["BucketName"]
-            ).set_notification_configuration(
-                _from_api(properties.get("NotificationConfiguration", {}))
-            )
+            _notify_bucket(properties, account)
         elif kind not in _WITHOUT_EFFECT:
             _ask_function(resource, kind, properties, account, kw["StackId"])
             return resource
