@@ -2,7 +2,7 @@
 
 What moto does: nothing.
 What AWS does: SimulatePrincipalPolicy says of each action and resource whether the policies of a
-role or user allow it. Here they are evaluated as for a request; context keys are left out.
+role or user allow it. Here they are evaluated as for a request with the given context.
 Source: IAM API Reference, SimulatePrincipalPolicy.
 """
 
@@ -24,6 +24,10 @@ def close_gap() -> None:
 def simulate_principal_policy(self: Any) -> ActionResult:
     documents = policies_of_role(self.current_account, self._get_param("PolicySourceArn"))
     resources = self._get_param("ResourceArns") or ["*"]
+    context = {
+        entry["ContextKeyName"]: entry["ContextKeyValues"]
+        for entry in self._get_param("ContextEntries") or ()
+    }
     return ActionResult(
         {
             "IsTruncated": False,
@@ -33,7 +37,9 @@ def simulate_principal_policy(self: Any) -> ActionResult:
                     "EvalResourceName": resource,
                     "EvalDecision": (
                         "allowed"
-                        if allowed(documents, Access(action=action, resource=resource))
+                        if allowed(
+                            documents, Access(action=action, resource=resource, context=context)
+                        )
                         else "implicitDeny"
                     ),
                 }
