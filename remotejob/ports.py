@@ -19,14 +19,14 @@ from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.conditions import Item
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.events import CommandEvent, Event
-from remotejob.domain.fleet import FleetStatus, StoppedTask, WorkersDescription
+from remotejob.domain.fleet import CapacityShare, FleetStatus, StoppedTask, WorkersDescription
 from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.text import shown
 from remotejob.domain.transactions import Conflict, Key, Step
 from remotejob.domain.unreadable import SkippedItems
-from remotejob.names import MAX_DEPTH
+from remotejob.names import FREE_STORAGE_GIB, MAX_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +363,11 @@ class Fleet(Protocol):
         those under scale-in protection stay. Raises: SettingsError, if none were deployed."""
         ...
 
+    def set_capacity(self, queue: str, shares: tuple[CapacityShare, ...]) -> None:
+        """Let a queue's workers run elsewhere: a new deployment of its service, in which idle
+        workers are replaced and busy ones finish. Raises: SettingsError, if none were deployed."""
+        ...
+
 
 class _NoFleet:
     """The `Fleet` of a system without deployed workers."""
@@ -377,6 +382,13 @@ class _NoFleet:
         return ()
 
     def set_desired(self, queue: str, count: int) -> None:  # noqa: ARG002
+        raise no_workers(queue)
+
+    def set_capacity(
+        self,
+        queue: str,
+        shares: tuple[CapacityShare, ...],  # noqa: ARG002
+    ) -> None:
         raise no_workers(queue)
 
 
@@ -448,6 +460,12 @@ class WorkerSize:
     memory_mib: int
     jobs: int
     """Jobs it runs at a time, across all its processes."""
+    arm: bool = False
+    """Whether its processor is ARM, not x86."""
+    storage_gib: int = FREE_STORAGE_GIB
+    """Its ephemeral storage."""
+    spot_percent: int = 0
+    """How many of a hundred such workers run on Spot capacity."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

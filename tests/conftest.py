@@ -16,7 +16,7 @@ from tests.sampling import thin_out
 
 pytest.register_assert_rewrite("remotejob.testing.conformance", "tests.aws")
 
-pytest_plugins = ["tests.fixtures"]
+pytest_plugins = ["tests.fixtures", "tests.requests.plugin"]
 
 TESTS = Path(__file__).parent
 

@@ -18,6 +18,7 @@ from remotejob.cdk.queues import JobQueue
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
 from remotejob.names import (
+    FREE_STORAGE_GIB,
     SYSTEM_VERSION,
     QueueKey,
     QueueLimit,
@@ -25,7 +26,7 @@ from remotejob.names import (
     queue_parameter,
     system_parameter,
 )
-from remotejob.settings import QueueSettings, Settings, SystemSettings
+from remotejob.settings import Architecture, QueueSettings, Settings, SystemSettings
 
 LIMIT_BYTES: Final = 4096
 """SSM's limit for a standard parameter, which costs nothing, and Lambda's for all environment
@@ -151,8 +152,19 @@ def _options(queue: QueueSettings) -> dict[str, Any]:
         options[QueueLimit.DAILY_DOLLARS.value] = queue.daily_dollars
     if queue.max_pending is not None:
         options[QueueLimit.MAX_PENDING.value] = queue.max_pending
-    options[QueueKey.SIZE.value] = [queue.cpu, queue.memory_mib, queue.jobs_at_a_time]
+    options[QueueKey.SIZE.value] = _size(queue)
     return options
+
+
+def _size(queue: QueueSettings) -> list[int]:
+    """What the price of a worker depends on; the rest only where it is not the default."""
+    size = [queue.cpu, queue.memory_mib, queue.jobs_at_a_time]
+    more = [
+        int(queue.architecture is Architecture.ARM64),
+        queue.ephemeral_storage_gib or FREE_STORAGE_GIB,
+        queue.spot_percent,
+    ]
+    return size if more == [0, FREE_STORAGE_GIB, 0] else size + more
 
 
 def _check_system(

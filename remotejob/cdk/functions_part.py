@@ -25,7 +25,7 @@ from remotejob.cdk.scheduler import Scheduler, SchedulerProps
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.uploads import Uploads, UploadsProps
-from remotejob.names import INPUT_PREFIX_SUBMITTED, Env
+from remotejob.names import INPUT_PREFIX_SUBMITTED, SMOKE_PREFIX, Env
 from remotejob.settings import Settings
 
 HANDLERS: Final = "remotejob.functions"
@@ -74,13 +74,14 @@ class FunctionsPart:
             UploadsProps(
                 input_bucket_name=storage.buckets.input.bucket_name,
                 prefixes=(
-                    sorted({route.prefix for route in settings.routes})
+                    sorted({SMOKE_PREFIX, *(route.prefix for route in settings.routes)})
                     if storage.buckets.shares_input
                     else None
                 ),
                 function=function,
                 handler=f"{handlers}.on_upload.handler",
                 encryption_key=storage.key,
+                removal_policy=removal_policy(settings),
             ),
         )
         for statement in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
 from remotejob.cdk.description import Descriptions
@@ -11,6 +12,7 @@ from remotejob.cdk.groups import Groups, GroupsProps
 from remotejob.cdk.queues import JobQueueProps, JobQueues
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage import Buckets, BucketsProps, JobTable, JobTableProps
+from remotejob.domain.errors import SettingsError
 from remotejob.names import SystemKey
 from remotejob.settings import Settings, Stage
 
@@ -22,7 +24,12 @@ class StoragePart:
     def __init__(self, scope: Construct, settings: Settings, existing: Existing) -> None:
         """`scope` is a stack, or a construct in one."""
         system = settings.system
-        self.key = existing.encryption_key
+        self.key = _key(scope, settings, existing)
+        if existing.output_bucket is not None and system.output_retention_days is not None:
+            raise SettingsError(
+                "[system]: output_retention_days: the app brings the output bucket, of which"
+                " nothing is changed; leave it out, and give that bucket a lifecycle rule"
+            )
         self.buckets = Buckets(
             scope,
             "Buckets",
@@ -31,6 +38,7 @@ class StoragePart:
                 removal_policy=removal_policy(settings),
                 input=existing.input_bucket,
                 output=existing.output_bucket,
+                output_retention_days=system.output_retention_days,
                 encryption_key=self.key,
             ),
         )
@@ -42,6 +50,8 @@ class StoragePart:
                 removal_policy=removal_policy(settings),
                 max_read_units=system.max_read_units,
                 max_write_units=system.max_write_units,
+                warm_read_units=system.warm_read_units,
+                warm_write_units=system.warm_write_units,
                 encryption_key=self.key,
             ),
         ).table
@@ -83,3 +93,15 @@ class StoragePart:
         cdk.CfnOutput(scope, "InputBucket", value=self.buckets.input.bucket_name)
         cdk.CfnOutput(scope, "OutputBucket", value=self.buckets.output.bucket_name)
         cdk.CfnOutput(scope, "Parameter", value=self.descriptions.parameter.parameter_name)
+
+
+def _key(scope: Construct, settings: Settings, existing: Existing) -> kms.IKey | None:
+    """The customer's key. Raises: SettingsError, when both the app and the settings name one."""
+    arn = settings.system.encryption_key
+    if arn is None:
+        return existing.encryption_key
+    if existing.encryption_key is not None:
+        raise SettingsError(
+            "[system]: encryption_key: the app gives the construct a key; name it in one of them"
+        )
+    return kms.Key.from_key_arn(scope, "Key", arn)

@@ -127,6 +127,8 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         if not self._production:
             _warn(places[Part.STORAGE], self._settings.system.name)
         for place in places.values():
+            for key, value in self._settings.system.tags.items():
+                cdk.Tags.of(place).add(key, value)
             if permissions_boundary is not None:
                 iam.PermissionsBoundary.of(place).apply(permissions_boundary)
             if role_path is not None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Aws, Duration, RemovalPolicy
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
@@ -30,6 +31,9 @@ MAX_CONCURRENCY: Final = 10
 """
 
 
+_EVENTS: Final = "events.amazonaws.com"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UploadsProps:
     """Options of `Uploads`."""
@@ -40,6 +44,9 @@ class UploadsProps:
     function: PythonFunctionProps
     handler: str
     encryption_key: kms.IKey | None = None
+    removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
+    """What happens to its queues when the stack is destroyed: their messages are uploads that have
+    no job yet."""
 
 
 class Uploads(Construct):
@@ -47,7 +54,7 @@ class Uploads(Construct):
 
     def __init__(self, scope: Construct, id: str, props: UploadsProps) -> None:  # noqa: A002
         super().__init__(scope, id)
-        key = props.encryption_key
+        key, removal = props.encryption_key, props.removal_policy
         self.queue = secure_queue(
             self,
             "Queue",
@@ -55,10 +62,11 @@ class Uploads(Construct):
             # Source: AWS Lambda, "Using Lambda with Amazon SQS".
             visibility_timeout=Duration.seconds(6 * int(TIMEOUT.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(
-                queue=secure_queue(self, "DeadLetter", encryption_key=key),
+                queue=secure_queue(self, "DeadLetter", encryption_key=key, removal_policy=removal),
                 max_receive_count=MAX_RECEIVES,
             ),
             encryption_key=key,
+            removal_policy=removal,
         )
         self.function = PythonFunction(
             self,
@@ -93,18 +101,41 @@ class Uploads(Construct):
             ),
         )
         # Uploads without a job: EventBridge could not queue their events within a day.
-        undelivered = secure_queue(self, "Undelivered", encryption_key=key)
+        undelivered = secure_queue(self, "Undelivered", encryption_key=key, removal_policy=removal)
         acknowledge(
             undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
         )
+        self._let_send(rule, key)
         rule.add_target(
             targets.SqsQueue(
-                self.queue,
+                # By its ARN alone: with the queue's key, the CDK would let the rules of any account
+                # send, and name this rule in the policy of a key that the rule's queue refers to.
+                sqs.Queue.from_queue_arn(self, "Target", self.queue.queue_arn),
                 dead_letter_queue=undelivered,
                 max_event_age=Duration.hours(24),
                 retry_attempts=185,
             )
         )
+
+    def _let_send(self, rule: events.Rule, key: kms.IKey | None) -> None:
+        """Let this rule send, and EventBridge use the key for rules of this account."""
+        self.queue.add_to_resource_policy(
+            iam.PolicyStatement(
+                actions=["sqs:SendMessage"],
+                resources=[self.queue.queue_arn],
+                principals=[iam.ServicePrincipal(_EVENTS)],
+                conditions={"ArnEquals": {"aws:SourceArn": rule.rule_arn}},
+            )
+        )
+        if key is not None:
+            # nothing happens to a key that is imported: its owner writes its policy
+            key.grant(
+                iam.ServicePrincipal(
+                    _EVENTS, conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
+                ),
+                "kms:Decrypt",
+                "kms:GenerateDataKey",
+            )
 
 
 def _keys(prefixes: Sequence[str] | None) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aws_cdk import Stack
+from aws_cdk import Stack, Tags
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
@@ -33,10 +33,11 @@ from remotejob.cdk.rights import let
 from remotejob.cdk.scaling import Scaling, ScalingProps
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
-from remotejob.cdk.workers import CAPACITY, Workers, WorkersProps
+from remotejob.cdk.workers import Workers, WorkersProps
 from remotejob.domain.errors import SettingsError
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
 from remotejob.settings import NetworkSettings, QueueSettings, Settings, Stage
+from remotejob.settings.tags import QUEUE_TAG
 
 
 class WorkersPart:
@@ -61,8 +62,11 @@ class WorkersPart:
         self._described = Construct(scope, "Descriptions")
         self.services: dict[str, ecs.FargateService] = {}
         for name in settings.queues:
-            cluster = existing.cluster or _cluster(clusters, name, network)
+            provider = settings.queues[name].capacity_provider
+            _check_provider(name, provider, network)
+            cluster = existing.cluster or _cluster(clusters, name, network, provider=provider)
             workers = self._workers(services, name, cluster, network)
+            Tags.of(workers).add(QUEUE_TAG, name)
             self._permit(workers.role, name, cluster)
             if settings.queues[name].max_workers:
                 self._scale(workers, name, cluster)
@@ -121,7 +125,7 @@ class WorkersPart:
             queue=self._settings.queues[name],
             cluster=cluster,
             service=workers.service,
-            capacity=tuple((provider, weight, 0) for provider, weight in CAPACITY),
+            capacity=self._settings.queues[name].capacity.shares,
         )
 
     def _scale(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
@@ -231,16 +235,37 @@ def _where_secrets_are(settings: Settings) -> list[str]:
     return [*(["ssm"] if parameters else []), *(["secretsmanager"] if managed else [])]
 
 
-def _cluster(scope: Construct, name: str, network: WorkerNetwork) -> ecs.Cluster:
+def _check_provider(name: str, provider: str | None, network: WorkerNetwork) -> None:
+    """Source: Amazon ECS API Reference, AwsVpcConfiguration, assignPublicIp: on Fargate alone."""
+    if provider is not None and network.public_ip:
+        raise SettingsError(
+            f"[queues.{name}]: capacity_provider = {provider!r}: its workers get no public address,"
+            " and these subnets have no other way out; set nat_gateways = 1 under [network], or"
+            " name private subnets"
+        )
+
+
+def _cluster(
+    scope: Construct, name: str, network: WorkerNetwork, *, provider: str | None
+) -> ecs.Cluster:
     """A cluster a queue, since only its ARN tells the tasks of one queue from another's."""
-    return ecs.Cluster(
+    cluster = ecs.Cluster(
         scope,
         name,
         vpc=network.vpc,
-        enable_fargate_capacity_providers=True,
+        enable_fargate_capacity_providers=provider is None,
         # The scaling reads the desired number of workers from it.
         container_insights_v2=ecs.ContainerInsights.ENABLED,
     )
+    if provider is not None:
+        ecs.CfnClusterCapacityProviderAssociations(
+            cluster,
+            "Providers",
+            cluster=cluster.cluster_name,
+            capacity_providers=[provider],
+            default_capacity_provider_strategy=[],
+        )
+    return cluster
 
 
 def _min_free_disk(queue: QueueSettings) -> dict[str, str]:

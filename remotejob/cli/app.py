@@ -30,6 +30,7 @@ from remotejob.cli.common import (
     show_jobs,
 )
 from remotejob.cli.connecting import begin, connect, where
+from remotejob.cli.deploy import command as deploy
 from remotejob.cli.doctor import command as doctor
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.init.command import init
@@ -284,6 +285,7 @@ app.registered_commands += batches.app.registered_commands
 app.registered_commands += workers.app.registered_commands
 app.registered_commands += letters.app.registered_commands
 app.registered_commands += doctor.app.registered_commands
+app.registered_commands += deploy.app.registered_commands
 app.registered_commands += env.app.registered_commands
 
 

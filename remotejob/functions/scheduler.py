@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from remotejob.backends.aws import from_environment
 from remotejob.functions.logs import new_logger, share_logger
 from remotejob.functions.paused_queues import tell_of_paused_queues
+from remotejob.jobs.scheduler.capacity import shift_capacity
 from remotejob.jobs.scheduler.dead_letters import read_dead_letters
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
@@ -52,6 +53,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     )
     if work is tick and (paused := tell_of_paused_queues(_installation(), logger)):
         counts["queues paused"] = paused
+    if work is tick:
+        counts.update(shift_capacity(_installation()))
     logger.info("done", extra={"counts": counts})
     if counts["unreadable"]:
         _write_metric(counts["unreadable"])

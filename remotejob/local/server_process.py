@@ -15,6 +15,9 @@ from typing import Final
 from remotejob.local import private_files
 from remotejob.local.errors import ServerFailed, StateUnusable
 
+MODULE = "remotejob.local.server"
+"""What is run; our tests run it with notes of what it is asked."""
+
 _START_TIMEOUT_S: Final = 60.0
 _STOP_TIMEOUT_S: Final = 15.0
 _ENDED_WITHIN_S: Final = 1.0
@@ -30,7 +33,7 @@ def start(options: Sequence[str], startup_log: Path) -> subprocess.Popen[bytes]:
     with private_files.open_log(startup_log) as errors:
         errors.truncate(0)
         return subprocess.Popen(  # noqa: S603  (our own server)
-            [sys.executable, "-m", "remotejob.local.server", *options],
+            [sys.executable, "-m", MODULE, *options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -17,14 +17,15 @@ from typing import Any, Final, TypeVar
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text_files import Unreadable, decode
-from remotejob.names import INPUT_PREFIX_SUBMITTED, MAX_DEPTH
+from remotejob.names import INPUT_PREFIX_SUBMITTED, MAX_DEPTH, SMOKE_PREFIX, SMOKE_TASK
 from remotejob.settings.machines import FARGATE_MEMORY_MIB, Architecture
 from remotejob.settings.network import NetworkSettings, Subnets, check_network, read_network
 from remotejob.settings.permissions import Permission
 from remotejob.settings.queues import QueueSettings, read_queue
 from remotejob.settings.routes import Route, read_route, refuse_shadowed
-from remotejob.settings.secrets import Secret
+from remotejob.settings.secrets import Secret, read_key
 from remotejob.settings.table import NAME, Table
+from remotejob.settings.tags import read_tags
 
 __all__ = [
     "DEFAULT_FILE",
@@ -84,6 +85,16 @@ class SystemSettings:
     max_write_units: int | None = None
     """Request units a second at which the table, and its index, begin to throttle; at least 10.
     Source: Amazon DynamoDB Developer Guide, "DynamoDB maximum throughput for on-demand tables"."""
+    warm_read_units: int | None = None
+    warm_write_units: int | None = None
+    """Request units a second that the table, and its index, bear at once; None for what a new table
+    bears, 12,000 and 4,000. Source: Amazon DynamoDB Developer Guide, "DynamoDB warm throughput"."""
+    output_retention_days: int | None = None
+    """How long outputs are kept after they were written, at least 15; None for ever."""
+    encryption_key: str | None = None
+    """ARN of the customer's KMS key for the table, the queues and the buckets."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of everything that is deployed, and of the workers' tasks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,16 +112,23 @@ class Settings:
         An empty one is the whole bucket.
         """
         routed = (route.prefix for route in self.routes if route.queue == queue)
-        return (*routed, *self.queues[queue].inputs)
+        return (*routed, *self.queues[queue].inputs, f"{SMOKE_PREFIX}{queue}/")
 
     def route_for(self, key: str) -> Route | None:
         """The first route that matches an object's key, or None.
 
-        Folder markers (keys that end in a slash) and submitted inputs have no route.
+        Folder markers (keys that end in a slash) and submitted inputs have no route; the files of a
+        deployment's check have one that no settings name.
         """
         if key.startswith(INPUT_PREFIX_SUBMITTED) or key.endswith("/"):
             return None
+        if key.startswith(SMOKE_PREFIX):
+            return self._smoke_route(key)
         return next((route for route in self.routes if route.matches(key)), None)
+
+    def _smoke_route(self, key: str) -> Route | None:
+        queue = key.removeprefix(SMOKE_PREFIX).partition("/")[0]
+        return Route(task=SMOKE_TASK, queue=queue) if queue in self.queues else None
 
 
 def load(path: Path | str = DEFAULT_FILE) -> Settings:
@@ -204,7 +222,23 @@ def _system_of(document: Mapping[str, Any]) -> SystemSettings:
         max_depth=table.whole("max_depth", 1, 10_000, default=default.max_depth),
         max_read_units=table.whole_or_none("max_read_units", 10, 10_000_000),
         max_write_units=table.whole_or_none("max_write_units", 10, 10_000_000),
+        warm_read_units=_warm_units(table, "read", at_least=12_000),
+        warm_write_units=_warm_units(table, "write", at_least=4_000),
+        output_retention_days=table.whole_or_none("output_retention_days", 15, 3650),
+        encryption_key=read_key(table, "encryption_key"),
+        tags=read_tags(table),
     )
+
+
+def _warm_units(table: Table, kind: str, *, at_least: int) -> int | None:
+    """Source: Amazon DynamoDB Developer Guide, "DynamoDB warm throughput": no less than a new
+    on-demand table bears, and no more than the limit that the table is given."""
+    key = f"warm_{kind}_units"
+    units = table.whole_or_none(key, at_least, 1_000_000)
+    most = table.whole_or_none(f"max_{kind}_units", 10, 10_000_000)
+    if units is not None and most is not None and units > most:
+        table.fail(key, units, f"it must be at most max_{kind}_units, {most}")
+    return units
 
 
 def _buckets(table: Table) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from remotejob.names import (
     INPUT_PREFIX_SUBMITTED,
     LOG_LEVELS,
     MIN_FREE_DISK_PERCENT,
+    SMOKE_TASK,
 )
+from remotejob.settings.capacity import Capacity, read_capacity
 from remotejob.settings.machines import (
     LEAST_STORAGE_GIB,
     MOST_STORAGE_GIB,
@@ -75,6 +77,14 @@ class QueueSettings:
     ephemeral_storage_gib: int | None = None
     """Disk of a worker; None for the 20 GiB that Fargate gives."""
     architecture: Architecture = Architecture.X86_64
+    spot_percent: int = 0
+    """How many of a hundred workers, beyond the base, run on Fargate Spot."""
+    on_demand_base: int = 0
+    """Workers that run on demand before any runs on Spot."""
+    capacity_provider: str | None = None
+    """An ECS capacity provider, instead of Fargate."""
+    gpus: int = 0
+    """GPUs of a worker, of a capacity provider that has some."""
     dockerfile: str | None = None
     """Path of its image's Dockerfile in the project; None for the project's own."""
     image: str | None = None
@@ -86,6 +96,16 @@ class QueueSettings:
     """Runs that may begin in a day, in UTC; then the queue is paused until the next."""
     daily_dollars: float | None = None
     """What its workers may cost in a day, at list prices; then it is paused, too."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """Where its workers run."""
+        return Capacity(
+            spot_percent=self.spot_percent,
+            on_demand_base=self.on_demand_base,
+            provider=self.capacity_provider,
+            gpus=self.gpus,
+        )
 
     @property
     def budgeted(self) -> bool:
@@ -110,6 +130,8 @@ def read_queue(name: str, table: Table) -> QueueSettings:
             table.fail(
                 "tasks", task, "use letters, digits, dots, dashes and underscores, at most 64"
             )
+        if task == SMOKE_TASK:
+            table.fail("tasks", task, "every worker runs it anyway; take it out")
     if not tasks or len(set(tasks)) < len(tasks):
         table.fail("tasks", list(tasks), "name each task the queue's workers run, once")
     cpu, memory = read_size(table)
@@ -125,6 +147,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         table.fail("min_workers", least, f"it must not be more than max_workers, {most}")
     environment = read_environment(table)
     dockerfile, image = read_image(table)
+    capacity = read_capacity(table, max_workers=most)
     return QueueSettings(
         tasks=tasks,
         inputs=inputs,
@@ -153,6 +176,10 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         architecture=Architecture(
             table.choice("architecture", [*Architecture], default=Architecture.X86_64)
         ),
+        spot_percent=capacity.spot_percent,
+        on_demand_base=capacity.on_demand_base,
+        capacity_provider=capacity.provider,
+        gpus=capacity.gpus,
         dockerfile=dockerfile,
         image=image,
         max_pending=table.whole_or_none("max_pending", 1, 1_000_000_000),

@@ -12,7 +12,7 @@ from remotejob.domain.priority import Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.route_tenants import check_route_tenant, tenant_of
 from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.names import INPUT_PREFIX_SUBMITTED, SMOKE_PREFIX
 from remotejob.settings.table import Table
 
 
@@ -59,6 +59,8 @@ def read_route(table: Table, tasks: Mapping[str, Sequence[str]]) -> Route:
         table.fail("prefix", prefix, "S3 keys do not begin with a slash; leave it out")
     if prefix.startswith(INPUT_PREFIX_SUBMITTED):
         table.fail("prefix", prefix, "submitted inputs live there; choose another")
+    if prefix.startswith(SMOKE_PREFIX):
+        table.fail("prefix", prefix, "`remotejob deploy` checks itself there; choose another")
     suffixes = tuple(table.strings("suffixes", default=[]))
     if "" in suffixes:
         table.fail("suffixes", list(suffixes), "leave the key out to accept any suffix")

@@ -195,6 +195,7 @@ def test_an_answer_that_is_whole_passes_its_check(clock: FakeClock, keys: Keys) 
     assert service(aws, clock, keys).call("GetItem", GET) == {"Item": {}}
 
 
+@pytest.mark.refused_by_aws
 def test_a_refusal_is_raised_at_once_with_all_that_it_says(clock: FakeClock, keys: Keys) -> None:
     aws = Aws(error("ConditionalCheckFailedException", Item={"pk": {"S": "1"}}))
 
@@ -207,6 +208,7 @@ def test_a_refusal_is_raised_at_once_with_all_that_it_says(clock: FakeClock, key
     assert said["Item"] == {"pk": {"S": "1"}}
 
 
+@pytest.mark.refused_by_aws
 def test_errors_of_queues_have_the_codes_they_have_always_had(clock: FakeClock, keys: Keys) -> None:
     older = {"x-amzn-query-error": "AWS.SimpleQueueService.NonExistentQueue;Sender"}
     body = {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "gone"}

@@ -165,7 +165,7 @@ def test_messages_are_kept_and_those_in_flight_come_back_at_once(
         QueueUrl=url,
         MaxNumberOfMessages=10,
         MessageAttributeNames=["All"],
-        AttributeNames=["ApproximateReceiveCount"],
+        MessageSystemAttributeNames=["ApproximateReceiveCount"],
     )["Messages"]
     counted = sqs.get_queue_attributes(
         QueueUrl=url, AttributeNames=["ApproximateNumberOfMessagesDelayed"]

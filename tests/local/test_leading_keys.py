@@ -168,6 +168,7 @@ REQUESTS: dict[str, Callable[[str], Request]] = {
 }
 
 
+@pytest.mark.refused_by_aws  # `owner`, a reserved word, for what reads it must bear any name
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_each_partition_key_of_a_request_is_compared(
     request_name: str, mine: Any, table: str
@@ -180,6 +181,7 @@ def test_each_partition_key_of_a_request_is_compared(
     assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
 
 
+@pytest.mark.refused_by_aws
 @pytest.mark.parametrize(
     "request_",
     [

@@ -66,6 +66,7 @@ def test_one_condition_is_judged_with_each_requests_own_values(
     update(4)
 
 
+@pytest.mark.refused_by_aws
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_expression_that_is_none_is_refused_each_time(
     dynamodb: Any, make_table: MakeTable, times: int

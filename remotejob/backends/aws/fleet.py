@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from remotejob.backends.aws.account import DEFAULT_POLICY, Account
 from remotejob.backends.aws.workers_description import read_workers
 from remotejob.domain.fleet import (
+    CapacityShare,
     FleetStatus,
     Rollout,
     ServiceEvent,
@@ -94,6 +95,22 @@ class EcsFleet:
             raise no_workers(queue)
         self._ecs.update_service(cluster=place.cluster, service=place.service, desiredCount=count)
 
+    def set_capacity(self, queue: str, shares: tuple[CapacityShare, ...]) -> None:
+        """Source: Amazon ECS API Reference, UpdateService, capacityProviderStrategy: a change needs
+        a forced deployment."""
+        place = self.describe(queue)
+        if place is None:
+            raise no_workers(queue)
+        self._ecs.update_service(
+            cluster=place.cluster,
+            service=place.service,
+            capacityProviderStrategy=[
+                {"capacityProvider": share.provider, "weight": share.weight, "base": share.base}
+                for share in shares
+            ],
+            forceNewDeployment=True,
+        )
+
     def _read_all(self) -> dict[str, WorkersDescription]:
         """The descriptions of all queues that have workers."""
         names = {workers_parameter(self._system, queue): queue for queue in self._queues}
@@ -138,6 +155,16 @@ def _status(service: Mapping[str, Any]) -> FleetStatus:
         and any(_BLOCKED in event.text for event in events if event.at_ms >= begun),
         rollout=rollout,
         events=events,
+        capacity=tuple(
+            CapacityShare(
+                provider=one["capacityProvider"],
+                weight=one.get("weight", 0),
+                base=one.get("base", 0),
+            )
+            for one in primary.get("capacityProviderStrategy")
+            or service.get("capacityProviderStrategy", [])
+        ),
+        deployed_at_ms=begun,
     )
 
 

@@ -136,7 +136,19 @@ def _skew(seconds: int | None) -> timedelta:
 
 
 def _size(described: list[int] | None) -> WorkerSize | None:
+    """The last three, of which the description names none if all are the defaults, are whether it
+    is ARM, GiB of storage, and percent on Spot."""
     if described is None:
         return None
-    cpu, memory_mib, jobs = described
-    return WorkerSize(cpu=cpu, memory_mib=memory_mib, jobs=jobs)
+    cpu, memory_mib, jobs, *more = described
+    if not more:
+        return WorkerSize(cpu=cpu, memory_mib=memory_mib, jobs=jobs)
+    arm, storage_gib, spot_percent = more
+    return WorkerSize(
+        cpu=cpu,
+        memory_mib=memory_mib,
+        jobs=jobs,
+        arm=bool(arm),
+        storage_gib=storage_gib,
+        spot_percent=spot_percent,
+    )

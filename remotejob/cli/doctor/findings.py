@@ -13,6 +13,7 @@ from remotejob.cli import formats
 from remotejob.cli.common import out, say
 from remotejob.cli.exit_codes import Exit
 from remotejob.domain.errors import AccessProblem, RemoteJobError
+from remotejob.domain.text import cut
 
 
 class Severity(StrEnum):
@@ -78,7 +79,8 @@ def _unanswered(check: Check, error: ClientError) -> Finding:
         remedy = f"allow these credentials {error.operation_name}, or check it by hand"
     else:
         remedy = "run the command again; if it stays, check it by hand"
-    said = f"AWS answered {error.operation_name} with {refusal['Code']} ({refusal['Message']})"
+    message = cut(" ".join(refusal["Message"].split()), 200)
+    said = f"AWS answered {error.operation_name} with {refusal['Code']} ({message})"
     return _not_checked(check, said, remedy)
 
 

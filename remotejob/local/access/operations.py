@@ -26,6 +26,7 @@ SERVED: Final = {
     "monitoring": "cloudwatch",
     "s3": "s3",
     "secretsmanager": "secretsmanager",
+    "servicequotas": "service-quotas",
     "sqs": "sqs",
     "ssm": "ssm",
     "sts": "sts",

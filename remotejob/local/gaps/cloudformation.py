@@ -5,8 +5,9 @@ time to live, a task definition without its roles and sizes, and no queue policy
 that cannot be created causes an internal error, which SDKs retry.
 
 What AWS does: CloudFormation Template Reference, "AWS::S3::Bucket", "AWS::DynamoDB::Table",
-"AWS::ECS::TaskDefinition", "AWS::SQS::QueuePolicy". Of the CDK's custom resources, we apply bucket
-notifications directly, and accept those that only clean up or restrict without any effect.
+"AWS::ECS::TaskDefinition", "AWS::SQS::QueuePolicy", "AWS::SSM::Parameter". Of the CDK's custom
+resources, we apply bucket notifications directly, and accept those that only clean up or restrict
+without any effect.
 
 Limits: bucket policies, lifecycle, alarms and scaling have no effect.
 """
@@ -48,6 +49,7 @@ def close_gap() -> None:
     _complete(Table, _complete_table)
     _replace(TaskDefinition, _create_task_definition)
     _replace(Service, _create_service)
+    _take_tags_by_name(Parameter)
     _handle_custom_resources()
     _name_parameters()
     _report_failures()
@@ -106,6 +108,22 @@ def _complete(model: type[Any], complete: Callable[[Any, Any, str, str], None]) 
         resource = stock(cls, name, document, account, region, **kw)
         complete(resource, document.get("Properties", {}), account, region)
         return resource
+
+    model.create_from_cloudformation_json = classmethod(create_from_cloudformation_json)
+
+
+def _take_tags_by_name(model: type[Any]) -> None:
+    """Give moto the tags of a resource as it takes them: a list, where CloudFormation has a map."""
+    stock = model.create_from_cloudformation_json.__func__
+
+    def create_from_cloudformation_json(
+        cls: type[Any], /, name: str, document: Any, account: str, region: str, **kw: Any
+    ) -> Any:
+        properties = dict(document["Properties"])
+        tags = properties.get("Tags")
+        if isinstance(tags, dict):
+            properties["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        return stock(cls, name, {**document, "Properties": properties}, account, region, **kw)
 
     model.create_from_cloudformation_json = classmethod(create_from_cloudformation_json)
 

@@ -30,6 +30,13 @@ def test_a_description_tells_the_size_of_the_workers() -> None:
     assert size == WorkerSize(cpu=1024, memory_mib=2048, jobs=8)
 
 
+def test_a_description_tells_what_else_a_worker_costs() -> None:
+    size = described(size=[1024, 2048, 8, 1, 50, 70]).size
+    assert size == WorkerSize(
+        cpu=1024, memory_mib=2048, jobs=8, arm=True, storage_gib=50, spot_percent=70
+    )
+
+
 def test_a_description_of_before_does_not_know_it() -> None:
     assert described().size is None
 
