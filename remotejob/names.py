@@ -92,6 +92,9 @@ class Env(StrEnum):
     SCHEDULER = "REMOTEJOB_SCHEDULER"
     """Name of the scheduler's function, which the upload function may wake for a new job."""
 
+    VERSION = "REMOTEJOB_VERSION"
+    """The version of this library that a function was deployed with, for `remotejob doctor`."""
+
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
 
@@ -145,11 +148,16 @@ class QueueKey(StrEnum):
     DEAD_LETTER = "dead_letter"
     COMPLETED = "completed"
     FAILED = "failed"
+    COMPLETED_DEAD_LETTER = "completed_dead_letter"
+    """Absent from descriptions of earlier versions, like the next."""
+    FAILED_DEAD_LETTER = "failed_dead_letter"
     TASKS = "tasks"
     ORDER = "order"
     """Absent if it is by weight."""
     TENANT_LIMIT = "tenant_limit"
     """Absent if there is none."""
+    RETIRED = "retired"
+    """True if it takes no new jobs; else absent."""
     SIZE = "size"
     """A worker's CPU units, MiB and jobs at a time, in this order: it must stay short."""
 
@@ -175,6 +183,24 @@ def queues_path(system: str) -> str:
 def queue_parameter(system: str, queue: str) -> str:
     """Name of the SSM parameter that describes one queue of `system`."""
     return f"{queues_path(system)}/{queue}"
+
+
+class UploadsKey(StrEnum):
+    """Keys of the description of a system's uploads: the URLs of their queues."""
+
+    UPLOADS = "uploads"
+    DEAD_LETTER = "uploads_dead_letter"
+    UNDELIVERED = "uploads_undelivered"
+
+
+def uploads_parameter(system: str) -> str:
+    """Name of the SSM parameter that says where the uploads of `system` are."""
+    return f"{system_parameter(system)}/uploads"
+
+
+UPLOAD_RECEIVES: Final = 10
+"""How often the upload function gets a message that it fails on: for half an hour, which is longer
+than a short outage of AWS, and short enough to notice."""
 
 
 def workers_parameter(system: str, queue: str) -> str:
@@ -233,7 +259,7 @@ class Tag(StrEnum):
 
 
 class Use(StrEnum):
-    """What an SQS queue of a job queue is for: the values of `Tag.USE`."""
+    """What an SQS queue is for: the values of `Tag.USE`."""
 
     LANE = "lane"
     STATUS = "status"
@@ -241,6 +267,9 @@ class Use(StrEnum):
     """What no worker could read, or what came back too often."""
     UNREAD_STATUS = "unread-status"
     """Status messages whose reader failed too often."""
+    UPLOADS = "uploads"
+    UNREAD_UPLOADS = "unread-uploads"
+    """Events of uploads that no job was made of."""
 
 
 class Partition(StrEnum):

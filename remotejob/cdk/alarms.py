@@ -22,7 +22,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from remotejob.cdk.queues import LANES, JobQueue
+from remotejob.cdk.queues import LANES, UNREAD, JobQueue
 from remotejob.domain.metric_names import Count
 from remotejob.names import (
     CRASHES_METRIC,
@@ -287,5 +287,5 @@ def status_letters(queue: JobQueue) -> dict[str, sqs.IQueue]:
     """The dead-letter queues of a job queue, by names for an alarm."""
     return {
         "pending": queue.queues[QueueKey.DEAD_LETTER],
-        **{key.value: unread for key, unread in queue.unread.items()},
+        **{key.value: queue.queues[unread] for key, unread in UNREAD.items()},
     }

@@ -76,6 +76,7 @@ class FunctionsPart:
             scope,
             "Uploads",
             UploadsProps(
+                system=system,
                 input_bucket_name=storage.buckets.input.bucket_name,
                 prefixes=(
                     sorted({SMOKE_PREFIX, *(route.prefix for route in settings.routes)})

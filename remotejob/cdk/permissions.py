@@ -31,6 +31,7 @@ from remotejob.names import (
     Tag,
     Use,
     queues_path,
+    uploads_parameter,
 )
 from remotejob.settings import QueueSettings, Route
 
@@ -52,6 +53,9 @@ def upload_calls(
         ),
         _items(table, "PutItem", on=any_of(Partition.RECORD), only=FRESH),
         _messages(system, ["SendMessage"], Use.LANE),
+        # It sets aside, with the reason, what it cannot make a job of.
+        _messages(system, ["SendMessage"], Use.UNREAD_UPLOADS),
+        allow("ssm", ["GetParameter"], [parameter_arn(uploads_parameter(system))]),
         find_queues(system),
     ]
 
@@ -350,8 +354,13 @@ def find_queues(system: str) -> iam.PolicyStatement:
 
 def queue_parameters(system: str) -> list[str]:
     """The ARNs of the path of the queues' descriptions, and of what is under it."""
-    path = f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:{Aws.ACCOUNT_ID}:parameter{queues_path(system)}"
+    path = parameter_arn(queues_path(system))
     return [path, f"{path}/*"]
+
+
+def parameter_arn(name: str) -> str:
+    """The ARN of an SSM parameter whose name begins with a slash."""
+    return f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:{Aws.ACCOUNT_ID}:parameter{name}"
 
 
 ANY_QUEUE: Final = f"arn:{Aws.PARTITION}:sqs:{Aws.REGION}:{Aws.ACCOUNT_ID}:*"

@@ -29,6 +29,7 @@ from remotejob.cdk.permissions import (
     readable_inputs,
     worker_calls,
 )
+from remotejob.cdk.policy_room import check_room
 from remotejob.cdk.rights import let
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
@@ -56,7 +57,7 @@ class WorkersPart:
         self._settings, self._storage, self._existing = settings, storage, existing
         self._removal = removal_policy(settings)
         network = _network(scope, settings, existing)
-        self._images = Images(scope, worker)
+        self._images = Images(scope, worker, registry=settings.system.base_registry)
         services, clusters = Construct(scope, "Queues"), Construct(scope, "Clusters")
         self._described = Construct(scope, "Descriptions")
         self.services: dict[str, ecs.FargateService] = {}
@@ -113,6 +114,7 @@ class WorkersPart:
             _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
             because="A worker protects itself, and its task's id is not known beforehand",
         )
+        check_room(role, name)
 
     def _describe(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
         describe_workers(
@@ -233,21 +235,16 @@ def _cluster(
         scope,
         name,
         vpc=network.vpc,
-        enable_fargate_capacity_providers=provider is None,
     )
     acknowledge(
         cluster,
         "ECS4",
         because="Container Insights cost by the task, and nothing reads them: the scheduler scales",
     )
-    if provider is not None:
-        ecs.CfnClusterCapacityProviderAssociations(
-            cluster,
-            "Providers",
-            cluster=cluster.cluster_name,
-            capacity_providers=[provider],
-            default_capacity_provider_strategy=[],
-        )
+    resource = cluster.node.default_child
+    assert isinstance(resource, ecs.CfnCluster)
+    # Here, and not by a resource of its own for each queue: a stack has 500 at most.
+    resource.capacity_providers = ["FARGATE", "FARGATE_SPOT"] if provider is None else [provider]
     return cluster
 
 

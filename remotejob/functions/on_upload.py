@@ -27,17 +27,23 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from remotejob.backends.aws import from_environment
 from remotejob.domain.states import State
+from remotejob.domain.text import cut
 from remotejob.domain.times import to_ms
 from remotejob.functions.logs import new_logger, share_logger
 from remotejob.functions.nudge import Nudge
+from remotejob.jobs.messaging.dead_letters import LONGEST_BODY
+from remotejob.jobs.messaging.messages import dead_letter_body
 from remotejob.jobs.submission.uploads import Upload, ingest
-from remotejob.names import Env
-from remotejob.ports import Installation
+from remotejob.names import UPLOAD_RECEIVES, Env
+from remotejob.ports import Channel, Installation, Outgoing, upload_address
 from remotejob.settings import DEFAULT_FILE, Settings, load
 
 logger = new_logger("on_upload")
 share_logger(logger)
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+_LONGEST_REASON = 1000
 
 
 class UnknownEvent(ValueError):
@@ -77,7 +83,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 def _on_message(record: SQSRecord, *, served: list[str]) -> None:
     """Make a job of each upload that a message reports, even if others of it fail.
 
-    It adds the queues whose workers have something to do now to `served`.
+    It adds the queues whose workers have something to do now to `served`. A message that fails for
+    the last time is set aside with the reason.
 
     Raises: the first problem, after trying them all. The message comes back, and finds the jobs
     that were made.
@@ -98,7 +105,28 @@ def _on_message(record: SQSRecord, *, served: list[str]) -> None:
             logger.exception("upload not processed", extra={"message_id": record.message_id})
             problems.append(problem)
     if problems:
-        raise problems[0]
+        _set_aside_or_raise(record, problems[0], installation)
+
+
+def _set_aside_or_raise(record: SQSRecord, problem: Exception, installation: Installation) -> None:
+    """Raises: the problem, if the message comes back, or cannot be set aside.
+
+    SQS would move it now, too, and not say why.
+    """
+    receives = int(record.attributes.approximate_receive_count or 0)
+    if receives < UPLOAD_RECEIVES:
+        raise problem
+    letter = dead_letter_body(
+        reason=cut(f"{type(problem).__name__}: {problem}", _LONGEST_REASON),
+        lane=Channel.UPLOADS,
+        body=cut(record.body, LONGEST_BODY),
+    )
+    try:
+        address = upload_address(Channel.UPLOADS_DEAD_LETTER)
+        installation.messages.send(address, [Outgoing(body=letter)])
+    except Exception:
+        logger.exception("upload not set aside", extra={"message_id": record.message_id})
+        raise problem from None
 
 
 def uploads_in(body: str) -> Iterator[Upload]:

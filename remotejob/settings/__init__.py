@@ -18,7 +18,7 @@ from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text_files import Unreadable, decode
 from remotejob.names import INPUT_PREFIX_SUBMITTED, MAX_DEPTH, SMOKE_PREFIX, SMOKE_TASK
-from remotejob.settings.machines import FARGATE_MEMORY_MIB, Architecture
+from remotejob.settings.machines import FARGATE_MEMORY_MIB, Architecture, read_registry
 from remotejob.settings.network import NetworkSettings, Subnets, check_network, read_network
 from remotejob.settings.permissions import Permission
 from remotejob.settings.queues import QueueSettings, read_queue
@@ -51,6 +51,7 @@ RUNBOOK: Final = "docs/runbook.md"
 """The page in the repository of this library."""
 _Read = TypeVar("_Read")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ADDRESS: Final = re.compile(r"[0-9]+(\.[0-9]+){3}")
 """Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
 _EMAIL: Final = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,190}")
 _PLACE: Final = re.compile(r"[!-\"$-~]{1,400}")
@@ -103,6 +104,8 @@ class SystemSettings:
     """How long outputs are kept after they were written, at least 15; None for ever."""
     encryption_key: str | None = None
     """ARN of the customer's KMS key for the table, the queues and the buckets."""
+    base_registry: str | None = None
+    """Where the build of an image pulls its base image from; None for the Dockerfile's default."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of everything that is deployed, and of the workers' tasks."""
 
@@ -202,8 +205,11 @@ def parse(document: Mapping[str, Any]) -> Settings:
     if not queues:
         raise SettingsError("there is no queue; add a table such as [queues.default] with `tasks`")
     tasks = {name: queue.tasks for name, queue in queues.items()}
+    retired = {name for name, queue in queues.items() if queue.retired}
     routes = tuple(
-        read_route(Table(value, where=f"[[routes]] number {number}", of=Route), tasks)
+        read_route(
+            Table(value, where=f"[[routes]] number {number}", of=Route), tasks, retired=retired
+        )
         for number, value in enumerate(top.value("routes", list, default=[]), start=1)
     )
     refuse_shadowed(routes)
@@ -238,6 +244,7 @@ def _system_of(document: Mapping[str, Any]) -> SystemSettings:
         warm_write_units=_warm_units(table, "write", at_least=4_000),
         output_retention_days=table.whole_or_none("output_retention_days", 15, 3650),
         encryption_key=read_key(table, "encryption_key"),
+        base_registry=read_registry(table, "base_registry"),
         tags=read_tags(table),
     )
 
@@ -274,7 +281,7 @@ def _runbook(table: Table) -> str:
 def _buckets(table: Table) -> tuple[str, ...]:
     buckets = tuple(table.strings("readable_buckets", default=[]))
     for bucket in buckets:
-        if not _BUCKET.fullmatch(bucket):
+        if not _BUCKET.fullmatch(bucket) or ".." in bucket or _ADDRESS.fullmatch(bucket):
             table.fail(
                 "readable_buckets",
                 bucket,

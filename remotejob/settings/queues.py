@@ -71,6 +71,9 @@ class QueueSettings:
     inputs: tuple[str, ...] = ()
     """Prefixes in the input bucket that its workers may read, besides those of its routes."""
 
+    retired: bool = False
+    """Whether it takes no new jobs: the state before it is taken out of the settings."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables of its workers, which its tasks read with `os.environ`."""
     secrets: Mapping[str, Secret] = field(default_factory=dict)
@@ -140,8 +143,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
     cpu, memory = read_size(table)
     inputs = tuple(table.strings("inputs", default=[]))
     for prefix in inputs:
-        if prefix.startswith("/"):
-            table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
+        table.check_prefix("inputs", prefix)
         if prefix.startswith(INPUT_PREFIX_SUBMITTED):
             table.fail("inputs", prefix, "a queue's workers read what was submitted to it alone")
     most = table.whole("max_workers", 0, 1000, default=10)
@@ -154,6 +156,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
     return QueueSettings(
         tasks=tasks,
         inputs=inputs,
+        retired=table.value("retired", bool, default=False),
         concurrency=table.whole("concurrency", 1, 1000, default=4),
         processes=table.whole("processes", 0, 100, default=0),
         max_workers=most,

@@ -11,7 +11,7 @@ from tests.simulation.fleet_world import Findings, FleetWorld, Scenario
 from tests.simulation.scaling_scenarios import SCENARIOS
 
 FEW = 2
-MANY = 200
+MANY = 60
 
 
 def check(scenario: Scenario) -> Findings:

@@ -45,7 +45,8 @@ UPLOADS = {
     "sqs:GetQueueAttributes": "Queue",
     "sqs:ChangeMessageVisibility": "Queue",
     "dynamodb:PutItem": "Table",
-    "sqs:SendMessage": "lane-of-any",
+    "sqs:SendMessage": "lane-of-any unread-uploads-of-any",
+    "ssm:GetParameter": "uploads/",
     "ssm:GetParametersByPath": "queues/",
     "lambda:InvokeFunction": "Scheduler",
 }
@@ -133,6 +134,8 @@ def short(resource: Any) -> str:
     nouns += "|Scheduler"
     if "parameter/remotejob/test/queues" in text:
         return "queues/"
+    if text.endswith("parameter/remotejob/test/uploads"):
+        return "uploads/"
     if "container-assets" in text:
         return "container-assets"
     tasks = r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Clusters([a-z]+)[0-9A-F]{8}/\*"
