@@ -47,10 +47,16 @@ __all__ = [
 ]
 
 DEFAULT_FILE: Final = "remotejob.toml"
+RUNBOOK: Final = "docs/runbook.md"
+"""The page in the repository of this library."""
 _Read = TypeVar("_Read")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _ADDRESS: Final = re.compile(r"[0-9]+(\.[0-9]+){3}")
 """Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
+_EMAIL: Final = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,190}")
+_PLACE: Final = re.compile(r"[!-\"$-~]{1,400}")
+"""A description of an alarm has 1,024 characters at most. Source: Amazon CloudWatch API Reference,
+PutMetricAlarm."""
 
 
 class Stage(StrEnum):
@@ -82,6 +88,10 @@ class SystemSettings:
     """Other buckets that jobs may have their input in; the workers' roles may read them."""
     max_depth: int = MAX_DEPTH
     """How many jobs in a row may each be made by the one before, 1 to 10,000."""
+    alarm_email: str | None = None
+    """Who gets a mail when an alarm turns on or off; None for nobody."""
+    runbook: str = RUNBOOK
+    """Where the runbook is, which every alarm refers to: a URL, or a path for people to read."""
     max_read_units: int | None = None
     max_write_units: int | None = None
     """Request units a second at which the table, and its index, begin to throttle; at least 10.
@@ -197,8 +207,11 @@ def parse(document: Mapping[str, Any]) -> Settings:
     if not queues:
         raise SettingsError("there is no queue; add a table such as [queues.default] with `tasks`")
     tasks = {name: queue.tasks for name, queue in queues.items()}
+    retired = {name for name, queue in queues.items() if queue.retired}
     routes = tuple(
-        read_route(Table(value, where=f"[[routes]] number {number}", of=Route), tasks)
+        read_route(
+            Table(value, where=f"[[routes]] number {number}", of=Route), tasks, retired=retired
+        )
         for number, value in enumerate(top.value("routes", list, default=[]), start=1)
     )
     refuse_shadowed(routes)
@@ -225,6 +238,8 @@ def _system_of(document: Mapping[str, Any]) -> SystemSettings:
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
         readable_buckets=_buckets(table),
         max_depth=table.whole("max_depth", 1, 10_000, default=default.max_depth),
+        alarm_email=_email(table),
+        runbook=_runbook(table),
         max_read_units=table.whole_or_none("max_read_units", 10, 10_000_000),
         max_write_units=table.whole_or_none("max_write_units", 10, 10_000_000),
         warm_read_units=_warm_units(table, "read", at_least=12_000),
@@ -246,6 +261,24 @@ def _warm_units(table: Table, kind: str, *, at_least: int) -> int | None:
     if units is not None and most is not None and units > most:
         table.fail(key, units, f"it must be at most max_{kind}_units, {most}")
     return units
+
+
+def _email(table: Table) -> str | None:
+    address: str = table.value("alarm_email", str, default="")
+    if address and not _EMAIL.fullmatch(address):
+        table.fail("alarm_email", address, "give one address, such as 'ops@example.com'")
+    return address or None
+
+
+def _runbook(table: Table) -> str:
+    place: str = table.value("runbook", str, default=RUNBOOK)
+    if not _PLACE.fullmatch(place):
+        table.fail(
+            "runbook",
+            place,
+            "give a URL or a path without spaces or a #, of at most 400 characters",
+        )
+    return place
 
 
 def _buckets(table: Table) -> tuple[str, ...]:

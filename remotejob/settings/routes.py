@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -45,11 +45,15 @@ class Route:
         return not self.suffixes or key.lower().endswith(tuple(s.lower() for s in self.suffixes))
 
 
-def read_route(table: Table, tasks: Mapping[str, Sequence[str]]) -> Route:
+def read_route(
+    table: Table, tasks: Mapping[str, Sequence[str]], *, retired: Container[str] = ()
+) -> Route:
     """A route from its table; `tasks` are those of each queue. Raises: SettingsError."""
     queue = table.value("queue", str, default="default")
     if queue not in tasks:
         table.fail("queue", queue, f"the queues are {', '.join(sorted(tasks))}")
+    if queue in retired:
+        table.fail("queue", queue, "it is retired, and takes no new jobs; name another queue")
     task = table.value("task", str)
     if task not in tasks[queue]:
         known = ", ".join(tasks[queue])
