@@ -89,6 +89,9 @@ class Env(StrEnum):
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""
 
+    SCHEDULER = "REMOTEJOB_SCHEDULER"
+    """Name of the scheduler's function, which the upload function may wake for a new job."""
+
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
 
@@ -150,6 +153,8 @@ class QueueKey(StrEnum):
     """Absent if it is by weight."""
     TENANT_LIMIT = "tenant_limit"
     """Absent if there is none."""
+    RETIRED = "retired"
+    """True if it takes no new jobs; else absent."""
     SIZE = "size"
     """A worker's CPU units, MiB and jobs at a time, in this order: it must stay short."""
 
@@ -292,6 +297,8 @@ class Partition(StrEnum):
     """The rates of a queue's routes; the queue follows, and ends the key."""
     SWEEP = "#sweep"
     """How far the sweep has come."""
+    SCALING = "scaling#"
+    """What was last decided about a queue's workers; the queue follows, and ends the key."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -433,6 +440,15 @@ ATTENTION_INDEX: Final = "attention"
 
 PAUSED_METRIC: Final = "Paused"
 """1 in each minute in which a queue is paused because its daily budget is spent."""
+
+FAILED_STARTS_METRIC: Final = "FailedStarts"
+"""Workers that lately failed to start, in each minute in which no more are started for that."""
+
+CRASHES_METRIC: Final = "WorkerCrashes"
+"""Workers that lately ran and failed, in each minute in which there are any."""
+
+WORKERS_METRIC: Final = "Workers"
+"""Workers that a queue should have, in each minute in which it should have any."""
 
 LOG_NOTES: Final = "log#"
 """Prefix of the notes that hold log lines no longer in the record."""

@@ -72,17 +72,19 @@ def scheduler_calls(
     notes, heads = any_of(Partition.JOB), any_of(Partition.REPEATS)
     records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
     sweep = frozenset({Partition.SWEEP.value})
+    # what it decided about workers, and which of them have jobs
+    scaling, signs = any_of(Partition.SCALING), any_of(Partition.WORKERS)
     return [
         allow("dynamodb", ["Query"], [attention_arn(table)]),
-        _items(table, "Query", on=records | notes | locks | batches | sweep),
+        _items(table, "Query", on=records | notes | locks | batches | sweep | scaling | signs),
         _items(table, "GetItem", on=records | notes | heads),
         _items(table, "BatchGetItem", on=records),
         _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
         # successors and tombstones, edges that are spent, heads that are done, its own progress
-        _items(table, "PutItem", on=records | notes | heads | sweep),
+        _items(table, "PutItem", on=records | notes | heads | sweep | scaling),
         _items(table, "DeleteItem", on=notes | locks),
         _messages(system, ["SendMessage"], Use.LANE, Use.STATUS),
-        # The sweep looks at every lane, so SQS goes on measuring it.
+        # Each tick counts the messages of every lane, to scale the workers.
         _messages(system, ["GetQueueAttributes"], Use.LANE),
         # It reads the dead letters of the lanes; a job that still wants to run is sent again.
         _messages(
@@ -161,6 +163,11 @@ def worker_calls(
             [output.arn_for_objects(f"{queue_name}/*")],
         ),
     ]
+
+
+def nudge_calls(scheduler_arn: str) -> list[iam.PolicyStatement]:
+    """The upload function: to wake the scheduler for a queue whose workers may sleep."""
+    return [allow("lambda", ["InvokeFunction"], [scheduler_arn])]
 
 
 def rate_calls(routes: Iterable[Route], table: dynamodb.ITable) -> list[iam.PolicyStatement]:

@@ -99,7 +99,7 @@ def test_timeout_ends_the_process_and_the_next_invocation_works(aws: EmbeddedAws
     assert aws.invoke("Functions/Direct", {"do": "nothing"}) == "nothing"
 
 
-@pytest.mark.parametrize("payload", [b"{", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("payload", [b"{", b"no JSON"])
 @pytest.mark.parametrize("kind", ["RequestResponse", "Event"])
 def test_payload_that_is_no_json_is_refused_as_lambda_does(
     aws: EmbeddedAws, kind: Literal["RequestResponse", "Event"], payload: bytes

@@ -59,6 +59,7 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
     ]
     assert sorted(accepted) == [
         ("ECS2", "remotejob-test-workers/Queues/default/Task"),
+        ("ECS4", "remotejob-test-workers/Clusters/default"),
         *[("IAM5", "remotejob-test-functions/Scheduler/Function/Role")] * 4,
         *[("IAM5", "remotejob-test-functions/Uploads/OnUpload/Role")] * 2,
         *[("IAM5", "remotejob-test-storage/Groups/Admin")] * 5,
@@ -66,7 +67,7 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
         *[("IAM5", "remotejob-test-storage/Groups/Manager")] * 4,
         *[("IAM5", "remotejob-test-storage/Groups/Worker")] * 4,
         ("IAM5", "remotejob-test-workers/Queues/default/AgentRole"),
-        *[("IAM5", "remotejob-test-workers/Queues/default/Role")] * 6,
+        *[("IAM5", "remotejob-test-workers/Queues/default/Role")] * 7,
         *[("IAM5", "remotejob-test-workers/SchedulerScales")] * 4,
         ("SQS3", "remotejob-test-functions/Uploads/Undelivered"),
     ]

@@ -31,6 +31,7 @@ tasks = ["send"]
 order = "fifo"
 tenant_limit = 4
 """
+OPTIONAL = {QueueKey.ORDER, QueueKey.TENANT_LIMIT, QueueKey.RETIRED}
 PENDING = ("High", "Normal", "Low")
 
 
@@ -120,7 +121,7 @@ def test_the_descriptions_have_exactly_the_keys_of_the_library(system: System) -
     assert found["clock_skew_seconds"] == 2
     for name, tasks in (("default", ["thumbnail"]), ("video", ["transcode", "probe"])):
         queue = described_queue(system, name)
-        assert set(queue) == {*QueueKey} - {QueueKey.ORDER, QueueKey.TENANT_LIMIT}
+        assert set(queue) == {*QueueKey} - OPTIONAL
         assert queue["tasks"] == tasks
 
 
@@ -220,7 +221,10 @@ def test_more_buckets_than_the_description_holds_are_refused_with_the_remedy(
 
 
 def test_the_description_tells_limits_where_they_are_set(synthesize: Synthesize) -> None:
-    more = '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 9\ndaily_dollars = 2\nmax_pending = 70\n'
+    more = (
+        '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 9\ndaily_dollars = 2\nmax_pending = 70\n'
+        "retired = true\n"
+    )
     limited = synthesize(more=more)
     default, dear = read_queue(limited, "default"), read_queue(limited, "dear")
 
@@ -228,4 +232,5 @@ def test_the_description_tells_limits_where_they_are_set(synthesize: Synthesize)
     assert default.max_pending is None
     assert dear.budget == DailyBudget(runs=9, dollars=2.0)
     assert dear.max_pending == 70
+    assert (default.retired, dear.retired) == (False, True)
     assert described(limited)["max_depth"] == 10
