@@ -92,6 +92,9 @@ class Env(StrEnum):
     SCHEDULER = "REMOTEJOB_SCHEDULER"
     """Name of the scheduler's function, which the upload function may wake for a new job."""
 
+    VERSION = "REMOTEJOB_VERSION"
+    """The version of this library that a function was deployed with, for `remotejob doctor`."""
+
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
 

@@ -191,8 +191,6 @@ def test_message_nobody_understands_ends_in_the_dead_letter_queue(
 
     assert letter.body == "what is this?"
     assert "not JSON" in letter.reason
-    # whatever the scheduler does with it, and whoever looks at it
-    assert aws.invoke("Scheduler", {"do": "letters"}) == {"letters kept": 1}
-    assert [one.id for one in remote.dead_letters()] == [letter.id]
+    assert [one.id for one in remote.dead_letters()] == [letter.id], "whoever looked at it"
     assert [one.done for one in remote.discard_dead_letters(messages=[letter.id])] == [True]
     assert len(remote.dead_letters()) == 0

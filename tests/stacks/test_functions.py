@@ -125,9 +125,10 @@ def test_functions_get_no_more_environment_than_they_need(system: System) -> Non
         ]
         for function in system.resources(FUNCTION)
     }
-    assert set(told["scheduler"]) == {"REMOTEJOB_SYSTEM"}
+    both = {"REMOTEJOB_SYSTEM", "REMOTEJOB_VERSION"}
+    assert set(told["scheduler"]) == both
     # it wakes the scheduler for queues without workers
-    assert set(told["on_upload"]) == {"REMOTEJOB_SYSTEM", "REMOTEJOB_SCHEDULER"}
+    assert set(told["on_upload"]) == both | {"REMOTEJOB_SCHEDULER"}
 
 
 def test_every_log_ends(system: System) -> None:
