@@ -13,6 +13,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import counted
 from remotejob.domain.times import span_ms, to_ms
+from remotejob.domain.without_queue import fails_at_ms as fails_at_ms_of
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.budgets import pause_of
 from remotejob.jobs.queries.why import crew as workers_of
@@ -44,12 +45,7 @@ included."""
 def in_its_queue(record: JobRecord, installation: Installation, *, now_ms: int) -> Reason:
     """Why a job that could run has not been taken by a worker."""
     if record.queue not in installation.queues:
-        return Reason(
-            code=Why.NO_QUEUE,
-            text=f"its queue {record.queue!r} is not deployed",
-            remedy="deploy it, or cancel the job",
-            details={"queue": record.queue},
-        )
+        return _without_queue(record)
     look = EcsLook(installation, record.queue)
     paused = pause_of(installation.queues[record.queue], installation)
     if paused is not None:
@@ -70,6 +66,20 @@ def in_its_queue(record: JobRecord, installation: Installation, *, now_ms: int) 
         else _not_served(record, crew, view, now_ms=now_ms)
     )
     return replace(reason, unseen=view.unseen)
+
+
+def _without_queue(record: JobRecord) -> Reason:
+    fails_at_ms = fails_at_ms_of(record)
+    fails_at = None if fails_at_ms is None else iso(fails_at_ms)
+    text = f"its queue {record.queue!r} is not deployed"
+    if fails_at is not None:
+        text += f", and it fails at {fails_at} unless the queue is back"
+    return Reason(
+        code=Why.NO_QUEUE,
+        text=text,
+        remedy="deploy it, or cancel the job",
+        details={"queue": record.queue, "fails_at": fails_at},
+    )
 
 
 def _not_sent(record: JobRecord, *, now_ms: int) -> Reason | None:
