@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from remotejob.cdk.checks import acknowledge, acknowledge_arn, acknowledge_objects, seen_from
+from remotejob.cdk.doctor_policy import add_doctor_policy
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.fleet import describe_workers, let_scale
 from remotejob.cdk.images import Images, RepositoryImage, WorkerImage
@@ -71,6 +72,12 @@ class WorkersPart:
             self._describe(workers, name, cluster)
             self.services[name] = workers.service
         let_scale(scope, scheduler, system=settings.system.name, cluster=existing.cluster)
+        add_doctor_policy(
+            scope,
+            system=settings.system.name,
+            cluster=existing.cluster,
+            of=(storage.table, scheduler, scope),
+        )
 
     def _workers(
         self,
