@@ -66,7 +66,7 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
         *[("IAM5", "remotejob-test-storage/Groups/Manager")] * 4,
         *[("IAM5", "remotejob-test-storage/Groups/Worker")] * 4,
         ("IAM5", "remotejob-test-workers/Queues/default/AgentRole"),
-        *[("IAM5", "remotejob-test-workers/Queues/default/Role")] * 6,
+        *[("IAM5", "remotejob-test-workers/Queues/default/Role")] * 7,
         *[("IAM5", "remotejob-test-workers/SchedulerScales")] * 4,
         ("SQS3", "remotejob-test-functions/Uploads/Undelivered"),
     ]
