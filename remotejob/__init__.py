@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         PartlySubmitted,
         ProcessDied,
         QueueFull,
+        QueueRetired,
         QueueUnavailable,
         RemoteJobError,
         RunInterrupted,
@@ -145,6 +146,7 @@ __all__ = [
     "Processor",
     "Queue",
     "QueueFull",
+    "QueueRetired",
     "QueueUnavailable",
     "Reason",
     "Receipt",
@@ -218,9 +220,9 @@ _HOMES = {
         "AccessProblem BatchNotFound BatchUnfinished ChainTooLong CommandRefused DependencyEnded "
         "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
         "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
-        "PartlySubmitted ProcessDied QueueFull QueueUnavailable RemoteJobError RunInterrupted "
-        "SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
-        "UnknownTask UnreadableItem WaitTimeout WorkerStopping"
+        "PartlySubmitted ProcessDied QueueFull QueueRetired QueueUnavailable RemoteJobError "
+        "RunInterrupted SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut "
+        "UnknownQueue UnknownTask UnreadableItem WaitTimeout WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

@@ -483,6 +483,8 @@ class QueueDescription:
     """What it may spend in a day, before it is paused until the next."""
     max_pending: int | None = None
     """Messages that may wait in each of its lanes when a job is submitted; None for no limit."""
+    retired: bool = False
+    """Whether it takes no new jobs; those it has go on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -152,6 +152,8 @@ def _options(queue: QueueSettings) -> dict[str, Any]:
         options[QueueLimit.DAILY_DOLLARS.value] = queue.daily_dollars
     if queue.max_pending is not None:
         options[QueueLimit.MAX_PENDING.value] = queue.max_pending
+    if queue.retired:
+        options[QueueKey.RETIRED.value] = True
     options[QueueKey.SIZE.value] = _size(queue)
     return options
 

@@ -17,7 +17,7 @@ from remotejob.backends.aws.deployed_queues import LOOK_AGAIN, DeployedQueues
 from remotejob.backends.aws.system_description import DescribedQueue
 from remotejob.backends.clock import SystemClock
 from remotejob.names import Env, QueueKey, queue_parameter, queues_path, system_parameter
-from remotejob.ports import Address, Channel
+from remotejob.ports import QUEUE_CHANNELS, Address, Channel
 from remotejob.testing import FakeClock
 from tests.aws import REGION
 
@@ -220,7 +220,7 @@ def test_a_worker_that_may_not_look_up_other_queues_knows_its_own(session: boto3
     own = DescribedQueue.from_json(json.dumps(QUEUE), name="default", origin="here")
     queues = DeployedQueues({"default": own}, clock=SystemClock(), read=lookups.read)
     assert "other" not in queues
-    assert (list(queues), len(queues.urls)) == (["default"], len(Channel))
+    assert (list(queues), len(queues.urls)) == (["default"], len(QUEUE_CHANNELS))
     assert lookups.count == 1
 
 

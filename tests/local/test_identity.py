@@ -76,7 +76,7 @@ def test_session_ends_with_its_time(iam: Any, life: timedelta, *, expired: bool)
 def test_a_service_assumes_a_role_for_what_its_conditions_say(
     iam: Any, source: str, *, trusted: bool
 ) -> None:
-    statement: dict[str, Any] = {**TRUST["Statement"][0]}
+    statement: Any = TRUST["Statement"][0]
     condition = {"ArnLike": {"aws:SourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:*"}}
     document = {**TRUST, "Statement": {**statement, "Condition": condition}}
     role = iam.create_role("conditional", json.dumps(document), "/", None, "", [], 3600)

@@ -82,10 +82,7 @@ def test_a_provider_by_name_gets_tasks_for_machines_with_gpus(mixed: System) -> 
 
 
 def test_the_cluster_of_such_a_queue_has_the_provider(mixed: System) -> None:
-    found = [
-        one.properties["CapacityProviders"]
-        for one in mixed.resources("AWS::ECS::ClusterCapacityProviderAssociations")
-    ]
+    found = [one.properties["CapacityProviders"] for one in mixed.resources("AWS::ECS::Cluster")]
 
     assert found.count(["gpu-machines"]) == 1
     assert found.count(["FARGATE", "FARGATE_SPOT"]) == 2

@@ -211,13 +211,20 @@ def test_every_figure_is_of_the_system_and_its_queue(brought: Path) -> None:
     body = "".join(
         part if isinstance(part, str) else "…" for part in dashboard["DashboardBody"]["Fn::Join"][1]
     )
-    for name in ("Completed", "Failed", "Retried", "SecondsQueued", "SecondsRunning", "Paused"):
+    for name in (
+        "Completed",
+        "Failed",
+        "Retried",
+        "SecondsQueued",
+        "SecondsRunning",
+        "Paused",
+        "Workers",
+    ):
         assert f'"remotejob","{name}","Queue","default","System","own"' in body
     for name in (
         "ApproximateNumberOfMessagesVisible",
         "ApproximateNumberOfMessagesNotVisible",
         "ApproximateAgeOfOldestMessage",
-        "DesiredTaskCount",
         "UnreadableItems",
     ):
         assert name in body

@@ -45,8 +45,10 @@ UPLOADS = {
     "sqs:GetQueueAttributes": "Queue",
     "sqs:ChangeMessageVisibility": "Queue",
     "dynamodb:PutItem": "Table",
-    "sqs:SendMessage": "lane-of-any",
+    "sqs:SendMessage": "lane-of-any unread-uploads-of-any",
+    "ssm:GetParameter": "uploads/",
     "ssm:GetParametersByPath": "queues/",
+    "lambda:InvokeFunction": "Scheduler",
 }
 SCHEDULER = {
     "logs:CreateLogStream": "Log",
@@ -129,8 +131,11 @@ def short(resource: Any) -> str:
     text = "".join(texts(resource))
     tail = text[text.index("/") :] if "/" in text and "assets" not in text else ""
     nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
+    nouns += "|Scheduler"
     if "parameter/remotejob/test/queues" in text:
         return "queues/"
+    if text.endswith("parameter/remotejob/test/uploads"):
+        return "uploads/"
     if "container-assets" in text:
         return "container-assets"
     tasks = r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Clusters([a-z]+)[0-9A-F]{8}/\*"

@@ -17,8 +17,9 @@ from remotejob.names import (
     SystemKey,
     queue_parameter,
     system_parameter,
+    uploads_parameter,
 )
-from remotejob.ports import QueueDescription
+from remotejob.ports import UPLOAD_CHANNELS, Channel, QueueDescription
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System, description
 
@@ -30,6 +31,7 @@ tasks = ["send"]
 order = "fifo"
 tenant_limit = 4
 """
+OPTIONAL = {QueueKey.ORDER, QueueKey.TENANT_LIMIT, QueueKey.RETIRED}
 PENDING = ("High", "Normal", "Low")
 
 
@@ -119,7 +121,7 @@ def test_the_descriptions_have_exactly_the_keys_of_the_library(system: System) -
     assert found["clock_skew_seconds"] == 2
     for name, tasks in (("default", ["thumbnail"]), ("video", ["transcode", "probe"])):
         queue = described_queue(system, name)
-        assert set(queue) == {*QueueKey} - {QueueKey.ORDER, QueueKey.TENANT_LIMIT}
+        assert set(queue) == {*QueueKey} - OPTIONAL
         assert queue["tasks"] == tasks
 
 
@@ -139,7 +141,18 @@ def test_the_descriptions_name_what_was_built(system: System) -> None:
     assert found["output_bucket"].startswith("<BucketsOutput")
     queues = [described_queue(system, name) for name in ("default", "video")]
     urls = [url for queue in queues for url in queue.values() if isinstance(url, str)]
-    assert len(set(urls)) == 12
+    assert len(set(urls)) == 16
+
+
+def test_the_uploads_are_described_for_clients(system: System) -> None:
+    (described,) = [
+        one.properties["Value"]
+        for one in system.resources("AWS::SSM::Parameter")
+        if one.properties["Name"] == uploads_parameter("test")
+    ]
+    found = description(described, of=system)
+    assert [Channel(name) for name in found] == list(UPLOAD_CHANNELS)
+    assert len(set(found.values())) == 3
 
 
 def test_the_descriptions_are_where_a_client_looks(system: System) -> None:
@@ -208,7 +221,10 @@ def test_more_buckets_than_the_description_holds_are_refused_with_the_remedy(
 
 
 def test_the_description_tells_limits_where_they_are_set(synthesize: Synthesize) -> None:
-    more = '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 9\ndaily_dollars = 2\nmax_pending = 70\n'
+    more = (
+        '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 9\ndaily_dollars = 2\nmax_pending = 70\n'
+        "retired = true\n"
+    )
     limited = synthesize(more=more)
     default, dear = read_queue(limited, "default"), read_queue(limited, "dear")
 
@@ -216,4 +232,5 @@ def test_the_description_tells_limits_where_they_are_set(synthesize: Synthesize)
     assert default.max_pending is None
     assert dear.budget == DailyBudget(runs=9, dollars=2.0)
     assert dear.max_pending == 70
+    assert (default.retired, dear.retired) == (False, True)
     assert described(limited)["max_depth"] == 10

@@ -121,6 +121,7 @@ def _parse_queue(name: str, described: Any) -> DescribedQueue:
                 dollars=described.get(QueueLimit.DAILY_DOLLARS),
             ),
             max_pending=described.get(QueueLimit.MAX_PENDING),
+            retired=described.get(QueueKey.RETIRED, False),
         ),
         urls={
             channel: described[channel.value]
