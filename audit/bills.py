@@ -18,7 +18,7 @@ from audit.locks import options
 from audit.problem import AuditProblem
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-NPM_LOCK: Final = ROOT / "requirements" / "cdk"
+NPM_LOCK: Final = ROOT / "remotejob/cli/deploy/cdk"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

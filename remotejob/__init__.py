@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         PartlySubmitted,
         ProcessDied,
         QueueFull,
+        QueueRetired,
         QueueUnavailable,
         RemoteJobError,
         RunInterrupted,
@@ -73,7 +74,10 @@ if TYPE_CHECKING:
     from remotejob.domain.retry import Backoff, Retry
     from remotejob.domain.states import State
     from remotejob.domain.urgency import Urgency
+    from remotejob.jobs.commands.redrive import Redriven
     from remotejob.jobs.content.outputs import Output, Outputs
+    from remotejob.jobs.messaging.letters import Letter, LetterKind
+    from remotejob.jobs.queries.dead_letters import DeadLetters
     from remotejob.jobs.queries.receipts import Receipt
     from remotejob.jobs.queries.why import Reason, Why
     from remotejob.jobs.queries.workers import WorkerStatus
@@ -106,6 +110,7 @@ __all__ = [
     "Commanded",
     "Completion",
     "Credentials",
+    "DeadLetters",
     "DependencyEnded",
     "Failure",
     "Fatal",
@@ -123,6 +128,8 @@ __all__ = [
     "JobNotFound",
     "JobUnfinished",
     "LeaseLost",
+    "Letter",
+    "LetterKind",
     "LogLine",
     "NoInput",
     "Notice",
@@ -139,9 +146,11 @@ __all__ = [
     "Processor",
     "Queue",
     "QueueFull",
+    "QueueRetired",
     "QueueUnavailable",
     "Reason",
     "Receipt",
+    "Redriven",
     "RemoteJob",
     "RemoteJobError",
     "Repeat",
@@ -193,6 +202,9 @@ _HOMES = {
     "client.job": "Job",
     "client.many": "Commanded",
     "jobs.content.outputs": "Output Outputs",
+    "jobs.commands.redrive": "Redriven",
+    "jobs.messaging.letters": "Letter LetterKind",
+    "jobs.queries.dead_letters": "DeadLetters",
     "jobs.queries.receipts": "Receipt",
     "client.replay_here": "OnError Replayed",
     "jobs.submission.stored_files": "StoredFile",
@@ -208,9 +220,9 @@ _HOMES = {
         "AccessProblem BatchNotFound BatchUnfinished ChainTooLong CommandRefused DependencyEnded "
         "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
         "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
-        "PartlySubmitted ProcessDied QueueFull QueueUnavailable RemoteJobError RunInterrupted "
-        "SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut UnknownQueue "
-        "UnknownTask UnreadableItem WaitTimeout WorkerStopping"
+        "PartlySubmitted ProcessDied QueueFull QueueRetired QueueUnavailable RemoteJobError "
+        "RunInterrupted SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut "
+        "UnknownQueue UnknownTask UnreadableItem WaitTimeout WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

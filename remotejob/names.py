@@ -24,6 +24,13 @@ STORED_PREFIX: Final = f"{INPUT_PREFIX_SUBMITTED}stored/"
 """Where `store` puts files: uploads there fire no trigger, and a lifecycle rule deletes them. The
 workers of every queue may read them."""
 
+SMOKE_PREFIX: Final = "remotejob-smoke/"
+"""Where `remotejob deploy` uploads a file for each queue, below the queue's name: it becomes a job
+of `SMOKE_TASK`, whatever the routes are."""
+
+SMOKE_TASK: Final = "remotejob-smoke"
+"""A task that every worker runs, to show that files, functions, queues and workers go together."""
+
 RESERVED_OUTPUT_PREFIX: Final = "-/"
 """Where a run keeps a long result or manifest next to its outputs; no output name may start so."""
 
@@ -38,7 +45,7 @@ class Env(StrEnum):
     """Environment variables read by the functions and the worker."""
 
     SYSTEM = "REMOTEJOB_SYSTEM"
-    """The system description, as JSON (see `SystemKey`)."""
+    """The description of the system, as JSON (see `SystemKey`); a worker's has its own queue."""
 
     QUEUE = "REMOTEJOB_QUEUE"
     """The queue this worker serves."""
@@ -82,6 +89,12 @@ class Env(StrEnum):
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""
 
+    SCHEDULER = "REMOTEJOB_SCHEDULER"
+    """Name of the scheduler's function, which the upload function may wake for a new job."""
+
+    VERSION = "REMOTEJOB_VERSION"
+    """The version of this library that a function was deployed with, for `remotejob doctor`."""
+
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
 
@@ -102,7 +115,7 @@ class ClientEnv(StrEnum):
 
 
 class SystemKey(StrEnum):
-    """Keys of the system description: the JSON in SSM and in `Env.SYSTEM`."""
+    """Keys of the description of a system: the JSON in SSM and in `Env.SYSTEM`."""
 
     VERSION = "version"
     NAME = "name"
@@ -118,6 +131,8 @@ class SystemKey(StrEnum):
     MAX_DEPTH = "max_depth"
     """Absent from descriptions of earlier versions."""
     QUEUES = "queues"
+    """Descriptions of queues by name: in a worker's environment, its own. In SSM each has a
+    parameter of its own instead, so that no size limits how many there are."""
 
 
 SYSTEM_VERSION: Final = 1
@@ -125,7 +140,7 @@ SYSTEM_VERSION: Final = 1
 
 
 class QueueKey(StrEnum):
-    """Keys of one queue in the system description. Most are queue URLs."""
+    """Keys of the description of one queue. Most are queue URLs."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -133,17 +148,22 @@ class QueueKey(StrEnum):
     DEAD_LETTER = "dead_letter"
     COMPLETED = "completed"
     FAILED = "failed"
+    COMPLETED_DEAD_LETTER = "completed_dead_letter"
+    """Absent from descriptions of earlier versions, like the next."""
+    FAILED_DEAD_LETTER = "failed_dead_letter"
     TASKS = "tasks"
     ORDER = "order"
     """Absent if it is by weight."""
     TENANT_LIMIT = "tenant_limit"
     """Absent if there is none."""
+    RETIRED = "retired"
+    """True if it takes no new jobs; else absent."""
     SIZE = "size"
     """A worker's CPU units, MiB and jobs at a time, in this order: it must stay short."""
 
 
 class QueueLimit(StrEnum):
-    """Further keys of a queue in the system description: its limits, absent where there is none."""
+    """Further keys of the description of a queue: its limits, absent where there is none."""
 
     DAILY_JOBS = "daily_jobs"
     DAILY_DOLLARS = "daily_dollars"
@@ -153,6 +173,34 @@ class QueueLimit(StrEnum):
 def system_parameter(system: str) -> str:
     """Name of the SSM parameter that describes `system`; the only name a client needs."""
     return f"/remotejob/{system}"
+
+
+def queues_path(system: str) -> str:
+    """The path under which SSM has a parameter for each queue of `system`."""
+    return f"{system_parameter(system)}/queues"
+
+
+def queue_parameter(system: str, queue: str) -> str:
+    """Name of the SSM parameter that describes one queue of `system`."""
+    return f"{queues_path(system)}/{queue}"
+
+
+class UploadsKey(StrEnum):
+    """Keys of the description of a system's uploads: the URLs of their queues."""
+
+    UPLOADS = "uploads"
+    DEAD_LETTER = "uploads_dead_letter"
+    UNDELIVERED = "uploads_undelivered"
+
+
+def uploads_parameter(system: str) -> str:
+    """Name of the SSM parameter that says where the uploads of `system` are."""
+    return f"{system_parameter(system)}/uploads"
+
+
+UPLOAD_RECEIVES: Final = 10
+"""How often the upload function gets a message that it fails on: for half an hour, which is longer
+than a short outage of AWS, and short enough to notice."""
 
 
 def workers_parameter(system: str, queue: str) -> str:
@@ -198,6 +246,32 @@ def stack_name(system: str, part: Part) -> str:
     return f"remotejob-{system}-{part}"
 
 
+class Tag(StrEnum):
+    """Tags of SQS queues. Policies tell queues apart by them, so no policy grows with the number of
+    queues, and none names a queue of another stack."""
+
+    SYSTEM = "remotejob"
+    """The name of the system; the stacks give it to all that they make."""
+    QUEUE = "remotejob:queue"
+    """The name of the queue whose messages it holds."""
+    USE = "remotejob:use"
+    """A `Use`."""
+
+
+class Use(StrEnum):
+    """What an SQS queue is for: the values of `Tag.USE`."""
+
+    LANE = "lane"
+    STATUS = "status"
+    DEAD_LETTER = "dead-letter"
+    """What no worker could read, or what came back too often."""
+    UNREAD_STATUS = "unread-status"
+    """Status messages whose reader failed too often."""
+    UPLOADS = "uploads"
+    UNREAD_UPLOADS = "unread-uploads"
+    """Events of uploads that no job was made of."""
+
+
 class Partition(StrEnum):
     """How the partition keys of the job table begin, for each kind of item.
 
@@ -226,6 +300,8 @@ class Partition(StrEnum):
     """The rates of a queue's routes; the queue follows, and ends the key."""
     SWEEP = "#sweep"
     """How far the sweep has come."""
+    SCALING = "scaling#"
+    """What was last decided about a queue's workers; the queue follows, and ends the key."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -368,6 +444,15 @@ ATTENTION_INDEX: Final = "attention"
 PAUSED_METRIC: Final = "Paused"
 """1 in each minute in which a queue is paused because its daily budget is spent."""
 
+FAILED_STARTS_METRIC: Final = "FailedStarts"
+"""Workers that lately failed to start, in each minute in which no more are started for that."""
+
+CRASHES_METRIC: Final = "WorkerCrashes"
+"""Workers that lately ran and failed, in each minute in which there are any."""
+
+WORKERS_METRIC: Final = "Workers"
+"""Workers that a queue should have, in each minute in which it should have any."""
+
 LOG_NOTES: Final = "log#"
 """Prefix of the notes that hold log lines no longer in the record."""
 
@@ -385,3 +470,10 @@ def installed_version() -> str:
     except PackageNotFoundError:
         # the source was copied into an image
         return "unknown"
+
+
+FREE_STORAGE_GIB: Final = 20
+"""Ephemeral storage of a worker that is free, and all it has unless more is asked for.
+
+Source: Amazon ECS Developer Guide, "Fargate task ephemeral storage for Amazon ECS".
+"""

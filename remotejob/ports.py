@@ -19,14 +19,14 @@ from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.conditions import Item
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.events import CommandEvent, Event
-from remotejob.domain.fleet import FleetStatus, StoppedTask, WorkersDescription
+from remotejob.domain.fleet import CapacityShare, FleetStatus, StoppedTask, WorkersDescription
 from remotejob.domain.ids import Entropy
 from remotejob.domain.priority import Order
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.text import shown
 from remotejob.domain.transactions import Conflict, Key, Step
 from remotejob.domain.unreadable import SkippedItems
-from remotejob.names import MAX_DEPTH
+from remotejob.names import FREE_STORAGE_GIB, MAX_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class JobStore(Protocol):
 
 
 class Channel(StrEnum):
-    """The message queues that make up one queue."""
+    """What a message queue holds. All but the last three belong to one queue of the system."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -144,6 +144,25 @@ class Channel(StrEnum):
     DEAD_LETTER = "dead_letter"
     COMPLETED = "completed"
     FAILED = "failed"
+    COMPLETED_DEAD_LETTER = "completed_dead_letter"
+    """Status messages whose reader failed too often."""
+    FAILED_DEAD_LETTER = "failed_dead_letter"
+    UPLOADS = "uploads"
+    UPLOADS_DEAD_LETTER = "uploads_dead_letter"
+    """Events of uploads that the upload function failed on too often."""
+    UPLOADS_UNDELIVERED = "uploads_undelivered"
+    """Events of uploads that did not reach the uploads queue."""
+
+
+UPLOAD_CHANNELS: Final = (
+    Channel.UPLOADS,
+    Channel.UPLOADS_DEAD_LETTER,
+    Channel.UPLOADS_UNDELIVERED,
+)
+"""Those of the whole system: an upload has no queue yet."""
+
+QUEUE_CHANNELS: Final = tuple(one for one in Channel if one not in UPLOAD_CHANNELS)
+"""Those of each queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +170,13 @@ class Address:
     """One message queue."""
 
     queue: str
+    """The system's queue; empty for the channels of uploads."""
     channel: Channel
+
+
+def upload_address(channel: Channel) -> Address:
+    """Where the system's uploads wait, or their letters lie."""
+    return Address("", channel)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -338,6 +363,11 @@ class Fleet(Protocol):
         those under scale-in protection stay. Raises: SettingsError, if none were deployed."""
         ...
 
+    def set_capacity(self, queue: str, shares: tuple[CapacityShare, ...]) -> None:
+        """Let a queue's workers run elsewhere: a new deployment of its service, in which idle
+        workers are replaced and busy ones finish. Raises: SettingsError, if none were deployed."""
+        ...
+
 
 class _NoFleet:
     """The `Fleet` of a system without deployed workers."""
@@ -352,6 +382,13 @@ class _NoFleet:
         return ()
 
     def set_desired(self, queue: str, count: int) -> None:  # noqa: ARG002
+        raise no_workers(queue)
+
+    def set_capacity(
+        self,
+        queue: str,
+        shares: tuple[CapacityShare, ...],  # noqa: ARG002
+    ) -> None:
         raise no_workers(queue)
 
 
@@ -423,6 +460,12 @@ class WorkerSize:
     memory_mib: int
     jobs: int
     """Jobs it runs at a time, across all its processes."""
+    arm: bool = False
+    """Whether its processor is ARM, not x86."""
+    storage_gib: int = FREE_STORAGE_GIB
+    """Its ephemeral storage."""
+    spot_percent: int = 0
+    """How many of a hundred such workers run on Spot capacity."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -440,6 +483,8 @@ class QueueDescription:
     """What it may spend in a day, before it is paused until the next."""
     max_pending: int | None = None
     """Messages that may wait in each of its lanes when a job is submitted; None for no limit."""
+    retired: bool = False
+    """Whether it takes no new jobs; those it has go on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,7 +24,15 @@ from remotejob.domain.unreadable import SkippedItems
 from remotejob.hooks import registry
 from remotejob.local.gaps.sqs import change_visibility_one_by_one
 from remotejob.names import ATTENTION_INDEX, Field
-from remotejob.ports import Address, Area, Channel, Installation, QueueDescription
+from remotejob.ports import (
+    QUEUE_CHANNELS,
+    UPLOAD_CHANNELS,
+    Address,
+    Area,
+    Installation,
+    QueueDescription,
+    upload_address,
+)
 from remotejob.testing import FakeClock, seeded_entropy
 from tests import quick_moto
 
@@ -195,10 +203,11 @@ def _make_bucket(client: S3Client, area: Area) -> None:
 
 
 def _made_queues(client: SQSClient, queues: Mapping[str, object]) -> dict[Address, str]:
+    addresses = [Address(name, channel) for name in queues for channel in QUEUE_CHANNELS]
+    addresses += [upload_address(channel) for channel in UPLOAD_CHANNELS]
     return {
-        Address(name, channel): client.create_queue(QueueName=f"{name}-{channel}")["QueueUrl"]
-        for name in queues
-        for channel in Channel
+        one: client.create_queue(QueueName=f"{one.queue}-{one.channel}")["QueueUrl"]
+        for one in addresses
     }
 
 

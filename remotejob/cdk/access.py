@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
 
-from remotejob.cdk.commands import Group, grants_of, grants_of_readers
+from remotejob.cdk.commands import FIND, Group, grants_of, grants_of_readers
 from remotejob.cdk.grants import Grant
 from remotejob.cdk.permissions import permit
 from remotejob.cdk.storage_part import StoragePart
@@ -54,8 +54,8 @@ class Access:
         self._refuse_foreign(grantee)
         for name in queues if queue is None else [queue]:
             permit_work(grantee, name, self._settings, self.storage)
-        if queue is None:
-            self._grant(grantee, grants_of(Group.WORKER))
+        # a worker by hand finds the system by its name, or by its parameter
+        self._grant(grantee, FIND if queue is not None else grants_of(Group.WORKER))
 
     def _grant(self, grantee: iam.IGrantable, grants: Iterable[Grant]) -> None:
         self._refuse_foreign(grantee)

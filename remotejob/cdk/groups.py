@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,15 +11,21 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
-from aws_cdk import aws_ssm as ssm
 from constructs import Construct, IConstruct
 
-from remotejob.cdk.checks import acknowledge_objects
+from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects
 from remotejob.cdk.commands import Group, grants_of
 from remotejob.cdk.grants import Grant, Thing, merged
-from remotejob.cdk.permissions import attention_arn, key_calls
-from remotejob.cdk.queues import LANES, STATUS, JobQueue
-from remotejob.names import INPUT_PREFIX_SUBMITTED, QueueKey
+from remotejob.cdk.permissions import (
+    ANY_QUEUE,
+    acknowledge_queues,
+    attention_arn,
+    in_queues,
+    key_calls,
+    parameter_arn,
+    queue_parameters,
+)
+from remotejob.names import INPUT_PREFIX_SUBMITTED, Use, system_parameter, uploads_parameter
 
 _FOR: Final = {
     Group.ADMIN: "may do everything",
@@ -37,8 +43,6 @@ class GroupsProps:
     table: dynamodb.ITable
     input: s3.IBucket
     output: s3.IBucket
-    queues: Mapping[str, JobQueue]
-    parameter: ssm.IStringParameter
     encryption_key: kms.IKey | None = None
 
 
@@ -49,12 +53,11 @@ class Groups(Construct):
         super().__init__(scope, id)
         self._scope, self._props = scope, props
         self._where: Mapping[Thing, list[str]] = {
-            Thing.PARAMETER: [props.parameter.parameter_arn],
+            Thing.PARAMETER: [parameter_arn(system_parameter(props.system))],
+            Thing.UPLOADS_PARAMETER: [parameter_arn(uploads_parameter(props.system))],
+            Thing.QUEUE_PARAMETERS: queue_parameters(props.system),
             Thing.TABLE: [props.table.table_arn],
             Thing.ATTENTION: [attention_arn(props.table)],
-            Thing.LANES: self._queues(*LANES),
-            Thing.STATUS: self._queues(*STATUS),
-            Thing.DEAD_LETTER: self._queues(QueueKey.DEAD_LETTER),
             Thing.INPUT: [props.input.bucket_arn],
             Thing.OUTPUT: [props.output.bucket_arn],
             Thing.INPUT_FILES: [props.input.arn_for_objects(_FILES[Thing.INPUT_FILES])],
@@ -88,21 +91,26 @@ class Groups(Construct):
         grants = tuple(grants)
         return [
             *self._plain(grants),
+            *self._on_queues(grants),
             *self._conditional(grants),
             *key_calls(self._props.encryption_key),
         ]
 
     def _plain(self, grants: Iterable[Grant]) -> list[iam.PolicyStatement]:
         """Statements without conditions; few, as a managed policy may have 6,144 characters."""
-        things: dict[tuple[str, ...], list[Thing]] = {}
-        for thing in Thing:
-            on_thing = [grant for grant in grants if thing in grant.on and not grant.condition]
-            calls = sorted({call for grant in on_thing for call in grant.calls})
-            if calls:
-                things.setdefault(tuple(calls), []).append(thing)
         return [
             iam.PolicyStatement(actions=list(calls), resources=self._arns(on))
-            for calls, on in things.items()
+            for calls, on in _things_by_calls(grants, set(Thing) - _USES.keys()).items()
+        ]
+
+    def _on_queues(self, grants: Iterable[Grant]) -> list[iam.PolicyStatement]:
+        return [
+            iam.PolicyStatement(
+                actions=list(calls),
+                resources=[ANY_QUEUE],
+                conditions=in_queues(self._props.system, [_USES[thing] for thing in on]),
+            )
+            for calls, on in _things_by_calls(grants, _USES.keys()).items()
         ]
 
     def _conditional(self, grants: Iterable[Grant]) -> list[iam.PolicyStatement]:
@@ -117,12 +125,18 @@ class Groups(Construct):
     def _arns(self, things: Iterable[Thing]) -> list[str]:
         return [arn for thing in things for arn in self._where[thing]]
 
-    def _queues(self, *keys: QueueKey) -> list[str]:
-        return [arn for queue in self._props.queues.values() for arn in queue.arns(keys)]
-
     def acknowledge(self, policy: IConstruct, grants: Iterable[Grant]) -> None:
-        """Acknowledge wildcards, because the keys of files are not known beforehand."""
+        """Acknowledge wildcards, because names of queues and keys of files are not known
+        beforehand."""
         things = {thing for grant in grants for thing in grant.on}
+        if things & _USES.keys():
+            acknowledge_queues(policy)
+        if Thing.QUEUE_PARAMETERS in things:
+            acknowledge_arn(
+                policy,
+                self._where[Thing.QUEUE_PARAMETERS][-1],
+                because="The queues' descriptions, and nothing else",
+            )
         for thing in sorted(things & _FILES.keys()):
             bucket = self._props.output if thing is Thing.OUTPUT_FILES else self._props.input
             acknowledge_objects(
@@ -132,6 +146,29 @@ class Groups(Construct):
                 because=f"A command of the group is for any of the {thing}",
             )
 
+
+def _things_by_calls(
+    grants: Iterable[Grant], among: Collection[Thing]
+) -> dict[tuple[str, ...], list[Thing]]:
+    """Things by all the calls that are granted on them without a condition."""
+    found: dict[tuple[str, ...], list[Thing]] = {}
+    for thing in Thing:
+        on_thing = [grant for grant in grants if thing in grant.on and not grant.condition]
+        calls = sorted({call for grant in on_thing for call in grant.calls})
+        if calls and thing in among:
+            found.setdefault(tuple(calls), []).append(thing)
+    return found
+
+
+_USES: Final = {
+    Thing.LANES: Use.LANE,
+    Thing.STATUS: Use.STATUS,
+    Thing.DEAD_LETTER: Use.DEAD_LETTER,
+    Thing.UNREAD_STATUS: Use.UNREAD_STATUS,
+    Thing.UPLOADS: Use.UPLOADS,
+    Thing.UNREAD_UPLOADS: Use.UNREAD_UPLOADS,
+}
+"""Things that are SQS queues: their tags tell them apart."""
 
 _FILES: Final = {
     Thing.INPUT_FILES: "*",

@@ -14,6 +14,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct, IDependable
 
 from remotejob.cdk.functions import LOG_RETENTION
+from remotejob.cdk.trust import of_flow_logs
 from remotejob.settings.network import ZONES, NetworkSettings, Subnets
 
 INTERFACES: Final = ("sqs", "ecr.api", "ecr.dkr", "logs")
@@ -112,7 +113,7 @@ class Network(Construct):
                 iam.Role(
                     self,
                     "FlowRole",
-                    assumed_by=iam.ServicePrincipal("vpc-flow-logs.amazonaws.com"),
+                    assumed_by=of_flow_logs(self),
                 ),
             ),
         )

@@ -6,8 +6,8 @@ in the embedded AWS, which enforces these policies, until you add it here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final, cast
+from collections.abc import Iterable
+from typing import Any, Final, cast
 
 from aws_cdk import Aws
 from aws_cdk import aws_dynamodb as dynamodb
@@ -17,9 +17,9 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import IConstruct
 
+from remotejob.cdk.checks import acknowledge_arn
 from remotejob.cdk.commands import FRESH, NOTE, REPEAT, SIGN
 from remotejob.cdk.grants import any_of, condition
-from remotejob.cdk.queues import LANES, STATUS, JobQueue
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text import shown
 from remotejob.names import (
@@ -28,7 +28,10 @@ from remotejob.names import (
     STORED_PREFIX,
     Field,
     Partition,
-    QueueKey,
+    Tag,
+    Use,
+    queues_path,
+    uploads_parameter,
 )
 from remotejob.settings import QueueSettings, Route
 
@@ -36,7 +39,7 @@ _CLOSED_BY: Final = {"(": ")", "[": "]"}
 
 
 def upload_calls(
-    *, uploads: sqs.IQueue, table: dynamodb.ITable, queues: Mapping[str, JobQueue]
+    *, system: str, uploads: sqs.IQueue, table: dynamodb.ITable
 ) -> list[iam.PolicyStatement]:
     """The upload function: new records, and their messages.
 
@@ -49,14 +52,18 @@ def upload_calls(
             [uploads.queue_arn],
         ),
         _items(table, "PutItem", on=any_of(Partition.RECORD), only=FRESH),
-        allow("sqs", ["SendMessage"], _arns(queues.values(), LANES)),
+        _messages(system, ["SendMessage"], Use.LANE),
+        # It sets aside, with the reason, what it cannot make a job of.
+        _messages(system, ["SendMessage"], Use.UNREAD_UPLOADS),
+        allow("ssm", ["GetParameter"], [parameter_arn(uploads_parameter(system))]),
+        find_queues(system),
     ]
 
 
 def scheduler_calls(
     *,
+    system: str,
     table: dynamodb.ITable,
-    queues: Mapping[str, JobQueue],
     input: s3.IBucket,  # noqa: A002
     output: s3.IBucket,
 ) -> list[iam.PolicyStatement]:
@@ -65,24 +72,27 @@ def scheduler_calls(
     notes, heads = any_of(Partition.JOB), any_of(Partition.REPEATS)
     records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
     sweep = frozenset({Partition.SWEEP.value})
+    # what it decided about workers, and which of them have jobs
+    scaling, signs = any_of(Partition.SCALING), any_of(Partition.WORKERS)
     return [
         allow("dynamodb", ["Query"], [attention_arn(table)]),
-        _items(table, "Query", on=records | notes | locks | batches | sweep),
+        _items(table, "Query", on=records | notes | locks | batches | sweep | scaling | signs),
         _items(table, "GetItem", on=records | notes | heads),
         _items(table, "BatchGetItem", on=records),
         _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
         # successors and tombstones, edges that are spent, heads that are done, its own progress
-        _items(table, "PutItem", on=records | notes | heads | sweep),
+        _items(table, "PutItem", on=records | notes | heads | sweep | scaling),
         _items(table, "DeleteItem", on=notes | locks),
-        allow("sqs", ["SendMessage"], _arns(queues.values(), (*LANES, *STATUS))),
-        # The sweep looks at every lane, so SQS goes on measuring it.
-        allow("sqs", ["GetQueueAttributes"], _arns(queues.values(), LANES)),
+        _messages(system, ["SendMessage"], Use.LANE, Use.STATUS),
+        # Each tick counts the messages of every lane, to scale the workers.
+        _messages(system, ["GetQueueAttributes"], Use.LANE),
         # It reads the dead letters of the lanes; a job that still wants to run is sent again.
-        allow(
-            "sqs",
+        _messages(
+            system,
             ["GetQueueAttributes", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"],
-            _arns(queues.values(), (QueueKey.DEAD_LETTER,)),
+            Use.DEAD_LETTER,
         ),
+        find_queues(system),
         # The sweep removes outputs of runs that did not commit, and what removed jobs left.
         allow("s3", ["ListBucket"], [input.bucket_arn, output.bucket_arn]),
         allow(
@@ -98,8 +108,8 @@ def scheduler_calls(
 
 def worker_calls(
     *,
+    system: str,
     queue_name: str,
-    queue: JobQueue,
     table: dynamodb.ITable,
     input: s3.IBucket,  # noqa: A002
     output: s3.IBucket,
@@ -117,12 +127,13 @@ def worker_calls(
     notes, signs = any_of(Partition.JOB), frozenset({f"{Partition.WORKERS}{queue_name}"})
     heads = frozenset({f"{Partition.REPEATS}{queue_name}#*"})
     return [
-        allow(
-            "sqs",
+        _messages(
+            system,
             ["ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"],
-            queue.arns(LANES),
+            Use.LANE,
+            queue=queue_name,
         ),
-        allow("sqs", ["SendMessage"], queue.arns((*LANES, *STATUS, QueueKey.DEAD_LETTER))),
+        _messages(system, ["SendMessage"], Use.LANE, Use.STATUS, Use.DEAD_LETTER, queue=queue_name),
         # No query of records: a worker reads the jobs it knows, and cannot list the others.
         _items(table, "Query", on=notes | locks | batches | signs),
         _items(table, "GetItem", on=records | heads),
@@ -152,6 +163,11 @@ def worker_calls(
             [output.arn_for_objects(f"{queue_name}/*")],
         ),
     ]
+
+
+def nudge_calls(scheduler_arn: str) -> list[iam.PolicyStatement]:
+    """The upload function: to wake the scheduler for a queue whose workers may sleep."""
+    return [allow("lambda", ["InvokeFunction"], [scheduler_arn])]
 
 
 def rate_calls(routes: Iterable[Route], table: dynamodb.ITable) -> list[iam.PolicyStatement]:
@@ -325,5 +341,65 @@ def attention_arn(table: dynamodb.ITable) -> str:
     return f"{table.table_arn}/index/{ATTENTION_INDEX}"
 
 
-def _arns(queues: Iterable[JobQueue], keys: tuple[QueueKey, ...]) -> list[str]:
-    return [arn for queue in queues for arn in queue.arns(keys)]
+def find_queues(system: str) -> iam.PolicyStatement:
+    """To read where the queues of a system are.
+
+    Source: AWS Systems Manager API Reference, GetParametersByPath: who may read a path may read all
+    that is under it.
+    """
+    return iam.PolicyStatement(
+        actions=["ssm:GetParametersByPath"], resources=queue_parameters(system)
+    )
+
+
+def queue_parameters(system: str) -> list[str]:
+    """The ARNs of the path of the queues' descriptions, and of what is under it."""
+    path = parameter_arn(queues_path(system))
+    return [path, f"{path}/*"]
+
+
+def parameter_arn(name: str) -> str:
+    """The ARN of an SSM parameter whose name begins with a slash."""
+    return f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:{Aws.ACCOUNT_ID}:parameter{name}"
+
+
+ANY_QUEUE: Final = f"arn:{Aws.PARTITION}:sqs:{Aws.REGION}:{Aws.ACCOUNT_ID}:*"
+"""For statements with the condition `in_queues`."""
+
+
+def in_queues(system: str, uses: Iterable[Use], *, queue: str | None = None) -> dict[str, Any]:
+    """Condition: the SQS queue is of this system, and for one of these uses.
+
+    By tags, not ARNs: hundreds of ARNs would not fit into a policy, and one of another stack could
+    not be removed. Whoever may tag queues of the account may give them away.
+
+    queue: of this job queue; default of any.
+
+    Source: Amazon SQS Developer Guide, "ABAC condition keys for Amazon SQS".
+    """
+    wanted: dict[str, Any] = {
+        f"aws:ResourceTag/{Tag.SYSTEM}": system,
+        f"aws:ResourceTag/{Tag.USE}": sorted(use.value for use in uses),
+    }
+    if queue is not None:
+        wanted[f"aws:ResourceTag/{Tag.QUEUE}"] = queue
+    return {"StringEquals": wanted}
+
+
+def acknowledge_queues(construct: IConstruct) -> None:
+    """Accept policies on any queue with the condition `in_queues`."""
+    acknowledge_arn(
+        construct,
+        ANY_QUEUE,
+        because="Queues of this system alone: a condition compares their tags",
+    )
+
+
+def _messages(
+    system: str, calls: Iterable[str], *uses: Use, queue: str | None = None
+) -> iam.PolicyStatement:
+    return iam.PolicyStatement(
+        actions=[f"sqs:{call}" for call in calls],
+        resources=[ANY_QUEUE],
+        conditions=in_queues(system, uses, queue=queue),
+    )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import CrossStackReferences, Duration, ReferenceStrength, RemovalPolicy, Tags
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from remotejob.names import QueueKey
+from remotejob.names import QueueKey, Tag, Use
 
 LANES: Final = (QueueKey.HIGH, QueueKey.NORMAL, QueueKey.LOW)
 STATUS: Final = (QueueKey.COMPLETED, QueueKey.FAILED)
+UNREAD: Final = {
+    QueueKey.COMPLETED: QueueKey.COMPLETED_DEAD_LETTER,
+    QueueKey.FAILED: QueueKey.FAILED_DEAD_LETTER,
+}
+"""The dead-letter queue of each status queue."""
 RETENTION: Final = Duration.days(14)
 """The longest that SQS offers, because a lost message would be a lost job."""
 
@@ -48,9 +54,7 @@ def secure_queue(
     return sqs.Queue(
         scope,
         id,
-        encryption=(
-            sqs.QueueEncryption.SQS_MANAGED if encryption_key is None else sqs.QueueEncryption.KMS
-        ),
+        encryption=_encryption(encryption_key),
         encryption_master_key=encryption_key,
         enforce_ssl=True,
         retention_period=RETENTION,
@@ -60,15 +64,20 @@ def secure_queue(
     )
 
 
+def _encryption(key: kms.IKey | None) -> sqs.QueueEncryption:
+    return sqs.QueueEncryption.SQS_MANAGED if key is None else sqs.QueueEncryption.KMS
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobQueueProps:
     """Options of `JobQueue`."""
 
+    system: str
     lease_seconds: int
     """The visibility timeout: a message reappears when the lease of its job ends."""
-    encryption_key: kms.IKey | None = None
     removal_policy: RemovalPolicy = RemovalPolicy.RETAIN
     """Of every queue: a message that nobody has read is a promise."""
+    encryption_key: kms.IKey | None = None
 
 
 class JobQueue(Construct):
@@ -76,32 +85,99 @@ class JobQueue(Construct):
 
     def __init__(self, scope: Construct, id: str, props: JobQueueProps) -> None:  # noqa: A002
         super().__init__(scope, id)
-        like_all = partial(
-            secure_queue,
-            self,
-            encryption_key=props.encryption_key,
-            removal_policy=props.removal_policy,
-        )
-        dead_letter = like_all("DeadLetter")
+        self._props = props
+        dead_letter = self._queue(_id(QueueKey.DEAD_LETTER), Use.DEAD_LETTER)
         lease = Duration.seconds(props.lease_seconds)
         last_resort = sqs.DeadLetterQueue(queue=dead_letter, max_receive_count=LAST_RESORT_RECEIVES)
         self.queues: dict[QueueKey, sqs.Queue] = {QueueKey.DEAD_LETTER: dead_letter}
         for key in LANES:
-            self.queues[key] = like_all(
-                _id(key), visibility_timeout=lease, dead_letter_queue=last_resort
+            self.queues[key] = self._queue(
+                _id(key), Use.LANE, visibility_timeout=lease, dead_letter_queue=last_resort
             )
-        for key in STATUS:
-            unread = like_all(f"{_id(key)}DeadLetter")
-            self.queues[key] = like_all(
+        for key, unread in UNREAD.items():
+            self.queues[unread] = self._queue(_id(unread), Use.UNREAD_STATUS)
+            self.queues[key] = self._queue(
                 _id(key),
+                Use.STATUS,
                 dead_letter_queue=sqs.DeadLetterQueue(
-                    queue=unread, max_receive_count=STATUS_RECEIVES
+                    queue=self.queues[unread], max_receive_count=STATUS_RECEIVES
                 ),
             )
 
-    def arns(self, keys: Sequence[QueueKey]) -> list[str]:
-        return [self.queues[key].queue_arn for key in keys]
+    def _queue(
+        self,
+        id: str,  # noqa: A002
+        use: Use,
+        *,
+        visibility_timeout: Duration | None = None,
+        dead_letter_queue: sqs.DeadLetterQueue | None = None,
+    ) -> sqs.Queue:
+        queue = sqs.Queue(
+            self,
+            id,
+            encryption=_encryption(self._props.encryption_key),
+            encryption_master_key=self._props.encryption_key,
+            retention_period=RETENTION,
+            visibility_timeout=visibility_timeout,
+            dead_letter_queue=dead_letter_queue,
+            removal_policy=self._props.removal_policy,
+        )
+        for tag, value in (
+            (Tag.SYSTEM, self._props.system),
+            (Tag.QUEUE, self.node.id),
+            (Tag.USE, use.value),
+        ):
+            Tags.of(queue).add(tag.value, value)
+        # What another stack takes from it, such as a name for a dashboard, must not keep it from
+        # being removed, as an export in use would.
+        CrossStackReferences.of(queue).produce(ReferenceStrength.WEAK)
+        return queue
+
+
+class JobQueues(Construct):
+    """The SQS queues of all job queues of a system.
+
+    They have eight policies in all, one for each of a job queue's eight queues: a stack has 500
+    resources at most.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002
+        props: JobQueueProps,
+        *,
+        names: Iterable[str],
+    ) -> None:
+        super().__init__(scope, id)
+        self.queues: dict[str, JobQueue] = {name: JobQueue(self, name, props) for name in names}
+        alike: defaultdict[str, list[sqs.Queue]] = defaultdict(list)
+        for job_queue in self.queues.values():
+            for key, queue in job_queue.queues.items():
+                alike[_id(key)].append(queue)
+        for kind, queues in alike.items():
+            sqs.CfnQueuePolicy(
+                self,
+                # names of queues have no capitals
+                f"{kind}Policy",
+                queues=[queue.queue_url for queue in queues],
+                policy_document=iam.PolicyDocument(statements=[_refuse_plain_http()]),
+            )
+
+
+def _refuse_plain_http() -> iam.PolicyStatement:
+    """Resource "*" is the queue that has the policy.
+
+    Source: AWS CloudFormation User Guide, "Amazon SQS queue policy" example.
+    """
+    return iam.PolicyStatement(
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=["sqs:*"],
+        resources=["*"],
+        conditions={"Bool": {"aws:SecureTransport": "false"}},
+    )
 
 
 def _id(key: QueueKey) -> str:
-    return key.value.title()
+    return "".join(word.title() for word in key.value.split("_"))

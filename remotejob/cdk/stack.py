@@ -31,6 +31,8 @@ class SystemStack(cdk.Stack):
             env=env,
             tags={"remotejob": system},
             termination_protection=termination_protection,
+            # CloudFormation takes a megabyte, which the workers of fifty queues fill
+            suppress_template_indentation=True,
         )
 
 

@@ -27,6 +27,8 @@ class BucketsProps:
     input: s3.IBucket | None = None
     output: s3.IBucket | None = None
     """Buckets that exist; nothing of theirs is changed."""
+    output_retention_days: int | None = None
+    """How long outputs are kept; None for ever."""
     encryption_key: kms.IKey | None = None
     """For new buckets, but the access logs: S3 delivers them to buckets with its own keys alone.
     Source: Amazon S3 User Guide, "Enabling Amazon S3 server access logging"."""
@@ -81,8 +83,14 @@ class Buckets(Construct):
             "Output",
             server_access_logs_bucket=self._logs,
             server_access_logs_prefix="output/",
-            lifecycle_rules=[_abort_uploads()],
+            lifecycle_rules=[_abort_uploads(), *self._expiry_of_outputs()],
         )
+
+    def _expiry_of_outputs(self) -> list[s3.LifecycleRule]:
+        days = self._props.output_retention_days
+        if days is None:
+            return []
+        return [s3.LifecycleRule(id="outputs", expiration=Duration.days(days))]
 
     def _bucket(
         self,
@@ -122,6 +130,9 @@ class JobTableProps:
     max_read_units: int | None = None
     max_write_units: int | None = None
     """Request units a second; None for no limit but the account's."""
+    warm_read_units: int | None = None
+    warm_write_units: int | None = None
+    """Request units a second borne at once; None for what a new table bears."""
     encryption_key: kms.IKey | None = None
 
 
@@ -130,6 +141,7 @@ class JobTable(Construct):
 
     def __init__(self, scope: Construct, id: str, props: JobTableProps) -> None:  # noqa: A002
         super().__init__(scope, id)
+        warm = _warm_throughput(props)
         self.table = dynamodb.Table(
             self,
             "Table",
@@ -138,6 +150,7 @@ class JobTable(Construct):
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             max_read_request_units=props.max_read_units,
             max_write_request_units=props.max_write_units,
+            warm_throughput=warm,
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
             ),
@@ -157,7 +170,18 @@ class JobTable(Construct):
             projection_type=dynamodb.ProjectionType.KEYS_ONLY,
             max_read_request_units=props.max_read_units,
             max_write_request_units=props.max_write_units,
+            # a throttled index would throttle the table
+            warm_throughput=warm,
         )
+
+
+def _warm_throughput(props: JobTableProps) -> dynamodb.WarmThroughput | None:
+    if props.warm_read_units is None and props.warm_write_units is None:
+        return None
+    return dynamodb.WarmThroughput(
+        read_units_per_second=props.warm_read_units,
+        write_units_per_second=props.warm_write_units,
+    )
 
 
 def _attribute(field: Field, kind: dynamodb.AttributeType) -> dynamodb.Attribute:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_ssm as ssm
+from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-from remotejob.cdk.description import check_size, describe
+from remotejob.cdk.description import Descriptions
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.groups import Groups, GroupsProps
-from remotejob.cdk.queues import JobQueue, JobQueueProps
+from remotejob.cdk.queues import JobQueueProps, JobQueues
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage import Buckets, BucketsProps, JobTable, JobTableProps
-from remotejob.names import system_parameter
+from remotejob.domain.errors import SettingsError
+from remotejob.names import SystemKey
 from remotejob.settings import Settings, Stage
 
 
@@ -23,7 +24,12 @@ class StoragePart:
     def __init__(self, scope: Construct, settings: Settings, existing: Existing) -> None:
         """`scope` is a stack, or a construct in one."""
         system = settings.system
-        self.key = existing.encryption_key
+        self.key = _key(scope, settings, existing)
+        if existing.output_bucket is not None and system.output_retention_days is not None:
+            raise SettingsError(
+                "[system]: output_retention_days: the app brings the output bucket, of which"
+                " nothing is changed; leave it out, and give that bucket a lifecycle rule"
+            )
         self.buckets = Buckets(
             scope,
             "Buckets",
@@ -32,6 +38,7 @@ class StoragePart:
                 removal_policy=removal_policy(settings),
                 input=existing.input_bucket,
                 output=existing.output_bucket,
+                output_retention_days=system.output_retention_days,
                 encryption_key=self.key,
             ),
         )
@@ -43,39 +50,34 @@ class StoragePart:
                 removal_policy=removal_policy(settings),
                 max_read_units=system.max_read_units,
                 max_write_units=system.max_write_units,
+                warm_read_units=system.warm_read_units,
+                warm_write_units=system.warm_write_units,
                 encryption_key=self.key,
             ),
         ).table
-        scope_of_queues = Construct(scope, "Queues")
-        props = JobQueueProps(
-            lease_seconds=system.lease_seconds,
-            encryption_key=self.key,
-            removal_policy=removal_policy(settings),
-        )
-        self.queues = {name: JobQueue(scope_of_queues, name, props) for name in settings.queues}
-        check_size(
+        self.queues = JobQueues(
+            scope,
+            "Queues",
+            JobQueueProps(
+                system=system.name,
+                lease_seconds=system.lease_seconds,
+                removal_policy=removal_policy(settings),
+                encryption_key=self.key,
+            ),
+            names=settings.queues,
+        ).queues
+        self.descriptions = Descriptions(
+            scope,
             settings,
             table=self.table,
             input_bucket=self.buckets.input,
             output_bucket=self.buckets.output,
             queues=self.queues,
-        )
-        self.description = describe(
-            settings,
-            table=self.table.table_name,
-            input_bucket=self.buckets.input.bucket_name,
-            output_bucket=self.buckets.output.bucket_name,
-            urls={
-                name: {key: queue.queue_url for key, queue in job_queue.queues.items()}
-                for name, job_queue in self.queues.items()
+            names={
+                SystemKey.TABLE: self.table.table_name,
+                SystemKey.INPUT_BUCKET: self.buckets.input.bucket_name,
+                SystemKey.OUTPUT_BUCKET: self.buckets.output.bucket_name,
             },
-        )
-        self.parameter = ssm.StringParameter(
-            scope,
-            "Description",
-            parameter_name=system_parameter(system.name),
-            description="What clients read to find this system",
-            string_value=cdk.Stack.of(scope).to_json_string(self.description),
         )
         self.groups = Groups(
             scope,
@@ -85,11 +87,21 @@ class StoragePart:
                 table=self.table,
                 input=self.buckets.input,
                 output=self.buckets.output,
-                queues=self.queues,
-                parameter=self.parameter,
                 encryption_key=self.key,
             ),
         )
         cdk.CfnOutput(scope, "InputBucket", value=self.buckets.input.bucket_name)
         cdk.CfnOutput(scope, "OutputBucket", value=self.buckets.output.bucket_name)
-        cdk.CfnOutput(scope, "Parameter", value=self.parameter.parameter_name)
+        cdk.CfnOutput(scope, "Parameter", value=self.descriptions.parameter.parameter_name)
+
+
+def _key(scope: Construct, settings: Settings, existing: Existing) -> kms.IKey | None:
+    """The customer's key. Raises: SettingsError, when both the app and the settings name one."""
+    arn = settings.system.encryption_key
+    if arn is None:
+        return existing.encryption_key
+    if existing.encryption_key is not None:
+        raise SettingsError(
+            "[system]: encryption_key: the app gives the construct a key; name it in one of them"
+        )
+    return kms.Key.from_key_arn(scope, "Key", arn)

@@ -18,6 +18,7 @@ from remotejob.cdk.images import QueueImage
 from remotejob.cdk.network import WorkerNetwork
 from remotejob.cdk.permissions import allow, log_calls
 from remotejob.cdk.secrets import Secrets
+from remotejob.cdk.trust import of_tasks
 from remotejob.settings import Architecture, QueueSettings
 
 USER: Final = "10001:10001"
@@ -30,9 +31,8 @@ _PROCESSOR: Final = {
     Architecture.ARM64: ecs.CpuArchitecture.ARM64,
 }
 
-CAPACITY: Final = (("FARGATE", 1),)
-"""Capacity providers and their weights. Not a launch type: changing from one to a provider replaces
-the service, while adding FARGATE_SPOT here does not."""
+_ON_MACHINES: Final = ("EC2", "MANAGED_INSTANCES")
+"""What a capacity provider by name may be made of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,14 +86,20 @@ class Workers(Construct):
             because="The variables hold names, URLs and numbers; secrets are injected by ECS",
         )
         self._add_container(props, log_group)
+        if props.queue.capacity_provider is not None:
+            self._run_on_machines(props.queue)
+        # Providers, not a launch type: changing from one to a provider replaces the service.
         self.service = ecs.FargateService(
             self,
             "Service",
             cluster=props.cluster,
             task_definition=self.task_definition,
             capacity_provider_strategies=[
-                ecs.CapacityProviderStrategy(capacity_provider=provider, weight=weight)
-                for provider, weight in CAPACITY
+                # no base where there is none, so that such templates stay as they were
+                ecs.CapacityProviderStrategy(
+                    capacity_provider=provider, weight=weight, base=base or None
+                )
+                for provider, weight, base in props.queue.capacity.shares
             ],
             # No desired count, because the scaling sets it. Every deployment would reset a number
             # given here, and 0 would stop all workers in the middle of their jobs. The first
@@ -110,11 +116,29 @@ class Workers(Construct):
             vpc_subnets=props.network.subnets,
             security_groups=list(props.network.security_groups),
             enable_execute_command=False,
+            # Tasks cost money and services do not, so the bill goes by the tags of tasks.
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+            enable_ecs_managed_tags=True,
         )
         # A worker needs these to start, but its service does not refer to them: capacity
         # providers, the route out of its subnets, and the agent's permissions.
         self.service.node.add_dependency(props.cluster, self.agent_role)
         self.service.node.add_dependency(*props.network.ready)
+
+    def _run_on_machines(self, queue: QueueSettings) -> None:
+        """Let the tasks run on what a capacity provider by name has: machines, perhaps with GPUs.
+
+        Source: Amazon ECS Developer Guide, "Amazon ECS task definitions for Amazon ECS Managed
+        Instances" and "Amazon ECS task definitions for GPU workloads".
+        """
+        task = self.task_definition.node.default_child
+        assert isinstance(task, ecs.CfnTaskDefinition)
+        task.add_property_override("RequiresCompatibilities", list(_ON_MACHINES))
+        if queue.gpus:
+            task.add_property_override(
+                "ContainerDefinitions.0.ResourceRequirements",
+                [{"Type": "GPU", "Value": str(queue.gpus)}],
+            )
 
     def _let_pull(self, repository_arn: str) -> None:
         self.agent_role.add_to_policy(allow("ecr", ["GetAuthorizationToken"], ["*"]))
@@ -132,7 +156,7 @@ class Workers(Construct):
         )
 
     def _role(self, id: str) -> iam.Role:  # noqa: A002
-        return iam.Role(self, id, assumed_by=iam.ServicePrincipal("ecs-tasks.amazonaws.com"))
+        return iam.Role(self, id, assumed_by=of_tasks(self))
 
     def _add_container(self, props: WorkersProps, log_group: logs.ILogGroup) -> None:
         container = self.task_definition.add_container(

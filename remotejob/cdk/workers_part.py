@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from aws_cdk import Stack
+from aws_cdk import Stack, Tags
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects, seen_from
+from remotejob.cdk.checks import acknowledge, acknowledge_arn, acknowledge_objects, seen_from
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.fleet import describe_workers, let_scale
 from remotejob.cdk.images import Images, RepositoryImage, WorkerImage
@@ -20,6 +20,7 @@ from remotejob.cdk.network import (
     network_of,
 )
 from remotejob.cdk.permissions import (
+    acknowledge_queues,
     budget_calls,
     foreign_input_calls,
     key_calls,
@@ -28,14 +29,15 @@ from remotejob.cdk.permissions import (
     readable_inputs,
     worker_calls,
 )
+from remotejob.cdk.policy_room import check_room
 from remotejob.cdk.rights import let
-from remotejob.cdk.scaling import Scaling, ScalingProps
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
-from remotejob.cdk.workers import CAPACITY, Workers, WorkersProps
+from remotejob.cdk.workers import Workers, WorkersProps
 from remotejob.domain.errors import SettingsError
 from remotejob.names import MIN_FREE_DISK_PERCENT, Env
 from remotejob.settings import NetworkSettings, QueueSettings, Settings, Stage
+from remotejob.settings.tags import QUEUE_TAG
 
 
 class WorkersPart:
@@ -55,15 +57,17 @@ class WorkersPart:
         self._settings, self._storage, self._existing = settings, storage, existing
         self._removal = removal_policy(settings)
         network = _network(scope, settings, existing)
-        self._images = Images(scope, worker)
+        self._images = Images(scope, worker, registry=settings.system.base_registry)
         services, clusters = Construct(scope, "Queues"), Construct(scope, "Clusters")
+        self._described = Construct(scope, "Descriptions")
         self.services: dict[str, ecs.FargateService] = {}
         for name in settings.queues:
-            cluster = existing.cluster or _cluster(clusters, name, network)
+            provider = settings.queues[name].capacity_provider
+            _check_provider(name, provider, network)
+            cluster = existing.cluster or _cluster(clusters, name, network, provider=provider)
             workers = self._workers(services, name, cluster, network)
+            Tags.of(workers).add(QUEUE_TAG, name)
             self._permit(workers.role, name, cluster)
-            if settings.queues[name].max_workers:
-                self._scale(workers, name, cluster)
             self._describe(workers, name, cluster)
             self.services[name] = workers.service
         let_scale(scope, scheduler, system=settings.system.name, cluster=existing.cluster)
@@ -85,7 +89,7 @@ class WorkersPart:
                 cluster=cluster,
                 network=network,
                 environment={
-                    Env.SYSTEM.value: Stack.of(scope).to_json_string(self._storage.description),
+                    Env.SYSTEM.value: self._storage.descriptions.for_worker(self._described, name),
                     Env.QUEUE.value: name,
                     Env.CONCURRENCY.value: str(queue.concurrency),
                     Env.PROCESSES.value: str(queue.processes),
@@ -110,6 +114,7 @@ class WorkersPart:
             _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
             because="A worker protects itself, and its task's id is not known beforehand",
         )
+        check_room(role, name)
 
     def _describe(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
         describe_workers(
@@ -119,24 +124,7 @@ class WorkersPart:
             queue=self._settings.queues[name],
             cluster=cluster,
             service=workers.service,
-            capacity=tuple((provider, weight, 0) for provider, weight in CAPACITY),
-        )
-
-    def _scale(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
-        queue = self._settings.queues[name]
-        Scaling(
-            workers,
-            "Scaling",
-            ScalingProps(
-                cluster=cluster,
-                service=workers.service,
-                queue=self._storage.queues[name],
-                concurrency=queue.jobs_at_a_time,
-                max_workers=queue.max_workers,
-                system=self._settings.system.name,
-                queue_name=name,
-                budgeted=queue.budgeted,
-            ),
+            capacity=self._settings.queues[name].capacity.shares,
         )
 
 
@@ -150,8 +138,8 @@ def permit_work(
     inputs = readable_inputs(name, settings.input_prefixes(name))
     statements = [
         *worker_calls(
+            system=settings.system.name,
             queue_name=name,
-            queue=storage.queues[name],
             table=storage.table,
             input=storage.buckets.input,
             output=storage.buckets.output,
@@ -166,6 +154,7 @@ def permit_work(
     for arn in foreign:
         statements += foreign_input_calls(arn)
     permitted = permit(grantee, (*statements, *key_calls(storage.key)))
+    acknowledge_queues(permitted)
     for arn in foreign:
         acknowledge_arn(
             permitted,
@@ -228,16 +217,35 @@ def _where_secrets_are(settings: Settings) -> list[str]:
     return [*(["ssm"] if parameters else []), *(["secretsmanager"] if managed else [])]
 
 
-def _cluster(scope: Construct, name: str, network: WorkerNetwork) -> ecs.Cluster:
+def _check_provider(name: str, provider: str | None, network: WorkerNetwork) -> None:
+    """Source: Amazon ECS API Reference, AwsVpcConfiguration, assignPublicIp: on Fargate alone."""
+    if provider is not None and network.public_ip:
+        raise SettingsError(
+            f"[queues.{name}]: capacity_provider = {provider!r}: its workers get no public address,"
+            " and these subnets have no other way out; set nat_gateways = 1 under [network], or"
+            " name private subnets"
+        )
+
+
+def _cluster(
+    scope: Construct, name: str, network: WorkerNetwork, *, provider: str | None
+) -> ecs.Cluster:
     """A cluster a queue, since only its ARN tells the tasks of one queue from another's."""
-    return ecs.Cluster(
+    cluster = ecs.Cluster(
         scope,
         name,
         vpc=network.vpc,
-        enable_fargate_capacity_providers=True,
-        # The scaling reads the desired number of workers from it.
-        container_insights_v2=ecs.ContainerInsights.ENABLED,
     )
+    acknowledge(
+        cluster,
+        "ECS4",
+        because="Container Insights cost by the task, and nothing reads them: the scheduler scales",
+    )
+    resource = cluster.node.default_child
+    assert isinstance(resource, ecs.CfnCluster)
+    # Here, and not by a resource of its own for each queue: a stack has 500 at most.
+    resource.capacity_providers = ["FARGATE", "FARGATE_SPOT"] if provider is None else [provider]
+    return cluster
 
 
 def _min_free_disk(queue: QueueSettings) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, env, formats, manage, replay, workers
+from remotejob.cli import batches, env, formats, letters, manage, replay, workers
 from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.choosing import On
@@ -30,6 +30,7 @@ from remotejob.cli.common import (
     show_jobs,
 )
 from remotejob.cli.connecting import begin, connect, where
+from remotejob.cli.deploy import command as deploy
 from remotejob.cli.doctor import command as doctor
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.init.command import init
@@ -282,7 +283,9 @@ app.registered_commands += replay.app.registered_commands
 app.registered_commands += run_command.app.registered_commands
 app.registered_commands += batches.app.registered_commands
 app.registered_commands += workers.app.registered_commands
+app.registered_commands += letters.app.registered_commands
 app.registered_commands += doctor.app.registered_commands
+app.registered_commands += deploy.app.registered_commands
 app.registered_commands += env.app.registered_commands
 
 

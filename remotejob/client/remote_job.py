@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from remotejob.client.batch import Batch
 from remotejob.client.draft import JobDraft
 from remotejob.client.job import Job
+from remotejob.client.letters import LetterCommands
 from remotejob.client.manual_queue import ManualQueue
 from remotejob.client.many import Commanded, ManyCommands, without_changed
 from remotejob.domain.argument_checks import (
@@ -51,7 +52,7 @@ NAME_VARIABLE: Final = "REMOTEJOB_NAME"
 """Environment variable with the name of the system to connect to."""
 
 
-class RemoteJob(ManyCommands):
+class RemoteJob(ManyCommands, LetterCommands):
     """One deployed system."""
 
     def __init__(self, installation: Installation, *, holder: JobHolder | None = None) -> None:

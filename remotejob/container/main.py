@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from remotejob import hooks
 from remotejob.backends.aws import from_environment
 from remotejob.backends.clock import SystemClock
-from remotejob.container import metrics
+from remotejob.container import metrics, smoke
 from remotejob.container.chained_writes import mark_writes
 from remotejob.container.ecs_task import ecs_task
 from remotejob.container.health import health_file, processes
@@ -148,6 +148,7 @@ def _protection() -> Protection | None:
 def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker, timedelta]:
     """The worker, and how long its jobs may go on when it stops."""
     _import(Env.TASKS, os.environ.get(Env.TASKS, DEFAULT_TASKS), registers="tasks")
+    smoke.register(registry)
     _import_hooks()
     concurrency = os.environ.get(Env.CONCURRENCY, "4")
     if not concurrency.isdecimal() or int(concurrency) == 0:

@@ -25,6 +25,7 @@
     ├── FileGone                a job's input or data was deleted; also a FileNotFoundError, a Fatal
     ├── FileUnreadable          archived, encrypted, or in a bucket not read here; also a Fatal
     ├── QueueFull               as many jobs wait in a lane as max_pending allows
+    ├── QueueRetired            the queue takes no new jobs
     ├── QueueUnavailable        messages could not be sent; says which
     ├── StoreUnavailable        the table did not answer; try again later
     ├── UnreadableItem          an item of the table cannot be read; says which, and why; a Fatal
@@ -190,6 +191,16 @@ class QueueFull(RemoteJobError):
             f"queue {queue!r} is full: about {waiting:,} messages wait in lane {lane}, {more:,} "
             f"more are too many, and {max_pending:,} is the most. Submit later or fewer, or raise "
             f"max_pending under [queues.{queue}] in remotejob.toml and deploy"
+        )
+
+
+class QueueRetired(RemoteJobError):
+    """The queue takes no new jobs; nothing was stored."""
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(
+            f"queue {queue!r} is retired, and takes no new jobs; submit to another queue, or take "
+            f"retired out of [queues.{queue}] in remotejob.toml and deploy"
         )
 
 

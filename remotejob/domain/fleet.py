@@ -25,6 +25,17 @@ class ServiceEvent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CapacityShare:
+    """Where a part of a queue's workers run."""
+
+    provider: str
+    """The capacity provider, such as FARGATE or FARGATE_SPOT."""
+    weight: int
+    base: int = 0
+    """Workers that run there before the weights apply."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FleetStatus:
     """A queue's service now."""
 
@@ -40,6 +51,10 @@ class FleetStatus:
     rollout: Rollout = Rollout.COMPLETED
     events: tuple[ServiceEvent, ...] = ()
     """The newest first, at most 100."""
+    capacity: tuple[CapacityShare, ...] = ()
+    """Where its new workers run; empty if unknown."""
+    deployed_at_ms: int = 0
+    """When its current deployment began: of an image, or of another capacity."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,17 +74,6 @@ class StoppedTask:
     """Of its container; None if it never ran."""
     container_reason: str | None = None
     """Further detail, such as OutOfMemoryError."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CapacityShare:
-    """Where a part of a queue's workers run."""
-
-    provider: str
-    """The capacity provider, such as FARGATE or FARGATE_SPOT."""
-    weight: int
-    base: int = 0
-    """Workers that run there before the weights apply."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,8 @@ from remotejob.domain.ids import is_job_id
 from remotejob.domain.text import shown
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 
+NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
+"""A system's or a queue's."""
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 LONGEST_TENANT: Final = 128
 

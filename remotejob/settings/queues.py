@@ -16,7 +16,9 @@ from remotejob.names import (
     INPUT_PREFIX_SUBMITTED,
     LOG_LEVELS,
     MIN_FREE_DISK_PERCENT,
+    SMOKE_TASK,
 )
+from remotejob.settings.capacity import Capacity, read_capacity
 from remotejob.settings.machines import (
     LEAST_STORAGE_GIB,
     MOST_STORAGE_GIB,
@@ -47,6 +49,9 @@ class QueueSettings:
     """The fewest Fargate tasks, which then wait for jobs, and cost, day and night."""
     idle_minutes: int = 5
     """How long the queue is without work before its last workers stop, 1 to 1,440."""
+    alarm_age_minutes: int = 60
+    """How old its oldest message may become until an alarm turns on, 1 to 20,160. A message counts
+    from when it was sent, and also while its job runs."""
     cpu: int = 1024
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int = 2048
@@ -66,6 +71,9 @@ class QueueSettings:
     inputs: tuple[str, ...] = ()
     """Prefixes in the input bucket that its workers may read, besides those of its routes."""
 
+    retired: bool = False
+    """Whether it takes no new jobs: the state before it is taken out of the settings."""
+
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables of its workers, which its tasks read with `os.environ`."""
     secrets: Mapping[str, Secret] = field(default_factory=dict)
@@ -75,6 +83,14 @@ class QueueSettings:
     ephemeral_storage_gib: int | None = None
     """Disk of a worker; None for the 20 GiB that Fargate gives."""
     architecture: Architecture = Architecture.X86_64
+    spot_percent: int = 0
+    """How many of a hundred workers, beyond the base, run on Fargate Spot."""
+    on_demand_base: int = 0
+    """Workers that run on demand before any runs on Spot."""
+    capacity_provider: str | None = None
+    """An ECS capacity provider, instead of Fargate."""
+    gpus: int = 0
+    """GPUs of a worker, of a capacity provider that has some."""
     dockerfile: str | None = None
     """Path of its image's Dockerfile in the project; None for the project's own."""
     image: str | None = None
@@ -86,6 +102,16 @@ class QueueSettings:
     """Runs that may begin in a day, in UTC; then the queue is paused until the next."""
     daily_dollars: float | None = None
     """What its workers may cost in a day, at list prices; then it is paused, too."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """Where its workers run."""
+        return Capacity(
+            spot_percent=self.spot_percent,
+            on_demand_base=self.on_demand_base,
+            provider=self.capacity_provider,
+            gpus=self.gpus,
+        )
 
     @property
     def budgeted(self) -> bool:
@@ -110,13 +136,14 @@ def read_queue(name: str, table: Table) -> QueueSettings:
             table.fail(
                 "tasks", task, "use letters, digits, dots, dashes and underscores, at most 64"
             )
+        if task == SMOKE_TASK:
+            table.fail("tasks", task, "every worker runs it anyway; take it out")
     if not tasks or len(set(tasks)) < len(tasks):
         table.fail("tasks", list(tasks), "name each task the queue's workers run, once")
     cpu, memory = read_size(table)
     inputs = tuple(table.strings("inputs", default=[]))
     for prefix in inputs:
-        if prefix.startswith("/"):
-            table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
+        table.check_prefix("inputs", prefix)
         if prefix.startswith(INPUT_PREFIX_SUBMITTED):
             table.fail("inputs", prefix, "a queue's workers read what was submitted to it alone")
     most = table.whole("max_workers", 0, 1000, default=10)
@@ -125,14 +152,17 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         table.fail("min_workers", least, f"it must not be more than max_workers, {most}")
     environment = read_environment(table)
     dockerfile, image = read_image(table)
+    capacity = read_capacity(table, max_workers=most)
     return QueueSettings(
         tasks=tasks,
         inputs=inputs,
+        retired=table.value("retired", bool, default=False),
         concurrency=table.whole("concurrency", 1, 1000, default=4),
         processes=table.whole("processes", 0, 100, default=0),
         max_workers=most,
         min_workers=least,
         idle_minutes=table.whole("idle_minutes", 1, 1440, default=5),
+        alarm_age_minutes=table.whole("alarm_age_minutes", 1, 14 * 1440, default=60),
         cpu=cpu,
         memory_mib=memory,
         tasks_module=_module(table, "tasks_module", default=DEFAULT_TASKS),
@@ -153,6 +183,10 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         architecture=Architecture(
             table.choice("architecture", [*Architecture], default=Architecture.X86_64)
         ),
+        spot_percent=capacity.spot_percent,
+        on_demand_base=capacity.on_demand_base,
+        capacity_provider=capacity.provider,
+        gpus=capacity.gpus,
         dockerfile=dockerfile,
         image=image,
         max_pending=table.whole_or_none("max_pending", 1, 1_000_000_000),

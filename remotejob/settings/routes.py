@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -12,7 +12,7 @@ from remotejob.domain.priority import Priority, priority_named
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.route_tenants import check_route_tenant, tenant_of
 from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.names import INPUT_PREFIX_SUBMITTED, SMOKE_PREFIX
 from remotejob.settings.table import Table
 
 
@@ -45,20 +45,25 @@ class Route:
         return not self.suffixes or key.lower().endswith(tuple(s.lower() for s in self.suffixes))
 
 
-def read_route(table: Table, tasks: Mapping[str, Sequence[str]]) -> Route:
+def read_route(
+    table: Table, tasks: Mapping[str, Sequence[str]], *, retired: Container[str] = ()
+) -> Route:
     """A route from its table; `tasks` are those of each queue. Raises: SettingsError."""
     queue = table.value("queue", str, default="default")
     if queue not in tasks:
         table.fail("queue", queue, f"the queues are {', '.join(sorted(tasks))}")
+    if queue in retired:
+        table.fail("queue", queue, "it is retired, and takes no new jobs; name another queue")
     task = table.value("task", str)
     if task not in tasks[queue]:
         known = ", ".join(tasks[queue])
         table.fail("task", task, f"queue {queue!r} runs {known}; add it to [queues.{queue}]")
     prefix = table.value("prefix", str, default="")
-    if prefix.startswith("/"):
-        table.fail("prefix", prefix, "S3 keys do not begin with a slash; leave it out")
+    table.check_prefix("prefix", prefix)
     if prefix.startswith(INPUT_PREFIX_SUBMITTED):
         table.fail("prefix", prefix, "submitted inputs live there; choose another")
+    if prefix.startswith(SMOKE_PREFIX):
+        table.fail("prefix", prefix, "`remotejob deploy` checks itself there; choose another")
     suffixes = tuple(table.strings("suffixes", default=[]))
     if "" in suffixes:
         table.fail("suffixes", list(suffixes), "leave the key out to accept any suffix")

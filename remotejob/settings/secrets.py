@@ -23,7 +23,11 @@ _SECRET_ARN: Final = re.compile(
     r"[A-Za-z0-9/_+=.@-]{1,512}-[A-Za-z0-9]{6}"
 )
 _JSON_KEY: Final = re.compile(r"[^\s:\"\\]{1,255}")
-_KMS_KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}")
+_KMS_KEY: Final = re.compile(
+    r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/"
+    r"(mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+)
+"""Source: AWS KMS Developer Guide, "Key identifiers (KeyId)"."""
 _EXAMPLE: Final = '{ parameter = "/scans/ocr-key" } or { secret = "scans/db", key = "password" }'
 
 
@@ -94,13 +98,22 @@ def _read(where: str, name: str, value: Any) -> Secret:
         table.fail(
             "key", found.key, "name a key of the JSON object, without colons, quotes or spaces"
         )
-    if found.encryption_key is not None and not _KMS_KEY.fullmatch(found.encryption_key):
+    read_key(table, "encryption_key")
+    return found
+
+
+def read_key(table: Table, key: str) -> str | None:
+    """The ARN of a KMS key; None if it is left out. Raises: SettingsError."""
+    if not table.has(key):
+        return None
+    arn: str = table.value(key, str)
+    if not _KMS_KEY.fullmatch(arn):
         table.fail(
-            "encryption_key",
-            found.encryption_key,
+            key,
+            arn,
             "give the ARN of the KMS key, arn:aws:kms:REGION:ACCOUNT:key/ID; IAM knows no aliases",
         )
-    return found
+    return arn
 
 
 def _refuse(table: Table, key: str, name: str, remedy: str) -> NoReturn:

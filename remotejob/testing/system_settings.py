@@ -16,8 +16,9 @@ from remotejob.client.hooks import registry as hooks
 from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text import shown
+from remotejob.names import FREE_STORAGE_GIB
 from remotejob.ports import Installation, QueueDescription, WorkerSize
-from remotejob.settings import DEFAULT_FILE, QueueSettings, Settings, load, parse
+from remotejob.settings import DEFAULT_FILE, Architecture, QueueSettings, Settings, load, parse
 from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.import_place import place_of
 from remotejob.tasks.registry import registry
@@ -80,7 +81,14 @@ def _described(name: str, queue: QueueSettings) -> QueueDescription:
         tasks=queue.tasks,
         order=queue.order,
         tenant_limit=queue.tenant_limit,
-        size=WorkerSize(cpu=queue.cpu, memory_mib=queue.memory_mib, jobs=queue.jobs_at_a_time),
+        size=WorkerSize(
+            cpu=queue.cpu,
+            memory_mib=queue.memory_mib,
+            jobs=queue.jobs_at_a_time,
+            arm=queue.architecture is Architecture.ARM64,
+            storage_gib=queue.ephemeral_storage_gib or FREE_STORAGE_GIB,
+            spot_percent=queue.spot_percent,
+        ),
         budget=DailyBudget(runs=queue.daily_jobs, dollars=queue.daily_dollars),
         max_pending=queue.max_pending,
     )

@@ -212,3 +212,35 @@ def test_a_fleet_in_memory_has_what_it_was_asked_for() -> None:
     )  # fmt: skip
     with pytest.raises(SettingsError, match="no workers were deployed for queue 'other'"):
         found.set_desired("other", 1)
+
+
+def test_a_change_of_capacity_is_a_forced_deployment(ecs: Ecs) -> None:
+    ecs.deploy()
+    sent: list[Any] = []
+    account = Account(session())
+    found = EcsFleet(account, system="test", queues=(QUEUE,), clock=FakeClock())
+    found._ecs.meta.events.register(
+        "before-parameter-build.ecs.UpdateService", lambda params, **_: sent.append(dict(params))
+    )
+
+    found.set_capacity(QUEUE, (CapacityShare(provider="FARGATE", weight=1, base=2),))
+
+    (request,) = sent
+    assert request["capacityProviderStrategy"] == [
+        {"capacityProvider": "FARGATE", "weight": 1, "base": 2}
+    ]
+    assert request["forceNewDeployment"] is True
+    assert "desiredCount" not in request
+
+
+def test_a_status_says_where_new_workers_run_and_since_when() -> None:
+    deployment = {
+        "status": "PRIMARY",
+        "createdAt": NOON,
+        "capacityProviderStrategy": [{"capacityProvider": "FARGATE_SPOT", "weight": 70}],
+    }
+
+    status = _status(service(deployments=[deployment]))
+
+    assert status.capacity == (CapacityShare(provider="FARGATE_SPOT", weight=70),)
+    assert status.deployed_at_ms == to_ms(NOON)

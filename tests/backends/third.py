@@ -314,6 +314,7 @@ class SqliteMessages:
                 address=address,
                 body=body,
                 receipt=f"{position}.{receives}",
+                id=str(position),
                 sent_ms=sent,
                 receives=receives,
                 group=group,

@@ -26,6 +26,8 @@ DOCUMENTED = {
     "BatchUnfinished", "NoInput", "Receipt", "Replayed", "OnError", "Reason", "Why", "WorkerStatus",
     "Threads", "Process", "Async", "Credentials", "AsyncRunningJob", "AsyncStream", "ProcessDied",
     "FileGone", "FileUnreadable", "PreviousRun", "ChainTooLong", "QueueFull", "UnreadableItem",
+    "QueueRetired",
+    "DeadLetters", "Letter", "LetterKind", "Redriven",
 }  # fmt: skip
 
 HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")

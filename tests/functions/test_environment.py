@@ -10,7 +10,7 @@ import pytest
 from remotejob.backends.aws import from_environment
 from remotejob.functions import on_upload
 from remotejob.names import Env
-from remotejob.ports import Area, Channel
+from remotejob.ports import QUEUE_CHANNELS, Area
 from tests.aws import BUCKETS, REGION, TABLE, aws_installation, clients
 from tests.functions.conftest import Context, batch, event
 
@@ -37,7 +37,7 @@ def test_an_upload_becomes_a_job_on_aws(context: Context, monkeypatch: pytest.Mo
         sqs = clients().sqs
         urls = {
             str(channel): sqs.get_queue_url(QueueName=f"default-{channel}")["QueueUrl"]
-            for channel in Channel
+            for channel in QUEUE_CHANNELS
         }
         monkeypatch.setenv(Env.SYSTEM, _described(urls))
         call: Any = on_upload.handler

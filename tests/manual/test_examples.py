@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from remotejob import Queue, RemoteJob, State
-from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey, system_parameter
-from remotejob.ports import Area, Channel
+from remotejob.names import SYSTEM_VERSION, QueueKey, SystemKey, queue_parameter, system_parameter
+from remotejob.ports import QUEUE_CHANNELS, Area
 from remotejob.testing import FakeClock
 from tests.aws import BUCKETS, REGION, TABLE, aws_installation, clients
 
@@ -33,7 +33,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     with aws_installation(now, queues={"default": ("thumbnail",)}):
         urls = {
             channel.value: clients().sqs.get_queue_url(QueueName=f"default-{channel}")["QueueUrl"]
-            for channel in Channel
+            for channel in QUEUE_CHANNELS
         }
         described = {
             SystemKey.VERSION: SYSTEM_VERSION,
@@ -43,11 +43,13 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
             SystemKey.OUTPUT_BUCKET: BUCKETS[Area.OUTPUT],
             SystemKey.LEASE_SECONDS: 60,
             SystemKey.RETENTION_DAYS: 30,
-            SystemKey.QUEUES: {"default": {**urls, QueueKey.TASKS: ["thumbnail"]}},
         }
-        boto3.client("ssm").put_parameter(
-            Name=system_parameter("default"), Value=json.dumps(described), Type="String"
-        )
+        queue = {**urls, QueueKey.TASKS: ["thumbnail"]}
+        for name, value in (
+            (system_parameter("default"), described),
+            (queue_parameter("default", "default"), queue),
+        ):
+            boto3.client("ssm").put_parameter(Name=name, Value=json.dumps(value), Type="String")
         yield RemoteJob.connect().queue()
 
 

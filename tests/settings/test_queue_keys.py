@@ -13,7 +13,7 @@ from remotejob import SettingsError
 from remotejob.settings import Architecture, QueueSettings, Secret, parse
 from remotejob.settings.machines import EcrRepository, ecr_repository
 
-QUEUE = '[queues.default]\ntasks = ["work"]\n'
+QUEUE = '[system]\nstage = "development"\n[queues.default]\ntasks = ["work"]\n'
 DIGEST = "sha256:" + "a" * 64
 
 

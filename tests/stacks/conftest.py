@@ -18,6 +18,7 @@ name = "{name}"
 stage = "{stage}"
 lease_seconds = {lease_seconds}
 retention_days = {retention_days}
+{system}
 
 [queues.default]
 tasks = ["thumbnail"]
@@ -33,6 +34,7 @@ DEFAULTS = {
     "retention_days": 30,
     "concurrency": 4,
     "max_workers": 10,
+    "system": "",
     "more": "",
 }
 SECOND_QUEUE = """

@@ -99,16 +99,25 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(inner)
 
 
-def description(value: Any) -> dict[str, Any]:
-    """A system description as it will read, with each reference written `<logical id>`.
+def description(value: Any, *, of: System) -> dict[str, Any]:
+    """A description as it will read, with each reference written `<logical id>`.
 
-    A reference to another stack reads as the export does: it ends with what is referred to.
+    A reference to another stack reads as the export does: it ends with what is referred to. What a
+    template takes from a parameter of another stack of the system is read there.
     """
     parts = value["Fn::Join"][1]
-    described: dict[str, Any] = json.loads(
-        "".join(part if isinstance(part, str) else f"<{_target(part)}>" for part in parts)
-    )
+    text = "".join(part if isinstance(part, str) else _read(part, of) for part in parts)
+    described: dict[str, Any] = json.loads(text)
     return described
+
+
+def _read(reference: dict[str, Any], system: System) -> str:
+    taken = system.template("workers").get("Parameters", {}).get(reference.get("Ref", ""))
+    if taken is None:
+        return f"<{_target(reference)}>"
+    assert taken["Type"] == "AWS::SSM::Parameter::Value<String>"
+    parameter = system.resource("AWS::SSM::Parameter", Name=taken["Default"])
+    return json.dumps(description(parameter.properties["Value"], of=system))
 
 
 def _target(reference: dict[str, Any]) -> str:

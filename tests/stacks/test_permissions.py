@@ -14,10 +14,10 @@ from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import System, as_list, description, texts
 
 WORKER = {
-    "sqs:ReceiveMessage": "High Low Normal",
-    "sqs:DeleteMessage": "High Low Normal",
-    "sqs:ChangeMessageVisibility": "High Low Normal",
-    "sqs:SendMessage": "Completed DeadLetter Failed High Low Normal",
+    "sqs:ReceiveMessage": "lane-of-QUEUE",
+    "sqs:DeleteMessage": "lane-of-QUEUE",
+    "sqs:ChangeMessageVisibility": "lane-of-QUEUE",
+    "sqs:SendMessage": "dead-letter-of-QUEUE lane-of-QUEUE status-of-QUEUE",
     "dynamodb:BatchGetItem": "Table",
     "dynamodb:ConditionCheckItem": "Table",
     "dynamodb:DeleteItem": "Table",
@@ -25,8 +25,13 @@ WORKER = {
     "dynamodb:PutItem": "Table",
     "dynamodb:Query": "Table",
     "dynamodb:UpdateItem": "Table",
-    "s3:GetObject": "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/* Output/QUEUE/*",
-    "s3:GetObjectVersion": "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/*",
+    "s3:GetObject": (
+        "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/* Input/remotejob-smoke/QUEUE/*"
+        " Output/QUEUE/*"
+    ),
+    "s3:GetObjectVersion": (
+        "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/* Input/remotejob-smoke/QUEUE/*"
+    ),
     "s3:ListBucket": "Input",
     "s3:PutObject": "Output/QUEUE/*",
     "s3:AbortMultipartUpload": "Output/QUEUE/*",
@@ -40,7 +45,10 @@ UPLOADS = {
     "sqs:GetQueueAttributes": "Queue",
     "sqs:ChangeMessageVisibility": "Queue",
     "dynamodb:PutItem": "Table",
-    "sqs:SendMessage": "High Low Normal",
+    "sqs:SendMessage": "lane-of-any unread-uploads-of-any",
+    "ssm:GetParameter": "uploads/",
+    "ssm:GetParametersByPath": "queues/",
+    "lambda:InvokeFunction": "Scheduler",
 }
 SCHEDULER = {
     "logs:CreateLogStream": "Log",
@@ -52,11 +60,12 @@ SCHEDULER = {
     "dynamodb:GetItem": "Table",
     "dynamodb:PutItem": "Table",
     "dynamodb:UpdateItem": "Table",
-    "sqs:SendMessage": "Completed Failed High Low Normal",
-    "sqs:GetQueueAttributes": "DeadLetter High Low Normal",
-    "sqs:ReceiveMessage": "DeadLetter",
-    "sqs:DeleteMessage": "DeadLetter",
-    "sqs:ChangeMessageVisibility": "DeadLetter",
+    "sqs:SendMessage": "lane-of-any status-of-any",
+    "sqs:GetQueueAttributes": "dead-letter-of-any lane-of-any",
+    "sqs:ReceiveMessage": "dead-letter-of-any",
+    "sqs:DeleteMessage": "dead-letter-of-any",
+    "sqs:ChangeMessageVisibility": "dead-letter-of-any",
+    "ssm:GetParametersByPath": "queues/",
     "s3:ListBucket": "Input Output",
     "s3:DeleteObject": "Input/jobs/* Output/*",
 }
@@ -70,10 +79,11 @@ AGENT = {
 }
 
 OBJECTS_ALLOWED = re.compile(
-    r"Input/jobs/(0|default/|video/|stored/)?\*|Output/((default|video)/)?\*"
+    r"Input/(jobs/(0|default/|video/|stored/)?|remotejob-smoke/(default|video)/)\*|Output/((default|video)/)?\*"
 )
 """Wildcards in resources: objects, whose keys cannot be known. Others are the tasks of a worker's
 own cluster, and one that stands in `AGENT`."""
+ANY_QUEUE = "arn:AWS::Partition:sqs:AWS::Region:AWS::AccountId:*"
 SCALING = re.compile(r"SchedulerScales[0-9A-F]{8}")
 """The policy by which the scheduler scales; its resources have a test of their own."""
 TASKS_ALLOWED = re.compile(r"tasks of (default|video)'s cluster")
@@ -98,9 +108,22 @@ def calls(system: System, role: str) -> dict[str, str]:
     for statement in system.statements(role):
         assert statement["Effect"] == "Allow"
         for action in as_list(statement["Action"]):
-            names = {short(r) for r in as_list(statement["Resource"])}
+            names = queues_of(statement) or {short(r) for r in as_list(statement["Resource"])}
             found.setdefault(action, set()).update(names)
     return {action: " ".join(sorted(names)) for action, names in found.items()}
+
+
+def queues_of(statement: dict[str, Any]) -> set[str]:
+    """The SQS queues that a statement is about, which it tells apart by their tags."""
+    if "".join(texts(statement["Resource"])) != ANY_QUEUE:
+        return set()
+    tags = dict(statement["Condition"]["StringEquals"])
+    assert statement["Condition"].keys() == {"StringEquals"}
+    assert tags.pop("aws:ResourceTag/remotejob") == "test"
+    uses = as_list(tags.pop("aws:ResourceTag/remotejob:use"))
+    queue = tags.pop("aws:ResourceTag/remotejob:queue", "any")
+    assert not tags
+    return {f"{use}-of-{queue}" for use in uses}
 
 
 def short(resource: Any) -> str:
@@ -108,6 +131,11 @@ def short(resource: Any) -> str:
     text = "".join(texts(resource))
     tail = text[text.index("/") :] if "/" in text and "assets" not in text else ""
     nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
+    nouns += "|Scheduler"
+    if "parameter/remotejob/test/queues" in text:
+        return "queues/"
+    if text.endswith("parameter/remotejob/test/uploads"):
+        return "uploads/"
     if "container-assets" in text:
         return "container-assets"
     tasks = r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Clusters([a-z]+)[0-9A-F]{8}/\*"
@@ -149,13 +177,17 @@ def test_a_worker_role_names_nothing_of_another_queue(
     for statement in system.statements(role_of_workers(system, queue, "TaskRoleArn")):
         for action in as_list(statement["Action"]):
             named.setdefault(action, []).extend(texts(statement["Resource"]))
-    assert any(f"Queues{queue}" in text for text in named["sqs:ReceiveMessage"])
-    assert any(f"Queues{queue}" in text for text in named["sqs:SendMessage"])
+            named[action] += queues_of(statement)
+    assert f"lane-of-{queue}" in named["sqs:ReceiveMessage"]
+    assert f"lane-of-{queue}" in named["sqs:SendMessage"]
     others = [
         text
         for resources in named.values()
         for text in resources
-        if f"Queues{other}" in text or f"/{other}/" in text or f"Clusters{other}" in text
+        if f"Queues{other}" in text
+        or f"/{other}/" in text
+        or f"Clusters{other}" in text
+        or text.endswith((f"-of-{other}", "-of-any"))
     ]
     assert others == []
 
@@ -186,6 +218,8 @@ def test_no_action_is_a_wildcard_and_few_resources_are(system: System) -> None:
                         OBJECTS_ALLOWED.fullmatch(short(resource))
                         or statement["Action"] == "ecr:GetAuthorizationToken"
                         or TASKS_ALLOWED.fullmatch(short(resource))
+                        or queues_of(statement)
+                        or short(resource) == "queues/"
                         or SCALING.fullmatch(policy.id)
                     )
 
@@ -268,7 +302,7 @@ def test_workers_may_read_the_buckets_that_the_settings_name(synthesize: Synthes
         assert "another-teams-files" not in granted["s3:PutObject"]
         (container,) = task.properties["ContainerDefinitions"]
         variables = {one["Name"]: one["Value"] for one in container["Environment"]}
-        described = description(variables["REMOTEJOB_SYSTEM"])
+        described = description(variables["REMOTEJOB_SYSTEM"], of=system)
         assert described.get("readable_buckets") == (["another-teams-files"] if reads else None)
 
 
@@ -308,6 +342,7 @@ def test_a_worker_reads_what_routes_and_settings_of_its_queue_name(
     found = calls(system, role_of_workers(system, queue, "TaskRoleArn"))
 
     always = {"Input/jobs/0*", f"Input/jobs/{queue}/*", "Input/jobs/stored/*"}
+    always |= {f"Input/remotejob-smoke/{queue}/*"}
     assert set(found["s3:GetObjectVersion"].split()) == own | always
 
 

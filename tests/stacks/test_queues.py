@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import re
-from typing import Any
 
 import pytest
 
-from remotejob.backends.aws.system_description import SystemDescription
-from remotejob.cdk.description import LIMIT_BYTES
+from remotejob.backends.aws.system_description import DescribedQueue
 from remotejob.domain.budgets import DailyBudget
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.priority import Order
 from remotejob.names import (
     SYSTEM_VERSION,
     Env,
-    Part,
     QueueKey,
     SystemKey,
-    stack_name,
+    queue_parameter,
     system_parameter,
+    uploads_parameter,
 )
+from remotejob.ports import UPLOAD_CHANNELS, Channel, QueueDescription
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System, description
 
@@ -33,23 +31,31 @@ tasks = ["send"]
 order = "fifo"
 tenant_limit = 4
 """
+OPTIONAL = {QueueKey.ORDER, QueueKey.TENANT_LIMIT, QueueKey.RETIRED}
 PENDING = ("High", "Normal", "Low")
 
 
 def job_queue(system: System, name: str, kind: str) -> Resource:
     """The SQS queue that the system description names."""
-    parameter = described(system)
-    id_ = parameter["queues"][name][kind].strip("<>")
+    id_ = described_queue(system, name)[kind].strip("<>")
     (queue,) = [r for r in system.resources(QUEUE) if r.id == id_]
     return queue
 
 
 def described(system: System) -> dict:  # type: ignore[type-arg]
-    return description(_parameter(system)["Value"])
+    parameter = system.resource("AWS::SSM::Parameter", Name=f"/remotejob/{system.name}")
+    return description(parameter.properties["Value"], of=system)
 
 
-def _parameter(system: System) -> dict[str, Any]:
-    return system.resource("AWS::SSM::Parameter", Name="/remotejob/test").properties
+def described_queue(system: System, name: str) -> dict:  # type: ignore[type-arg]
+    parameter = system.resource("AWS::SSM::Parameter", Name=queue_parameter(system.name, name))
+    return description(parameter.properties["Value"], of=system)
+
+
+def read_queue(system: System, name: str) -> QueueDescription:
+    """The queue, as a client reads it."""
+    text = json.dumps(described_queue(system, name))
+    return DescribedQueue.from_json(text, name=name, origin="the parameter").queue
 
 
 def redrive(queue: Resource) -> tuple[str, int]:
@@ -105,66 +111,84 @@ def test_a_message_comes_back_when_its_lease_ends(synthesize: Synthesize) -> Non
     assert lane.properties["VisibilityTimeout"] == 200
 
 
-def test_the_description_has_exactly_the_keys_of_the_library(system: System) -> None:
+def test_the_descriptions_have_exactly_the_keys_of_the_library(system: System) -> None:
     found = described(system)
-    assert list(found) == [key for key in SystemKey if key is not SystemKey.READABLE_BUCKETS]
+    absent = (SystemKey.READABLE_BUCKETS, SystemKey.QUEUES)
+    assert list(found) == [key for key in SystemKey if key not in absent]
     assert found["version"] == SYSTEM_VERSION
     assert found["name"] == "test"
     assert (found["lease_seconds"], found["retention_days"]) == (60, 30)
     assert found["clock_skew_seconds"] == 2
-    assert set(found["queues"]) == {"default", "video"}
-    for queue in found["queues"].values():
-        assert set(queue) == {*QueueKey} - {QueueKey.ORDER, QueueKey.TENANT_LIMIT}
-    assert found["queues"]["video"]["tasks"] == ["transcode", "probe"]
+    for name, tasks in (("default", ["thumbnail"]), ("video", ["transcode", "probe"])):
+        queue = described_queue(system, name)
+        assert set(queue) == {*QueueKey} - OPTIONAL
+        assert queue["tasks"] == tasks
 
 
 def test_the_description_tells_order_and_tenant_limit_where_they_are_set(
     synthesize: Synthesize,
 ) -> None:
-    text = json.dumps(described(synthesize(more=ORDERED_QUEUE)))
-    queues = SystemDescription.from_json(text, origin="the parameter").queues
+    more = synthesize(more=ORDERED_QUEUE)
+    queues = {name: read_queue(more, name) for name in ("default", "mail")}
     told = {name: (queue.order, queue.tenant_limit) for name, queue in queues.items()}
     assert told == {"default": (Order.WEIGHTED, None), "mail": (Order.FIFO, 4)}
 
 
-def test_the_description_names_what_was_built(system: System) -> None:
+def test_the_descriptions_name_what_was_built(system: System) -> None:
     found = described(system)
     assert found["table"] == f"<{system.resource('AWS::DynamoDB::Table').id}>"
     assert found["input_bucket"].startswith("<BucketsInput")
     assert found["output_bucket"].startswith("<BucketsOutput")
-    urls = [url for q in found["queues"].values() for url in q.values() if isinstance(url, str)]
-    assert len(set(urls)) == 12
+    queues = [described_queue(system, name) for name in ("default", "video")]
+    urls = [url for queue in queues for url in queue.values() if isinstance(url, str)]
+    assert len(set(urls)) == 16
 
 
-def test_the_description_is_where_a_client_looks(system: System) -> None:
-    parameter = _parameter(system)
-    assert parameter["Name"] == system_parameter("test")
-    assert parameter["Type"] == "String"
-
-
-def test_functions_and_workers_get_the_same_description(system: System) -> None:
-    told = [
-        function.properties["Environment"]["Variables"][Env.SYSTEM]
-        for function in system.resources("AWS::Lambda::Function")
+def test_the_uploads_are_described_for_clients(system: System) -> None:
+    (described,) = [
+        one.properties["Value"]
+        for one in system.resources("AWS::SSM::Parameter")
+        if one.properties["Name"] == uploads_parameter("test")
     ]
-    told += [
-        entry["Value"]
-        for task in system.resources("AWS::ECS::TaskDefinition")
-        for entry in task.properties["ContainerDefinitions"][0]["Environment"]
-        if entry["Name"] == Env.SYSTEM
-    ]
-    assert len(told) == 4
-    outline = _outline(described(system))
-    for value in told:
-        assert _outline(description(value)) == outline
+    found = description(described, of=system)
+    assert [Channel(name) for name in found] == list(UPLOAD_CHANNELS)
+    assert len(set(found.values())) == 3
+
+
+def test_the_descriptions_are_where_a_client_looks(system: System) -> None:
+    parameters = {one.properties["Name"]: one for one in system.resources("AWS::SSM::Parameter")}
+    wanted = {system_parameter("test")} | {
+        queue_parameter("test", name) for name in ("default", "video")
+    }
+    assert wanted <= parameters.keys()
+    for name in wanted:
+        assert parameters[name].properties["Type"] == "String"
+
+
+def test_functions_know_the_system_and_a_worker_its_own_queue(system: System) -> None:
+    whole = _outline(described(system))
+    for function in system.resources("AWS::Lambda::Function"):
+        value = function.properties["Environment"]["Variables"][Env.SYSTEM]
+        assert _outline(description(value, of=system)) == whole
+    told = set()
+    for task in system.resources("AWS::ECS::TaskDefinition"):
+        entries = task.properties["ContainerDefinitions"][0]["Environment"]
+        variables = {entry["Name"]: entry["Value"] for entry in entries}
+        found = description(variables[Env.SYSTEM], of=system)
+        own = variables[Env.QUEUE]
+        assert found.pop("queues") == {own: described_queue(system, own)}
+        assert _outline(found) == whole
+        told.add(own)
+    assert told == {"default", "video"}
 
 
 def _outline(described: dict) -> str:  # type: ignore[type-arg]
     """What does not depend on whether a reference crosses a stack."""
-    queues = {name: (list(q), q["tasks"]) for name, q in described["queues"].items()}
-    return json.dumps([list(described), described["version"], described["name"], queues])
+    return json.dumps([list(described), described["version"], described["name"]])
 
 
+REFERENCES = ("Exports", "PublishOutput")
+"""How the outputs begin that the CDK makes for other stacks."""
 POLICIES = {f"{group}Policy" for group in ("Admin", "Manager", "Creator", "Worker")}
 
 
@@ -175,51 +199,38 @@ def test_outputs_are_what_a_user_needs(system: System) -> None:
         ("workers", set()),
     ):
         outputs = system.template(part).get("Outputs", {})
-        assert {name for name in outputs if not name.startswith("Exports")} == expected
+        assert {name for name in outputs if not name.startswith(REFERENCES)} == expected
 
 
-def many_queues(count: int) -> str:
-    return "\n".join(f'[queues.queue-{n}]\ntasks = ["task"]' for n in range(count))
-
-
-def test_too_many_queues_for_a_function_are_refused_with_the_remedy(
+def test_more_tasks_than_a_parameter_holds_are_refused_with_the_remedy(
     synthesize: Synthesize,
 ) -> None:
-    with pytest.raises(SettingsError, match="a second system") as refused:
-        synthesize(more=many_queues(8))
-    assert "9 queues" in str(refused.value)
+    tasks = ", ".join(f'"task-{number:04}-{"x" * 50}"' for number in range(60))
+    with pytest.raises(SettingsError, match="to another queue") as refused:
+        synthesize(more=f"[queues.many]\ntasks = [{tasks}]")
+    assert "[queues.many]" in str(refused.value)
+    assert "60 tasks" in str(refused.value)
 
 
-def test_as_many_queues_as_are_accepted_do_fit(synthesize: Synthesize) -> None:
-    accepted = None
-    for count in range(1, 20):
-        try:
-            accepted = synthesize(more=many_queues(count))
-        except SettingsError:
-            break
-    assert accepted is not None
-    queues = {queue.id for queue in accepted.resources(QUEUE)}
-
-    def generated(reference: re.Match[str]) -> str:
-        id_ = reference[1]
-        name = f"{stack_name(accepted.name, Part.STORAGE)}-{id_}-ABCDEFGHIJKL"
-        return f"https://sqs.ap-northeast-1.amazonaws.com/123456789012/{name}"[
-            : None if id_ in queues else 63
-        ]
-
-    text = json.dumps(described(accepted), separators=(",", ":"))
-    size = len(re.sub(r"<(\w+)(?:\.\w+)?>", generated, text)) + len(Env.SYSTEM)
-    # And it was not refused for nothing: one more queue would not have fitted.
-    assert LIMIT_BYTES * 0.75 < size <= LIMIT_BYTES
+def test_more_buckets_than_the_description_holds_are_refused_with_the_remedy(
+    synthesize: Synthesize,
+) -> None:
+    names = ", ".join(f'"bucket-{number:04}-{"x" * 50}"' for number in range(60))
+    with pytest.raises(SettingsError, match="fewer readable_buckets"):
+        synthesize(retention_days=f"30\nreadable_buckets = [{names}]")
 
 
 def test_the_description_tells_limits_where_they_are_set(synthesize: Synthesize) -> None:
-    more = '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 9\ndaily_dollars = 2\nmax_pending = 70\n'
-    text = json.dumps(described(synthesize(more=more)))
-    read = SystemDescription.from_json(text, origin="the parameter")
+    more = (
+        '[queues.dear]\ntasks = ["a"]\ndaily_jobs = 9\ndaily_dollars = 2\nmax_pending = 70\n'
+        "retired = true\n"
+    )
+    limited = synthesize(more=more)
+    default, dear = read_queue(limited, "default"), read_queue(limited, "dear")
 
-    assert read.queues["default"].budget == DailyBudget()
-    assert read.queues["default"].max_pending is None
-    assert read.queues["dear"].budget == DailyBudget(runs=9, dollars=2.0)
-    assert read.queues["dear"].max_pending == 70
-    assert read.max_depth == 10
+    assert default.budget == DailyBudget()
+    assert default.max_pending is None
+    assert dear.budget == DailyBudget(runs=9, dollars=2.0)
+    assert dear.max_pending == 70
+    assert (default.retired, dear.retired) == (False, True)
+    assert described(limited)["max_depth"] == 10

@@ -65,7 +65,7 @@ def test_every_locked_package_has_hashes_and_no_address(lock: Path) -> None:
 
 
 def test_the_command_line_of_the_cdk_is_locked_with_integrity_and_no_address() -> None:
-    folder = ROOT / "requirements" / "cdk"
+    folder = ROOT / "remotejob/cli/deploy/cdk"
     lock = json.loads((folder / "package-lock.json").read_text())
     wanted = json.loads((folder / "package.json").read_text())
     packages = {name: each for name, each in lock["packages"].items() if name}

@@ -127,6 +127,9 @@ class Names:
     table: str
     queues: Mapping[str, Mapping[str, str]]
     uploads: str
+    unread_uploads: str
+    elsewhere: str
+    """A lane of another system."""
     input: str
     output: str
     clusters: Mapping[str, str]
@@ -247,7 +250,11 @@ QUEUES: Final[Mapping[str, Callable[[Names], str]]] = {
     "status queue of another queue": lambda names: names.queues["theirs"]["failed"],
     "dead-letter queue": lambda names: names.queues["ours"]["dead_letter"],
     "dead-letter queue of another queue": lambda names: names.queues["theirs"]["dead_letter"],
+    "dead-letter queue of a status queue": lambda names: names.queues["ours"][
+        "completed_dead_letter"
+    ],
     "uploads queue": lambda names: names.uploads,
+    "dead-letter queue of uploads": lambda names: names.unread_uploads,
 }
 
 
@@ -345,16 +352,31 @@ def _marks(role: Role, names: Names) -> object:
     )
 
 
-OTHER_ACTIONS: Final = {"ssm:GetParameter", "ecs:UpdateTaskProtection"}
+OTHER_ACTIONS: Final = {"ssm:GetParameter", "ssm:GetParametersByPath", "ecs:UpdateTaskProtection"}
 
 OTHERS: Final[Mapping[str, Request]] = {
     "find the system": _other("ssm", "get_parameter", Name="/remotejob/walls"),
+    "find its queues": _other("ssm", "get_parameters_by_path", Path="/remotejob/walls/queues"),
+    "find its uploads": _other("ssm", "get_parameter", Name="/remotejob/walls/uploads"),
     "read the attention index": _marks,
     "protect a task of the queue": _protect("ours"),
 }
 
 NOBODY: Final[Mapping[str, Request]] = {
     "find another system": _other("ssm", "get_parameter", Name="/remotejob/another"),
+    "find another system's queues": _other(
+        "ssm", "get_parameters_by_path", Path="/remotejob/another/queues"
+    ),
+    "find all systems": _other("ssm", "get_parameters_by_path", Path="/remotejob"),
+    "send to another system": lambda role, names: role.client("sqs").send_message(
+        QueueUrl=names.elsewhere, MessageBody="{}"
+    ),
+    "receive from another system": lambda role, names: role.client("sqs").receive_message(
+        QueueUrl=names.elsewhere, WaitTimeSeconds=0
+    ),
+    "give a queue to another system": lambda role, names: role.client("sqs").tag_queue(
+        QueueUrl=names.elsewhere, Tags={"remotejob": "walls"}
+    ),
     "protect another queue's task": _protect("theirs"),
     "delete a version of a file": lambda role, names: role.client("s3").delete_object(
         Bucket=names.input, Key="jobs/stored/of-nobody", VersionId="of-nobody"
@@ -446,16 +468,22 @@ def actions_in(policies: list[Any]) -> set[str]:
 
 
 def names_of(aws: EmbeddedAws) -> Names:
-    parameter = aws.client("ssm").get_parameter(Name="/remotejob/walls")["Parameter"]["Value"]
-    described = json.loads(parameter)
+    ssm = aws.client("ssm")
+    described = json.loads(ssm.get_parameter(Name="/remotejob/walls")["Parameter"]["Value"])
+    queues = ssm.get_parameters_by_path(Path="/remotejob/walls/queues")["Parameters"]
+    tags = {"remotejob": "another", "remotejob:queue": "ours", "remotejob:use": "lane"}
+    elsewhere = aws.client("sqs").create_queue(QueueName="of-another-system", tags=tags)
     clusters = {
         r.path.split("/")[2]: r.physical_id for r in aws.deployment.all("AWS::ECS::Cluster")
     }
     uploads = aws.deployment.one("AWS::SQS::Queue", "Uploads/Queue").physical_id
+    unread = aws.deployment.one("AWS::SQS::Queue", "Uploads/DeadLetter").physical_id
     return Names(
         table=described["table"],
-        queues=described["queues"],
+        queues={one["Name"].rpartition("/")[2]: json.loads(one["Value"]) for one in queues},
+        elsewhere=elsewhere["QueueUrl"],
         uploads=uploads,
+        unread_uploads=unread,
         input=described["input_bucket"],
         output=described["output_bucket"],
         clusters=clusters,

@@ -18,7 +18,7 @@ from remotejob import Job, RemoteJob, Repeat, Retry, State, Submission
 from remotejob.domain.ids import new_job_id, partition_of, shard_of
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.local.embedded import EmbeddedAws
-from remotejob.names import Env, Partition, QueueKey
+from remotejob.names import UPLOAD_RECEIVES, Env, Partition, QueueKey
 from tests.end_to_end.waiting import until
 from tests.requests.recording_server import used_as
 from tests.walls.requests import GROUPS, ROLES, Names, Role, actions_in, role_names
@@ -78,11 +78,12 @@ def test_used_actions_are_the_granted_ones(
     )
     run_jobs(aws, names, creator)
     mend_what_was_cut_off(aws, names)
+    fail_an_upload(aws)
     for by, hand, chief in ((creator, worker, manager), (admin, admin, admin)):
         send_what_nobody_reads(aws, names)
         work_by_hand(by, hand)
         read_and_remove_an_output(by, chief)
-        manage(by, chief)
+        manage(by, chief, aws)
     hear_of_an_end(admin)
 
     used: dict[str, set[str]] = {}
@@ -99,9 +100,8 @@ def test_used_actions_are_the_granted_ones(
             for one in sorted(never)
             if action_of(one) not in excused and not is_listed(name, one)
         ]
-    assert not any(dead.values()), "\n".join(
-        f"{name}: {one}" for name in dead for one in dead[name]
-    )
+    said = [f"{name} never uses {one}" for name, each in dead.items() for one in each]
+    assert not said, "\n".join(said)
 
 
 def action_of(noted: str) -> str:
@@ -256,6 +256,17 @@ def mend_what_was_cut_off(aws: EmbeddedAws, names: Names) -> None:
     assert said["removals finished"] == 1
 
 
+def fail_an_upload(aws: EmbeddedAws) -> None:
+    """For the last time: the function sets it aside."""
+    record = {
+        "messageId": "1",
+        "body": "no event",
+        "attributes": {"ApproximateReceiveCount": str(UPLOAD_RECEIVES)},
+    }
+    said = aws.invoke("Uploads/OnUpload", {"Records": [record]})
+    assert said == {"batchItemFailures": []}
+
+
 def work_by_hand(creator: RemoteJob, worker: RemoteJob) -> None:
     ours = creator.queue("ours")
     jobs = [
@@ -299,7 +310,11 @@ def read_and_remove_an_output(creator: RemoteJob, manager: RemoteJob) -> None:
     manager.queue("ours").remove("output", job.outputs["a"].key)
 
 
-def manage(creator: RemoteJob, manager: RemoteJob) -> None:
+def manage(creator: RemoteJob, manager: RemoteJob, aws: EmbeddedAws) -> None:
+    letters = aws.deployment.one("AWS::SQS::Queue", "Uploads/Undelivered").physical_id
+    aws.client("sqs").send_message(QueueUrl=letters, MessageBody="{}")
+    assert any(one.reason.startswith("EventBridge") for one in manager.dead_letters())
+    assert any(one.done for one in manager.redrive(kind="uploads"))
     ours = creator.queue("ours")
     first = ours.submit("work", delay=LATER, resource="managed")
     dependent = ours.submit("work", depends=[first], body=b"content")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 from remotejob.backends.aws.account import DEFAULT_POLICY, Account
 from remotejob.backends.aws.workers_description import read_workers
 from remotejob.domain.fleet import (
+    CapacityShare,
     FleetStatus,
     Rollout,
     ServiceEvent,
@@ -40,11 +41,11 @@ class EcsFleet:
     """A `Fleet` on ECS. Thread-safe. Makes no request, and no client, before the first question."""
 
     def __init__(
-        self, account: Account, *, system: str, queues: Sequence[str], clock: Clock
+        self, account: Account, *, system: str, queues: Collection[str], clock: Clock
     ) -> None:
         self._account = account
         self._system = system
-        self._queues = tuple(queues)
+        self._queues = queues
         self._clock = clock
         self._lock = threading.Lock()
         self._described: Mapping[str, WorkersDescription] = {}
@@ -94,6 +95,22 @@ class EcsFleet:
             raise no_workers(queue)
         self._ecs.update_service(cluster=place.cluster, service=place.service, desiredCount=count)
 
+    def set_capacity(self, queue: str, shares: tuple[CapacityShare, ...]) -> None:
+        """Source: Amazon ECS API Reference, UpdateService, capacityProviderStrategy: a change needs
+        a forced deployment."""
+        place = self.describe(queue)
+        if place is None:
+            raise no_workers(queue)
+        self._ecs.update_service(
+            cluster=place.cluster,
+            service=place.service,
+            capacityProviderStrategy=[
+                {"capacityProvider": share.provider, "weight": share.weight, "base": share.base}
+                for share in shares
+            ],
+            forceNewDeployment=True,
+        )
+
     def _read_all(self) -> dict[str, WorkersDescription]:
         """The descriptions of all queues that have workers."""
         names = {workers_parameter(self._system, queue): queue for queue in self._queues}
@@ -138,6 +155,16 @@ def _status(service: Mapping[str, Any]) -> FleetStatus:
         and any(_BLOCKED in event.text for event in events if event.at_ms >= begun),
         rollout=rollout,
         events=events,
+        capacity=tuple(
+            CapacityShare(
+                provider=one["capacityProvider"],
+                weight=one.get("weight", 0),
+                base=one.get("base", 0),
+            )
+            for one in primary.get("capacityProviderStrategy")
+            or service.get("capacityProviderStrategy", [])
+        ),
+        deployed_at_ms=begun,
     )
 
 

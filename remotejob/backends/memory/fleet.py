@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
-from remotejob.domain.fleet import FleetStatus, StoppedTask, WorkersDescription
+from remotejob.domain.fleet import CapacityShare, FleetStatus, StoppedTask, WorkersDescription
 from remotejob.ports import no_workers
 
 
@@ -38,6 +38,12 @@ class MemoryFleet:
             if queue not in self._status:
                 raise no_workers(queue)
             self._status[queue] = replace(self._status[queue], desired=count, running=count)
+
+    def set_capacity(self, queue: str, shares: tuple[CapacityShare, ...]) -> None:
+        with self._lock:
+            if queue not in self._status:
+                raise no_workers(queue)
+            self._status[queue] = replace(self._status[queue], capacity=shares)
 
     def put(
         self, queue: str, status: FleetStatus, *, stopped: tuple[StoppedTask, ...] = ()

@@ -1,7 +1,7 @@
 """The successor of a repeating job, stored in the transaction that records the job's end.
 
 Whatever became of a run, the next one is made, unless its `Repeat` says to stop on failure. Only a
-command ends a series: a cancelled job has no successor.
+command ends a series, or that its queue is retired: a cancelled job has no successor.
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ def _end(
 ) -> End:
     if record.repeat_json is None or record.next_id is not None:
         # a job that was restarted may have its successor already, and gets no second one
+        return End(change=change)
+    queue = installation.queues.get(record.queue)
+    if queue is not None and queue.retired:
+        log.warning("its queue is retired: it is not repeated", extra=log_fields(record))
         return End(change=change)
     repeat = Repeat.from_json(record.repeat_json)
     due = cron.next_due(repeat, after=from_ms(installation.clock.now_ms()))

@@ -32,6 +32,34 @@ GIVEN_UP_BY_QUEUE: Final = "it was received too often, and no worker could handl
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SetAside:
+    """A message that a worker or a function moved here, and why."""
+
+    reason: str
+    origin: str
+    """The channel it came from, as the letter says."""
+    body: str
+    """The message; cut, if it was very long."""
+
+    @classmethod
+    def read(cls, letter: str) -> SetAside | None:
+        """None for a message that SQS moved."""
+        match json_or_none(letter):
+            case {"reason": str(reason), "lane": str(origin), "body": str(body)}:
+                return cls(reason=reason, origin=origin, body=body)
+        return None
+
+
+def json_or_none(text: str) -> object:
+    """What a text says as JSON; None if it is none."""
+    try:
+        found: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PendingLetter:
     """A letter from the dead-letter queue of a job queue's lanes."""
 
@@ -52,22 +80,14 @@ class PendingLetter:
     def read(cls, letter: str) -> PendingLetter:
         """Read any letter; one that nobody can understand has no `pending`."""
         reason, lane, body = GIVEN_UP_BY_QUEUE, None, letter
-        match _json(letter):
-            case {"reason": str(said), "lane": str(named), "body": str(text)} if named in _LANES:
-                reason, lane, body = said, Channel(named), text
+        said = SetAside.read(letter)
+        if said is not None and said.origin in _LANES:
+            reason, lane, body = said.reason, Channel(said.origin), said.body
         try:
             return cls(reason=reason, body=body, lane=lane, pending=Pending.read(body))
         except BadMessage as problem:
             reason = str(problem) if lane is None else reason
             return cls(reason=reason, body=body, lane=lane, pending=None)
-
-
-def _json(text: str) -> object:
-    try:
-        found: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return found
 
 
 class Letterbox:

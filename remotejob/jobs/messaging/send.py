@@ -81,7 +81,7 @@ def send_and_look_at_all(
     max_delay = installation.messages.capabilities.max_delay
     moved: list[JobRecord] = []
     for record in records:
-        sent = record.queue in installation.queues and installation.may_send_to(record.queue)
+        sent = installation.may_send_to(record.queue) and record.queue in installation.queues
         if record.attention is None or not sent:
             moved.append(record)
             continue

@@ -17,7 +17,7 @@ from remotejob.domain.changes import EXISTS, Condition
 from remotejob.domain.conditions import Value
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import ABSENT, Count, Put
-from remotejob.jobs.queries.prices import Prices
+from remotejob.jobs.queries.prices import Prices, worker_hour
 from remotejob.names import Field
 from remotejob.ports import Installation, QueueDescription, WorkerSize
 
@@ -87,10 +87,7 @@ def dollars_of(
     dollars = runs * requests / _MILLION
     if size is None:
         return dollars
-    hour = (
-        size.cpu / 1024 * prices.fargate_vcpu_hour + size.memory_mib / 1024 * prices.fargate_gb_hour
-    )
-    return dollars + hour * seconds / _HOUR_S * jobs_at_a_time / size.jobs
+    return dollars + worker_hour(size, prices) * seconds / _HOUR_S * jobs_at_a_time / size.jobs
 
 
 def microdollars(dollars: float) -> int:

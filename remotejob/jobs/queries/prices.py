@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from remotejob.domain.errors import SettingsError
+from remotejob.names import FREE_STORAGE_GIB
+from remotejob.ports import WorkerSize
 
 _FILE: Final = "prices.toml"
 
@@ -33,7 +35,21 @@ class Prices:
     s3_thousand_gets: float
     fargate_vcpu_hour: float
     fargate_gb_hour: float
+    fargate_arm_vcpu_hour: float
+    fargate_arm_gb_hour: float
+    fargate_storage_gb_hour: float
+    """For ephemeral storage beyond what is free; the same on each processor."""
+    fargate_spot_fraction: float
+    """What Spot costs of the price on demand, about; it applies to processor and memory alone."""
     lambda_million_requests: float
+    vpc_nat_gateway_hour: float
+    vpc_endpoint_hour: float
+    """An interface endpoint, in each of its zones."""
+    vpc_public_address_hour: float
+    cloudwatch_alarm_month: float
+    """Each metric of an alarm."""
+    kms_key_month: float
+    secretsmanager_secret_month: float
 
     @classmethod
     def parse(cls, text: str) -> Prices:
@@ -58,6 +74,20 @@ class Prices:
                 f"{_FILE}: `as_of` must be a date such as 2026-01-31, `region` text"
             )
         return cls(pages=MappingProxyType(pages), **values)
+
+
+def worker_hour(size: WorkerSize, prices: Prices) -> float:
+    """Dollars for an hour of a worker, at the mean price of those on demand and on Spot.
+
+    Source: AWS Fargate pricing.
+    """
+    vcpu, gb = prices.fargate_vcpu_hour, prices.fargate_gb_hour
+    if size.arm:
+        vcpu, gb = prices.fargate_arm_vcpu_hour, prices.fargate_arm_gb_hour
+    on_demand = size.cpu / 1024 * vcpu + size.memory_mib / 1024 * gb
+    saved = size.spot_percent / 100 * (1 - prices.fargate_spot_fraction)
+    charged_gib = max(0, size.storage_gib - FREE_STORAGE_GIB)
+    return on_demand * (1 - saved) + charged_gib * prices.fargate_storage_gb_hour
 
 
 @cache

@@ -18,12 +18,13 @@ from remotejob.domain.states import State
 from remotejob.domain.text import counted
 from remotejob.domain.usage import READ_UNIT_BYTES, Call, Usage, item_bytes, put_calls, units
 from remotejob.jobs.content.input_files import input_prefixes
-from remotejob.jobs.queries.prices import Prices
+from remotejob.jobs.queries.prices import Prices, worker_hour
 from remotejob.names import INPUT_PREFIX_SUBMITTED
 from remotejob.ports import WorkerSize
 
 _MILLION: Final = 1_000_000
 _THOUSAND: Final = 1_000
+_HOUR_S: Final = 3600
 _PUTS: Final = frozenset(
     {Call.PUT_OBJECT, Call.CREATE_UPLOAD, Call.UPLOAD_PART, Call.COMPLETE_UPLOAD}
 )
@@ -307,14 +308,10 @@ def _died(record: JobRecord) -> bool:
 
 
 def _compute(seconds: float, size: WorkerSize, prices: Prices) -> Compute:
-    vcpu_seconds = seconds * size.cpu / 1024 / size.jobs
-    gb_seconds = seconds * size.memory_mib / 1024 / size.jobs
-    hours = 3600
     return Compute(
-        vcpu_seconds=vcpu_seconds,
-        gb_seconds=gb_seconds,
-        dollars=vcpu_seconds / hours * prices.fargate_vcpu_hour
-        + gb_seconds / hours * prices.fargate_gb_hour,
+        vcpu_seconds=seconds * size.cpu / 1024 / size.jobs,
+        gb_seconds=seconds * size.memory_mib / 1024 / size.jobs,
+        dollars=seconds / _HOUR_S * worker_hour(size, prices) / size.jobs,
     )
 
 

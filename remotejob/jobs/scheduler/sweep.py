@@ -38,6 +38,7 @@ from remotejob.jobs.scheduler.lapsed import (
     never,
     with_sensible_lease,
 )
+from remotejob.jobs.scheduler.without_queue import keep_or_fail
 from remotejob.names import SHARDS, Field
 from remotejob.ports import Address, Area, Channel, Installation, Updated
 
@@ -160,6 +161,8 @@ def _sweep_record(record: JobRecord, installation: Installation, counts: Counter
         return False
     if lapsed and budget_spent(record):
         counts["expired"] += expire_spent([record], installation)
+    elif record.queue not in installation.queues:
+        counts["failed without a queue"] += keep_or_fail(record, installation)
     else:
         send_for([record], installation)
         counts["sent"] += 1

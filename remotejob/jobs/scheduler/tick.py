@@ -40,6 +40,7 @@ from remotejob.jobs.scheduler.lapsed import (
     never,
     with_sensible_lease,
 )
+from remotejob.jobs.scheduler.without_queue import keep_or_fail
 from remotejob.names import SHARDS
 from remotejob.ports import Address, Installation
 
@@ -260,17 +261,25 @@ def _send_by_lane(
     """Send messages for jobs, lane by lane; return the ids whose lane failed, and the counts.
 
     A job whose queue is no longer deployed gets no message. It is checked less and less often, and
-    runs once its queue is back.
+    runs once its queue is back, or fails if that takes too long.
     """
     lanes: defaultdict[Address, list[JobRecord]] = defaultdict(list)
     counts: Counter[str] = Counter()
+    unserved: list[JobRecord] = []
     for record in records:
         if record.queue in installation.queues:
             lanes[pending_address(record, installation.queues)].append(record)
         else:
-            log.warning("queue %r is not deployed", record.queue, extra=log_fields(record))
-            counts["without a queue"] += 1
+            unserved.append(record)
     unsent: set[str] = set()
+    for record in unserved:
+        counts["without a queue"] += 1
+        try:
+            counts["failed without a queue"] += keep_or_fail(record, installation)
+        except Exception:
+            # its mark stays due; go on with the others
+            log.exception("job without a queue not handled", extra=log_fields(record))
+            unsent.add(record.id)
     for address, waiting in lanes.items():
         try:
             send_for(waiting, installation)

@@ -22,6 +22,7 @@ from remotejob.domain.errors import (
     InvalidData,
     InvalidInput,
     QueueFull,
+    QueueRetired,
 )
 from remotejob.domain.events import Event
 from remotejob.domain.ids import new_job_id
@@ -93,7 +94,7 @@ def make_batch(
             raise
         why = (
             f"{problem}"
-            if isinstance(problem, _Stopped | InvalidInput | QueueFull)
+            if isinstance(problem, _Stopped | InvalidInput | QueueFull | QueueRetired)
             else _error(problem)
         )
         raise BatchUnfinished(batch.id, made=maker.made, why=why) from problem

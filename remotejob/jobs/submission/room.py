@@ -1,11 +1,11 @@
-"""The ceiling of a lane: how many messages may wait in it, so that a flood of jobs is refused."""
+"""Whether a queue takes further jobs: not if it is retired, nor beyond the ceiling of a lane."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from remotejob.domain.errors import QueueFull
+from remotejob.domain.errors import QueueFull, QueueRetired
 from remotejob.domain.record import JobRecord
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.ports import Address, Installation
@@ -22,11 +22,15 @@ def check_room(more: Mapping[Address, int], installation: Installation) -> None:
     SQS's counts are approximate, and others may submit at the same time: the ceiling may be
     exceeded by what they submit at once.
 
-    Raises: QueueFull.
+    Raises: QueueRetired; QueueFull.
     """
     for address, count in more.items():
         queue = installation.queues.get(address.queue)
-        if queue is None or queue.max_pending is None or not count:
+        if queue is None or not count:
+            continue
+        if queue.retired:
+            raise QueueRetired(queue.name)
+        if queue.max_pending is None:
             continue
         depth = installation.messages.depth(address)
         waiting = depth.visible + depth.delayed

@@ -17,6 +17,7 @@ from remotejob.domain.errors import (
     InvalidData,
     PartlySubmitted,
     QueueFull,
+    QueueRetired,
     QueueUnavailable,
     StoreUnavailable,
 )
@@ -187,13 +188,13 @@ def _store_page(
 
 
 def _check_room(checked: Sequence[Checked], installation: Installation) -> None:
-    """Check that what is new fits. Only a full lane makes us look for the jobs of keys.
+    """Check that what is new fits. Only a refusal makes us look for the jobs of keys.
 
-    Raises: QueueFull.
+    Raises: QueueFull, QueueRetired.
     """
     try:
         check_room(lanes_of((one.record for one in checked), installation), installation)
-    except QueueFull:
+    except (QueueFull, QueueRetired):
         fresh = [one for one in checked if not _made_before(one, installation)]
         if len(fresh) == len(checked):
             raise

@@ -14,7 +14,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from remotejob.local.access import attributes, s3_permissions, s3_requests
+from moto.sqs.models import sqs_backends
+
+from remotejob.local.access import attributes, s3_permissions, s3_requests, stack_roles
 from remotejob.local.access.calls import BadCall, Call
 from remotejob.local.access.leading_keys import key_attribute, leading_keys
 from remotejob.local.access.policies import Access
@@ -61,8 +63,11 @@ def required(call: Call) -> list[Access]:
         prefix = _ACTION_PREFIX.get(call.service, call.service)
         needed = [Access(action=f"{prefix}:{call.operation}", resource=None)]
     if (call.service, call.operation) in _WITH_ALL_RIGHTS:
-        # the second, because all but IAM is less than all
-        needed += [Access(action=a, resource="*") for a in ("*", "iam:PutUserPolicy")]
+        role = stack_roles.passed(call) if call.service == "cloudformation" else None
+        if role is not None:
+            needed.append(Access(action="iam:PassRole", resource=role))
+        if role is None or not stack_roles.may_do_all(call.account, role):
+            needed += [Access(action=action, resource="*") for action in stack_roles.ALL]
     if call.service in _PASSES_ROLES:
         needed += [
             Access(action="iam:PassRole", resource=_text(call.parameters[name], _ARN, name))
@@ -191,7 +196,15 @@ def _sqs(call: Call) -> list[Access]:
     found = _QUEUE_URL.fullmatch(url) if isinstance(url, str) else None
     if found is None:
         raise BadCall(f"QueueUrl cannot be {str(url)[:200]!r}")
-    return [Access(action=action, resource=call.arn(found[1]))]
+    tags = _tags_of_queue(call, found[1])
+    return [Access(action=action, resource=call.arn(found[1]), context=tags)]
+
+
+def _tags_of_queue(call: Call, name: str) -> dict[str, str]:
+    """Source: Amazon SQS Developer Guide, "ABAC condition keys for Amazon SQS"."""
+    queue = sqs_backends[call.account][call.region].queues.get(name)
+    tags = {} if queue is None else queue.tags or {}
+    return {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
 
 
 # --- The others ----------------------------------------------------------------------------------

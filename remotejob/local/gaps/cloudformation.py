@@ -5,8 +5,9 @@ time to live, a task definition without its roles and sizes, and no queue policy
 that cannot be created causes an internal error, which SDKs retry.
 
 What AWS does: CloudFormation Template Reference, "AWS::S3::Bucket", "AWS::DynamoDB::Table",
-"AWS::ECS::TaskDefinition", "AWS::SQS::QueuePolicy". Of the CDK's custom resources, we apply bucket
-notifications directly, and accept those that only clean up or restrict without any effect.
+"AWS::ECS::TaskDefinition", "AWS::SQS::QueuePolicy", "AWS::SSM::Parameter". Of the CDK's custom
+resources, we apply bucket notifications directly, and accept those that only clean up or restrict
+without any effect.
 
 Limits: bucket policies, lifecycle, alarms and scaling have no effect.
 """
@@ -28,12 +29,15 @@ from moto.core.utils import pascal_to_camelcase, remap_nested_keys
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.ecs.models import Service, TaskDefinition, ecs_backends
+from moto.iam.models import Role
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sqs.models import sqs_backends
+from moto.ssm.models import Parameter
 
 from remotejob.local import custom_resources, event_sources, functions
 from remotejob.local.control import CONTROL_PREFIX
-from remotejob.local.gaps import ecs
+from remotejob.local.gaps import ecs, stack_references, stack_updates
+from remotejob.local.gaps.stack_resources import DELETIONS, UPDATES, Change, attach_policies
 
 _LOG = logging.getLogger(__name__)
 #: Custom resources of the CDK whose absence makes no visible difference here.
@@ -44,10 +48,25 @@ def close_gap() -> None:
     """Complete the resources moto creates, and turn failures into stack events."""
     _complete(FakeBucket, _complete_bucket)
     _complete(Table, _complete_table)
+    _complete(Role, lambda role, properties, account, _: attach_policies(role, properties, account))
     _replace(TaskDefinition, _create_task_definition)
     _replace(Service, _create_service)
+    _take_tags_by_name(Parameter)
     _handle_custom_resources()
+    _name_parameters()
     _report_failures()
+    UPDATES.update(
+        {
+            "AWS::ECS::Service": _update_service,
+            "AWS::S3::Bucket": _update_bucket,
+            "AWS::DynamoDB::Table": _update_table,
+            "AWS::SQS::QueuePolicy": Change.made_anew,
+            "Custom::S3BucketNotifications": _update_notifications,
+        }
+    )
+    DELETIONS["Custom::S3AutoDeleteObjects"] = _empty_bucket
+    stack_references.close_gap()
+    stack_updates.close_gap()
 
 
 class QueuePolicy(CloudFormationModel):
@@ -91,6 +110,22 @@ def _complete(model: type[Any], complete: Callable[[Any, Any, str, str], None]) 
         resource = stock(cls, name, document, account, region, **kw)
         complete(resource, document.get("Properties", {}), account, region)
         return resource
+
+    model.create_from_cloudformation_json = classmethod(create_from_cloudformation_json)
+
+
+def _take_tags_by_name(model: type[Any]) -> None:
+    """Give moto the tags of a resource as it takes them: a list, where CloudFormation has a map."""
+    stock = model.create_from_cloudformation_json.__func__
+
+    def create_from_cloudformation_json(
+        cls: type[Any], /, name: str, document: Any, account: str, region: str, **kw: Any
+    ) -> Any:
+        properties = dict(document["Properties"])
+        tags = properties.get("Tags")
+        if isinstance(tags, dict):
+            properties["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        return stock(cls, name, {**document, "Properties": properties}, account, region, **kw)
 
     model.create_from_cloudformation_json = classmethod(create_from_cloudformation_json)
 
@@ -197,6 +232,79 @@ def _create_service(name: str, properties: Any, account: str, region: str) -> An
     return service
 
 
+def _update_service(change: Change) -> Any:
+    if change.has_other("Cluster", "ServiceName", "LaunchType", "SchedulingStrategy"):
+        return change.made_anew()
+    service, properties = change.existing, change.properties
+    count = properties.get("DesiredCount")
+    return ecs_backends[change.account][change.region].update_service(
+        {
+            "cluster": service.cluster_name,
+            "service": service.name,
+            "task_definition": str(properties["TaskDefinition"]),
+            # a template that says none leaves what scaling has set
+            "desired_count": int(count) if change.has_other("DesiredCount") and count else None,
+            "capacity_provider_strategy": remap_nested_keys(
+                properties.get("CapacityProviderStrategy") or [], pascal_to_camelcase
+            ),
+            "deployment_configuration": remap_nested_keys(
+                properties.get("DeploymentConfiguration", {}), pascal_to_camelcase
+            ),
+        }
+    )
+
+
+def _update_bucket(change: Change) -> Any:
+    if change.has_other("BucketName"):
+        return change.made_anew()
+    _complete_bucket(change.existing, change.properties, change.account, change.region)
+    return change.existing
+
+
+def _update_table(change: Change) -> Any:
+    if change.has_other("TableName", "KeySchema"):
+        return change.made_anew()
+    protected = str(change.properties.get("DeletionProtectionEnabled", False)).lower() == "true"
+    change.existing.deletion_protection_enabled = protected
+    _complete_table(change.existing, change.properties, change.account, change.region)
+    return change.existing
+
+
+def _update_notifications(change: Change) -> Any:
+    _notify_bucket(change.properties, change.account)
+    return change.existing
+
+
+def _empty_bucket(_: Any, properties: Any, account: str, __: str) -> None:
+    """What the function of Custom::S3AutoDeleteObjects does when its bucket is to be deleted."""
+    backend = s3_backends[account]["aws"]
+    bucket = backend.buckets.get(properties.get("BucketName"))
+    if bucket is not None:
+        bucket.keys.clear()
+
+
+def _notify_bucket(properties: Any, account: str) -> None:
+    bucket = s3_backends[account]["aws"].get_bucket(properties["BucketName"])
+    bucket.set_notification_configuration(
+        _from_api(properties.get("NotificationConfiguration", {}))
+    )
+
+
+def _name_parameters() -> None:
+    """Give a parameter without a name one."""
+    stock = Parameter.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+
+    def create_from_cloudformation_json(
+        cls: type[Parameter], /, name: str, document: Any, *args: Any, **kw: Any
+    ) -> Any:
+        document["Properties"].setdefault("Name", f"CFN-{name}")
+        return stock(cls, name, document, *args, **kw)
+
+    Parameter.create_from_cloudformation_json = classmethod(  # type: ignore[assignment,method-assign]
+        create_from_cloudformation_json
+    )
+
+
 def _handle_custom_resources() -> None:
     def create_from_cloudformation_json(
         _: type[CustomModel], /, name: str, document: Any, account: str, region: str, **kw: Any
@@ -207,11 +315,7 @@ def _handle_custom_resources() -> None:
             region, request_id, kw["LogicalId"], name
         )
         if kind == "Custom::S3BucketNotifications":
-            s3_backends[account]["aws"].get_bucket(
-                properties["BucketName"]
-            ).set_notification_configuration(
-                _from_api(properties.get("NotificationConfiguration", {}))
-            )
+            _notify_bucket(properties, account)
         elif kind not in _WITHOUT_EFFECT:
             _ask_function(resource, kind, properties, account, kw["StackId"])
             return resource

@@ -8,7 +8,17 @@ from datetime import timedelta
 
 import pytest
 
-from remotejob.ports import Address, Channel, Depth, Outgoing, Received, WorkQueue
+from remotejob.ports import (
+    QUEUE_CHANNELS,
+    UPLOAD_CHANNELS,
+    Address,
+    Channel,
+    Depth,
+    Outgoing,
+    Received,
+    WorkQueue,
+    upload_address,
+)
 from remotejob.testing.fakes import FakeClock
 
 PassTime = Callable[[timedelta], None]
@@ -72,9 +82,15 @@ class MessagesConformance:
         assert _receive(messages, address=_OTHER) == []
         assert _bodies(_receive(messages)) == ["a"]
 
-    @pytest.mark.parametrize("channel", Channel)
-    def test_every_channel_takes_messages(self, messages: WorkQueue, channel: Channel) -> None:
-        address = Address("default", channel)
+    @pytest.mark.parametrize(
+        "address",
+        [
+            *(Address("default", channel) for channel in QUEUE_CHANNELS),
+            *(upload_address(channel) for channel in UPLOAD_CHANNELS),
+        ],
+        ids=lambda address: str(address.channel),
+    )
+    def test_every_channel_takes_messages(self, messages: WorkQueue, address: Address) -> None:
         _send(messages, "a", address=address)
 
         (received,) = _receive(messages, address=address)
@@ -90,6 +106,19 @@ class MessagesConformance:
         _send(messages, "same", "same")
 
         assert _bodies(_drained(messages)) == ["same", "same"]
+
+    def test_a_message_has_the_same_id_at_each_receive_and_no_other_has_it(
+        self, messages: WorkQueue
+    ) -> None:
+        _send(messages, "a", "a")
+
+        received = _receive(messages)
+        messages.hide(_LANE, [one.receipt for one in received], _NOTHING)
+        again = _receive(messages)
+
+        assert {one.id for one in again} == {one.id for one in received}
+        assert len({one.id for one in received}) == 2
+        assert all(one.id for one in received)
 
     def test_a_message_tells_its_group_each_time_it_is_received(self, messages: WorkQueue) -> None:
         group = "customer-17/!~" + "x" * 114  # 128 characters, the most there may be

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from remotejob.domain.text import cut
 from remotejob.jobs.coordination.consequences import carry_out, send_each
+from remotejob.jobs.messaging.dead_letters import LONGEST_BODY
 from remotejob.jobs.messaging.log_fields import message_log_fields
 from remotejob.jobs.messaging.messages import BadMessage, Pending, dead_letter_body
 from remotejob.ports import Address, Channel, Installation, Outgoing, Received
@@ -29,8 +30,6 @@ from remotejob.worker.messages.settlements import (
 log = logging.getLogger(__name__)
 
 _LONGEST_REASON: Final = 1000
-_LONGEST_BODY: Final = 15_000
-"""Characters; in ASCII up to six bytes each, and a request has 1 MiB."""
 
 
 class Settler:
@@ -129,7 +128,7 @@ class Settler:
                         body=dead_letter_body(
                             reason=cut(one.reason, _LONGEST_REASON),
                             lane=one.message.address.channel,
-                            body=cut(one.message.body, _LONGEST_BODY),
+                            body=cut(one.message.body, LONGEST_BODY),
                         )
                     ),
                 )

@@ -15,6 +15,7 @@ from remotejob.domain.times import to_ms
 from remotejob.jobs.queries.why.ecs import EcsView, is_dead
 from remotejob.jobs.queries.why.reasons import Reason, Why, ago, iso
 from remotejob.jobs.queries.workers import DISK, KEPT, WorkerStatus
+from remotejob.names import SMOKE_TASK
 
 THROTTLED: Final = re.compile(
     "throttl|ProvisionedThroughputExceeded|RequestLimitExceeded", re.IGNORECASE
@@ -40,7 +41,7 @@ class Crew:
 
     @classmethod
     def of(cls, task: str, seen: Sequence[WorkerStatus], view: EcsView) -> Crew:
-        able = tuple(one for one in seen if task in one.abilities)
+        able = tuple(one for one in seen if task in (*one.abilities, SMOKE_TASK))
         dead = frozenset(
             one.name for one in seen if is_dead(one.ecs_task, to_ms(one.seen_at), view)
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from importlib.resources import files
 
 import pytest
 
 from remotejob.domain.errors import SettingsError
-from remotejob.jobs.queries.prices import Prices, list_prices
+from remotejob.jobs.queries.prices import Prices, list_prices, worker_hour
+from remotejob.ports import WorkerSize
 
 TEXT = files("remotejob.jobs.queries").joinpath("prices.toml").read_text(encoding="utf-8")
 
@@ -24,7 +26,7 @@ def test_the_list_has_a_date_a_region_and_a_page_for_each_service() -> None:
 
 def test_no_price_stands_anywhere_else() -> None:
     figures = set(re.findall(r"= (0\.\d+)", TEXT))
-    assert len(figures) == 9
+    assert len(figures) == 13
     source = files("remotejob.jobs.queries").joinpath("receipts.py").read_text(encoding="utf-8")
     assert not [figure for figure in figures if figure in source]
 
@@ -48,3 +50,25 @@ def test_a_list_that_is_not_whole_is_refused(found: str, instead: str, told: str
     assert found in TEXT
     with pytest.raises(SettingsError, match=re.escape(told)):
         Prices.parse(TEXT.replace(found, instead, 1))
+
+
+X86 = WorkerSize(cpu=2048, memory_mib=4096, jobs=4)
+
+
+@pytest.mark.parametrize(
+    ("size", "dollars"),
+    [
+        (X86, 2 * 0.04048 + 4 * 0.004445),
+        (replace(X86, arm=True), 2 * 0.03238 + 4 * 0.00356),
+        (replace(X86, storage_gib=120), 2 * 0.04048 + 4 * 0.004445 + 100 * 0.000111),
+        (replace(X86, spot_percent=100), (2 * 0.04048 + 4 * 0.004445) * 0.3),
+        (replace(X86, spot_percent=50), (2 * 0.04048 + 4 * 0.004445) * 0.65),
+        # Spot is no cheaper for storage
+        (
+            replace(X86, arm=True, storage_gib=21, spot_percent=100),
+            (2 * 0.03238 + 4 * 0.00356) * 0.3 + 0.000111,
+        ),
+    ],
+)
+def test_an_hour_of_a_worker_has_the_price_of_what_it_is(size: WorkerSize, dollars: float) -> None:
+    assert worker_hour(size, list_prices()) == pytest.approx(dollars)

@@ -6,35 +6,39 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from remotejob.backends.aws.system_description import SystemDescription
-from remotejob.names import SYSTEM_VERSION
-from remotejob.ports import Address, Channel, Installation, Outgoing, WorkerSize
+from remotejob.backends.aws.system_description import DescribedQueue
+from remotejob.ports import (
+    Address,
+    Channel,
+    Installation,
+    Outgoing,
+    QueueDescription,
+    WorkerSize,
+)
 from remotejob.testing import memory_installation
 from tests.aws import aws_installation
 
 
-def described(**options: Any) -> SystemDescription:
+def described(**options: Any) -> QueueDescription:
     queue = {channel.value: f"https://sqs/{channel}" for channel in Channel}
-    document = {
-        "version": SYSTEM_VERSION,
-        "name": "test",
-        "table": "t",
-        "input_bucket": "i",
-        "output_bucket": "o",
-        "lease_seconds": 60,
-        "retention_days": 30,
-        "queues": {"default": {**queue, "tasks": ["work"], **options}},
-    }
-    return SystemDescription.from_json(json.dumps(document), origin="the parameter")
+    text = json.dumps({**queue, "tasks": ["work"], **options})
+    return DescribedQueue.from_json(text, name="default", origin="the parameter").queue
 
 
 def test_a_description_tells_the_size_of_the_workers() -> None:
-    size = described(size=[1024, 2048, 8]).queues["default"].size
+    size = described(size=[1024, 2048, 8]).size
     assert size == WorkerSize(cpu=1024, memory_mib=2048, jobs=8)
 
 
+def test_a_description_tells_what_else_a_worker_costs() -> None:
+    size = described(size=[1024, 2048, 8, 1, 50, 70]).size
+    assert size == WorkerSize(
+        cpu=1024, memory_mib=2048, jobs=8, arm=True, storage_gib=50, spot_percent=70
+    )
+
+
 def test_a_description_of_before_does_not_know_it() -> None:
-    assert described().queues["default"].size is None
+    assert described().size is None
 
 
 def received_together(installation: Installation) -> set[int]:

@@ -1,0 +1,1 @@
+"""The `deploy` command: preflight, the CDK's command line, and a smoke job for each queue."""

@@ -1,0 +1,1 @@
+"""`remotejob deploy`, its preflight and its smoke jobs."""
