@@ -153,6 +153,7 @@ def test_job_longer_than_its_lease_runs_once(queue: Queue, worker: Worker, tmp_p
     assert job.attempt == 1
 
 
+@pytest.mark.refused_by_policy
 def test_role_keeps_a_task_from_what_the_template_does_not_allow(
     queue: Queue, worker: Worker
 ) -> None:
@@ -162,6 +163,7 @@ def test_role_keeps_a_task_from_what_the_template_does_not_allow(
     assert "AccessDenied" in job.errors[-1].message
 
 
+@pytest.mark.refused_by_policy
 def test_end_of_a_job_is_sent_to_the_status_queues(
     aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
 ) -> None:
