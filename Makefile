@@ -63,7 +63,7 @@ local: $(READY)  ## start the same system and keep it running until Ctrl-C
 test: $(READY)  ## the tests, on all cores
 	$(BIN)/pytest $(BUT_WHEEL) -m "not exhaustive" --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-test-all: $(READY)  ## the same, and the exhaustive ones
+test-all: $(READY) $(CDK_READY)  ## the same, and the exhaustive ones
 	$(BIN)/pytest $(BUT_WHEEL) --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: $(READY) templates  ## check format, lint, types, import contracts and templates

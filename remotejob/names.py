@@ -89,6 +89,12 @@ class Env(StrEnum):
     TRANSPORT = "REMOTEJOB_TRANSPORT"
     """How to call DynamoDB and SQS: `direct`, or `boto3` for boto3's own clients."""
 
+    SCHEDULER = "REMOTEJOB_SCHEDULER"
+    """Name of the scheduler's function, which the upload function may wake for a new job."""
+
+    VERSION = "REMOTEJOB_VERSION"
+    """The version of this library that a function was deployed with, for `remotejob doctor`."""
+
     SETTINGS = "REMOTEJOB_SETTINGS"
     """Where the function finds `remotejob.toml`, if not at the root of its code."""
 
@@ -142,6 +148,9 @@ class QueueKey(StrEnum):
     DEAD_LETTER = "dead_letter"
     COMPLETED = "completed"
     FAILED = "failed"
+    COMPLETED_DEAD_LETTER = "completed_dead_letter"
+    """Absent from descriptions of earlier versions, like the next."""
+    FAILED_DEAD_LETTER = "failed_dead_letter"
     TASKS = "tasks"
     ORDER = "order"
     """Absent if it is by weight."""
@@ -174,6 +183,24 @@ def queues_path(system: str) -> str:
 def queue_parameter(system: str, queue: str) -> str:
     """Name of the SSM parameter that describes one queue of `system`."""
     return f"{queues_path(system)}/{queue}"
+
+
+class UploadsKey(StrEnum):
+    """Keys of the description of a system's uploads: the URLs of their queues."""
+
+    UPLOADS = "uploads"
+    DEAD_LETTER = "uploads_dead_letter"
+    UNDELIVERED = "uploads_undelivered"
+
+
+def uploads_parameter(system: str) -> str:
+    """Name of the SSM parameter that says where the uploads of `system` are."""
+    return f"{system_parameter(system)}/uploads"
+
+
+UPLOAD_RECEIVES: Final = 10
+"""How often the upload function gets a message that it fails on: for half an hour, which is longer
+than a short outage of AWS, and short enough to notice."""
 
 
 def workers_parameter(system: str, queue: str) -> str:
@@ -232,7 +259,7 @@ class Tag(StrEnum):
 
 
 class Use(StrEnum):
-    """What an SQS queue of a job queue is for: the values of `Tag.USE`."""
+    """What an SQS queue is for: the values of `Tag.USE`."""
 
     LANE = "lane"
     STATUS = "status"
@@ -240,6 +267,9 @@ class Use(StrEnum):
     """What no worker could read, or what came back too often."""
     UNREAD_STATUS = "unread-status"
     """Status messages whose reader failed too often."""
+    UPLOADS = "uploads"
+    UNREAD_UPLOADS = "unread-uploads"
+    """Events of uploads that no job was made of."""
 
 
 class Partition(StrEnum):
@@ -270,6 +300,8 @@ class Partition(StrEnum):
     """The rates of a queue's routes; the queue follows, and ends the key."""
     SWEEP = "#sweep"
     """How far the sweep has come."""
+    SCALING = "scaling#"
+    """What was last decided about a queue's workers; the queue follows, and ends the key."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -411,6 +443,15 @@ ATTENTION_INDEX: Final = "attention"
 
 PAUSED_METRIC: Final = "Paused"
 """1 in each minute in which a queue is paused because its daily budget is spent."""
+
+FAILED_STARTS_METRIC: Final = "FailedStarts"
+"""Workers that lately failed to start, in each minute in which no more are started for that."""
+
+CRASHES_METRIC: Final = "WorkerCrashes"
+"""Workers that lately ran and failed, in each minute in which there are any."""
+
+WORKERS_METRIC: Final = "Workers"
+"""Workers that a queue should have, in each minute in which it should have any."""
 
 LOG_NOTES: Final = "log#"
 """Prefix of the notes that hold log lines no longer in the record."""

@@ -22,7 +22,8 @@ images          the images of the workers, built or from a registry
 secrets         what ECS injects into the workers, and who may read it
 rights          what the settings allow the tasks
 workers         one Fargate service for each job queue
-scaling         how many workers a job queue has
+fleet           what the scheduler needs to scale the workers
+alarms          the alarms, which are for people
 permissions     the AWS calls that functions and workers may make
 commands        the AWS calls of each command of the library, and the groups that may give it
 groups          the IAM policies of the permission groups

@@ -99,6 +99,18 @@ SET_ASIDE: Final = _sqs(("SendMessage",), Thing.DEAD_LETTER)
 TAKE: Final = _sqs(("ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"), Thing.LANES)
 HEAR: Final = _sqs(("ReceiveMessage", "DeleteMessage"), Thing.STATUS)
 
+LOOK_AT_LETTERS: Final = (
+    Grant(calls=("ssm:GetParameter",), on=(Thing.UPLOADS_PARAMETER,)),
+    _sqs(
+        ("GetQueueAttributes", "ReceiveMessage", "ChangeMessageVisibility"),
+        *(Thing.DEAD_LETTER, Thing.UNREAD_STATUS, Thing.UNREAD_UPLOADS),
+    ),
+)
+DELETE_LETTERS: Final = _sqs(
+    ("DeleteMessage",), Thing.DEAD_LETTER, Thing.UNREAD_STATUS, Thing.UNREAD_UPLOADS
+)
+SEND_UPLOADS: Final = _sqs(("SendMessage",), Thing.UPLOADS)
+
 # Without ListBucket, S3 answers "denied" for a file that does not exist.
 READ_INPUT: Final = (
     Grant(calls=("s3:GetObject", "s3:GetObjectVersion"), on=(Thing.INPUT_FILES,)),
@@ -330,6 +342,9 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "RemoteJob.remove_jobs": _row(_MANAGERS, *_REMOVE),
     "RemoteJob.doctor": _row(_MANAGERS, READ, READ_MARKS),
     "RemoteJob.flush_stale": _row(_MANAGERS, *_CANCEL, READ_MARKS),
+    "RemoteJob.dead_letters": _row(_MANAGERS, READ, *LOOK_AT_LETTERS),
+    "RemoteJob.redrive": _row(_MANAGERS, *_CANCEL, *LOOK_AT_LETTERS, DELETE_LETTERS, SEND_UPLOADS),
+    "RemoteJob.discard_dead_letters": _row(_MANAGERS, *_CANCEL, *LOOK_AT_LETTERS, DELETE_LETTERS),
     "Job.pause": _row(_MANAGERS, *_COMMAND),
     "Job.resume": _row(_MANAGERS, *_COMMAND),
     "Job.make_ready": _row(_MANAGERS, *_COMMAND),

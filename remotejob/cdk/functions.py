@@ -13,6 +13,7 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 
 from remotejob.cdk.permissions import log_calls
+from remotejob.names import Env, installed_version
 
 RUNTIME: Final = lambda_.Runtime.PYTHON_3_14
 LOG_RETENTION: Final = logs.RetentionDays.ONE_MONTH
@@ -58,7 +59,7 @@ class PythonFunction(Construct):
             code=props.code,
             handler=handler,
             description=description,
-            environment=dict(props.environment),
+            environment={**props.environment, Env.VERSION.value: installed_version()},
             timeout=timeout,
             memory_size=memory_mib,
             log_group=log_group,

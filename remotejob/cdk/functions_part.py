@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Final
 
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from remotejob.cdk.alarms import Alarms, AlarmsProps, status_letters
 from remotejob.cdk.bundle import BundleError, bundle
 from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects
 from remotejob.cdk.functions import PythonFunctionProps
 from remotejob.cdk.permissions import (
     acknowledge_queues,
     key_calls,
+    nudge_calls,
     paused_calls,
     queue_parameters,
     rate_calls,
     scheduler_calls,
     upload_calls,
 )
-from remotejob.cdk.scheduler import Scheduler, SchedulerProps
+from remotejob.cdk.scheduler import SWEEP, Scheduler, SchedulerProps
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.uploads import Uploads, UploadsProps
@@ -56,6 +59,7 @@ class FunctionsPart:
         text: bytes,
         storage: StoragePart,
         code: FunctionsCode | None,
+        alarm_topic: sns.ITopic | None = None,
     ) -> None:
         """text: of the settings file. Raises: BundleError."""
         if code is not None:
@@ -72,6 +76,7 @@ class FunctionsPart:
             scope,
             "Uploads",
             UploadsProps(
+                system=system,
                 input_bucket_name=storage.buckets.input.bucket_name,
                 prefixes=(
                     sorted({SMOKE_PREFIX, *(route.prefix for route in settings.routes)})
@@ -96,7 +101,6 @@ class FunctionsPart:
             SchedulerProps(
                 function=function,
                 handler=f"{handlers}.scheduler.handler",
-                system=system,
             ),
         )
         for statement in (
@@ -126,6 +130,45 @@ class FunctionsPart:
             f"{INPUT_PREFIX_SUBMITTED}*",
             because="The sweep removes what removed jobs left, of any job",
         )
+        self._let_nudge()
+        self.alarms = Alarms(
+            scope,
+            "Alarms",
+            AlarmsProps(
+                system=settings.system.name,
+                runbook=settings.system.runbook,
+                email=settings.system.alarm_email,
+                topic=alarm_topic,
+            ),
+        )
+        self._watch(settings, storage)
+
+    def _let_nudge(self) -> None:
+        """Let the upload function wake the scheduler, and tell it which function that is."""
+        scheduler = self.scheduler.function.function
+        self.uploads.function.function.add_environment(Env.SCHEDULER.value, scheduler.function_name)
+        for statement in nudge_calls(scheduler.function_arn):
+            self.uploads.function.role.add_to_policy(statement)
+
+    def _watch(self, settings: Settings, storage: StoragePart) -> None:
+        """All alarms of the system are in this stack, where there is room for those of 50 queues;
+        a stack has 500 resources at most."""
+        self.alarms.scheduler_silent(self.scheduler.function.function)
+        self.alarms.failed_starts()
+        self.alarms.crashes()
+        self.alarms.unreadable(SWEEP)
+        self.alarms.dead_letters(
+            "uploads",
+            {"failed": self.uploads.dead_letters, "undelivered": self.uploads.undelivered},
+        )
+        for name, queue in settings.queues.items():
+            job_queue = storage.queues[name]
+            self.alarms.dead_letters(f"queue {name}", status_letters(job_queue))
+            self.alarms.oldest(name, job_queue, minutes=queue.alarm_age_minutes)
+            if queue.metrics:
+                self.alarms.failures(name)
+            if queue.budgeted:
+                self.alarms.paused(name)
 
 
 def _check(code: FunctionsCode) -> None:

@@ -22,9 +22,10 @@ from remotejob.cdk.permissions import (
     attention_arn,
     in_queues,
     key_calls,
+    parameter_arn,
     queue_parameters,
 )
-from remotejob.names import INPUT_PREFIX_SUBMITTED, Use, system_parameter
+from remotejob.names import INPUT_PREFIX_SUBMITTED, Use, system_parameter, uploads_parameter
 
 _FOR: Final = {
     Group.ADMIN: "may do everything",
@@ -51,10 +52,9 @@ class Groups(Construct):
     def __init__(self, scope: Construct, id: str, props: GroupsProps) -> None:  # noqa: A002
         super().__init__(scope, id)
         self._scope, self._props = scope, props
-        parameter = f"parameter{system_parameter(props.system)}"
-        parameter = f"arn:{cdk.Aws.PARTITION}:ssm:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:{parameter}"
         self._where: Mapping[Thing, list[str]] = {
-            Thing.PARAMETER: [parameter],
+            Thing.PARAMETER: [parameter_arn(system_parameter(props.system))],
+            Thing.UPLOADS_PARAMETER: [parameter_arn(uploads_parameter(props.system))],
             Thing.QUEUE_PARAMETERS: queue_parameters(props.system),
             Thing.TABLE: [props.table.table_arn],
             Thing.ATTENTION: [attention_arn(props.table)],
@@ -164,6 +164,9 @@ _USES: Final = {
     Thing.LANES: Use.LANE,
     Thing.STATUS: Use.STATUS,
     Thing.DEAD_LETTER: Use.DEAD_LETTER,
+    Thing.UNREAD_STATUS: Use.UNREAD_STATUS,
+    Thing.UPLOADS: Use.UPLOADS,
+    Thing.UNREAD_UPLOADS: Use.UNREAD_UPLOADS,
 }
 """Things that are SQS queues: their tags tell them apart."""
 

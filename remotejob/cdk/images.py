@@ -18,6 +18,9 @@ from remotejob.settings.machines import ecr_repository
 
 DOCKERFILE = "worker_container/Dockerfile"
 
+REGISTRY_ARGUMENT: Final = "REGISTRY"
+"""The build argument by which our Dockerfiles name the registry of their base image."""
+
 _MADE_HERE: Final = ("build/functions", "build/local", "cdk.out")
 """What synthesis writes into a project. In the image's asset it would be copied into itself, level
 after level, where no `.dockerignore` leaves it out."""
@@ -63,9 +66,17 @@ class QueueImage:
 class Images:
     """The images of a system; queues that want the same one share it."""
 
-    def __init__(self, scope: Construct, worker: WorkerImage | RepositoryImage) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        worker: WorkerImage | RepositoryImage,
+        *,
+        registry: str | None,
+    ) -> None:
+        """registry: of the base images; None for the default of each Dockerfile."""
         self._scope = scope
         self._worker = worker
+        self._build_args = {} if registry is None else {REGISTRY_ARGUMENT: registry}
         self._built: dict[tuple[str, Architecture], ecr_assets.DockerImageAsset] = {}
 
     def of(self, name: str, queue: QueueSettings) -> QueueImage:
@@ -111,6 +122,7 @@ class Images:
             # its .dockerignore may leave out other Dockerfiles
             exclude=[*_MADE_HERE, *([] if own else [f"!{dockerfile}"])],
             platform=_PLATFORM[architecture],
+            build_args=self._build_args or None,
         )
 
 

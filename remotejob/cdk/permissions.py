@@ -31,6 +31,7 @@ from remotejob.names import (
     Tag,
     Use,
     queues_path,
+    uploads_parameter,
 )
 from remotejob.settings import QueueSettings, Route
 
@@ -52,6 +53,9 @@ def upload_calls(
         ),
         _items(table, "PutItem", on=any_of(Partition.RECORD), only=FRESH),
         _messages(system, ["SendMessage"], Use.LANE),
+        # It sets aside, with the reason, what it cannot make a job of.
+        _messages(system, ["SendMessage"], Use.UNREAD_UPLOADS),
+        allow("ssm", ["GetParameter"], [parameter_arn(uploads_parameter(system))]),
         find_queues(system),
     ]
 
@@ -68,17 +72,19 @@ def scheduler_calls(
     notes, heads = any_of(Partition.JOB), any_of(Partition.REPEATS)
     records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
     sweep = frozenset({Partition.SWEEP.value})
+    # what it decided about workers, and which of them have jobs
+    scaling, signs = any_of(Partition.SCALING), any_of(Partition.WORKERS)
     return [
         allow("dynamodb", ["Query"], [attention_arn(table)]),
-        _items(table, "Query", on=records | notes | locks | batches | sweep),
+        _items(table, "Query", on=records | notes | locks | batches | sweep | scaling | signs),
         _items(table, "GetItem", on=records | notes | heads),
         _items(table, "BatchGetItem", on=records),
         _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
         # successors and tombstones, edges that are spent, heads that are done, its own progress
-        _items(table, "PutItem", on=records | notes | heads | sweep),
+        _items(table, "PutItem", on=records | notes | heads | sweep | scaling),
         _items(table, "DeleteItem", on=notes | locks),
         _messages(system, ["SendMessage"], Use.LANE, Use.STATUS),
-        # The sweep looks at every lane, so SQS goes on measuring it.
+        # Each tick counts the messages of every lane, to scale the workers.
         _messages(system, ["GetQueueAttributes"], Use.LANE),
         # It reads the dead letters of the lanes; a job that still wants to run is sent again.
         _messages(
@@ -157,6 +163,11 @@ def worker_calls(
             [output.arn_for_objects(f"{queue_name}/*")],
         ),
     ]
+
+
+def nudge_calls(scheduler_arn: str) -> list[iam.PolicyStatement]:
+    """The upload function: to wake the scheduler for a queue whose workers may sleep."""
+    return [allow("lambda", ["InvokeFunction"], [scheduler_arn])]
 
 
 def rate_calls(routes: Iterable[Route], table: dynamodb.ITable) -> list[iam.PolicyStatement]:
@@ -343,8 +354,13 @@ def find_queues(system: str) -> iam.PolicyStatement:
 
 def queue_parameters(system: str) -> list[str]:
     """The ARNs of the path of the queues' descriptions, and of what is under it."""
-    path = f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:{Aws.ACCOUNT_ID}:parameter{queues_path(system)}"
+    path = parameter_arn(queues_path(system))
     return [path, f"{path}/*"]
+
+
+def parameter_arn(name: str) -> str:
+    """The ARN of an SSM parameter whose name begins with a slash."""
+    return f"arn:{Aws.PARTITION}:ssm:{Aws.REGION}:{Aws.ACCOUNT_ID}:parameter{name}"
 
 
 ANY_QUEUE: Final = f"arn:{Aws.PARTITION}:sqs:{Aws.REGION}:{Aws.ACCOUNT_ID}:*"

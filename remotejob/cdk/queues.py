@@ -17,6 +17,11 @@ from remotejob.names import QueueKey, Tag, Use
 
 LANES: Final = (QueueKey.HIGH, QueueKey.NORMAL, QueueKey.LOW)
 STATUS: Final = (QueueKey.COMPLETED, QueueKey.FAILED)
+UNREAD: Final = {
+    QueueKey.COMPLETED: QueueKey.COMPLETED_DEAD_LETTER,
+    QueueKey.FAILED: QueueKey.FAILED_DEAD_LETTER,
+}
+"""The dead-letter queue of each status queue."""
 RETENTION: Final = Duration.days(14)
 """The longest that SQS offers, because a lost message would be a lost job."""
 
@@ -81,7 +86,7 @@ class JobQueue(Construct):
     def __init__(self, scope: Construct, id: str, props: JobQueueProps) -> None:  # noqa: A002
         super().__init__(scope, id)
         self._props = props
-        dead_letter = self._queue("DeadLetter", Use.DEAD_LETTER)
+        dead_letter = self._queue(_id(QueueKey.DEAD_LETTER), Use.DEAD_LETTER)
         lease = Duration.seconds(props.lease_seconds)
         last_resort = sqs.DeadLetterQueue(queue=dead_letter, max_receive_count=LAST_RESORT_RECEIVES)
         self.queues: dict[QueueKey, sqs.Queue] = {QueueKey.DEAD_LETTER: dead_letter}
@@ -89,15 +94,13 @@ class JobQueue(Construct):
             self.queues[key] = self._queue(
                 _id(key), Use.LANE, visibility_timeout=lease, dead_letter_queue=last_resort
             )
-        self.unread: dict[QueueKey, sqs.Queue] = {}
-        """The dead-letter queues of the status queues."""
-        for key in STATUS:
-            self.unread[key] = self._queue(f"{_id(key)}DeadLetter", Use.UNREAD_STATUS)
+        for key, unread in UNREAD.items():
+            self.queues[unread] = self._queue(_id(unread), Use.UNREAD_STATUS)
             self.queues[key] = self._queue(
                 _id(key),
                 Use.STATUS,
                 dead_letter_queue=sqs.DeadLetterQueue(
-                    queue=self.unread[key], max_receive_count=STATUS_RECEIVES
+                    queue=self.queues[unread], max_receive_count=STATUS_RECEIVES
                 ),
             )
 
@@ -152,8 +155,6 @@ class JobQueues(Construct):
         for job_queue in self.queues.values():
             for key, queue in job_queue.queues.items():
                 alike[_id(key)].append(queue)
-            for key, queue in job_queue.unread.items():
-                alike[f"{_id(key)}DeadLetter"].append(queue)
         for kind, queues in alike.items():
             sqs.CfnQueuePolicy(
                 self,
@@ -179,4 +180,4 @@ def _refuse_plain_http() -> iam.PolicyStatement:
 
 
 def _id(key: QueueKey) -> str:
-    return key.value.title()
+    return "".join(word.title() for word in key.value.split("_"))

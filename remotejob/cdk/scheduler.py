@@ -1,19 +1,17 @@
-"""The scheduler: a function that sends due jobs, rescues stale ones and finds lost ones."""
+"""The scheduler: a function that sends due jobs, rescues stale ones, finds lost ones and scales."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 from aws_cdk import Duration
-from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from remotejob.cdk.functions import PythonFunction, PythonFunctionProps
-from remotejob.names import METRICS_NAMESPACE, SYSTEM_DIMENSION, UNREADABLE_METRIC
 
 TIMEOUT: Final = Duration.minutes(5)
 MEMORY_MIB: Final = 1769
@@ -29,8 +27,6 @@ class SchedulerProps:
 
     function: PythonFunctionProps
     handler: str
-    system: str
-    """Name of the system, as its metrics have it."""
 
 
 class Scheduler(Construct):
@@ -45,7 +41,7 @@ class Scheduler(Construct):
             "Function",
             props.function,
             handler=props.handler,
-            description="Sends what is due, rescues what is stale, sweeps",
+            description="Sends what is due, rescues what is stale, sweeps, scales",
             timeout=TIMEOUT,
             memory_mib=MEMORY_MIB,
         )
@@ -58,39 +54,8 @@ class Scheduler(Construct):
             retry_attempts=1,
             max_event_age=Duration.minutes(2),
         )
-        self._alarm(props.system)
         self._every(TICK, do="tick")
         self._every(SWEEP, do="sweep")
-
-    def _alarm(self, system: str) -> None:
-        """An alarm on items of the table that cannot be read; `remotejob doctor` names them.
-
-        It has no action: add yours, such as a mail.
-        """
-        unreadable = cloudwatch.Metric(
-            namespace=METRICS_NAMESPACE,
-            metric_name=UNREADABLE_METRIC,
-            dimensions_map={SYSTEM_DIMENSION: system},
-            statistic="Sum",
-        )
-        alarm = cloudwatch.Alarm(
-            self,
-            "UnreadableAlarm",
-            alarm_description="Items of the job table cannot be read: run remotejob doctor",
-            # once the sweep, which reads all, has found none, it is over
-            metric=cloudwatch.MathExpression(
-                expression="FILL(unreadable, 0)",
-                using_metrics={"unreadable": unreadable},
-                period=SWEEP,
-            ),
-            threshold=1,
-            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            evaluation_periods=1,
-            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-        )
-        # said outright, as for every other alarm of the system
-        resource = cast("cloudwatch.CfnAlarm", alarm.node.default_child)
-        resource.add_property_override("AlarmActions", [])
 
     def _every(self, interval: Duration, *, do: str) -> None:
         rule = events.Rule(

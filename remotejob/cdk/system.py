@@ -14,6 +14,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sns as sns
 from constructs import Construct, IConstruct
 
 from remotejob.cdk.access import Access
@@ -62,6 +63,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         input_bucket: s3.IBucket | None = None,
         output_bucket: s3.IBucket | None = None,
         encryption_key: kms.IKey | None = None,
+        alarm_topic: sns.ITopic | None = None,
         permissions_boundary: iam.IManagedPolicy | None = None,
         role_path: str | None = None,
         env: cdk.Environment | None = None,
@@ -74,14 +76,15 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
         vpc: default the cluster's, or a new one of public subnets.
         vpc_subnets: default those with a way out through a NAT gateway, or else the public ones.
         security_groups: of the workers; default one that lets nothing in and anything out.
-        cluster: one for the workers of all queues, with Container Insights and the capacity
-            provider FARGATE; default one a queue, whose workers then cannot reach each other's
-            scale-in protection.
+        cluster: one for the workers of all queues, with the capacity provider FARGATE; default one
+            a queue, whose workers then cannot reach each other's scale-in protection.
         input_bucket: nothing of it is changed. Turn its EventBridge notifications on, and its
             versions; let `jobs/` expire after the retention.
         output_bucket: nothing of it is changed.
         encryption_key: of new buckets, the table and the queues, and of the buckets given. If it is
             imported, its policy must let events.amazonaws.com decrypt and generate data keys.
+        alarm_topic: what the alarms report to, in place of a mail to `alarm_email`; it must let
+            cloudwatch.amazonaws.com publish.
         permissions_boundary, role_path: of every role that is made.
         env: account and region of the three stacks, such as those of a stack whose VPC they use;
             default the stage's, or else wherever it is deployed. In a stack of yours, that one's.
@@ -115,6 +118,7 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
             text=text,
             storage=self.storage,
             code=functions,
+            alarm_topic=alarm_topic,
         )
         self.workers = WorkersPart(
             places[Part.WORKERS],

@@ -8,7 +8,6 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sqs as sqs
 
 from remotejob.cdk.queues import LANES
-from remotejob.cdk.scaling import desired_workers
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.workers_part import WorkersPart
 from remotejob.domain.errors import SettingsError
@@ -18,6 +17,7 @@ from remotejob.names import (
     PAUSED_METRIC,
     SYSTEM_DIMENSION,
     UNREADABLE_METRIC,
+    WORKERS_METRIC,
     QueueKey,
 )
 from remotejob.settings import Settings
@@ -66,9 +66,8 @@ class SystemMetrics:
         )
 
     def metric_workers(self, queue: str | None = None) -> cloudwatch.Metric:
-        """Workers that are wanted, those that start included; needs Container Insights."""
-        service = self.workers.services[self._queue(queue)]
-        return desired_workers(service.cluster, service)
+        """Workers that are wanted, those that start included; nothing while there are none."""
+        return self._written(WORKERS_METRIC, queue, "Maximum")
 
     def metric_completed(self, queue: str | None = None) -> cloudwatch.Metric:
         """Jobs that completed."""

@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Aws, Duration, RemovalPolicy
+from aws_cdk import Aws, Duration, RemovalPolicy, Stack, Tags
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as targets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sqs as sqs
+from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
 from remotejob.cdk.checks import acknowledge
 from remotejob.cdk.functions import PythonFunction, PythonFunctionProps
 from remotejob.cdk.queues import secure_queue
-from remotejob.names import INPUT_PREFIX_SUBMITTED
+from remotejob.domain.errors import SettingsError
+from remotejob.names import (
+    INPUT_PREFIX_SUBMITTED,
+    UPLOAD_RECEIVES,
+    Tag,
+    UploadsKey,
+    Use,
+    uploads_parameter,
+)
 
 TIMEOUT: Final = Duration.seconds(30)
 MEMORY_MIB: Final = 512
 BATCH: Final = 10
-MAX_RECEIVES: Final = 10
-"""Half an hour of failures: longer than a short outage of AWS, and short enough to notice."""
-
 MAX_CONCURRENCY: Final = 10
 """Functions at a time: they handle 100 uploads, and leave room for other functions of the account.
 """
 
+
+LARGEST_PATTERN: Final = 2048
+"""Characters. Source: Amazon EventBridge User Guide, "Amazon EventBridge quotas", event pattern
+size."""
+_REST_OF_PATTERN: Final = 200
+"""Room for the source, the kind of event and a bucket's name of 63."""
 
 _EVENTS: Final = "events.amazonaws.com"
 
@@ -38,6 +51,7 @@ _EVENTS: Final = "events.amazonaws.com"
 class UploadsProps:
     """Options of `Uploads`."""
 
+    system: str
     input_bucket_name: str
     prefixes: Sequence[str] | None = None
     """Only files under these are announced; None for all but submitted inputs."""
@@ -55,6 +69,9 @@ class Uploads(Construct):
     def __init__(self, scope: Construct, id: str, props: UploadsProps) -> None:  # noqa: A002
         super().__init__(scope, id)
         key, removal = props.encryption_key, props.removal_policy
+        self.dead_letters = secure_queue(
+            self, "DeadLetter", encryption_key=key, removal_policy=removal
+        )
         self.queue = secure_queue(
             self,
             "Queue",
@@ -62,8 +79,7 @@ class Uploads(Construct):
             # Source: AWS Lambda, "Using Lambda with Amazon SQS".
             visibility_timeout=Duration.seconds(6 * int(TIMEOUT.to_seconds())),
             dead_letter_queue=sqs.DeadLetterQueue(
-                queue=secure_queue(self, "DeadLetter", encryption_key=key, removal_policy=removal),
-                max_receive_count=MAX_RECEIVES,
+                queue=self.dead_letters, max_receive_count=UPLOAD_RECEIVES
             ),
             encryption_key=key,
             removal_policy=removal,
@@ -101,20 +117,48 @@ class Uploads(Construct):
             ),
         )
         # Uploads without a job: EventBridge could not queue their events within a day.
-        undelivered = secure_queue(self, "Undelivered", encryption_key=key, removal_policy=removal)
-        acknowledge(
-            undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
+        self.undelivered = secure_queue(
+            self, "Undelivered", encryption_key=key, removal_policy=removal
         )
+        acknowledge(
+            self.undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
+        )
+        self._describe(props.system, self.queue, self.dead_letters, self.undelivered)
         self._let_send(rule, key)
         rule.add_target(
             targets.SqsQueue(
                 # By its ARN alone: with the queue's key, the CDK would let the rules of any account
                 # send, and name this rule in the policy of a key that the rule's queue refers to.
                 sqs.Queue.from_queue_arn(self, "Target", self.queue.queue_arn),
-                dead_letter_queue=undelivered,
+                dead_letter_queue=self.undelivered,
                 max_event_age=Duration.hours(24),
                 retry_attempts=185,
             )
+        )
+
+    def _describe(
+        self, system: str, queue: sqs.Queue, unread: sqs.Queue, undelivered: sqs.Queue
+    ) -> None:
+        """Let clients find the queues, and policies tell them from others."""
+        for use, tagged in (
+            (Use.UPLOADS, [queue]),
+            (Use.UNREAD_UPLOADS, [unread, undelivered]),
+        ):
+            for one in tagged:
+                Tags.of(one).add(Tag.SYSTEM.value, system)
+                Tags.of(one).add(Tag.USE.value, use.value)
+        ssm.StringParameter(
+            self,
+            "Description",
+            parameter_name=uploads_parameter(system),
+            description="What clients read to find the uploads",
+            string_value=Stack.of(self).to_json_string(
+                {
+                    UploadsKey.UPLOADS.value: queue.queue_url,
+                    UploadsKey.DEAD_LETTER.value: unread.queue_url,
+                    UploadsKey.UNDELIVERED.value: undelivered.queue_url,
+                }
+            ),
         )
 
     def _let_send(self, rule: events.Rule, key: kms.IKey | None) -> None:
@@ -142,4 +186,11 @@ def _keys(prefixes: Sequence[str] | None) -> list[str]:
     """Which keys the rule announces. A submitted input already has its job."""
     if prefixes is None or "" in prefixes:
         return events.Match.anything_but_prefix(INPUT_PREFIX_SUBMITTED)
+    size = sum(len(json.dumps({"prefix": prefix})) + 1 for prefix in prefixes)
+    if size > LARGEST_PATTERN - _REST_OF_PATTERN:
+        raise SettingsError(
+            f"[[routes]]: their prefixes have {size:,} characters in the rule of the input bucket"
+            f" that the app brings, and EventBridge takes {LARGEST_PATTERN - _REST_OF_PATTERN:,}:"
+            " share a prefix above several"
+        )
     return [key for prefix in prefixes for key in events.Match.prefix(prefix)]

@@ -7,7 +7,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
-from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects, seen_from
+from remotejob.cdk.checks import acknowledge, acknowledge_arn, acknowledge_objects, seen_from
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.fleet import describe_workers, let_scale
 from remotejob.cdk.images import Images, RepositoryImage, WorkerImage
@@ -29,8 +29,8 @@ from remotejob.cdk.permissions import (
     readable_inputs,
     worker_calls,
 )
+from remotejob.cdk.policy_room import check_room
 from remotejob.cdk.rights import let
-from remotejob.cdk.scaling import Scaling, ScalingProps
 from remotejob.cdk.stack import removal_policy
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.workers import Workers, WorkersProps
@@ -57,7 +57,7 @@ class WorkersPart:
         self._settings, self._storage, self._existing = settings, storage, existing
         self._removal = removal_policy(settings)
         network = _network(scope, settings, existing)
-        self._images = Images(scope, worker)
+        self._images = Images(scope, worker, registry=settings.system.base_registry)
         services, clusters = Construct(scope, "Queues"), Construct(scope, "Clusters")
         self._described = Construct(scope, "Descriptions")
         self.services: dict[str, ecs.FargateService] = {}
@@ -68,8 +68,6 @@ class WorkersPart:
             workers = self._workers(services, name, cluster, network)
             Tags.of(workers).add(QUEUE_TAG, name)
             self._permit(workers.role, name, cluster)
-            if settings.queues[name].max_workers:
-                self._scale(workers, name, cluster)
             self._describe(workers, name, cluster)
             self.services[name] = workers.service
         let_scale(scope, scheduler, system=settings.system.name, cluster=existing.cluster)
@@ -116,6 +114,7 @@ class WorkersPart:
             _tasks_of(role, seen_from(role, cluster, cluster.cluster_name)),
             because="A worker protects itself, and its task's id is not known beforehand",
         )
+        check_room(role, name)
 
     def _describe(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
         describe_workers(
@@ -126,23 +125,6 @@ class WorkersPart:
             cluster=cluster,
             service=workers.service,
             capacity=self._settings.queues[name].capacity.shares,
-        )
-
-    def _scale(self, workers: Workers, name: str, cluster: ecs.ICluster) -> None:
-        queue = self._settings.queues[name]
-        Scaling(
-            workers,
-            "Scaling",
-            ScalingProps(
-                cluster=cluster,
-                service=workers.service,
-                queue=self._storage.queues[name],
-                concurrency=queue.jobs_at_a_time,
-                max_workers=queue.max_workers,
-                system=self._settings.system.name,
-                queue_name=name,
-                budgeted=queue.budgeted,
-            ),
         )
 
 
@@ -253,8 +235,11 @@ def _cluster(
         scope,
         name,
         vpc=network.vpc,
-        # The scaling reads the desired number of workers from it.
-        container_insights_v2=ecs.ContainerInsights.ENABLED,
+    )
+    acknowledge(
+        cluster,
+        "ECS4",
+        because="Container Insights cost by the task, and nothing reads them: the scheduler scales",
     )
     resource = cluster.node.default_child
     assert isinstance(resource, ecs.CfnCluster)

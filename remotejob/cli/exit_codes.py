@@ -42,7 +42,7 @@ class Exit(IntEnum):
     TIMEOUT = 5
     """The job did not end within --timeout."""
     TROUBLE = 6
-    """Any other error, such as output that could not be written; see its message."""
+    """Any other error, such as output that could not be written; what `doctor` found."""
     INTERRUPTED = 130
     """Ctrl-C."""
 

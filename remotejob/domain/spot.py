@@ -25,7 +25,11 @@ LONGEST: Final = timedelta(hours=6)
 """After so long Spot is tried again though workers run; before, only once none runs, when the
 change stops nobody."""
 
+REMEMBERED: Final = timedelta(hours=1)
+"""How long an event counts: ECS repeats itself ever more rarely."""
+
 _SHORT: Final = ("unable to place a task", "capacity is unavailable")
+_STEADY: Final = "has reached a steady state"
 """Source: Amazon ECS Developer Guide, "Amazon ECS service event messages"."""
 
 
@@ -51,17 +55,17 @@ def _uses_spot(shares: tuple[CapacityShare, ...]) -> bool:
 
 
 def _is_short(status: FleetStatus, now_ms: int) -> bool:
-    """Whether ECS has said so for a while: the oldest of its events in a row is old enough, and the
-    newest is no older than that."""
-    said = []
+    """Whether ECS has said so for a while, and not since that all workers run."""
+    said: list[int] = []
     for event in status.events:
-        if event.at_ms < status.deployed_at_ms or not _says_short(event.text):
+        if event.at_ms < status.deployed_at_ms or _STEADY in event.text:
             break
-        said.append(event.at_ms)
+        if _says_short(event.text):
+            said.append(event.at_ms)
     if not said:
         return False
-    waited = span_ms(WAITED)
-    return said[-1] <= now_ms - waited and said[0] >= now_ms - 2 * waited
+    newest, oldest = said[0], said[-1]
+    return oldest <= now_ms - span_ms(WAITED) and newest >= now_ms - span_ms(REMEMBERED)
 
 
 def _says_short(text: str) -> bool:

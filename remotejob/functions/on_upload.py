@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from datetime import datetime
-from functools import cache
+from datetime import datetime, timedelta
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
@@ -26,11 +26,16 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from remotejob.backends.aws import from_environment
+from remotejob.domain.states import State
+from remotejob.domain.text import cut
 from remotejob.domain.times import to_ms
 from remotejob.functions.logs import new_logger, share_logger
+from remotejob.functions.nudge import Nudge
+from remotejob.jobs.messaging.dead_letters import LONGEST_BODY
+from remotejob.jobs.messaging.messages import dead_letter_body
 from remotejob.jobs.submission.uploads import Upload, ingest
-from remotejob.names import Env
-from remotejob.ports import Installation
+from remotejob.names import UPLOAD_RECEIVES, Env
+from remotejob.ports import Channel, Installation, Outgoing, upload_address
 from remotejob.settings import DEFAULT_FILE, Settings, load
 
 logger = new_logger("on_upload")
@@ -38,32 +43,53 @@ share_logger(logger)
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
+_LONGEST_REASON = 1000
+
+
 class UnknownEvent(ValueError):
     """A message on the uploads queue that reports no upload."""
 
 
 @cache
-def _set_up() -> tuple[Settings, Installation]:
+def _set_up() -> tuple[Settings, Installation, Nudge]:
     """Run once per function instance; not at import, because tests set the environment later."""
     root = Path(os.environ.get("LAMBDA_TASK_ROOT", "."))
-    return load(os.environ.get(Env.SETTINGS, root / DEFAULT_FILE)), from_environment()
+    settings = load(os.environ.get(Env.SETTINGS, root / DEFAULT_FILE))
+    installation = from_environment()
+    idle = {
+        name: timedelta(minutes=queue.idle_minutes)
+        for name, queue in settings.queues.items()
+        # the others have workers elsewhere, which nothing wakes
+        if queue.max_workers
+    }
+    return settings, installation, Nudge(idle, clock=installation.clock)
 
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Make a job of each upload in a batch; report only the messages that failed."""
-    return process_partial_response(
-        event=event, record_handler=_on_message, processor=processor, context=context
+    served: list[str] = []
+    response = process_partial_response(
+        event=event,
+        record_handler=partial(_on_message, served=served),
+        processor=processor,
+        context=context,
     )
+    if served:
+        _set_up()[2].served(served)
+    return response
 
 
-def _on_message(record: SQSRecord) -> None:
+def _on_message(record: SQSRecord, *, served: list[str]) -> None:
     """Make a job of each upload that a message reports, even if others of it fail.
+
+    It adds the queues whose workers have something to do now to `served`. A message that fails for
+    the last time is set aside with the reason.
 
     Raises: the first problem, after trying them all. The message comes back, and finds the jobs
     that were made.
     """
-    settings, installation = _set_up()
+    settings, installation, _ = _set_up()
     problems: list[Exception] = []
     uploads = uploads_in(record.body)
     while True:
@@ -71,13 +97,36 @@ def _on_message(record: SQSRecord) -> None:
             upload = next(uploads, None)
             if upload is None:
                 break
-            ingest(upload, settings, installation)
+            made = ingest(upload, settings, installation)
+            if made is not None and made.state is State.READY:
+                served.append(made.queue)
         except Exception as problem:
             # log it here: the batch response contains only ids
             logger.exception("upload not processed", extra={"message_id": record.message_id})
             problems.append(problem)
     if problems:
-        raise problems[0]
+        _set_aside_or_raise(record, problems[0], installation)
+
+
+def _set_aside_or_raise(record: SQSRecord, problem: Exception, installation: Installation) -> None:
+    """Raises: the problem, if the message comes back, or cannot be set aside.
+
+    SQS would move it now, too, and not say why.
+    """
+    receives = int(record.attributes.approximate_receive_count or 0)
+    if receives < UPLOAD_RECEIVES:
+        raise problem
+    letter = dead_letter_body(
+        reason=cut(f"{type(problem).__name__}: {problem}", _LONGEST_REASON),
+        lane=Channel.UPLOADS,
+        body=cut(record.body, LONGEST_BODY),
+    )
+    try:
+        address = upload_address(Channel.UPLOADS_DEAD_LETTER)
+        installation.messages.send(address, [Outgoing(body=letter)])
+    except Exception:
+        logger.exception("upload not set aside", extra={"message_id": record.message_id})
+        raise problem from None
 
 
 def uploads_in(body: str) -> Iterator[Upload]:

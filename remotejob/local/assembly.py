@@ -40,6 +40,7 @@ class StackArtifact:
     template: dict[str, Any]
     assets: tuple[FileAsset, ...]
     parameters: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     #: Construct path in the app ("Stack/Unit/Function/Resource") by logical id.
     paths: dict[str, str] = field(default_factory=dict)
 
@@ -133,6 +134,7 @@ def _stack(
         template=json.loads((folder / properties["templateFile"]).read_text()),
         assets=tuple(assets),
         parameters=properties.get("parameters", {}),
+        tags=properties.get("tags", {}),
         paths=_paths(folder, artifact),
     )
 

@@ -155,6 +155,7 @@ def _create(cloudformation: Any, stack: StackArtifact) -> dict[str, str]:
             StackName=stack.name,
             TemplateBody=json.dumps(stack.template),
             Parameters=parameters,
+            Tags=[{"Key": key, "Value": value} for key, value in stack.tags.items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
     except ClientError as error:

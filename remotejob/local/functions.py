@@ -274,6 +274,7 @@ class Functions:
             function.region,
             function.role,
             service="lambda.amazonaws.com",
+            on_behalf_of=function.function_arn,
             session=function.function_name,
             life=_LIFE,
         )

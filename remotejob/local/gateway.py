@@ -269,6 +269,9 @@ class Gateway:
         context = {
             "aws:PrincipalArn": who.role_arn or who.arn,
             "aws:PrincipalAccount": self._account,
+            # there is no other
+            "aws:ResourceAccount": self._account,
+            "s3:ResourceAccount": self._account,
             "aws:RequestedRegion": call.region,
             # Treat plain HTTP on the loopback as TLS, so policies that require TLS do not fail.
             "aws:SecureTransport": "true",

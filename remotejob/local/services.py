@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from enum import StrEnum
 
@@ -28,9 +28,8 @@ class Services:
         self._control = control
 
     def go(self, surroundings: Surroundings | None = None) -> None:
-        """Let services start workers; default: from the current folder, with our own Python."""
-        wanted = (surroundings or Surroundings()).to_json()
-        self._control.post("services/go", wanted)
+        """Let services start workers; default: as before, at first from the current folder."""
+        self._control.post("services/go", surroundings.to_json() if surroundings else None)
 
     def hold(self, *, hurry: timedelta, kill: timedelta) -> int:
         """Stop all workers at once, and start none until `go`; return how many were stopped.
@@ -44,6 +43,11 @@ class Services:
     def changes(self, since: int = 0) -> Sequence[Change]:
         """The starts and ends of workers after the first `since`."""
         return [Change.from_json(one) for one in self._control.get(f"services/{since}")]
+
+    def messages(self) -> Mapping[str, int]:
+        """How many messages of each SQS queue are visible, by its name."""
+        found: dict[str, int] = self._control.get("services/messages")
+        return found
 
     def break_starts(self, fault: StartFault | None, service: str | None = None) -> None:
         """Let starts go wrong, of one service by its name or of all; None ends that."""

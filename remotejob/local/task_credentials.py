@@ -58,6 +58,7 @@ class TaskCredentials:
             self._region,
             role_arn,
             service="ecs-tasks.amazonaws.com",
+            on_behalf_of=f"arn:aws:ecs:{self._region}:{self._account}:task/{session}",
             session=session,
             # longer than they say, so that a slow renewal fails nobody
             life=2 * _LIFE,

@@ -18,7 +18,7 @@ from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text_files import Unreadable, decode
 from remotejob.names import INPUT_PREFIX_SUBMITTED, MAX_DEPTH, SMOKE_PREFIX, SMOKE_TASK
-from remotejob.settings.machines import FARGATE_MEMORY_MIB, Architecture
+from remotejob.settings.machines import FARGATE_MEMORY_MIB, Architecture, read_registry
 from remotejob.settings.network import NetworkSettings, Subnets, check_network, read_network
 from remotejob.settings.permissions import Permission
 from remotejob.settings.queues import QueueSettings, read_queue
@@ -47,9 +47,16 @@ __all__ = [
 ]
 
 DEFAULT_FILE: Final = "remotejob.toml"
+RUNBOOK: Final = "docs/runbook.md"
+"""The page in the repository of this library."""
 _Read = TypeVar("_Read")
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_ADDRESS: Final = re.compile(r"[0-9]+(\.[0-9]+){3}")
 """Source: Amazon S3 User Guide, "General purpose bucket naming rules"."""
+_EMAIL: Final = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,190}")
+_PLACE: Final = re.compile(r"[!-\"$-~]{1,400}")
+"""A description of an alarm has 1,024 characters at most. Source: Amazon CloudWatch API Reference,
+PutMetricAlarm."""
 
 
 class Stage(StrEnum):
@@ -81,6 +88,10 @@ class SystemSettings:
     """Other buckets that jobs may have their input in; the workers' roles may read them."""
     max_depth: int = MAX_DEPTH
     """How many jobs in a row may each be made by the one before, 1 to 10,000."""
+    alarm_email: str | None = None
+    """Who gets a mail when an alarm turns on or off; None for nobody."""
+    runbook: str = RUNBOOK
+    """Where the runbook is, which every alarm refers to: a URL, or a path for people to read."""
     max_read_units: int | None = None
     max_write_units: int | None = None
     """Request units a second at which the table, and its index, begin to throttle; at least 10.
@@ -93,6 +104,8 @@ class SystemSettings:
     """How long outputs are kept after they were written, at least 15; None for ever."""
     encryption_key: str | None = None
     """ARN of the customer's KMS key for the table, the queues and the buckets."""
+    base_registry: str | None = None
+    """Where the build of an image pulls its base image from; None for the Dockerfile's default."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of everything that is deployed, and of the workers' tasks."""
 
@@ -223,12 +236,15 @@ def _system_of(document: Mapping[str, Any]) -> SystemSettings:
         retention_days=table.whole("retention_days", 15, 3650, default=default.retention_days),
         readable_buckets=_buckets(table),
         max_depth=table.whole("max_depth", 1, 10_000, default=default.max_depth),
+        alarm_email=_email(table),
+        runbook=_runbook(table),
         max_read_units=table.whole_or_none("max_read_units", 10, 10_000_000),
         max_write_units=table.whole_or_none("max_write_units", 10, 10_000_000),
         warm_read_units=_warm_units(table, "read", at_least=12_000),
         warm_write_units=_warm_units(table, "write", at_least=4_000),
         output_retention_days=table.whole_or_none("output_retention_days", 15, 3650),
         encryption_key=read_key(table, "encryption_key"),
+        base_registry=read_registry(table, "base_registry"),
         tags=read_tags(table),
     )
 
@@ -244,10 +260,28 @@ def _warm_units(table: Table, kind: str, *, at_least: int) -> int | None:
     return units
 
 
+def _email(table: Table) -> str | None:
+    address: str = table.value("alarm_email", str, default="")
+    if address and not _EMAIL.fullmatch(address):
+        table.fail("alarm_email", address, "give one address, such as 'ops@example.com'")
+    return address or None
+
+
+def _runbook(table: Table) -> str:
+    place: str = table.value("runbook", str, default=RUNBOOK)
+    if not _PLACE.fullmatch(place):
+        table.fail(
+            "runbook",
+            place,
+            "give a URL or a path without spaces or a #, of at most 400 characters",
+        )
+    return place
+
+
 def _buckets(table: Table) -> tuple[str, ...]:
     buckets = tuple(table.strings("readable_buckets", default=[]))
     for bucket in buckets:
-        if not _BUCKET.fullmatch(bucket):
+        if not _BUCKET.fullmatch(bucket) or ".." in bucket or _ADDRESS.fullmatch(bucket):
             table.fail(
                 "readable_buckets",
                 bucket,

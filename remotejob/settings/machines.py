@@ -36,6 +36,11 @@ _IMAGE: Final = re.compile(
     r"([a-z0-9.-]+(:[0-9]{1,5})?/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
     r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
 )
+_REGISTRY: Final = re.compile(
+    r"[a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*){0,8}"
+)
+_LONGEST_IMAGE: Final = 255
+"""Source: Amazon ECS API Reference, ContainerDefinition, image."""
 _ECR: Final = re.compile(
     r"(?P<account>[0-9]{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)"
     r"\.(amazonaws\.com(\.cn)?|on\.aws)/(?P<name>[^:@]+)[:@].+"
@@ -77,6 +82,21 @@ def read_size(table: Table) -> tuple[int, int]:
     return cpu, memory
 
 
+def read_registry(table: Table, key: str) -> str | None:
+    """A registry, perhaps with a path in it; None if it is left out. Raises: SettingsError."""
+    if not table.has(key):
+        return None
+    registry: str = table.value(key, str)
+    if not _REGISTRY.fullmatch(registry):
+        table.fail(
+            key,
+            registry,
+            "give its host and the path before the image's name, without https:// and without a"
+            " slash at the end, such as 'public.ecr.aws/docker/library'",
+        )
+    return registry
+
+
 def read_image(table: Table) -> tuple[str | None, str | None]:
     """The Dockerfile and the image; at most one of them. Raises: SettingsError."""
     dockerfile: str = table.value("dockerfile", str, default="")
@@ -98,6 +118,8 @@ def read_image(table: Table) -> tuple[str | None, str | None]:
             table.fail(
                 "image", image, "give it as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST"
             )
+        if len(image) > _LONGEST_IMAGE:
+            table.fail("image", image, f"ECS takes at most {_LONGEST_IMAGE} characters; shorten it")
         if not (found["tag"] or found["digest"]):
             table.fail("image", image, "add its tag or, better, its digest: NAME@sha256:DIGEST")
     return dockerfile or None, image or None

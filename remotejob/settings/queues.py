@@ -49,6 +49,9 @@ class QueueSettings:
     """The fewest Fargate tasks, which then wait for jobs, and cost, day and night."""
     idle_minutes: int = 5
     """How long the queue is without work before its last workers stop, 1 to 1,440."""
+    alarm_age_minutes: int = 60
+    """How old its oldest message may become until an alarm turns on, 1 to 20,160. A message counts
+    from when it was sent, and also while its job runs."""
     cpu: int = 1024
     """CPU units; 1,024 is one vCPU."""
     memory_mib: int = 2048
@@ -140,8 +143,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
     cpu, memory = read_size(table)
     inputs = tuple(table.strings("inputs", default=[]))
     for prefix in inputs:
-        if prefix.startswith("/"):
-            table.fail("inputs", prefix, "S3 keys do not begin with a slash; leave it out")
+        table.check_prefix("inputs", prefix)
         if prefix.startswith(INPUT_PREFIX_SUBMITTED):
             table.fail("inputs", prefix, "a queue's workers read what was submitted to it alone")
     most = table.whole("max_workers", 0, 1000, default=10)
@@ -160,6 +162,7 @@ def read_queue(name: str, table: Table) -> QueueSettings:
         max_workers=most,
         min_workers=least,
         idle_minutes=table.whole("idle_minutes", 1, 1440, default=5),
+        alarm_age_minutes=table.whole("alarm_age_minutes", 1, 14 * 1440, default=60),
         cpu=cpu,
         memory_mib=memory,
         tasks_module=_module(table, "tasks_module", default=DEFAULT_TASKS),

@@ -59,8 +59,7 @@ def read_route(
         known = ", ".join(tasks[queue])
         table.fail("task", task, f"queue {queue!r} runs {known}; add it to [queues.{queue}]")
     prefix = table.value("prefix", str, default="")
-    if prefix.startswith("/"):
-        table.fail("prefix", prefix, "S3 keys do not begin with a slash; leave it out")
+    table.check_prefix("prefix", prefix)
     if prefix.startswith(INPUT_PREFIX_SUBMITTED):
         table.fail("prefix", prefix, "submitted inputs live there; choose another")
     if prefix.startswith(SMOKE_PREFIX):

@@ -12,6 +12,9 @@ from remotejob.domain.errors import SettingsError
 from remotejob.domain.name_rules import NAME as NAME
 from remotejob.domain.text import shown
 
+_LONGEST_KEY: Final = 1024
+"""Bytes of an S3 key. Source: Amazon S3 User Guide, "Naming Amazon S3 objects"."""
+
 _MOST_DOLLARS: Final = 1_000_000
 
 
@@ -81,6 +84,13 @@ class Table:
     def whole_or_none(self, key: str, least: int, most: int) -> int | None:
         """None if the key is left out."""
         return self.whole(key, least, most, default=least) if key in self._values else None
+
+    def check_prefix(self, key: str, prefix: str) -> None:
+        """Refuse a prefix that no object's key begins with. Raises: SettingsError."""
+        if prefix.startswith("/"):
+            self.fail(key, prefix, "S3 keys do not begin with a slash; leave it out")
+        if len(prefix.encode()) > _LONGEST_KEY:
+            self.fail(key, prefix, f"an S3 key has at most {_LONGEST_KEY:,} bytes; shorten it")
 
     def dollars_or_none(self, key: str) -> float | None:
         """None if the key is left out."""

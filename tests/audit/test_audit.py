@@ -170,7 +170,7 @@ def test_the_bills_are_for_the_platforms_we_deploy_to() -> None:
     targets = {target.name: target for target in TARGETS}
     image = (ROOT / "worker_container" / "Dockerfile").read_text()
 
-    assert f"FROM python:{targets['worker'].python}." in image
+    assert f"FROM ${{REGISTRY}}/python:{targets['worker'].python}." in image
     assert str(targets["worker"].platform).startswith("x86_64-manylinux")
     assert targets["functions"].python == bundle.PYTHON
     assert str(targets["functions"].platform).startswith("aarch64-manylinux")

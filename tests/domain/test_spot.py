@@ -75,7 +75,7 @@ def test_workers_that_spot_has_no_room_for_start_on_demand() -> None:
     [
         replace(LACKING, running=6),
         replace(LACKING, events=events(1, 2)),
-        replace(LACKING, events=events(20, 25)),
+        replace(LACKING, events=events(70, 75)),
         replace(LACKING, events=events(1, 2, 4, text="(service jobs) has reached a steady state.")),
         replace(LACKING, events=()),
         replace(LACKING, capacity=()),

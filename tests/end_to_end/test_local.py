@@ -71,7 +71,7 @@ def test_local_prints_how_to_reach_it_and_ctrl_c_takes_everything_down(local: Lo
     started = _descendants(local.pid)
     (worker,) = (pid for pid in started if "remotejob.container" in _command(pid))
     os.kill(worker, signal.SIGKILL)
-    ended, again, starting = (local.stdout.readline() for _ in range(3))
+    first, ended, again = (local.stdout.readline() for _ in range(3))
 
     local.send_signal(signal.SIGINT)
     code = local.wait()
@@ -84,10 +84,10 @@ def test_local_prints_how_to_reach_it_and_ctrl_c_takes_everything_down(local: Lo
     assert {"server.log", "of-the-run-before.log"} <= logs
     assert str(LOGS) in told[-2]
     assert any('eval "$(' in line and ' env)"' in line for line in told)
-    assert "worker for queue default ended with -9: " in ended
+    assert "a worker for queue default has started" in first
+    assert "worker for queue default ended with 137: " in ended
     assert re.search(rf"see {LOGS}/worker-\d+\.log", ended)
-    assert "another worker for queue default starts in 1 s" in again
-    assert "starting another worker for queue default" in starting
+    assert "a worker for queue default has started" in again
     assert len(started) >= 2, "the server and a worker"
     assert code == 130
     until(lambda: not started & set(_parents()), what="the end of every process it started")

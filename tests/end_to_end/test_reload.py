@@ -83,7 +83,7 @@ def test_changed_settings_are_deployed_in_place_and_refused_ones_are_not(tmp_pat
         # another save of the same text changes nothing
         session.save("remotejob.toml", SETTINGS.replace('"default"', "default", 1))
         session.save("remotejob.toml", SETTINGS + SECOND)
-        session.until_said("updated the stacks; started 1 worker for queue default, 1 worker for")
+        session.until_said("updated the stacks; starting 1 worker for queue default, 1 worker for")
 
         # the same port, keys and names: nobody has to connect again
         with session.connected() as system:
@@ -92,7 +92,7 @@ def test_changed_settings_are_deployed_in_place_and_refused_ones_are_not(tmp_pat
                 "one": 2
             }
         session.save("remotejob.toml", SETTINGS)
-        session.until_said("updated the stacks; started 1 worker for queue default\n")
+        session.until_said("updated the stacks; starting 1 worker for queue default\n")
         # the notice of its completed job has no queue any more
         session.until_said("kept aside, because the stacks no longer have a place for them")
         code = session.interrupt()

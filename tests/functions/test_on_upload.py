@@ -7,22 +7,26 @@ import io
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import pytest
 
-from remotejob import QueueUnavailable, State
+from remotejob import QueueUnavailable, RemoteJob, State
 from remotejob.domain.ids import shard_of
 from remotejob.domain.marks import Attention
 from remotejob.domain.record import InputFile, JobRecord
 from remotejob.domain.times import from_ms
 from remotejob.functions import on_upload
 from remotejob.functions.logs import new_logger
+from remotejob.names import UPLOAD_RECEIVES
 from remotejob.ports import Channel, Installation
 from remotejob.tasks import Registry
 from remotejob.testing import FakeClock, Simulation
-from tests.functions.conftest import Upload, changed, event
+from remotejob.testing.interception import intercepted
+from tests.functions.conftest import Context, Upload, batch, changed, event
+
+T = TypeVar("T")
 
 Jobs = Callable[[], list[JobRecord]]
 Pending = Callable[[Channel], list[str]]
@@ -227,6 +231,53 @@ def test_a_route_to_a_queue_that_is_not_deployed_fails_and_makes_no_job(
 
     assert _failed(upload(event("s3_put"))) == ["0"]
     assert jobs() == []
+
+
+def test_a_message_that_fails_for_the_last_time_is_set_aside_with_the_reason(
+    context: Context, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = replace(installation, queues={})
+    monkeypatch.setattr(on_upload, "from_environment", lambda: without)
+    handler: Any = on_upload.handler
+
+    def received(times: int) -> list[str]:
+        delivered = batch(event("s3_put"), "not an event")
+        for record in delivered["Records"]:
+            record["attributes"]["ApproximateReceiveCount"] = str(times)
+        return _failed(handler(delivered, context))
+
+    assert received(UPLOAD_RECEIVES - 1) == ["0", "1"]
+    assert RemoteJob(installation).dead_letters().letters == ()
+    assert received(UPLOAD_RECEIVES) == []
+
+    first, second = RemoteJob(installation).dead_letters(kind="uploads")
+    assert "unknown queue 'default'" in first.reason
+    assert json.loads(first.body) == event("s3_put")
+    assert "UnknownEvent: not JSON" in second.reason
+
+
+def test_a_message_that_cannot_be_set_aside_is_left_to_sqs(
+    context: Context, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing = Refusing(Channel.UPLOADS_DEAD_LETTER)
+    monkeypatch.setattr(on_upload, "from_environment", lambda: intercepted(installation, refusing))
+    delivered = batch("not an event")
+    delivered["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(UPLOAD_RECEIVES)
+    handler: Any = on_upload.handler
+
+    assert _failed(handler(delivered, context)) == ["0"]
+
+
+@dataclass
+class Refusing:
+    """One queue accepts nothing."""
+
+    channel: Channel
+
+    def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
+        if name == "messages.send" and arguments[0].channel is self.channel:
+            raise QueueUnavailable("the queue does not answer")
+        return function()
 
 
 LAST_PARTS = {

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from remotejob import RemoteJob
+from remotejob.backends.memory import MemoryFleet
 from remotejob.domain.budgets import DailyBudget, Spent, day_of
+from remotejob.domain.fleet import FleetStatus, StoppedTask, WorkersDescription
 from remotejob.domain.transactions import put_record
 from remotejob.functions import scheduler
 from remotejob.jobs.messaging.messages import Pending as Message
@@ -168,3 +170,140 @@ def test_what_cannot_be_read_is_a_metric(
     assert document["UnreadableItems"] == [1]
     assert document["System"] == installation.name
     assert document["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "remotejob"
+
+
+RULES = WorkersDescription(
+    cluster="c",
+    service="s",
+    min_workers=0,
+    max_workers=10,
+    jobs_at_a_time=4,
+    idle=timedelta(minutes=5),
+    capacity=(),
+)
+
+
+@pytest.fixture
+def fleet(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> MemoryFleet:
+    made = MemoryFleet({"default": RULES})
+    system = replace(installation, fleet=made)
+    monkeypatch.setattr(scheduler, "from_environment", lambda: system)
+    return made
+
+
+def _workers(fleet: MemoryFleet) -> int:
+    status = fleet.status("default")
+    assert status is not None
+    return status.desired
+
+
+def test_a_tick_scales_the_workers(
+    context: Context, installation: Installation, fleet: MemoryFleet
+) -> None:
+    for _ in range(5):
+        RemoteJob(installation).queue().submit("keep")
+    assert _call({"do": "tick"}, context)["scaled"] == 1
+    assert _workers(fleet) == 2
+
+
+def test_what_becomes_due_finds_its_workers_starting(
+    context: Context, installation: Installation, clock: FakeClock, fleet: MemoryFleet
+) -> None:
+    """The tick that sends it counts it, too."""
+    RemoteJob(installation).queue().submit("keep", delay=timedelta(hours=1))
+    clock.advance(timedelta(hours=2))
+    _call({"do": "tick"}, context)
+    assert _workers(fleet) == 1
+
+
+def test_a_nudge_scales_and_does_nothing_else(
+    context: Context,
+    installation: Installation,
+    clock: FakeClock,
+    fleet: MemoryFleet,
+    pending: Pending,
+) -> None:
+    RemoteJob(installation).queue().submit("keep", delay=timedelta(hours=1))
+    clock.advance(timedelta(hours=2))
+    assert _call({"do": "scale", "queues": ["default"]}, context) == {"scaled": 1}
+    assert _workers(fleet) == 1
+    assert pending(Channel.NORMAL) == []
+
+
+@pytest.mark.parametrize("queues", [None, "default", [1], {}])
+def test_a_nudge_names_its_queues(queues: object, context: Context, fleet: MemoryFleet) -> None:
+    with pytest.raises(ValueError, match="give a list of names of queues"):
+        _call({"do": "scale", "queues": queues}, context)
+
+
+def test_scaling_that_fails_keeps_no_tick_from_its_work(
+    context: Context,
+    installation: Installation,
+    clock: FakeClock,
+    fleet: MemoryFleet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(scheduler, "scale", fail)
+    RemoteJob(installation).queue().submit("keep", delay=timedelta(hours=1))
+    clock.advance(timedelta(hours=2))
+    counts = _call({"do": "tick"}, context)
+    assert counts["sent"] == 1
+    assert counts["scaling failed"]
+
+
+def _stopped(number: int, now_ms: int, **facts: Any) -> StoppedTask:
+    return StoppedTask(id=str(number), at_ms=now_ms, reason="it ended", **facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "metric", "said"),
+    [
+        ({"code": "TaskFailedToStart"}, "FailedStarts", "fail to start: it ended"),
+        (
+            {"code": "EssentialContainerExited", "started_at_ms": 1, "exit_code": 137},
+            "WorkerCrashes",
+            "crash: 4 within 15 minutes, the last one: it ended; exit code 137",
+        ),
+    ],
+)
+def test_workers_that_fail_are_a_metric_and_a_line(
+    facts: dict[str, Any],
+    metric: str,
+    said: str,
+    context: Context,
+    installation: Installation,
+    fleet: MemoryFleet,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = installation.clock.now_ms()
+    failed = tuple(_stopped(number, now - number, **facts) for number in range(4))
+    RemoteJob(installation).queue().submit("keep")
+    fleet.put("default", FleetStatus(desired=2, running=2, pending=0), stopped=failed)
+    _call({"do": "tick"}, context)
+    written = _metrics(capsys)
+    assert written[metric] == {metric: [4.0], "System": installation.name}
+    assert written["Workers"]["Queue"] == "default"
+    assert set(written) == {metric, "Workers"}
+    assert said in caplog.text
+
+
+def _metrics(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
+    """What was written of each metric."""
+    lines = [json.loads(one) for one in capsys.readouterr().out.splitlines() if "_aws" in one]
+    return {
+        line["_aws"]["CloudWatchMetrics"][0]["Metrics"][0]["Name"]: {
+            name: value for name, value in line.items() if name != "_aws"
+        }
+        for line in lines
+    }
+
+
+def test_an_idle_system_writes_no_metric(
+    context: Context, fleet: MemoryFleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call({"do": "tick"}, context) == {}
+    assert _metrics(capsys) == {}

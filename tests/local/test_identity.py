@@ -55,9 +55,45 @@ def test_deleted_key_is_nobodys(iam: Any) -> None:
 def test_session_ends_with_its_time(iam: Any, life: timedelta, *, expired: bool) -> None:
     role = iam.create_role("role", json.dumps(TRUST), "/", None, "", [], 3600)
     credentials = identity.assume_as_service(
-        ACCOUNT, REGION, role.arn, service="lambda.amazonaws.com", session="s", life=life
+        ACCOUNT,
+        REGION,
+        role.arn,
+        service="lambda.amazonaws.com",
+        on_behalf_of="arn:aws:lambda:eu-west-1:123456789012:function:f",
+        session="s",
+        life=life,
     )
     principal = identity.principal_of(ACCOUNT, credentials.access_key_id)
 
     assert principal is not None
     assert principal.expired is expired
+
+
+@pytest.mark.parametrize(
+    ("source", "trusted"),
+    [(f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/one", True), ("arn:aws:ecs:r:other:task/one", False)],
+)
+def test_a_service_assumes_a_role_for_what_its_conditions_say(
+    iam: Any, source: str, *, trusted: bool
+) -> None:
+    statement: Any = TRUST["Statement"][0]
+    condition = {"ArnLike": {"aws:SourceArn": f"arn:aws:ecs:{REGION}:{ACCOUNT}:*"}}
+    document = {**TRUST, "Statement": {**statement, "Condition": condition}}
+    role = iam.create_role("conditional", json.dumps(document), "/", None, "", [], 3600)
+
+    def assume() -> identity.Credentials:
+        return identity.assume_as_service(
+            ACCOUNT,
+            REGION,
+            role.arn,
+            service="lambda.amazonaws.com",
+            on_behalf_of=source,
+            session="s",
+            life=timedelta(hours=1),
+        )
+
+    if trusted:
+        assert assume().access_key_id
+    else:
+        with pytest.raises(identity.NotTrusted, match="conditions"):
+            assume()

@@ -34,16 +34,16 @@ def test_doctor_names_each_item_with_its_key_and_what_is_wrong(
     installation: Installation,
     run: Run,  # noqa: F811 (the fixture)
 ) -> None:
-    assert "odd items: 0" in run("doctor").stderr
+    assert "findings: 0" in run("doctor").stderr
     job_id = odd(installation)
 
     done = run("doctor", code=6)
 
     assert f"{partition_of(job_id)} / {job_id}: j_state='levitating" in done.stdout
     assert "\x1b" not in done.stdout
-    assert "aws dynamodb delete-item" in done.stderr
+    assert "aws dynamodb delete-item" in done.stdout
     (found,) = json.loads(run("doctor", "--json", code=6).stdout)["findings"]
-    assert (found["partition"], found["name"]) == (partition_of(job_id), job_id)
+    assert found["place"] == f"{partition_of(job_id)} / {job_id}"
 
 
 def test_show_says_what_is_wrong_and_ls_goes_on(

@@ -12,9 +12,10 @@ from remotejob import Queue, RemoteJob, State, UnreadableItem
 from remotejob.domain.ids import partition_of
 from remotejob.domain.record import output_prefix
 from remotejob.domain.times import from_ms
-from remotejob.domain.transactions import put_record
+from remotejob.domain.transactions import put_record, record_key
 from remotejob.jobs.coordination.sweep_progress import load_walk
 from remotejob.jobs.messaging.messages import Pending
+from remotejob.jobs.scheduler.dead_letters import read_dead_letters
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import Field
@@ -76,6 +77,35 @@ def test_a_worker_sets_the_message_of_a_damaged_record_aside_and_goes_on(
     assert dead["reason"]
     clock.advance(timedelta(days=2))
     assert worker.receive() == [], "it does not come back"
+
+
+@pytest.mark.parametrize(
+    "what", [what for what in RECORDS if "state" not in what and what not in HEALED]
+)
+def test_a_damaged_record_is_given_back_and_runs_once_it_is_mended(
+    what: str,
+    installation: Installation,
+    worker: Simulation,
+    remote: RemoteJob,
+    clock: FakeClock,
+) -> None:
+    job_id = odd_id(installation)
+    place = (partition_of(job_id), job_id)
+    put(installation, *place, record(installation, **RECORDS[what]))
+    installation.messages.send(NORMAL, [Outgoing(body=Pending(job_id=job_id, task="work").body())])
+    worker.step()
+    item = installation.store.item(record_key(job_id))
+    assert item is not None
+    assert item[Field.STATE] != State.RUNNING
+    clock.advance(timedelta(hours=1))
+    assert read_dead_letters(installation) == {"letters kept": 1}
+
+    put(installation, *place, record(installation))
+    assert read_dead_letters(installation) == {"letters sent again": 1}
+    worker.step()
+
+    job = remote.job(job_id)
+    assert (job.state, job.crashes, job.errors) == (State.COMPLETED, 0, ())
 
 
 def test_the_message_of_a_newer_versions_record_waits_for_a_newer_worker_but_not_for_ever(

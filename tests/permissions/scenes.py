@@ -14,14 +14,27 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
-from remotejob import Commanded, Job, Output, RemoteJob, Repeat, Retry, State, Submission
+from remotejob import (
+    Commanded,
+    Job,
+    LetterKind,
+    Output,
+    Redriven,
+    RemoteJob,
+    Repeat,
+    Retry,
+    State,
+    Submission,
+)
 from remotejob.backends.clock import SystemClock
 from remotejob.client.batch import Batch
 from remotejob.domain.ids import is_job_id
+from remotejob.jobs.messaging.messages import Pending
 from remotejob.jobs.submission.stored_files import StoredFile
 from remotejob.manual.holder import JobHolder
 from remotejob.manual.options import Taking
 from remotejob.manual.taken_job import TakenJob
+from remotejob.ports import Address, Channel, Outgoing
 from tests.permissions.conftest import SYSTEM, Person
 
 Act = Callable[[Person], object]
@@ -174,6 +187,26 @@ def on_batch(make: Callable[[Person], Batch], act: Callable[[Batch], object]) ->
 
 def on_system(act: Callable[[RemoteJob], object]) -> Scene:
     return lambda by: lambda who: act(who.system)
+
+
+def on_letters(act: Callable[[RemoteJob], list[Redriven]]) -> Scene:
+    """A command to a letter in each dead-letter queue, and one of a job that has ended."""
+
+    def prepare(by: Person) -> Act:
+        messages = by.system._installation.messages
+        jobs = [ready(by), completed(by)]
+        bodies = [Pending.of(job.record).body() for job in jobs]
+        address = Address(by.queue.name, Channel.DEAD_LETTER)
+        messages.send(address, [Outgoing(body=body) for body in bodies])
+
+        def given(who: Person) -> None:
+            outcomes = act(who.system)
+            assert all(one.done for one in outcomes)
+            assert {one.letter.kind for one in outcomes} == set(LetterKind)
+
+        return given
+
+    return prepare
 
 
 def on_file(direction: str, act: Callable[[Person, str, str], object]) -> Scene:
@@ -493,6 +526,11 @@ SCENES: dict[str, dict[str, Scene]] = {
         "": on_job(waiting, lambda job: RemoteJob(job._installation).unable([job]))
     },
     "RemoteJob.doctor": {"": on_system(lambda system: system.doctor())},
+    "RemoteJob.dead_letters": {"": on_system(lambda system: system.dead_letters())},
+    "RemoteJob.redrive": {"": on_letters(lambda system: system.redrive())},
+    "RemoteJob.discard_dead_letters": {
+        "": on_letters(lambda system: system.discard_dead_letters())
+    },
     "RemoteJob.workers": {"": on_system(lambda system: system.workers())},
     "RemoteJob.batch": {
         "": on_batch(batch, lambda one: RemoteJob(one._installation).batch(one.id))

@@ -87,6 +87,7 @@ def test_somebody_of_two_groups_may_give_the_commands_of_both(
 
 def _prepared(command: str, name: str, people: dict[Group, Person], aws: EmbeddedAws) -> Act:
     _empty_queues(aws)
+    _put_letters(aws)
     return SCENES[command][name](people[Group.ADMIN])
 
 
@@ -97,5 +98,11 @@ def _method(row: str) -> str:
 def _empty_queues(aws: EmbeddedAws) -> None:
     sqs = aws.client("sqs")
     for queue in aws.deployment.all("AWS::SQS::Queue"):
-        if queue.stack.endswith("-storage"):
-            sqs.purge_queue(QueueUrl=queue.physical_id)
+        sqs.purge_queue(QueueUrl=queue.physical_id)
+
+
+def _put_letters(aws: EmbeddedAws) -> None:
+    """Of a status message and of an upload: no group may send there."""
+    for name in ("default/CompletedDeadLetter", "Uploads/DeadLetter", "Uploads/Undelivered"):
+        letters = aws.deployment.one("AWS::SQS::Queue", name).physical_id
+        aws.client("sqs").send_message(QueueUrl=letters, MessageBody="{}")

@@ -63,6 +63,10 @@ MANY = ", ".join(f't{n} = "x"' for n in range(41))
         ("warm_write_units = 5000\nmax_write_units = 4000", "at most max_write_units, 4000"),
         ('encryption_key = "alias/ours"', "give the ARN of the KMS key"),
         ('encryption_key = ""', "give the ARN of the KMS key"),
+        ('base_registry = "https://mirror.example"', "without https://"),
+        ('base_registry = "mirror.example/"', "without a slash at the end"),
+        ('base_registry = ""', "give its host and the path"),
+        ('base_registry = "Mirror/python:3"', "such as 'public.ecr.aws/docker/library'"),
     ],
 )
 def test_what_aws_would_refuse_is_refused_with_place_value_and_remedy(line: str, said: str) -> None:

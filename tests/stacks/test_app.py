@@ -59,6 +59,7 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
     ]
     assert sorted(accepted) == [
         ("ECS2", "remotejob-test-workers/Queues/default/Task"),
+        ("ECS4", "remotejob-test-workers/Clusters/default"),
         *[("IAM5", "remotejob-test-functions/Scheduler/Function/Role")] * 4,
         *[("IAM5", "remotejob-test-functions/Uploads/OnUpload/Role")] * 2,
         *[("IAM5", "remotejob-test-storage/Groups/Admin")] * 5,

@@ -106,20 +106,6 @@ def test_the_scheduler_has_a_whole_processor_and_five_minutes(system: System) ->
     assert "ReservedConcurrentExecutions" not in function
 
 
-def test_an_alarm_tells_of_items_that_cannot_be_read(system: System) -> None:
-    alarm = system.resource("AWS::CloudWatch::Alarm", AlarmActions=[])
-
-    (metric,) = [one["MetricStat"] for one in alarm.properties["Metrics"] if "MetricStat" in one]
-    assert metric["Metric"] == {
-        "Namespace": "remotejob",
-        "MetricName": "UnreadableItems",
-        "Dimensions": [{"Name": "System", "Value": system.name}],
-    }
-    assert alarm.properties["Threshold"] == 1
-    assert alarm.properties["TreatMissingData"] == "notBreaching"
-    assert "remotejob doctor" in alarm.properties["AlarmDescription"]
-
-
 def test_a_missed_tick_is_soon_given_up(system: System) -> None:
     retry = system.resource("AWS::Lambda::EventInvokeConfig").properties
     assert retry["MaximumRetryAttempts"] == 1
@@ -133,8 +119,16 @@ def test_functions_run_on_a_current_python(system: System) -> None:
 
 
 def test_functions_get_no_more_environment_than_they_need(system: System) -> None:
-    for function in system.resources(FUNCTION):
-        assert set(function.properties["Environment"]["Variables"]) == {"REMOTEJOB_SYSTEM"}
+    told = {
+        function.properties["Handler"].split(".")[1]: function.properties["Environment"][
+            "Variables"
+        ]
+        for function in system.resources(FUNCTION)
+    }
+    both = {"REMOTEJOB_SYSTEM", "REMOTEJOB_VERSION"}
+    assert set(told["scheduler"]) == both
+    # it wakes the scheduler for queues without workers
+    assert set(told["on_upload"]) == both | {"REMOTEJOB_SCHEDULER"}
 
 
 def test_every_log_ends(system: System) -> None:

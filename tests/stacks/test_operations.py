@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aws_cdk import aws_s3 as s3
 
 from remotejob.cdk import RemoteJobApp, RemoteJobSystem
 from remotejob.domain.errors import SettingsError
+from stacks.system import ROOT
 from tests.stacks.conftest import DEFAULTS, SETTINGS, Synthesize
 from tests.stacks.own_apps import IMAGE, PROJECT
 from tests.stacks.templates import System, texts
@@ -23,6 +25,7 @@ output_retention_days = 90
 warm_read_units = 20000
 warm_write_units = 10000
 encryption_key = "{KEY}"
+base_registry = "public.ecr.aws/docker/library"
 tags = {{ cost-centre = "4711" }}
 """
 
@@ -95,6 +98,37 @@ def test_a_service_assumes_a_role_for_this_account_alone(
     parts = condition["ArnLike"]["aws:SourceArn"]["Fn::Join"][1]
     shown = "".join(one if isinstance(one, str) else f"<{one['Ref']}>" for one in parts)
     assert shown == f"arn:<AWS::Partition>{arn}"
+
+
+def build_arguments(system: System) -> list[Any]:
+    assets = json.loads(
+        (system.folder / f"remotejob-{system.name}-workers.assets.json").read_text()
+    )
+    return [one["source"].get("dockerBuildArgs") for one in assets["dockerImages"].values()]
+
+
+def test_the_base_image_comes_from_the_registry_of_the_settings(
+    operated: System, system: System
+) -> None:
+    assert build_arguments(operated) == [{"REGISTRY": "public.ecr.aws/docker/library"}]
+    assert build_arguments(system) == [None]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "worker_container/Dockerfile",
+        "remotejob/cli/init/project/worker_container/Dockerfile",
+    ],
+)
+def test_each_stage_of_the_image_takes_the_registry_and_keeps_the_digest(file: str) -> None:
+    text = (ROOT / file).read_text()
+    bases = re.findall(r"^FROM (.*?)(?: AS \w+)?$", text, re.MULTILINE)
+
+    assert text.index("\nARG REGISTRY=docker.io/library\n") < text.index("\nFROM ")
+    assert len(bases) == 2
+    for base in bases:
+        assert re.fullmatch(r"\$\{REGISTRY\}/python:[\w.-]+@sha256:[0-9a-f]{64}", base)
 
 
 def test_outputs_go_after_their_retention(operated: System) -> None:

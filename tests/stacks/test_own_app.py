@@ -82,7 +82,9 @@ def test_an_existing_bucket_announces_only_what_a_route_takes(brought: Path) -> 
         for rule in resources(brought, "jobs", "AWS::Events::Rule").values()
         if "EventPattern" in rule
     ]
-    assert [pattern["detail"]["object"] for pattern in patterns] == [{"key": [{"prefix": "in/"}]}]
+    (found,) = [pattern["detail"]["object"] for pattern in patterns]
+    # and what `remotejob deploy` puts there to try the system
+    assert found == {"key": [{"prefix": "in/"}, {"prefix": "remotejob-smoke/"}]}
 
 
 def test_what_was_brought_is_used_and_not_made_again(brought: Path) -> None:
@@ -209,13 +211,20 @@ def test_every_figure_is_of_the_system_and_its_queue(brought: Path) -> None:
     body = "".join(
         part if isinstance(part, str) else "…" for part in dashboard["DashboardBody"]["Fn::Join"][1]
     )
-    for name in ("Completed", "Failed", "Retried", "SecondsQueued", "SecondsRunning", "Paused"):
+    for name in (
+        "Completed",
+        "Failed",
+        "Retried",
+        "SecondsQueued",
+        "SecondsRunning",
+        "Paused",
+        "Workers",
+    ):
         assert f'"remotejob","{name}","Queue","default","System","own"' in body
     for name in (
         "ApproximateNumberOfMessagesVisible",
         "ApproximateNumberOfMessagesNotVisible",
         "ApproximateAgeOfOldestMessage",
-        "DesiredTaskCount",
         "UnreadableItems",
     ):
         assert name in body

@@ -25,8 +25,13 @@ WORKER = {
     "dynamodb:PutItem": "Table",
     "dynamodb:Query": "Table",
     "dynamodb:UpdateItem": "Table",
-    "s3:GetObject": "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/* Output/QUEUE/*",
-    "s3:GetObjectVersion": "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/*",
+    "s3:GetObject": (
+        "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/* Input/remotejob-smoke/QUEUE/*"
+        " Output/QUEUE/*"
+    ),
+    "s3:GetObjectVersion": (
+        "Input/jobs/0* Input/jobs/QUEUE/* Input/jobs/stored/* Input/remotejob-smoke/QUEUE/*"
+    ),
     "s3:ListBucket": "Input",
     "s3:PutObject": "Output/QUEUE/*",
     "s3:AbortMultipartUpload": "Output/QUEUE/*",
@@ -40,8 +45,10 @@ UPLOADS = {
     "sqs:GetQueueAttributes": "Queue",
     "sqs:ChangeMessageVisibility": "Queue",
     "dynamodb:PutItem": "Table",
-    "sqs:SendMessage": "lane-of-any",
+    "sqs:SendMessage": "lane-of-any unread-uploads-of-any",
+    "ssm:GetParameter": "uploads/",
     "ssm:GetParametersByPath": "queues/",
+    "lambda:InvokeFunction": "Scheduler",
 }
 SCHEDULER = {
     "logs:CreateLogStream": "Log",
@@ -72,7 +79,7 @@ AGENT = {
 }
 
 OBJECTS_ALLOWED = re.compile(
-    r"Input/jobs/(0|default/|video/|stored/)?\*|Output/((default|video)/)?\*"
+    r"Input/(jobs/(0|default/|video/|stored/)?|remotejob-smoke/(default|video)/)\*|Output/((default|video)/)?\*"
 )
 """Wildcards in resources: objects, whose keys cannot be known. Others are the tasks of a worker's
 own cluster, and one that stands in `AGENT`."""
@@ -124,8 +131,11 @@ def short(resource: Any) -> str:
     text = "".join(texts(resource))
     tail = text[text.index("/") :] if "/" in text and "assets" not in text else ""
     nouns = "DeadLetter|High|Low|Normal|Completed|Failed|Table|Input|Output|Queue(?!s)|Log"
+    nouns += "|Scheduler"
     if "parameter/remotejob/test/queues" in text:
         return "queues/"
+    if text.endswith("parameter/remotejob/test/uploads"):
+        return "uploads/"
     if "container-assets" in text:
         return "container-assets"
     tasks = r"arn:AWS::Partition:ecs:AWS::Region:AWS::AccountId:task/Clusters([a-z]+)[0-9A-F]{8}/\*"
@@ -332,6 +342,7 @@ def test_a_worker_reads_what_routes_and_settings_of_its_queue_name(
     found = calls(system, role_of_workers(system, queue, "TaskRoleArn"))
 
     always = {"Input/jobs/0*", f"Input/jobs/{queue}/*", "Input/jobs/stored/*"}
+    always |= {f"Input/remotejob-smoke/{queue}/*"}
     assert set(found["s3:GetObjectVersion"].split()) == own | always
 
 

@@ -235,7 +235,6 @@ def test_a_queue_whose_workers_are_elsewhere_starts_none(system: System) -> None
     }
     assert counts.pop(task(system, "again").id) == 0
     assert set(counts.values()) == {None}
-    assert len(system.resources("AWS::ApplicationAutoScaling::ScalableTarget")) == len(counts)
 
 
 def test_a_dockerfile_that_is_not_there_is_refused(synthesize: Synthesize) -> None:

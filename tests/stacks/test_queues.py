@@ -17,8 +17,9 @@ from remotejob.names import (
     SystemKey,
     queue_parameter,
     system_parameter,
+    uploads_parameter,
 )
-from remotejob.ports import QueueDescription
+from remotejob.ports import UPLOAD_CHANNELS, Channel, QueueDescription
 from tests.stacks.conftest import Synthesize
 from tests.stacks.templates import Resource, System, description
 
@@ -140,7 +141,18 @@ def test_the_descriptions_name_what_was_built(system: System) -> None:
     assert found["output_bucket"].startswith("<BucketsOutput")
     queues = [described_queue(system, name) for name in ("default", "video")]
     urls = [url for queue in queues for url in queue.values() if isinstance(url, str)]
-    assert len(set(urls)) == 12
+    assert len(set(urls)) == 16
+
+
+def test_the_uploads_are_described_for_clients(system: System) -> None:
+    (described,) = [
+        one.properties["Value"]
+        for one in system.resources("AWS::SSM::Parameter")
+        if one.properties["Name"] == uploads_parameter("test")
+    ]
+    found = description(described, of=system)
+    assert [Channel(name) for name in found] == list(UPLOAD_CHANNELS)
+    assert len(set(found.values())) == 3
 
 
 def test_the_descriptions_are_where_a_client_looks(system: System) -> None:

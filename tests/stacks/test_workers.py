@@ -6,16 +6,12 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from remotejob.names import Env
 from tests.stacks.conftest import Synthesize
-from tests.stacks.templates import Resource, System, description, texts
+from tests.stacks.templates import System, description, texts
 
 TASK = "AWS::ECS::TaskDefinition"
 SERVICE = "AWS::ECS::Service"
-ALARM = "AWS::CloudWatch::Alarm"
-POLICY = "AWS::ApplicationAutoScaling::ScalingPolicy"
 
 
 def containers(system: System) -> list[dict[str, Any]]:
@@ -159,107 +155,13 @@ def test_a_service_waits_for_what_its_first_worker_needs(system: System) -> None
         assert [name for name in waits if "AgentRoleDefaultPolicy" in name]
 
 
-def scaling(system: System, adjustment: str, *, wakes: bool = False) -> tuple[Resource, Resource]:
-    """The alarm and the policy of queue `default` that adjust so."""
-    pairs = [
-        (alarm, policy)
-        for alarm in system.resources(ALARM)
-        for policy in system.resources(POLICY)
-        if alarm.properties["AlarmActions"] == [{"Ref": policy.id}]
-        and policy.properties["StepScalingPolicyConfiguration"]["AdjustmentType"] == adjustment
-        and wakes == (expression(alarm).startswith("IF("))
-    ]
-    return pairs[0]
-
-
-def expression(alarm: Resource) -> str:
-    (found,) = [m["Expression"] for m in alarm.properties["Metrics"] if "Expression" in m]
-    return str(found)
-
-
-def measured(alarm: Resource) -> dict[str, int]:
-    """How many metrics of each name the alarm reads, each by the minute."""
-    names = [m["MetricStat"] for m in alarm.properties["Metrics"] if "MetricStat" in m]
-    assert {stat["Period"] for stat in names} == {60}
-    counted: dict[str, int] = {}
-    for stat in names:
-        name = stat["Metric"]["MetricName"]
-        counted[name] = counted.get(name, 0) + 1
-    return counted
-
-
-VISIBLE = "ApproximateNumberOfMessagesVisible"
-IN_FLIGHT = "ApproximateNumberOfMessagesNotVisible"
-
-
-def test_workers_scale_between_none_and_the_most(system: System) -> None:
-    for target in system.resources("AWS::ApplicationAutoScaling::ScalableTarget"):
-        assert target.properties["MinCapacity"] == 0
-        assert target.properties["MaxCapacity"] == 10
-        assert target.properties["ScalableDimension"] == "ecs:service:DesiredCount"
-    scaling_alarms = [one for one in system.resources(ALARM) if one.properties["AlarmActions"]]
-    assert len(scaling_alarms) == 2 * 3
-
-
-def test_anything_visible_in_any_lane_wakes_from_none(system: System) -> None:
-    alarm, policy = scaling(system, "ChangeInCapacity", wakes=True)
-    assert measured(alarm) == {VISIBLE: 3, "DesiredTaskCount": 1}
-    assert alarm.properties["EvaluationPeriods"] == 1
-    assert alarm.properties["Threshold"] == 1
-    assert alarm.properties["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-    (step,) = policy.properties["StepScalingPolicyConfiguration"]["StepAdjustments"]
-    assert step == {"MetricIntervalLowerBound": 0, "ScalingAdjustment": 1}
-
-
-def test_workers_grow_by_what_is_visible_and_in_flight(system: System) -> None:
-    alarm, policy = scaling(system, "ChangeInCapacity")
-    assert measured(alarm) == {VISIBLE: 3, IN_FLIGHT: 3, "DesiredTaskCount": 1}
-    assert re.fullmatch(r"CEIL\(\(.*\) / 4\) - FILL\(.*workers.*\)", expression(alarm))
-    steps = policy.properties["StepScalingPolicyConfiguration"]["StepAdjustments"]
-    assert [step["ScalingAdjustment"] for step in steps] == [1, 2, 4, 8]
-    assert [step["MetricIntervalLowerBound"] for step in steps] == [0, 1, 3, 7]
-    assert [step.get("MetricIntervalUpperBound") for step in steps] == [1, 3, 7, None]
-
-
-def test_no_step_adds_more_workers_than_are_missing(system: System) -> None:
-    _, policy = scaling(system, "ChangeInCapacity")
-    for step in policy.properties["StepScalingPolicyConfiguration"]["StepAdjustments"]:
-        missing = 1 + step["MetricIntervalLowerBound"]
-        assert step["ScalingAdjustment"] <= missing
-
-
-def test_workers_stop_only_after_minutes_with_nothing_visible_or_in_flight(
-    system: System,
-) -> None:
-    alarm, policy = scaling(system, "ExactCapacity")
-    assert measured(alarm) == {VISIBLE: 3, IN_FLIGHT: 3}
-    # No assumption about a missing metric: not knowing is no reason to stop anybody.
-    assert "FILL" not in expression(alarm)
-    assert alarm.properties["TreatMissingData"] == "notBreaching"
-    assert alarm.properties["EvaluationPeriods"] == alarm.properties["DatapointsToAlarm"] == 5
-    assert alarm.properties["Threshold"] == 0
-    assert alarm.properties["ComparisonOperator"] == "LessThanOrEqualToThreshold"
-    (step,) = policy.properties["StepScalingPolicyConfiguration"]["StepAdjustments"]
-    assert step == {"MetricIntervalUpperBound": 0, "ScalingAdjustment": 0}
-
-
-def test_nothing_else_ever_lowers_the_number_of_workers(system: System) -> None:
-    for policy in system.resources(POLICY):
-        assert policy.properties["PolicyType"] == "StepScaling"
-        steps = policy.properties["StepScalingPolicyConfiguration"]
-        if steps["AdjustmentType"] != "ExactCapacity":
-            assert all(step["ScalingAdjustment"] > 0 for step in steps["StepAdjustments"])
-    exact = [alarm for alarm in system.resources(ALARM) if "FILL" not in expression(alarm)]
-    assert len(exact) == 2
-
-
-def test_scaling_reads_a_metric_that_the_cluster_reports(system: System) -> None:
-    clusters = system.resources("AWS::ECS::Cluster")
-    assert len(clusters) == len(system.resources(SERVICE))
-    for cluster in clusters:
-        assert cluster.properties["ClusterSettings"] == [
-            {"Name": "containerInsights", "Value": "enabled"}
-        ]
+def test_nothing_but_the_scheduler_sets_the_number_of_workers(system: System) -> None:
+    assert not [one for one in system.resources() if "AutoScaling" in one.type]
+    for service in system.resources(SERVICE):
+        assert "DesiredCount" not in service.properties
+    # it would cost by the task, and nothing reads it
+    for cluster in system.resources("AWS::ECS::Cluster"):
+        assert "ClusterSettings" not in cluster.properties
 
 
 def test_each_queue_has_a_cluster_of_its_own(system: System) -> None:
@@ -312,48 +214,3 @@ def test_worker_of_several_processes_counts_the_jobs_of_all(synthesize: Synthesi
         told for c in containers(system) if (told := environment(c))[Env.QUEUE] == "crashing"
     )
     assert (told[Env.PROCESSES], told[Env.CONCURRENCY]) == ("3", "5")
-    alarms = [expression(alarm) for alarm in system.resources("AWS::CloudWatch::Alarm")]
-    assert any("/ 15)" in text for text in alarms)
-
-
-@pytest.mark.parametrize(
-    ("most", "steps"), [(1, [1]), (3, [1, 2]), (100, [1, 2, 4, 8, 16, 32, 64])]
-)
-def test_scaling_follows_the_settings(synthesize: Synthesize, most: int, steps: list[int]) -> None:
-    system = synthesize(max_workers=most, concurrency=7)
-    (target,) = system.resources("AWS::ApplicationAutoScaling::ScalableTarget")
-    assert target.properties["MaxCapacity"] == most
-    alarm, policy = scaling(system, "ChangeInCapacity")
-    assert "/ 7)" in expression(alarm)
-    adjustments = policy.properties["StepScalingPolicyConfiguration"]["StepAdjustments"]
-    assert [step["ScalingAdjustment"] for step in adjustments] == steps
-
-
-BUDGETED = """
-[queues.dear]
-tasks = ["render"]
-daily_jobs = 1000
-daily_dollars = 12.5
-"""
-
-
-def test_a_queue_over_its_budget_is_scaled_in_and_raises_an_alarm(synthesize: Synthesize) -> None:
-    alarms = {
-        alarm.id: expression(alarm)
-        for alarm in synthesize(more=BUDGETED).resources(ALARM)
-        if "Paused" in json.dumps(alarm.properties)
-    }
-    paused = "FILL(FILL(paused, REPEAT), 0)"
-    wake, grow, idle, told = (
-        next(alarms[name] for name in alarms if kind in name)
-        for kind in ("WakeAlarm", "GrowAlarm", "IdleAlarm", "PausedAlarm")
-    )
-    assert len(alarms) == 4
-    assert wake.startswith(f"IF({paused} > 0, 0, IF(")
-    assert grow.startswith(f"IF({paused} > 0, 0, CEIL(")
-    assert re.fullmatch(rf"IF\({re.escape(paused)} > 0, 0, visible.*\) \+ flying.*", idle)
-    assert told == paused
-
-
-def test_a_queue_without_a_budget_reads_no_such_metric(system: System) -> None:
-    assert not any("Paused" in json.dumps(one.properties) for one in system.resources(ALARM))

@@ -127,6 +127,7 @@ class Names:
     table: str
     queues: Mapping[str, Mapping[str, str]]
     uploads: str
+    unread_uploads: str
     elsewhere: str
     """A lane of another system."""
     input: str
@@ -249,7 +250,11 @@ QUEUES: Final[Mapping[str, Callable[[Names], str]]] = {
     "status queue of another queue": lambda names: names.queues["theirs"]["failed"],
     "dead-letter queue": lambda names: names.queues["ours"]["dead_letter"],
     "dead-letter queue of another queue": lambda names: names.queues["theirs"]["dead_letter"],
+    "dead-letter queue of a status queue": lambda names: names.queues["ours"][
+        "completed_dead_letter"
+    ],
     "uploads queue": lambda names: names.uploads,
+    "dead-letter queue of uploads": lambda names: names.unread_uploads,
 }
 
 
@@ -352,6 +357,7 @@ OTHER_ACTIONS: Final = {"ssm:GetParameter", "ssm:GetParametersByPath", "ecs:Upda
 OTHERS: Final[Mapping[str, Request]] = {
     "find the system": _other("ssm", "get_parameter", Name="/remotejob/walls"),
     "find its queues": _other("ssm", "get_parameters_by_path", Path="/remotejob/walls/queues"),
+    "find its uploads": _other("ssm", "get_parameter", Name="/remotejob/walls/uploads"),
     "read the attention index": _marks,
     "protect a task of the queue": _protect("ours"),
 }
@@ -471,11 +477,13 @@ def names_of(aws: EmbeddedAws) -> Names:
         r.path.split("/")[2]: r.physical_id for r in aws.deployment.all("AWS::ECS::Cluster")
     }
     uploads = aws.deployment.one("AWS::SQS::Queue", "Uploads/Queue").physical_id
+    unread = aws.deployment.one("AWS::SQS::Queue", "Uploads/DeadLetter").physical_id
     return Names(
         table=described["table"],
         queues={one["Name"].rpartition("/")[2]: json.loads(one["Value"]) for one in queues},
         elsewhere=elsewhere["QueueUrl"],
         uploads=uploads,
+        unread_uploads=unread,
         input=described["input_bucket"],
         output=described["output_bucket"],
         clusters=clusters,

@@ -17,7 +17,7 @@ from remotejob import Job, RemoteJob, Repeat, Retry, State, Submission
 from remotejob.domain.ids import new_job_id, partition_of, shard_of
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.local.embedded import EmbeddedAws
-from remotejob.names import Env, Partition
+from remotejob.names import UPLOAD_RECEIVES, Env, Partition
 from tests.end_to_end.waiting import until
 from tests.walls.requests import GROUPS, ROLES, Names, Role, actions_in, role_names
 from tests.walls.tasks import LONG
@@ -63,10 +63,11 @@ def test_used_actions_are_the_granted_ones(
     )
     run_jobs(aws, names, creator)
     mend_what_was_cut_off(aws, names)
+    fail_an_upload(aws)
     work_by_hand(creator, worker)
-    manage(creator, manager)
+    manage(creator, manager, aws)
     work_by_hand(admin, admin)
-    manage(admin, admin)
+    manage(admin, admin, aws)
     hear_of_an_end(admin)
 
     used: dict[str, set[str]] = {}
@@ -208,6 +209,17 @@ def mend_what_was_cut_off(aws: EmbeddedAws, names: Names) -> None:
     assert said["removals finished"] == 1
 
 
+def fail_an_upload(aws: EmbeddedAws) -> None:
+    """For the last time: the function sets it aside."""
+    record = {
+        "messageId": "1",
+        "body": "no event",
+        "attributes": {"ApproximateReceiveCount": str(UPLOAD_RECEIVES)},
+    }
+    said = aws.invoke("Uploads/OnUpload", {"Records": [record]})
+    assert said == {"batchItemFailures": []}
+
+
 def work_by_hand(creator: RemoteJob, worker: RemoteJob) -> None:
     ours = creator.queue("ours")
     jobs = [
@@ -237,7 +249,11 @@ def work_by_hand(creator: RemoteJob, worker: RemoteJob) -> None:
     assert not left
 
 
-def manage(creator: RemoteJob, manager: RemoteJob) -> None:
+def manage(creator: RemoteJob, manager: RemoteJob, aws: EmbeddedAws) -> None:
+    letters = aws.deployment.one("AWS::SQS::Queue", "Uploads/Undelivered").physical_id
+    aws.client("sqs").send_message(QueueUrl=letters, MessageBody="{}")
+    assert any(one.reason.startswith("EventBridge") for one in manager.dead_letters())
+    assert any(one.done for one in manager.redrive(kind="uploads"))
     ours = creator.queue("ours")
     first = ours.submit("work", delay=LATER, resource="managed")
     dependent = ours.submit("work", depends=[first], body=b"content")

@@ -12,7 +12,8 @@ from remotejob.backends.aws.deployed_queues import DeployedQueues
 from remotejob.backends.aws.files import S3Files
 from remotejob.backends.aws.fleet import EcsFleet
 from remotejob.backends.aws.messages import SqsMessages
-from remotejob.backends.aws.parameters import read_queues, read_system
+from remotejob.backends.aws.parameters import read_queues, read_system, read_uploads
+from remotejob.backends.aws.queue_urls import QueueUrls
 from remotejob.backends.aws.service import DYNAMODB, SQS
 from remotejob.backends.aws.store import DynamoStore
 from remotejob.backends.aws.system_description import DescribedQueue, SystemDescription
@@ -85,12 +86,13 @@ def installation(
     if known is None:
         known = {} if read is None else read()
     queues = DeployedQueues(known, clock=clock, read=read)
+    urls = QueueUrls(queues.urls, read_uploads=partial(read_uploads, description.name, account))
     buckets = {Area.INPUT: description.input_bucket, Area.OUTPUT: description.output_bucket}
     dynamodb, skipped = account.service(DYNAMODB, clock=clock), SkippedItems()
     return Installation(
         name=description.name,
         store=DynamoStore(dynamodb, description.table, clock, skipped=skipped),
-        messages=SqsMessages(account.service(SQS, clock=clock), queues.urls, clock),
+        messages=SqsMessages(account.service(SQS, clock=clock), urls, clock),
         files=S3Files(account.s3, buckets, direct=account.objects(buckets.values(), clock=clock)),
         clock=clock,
         entropy=os.urandom,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,8 +15,9 @@ from botocore.exceptions import (
 
 from remotejob.backends.aws.account import DEFAULT_POLICY, Account
 from remotejob.backends.aws.system_description import DescribedQueue, SystemDescription
-from remotejob.domain.errors import AccessProblem, SystemNotFound
-from remotejob.names import queues_path, system_parameter
+from remotejob.domain.errors import AccessProblem, SettingsError, SystemNotFound
+from remotejob.names import UploadsKey, queues_path, system_parameter, uploads_parameter
+from remotejob.ports import Channel
 
 
 def read_system(system: str, account: Account) -> SystemDescription:
@@ -48,6 +50,26 @@ def read_queues(system: str, account: Account) -> dict[str, DescribedQueue]:
         )
         for parameter, text in found
     }
+
+
+def read_uploads(system: str, account: Account) -> dict[Channel, str]:
+    """The URLs of the queues of a system's uploads.
+
+    Raises: SettingsError, when the system was deployed by a version that did not describe them;
+    AccessProblem, when AWS cannot be reached or refuses.
+    """
+    name = uploads_parameter(system)
+    try:
+        with _explained(system, account, "ssm:GetParameter", name):
+            client = account.client("ssm", DEFAULT_POLICY)
+            text: str = client.get_parameter(Name=name)["Parameter"]["Value"]
+        described = json.loads(text)
+        return {Channel(key.value): str(described[key]) for key in UploadsKey}
+    except (SystemNotFound, ValueError, KeyError, TypeError):
+        raise SettingsError(
+            f"SSM parameter {name} does not say where the uploads of system {system!r} are; "
+            "deploy it again with this version"
+        ) from None
 
 
 @contextmanager

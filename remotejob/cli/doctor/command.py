@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import formats
-from remotejob.cli.common import AsJson, System, note, out, say
-from remotejob.cli.connecting import connect
-from remotejob.cli.exit_codes import Exit
+from remotejob.cli.common import AsJson, System, note
+from remotejob.cli.connecting import connect, meant
+from remotejob.cli.doctor.deployed import Context, checks_of
+from remotejob.cli.doctor.findings import exit_for, run_checks, show_findings
+from remotejob.cli.doctor.odd_items import OddItems
 from remotejob.domain.errors import InvalidData
 from remotejob.settings import Stage
 
@@ -36,8 +36,8 @@ def doctor(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Look for items of the job table that cannot be read, or, before a deployment, for what would
-    make it fail. Exits with 6 if there is anything."""
+    """Look for what is wrong with a deployed system, or, before a deployment, for what would make
+    it fail, and say what to do. Exits with 6 if something does not work."""
     if before_deploy:
         # imported here: it reads what the CDK wrote, which no other command does
         from remotejob.cli.deploy import command as deploying
@@ -46,19 +46,14 @@ def doctor(
     for option, given in (("--stage", stage), ("--settings", settings)):
         if given is not None:
             raise InvalidData(f"{option} {given} goes with --before-deploy")
-    diagnosis = connect(system).doctor()
-    if as_json:
-        formats.to_json(out, asdict(diagnosis))
-    else:
-        for found in diagnosis.findings:
-            say(f"{found.partition} / {found.name}: {found.problem}")
-        bound = "" if diagnosis.complete else ", and there are more"
-        note(f"odd items: {len(diagnosis.findings)}; records read: {diagnosis.records:,}{bound}")
-        if diagnosis.findings:
-            note(
-                "update this program if a newer version wrote them; otherwise delete each: aws "
-                "dynamodb delete-item --table-name TABLE --key "
-                """'{"pk": {"S": "BEFORE THE SLASH"}, "sk": {"S": "AFTER IT"}}'"""
-            )
-    if diagnosis.findings:
-        raise typer.Exit(Exit.TROUBLE)
+    local = meant(system) is not None
+    installation = connect(system)._installation
+    odd = OddItems(installation)
+    # a system in memory has no account, and no parts
+    deployed = checks_of(Context(installation), local=local) if installation.account else []
+    findings = run_checks([*deployed, odd.check])
+    show_findings(findings, as_json=as_json, records=odd.records, complete=odd.complete)
+    if not as_json:
+        bound = "" if odd.complete else "; not all of them"
+        note(f"findings: {len(findings)}; records read: {odd.records:,}{bound}")
+    raise typer.Exit(exit_for(findings))

@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from remotejob.cli import formats
 from remotejob.cli.common import out, say
 from remotejob.cli.exit_codes import Exit
+from remotejob.domain.errors import AccessProblem, RemoteJobError
 from remotejob.domain.text import cut
 
 
@@ -61,17 +62,14 @@ def run_checks(checks: Sequence[Check]) -> list[Finding]:
     for check in checks:
         try:
             found += check.run()
+        except AccessProblem as error:
+            found.append(_not_checked(check, str(error), "allow these credentials what it names"))
+        except RemoteJobError as error:
+            found.append(Finding(place=check.subject, what=str(error), remedy="see there"))
         except ClientError as error:
             found.append(_unanswered(check, error))
         except BotoCoreError as error:
-            found.append(
-                Finding(
-                    place=check.subject,
-                    what=f"could not check {check.subject}: {error}",
-                    remedy="check the network and the region",
-                    severity=Severity.WARNING,
-                )
-            )
+            found.append(_not_checked(check, str(error), "check the network and the region"))
     return found
 
 
@@ -81,10 +79,15 @@ def _unanswered(check: Check, error: ClientError) -> Finding:
         remedy = f"allow these credentials {error.operation_name}, or check it by hand"
     else:
         remedy = "run the command again; if it stays, check it by hand"
+    message = cut(" ".join(refusal["Message"].split()), 200)
+    said = f"AWS answered {error.operation_name} with {refusal['Code']} ({message})"
+    return _not_checked(check, said, remedy)
+
+
+def _not_checked(check: Check, why: str, remedy: str) -> Finding:
     return Finding(
         place=check.subject,
-        what=f"could not check {check.subject}: AWS answered {error.operation_name} with"
-        f" {refusal['Code']} ({cut(' '.join(refusal['Message'].split()), 200)})",
+        what=f"could not check {check.subject}: {why}",
         remedy=remedy,
         severity=Severity.WARNING,
     )

@@ -132,7 +132,7 @@ def _serve(options: Options, loaded: settings.Settings, *, as_json: bool) -> NoR
                     stacks_refused=updates.refused,
                     say=window.say,
                 )
-            system.workers.check()
+            system.check()
             saves.check()
             if options.logs is not None:
                 show_logs(options.logs, lines, window)

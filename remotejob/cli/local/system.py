@@ -8,7 +8,6 @@ import urllib.error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,13 +28,13 @@ from remotejob.cli.local.sources import Sources
 from remotejob.cli.local.window import Window
 from remotejob.cli.local.workers import LocalWorkers
 from remotejob.domain.errors import SettingsError
+from remotejob.domain.text import counted
 from remotejob.local import secret_values
 from remotejob.local.errors import DeploymentFailed, NotPrivate, ServerFailed
 from remotejob.names import DISTRIBUTION, Env
 
 if TYPE_CHECKING:
     from remotejob.local.embedded import EmbeddedAws
-    from remotejob.local.workers import Worker
 
 _KEPT_CODE: Final = 4
 """Functions of the library share their code, and an app may bring others."""
@@ -55,56 +54,77 @@ class Options:
 
 
 class RunningSystem:
-    """The embedded AWS and its workers, which are restarted when they end."""
+    """The embedded AWS, whose services start and stop the workers."""
+
+    workers: LocalWorkers
+    """There is one after `start_workers`."""
 
     def __init__(self, aws: EmbeddedAws, options: Options) -> None:
         self.aws = aws
         self._say = Window(options.console).say
-        self.workers = LocalWorkers(self._say)
         self._options = options
+        self._secrets_file = options.settings_file.parent / secret_values.FILE
+        self._secrets_at: int | None = None
+        """When the file of secrets changed last, as far as we know it."""
 
-    def start_workers(self) -> None:
-        """Start the workers of each deployed service."""
+    def start_workers(self) -> str:
+        """Let the services start their workers; return what to say of that."""
+        from remotejob.local.ecs.surroundings import Surroundings
         from remotejob.local.workers import tasks
 
-        services = [service.physical_id for service in self.aws.deployment.all("AWS::ECS::Service")]
-        for service, task in zip(
-            services, tasks(self.aws.deployment, self.aws.client), strict=True
-        ):
-            queue = task.environment[Env.QUEUE]
-            for _ in range(self._options.workers_per_queue):
-                self.workers.start(queue, partial(self._start_worker, queue, service))
+        services = {
+            task.service: task.environment[Env.QUEUE]
+            for task in tasks(self.aws.deployment, self.aws.client)
+        }
+        self._renew_secrets()
+        count = self._options.workers_per_queue
+        for resource in self.aws.deployment.all("AWS::ECS::Service"):
+            cluster, service = resource.physical_id.split("/")[-2:]
+            self.aws.client("ecs").update_service(
+                cluster=cluster, service=service, desiredCount=count
+            )
+        logs = self._options.logs
+        self.workers = LocalWorkers(
+            self.aws.services,
+            services,
+            say=self._say,
+            started=(lambda _, __: None) if logs is None else logs.follow,
+        )
+        self.aws.services.go(
+            Surroundings(environment={} if logs is None else {Env.LOG_RUNS.value: "on"})
+        )
+        return ", ".join(f"{counted(count, 'worker')} for queue {q}" for q in services.values())
 
-    def update(self, assembly: Path) -> None:
-        """Deploy another assembly in place. Jobs, files and logs stay, and workers start again.
+    def check(self) -> None:
+        """Show what workers did, and let new ones have the secrets that the user's file holds."""
+        if self._file_changed_at() != self._secrets_at:
+            self._renew_secrets()
+        self.workers.check()
 
-        Raises: InvalidAssembly, and nothing has happened; DeploymentFailed, and all is as before.
+    def update(self, assembly: Path) -> str:
+        """Deploy another assembly in place; return what to say of its workers.
+
+        Jobs, files and logs stay, and workers start again. Raises: InvalidAssembly, and nothing has
+        happened; DeploymentFailed, and all is as before.
         """
         try:
             self.aws.update(assembly)
         except DeploymentFailed:
-            self._replace_workers()
+            self.start_workers()
             raise
         for note in self.aws.notes:
             self._say(note)
-        self._replace_workers()
+        return self.start_workers()
 
-    def _replace_workers(self) -> None:
-        # they have ended with the server that they belonged to
-        self.workers.forget()
-        self.start_workers()
-
-    def _start_worker(self, queue: str, service: str) -> Worker:
-        logs = self._options.logs
-        self._renew_secrets()
-        environment = {} if logs is None else {Env.LOG_RUNS.value: "on"}
-        worker = self.aws.start_worker(service, environment=environment)
-        if logs is not None:
-            logs.follow(queue, worker.log)
-        return worker
+    def _file_changed_at(self) -> int | None:
+        try:
+            return self._secrets_file.stat().st_mtime_ns
+        except OSError:
+            return None
 
     def _renew_secrets(self) -> None:
         """Let the next worker have the values that the user's file holds now."""
+        self._secrets_at = self._file_changed_at()
         file = self._options.settings_file
         try:
             secret_values.read(settings.load(file), file.parent).put(self.aws.client)
@@ -117,6 +137,7 @@ def running(options: Options) -> Iterator[RunningSystem]:
     """Deploy to an embedded AWS and start workers; take everything down at the end."""
     try:
         from remotejob.local.embedded import EmbeddedAws
+        from remotejob.local.services import Counts
     except ModuleNotFoundError as missing:
         raise lacks(missing) from None
     tell = _progress(options.console)
@@ -137,6 +158,7 @@ def running(options: Options) -> Iterator[RunningSystem]:
         cache=folders.ASSETS,
         keep=keeping.folder,
         begin=keeping.begin,
+        counts=Counts.OBEYED,
     ) as aws:
         tell(f"deploying to {aws.endpoint_url}")
         deployed = aws.deploy(assembly)
@@ -145,8 +167,7 @@ def running(options: Options) -> Iterator[RunningSystem]:
         stacks = {resource.stack for resource in deployed.resources}
         tell(f"deployed {len(stacks)} stacks: {', '.join(sorted(stacks))}")
         system = RunningSystem(aws, options)
-        system.start_workers()
-        tell(f"started {system.workers}")
+        tell(f"starting {system.start_workers()}")
         try:
             with end_of_server_said(aws):
                 yield system

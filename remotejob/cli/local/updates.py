@@ -65,6 +65,6 @@ class StackUpdates:
             self._say(f"{problem}; {_GOES_ON}")
 
     def _update_stacks(self, folder: Path, loaded: settings.Settings) -> None:
-        self._system.update(folder)
-        self._say(f"updated the stacks; started {self._system.workers}")
+        starting = self._system.update(folder)
+        self._say(f"updated the stacks; starting {starting}")
         self._announce(loaded)

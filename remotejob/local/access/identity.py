@@ -129,17 +129,31 @@ def trusts(account: str, role_arn: str, access: Access) -> bool:
 
 
 def assume_as_service(
-    account: str, region: str, role_arn: str, *, service: str, session: str, life: timedelta
+    account: str,
+    region: str,
+    role_arn: str,
+    *,
+    service: str,
+    on_behalf_of: str,
+    session: str,
+    life: timedelta,
 ) -> Credentials:
-    """Credentials of a role, assumed on behalf of an AWS service; they expire after `life`.
+    """Credentials of a role, assumed by an AWS service; they expire after `life`.
 
-    Raises: NotTrusted, when the role's trust policy does not name the service.
+    on_behalf_of: ARN of the resource that the service assumes it for, such as an ECS task.
+
+    Raises: NotTrusted, when the role's trust policy does not let the service.
     """
-    access = Access(action="sts:AssumeRole", resource=role_arn, service=service)
+    access = Access(
+        action="sts:AssumeRole",
+        resource=role_arn,
+        context={"aws:SourceArn": on_behalf_of, "aws:SourceAccount": account},
+        service=service,
+    )
     if not trusts(account, role_arn, access):
         raise NotTrusted(
-            f"{service} may not assume {role_arn}; name it as a Service principal in the role's "
-            "AssumeRolePolicyDocument"
+            f"{service} may not assume {role_arn} for {on_behalf_of}; name it as a Service"
+            " principal in the role's AssumeRolePolicyDocument, and look at its conditions"
         )
     role = sts_backends[account][PARTITION].assume_role(
         region_name=region,

@@ -17,6 +17,7 @@ SERVED: Final = {
     "cloudformation": "cloudformation",
     "dynamodb": "dynamodb",
     "ec2": "ec2",
+    "ecr": "ecr",
     "ecs": "ecs",
     "events": "events",
     "iam": "iam",

@@ -16,7 +16,7 @@ from typing import Any
 
 from moto.sqs.models import sqs_backends
 
-from remotejob.local.access import attributes, s3_permissions, s3_requests
+from remotejob.local.access import attributes, s3_permissions, s3_requests, stack_roles
 from remotejob.local.access.calls import BadCall, Call
 from remotejob.local.access.leading_keys import key_attribute, leading_keys
 from remotejob.local.access.policies import Access
@@ -63,8 +63,11 @@ def required(call: Call) -> list[Access]:
         prefix = _ACTION_PREFIX.get(call.service, call.service)
         needed = [Access(action=f"{prefix}:{call.operation}", resource=None)]
     if (call.service, call.operation) in _WITH_ALL_RIGHTS:
-        # the second, because all but IAM is less than all
-        needed += [Access(action=a, resource="*") for a in ("*", "iam:PutUserPolicy")]
+        role = stack_roles.passed(call) if call.service == "cloudformation" else None
+        if role is not None:
+            needed.append(Access(action="iam:PassRole", resource=role))
+        if role is None or not stack_roles.may_do_all(call.account, role):
+            needed += [Access(action=action, resource="*") for action in stack_roles.ALL]
     if call.service in _PASSES_ROLES:
         needed += [
             Access(action="iam:PassRole", resource=_text(call.parameters[name], _ARN, name))

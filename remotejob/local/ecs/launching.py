@@ -104,7 +104,9 @@ class ProcessLauncher:
 
     def _agent(self, task: Task) -> dict[str, str]:
         uri = f"{self._control.endpoint_url}{CONTROL_PREFIX}{agent.PATH}{task.agent_token}"
-        return {"ECS_AGENT_URI": uri}
+        # a worker reads its task's id in it, and nothing answers there
+        metadata = f"{self._control.endpoint_url}/v4/{task.id}-1"
+        return {"ECS_AGENT_URI": uri, "ECS_CONTAINER_METADATA_URI_V4": metadata}
 
     def _definition(self, arn: str) -> TaskDefinition:
         return ecs_backends[self._account][self._region].describe_task_definition(arn)

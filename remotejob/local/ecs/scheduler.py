@@ -200,7 +200,7 @@ class Scheduler:
                     self._deploy(service, service.primary.configuration)
                 for task in service.live():
                     number += 1
-                    self._stop(service, task, StopCode.SCHEDULER, wording.replaced(service))
+                    self._stop(service, task, StopCode.USER, wording.STOPPED_BY_USER)
                     task.hurry_at, task.kill_at = now + hurry_s, now + kill_s
             return number
 

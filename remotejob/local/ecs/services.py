@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from moto.sqs.models import sqs_backends
+
 from remotejob.local.control import Control
 from remotejob.local.ecs import agent
 from remotejob.local.ecs.faults import StartFault
@@ -28,7 +30,7 @@ class Services:
         region: str,
         state: Path,
     ) -> None:
-        self._account = account
+        self._account, self._region = account, region
         self._launcher = ProcessLauncher(
             processes, control=control, account=account, region=region, state=state
         )
@@ -78,6 +80,12 @@ class Services:
                 return 200, {}
             case "POST", ["services", "interrupt-spot"]:
                 return 200, self._scheduler.interrupt_spot()
+            case "GET", ["services", "messages"]:
+                return 200, self._messages()
             case "GET", ["services", since]:
                 return 200, [one.to_json() for one in self._scheduler.changes(int(since))]
         return 404, {"error": f"no such address: {method} {path}"}
+
+    def _messages(self) -> dict[str, int]:
+        queues = sqs_backends[self._account][self._region].queues
+        return {name: queue.approximate_number_of_messages for name, queue in list(queues.items())}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from remotejob.local.ecs.service import Deployment, Service, Task
+from remotejob.local.ecs.service import Deployment, Task
 
 CONTAINER_EXITED: Final = "Essential container in task exited"
 STOPPED_BY_USER: Final = "Task stopped by user"
@@ -39,10 +39,6 @@ def stopped(tasks: Sequence[Task]) -> str:
 def scaling(deployment: Deployment) -> str:
     """Why a task stops when there are too many, or another version."""
     return f"Scaling activity initiated by (deployment {deployment.id})"
-
-
-def replaced(service: Service) -> str:
-    return scaling(service.primary)
 
 
 def unplaced(why: str) -> str:

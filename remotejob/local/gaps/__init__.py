@@ -12,6 +12,7 @@ from remotejob.local.gaps import (
     dispatch,
     dynamodb,
     eventbridge,
+    iam_simulation,
     lambda_invoke,
     repeated_work,
     resource_names,
@@ -26,7 +27,7 @@ def close_gaps() -> None:
     """Patch moto in this process. Call once, before the first request."""
     for gap in (
         tracking, sqs, dynamodb, comparisons, eventbridge, s3_events, s3_keys, lambda_invoke,
-        cloudformation, resource_names, dispatch,
+        cloudformation, resource_names, iam_simulation, dispatch,
     ):  # fmt: skip
         gap.close_gap()
     repeated_work.close_gap()

@@ -29,6 +29,7 @@ from moto.core.utils import pascal_to_camelcase, remap_nested_keys
 from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.ecs.models import Service, TaskDefinition, ecs_backends
+from moto.iam.models import Role
 from moto.s3.models import FakeBucket, s3_backends
 from moto.sqs.models import sqs_backends
 from moto.ssm.models import Parameter
@@ -36,7 +37,7 @@ from moto.ssm.models import Parameter
 from remotejob.local import custom_resources, event_sources, functions
 from remotejob.local.control import CONTROL_PREFIX
 from remotejob.local.gaps import ecs, stack_references, stack_updates
-from remotejob.local.gaps.stack_resources import DELETIONS, UPDATES, Change
+from remotejob.local.gaps.stack_resources import DELETIONS, UPDATES, Change, attach_policies
 
 _LOG = logging.getLogger(__name__)
 #: Custom resources of the CDK whose absence makes no visible difference here.
@@ -47,6 +48,7 @@ def close_gap() -> None:
     """Complete the resources moto creates, and turn failures into stack events."""
     _complete(FakeBucket, _complete_bucket)
     _complete(Table, _complete_table)
+    _complete(Role, lambda role, properties, account, _: attach_policies(role, properties, account))
     _replace(TaskDefinition, _create_task_definition)
     _replace(Service, _create_service)
     _take_tags_by_name(Parameter)

@@ -17,6 +17,7 @@ _SUFFIX: Final = 12
 _LONGEST: Final = {
     "AWS::S3::Bucket": 63,
     "AWS::SQS::Queue": 80,
+    "AWS::Lambda::Function": 64,
     "AWS::ElasticLoadBalancingV2::TargetGroup": 32,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": 32,
 }

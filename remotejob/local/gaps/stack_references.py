@@ -1,9 +1,10 @@
-"""Dynamic references of templates: `{{resolve:ssm:/name}}`, and `:version` behind it.
+"""References of templates: dynamic ones, `{{resolve:ssm:/name:version}}`, and to no value at all.
 
-What moto does: it takes them for text.
+What moto does: it takes dynamic references for text, and keeps a place in a list for AWS::NoValue.
 
 What AWS does: AWS CloudFormation User Guide, "Get a plaintext value from Systems Manager Parameter
-Store". A reference is resolved when its resource is created or updated for another reason.
+Store": a reference is resolved when its resource is created or updated for another reason;
+"Pseudo parameters reference", AWS::NoValue.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def close_gap() -> None:
         found = stock(resource_json, resources_map)
         if isinstance(found, str) and "{{resolve:ssm:" in found:
             return _REFERENCE.sub(lambda match: _value(match[1], resources_map), found)
+        if isinstance(resource_json, list):
+            return [one for one in found if one is not None]
         return found
 
     def parse_ssm_parameter(self: ResourceMap, value: str, value_type: str) -> Any:

@@ -202,7 +202,16 @@ def _update_role(change: Change) -> Any:
         role.policies.pop(policy["PolicyName"], None)
     for policy in change.properties.get("Policies", []):
         role.put_policy(policy["PolicyName"], policy["PolicyDocument"])
+    for arn in change.before.get("ManagedPolicyArns", []):
+        role.managed_policies.pop(arn, None)
+    attach_policies(role, change.properties, change.account)
     return role
+
+
+def attach_policies(role: Any, properties: Mapping[str, Any], account: str) -> None:
+    """Attach the managed policies that a template names."""
+    for arn in properties.get("ManagedPolicyArns", []):
+        iam_backends[account]["aws"].attach_role_policy(arn, role.name)
 
 
 @_updates("AWS::IAM::ManagedPolicy")

@@ -32,6 +32,7 @@ from moto.cloudformation.models import (
     cloudformation_backends,
 )
 from moto.cloudformation.parsing import ResourceMap
+from moto.cloudformation.responses import CloudFormationResponse
 
 from remotejob.local.gaps import stack_exports, stack_resources
 
@@ -78,6 +79,28 @@ def close_gap() -> None:
     ) -> None:
         _execute(self, _change_set(self, change_set_name, stack_name))
 
+    def resolve_update_parameters(
+        self: CloudFormationBackend,  # noqa: ARG001 (moto's own)
+        instance: Any,
+        incoming_params: list[dict[str, Any]],
+    ) -> dict[str, str]:
+        """Of one that keeps its value, but had none: its default."""
+        before = instance.parameters
+        return {
+            one["ParameterKey"]: before[one["ParameterKey"]]
+            if one.get("UsePreviousValue")
+            else one["ParameterValue"]
+            for one in incoming_params
+            if "ParameterValue" in one or one["ParameterKey"] in before
+        }
+
+    # it compares texts, and not what the Parameter Store holds now: `_refuse_equal` does
+    CloudFormationResponse._validate_different_update = (  # type: ignore[method-assign]
+        lambda *_: None
+    )
+    CloudFormationBackend._resolve_update_parameters = (  # type: ignore[method-assign]
+        resolve_update_parameters
+    )
     Stack.update = update  # type: ignore[method-assign]
     CloudFormationBackend.delete_stack = delete_stack  # type: ignore[method-assign]
     CloudFormationBackend.execute_change_set = execute_change_set  # type: ignore[method-assign]

@@ -80,12 +80,36 @@ class Claims:
         try:
             return self._claimed(message, pending, task, run_id, lease)
         except UnreadableItem:
-            # nobody can run it, so there is no run to speak for
+            self._give_back(pending, message.address.queue, run_id)
             raise
         except Exception:
             # it may have been made without an answer, and then nobody runs the job
             self._lost_leases.note_claim(pending.job_id, run_id, lease=lease)
             raise
+
+    def _give_back(self, pending: Pending, queue: str, run_id: str) -> None:
+        """Undo a claim whose record turned out to be unreadable, if it was made.
+
+        Nobody can run the job. Left running, it would count as crashed once it can be read.
+        """
+        now = self._installation.clock.now_ms()
+        # all that the change needs to know of the record
+        claimed = JobRecord(
+            id=pending.job_id,
+            state=State.RUNNING,
+            task=pending.task,
+            queue=queue,
+            created_ms=now,
+            updated_ms=now,
+            run_id=run_id,
+        )
+        try:
+            self._installation.store.update(run_changes.release(claimed, now_ms=now, report={}))
+        except UnreadableItem:
+            # what it returns is as unreadable as before
+            log.info("claim undone", extra=log_fields(claimed))
+        except Exception:
+            log.exception("claim of an unreadable job not undone", extra=log_fields(claimed))
 
     def _claimed(
         self, message: Received, pending: Pending, task: Task, run_id: str, lease: timedelta

@@ -1,53 +1,80 @@
-"""Workers of `remotejob local` that end are named, and started again."""
+"""What `remotejob local` shows of the workers that services start and stop."""
 
 from __future__ import annotations
 
 import json
-import signal
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from remotejob import RemoteJobError
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.local.workers import Ended, LocalWorkers, raise_if_hopeless
-from remotejob.testing import FakeClock
+from remotejob.local.ecs.history import Change
+from remotejob.local.ecs.service import StopCode
+from remotejob.local.services import Services
 
 
-@dataclass(kw_only=True)
-class Worker:
-    log: Path
-    code: int | None = None
-    signals: list[signal.Signals] = field(default_factory=list)
-
-    def poll(self) -> int | None:
-        return self.code
-
-    def send(self, which: signal.Signals) -> None:
-        self.signals.append(which)
-
-    def kill(self) -> None:
-        self.signals.append(signal.SIGKILL)
-
-
-class Place:
-    """Starts workers of one queue, and knows them."""
+class FakeServices:
+    """Services whose history a test writes."""
 
     def __init__(self, log: Path) -> None:
         self.log = log
-        self.workers: list[Worker] = []
+        self.history: list[Change] = []
+        self.did: list[Any] = []
 
-    def start(self) -> Worker:
-        self.workers.append(Worker(log=self.log))
-        return self.workers[-1]
+    def changes(self, since: int) -> Sequence[Change]:
+        return self.history[since:]
+
+    def hold(self, *, hurry: timedelta, kill: timedelta) -> int:
+        self.did.append(("hold", hurry.total_seconds(), kill.total_seconds()))
+        return 2
+
+    def go(self) -> None:
+        self.did.append("go")
+
+    # --- what a test does ----------------------------------------------------------------------
+
+    def starts(self, service: str = "thumbs-service") -> None:
+        self._note(service=service, has_started=True)
+
+    def dies(self, code: int | None, *, in_a_row: int = 1, reason: str = "") -> None:
+        self._note(
+            has_started=False,
+            exit_code=code,
+            stop_code=StopCode.CONTAINER_EXITED,
+            by_itself=True,
+            failed_in_a_row=in_a_row,
+            reason=reason,
+        )
+
+    def stops(self, code: StopCode) -> None:
+        self._note(has_started=False, exit_code=0, stop_code=code, reason="Scaling activity")
+
+    def _note(self, *, has_started: bool, service: str = "thumbs-service", **more: Any) -> None:
+        change = Change(
+            number=len(self.history) + 1,
+            service=service,
+            task_arn="task",
+            has_started=has_started,
+            log=str(self.log),
+        )
+        self.history.append(replace(change, **more))
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    return Place(tmp_path / "worker-1.log")
+    return tmp_path / "worker-1.log"
+
+
+@pytest.fixture
+def services(log: Path) -> FakeServices:
+    return FakeServices(log)
 
 
 @pytest.fixture
@@ -56,60 +83,66 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def local_workers(place: Place, said: list[str], clock: FakeClock) -> LocalWorkers:
-    made = LocalWorkers(said.append, clock=clock.monotonic)
-    made.start("thumbs", place.start)
-    return made
+def followed() -> list[tuple[str, Path]]:
+    return []
 
 
-def waits(local_workers: LocalWorkers, place: Place, clock: FakeClock) -> int:
-    """How many seconds after its end the next worker starts."""
-    begun = len(place.workers)
-    place.workers[-1].code = 1
-    local_workers.check()
-    seconds = 0
-    while len(place.workers) == begun:
-        clock.advance(timedelta(seconds=1))
-        seconds += 1
-        local_workers.check()
-    return seconds
+@pytest.fixture
+def local_workers(
+    services: FakeServices, said: list[str], followed: list[tuple[str, Path]]
+) -> LocalWorkers:
+    return LocalWorkers(
+        cast("Services", services),
+        {"thumbs-service": "thumbs"},
+        say=said.append,
+        started=lambda queue, path: followed.append((queue, path)),
+    )
 
 
 def entry(level: str, message: str) -> str:
     return json.dumps({"level": level, "message": message}) + "\n"
 
 
-def test_worker_that_lives_is_left_alone(
-    local_workers: LocalWorkers, place: Place, said: list[str], clock: FakeClock
+def test_start_and_stop_of_a_worker_are_said_once_and_its_log_is_followed(
+    local_workers: LocalWorkers,
+    services: FakeServices,
+    said: list[str],
+    followed: list[tuple[str, Path]],
 ) -> None:
-    clock.advance(timedelta(hours=1))
+    services.starts()
+    services.starts(service="somebody-else")
+    local_workers.check()
+    services.stops(StopCode.SCHEDULER)
+    local_workers.check()
     local_workers.check()
 
-    assert (len(place.workers), said) == (1, [])
+    assert said == [
+        "a worker for queue thumbs has started",
+        "a worker for queue thumbs has stopped",
+    ]
+    assert followed == [("thumbs", services.log)]
 
 
-def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
-    local_workers: LocalWorkers, place: Place, said: list[str]
+def test_end_of_a_worker_is_reported_with_its_last_critical_line(
+    local_workers: LocalWorkers, services: FakeServices, said: list[str], log: Path
 ) -> None:
-    place.log.write_text(
+    log.write_text(
         entry("CRITICAL", "an older one")
         + entry("CRITICAL", "cannot start:\nno module")
         + entry("INFO", "bye")
         + "[1]\n"
     )
-    place.workers[0].code = 1
+    services.dies(1)
 
-    local_workers.check()
     local_workers.check()
 
     assert said == [
         "worker for queue thumbs ended with 1: cannot start: no module; see worker-1.log",
-        "another worker for queue thumbs starts in 1 s",
     ]
 
 
 @pytest.mark.parametrize(
-    ("log", "told"),
+    ("text", "told"),
     [
         ("Traceback:\nMemoryError: full\n\n", "MemoryError: full"),
         ('{"level": "DEBUG", "message": "run\\nbegins", "job": "01A"}\n', "run begins (job 01A)"),
@@ -118,79 +151,90 @@ def test_end_of_a_worker_is_reported_once_with_its_last_critical_line(
     ],
 )
 def test_worker_without_a_critical_line_is_quoted_with_its_last(
-    local_workers: LocalWorkers, place: Place, said: list[str], log: str | None, told: str
+    local_workers: LocalWorkers,
+    services: FakeServices,
+    said: list[str],
+    log: Path,
+    text: str | None,
+    told: str,
 ) -> None:
-    if log is not None:
-        place.log.write_text(log)
-    place.workers[0].code = -9
+    if text is not None:
+        log.write_text(text)
+    services.dies(137)
 
     local_workers.check()
 
-    assert said[0] == f"worker for queue thumbs ended with -9: {told}; see worker-1.log"
+    assert said == [f"worker for queue thumbs ended with 137: {told}; see worker-1.log"]
 
 
-def test_waits_grow_to_half_a_minute(
-    local_workers: LocalWorkers, place: Place, clock: FakeClock
+def test_worker_that_never_began_is_reported_with_the_reason(
+    local_workers: LocalWorkers, services: FakeServices, said: list[str]
 ) -> None:
-    seen = [waits(local_workers, place, clock) for _ in range(8)]
+    services.dies(None, reason="CannotPullContainerError: no image")
 
-    assert seen == [1, 2, 4, 8, 16, 30, 30, 30]
+    local_workers.check()
+
+    assert said == ["no worker for queue thumbs starts: CannotPullContainerError: no image"]
 
 
-def test_worker_that_lived_for_long_is_replaced_soon(
-    local_workers: LocalWorkers, place: Place, clock: FakeClock
+def test_ends_in_a_row_are_said_three_times_and_then_no_more(
+    local_workers: LocalWorkers, services: FakeServices, said: list[str]
 ) -> None:
-    assert [waits(local_workers, place, clock) for _ in range(3)] == [1, 2, 4]
-    clock.advance(timedelta(minutes=1))
+    for number in range(1, 6):
+        services.dies(2, in_a_row=number)
 
-    assert waits(local_workers, place, clock) == 1
+    local_workers.check()
+
+    assert said[3:] == ["the jobs of queue thumbs wait until a change mends that"]
 
 
-def test_other_places_go_on(
-    local_workers: LocalWorkers, place: Place, clock: FakeClock, tmp_path: Path
+def test_error_of_the_caller_ends_the_check(
+    local_workers: LocalWorkers, services: FakeServices, said: list[str]
 ) -> None:
-    other = Place(tmp_path / "other.log")
-    local_workers.start("other", other.start)
+    services.dies(1)
 
-    waits(local_workers, place, clock)
-
-    assert (len(place.workers), len(other.workers)) == (2, 1)
-
-
-@pytest.mark.parametrize(("code", "hopeless"), [(2, [True]), (1, [False, False, True])])
-def test_worker_is_given_up_at_once_when_it_cannot_start_and_else_the_third_time(
-    local_workers: LocalWorkers, place: Place, clock: FakeClock, code: int, hopeless: list[bool]
-) -> None:
-    seen: list[Ended] = []
-    for _ in hopeless:
-        place.workers[-1].code = code
-        local_workers.check(on_ended=seen.append)
-        clock.advance(timedelta(seconds=30))
-        local_workers.check()
-
-    assert [ended.hopeless for ended in seen] == hopeless
-
-
-def test_what_is_given_up_is_not_started_again(
-    local_workers: LocalWorkers, place: Place, said: list[str]
-) -> None:
-    def give_up(ended: Ended) -> None:
-        raise RuntimeError(str(ended))
-
-    place.workers[-1].code = 1
     with pytest.raises(RuntimeError, match="ended with 1"):
-        local_workers.check(on_ended=give_up)
+        local_workers.check(on_ended=_raise)
 
-    assert (len(place.workers), said) == (1, [])
+    assert said == []
+
+
+def _raise(ended: Ended) -> None:
+    raise RuntimeError(str(ended))
+
+
+def test_reload_replaces_all_workers_and_says_nothing_of_their_ends(
+    local_workers: LocalWorkers, services: FakeServices, said: list[str]
+) -> None:
+    between: Callable[[], None] = lambda: services.did.append("between")  # noqa: E731
+
+    assert local_workers.reload(between) == 2
+    services.stops(StopCode.USER)
+    local_workers.check()
+
+    assert services.did == [("hold", 5.0, 20.0), "between", "go"]
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    ("code", "in_a_row", "given_up"),
+    [(2, 1, "yes"), (1, 1, "no"), (1, 2, "no"), (1, 3, "yes"), (137, 0, "no")],
+)
+def test_worker_is_given_up_at_once_when_it_cannot_start_and_else_the_third_time(
+    log: Path, code: int, in_a_row: int, given_up: str
+) -> None:
+    ended = Ended(queue="thumbs", code=code, log=log, in_a_row=in_a_row)
+
+    assert ended.hopeless is (given_up == "yes")
 
 
 @pytest.mark.parametrize(
     ("code", "in_a_row", "exit_code"), [(2, 1, Exit.INVALID), (1, 3, Exit.TROUBLE)]
 )
 def test_giving_up_is_one_line_that_quotes_the_worker(
-    place: Place, code: int, in_a_row: int, exit_code: Exit
+    log: Path, code: int, in_a_row: int, exit_code: Exit
 ) -> None:
-    ended = Ended(queue="thumbs", code=code, log=place.log, in_a_row=in_a_row)
+    ended = Ended(queue="thumbs", code=code, log=log, in_a_row=in_a_row)
 
     with pytest.raises(RemoteJobError) as given_up:
         raise_if_hopeless(ended)
@@ -200,77 +244,9 @@ def test_giving_up_is_one_line_that_quotes_the_worker(
     assert "\n" not in str(given_up.value)
 
 
-def test_worker_that_ended_once_is_not_given_up(place: Place) -> None:
-    ended = Ended(queue="thumbs", code=-9, log=place.log, in_a_row=2)
+def test_worker_that_ended_once_is_not_given_up(log: Path) -> None:
+    ended = Ended(queue="thumbs", code=-9, log=log, in_a_row=2)
 
     raise_if_hopeless(ended)
 
     assert not ended.hopeless
-
-
-def test_worker_that_cannot_start_is_not_started_again_until_a_reload(
-    local_workers: LocalWorkers, place: Place, said: list[str], clock: FakeClock
-) -> None:
-    place.workers[0].code = 2
-    local_workers.check()
-    clock.advance(timedelta(hours=1))
-    local_workers.check()
-    waited = len(place.workers)
-
-    reloaded = local_workers.reload()
-
-    assert said[1:] == ["the jobs of queue thumbs wait until a change mends that"]
-    assert (waited, len(place.workers), reloaded) == (1, 2, 1)
-    assert place.workers[0].signals == []
-
-
-def test_reload_starts_the_new_worker_at_once_and_lets_the_old_one_finish(
-    local_workers: LocalWorkers, place: Place, said: list[str], clock: FakeClock
-) -> None:
-    seen: list[tuple[int, int]] = []
-
-    local_workers.reload(lambda: seen.append((len(place.workers), len(place.workers[0].signals))))
-    clock.advance(timedelta(seconds=4))
-    local_workers.check()
-    early = list(place.workers[0].signals)
-    clock.advance(timedelta(seconds=1))
-    for _ in range(3):
-        local_workers.check()
-
-    # the old one was told to stop before the new one runs
-    assert seen == [(1, 1)]
-    assert early == [signal.SIGTERM]
-    assert place.workers[0].signals == [signal.SIGTERM, signal.SIGQUIT]
-    assert (len(place.workers), place.workers[1].signals, said) == (2, [], [])
-
-
-def test_replaced_worker_that_ends_is_neither_reported_nor_replaced_again(
-    local_workers: LocalWorkers, place: Place, said: list[str], clock: FakeClock
-) -> None:
-    local_workers.reload()
-    place.workers[0].code = 0
-
-    clock.advance(timedelta(minutes=1))
-    local_workers.check()
-
-    assert (place.workers[0].signals, len(place.workers), said) == ([signal.SIGTERM], 2, [])
-
-
-def test_replaced_worker_that_does_not_end_is_killed(
-    local_workers: LocalWorkers, place: Place, clock: FakeClock
-) -> None:
-    local_workers.reload()
-
-    clock.advance(timedelta(seconds=20))
-    local_workers.check()
-
-    assert place.workers[0].signals == [signal.SIGTERM, signal.SIGKILL]
-
-
-def test_reload_ends_the_growing_waits(
-    local_workers: LocalWorkers, place: Place, clock: FakeClock
-) -> None:
-    assert [waits(local_workers, place, clock) for _ in range(3)] == [1, 2, 4]
-    local_workers.reload()
-
-    assert waits(local_workers, place, clock) == 1

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
+from remotejob.domain.given_up import GIVEN_UP
 from remotejob.domain.marks import Attention
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import counted
-from remotejob.domain.times import span_ms
+from remotejob.domain.times import span_ms, to_ms
 from remotejob.domain.without_queue import fails_at_ms as fails_at_ms_of
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.budgets import pause_of
 from remotejob.jobs.queries.why import crew as workers_of
 from remotejob.jobs.queries.why.clocks import workers_clock
 from remotejob.jobs.queries.why.crew import Crew
-from remotejob.jobs.queries.why.ecs import EcsLook, EcsView, incidents, of_incident, of_service
+from remotejob.jobs.queries.why.ecs import (
+    EcsLook,
+    EcsView,
+    Incident,
+    incidents,
+    of_incident,
+    of_service,
+)
 from remotejob.jobs.queries.why.own_state import alone
 from remotejob.jobs.queries.why.reasons import Reason, Why, ago, iso
 from remotejob.jobs.queries.workers import workers
@@ -95,7 +104,7 @@ def _not_sent(record: JobRecord, *, now_ms: int) -> Reason | None:
 def _not_served(record: JobRecord, crew: Crew, view: EcsView, *, now_ms: int) -> Reason:
     """Why no worker takes the job."""
     recent = incidents(view, now_ms=now_ms)
-    if crew.failed_last and not _explains(recent):
+    if crew.failed_last and not _something_else_since(crew, recent):
         return workers_of.cannot_start(crew)
     reason = workers_of.taking_none(crew)
     if reason is None and recent:
@@ -108,13 +117,20 @@ def _not_served(record: JobRecord, crew: Crew, view: EcsView, *, now_ms: int) ->
     )
 
 
-def _explains(recent: list[Any]) -> bool:
-    return bool(recent) and recent[0].trouble.code not in (Why.CANNOT_START, Why.CRASHED)
+def _something_else_since(crew: Crew, recent: Sequence[Incident]) -> bool:
+    """Whether ECS tells of another trouble than the start that failed last."""
+    if not recent or crew.failed is None:
+        return False
+    last = recent[0]
+    # of a failed start, ECS tells later than the worker itself, and with this exit code
+    return last.trouble.code is not Why.CANNOT_START and last.at_ms > to_ms(crew.failed.seen_at)
 
 
 def _served(record: JobRecord, crew: Crew, installation: Installation, *, now_ms: int) -> Reason:
     """Why workers that take jobs have not taken this one."""
-    reason = workers_clock(crew.ready, installation) or workers_of.in_trouble(crew)
+    reason = (
+        workers_clock(crew.ready, installation) or workers_of.in_trouble(crew) or _given_up(record)
+    )
     if reason is not None:
         return reason
     address = pending_address(record, installation.queues)
@@ -134,6 +150,20 @@ def _served(record: JobRecord, crew: Crew, installation: Installation, *, now_ms
         f"{address.channel}, and {_places(crew)}{alone(record)}",
         remedy="wait, or raise the queue's `max_workers` or `concurrency` and deploy",
         details=details,
+    )
+
+
+def _given_up(record: JobRecord) -> Reason | None:
+    """The reason that workers received the job's message again and again, and never claimed it."""
+    note = record.errors[-1] if record.errors else None
+    if note is None or note.kind != GIVEN_UP:
+        return None
+    return Reason(
+        code=Why.GIVEN_UP,
+        text=f"{note.message}, at {iso(note.at_ms)}",
+        remedy="read the workers' log for this job: something ends them before they claim it; and "
+        "see what is left of its messages: remotejob deadletters",
+        details={"at": iso(note.at_ms), "times": record.given_up, "error": note.message},
     )
 
 

@@ -50,6 +50,8 @@ class Why(StrEnum):
     """It is due, and the scheduler, which sends what becomes due, has not looked for minutes."""
     NO_MESSAGE = "no_message"
     """Workers wait for messages, and the job's own message is not in its lane."""
+    GIVEN_UP = "given_up"
+    """Its message went to the dead-letter queue, and another one was sent."""
     QUEUED = "queued"
     """It only waits for its turn."""
     CLOCK_SKEW = "clock_skew"

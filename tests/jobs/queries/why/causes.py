@@ -18,6 +18,7 @@ from remotejob.domain.fleet import (
     StoppedTask,
     WorkersDescription,
 )
+from remotejob.domain.given_up import sent_again
 from remotejob.jobs.queries.why import Why
 from remotejob.jobs.queries.workers import DISK
 from remotejob.ports import Address, Channel, Installation
@@ -239,6 +240,15 @@ def queued(scene: Scene) -> Job:
     return scene.submit()
 
 
+@cause(Why.GIVEN_UP, "its message was given up (1 of 5", remedy="remotejob deadletters")
+def message_given_up(scene: Scene) -> Job:
+    job = scene.submit()
+    note = sent_again(job.record, why="received 1,000 times", now_ms=scene.clock.now_ms())
+    scene.installation.store.update(note)
+    scene.live()
+    return job
+
+
 @cause(Why.NO_MESSAGE, "its message is not in lane normal", remedy="pause and resume")
 def message_lost(scene: Scene) -> Job:
     job = scene.submit()
@@ -365,6 +375,14 @@ def tasks_not_importable_after_a_good_worker(scene: Scene) -> Job:
     scene.clock.advance(10 * SECOND)
     scene.could_not_start()
     scene.clock.advance(30 * SECOND)
+    return scene.submit()
+
+
+@cause(Why.IMAGE_PULL, "cannot pull the workers' image", remedy="deploy again")
+def something_else_after_a_failed_start(scene: Scene) -> Job:
+    scene.could_not_start()
+    scene.clock.advance(5 * MINUTE)
+    scene.ecs(stopped=not_started("CannotPullContainerError: failed to resolve ref x: not found"))
     return scene.submit()
 
 
