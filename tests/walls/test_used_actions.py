@@ -39,7 +39,6 @@ NOT_SEEN: Final[dict[str, str]] = {
     "ecr:BatchCheckLayerAvailability": "the agent pulls the image; there is none here",
     "ecr:GetDownloadUrlForLayer": "the agent pulls the image; there is none here",
     "ecr:BatchGetImage": "the agent pulls the image; there is none here",
-    "lambda:InvokeFunction": "once an instance of the upload function: end_to_end/test_scaling.py",
     "sqs:ReceiveMessage": "of the upload function: Lambda polls on its behalf",
     "sqs:DeleteMessage": "of the upload function: Lambda polls on its behalf",
     "sqs:ChangeMessageVisibility": "of the upload function: Lambda polls on its behalf",

@@ -63,7 +63,16 @@ class ProcessLauncher:
         if not role or identity.trusts(
             self._account,
             role,
-            Access(action="sts:AssumeRole", resource=role, service="ecs-tasks.amazonaws.com"),
+            Access(
+                action="sts:AssumeRole",
+                resource=role,
+                # as in `task_credentials`: on behalf of a task of this account
+                context={
+                    "aws:SourceArn": f"arn:aws:ecs:{self._region}:{self._account}:task/new",
+                    "aws:SourceAccount": self._account,
+                },
+                service="ecs-tasks.amazonaws.com",
+            ),
         ):
             return None
         return faults.not_assumed(role)
