@@ -1,67 +1,100 @@
-"""An upload to a sleeping queue wakes it: function, scheduler, service; rights are enforced."""
+"""Workers start when there is work and stop when there is none, by the scheduler alone."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from remotejob import Job, RemoteJob, State
-from remotejob.jobs.coordination.scaling_state import ScalingNote, load_scaling
-from remotejob.local.ecs.surroundings import Surroundings
+from remotejob import RemoteJob, State
+from remotejob.client.remote_job import NAME_VARIABLE
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.services import Counts
-from tests.deployed import deployed, exported
+from remotejob.names import WorkersKey, workers_parameter
+from tests.deployed import connected, deployed
+from tests.end_to_end.local_session import local_session
 from tests.end_to_end.waiting import until
 
+SETTINGS = Path(__file__).with_name("scaling.toml")
+PATIENCE_S = 120.0
+LOOK = {"do": "tick"}
 pytestmark = pytest.mark.exhaustive
 
-SETTINGS = Path(__file__).parents[1] / "walls" / "remotejob.toml"
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def aws() -> Iterator[EmbeddedAws]:
     with deployed(SETTINGS, counts=Counts.OBEYED) as embedded:
-        embedded.services.go(Surroundings())
         yield embedded
 
 
 @pytest.fixture
-def system(aws: EmbeddedAws) -> Iterator[RemoteJob]:
-    with exported(aws.environment()):
-        yield RemoteJob.connect("walls")
+def system(aws: EmbeddedAws) -> RemoteJob:
+    with connected({**aws.environment(), NAME_VARIABLE: "scaled"}) as found:
+        return found
 
 
-def test_an_upload_wakes_its_queue_and_no_tick_is_needed(
-    aws: EmbeddedAws, system: RemoteJob
-) -> None:
-    installation = system._installation
-    for queue in installation.queues:
-        installation.fleet.set_desired(queue, 0)
-    aws.client("s3").put_object(Bucket=system.input_bucket, Key="photos/a.jpg", Body=b"1")
+class Service:
+    """The service of the system's queue."""
 
-    def ended() -> Job | None:
-        return next((job for job in system.jobs() if job.state is State.COMPLETED), None)
+    def __init__(self, aws: EmbeddedAws) -> None:
+        self._ecs = aws.client("ecs")
+        arn = aws.deployment.one("AWS::ECS::Service").physical_id
+        self._place = {"cluster": arn.split("/")[-2], "service": arn.split("/")[-1]}
 
-    job = until(ended, what="a completed job")
-    assert job.queue == "ours"
+    def desire(self, count: int) -> None:
+        self._ecs.update_service(**self._place, desiredCount=count)
 
-    def woken() -> ScalingNote | None:
-        return load_scaling("ours", installation)
-
-    note = until(woken, what="a note of the scaling")
-    assert (note.desired, note.state.failing_since_ms) == (1, None)
-    # nobody asked for the other queue
-    assert load_scaling("theirs", installation) is None
-    used = {action for action, _ in aws.accesses()}
-    assert {"lambda:InvokeFunction", "ecs:UpdateService", "ssm:GetParameters"} <= used
+    def counts(self) -> tuple[int, int]:
+        """Desired and running."""
+        [found] = self._ecs.describe_services(
+            cluster=self._place["cluster"], services=[self._place["service"]]
+        )["services"]
+        return found["desiredCount"], found["runningCount"]
 
 
-def test_a_tick_scales_what_a_client_submitted(aws: EmbeddedAws, system: RemoteJob) -> None:
-    job = system.queue("theirs").submit("review")
-    aws.invoke("Scheduler", {"do": "tick"})
-    until(lambda: job.refresh().state is State.COMPLETED or None, what="a completed job")
-    status = system._installation.fleet.status("theirs")
-    assert status is not None
-    assert status.desired == 1
+def wait_little(aws: EmbeddedAws) -> None:
+    """Let the last worker be idle for a tenth of a second, where a setting has whole minutes."""
+    ssm, name = aws.client("ssm"), workers_parameter("scaled", "default")
+    described: dict[str, Any] = json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    described[WorkersKey.IDLE_MINUTES] = 1 / 600
+    ssm.put_parameter(Name=name, Value=json.dumps(described), Type="String", Overwrite=True)
+
+
+def test_upload_wakes_a_worker_and_idleness_stops_it(aws: EmbeddedAws, system: RemoteJob) -> None:
+    service = Service(aws)
+    service.desire(0)
+    wait_little(aws)
+    aws.services.go()
+    assert service.counts() == (0, 0)
+
+    aws.client("s3").put_object(Bucket=system.input_bucket, Key="in/one.txt", Body=b"one")
+    until(lambda: service.counts() == (1, 1), what="a worker", patience=PATIENCE_S)
+    until(
+        lambda: [job.state for job in system.jobs()] == [State.COMPLETED],
+        what="the job's end",
+        patience=PATIENCE_S,
+    )
+
+    def stopped() -> bool:
+        # each tick looks once; between two, nothing is needed for most of a minute
+        aws.invoke("Scheduler", LOOK)
+        return service.counts() == (0, 0)
+
+    until(stopped, what="no worker", patience=PATIENCE_S)
+    until(lambda: not aws.services.changes()[-1].has_started, what="its end", patience=PATIENCE_S)
+    last = aws.services.changes()[-1]
+    assert (last.has_started, last.by_itself, last.exit_code) == (False, False, 0)
+
+
+def test_local_begins_without_workers_and_starts_one_for_a_job(tmp_path: Path) -> None:
+    with local_session(tmp_path / "project", "--workers", "0") as session:
+        assert "each with a worker once it has a job: default" in session.window
+        assert "has started" not in session.window
+        with session.connected() as system:
+            job = system.queue().submit("work")
+            assert job.wait(PATIENCE_S).state is State.COMPLETED
+        session.until_said("a worker for queue default has started")
+        assert session.interrupt() == 130
