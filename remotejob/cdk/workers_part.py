@@ -104,6 +104,7 @@ class WorkersPart:
                     Env.LOG_LEVEL.value: queue.log_level,
                     Env.METRICS.value: "on" if queue.metrics else "off",
                     **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
+                    **_write_once(self._settings),
                     **_min_free_disk(queue),
                     **_secret_names(queue),
                     **queue.environment,
@@ -253,6 +254,11 @@ def _cluster(
     # Here, and not by a resource of its own for each queue: a stack has 500 at most.
     resource.capacity_providers = ["FARGATE", "FARGATE_SPOT"] if provider is None else [provider]
     return cluster
+
+
+def _write_once(settings: Settings) -> dict[str, str]:
+    """Nothing if outputs may be replaced, so that such templates stay as they were."""
+    return {Env.WRITE_ONCE.value: "on"} if settings.system.write_once_outputs else {}
 
 
 def _min_free_disk(queue: QueueSettings) -> dict[str, str]:

@@ -94,19 +94,16 @@ def tasks(deployment: Deployment, client: ClientFactory) -> list[Task]:
 
     Raises: NoTaskRole.
     """
-    return [
-        _task(r.physical_id, client("ecs"), deployment) for r in deployment.all("AWS::ECS::Service")
-    ]
+    return [_task(r.physical_id, client("ecs")) for r in deployment.all("AWS::ECS::Service")]
 
 
-def _task(service: str, ecs: Any, deployment: Deployment) -> Task:
-    arns = [r.physical_id for r in deployment.all("AWS::ECS::Cluster")]
-    described = None
-    for cluster in arns:
-        found = ecs.describe_services(cluster=cluster, services=[service])["services"]
-        described = found[0] if found else described
-    if described is None:
-        raise LookupError(f"no deployed cluster has the service {service}")
+def _task(service: str, ecs: Any) -> Task:
+    # its ARN names its cluster, and it is found in no other
+    cluster = service.split("/")[1]
+    found = ecs.describe_services(cluster=cluster, services=[service])["services"]
+    if not found:
+        raise LookupError(f"cluster {cluster} has no service {service}")
+    described = found[0]
     arn = described["taskDefinition"]
     definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
     return task_of(described["serviceName"], definition)

@@ -56,6 +56,7 @@ def test_tasks_have_their_variables_and_secrets_and_nothing_else_shows_them(
     assert found == set(SECRETS)
 
 
+@pytest.mark.refused_by_policy
 def test_a_task_may_do_what_its_queue_permits_and_no_more(
     aws: EmbeddedAws, queue: Queue, worker: Worker
 ) -> None:
@@ -88,6 +89,7 @@ def without_policy(aws: EmbeddedAws) -> Iterator[None]:
         iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
 
 
+@pytest.mark.refused_by_policy
 def test_without_the_statement_no_worker_starts_as_in_aws(aws: EmbeddedAws) -> None:
     with without_policy(aws), pytest.raises(SecretNotRead) as refused:
         aws.start_worker()

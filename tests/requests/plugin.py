@@ -2,14 +2,15 @@
 
 A request that AWS would refuse fails the test, though an emulator took it. Tests that send such
 requests on purpose are marked `refused_by_aws`. Requests of workers and functions, which are
-processes of their own, are checked where the embedded AWS gets them.
+processes of their own, are checked where the embedded AWS gets them; in the end-to-end tests, their
+policies must not refuse one either, but where a test is marked `refused_by_policy`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
@@ -22,12 +23,14 @@ from remotejob.backends.aws.direct.json_service import DirectService
 from remotejob.backends.aws.direct.sender import Sender
 from remotejob.local import server_process
 from tests.requests import rules
-from tests.requests.recording_server import FAULTS, FOLDER
+from tests.requests.recording_server import FAULTS, FOLDER, REFUSED, USED
 from tests.requests.rules import s3
 
 MARK: Final = "refused_by_aws"
+POLICY_MARK: Final = "refused_by_policy"
 CHECKED: Final = frozenset({"dynamodb", "sqs", "s3"})
 _MOST_SHOWN: Final = 5
+_END_TO_END: Final = Path(__file__).parents[1] / "end_to_end"
 _found: list[str] = []
 
 
@@ -35,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", f"{MARK}: it sends requests that AWS refuses, and expects the refusal"
     )
+    config.addinivalue_line("markers", f"{POLICY_MARK}: a worker or function lacks a right in it")
     stack = contextlib.ExitStack()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="requests-")))
     stack.enter_context(_checking(folder))
@@ -48,12 +52,30 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Fail the phase of a test in which a request broke a rule."""
     report = yield
-    faults = [*taken(), *_faults_elsewhere(item.config.stash[_RECORD])]
-    if faults and report.passed and item.get_closest_marker(MARK) is None:
-        shown = "\n".join(f"  {fault}" for fault in dict.fromkeys(faults[:_MOST_SHOWN]))
-        report.outcome = "failed"
-        report.longrepr = f"AWS would refuse {len(faults)} requests of this test:\n{shown}"
+    folder = item.config.stash[_RECORD]
+    faults = [*taken(), *_noted(folder, FAULTS)]
+    refused = _noted(folder, REFUSED) if _END_TO_END in item.path.parents else []
+    if report.passed:
+        if faults and item.get_closest_marker(MARK) is None:
+            _fail(report, f"AWS would refuse {len(faults)} requests of this test", faults)
+        elif refused and item.get_closest_marker(POLICY_MARK) is None:
+            _fail(report, f"policies refused {len(refused)} requests of this test", refused)
     return report
+
+
+def _fail(report: pytest.TestReport, why: str, lines: list[str]) -> None:
+    shown = "\n".join(f"  {line}" for line in [*dict.fromkeys(lines)][:_MOST_SHOWN])
+    report.outcome = "failed"
+    report.longrepr = f"{why}:\n{shown}"
+
+
+@pytest.fixture(scope="session")
+def used_statements(pytestconfig: pytest.Config) -> Callable[[], set[str]]:
+    """Which statements allowed which actions so far, in all that this process deployed."""
+    folder = pytestconfig.stash[_RECORD]
+    return lambda: {
+        line for file in folder.glob(f"*{USED}") for line in file.read_text().splitlines()
+    }
 
 
 def taken() -> list[str]:
@@ -119,11 +141,10 @@ def _check_file(url: str, operation: str, signed: Any) -> None:
     _found.extend(found or rules.faults("s3", operation, given))
 
 
-def _faults_elsewhere(folder: Path) -> list[str]:
+def _noted(folder: Path, kind: str) -> list[str]:
     """What the embedded AWS noted since the last look."""
     found: list[str] = []
-    for file in folder.glob(f"*{FAULTS}"):
-        lines = file.read_text().splitlines()
-        found += lines
+    for file in folder.glob(f"*{kind}"):
+        found += file.read_text().splitlines()
         file.unlink()
     return found

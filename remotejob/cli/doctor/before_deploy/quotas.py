@@ -38,7 +38,7 @@ def vpcs(plan: Plan, client: Clients) -> Iterator[Finding]:
             place="quota of VPCs",
             what=f"there are {used} VPCs, the stacks make {wanted} more, and the region's quota is"
             f" {quota:g}",
-            remedy="use a VPC that is there (docs/how-to/own-app.md), delete one, or "
+            remedy="use a VPC that is there (docs/network.md), delete one, or "
             + how_to_raise(_VPCS, used + wanted),
         )
 
