@@ -19,7 +19,7 @@ TEMPLATES_READY := .tools/templates/.ready
 MINISTACK_READY := .tools/ministack/.ready
 # `make audit ADVISORIES=no` where the databases of advisories cannot be reached
 ADVISORIES ?= yes
-CODE := app.py stacks lambdas worker_container remotejob tests benchmarks audit release
+CODE := app.py stacks lambdas worker_container remotejob tests benchmarks audit release verify
 
 # $(call compile,SOURCE,OPTIONS): versions with hashes, and the commit of what comes from git
 compile = $(UV) pip compile --quiet --universal --generate-hashes --no-annotate \
@@ -50,7 +50,7 @@ export NODE_USE_SYSTEM_CA ?= 1
 # `tests/wheel` takes packages from the index, which no other test does: `make test-wheel` runs it
 BUT_WHEEL := --ignore tests/wheel
 
-.PHONY: help run local test test-all test-wheel dist check templates audit fix synth bootstrap deploy bench bench-quick bench-growth lock snapshots clean
+.PHONY: help run local test test-all test-wheel dist check templates audit fix synth bootstrap deploy verify-aws bench bench-quick bench-growth lock snapshots clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ bootstrap: $(CDK_READY)  ## prepare an AWS account and region for the CDK (once)
 
 deploy: $(CDK_READY)  ## deploy to AWS: make deploy STAGE=development (needs Docker and credentials)
 	$(CDK) deploy $(STAGE)
+
+verify-aws: $(CDK_READY)  ## deploy a throw-away system to a real account, try it, print the bill, remove it
+	@REMOTEJOB_CDK=$(CURDIR)/.tools/cdk/node_modules/aws-cdk/bin/cdk $(BIN)/python -m verify
 
 bench: $(READY) $(PEERS)/.ready  ## measure what a job costs, next to Celery, dramatiq, taskiq and plain boto3
 	$(BIN)/python -m benchmarks --json build/bench/results.json

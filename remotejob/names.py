@@ -79,6 +79,10 @@ class Env(StrEnum):
     MIN_FREE_DISK = "REMOTEJOB_MIN_FREE_DISK_PERCENT"
     """Percent of its disk that must be free for this worker to take jobs; 0 for no limit."""
 
+    WRITE_ONCE = "REMOTEJOB_WRITE_ONCE_OUTPUTS"
+    """Whether this worker writes an output only where there is no file yet, `on` or `off`; `off` by
+    default."""
+
     METRICS = "REMOTEJOB_METRICS"
     """Whether this worker writes metrics into its log, `on` or `off`; `off` by default."""
 

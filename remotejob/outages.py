@@ -30,6 +30,9 @@ _LONGEST_PAUSE: Final = 15.0
 _REFUSED_FROM: Final = 400
 _FAILED_FROM: Final = 500
 _RETRYABLE_REFUSALS: Final = (408, 429)
+_CONFLICT: Final = "ConditionalRequestConflict"
+"""Another write of the same key is under way: an earlier try of this one, of which nobody heard.
+Source: Amazon S3 User Guide, "Conditional write behavior"."""
 _CONNECTION_ERRORS: Final = frozenset(
     {"HTTPClientError", "ResponseStreamingError", "IncompleteReadError", "CredentialRetrievalError"}
 )
@@ -175,5 +178,6 @@ def is_outage(problem: BaseException) -> bool:
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", _REFUSED_FROM)
         if status >= _FAILED_FROM or status in _RETRYABLE_REFUSALS:
             return True
-        return is_key_throttled(response.get("Error", {}).get("Code"))
+        code = response.get("Error", {}).get("Code")
+        return is_key_throttled(code) or code == _CONFLICT
     return any(kind.__name__ in _CONNECTION_ERRORS for kind in type(problem).__mro__)

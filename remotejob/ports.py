@@ -298,8 +298,15 @@ class ObjectStore(Protocol):
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        once: str | None = None,
     ) -> Stored:
-        """Store a file; `domain.metadata.check_metadata` must have checked `metadata`."""
+        """Store a file; `domain.metadata.check_metadata` must have checked `metadata`.
+
+        `once`, a token of this write, stores it only where there is no file yet. A file that was
+        stored with the same token is this write's own, whose answer was lost.
+
+        Raises: FileExistsError, when there is another file, and `once` is given.
+        """
         ...
 
     def describe(self, area: Area, key: str) -> Stored:
@@ -506,6 +513,8 @@ class Installation:
     """Other buckets, besides the system's own two, from which jobs may have their input."""
     max_depth: int = MAX_DEPTH
     """How many jobs in a row may each be made by the one before."""
+    write_once_outputs: bool = False
+    """Whether this process writes an output only where there is no file yet."""
     fleet: Fleet = field(default=NO_FLEET)
     """The deployed workers of its queues."""
     hooks: Listener = field(default=NOBODY)

@@ -123,7 +123,7 @@ class Uploads(Construct):
         acknowledge(
             self.undelivered, "SQS3", because="It is a dead-letter queue: that of the upload rule"
         )
-        self._describe(props.system, self.queue, self.dead_letters, self.undelivered)
+        self._describe(props.system)
         self._let_send(rule, key)
         rule.add_target(
             targets.SqsQueue(
@@ -136,28 +136,23 @@ class Uploads(Construct):
             )
         )
 
-    def _describe(
-        self, system: str, queue: sqs.Queue, unread: sqs.Queue, undelivered: sqs.Queue
-    ) -> None:
+    def _describe(self, system: str) -> None:
         """Let clients find the queues, and policies tell them from others."""
-        for use, tagged in (
-            (Use.UPLOADS, [queue]),
-            (Use.UNREAD_UPLOADS, [unread, undelivered]),
-        ):
-            for one in tagged:
-                Tags.of(one).add(Tag.SYSTEM.value, system)
-                Tags.of(one).add(Tag.USE.value, use.value)
+        queues = {
+            UploadsKey.UPLOADS: (self.queue, Use.UPLOADS),
+            UploadsKey.DEAD_LETTER: (self.dead_letters, Use.UNREAD_UPLOADS),
+            UploadsKey.UNDELIVERED: (self.undelivered, Use.UNREAD_UPLOADS),
+        }
+        for queue, use in queues.values():
+            Tags.of(queue).add(Tag.SYSTEM.value, system)
+            Tags.of(queue).add(Tag.USE.value, use.value)
         ssm.StringParameter(
             self,
             "Description",
             parameter_name=uploads_parameter(system),
             description="What clients read to find the uploads",
             string_value=Stack.of(self).to_json_string(
-                {
-                    UploadsKey.UPLOADS.value: queue.queue_url,
-                    UploadsKey.DEAD_LETTER.value: unread.queue_url,
-                    UploadsKey.UNDELIVERED.value: undelivered.queue_url,
-                }
+                {key.value: queue.queue_url for key, (queue, _) in queues.items()}
             ),
         )
 

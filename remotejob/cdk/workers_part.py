@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from remotejob.cdk.checks import acknowledge, acknowledge_arn, acknowledge_objects, seen_from
+from remotejob.cdk.doctor_policy import add_doctor_policy
 from remotejob.cdk.existing import Existing
 from remotejob.cdk.fleet import describe_workers, let_scale
 from remotejob.cdk.images import Images, RepositoryImage, WorkerImage
@@ -71,6 +72,12 @@ class WorkersPart:
             self._describe(workers, name, cluster)
             self.services[name] = workers.service
         let_scale(scope, scheduler, system=settings.system.name, cluster=existing.cluster)
+        add_doctor_policy(
+            scope,
+            system=settings.system.name,
+            cluster=existing.cluster,
+            of=(storage.table, scheduler, scope),
+        )
 
     def _workers(
         self,
@@ -97,6 +104,7 @@ class WorkersPart:
                     Env.LOG_LEVEL.value: queue.log_level,
                     Env.METRICS.value: "on" if queue.metrics else "off",
                     **({Env.HOOKS.value: queue.hooks_module} if queue.hooks_module else {}),
+                    **_write_once(self._settings),
                     **_min_free_disk(queue),
                     **_secret_names(queue),
                     **queue.environment,
@@ -246,6 +254,11 @@ def _cluster(
     # Here, and not by a resource of its own for each queue: a stack has 500 at most.
     resource.capacity_providers = ["FARGATE", "FARGATE_SPOT"] if provider is None else [provider]
     return cluster
+
+
+def _write_once(settings: Settings) -> dict[str, str]:
+    """Nothing if outputs may be replaced, so that such templates stay as they were."""
+    return {Env.WRITE_ONCE.value: "on"} if settings.system.write_once_outputs else {}
 
 
 def _min_free_disk(queue: QueueSettings) -> dict[str, str]:

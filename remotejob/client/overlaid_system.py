@@ -43,8 +43,11 @@ class OverlaidFiles:
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        once: str | None = None,
     ) -> Stored:
-        stored = self._written.put(area, key, body, content_type=content_type, metadata=metadata)
+        stored = self._written.put(
+            area, key, body, content_type=content_type, metadata=metadata, once=once
+        )
         self._keys.add((stored.bucket, key))
         return stored
 

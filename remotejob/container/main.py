@@ -145,6 +145,13 @@ def _protection() -> Protection | None:
     return protection
 
 
+def _write_once(value: str) -> bool:
+    """Raises: SettingsError."""
+    if value not in ("on", "off"):
+        raise SettingsError(f"{Env.WRITE_ONCE}={value!r}: use on or off")
+    return value == "on"
+
+
 def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker, timedelta]:
     """The worker, and how long its jobs may go on when it stops."""
     _import(Env.TASKS, os.environ.get(Env.TASKS, DEFAULT_TASKS), registers="tasks")
@@ -153,7 +160,11 @@ def _worker(supervised: Supervised | None, guard: Guard | None) -> tuple[Worker,
     concurrency = os.environ.get(Env.CONCURRENCY, "4")
     if not concurrency.isdecimal() or int(concurrency) == 0:
         raise SettingsError(f"{Env.CONCURRENCY}={concurrency!r}: use a whole number, 1 or more")
-    installation = replace(from_environment(), hooks=hooks.registry)
+    installation = replace(
+        from_environment(),
+        hooks=hooks.registry,
+        write_once_outputs=_write_once(os.environ.get(Env.WRITE_ONCE, "off")),
+    )
     queue = os.environ.get(Env.QUEUE, "default")
     modules = (os.environ.get(Env.TASKS, DEFAULT_TASKS),)
     options = WorkerOptions(

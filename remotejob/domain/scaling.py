@@ -11,7 +11,7 @@ Four rules, in order of weight:
 - Out of doubt, one step at a time. If a count is missing, one worker at most is added and none is
   stopped. If starts fail, one more than what runs is tried, until all of them run well again.
 
-Why not by CPU, by visible messages alone, or by alarms: docs/adr/0108.
+Why not by CPU, by visible messages alone, or by alarms: docs/adr/0109.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def decide(seen: Seen, rules: WorkersDescription, before: ScalingState) -> Decis
     state = _idle(seen, _failing(seen, before))
     target, why = _target(seen, rules, state)
     if target < seen.desired:
-        desired, why, state = _lower(seen, target, why, state)
+        desired, state = _lower(seen, rules, target, state)
     else:
         desired = target if seen.complete else min(target, seen.desired + 1)
         state = replace(state, lower_since_ms=None, highest=0)
@@ -151,24 +151,26 @@ def _target(seen: Seen, rules: WorkersDescription, state: ScalingState) -> tuple
     return target, why
 
 
-def _lower(seen: Seen, target: int, why: str, state: ScalingState) -> tuple[int, str, ScalingState]:
+def _lower(
+    seen: Seen, rules: WorkersDescription, target: int, state: ScalingState
+) -> tuple[int, ScalingState]:
     """Go down, but only after another look, and to the most that was needed meanwhile."""
+    over = replace(state, lower_since_ms=None, highest=0)
     if not seen.complete:
-        return seen.desired, why, replace(state, lower_since_ms=None, highest=0)
+        return seen.desired, over
+    if _idle_enough(seen, rules, state):
+        # nothing was needed for much longer than that
+        return target, over
     if state.failing_since_ms is not None and target > seen.running:
         # those above it do not run, and will not
-        return target, why, replace(state, lower_since_ms=None, highest=0)
+        return target, over
     since = seen.now_ms if state.lower_since_ms is None else state.lower_since_ms
     highest = min(max(state.highest, target), seen.desired)
     if seen.now_ms - since < span_ms(HOLD):
-        return seen.desired, why, replace(state, lower_since_ms=since, highest=highest)
-    still = target < highest
-    again = replace(
-        state,
-        lower_since_ms=seen.now_ms if still else None,
-        highest=target if still else 0,
-    )
-    return highest, why, again
+        return seen.desired, replace(state, lower_since_ms=since, highest=highest)
+    if target == highest:
+        return highest, over
+    return highest, replace(state, lower_since_ms=seen.now_ms, highest=target)
 
 
 def _idle(seen: Seen, state: ScalingState) -> ScalingState:

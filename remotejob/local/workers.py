@@ -98,9 +98,12 @@ def tasks(deployment: Deployment, client: ClientFactory) -> list[Task]:
 
 
 def _task(service: str, ecs: Any) -> Task:
-    # an ARN names its cluster, and ECS refuses one of another: ...:service/CLUSTER/NAME
-    cluster = service.split("/")[-2]
-    (described,) = ecs.describe_services(cluster=cluster, services=[service])["services"]
+    # its ARN names its cluster, and it is found in no other
+    cluster = service.split("/")[1]
+    found = ecs.describe_services(cluster=cluster, services=[service])["services"]
+    if not found:
+        raise LookupError(f"cluster {cluster} has no service {service}")
+    described = found[0]
     arn = described["taskDefinition"]
     definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
     return task_of(described["serviceName"], definition)

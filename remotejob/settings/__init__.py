@@ -102,6 +102,8 @@ class SystemSettings:
     bears, 12,000 and 4,000. Source: Amazon DynamoDB Developer Guide, "DynamoDB warm throughput"."""
     output_retention_days: int | None = None
     """How long outputs are kept after they were written, at least 15; None for ever."""
+    write_once_outputs: bool = False
+    """Whether workers write an output only where there is no file yet (`If-None-Match`)."""
     encryption_key: str | None = None
     """ARN of the customer's KMS key for the table, the queues and the buckets."""
     base_registry: str | None = None
@@ -243,6 +245,7 @@ def _system_of(document: Mapping[str, Any]) -> SystemSettings:
         warm_read_units=_warm_units(table, "read", at_least=12_000),
         warm_write_units=_warm_units(table, "write", at_least=4_000),
         output_retention_days=table.whole_or_none("output_retention_days", 15, 3650),
+        write_once_outputs=table.value("write_once_outputs", bool, default=False),
         encryption_key=read_key(table, "encryption_key"),
         base_registry=read_registry(table, "base_registry"),
         tags=read_tags(table),

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
 from remotejob.domain.argument_checks import plain_text
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
-from remotejob.domain.errors import FileGone, InvalidData, NoInput, RunInterrupted
+from remotejob.domain.errors import FileGone, InvalidData, InvalidName, NoInput, RunInterrupted
 from remotejob.domain.events import Event
 from remotejob.domain.job_log import LOG_LEVELS, Level
 from remotejob.domain.name_rules import check_output_name
@@ -24,7 +24,7 @@ from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.input_files import download_input, open_input
 from remotejob.jobs.content.view import JobView
 from remotejob.outages import Interruptible, retry_while_unavailable
-from remotejob.ports import Area
+from remotejob.ports import Area, Stored
 from remotejob.tasks.forked import check_owner
 from remotejob.tasks.log_echo import echo_line, echo_progress
 from remotejob.tasks.reported import Reported, encoded_state, log_data_of, message_of, progress_of
@@ -252,7 +252,8 @@ class RunningJob(JobView):
     ) -> None:
         """Store a file as an output: bytes, a path, or a file open in mode 'rb', which is streamed.
 
-        It becomes visible when this run completes the job. The same name again replaces it. While
+        It becomes visible when this run completes the job. The same name again replaces it, or
+        is refused if the settings say `write_once_outputs`. While
         S3 does not answer, bytes and paths are retried until the run must stop; a stream is not.
         It may be empty.
 
@@ -264,14 +265,13 @@ class RunningJob(JobView):
         content_type = check_content_type(content_type) or guess_content_type(name)
         content = check_body(body, what=f"output {name!r}: body")
         key = run.prefix + name
-        if isinstance(content, Path | str):
-            with Path(content).open("rb") as file:
-                stored = self._retry(lambda: self._put_file(key, file, content_type))
-        elif isinstance(content, bytes):
-            stored = self._retry(lambda: self._put(key, content, content_type))
-        else:
-            # no retry: the part of the stream that was read is gone
-            stored = self._put(key, content, content_type)
+        try:
+            stored = self._store(key, content, content_type)
+        except FileExistsError:
+            raise InvalidName(
+                f"output {name!r} was written already, and the settings say write_once_outputs:"
+                " choose another name"
+            ) from None
         self._touch().add_output(
             OutputFile(
                 name=name,
@@ -282,15 +282,31 @@ class RunningJob(JobView):
             )
         )
 
+    def _store(
+        self, key: str, content: bytes | Path | str | BinaryIO, content_type: str | None
+    ) -> Stored:
+        """Raises: FileExistsError, when outputs are written once."""
+        made = self._installation
+        # one token for all tries: what an earlier one stored is this output's own
+        once = made.entropy(16).hex() if made.write_once_outputs else None
+
+        def put(body: bytes | BinaryIO) -> Stored:
+            return made.files.put(Area.OUTPUT, key, body, content_type=content_type, once=once)
+
+        def put_again(file: BinaryIO) -> Stored:
+            file.seek(0)
+            return put(file)
+
+        if isinstance(content, Path | str):
+            with Path(content).open("rb") as file:
+                return self._retry(lambda: put_again(file))
+        if isinstance(content, bytes):
+            return self._retry(lambda: put(content))
+        # no retry: the part of the stream that was read is gone
+        return put(content)
+
     def _retry(self, request: Callable[[], T]) -> T:
         return retry_while_unavailable(self._touch(), request, what=_REACH)
-
-    def _put_file(self, key: str, file: BinaryIO, content_type: str | None) -> Any:
-        file.seek(0)
-        return self._put(key, file, content_type)
-
-    def _put(self, key: str, body: bytes | BinaryIO, content_type: str | None) -> Any:
-        return self._installation.files.put(Area.OUTPUT, key, body, content_type=content_type)
 
     def _file(self) -> InputFile:
         file = self.input

@@ -159,11 +159,14 @@ class _InterceptedFiles:
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        once: str | None = None,
     ) -> Stored:
         return self._call(
             "files.put",
             (area, key),
-            lambda: self._inner.put(area, key, body, content_type=content_type, metadata=metadata),
+            lambda: self._inner.put(
+                area, key, body, content_type=content_type, metadata=metadata, once=once
+            ),
         )
 
     def describe(self, area: Area, key: str) -> Stored:

@@ -71,6 +71,7 @@ def installation_of(
         skew=timedelta(seconds=system.clock_skew_seconds),
         readable_buckets=frozenset(system.readable_buckets),
         max_depth=system.max_depth,
+        write_once_outputs=system.write_once_outputs,
         hooks=hooks,
     )
 

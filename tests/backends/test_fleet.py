@@ -116,6 +116,9 @@ def test_more_queues_than_a_request_takes_are_read_in_several(ecs: Ecs) -> None:
     for name in names:
         ecs.describe({**TEXT, "service": name}, name)
     found = fleet(*names)
+    with counted_requests() as one:
+        assert found.describe("queue-7") is not None
+        assert one["GetParameters"] == 1, "a question about one queue costs one request"
     services = [described.service for name in names if (described := found.describe(name))]
     assert services == names
 

@@ -13,7 +13,16 @@ from tests.projects import complaints, pytest_in
 from tests.wheel.tutorial import Block, Ids, blocks, compare, write
 
 PAGE = Path("docs/tutorial.md")
-NOT_HERE = ("aws ", "npx aws-cdk@", "source .venv/", "uv add ", "uv lock", "uv sync ", "uvx ")
+NOT_HERE = (
+    "aws ",
+    "remotejob cdk ",
+    "remotejob deploy ",
+    "source .venv/",
+    "uv add ",
+    "uv lock",
+    "uv sync ",
+    "uvx ",
+)
 """The only commands that the test may leave out: they need a registry, Docker or an account."""
 
 

@@ -131,9 +131,9 @@ def test_without_signs_of_life_each_held_job_is_a_worker() -> None:
 
 def test_the_last_worker_waits_for_the_idle_time() -> None:
     looks = [seen(minute, desired=1) for minute in range(9)]
-    assert run(*looks) == [1, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert run(*looks) == [1, 1, 1, 1, 1, 0, 0, 0, 0]
     begun = [seen(0, visible=1), *(seen(m) for m in range(1, 4)), seen(4, visible=1)]
-    assert run(*begun, *(seen(minute) for minute in range(5, 11))) == [1] * 11
+    assert run(*begun, *(seen(minute) for minute in range(5, 11))) == [*[1] * 10, 0]
 
 
 def test_a_first_deployment_starts_one_worker_which_then_idles() -> None:

@@ -133,8 +133,12 @@ def test_event_delivered_again_makes_no_second_job(aws: EmbeddedAws, system: Rem
         },
     }
     sqs = aws.client("sqs")
-    for _ in range(2):
-        sqs.send_message(QueueUrl=uploads, MessageBody=json.dumps(event))
+    sqs.send_message(QueueUrl=uploads, MessageBody=json.dumps(event))
+    undelivered = aws.deployment.one("AWS::SQS::Queue", "Uploads/Undelivered").physical_id
+    sqs.send_message(QueueUrl=undelivered, MessageBody=json.dumps(event))
+    (letter,) = system.dead_letters(kind="uploads")
+    assert (letter.job_id, letter.file) == (job.id, f"s3://{system.input_bucket}/{key}")
+    assert [one.done for one in system.redrive(kind="uploads")] == [True]
     # a later upload of the same key shows that the two events before it were handled
     upload(aws, system, PHOTOS / "cat-face.png", key)
     until(lambda: len(jobs_of(system, key)) >= 2, what="the job of the second version")

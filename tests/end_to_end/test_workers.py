@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remotejob import Job, Queue, State
+from remotejob import Job, Queue, RemoteJob, State
 from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
@@ -185,15 +185,14 @@ def test_end_of_a_job_is_sent_to_the_status_queues(
 def test_message_nobody_understands_ends_in_the_dead_letter_queue(
     aws: EmbeddedAws, queue: Queue, worker: Worker
 ) -> None:
-    sqs = aws.client("sqs")
+    remote = RemoteJob(queue._installation)
     normal = aws.deployment.one("AWS::SQS::Queue", "default/Normal").physical_id
-    dead = aws.deployment.one("AWS::SQS::Queue", "default/DeadLetter").physical_id
-    sqs.send_message(QueueUrl=normal, MessageBody="what is this?")
+    aws.client("sqs").send_message(QueueUrl=normal, MessageBody="what is this?")
 
-    (letter,) = until(
-        lambda: sqs.receive_message(QueueUrl=dead).get("Messages"), what="the dead letter"
-    )
+    (letter,) = until(lambda: remote.dead_letters().letters, what="the dead letter")
 
-    told = json.loads(letter["Body"])
-    assert told["body"] == "what is this?"
-    assert "not JSON" in told["reason"]
+    assert letter.body == "what is this?"
+    assert "not JSON" in letter.reason
+    assert [one.id for one in remote.dead_letters()] == [letter.id], "whoever looked at it"
+    assert [one.done for one in remote.discard_dead_letters(messages=[letter.id])] == [True]
+    assert len(remote.dead_letters()) == 0

@@ -8,9 +8,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from botocore.exceptions import ClientError
 
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.errors import FunctionFailed
@@ -96,6 +97,21 @@ def test_timeout_ends_the_process_and_the_next_invocation_works(aws: EmbeddedAws
     assert time.monotonic() - began < 25, "it did not sleep to the end"
     assert "timed out after 1.00 seconds" in failed.value.payload["errorMessage"]
     assert aws.invoke("Functions/Direct", {"do": "nothing"}) == "nothing"
+
+
+@pytest.mark.parametrize("payload", [b"{", b"no JSON"])
+@pytest.mark.parametrize("kind", ["RequestResponse", "Event"])
+def test_payload_that_is_no_json_is_refused_as_lambda_does(
+    aws: EmbeddedAws, kind: Literal["RequestResponse", "Event"], payload: bytes
+) -> None:
+    name = physical(aws, "Lambda::Function", "Functions/Direct")
+
+    with pytest.raises(ClientError) as refused:
+        aws.client("lambda").invoke(FunctionName=name, InvocationType=kind, Payload=payload)
+
+    answer = refused.value.response
+    assert answer["Error"]["Code"] == "InvalidRequestContentException"
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
 
 
 def test_error_of_the_function_is_marked_unhandled(aws: EmbeddedAws) -> None:

@@ -17,8 +17,9 @@ from remotejob.cli.doctor.deployed import Context, checks_of
 from remotejob.cli.doctor.deployed.inventory import Inventory
 from remotejob.cli.doctor.findings import Finding, Severity, run_checks
 from remotejob.local.embedded import EmbeddedAws
+from remotejob.names import Part, stack_name
 from tests.deployed import exported
-from tests.permissions.conftest import SYSTEM, Person
+from tests.permissions.conftest import SYSTEM, NewPerson, Person
 
 pytestmark = pytest.mark.xdist_group("permissions/test_matrix.py")
 """The system of the other tests here, in one process: what is broken is mended again."""
@@ -264,6 +265,23 @@ def test_what_may_not_be_read_is_not_called_fine(
     blind = {one.place for one in found}
     assert blind >= {"the stacks", "the job table", "the queues", "the rules", "the roles"}
     assert all(one.what.startswith(f"could not check {one.place}") for one in found)
+
+
+def test_policy_of_the_workers_stack_lets_see_everything(
+    new_person: NewPerson, aws: EmbeddedAws
+) -> None:
+    policy = aws.deployment.outputs[stack_name(SYSTEM, Part.WORKERS)]["DoctorPolicy"]
+    with exported(aws.environment()):
+        person = new_person(Group.MANAGER, Group.CREATOR, Group.WORKER)
+        aws.client("iam").attach_user_policy(UserName="of-manager-creator-worker", PolicyArn=policy)
+
+    with as_person(person, aws):
+        connected = RemoteJob.connect(SYSTEM)
+        found = run_checks(checks_of(Context(connected._installation), local=True))
+        reason = connected.queue().submit("work").cancel().restart().why()
+
+    assert found == []
+    assert reason.unseen == ()
 
 
 def test_command_exits_with_6_and_prints_each_finding(aws: EmbeddedAws, context: Context) -> None:

@@ -24,6 +24,7 @@ IMAGE = f"{'a' * 240}/work@sha256:{'0' * 64}"
         (f'[system]\nreadable_buckets = ["10.0.0.1"]\n{QUEUE}', "[system]", "name a bucket"),
         (f'{QUEUE}image = "{IMAGE}"', "[queues.default]", "ECS takes at most 255 characters"),
     ],
+    ids=["prefix", "prefix in bytes", "input", "two dots", "address", "image"],
 )
 def test_what_only_aws_would_refuse_is_refused_before(text: str, place: str, said: str) -> None:
     with pytest.raises(SettingsError) as refused:

@@ -66,6 +66,7 @@ def test_this_is_acknowledged_and_no_more(synthesize_whole: Synthesize) -> None:
         *[("IAM5", "remotejob-test-storage/Groups/Creator")] * 4,
         *[("IAM5", "remotejob-test-storage/Groups/Manager")] * 4,
         *[("IAM5", "remotejob-test-storage/Groups/Worker")] * 4,
+        *[("IAM5", "remotejob-test-workers/Doctor")] * 25,
         ("IAM5", "remotejob-test-workers/Queues/default/AgentRole"),
         *[("IAM5", "remotejob-test-workers/Queues/default/Role")] * 7,
         *[("IAM5", "remotejob-test-workers/SchedulerScales")] * 4,

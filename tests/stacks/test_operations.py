@@ -22,6 +22,7 @@ from tests.stacks.templates import System, texts
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 SYSTEM = f"""
 output_retention_days = 90
+write_once_outputs = true
 warm_read_units = 20000
 warm_write_units = 10000
 encryption_key = "{KEY}"
@@ -129,6 +130,16 @@ def test_each_stage_of_the_image_takes_the_registry_and_keeps_the_digest(file: s
     assert len(bases) == 2
     for base in bases:
         assert re.fullmatch(r"\$\{REGISTRY\}/python:[\w.-]+@sha256:[0-9a-f]{64}", base)
+
+
+def test_workers_write_outputs_once_if_the_settings_say_so(
+    operated: System, system: System
+) -> None:
+    for found, value in ((operated, "on"), (system, None)):
+        for task in found.resources("AWS::ECS::TaskDefinition"):
+            container = task.properties["ContainerDefinitions"][0]
+            variables = {one["Name"]: one["Value"] for one in container["Environment"]}
+            assert variables.get("REMOTEJOB_WRITE_ONCE_OUTPUTS") == value
 
 
 def test_outputs_go_after_their_retention(operated: System) -> None:

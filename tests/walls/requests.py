@@ -116,6 +116,9 @@ ITEMS: Final[Mapping[str, Kind]] = {
     ),
     "rate of a route": _of(f"{Partition.RATE}ours", "0", Field.PLACE, Field.EXPIRES),
     "sweep's progress": _of(Partition.SWEEP, "progress", Field.CONTENT, Field.EXPIRES),
+    "what was decided about workers": _of(
+        f"{Partition.SCALING}ours", "state", Field.CONTENT, Field.EXPIRES
+    ),
     "anything else": _of("other#1", "other", Field.CONTENT),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from remotejob import (
     LeaseLost,
     NoInput,
     Queue,
+    RemoteJob,
     Retry,
     State,
 )
@@ -24,6 +26,8 @@ from remotejob.ports import Area, Installation
 from remotejob.tasks import Registry
 from remotejob.tasks.running_job import RunningJob
 from remotejob.testing import FakeClock, Simulation
+from remotejob.testing.interception import intercepted
+from tests.lost_answers import Lost, LostAnswer
 
 Run = Callable[[Callable[[RunningJob], Any]], Any]
 
@@ -134,6 +138,51 @@ def test_an_output_of_the_same_name_replaces_the_first(run: Run) -> None:
     outputs = run(work).outputs
     assert outputs["a"].size == 14
     assert outputs["a"].open().read() == b"second, longer"
+
+
+def once(installation: Installation) -> Installation:
+    return replace(installation, write_once_outputs=True)
+
+
+def made_by(function: Callable[[RunningJob], Any], installation: Installation) -> Any:
+    """The job that a worker of this installation has run."""
+    tasks = Registry()
+    tasks.task("work")(function)
+    job = RemoteJob(installation).queue().submit("work")
+    Simulation(installation=installation, tasks=tasks).step()
+    return job.refresh()
+
+
+def test_an_output_that_is_written_once_is_not_replaced(installation: Installation) -> None:
+    def work(job: RunningJob) -> None:
+        job.output("a", b"first")
+        with pytest.raises(InvalidName, match=r"output 'a' was written already.*another name"):
+            job.output("a", b"second")
+        job.output("b", io.BytesIO(b"other"))
+
+    outputs = made_by(work, once(installation)).outputs
+
+    assert {name: output.read_bytes() for name, output in outputs.items()} == {
+        "a": b"first",
+        "b": b"other",
+    }
+
+
+@pytest.mark.parametrize("lost", [Lost.SENT_AGAIN, Lost.ERROR, Lost.REFUSED])
+def test_an_output_whose_answer_was_lost_is_its_own(
+    installation: Installation, tmp_path: Path, lost: Lost
+) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    answer = LostAnswer("files.put", lost)
+
+    def work(job: RunningJob) -> None:
+        job.output("a", tmp_path / "file")
+
+    job = made_by(work, intercepted(once(installation), answer))
+
+    assert answer.happened
+    assert job.state is State.COMPLETED
+    assert job.outputs["a"].read_bytes() == b"content"
 
 
 def test_an_error_that_is_no_proper_text_fails_the_job_all_the_same(run: Run) -> None:

@@ -39,6 +39,7 @@ from remotejob.ports import Clock
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_ssm import SSMClient
 
 _USER_AGENT: Final = "remotejob"
 
@@ -181,6 +182,13 @@ class Account:
     def _credentials(self) -> Any:
         """Cached, because without credentials each lookup waits for the metadata service."""
         return self._session.get_credentials()
+
+    @cached_property
+    def ssm(self) -> SSMClient:
+        """A boto3 client for SSM, the same one each time: what a system is described by is read
+        again now and then, in the same place."""
+        client: SSMClient = self.client("ssm", DEFAULT_POLICY)
+        return client
 
     def s3(self) -> S3Client:
         """A boto3 client for S3."""

@@ -26,6 +26,7 @@ from urllib3.exceptions import ProtocolError
 
 from remotejob.backends.aws.access_errors import DENIED, access_problem
 from remotejob.backends.aws.direct.objects import DirectObjects
+from remotejob.backends.aws.parts import put_parts
 from remotejob.backends.aws.unreadable import unreadable
 from remotejob.domain.metadata import decoded, encoded
 from remotejob.ports import Area, Stored
@@ -38,6 +39,9 @@ MULTIPART_FROM: Final = 16 * 1024 * 1024
 
 _SMALL: Final = 1024 * 1024
 """Bytes. Files up to this size are read into memory and sent without boto3's client."""
+
+_WRITE: Final = "remotejob-write"
+"""Metadata of a file that was written once: the token of the write."""
 
 _BUFFER: Final = 1024 * 1024
 _DELETES_IN_A_BATCH: Final = 1000
@@ -120,14 +124,20 @@ class S3Files:
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        once: str | None = None,
     ) -> Stored:
         bucket = self._buckets[area]
         size = len(body) if isinstance(body, bytes) else _size_left(body)
-        metadata = encoded(metadata or {})
+        metadata = encoded({**(metadata or {}), **({} if once is None else {_WRITE: once})})
         if self._direct is not None and size is not None and size <= _SMALL:
             body = body if isinstance(body, bytes) else body.read()
             headers = self._direct.put(
-                bucket, key, body, content_type=content_type, metadata=metadata
+                bucket,
+                key,
+                body,
+                content_type=content_type,
+                metadata=metadata,
+                only_new=once is not None,
             )
             if headers is not None:
                 version = headers.get("x-amz-version-id")
@@ -136,6 +146,8 @@ class S3Files:
         extra: dict[str, Any] = {} if content_type is None else {"ContentType": content_type}
         if metadata:
             extra["Metadata"] = metadata
+        if once is not None:
+            return self._put_once(bucket, key, body, size=size, once=once, extra=extra)
         if size is not None and size < MULTIPART_FROM:
             answer = self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)
             return _stored_as(bucket, key, size, answer)
@@ -149,6 +161,37 @@ class S3Files:
         head = self._client.head_object(Bucket=bucket, Key=key)
         return _stored_as(bucket, key, head["ContentLength"], head)
 
+    def _put_once(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | BinaryIO,
+        *,
+        size: int | None,
+        once: str,
+        extra: Mapping[str, Any],
+    ) -> Stored:
+        """Store a file where there is none, or find that this write has done so already.
+
+        Raises: FileExistsError. Source: Amazon S3 User Guide, "How to prevent object overwrites
+        with conditional writes".
+        """
+        try:
+            if size is not None and size < MULTIPART_FROM:
+                answer = self._client.put_object(
+                    Bucket=bucket, Key=key, Body=body, IfNoneMatch="*", **extra
+                )
+                return _stored_as(bucket, key, size, answer)
+            stream = io.BytesIO(body) if isinstance(body, bytes) else body
+            put_parts(self._client, bucket, key, stream, size=size, extra=extra)
+        except ClientError as refusal:
+            if refusal.response["Error"]["Code"] != "PreconditionFailed":
+                raise
+        head = self._client.head_object(Bucket=bucket, Key=key)
+        if head["Metadata"].get(_WRITE) != once:
+            raise FileExistsError(f"there is a file {key!r} in bucket {bucket!r}")
+        return _stored_as(bucket, key, head["ContentLength"], head)
+
     def describe(self, area: Area, key: str) -> Stored:
         bucket = self._buckets[area]
         try:
@@ -157,10 +200,12 @@ class S3Files:
             if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 raise FileNotFoundError(f"no file {key!r} in bucket {bucket!r}") from None
             raise
+        metadata = decoded(head["Metadata"])
+        metadata.pop(_WRITE, None)
         return replace(
             _stored_as(bucket, key, head["ContentLength"], head),
             content_type=head.get("ContentType"),
-            metadata=decoded(head["Metadata"]),
+            metadata=metadata,
         )
 
     def open(self, bucket: str, key: str, *, version: str | None = None) -> BinaryIO:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
@@ -48,17 +48,25 @@ class EcsFleet:
         self._queues = queues
         self._clock = clock
         self._lock = threading.Lock()
-        self._described: Mapping[str, WorkersDescription] = {}
-        self._read_at: float | None = None
+        self._read: dict[tuple[str, ...], tuple[float, Mapping[str, WorkersDescription]]] = {}
+        """By group of queues: when their descriptions were read, and these."""
 
     def describe(self, queue: str) -> WorkersDescription | None:
         """Raises: SettingsError, for a description that this version cannot read."""
         with self._lock:
-            now = self._clock.monotonic()
-            if self._read_at is None or now - self._read_at >= KEPT.total_seconds():
-                self._described = self._read_all()
-                self._read_at = now
-            return self._described.get(queue)
+            now, group = self._clock.monotonic(), self._group_of(queue)
+            read_at, described = self._read.get(group, (float("-inf"), {}))
+            if now - read_at >= KEPT.total_seconds():
+                described = self._read_some(group)
+                self._read[group] = (now, described)
+            return described.get(queue)
+
+    def _group_of(self, queue: str) -> tuple[str, ...]:
+        """The queues that one request describes together with this one, so that a question about
+        one of fifty queues is one request, and one about all is five."""
+        names = sorted({*self._queues, queue})
+        start = names.index(queue) // _PARAMETERS_AT_A_TIME * _PARAMETERS_AT_A_TIME
+        return tuple(names[start : start + _PARAMETERS_AT_A_TIME])
 
     def status(self, queue: str) -> FleetStatus | None:
         place = self.describe(queue)
@@ -111,19 +119,14 @@ class EcsFleet:
             forceNewDeployment=True,
         )
 
-    def _read_all(self) -> dict[str, WorkersDescription]:
-        """The descriptions of all queues that have workers."""
-        names = {workers_parameter(self._system, queue): queue for queue in self._queues}
-        found: dict[str, WorkersDescription] = {}
-        wanted = list(names)
-        for start in range(0, len(wanted), _PARAMETERS_AT_A_TIME):
-            answer = self._ssm.get_parameters(Names=wanted[start : start + _PARAMETERS_AT_A_TIME])
-            for parameter in answer["Parameters"]:
-                name = parameter["Name"]
-                found[names[name]] = read_workers(
-                    parameter["Value"], origin=f"SSM parameter {name}"
-                )
-        return found
+    def _read_some(self, queues: Sequence[str]) -> dict[str, WorkersDescription]:
+        """The descriptions of those of the queues that have workers."""
+        names = {workers_parameter(self._system, queue): queue for queue in queues}
+        answer = self._ssm.get_parameters(Names=list(names))
+        return {
+            names[one["Name"]]: read_workers(one["Value"], origin=f"SSM parameter {one['Name']}")
+            for one in answer["Parameters"]
+        }
 
     @cached_property
     def _ecs(self) -> Any:

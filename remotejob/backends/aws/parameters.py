@@ -13,7 +13,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from remotejob.backends.aws.account import DEFAULT_POLICY, Account
+from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.system_description import DescribedQueue, SystemDescription
 from remotejob.domain.errors import AccessProblem, SettingsError, SystemNotFound
 from remotejob.names import UploadsKey, queues_path, system_parameter, uploads_parameter
@@ -27,8 +27,7 @@ def read_system(system: str, account: Account) -> SystemDescription:
     """
     name = system_parameter(system)
     with _explained(system, account, "ssm:GetParameter", name):
-        client = account.client("ssm", DEFAULT_POLICY)
-        text: str = client.get_parameter(Name=name)["Parameter"]["Value"]
+        text: str = account.ssm.get_parameter(Name=name)["Parameter"]["Value"]
     return SystemDescription.from_json(text, origin=f"SSM parameter {name}")
 
 
@@ -40,8 +39,7 @@ def read_queues(system: str, account: Account) -> dict[str, DescribedQueue]:
     """
     path = queues_path(system)
     with _explained(system, account, "ssm:GetParametersByPath", path):
-        client = account.client("ssm", DEFAULT_POLICY)
-        pages = client.get_paginator("get_parameters_by_path").paginate(Path=path)
+        pages = account.ssm.get_paginator("get_parameters_by_path").paginate(Path=path)
         found = [(one["Name"], one["Value"]) for page in pages for one in page["Parameters"]]
     names = {parameter: parameter.rpartition("/")[2] for parameter, _ in found}
     return {
@@ -61,8 +59,7 @@ def read_uploads(system: str, account: Account) -> dict[Channel, str]:
     name = uploads_parameter(system)
     try:
         with _explained(system, account, "ssm:GetParameter", name):
-            client = account.client("ssm", DEFAULT_POLICY)
-            text: str = client.get_parameter(Name=name)["Parameter"]["Value"]
+            text: str = account.ssm.get_parameter(Name=name)["Parameter"]["Value"]
         described = json.loads(text)
         return {Channel(key.value): str(described[key]) for key in UploadsKey}
     except (SystemNotFound, ValueError, KeyError, TypeError):

@@ -33,6 +33,8 @@ class MemoryFiles:
         self._versions: dict[tuple[str, str], list[_File]] = {}
         self._deleted: set[tuple[str, str]] = set()
         """Keys without a current version."""
+        self._tokens: dict[tuple[str, str], str | None] = {}
+        """Of the writes of the current versions."""
 
     def put(
         self,
@@ -42,11 +44,17 @@ class MemoryFiles:
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        once: str | None = None,
     ) -> Stored:
         pieces = [body] if isinstance(body, bytes) else iter(lambda: body.read(_PIECE), b"")
         content = b"".join(pieces)
         with self._lock:
-            versions = self._versions.setdefault((self.bucket(area), key), [])
+            where = (self.bucket(area), key)
+            versions = self._versions.setdefault(where, [])
+            if once is not None and versions and where not in self._deleted:
+                if self._tokens.get(where) != once:
+                    raise FileExistsError(f"there is a file {key!r} in bucket {where[0]!r}")
+                return versions[-1].stored
             stored = Stored(
                 bucket=self.bucket(area),
                 key=key,
@@ -57,7 +65,8 @@ class MemoryFiles:
                 metadata=dict(metadata or {}),
             )
             versions.append(_File(content, stored))
-            self._deleted.discard((self.bucket(area), key))
+            self._deleted.discard(where)
+            self._tokens[where] = once
             return stored
 
     def describe(self, area: Area, key: str) -> Stored:

@@ -19,6 +19,7 @@ from typing import Final
 
 from remotejob.cli.common import note
 from remotejob.domain.errors import RemoteJobError, SettingsError
+from remotejob.domain.text import cut
 
 CHOSEN: Final = "REMOTEJOB_CDK"
 """A variable that names another program to run: where npm's registry cannot be reached, or where
@@ -115,7 +116,7 @@ def _install(folder: Path, environment: Mapping[str, str]) -> None:
             check=False,
         )
         if done.returncode or not (making / _PROGRAM).exists():
-            said = (done.stderr.strip() or done.stdout.strip() or "no reason given")[-600:]
+            said = _reason(done.stderr or done.stdout)
             raise NotInstalled(
                 "npm could not install the CDK's command line: set npm's registry (`npm config set"
                 f" registry`), or {CHOSEN} to an installed one; npm said: {said}"
@@ -125,6 +126,12 @@ def _install(folder: Path, environment: Mapping[str, str]) -> None:
             making.rename(folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
+
+
+def _reason(printed: str) -> str:
+    """The beginning of what npm printed, in one line: the rest is a traceback."""
+    lines = [line.removeprefix("npm error").strip() for line in printed.splitlines()]
+    return cut("; ".join(line for line in lines if line) or "nothing", 300)
 
 
 def _node_paths() -> list[str]:

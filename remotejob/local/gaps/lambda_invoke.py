@@ -1,7 +1,7 @@
 """Lambda: run the deployed code, and leave queues to pollers.
 
-What moto does: it needs Docker, reports every failure as "Handled", and calls a mapped function
-inside SendMessage, with one message at a time and without its attributes.
+What moto does: it needs Docker, reports every failure as "Handled", takes any payload, and calls a
+mapped function inside SendMessage, with one message at a time and without its attributes.
 What AWS does: Lambda API Reference, "Invoke". The pollers are in `event_sources`.
 """
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import EventSourceMapping, LambdaBackend, LambdaFunction
 
+from remotejob.domain.text import cut
 from remotejob.local import event_sources, functions
 
 
@@ -23,7 +25,7 @@ def close_gap() -> None:
         self: LambdaFunction, body: Any, request_headers: Any, response_headers: Any
     ) -> bytes:
         kind = request_headers.get("x-amz-invocation-type", "RequestResponse")
-        event = json.loads(body) if body else {}
+        event = _event(body)
         if kind == "DryRun":
             return b""
         if kind == "Event":
@@ -50,3 +52,14 @@ def close_gap() -> None:
 
     LambdaFunction.invoke = invoke  # type: ignore[method-assign]
     LambdaBackend.create_event_source_mapping = create_event_source_mapping  # type: ignore[method-assign]
+
+
+def _event(body: Any) -> Any:
+    """Raises: LambdaClientError, as AWS refuses a payload that is no JSON, with status 400."""
+    try:
+        return json.loads(body) if body else {}
+    except ValueError as problem:
+        raise LambdaClientError(
+            "InvalidRequestContentException",
+            f"Could not parse request body into json: {cut(str(problem), 200)}",
+        ) from None

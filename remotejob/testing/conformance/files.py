@@ -66,6 +66,46 @@ class FilesConformance:
         assert (stored.bucket, stored.key, stored.size) == (files.bucket(area), _KEY, 7)
         assert _content(files, stored) == b"content"
 
+    @pytest.mark.parametrize("kind", [bytes, io.BytesIO, _Pipe], ids=["bytes", "stream", "pipe"])
+    def test_a_file_written_once_is_not_replaced(
+        self, files: ObjectStore, kind: Callable[[bytes], bytes | BinaryIO]
+    ) -> None:
+        stored = files.put(Area.OUTPUT, _KEY, kind(b"first"), once="a")
+
+        with pytest.raises(FileExistsError, match=_KEY):
+            files.put(Area.OUTPUT, _KEY, kind(b"second"), once="b")
+
+        assert _content(files, stored) == b"first"
+        assert files.describe(Area.OUTPUT, _KEY).metadata == {}
+
+    @pytest.mark.parametrize("kind", [bytes, io.BytesIO, _Pipe], ids=["bytes", "stream", "pipe"])
+    def test_a_write_whose_answer_was_lost_finds_its_own_file(
+        self, files: ObjectStore, kind: Callable[[bytes], bytes | BinaryIO]
+    ) -> None:
+        stored = files.put(Area.OUTPUT, _KEY, kind(b"content"), once="a")
+
+        again = files.put(Area.OUTPUT, _KEY, kind(b"content"), once="a")
+
+        assert (again.key, again.size, again.etag) == (stored.key, stored.size, stored.etag)
+        assert list(files.keys(Area.OUTPUT, "")) == [_KEY]
+
+    def test_a_large_file_is_written_once(self, files: ObjectStore) -> None:
+        content = bytes(_LARGE)
+        stored = files.put(Area.OUTPUT, _KEY, io.BytesIO(content), once="a")
+
+        assert files.put(Area.OUTPUT, _KEY, io.BytesIO(content), once="a").size == _LARGE
+        with pytest.raises(FileExistsError):
+            files.put(Area.OUTPUT, _KEY, io.BytesIO(content), once="b")
+        assert _content(files, stored) == content
+
+    def test_a_file_that_was_deleted_can_be_written_once_more(self, files: ObjectStore) -> None:
+        files.put(Area.OUTPUT, _KEY, b"first", once="a")
+        files.delete(Area.OUTPUT, [_KEY])
+
+        stored = files.put(Area.OUTPUT, _KEY, b"second", once="b")
+
+        assert _content(files, stored) == b"second"
+
     def test_the_two_sides_are_apart(self, files: ObjectStore) -> None:
         files.put(Area.INPUT, _KEY, b"in")
 

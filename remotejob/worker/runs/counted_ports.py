@@ -143,9 +143,12 @@ class CountedFiles:
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        once: str | None = None,
     ) -> Stored:
         known_size = isinstance(body, bytes) or body.seekable()
-        stored = self._files.put(area, key, body, content_type=content_type, metadata=metadata)
+        stored = self._files.put(
+            area, key, body, content_type=content_type, metadata=metadata, once=once
+        )
         self._usage.count(put_calls(stored.size, size_known=known_size))
         return stored
 

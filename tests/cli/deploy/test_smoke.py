@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import chain, repeat
 
 import pytest
 
-from remotejob import RemoteJob
+from remotejob import Job, RemoteJob
 from remotejob.cli.deploy.smoke import Smoke, Smoked, Verdict
 from remotejob.container import smoke as smoke_task
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.times import from_ms
+from remotejob.jobs.queries.why import Reason, Why
 from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.names import SMOKE_PREFIX
 from remotejob.ports import Area, Installation
@@ -110,6 +112,32 @@ def test_a_worker_that_cannot_start_ends_it_at_once_with_what_why_says(stage: St
     assert found.verdict is Verdict.FAILED
     assert "'tasks' cannot be imported" in found.text
     assert stage.clock.now_ms() - began_ms < 60_000
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict"),
+    [
+        ((Why.WAKING, Why.STARTING, Why.IMAGE_PULL), Verdict.FAILED),
+        ((Why.WAKING, Why.STARTING, Why.NO_CAPACITY), Verdict.LATE),
+        ((Why.IMAGE_PULL, Why.IMAGE_PULL, Why.IMAGE_PULL), Verdict.LATE),
+    ],
+)
+def test_it_ends_at_once_where_waiting_mends_nothing(
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: tuple[Why, ...],
+    verdict: Verdict,
+) -> None:
+    """What is answered first may be about the deployment before."""
+    coming = chain(answers, repeat(answers[-1]))
+    monkeypatch.setattr(
+        Job, "why", lambda _: Reason(code=next(coming), text="no worker", remedy="mend the image")
+    )
+
+    (found,) = stage.run("default")
+
+    assert found.verdict is verdict
+    assert found.text.endswith("no worker; mend the image")
 
 
 def test_a_failed_start_of_the_deployment_before_is_no_verdict(stage: Stage) -> None:

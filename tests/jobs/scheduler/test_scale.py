@@ -78,7 +78,7 @@ def test_workers_go_when_their_work_is_done(installation: Installation, clock: F
     for _ in range(9):
         clock.advance(MINUTE)
         found.append(desired(installation)["a"])
-    assert found == [3, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert found == [3, 1, 1, 1, 1, 0, 0, 0, 0]
     assert note(installation).reason == "no work"
 
 

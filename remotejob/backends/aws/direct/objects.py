@@ -77,10 +77,12 @@ class DirectObjects:
         *,
         content_type: str | None,
         metadata: Mapping[str, str],
+        only_new: bool = False,
     ) -> Mapping[str, str] | None:
         """The headers of the response, with names in lower case. None: use boto3's client.
 
-        `metadata` must be encoded with `domain.metadata.encoded`.
+        `metadata` must be encoded with `domain.metadata.encoded`. `only_new` stores it only where
+        there is no file yet.
         """
         place = self._places.get(bucket)
         if place is None or not key or not _is_header_safe(content_type):
@@ -90,6 +92,7 @@ class DirectObjects:
             "x-amz-sdk-checksum-algorithm": "CRC32",
             "x-amz-checksum-crc32": crc32_of(body),
             **({} if content_type is None else {"Content-Type": content_type}),
+            **({"If-None-Match": "*"} if only_new else {}),
             **{f"x-amz-meta-{name}": value for name, value in metadata.items()},
         }
         request = Request("PUT", _target(place, key), headers, body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from remotejob.cli.deploy.clients import Clients
@@ -11,7 +11,7 @@ from remotejob.cli.doctor.findings import Finding, Severity
 
 _VPCS: Final = ("vpc", "L-F678F1CE")
 """Source: Amazon VPC User Guide, "Amazon VPC quotas": VPCs per Region."""
-_FARGATE: Final = {
+FARGATE: Final = {
     "On-Demand": ("fargate", "L-3032A538"),
     "Spot": ("fargate", "L-36FBB829"),
 }
@@ -30,7 +30,7 @@ def vpcs(plan: Plan, client: Clients) -> Iterator[Finding]:
     )
     if not wanted:
         return
-    quota = _quota(client, _VPCS)
+    quota = quota_of(client, _VPCS)
     pages = client("ec2").get_paginator("describe_vpcs").paginate()
     used = sum(len(page["Vpcs"]) for page in pages)
     if used + wanted > quota:
@@ -38,8 +38,8 @@ def vpcs(plan: Plan, client: Clients) -> Iterator[Finding]:
             place="quota of VPCs",
             what=f"there are {used} VPCs, the stacks make {wanted} more, and the region's quota is"
             f" {quota:g}",
-            remedy="use a VPC that is there (docs/how-to/own-app.md), delete one, or "
-            + _raise(_VPCS, used + wanted),
+            remedy="use a VPC that is there (docs/network.md), delete one, or "
+            + how_to_raise(_VPCS, used + wanted),
         )
 
 
@@ -54,23 +54,24 @@ def fargate(plan: Plan, client: Clients) -> Iterator[Finding]:
     if not sizes:
         return
     named = _names_in(plan)
-    for kind, code in _FARGATE.items():
+    for kind, code in FARGATE.items():
         if kind == "Spot" and "FARGATE_SPOT" not in named:
             continue
-        quota = _quota(client, code)
+        quota = quota_of(client, code)
         if quota < max(sizes):
             yield Finding(
                 place=f"quota of Fargate {kind}",
                 what=f"a worker takes {max(sizes):g} vCPU, and the region's quota is {quota:g}: it"
                 " can never start",
-                remedy=f"choose a smaller `cpu` in remotejob.toml, or {_raise(code, sum(sizes))}",
+                remedy="choose a smaller `cpu` in remotejob.toml, or "
+                + how_to_raise(code, sum(sizes)),
             )
         elif quota < sum(sizes):
             yield Finding(
                 place=f"quota of Fargate {kind}",
                 what=f"one worker a queue takes {sum(sizes):g} vCPU, and the region's quota is"
                 f" {quota:g}: some queues wait for others",
-                remedy=_raise(code, sum(sizes)),
+                remedy=how_to_raise(code, sum(sizes)),
                 severity=Severity.WARNING,
             )
 
@@ -89,18 +90,20 @@ def functions(plan: Plan, client: Clients) -> Iterator[Finding]:
             place="quota of Lambda",
             what=f"{free} functions may run at a time in this account and region, so many uploads,"
             " or another program, can hold up the scheduler",
-            remedy=_raise(("lambda", "L-B99A9384"), 1000),
+            remedy=how_to_raise(("lambda", "L-B99A9384"), 1000),
             severity=Severity.WARNING,
         )
 
 
-def _quota(client: Clients, code: tuple[str, str]) -> float:
+def quota_of(client: Callable[[str], Any], code: tuple[str, str]) -> float:
+    """The value of a quota, by its service and code."""
     service, quota = code
     answer = client("service-quotas").get_service_quota(ServiceCode=service, QuotaCode=quota)
     return float(answer["Quota"]["Value"])
 
 
-def _raise(code: tuple[str, str], value: float) -> str:
+def how_to_raise(code: tuple[str, str], value: float) -> str:
+    """The remedy for a quota that is too low."""
     service, quota = code
     return (
         "raise the quota: aws service-quotas request-service-quota-increase"

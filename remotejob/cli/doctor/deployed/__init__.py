@@ -13,6 +13,7 @@ from remotejob.cli.doctor.deployed.functions import (
 )
 from remotejob.cli.doctor.deployed.permissions import check_permissions
 from remotejob.cli.doctor.deployed.queues import check_dead_letters, check_queues
+from remotejob.cli.doctor.deployed.quotas import check_quotas
 from remotejob.cli.doctor.deployed.stacks import check_stacks
 from remotejob.cli.doctor.deployed.table import check_table
 from remotejob.cli.doctor.deployed.workers import (
@@ -40,7 +41,7 @@ _CHECKS = (
     ("the dead letters", check_dead_letters),
 )
 
-_IN_AWS = (("the images", check_images),)
+_IN_AWS = (("the images", check_images), ("the quotas", check_quotas))
 """`remotejob local` has no registry and no quotas."""
 
 

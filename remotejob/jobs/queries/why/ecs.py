@@ -9,8 +9,10 @@ from datetime import timedelta
 from typing import Any, Final
 
 from remotejob.domain.fleet import FleetStatus, Rollout, StoppedTask
+from remotejob.domain.scaling import MOST_FAILED_STARTS
 from remotejob.domain.text import cut, said_by
 from remotejob.domain.times import span_ms
+from remotejob.jobs.coordination.scaling_state import ScalingNote
 from remotejob.jobs.queries.why.ecs_messages import EcsTrouble, trouble_in, trouble_of
 from remotejob.jobs.queries.why.reasons import Reason, Why, ago, iso
 from remotejob.ports import Installation
@@ -110,6 +112,32 @@ def of_incident(incident: Incident, view: EcsView, *, now_ms: int) -> Reason:
         f"{cut(incident.said, _LONGEST)}",
         remedy=incident.trouble.remedy,
         details={"at": iso(incident.at_ms), "ecs": cut(incident.said, _LONGEST), **_counts(view)},
+    )
+
+
+def of_scaling(note: ScalingNote | None) -> Reason | None:
+    """The reason that the scheduler starts no more workers, because starts failed.
+
+    It needs no right to see ECS, because the scheduler noted what it saw.
+    """
+    if note is None or note.state.failing_since_ms is None:
+        return None
+    since = iso(note.state.failing_since_ms)
+    known = trouble_in(note.last_failure)
+    said = f": {note.last_failure}" if note.last_failure else ""
+    return Reason(
+        code=Why.GAVE_UP if known is None else known.code,
+        text=f"starts of workers have failed since {since}, so the scheduler tries no more than "
+        f"one at a time; the last failure{said or ' is not known'}",
+        remedy="mend what it says, and deploy: the scheduler goes on once a worker runs well"
+        if known is None
+        else known.remedy,
+        details={
+            "since": since,
+            "failed_starts": note.failed_starts,
+            "most": MOST_FAILED_STARTS,
+            "last_failure": note.last_failure,
+        },
     )
 
 

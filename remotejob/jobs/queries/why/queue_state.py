@@ -14,6 +14,7 @@ from remotejob.domain.states import State
 from remotejob.domain.text import counted
 from remotejob.domain.times import span_ms, to_ms
 from remotejob.domain.without_queue import fails_at_ms as fails_at_ms_of
+from remotejob.jobs.coordination.scaling_state import load_scaling
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.budgets import pause_of
 from remotejob.jobs.queries.why import crew as workers_of
@@ -25,6 +26,7 @@ from remotejob.jobs.queries.why.ecs import (
     Incident,
     incidents,
     of_incident,
+    of_scaling,
     of_service,
 )
 from remotejob.jobs.queries.why.own_state import alone
@@ -63,7 +65,7 @@ def in_its_queue(record: JobRecord, installation: Installation, *, now_ms: int) 
     reason = (
         _served(record, crew, installation, now_ms=now_ms)
         if crew.ready and not crew.failed_last
-        else _not_served(record, crew, view, now_ms=now_ms)
+        else _not_served(record, crew, view, installation, now_ms=now_ms)
     )
     return replace(reason, unseen=view.unseen)
 
@@ -101,7 +103,9 @@ def _not_sent(record: JobRecord, *, now_ms: int) -> Reason | None:
     )
 
 
-def _not_served(record: JobRecord, crew: Crew, view: EcsView, *, now_ms: int) -> Reason:
+def _not_served(
+    record: JobRecord, crew: Crew, view: EcsView, installation: Installation, *, now_ms: int
+) -> Reason:
     """Why no worker takes the job."""
     recent = incidents(view, now_ms=now_ms)
     if crew.failed_last and not _something_else_since(crew, recent):
@@ -112,6 +116,7 @@ def _not_served(record: JobRecord, crew: Crew, view: EcsView, *, now_ms: int) ->
     return (
         reason
         or workers_of.without_task(record, crew)
+        or of_scaling(load_scaling(record.queue, installation))
         or of_service(view, queue=record.queue, now_ms=now_ms)
         or workers_of.nobody(record, crew)
     )

@@ -240,6 +240,7 @@ class _Files:
         *,
         content_type: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        once: str | None = None,  # noqa: ARG002 (the worker's process writes, and decides)
     ) -> Stored:
         if area is not Area.OUTPUT or metadata or not key.startswith(self._prefix):
             _refuse(f"store {key!r}")

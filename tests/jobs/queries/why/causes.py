@@ -19,6 +19,8 @@ from remotejob.domain.fleet import (
     WorkersDescription,
 )
 from remotejob.domain.given_up import sent_again
+from remotejob.domain.scaling import ScalingState
+from remotejob.jobs.coordination.scaling_state import ScalingNote, save_scaling
 from remotejob.jobs.queries.why import Why
 from remotejob.jobs.queries.workers import DISK
 from remotejob.ports import Address, Channel, Installation
@@ -98,6 +100,12 @@ class Scene:
             FleetStatus(events=told, **counts),
             stopped=() if stopped is None else (replace(stopped, at_ms=at_ms),),
         )
+
+    def scheduler_noted(self, last_failure: str) -> None:
+        """Has the scheduler start no more workers."""
+        state = ScalingState(failing_since_ms=self.clock.now_ms())
+        note = ScalingNote(state=state, failed_starts=4, last_failure=last_failure)
+        save_scaling("default", note, self.installation)
 
     def could_not_start(self, problem: BaseException | None = None) -> None:
         problem = problem or SettingsError(
@@ -433,6 +441,19 @@ def starting(scene: Scene) -> Job:
 @cause(Why.NO_SIGN, "none has written a sign of life", remedy="may not allow the table")
 def no_sign(scene: Scene) -> Job:
     scene.ecs("(service s) has started 1 tasks: (task t).", age=5 * MINUTE, running=1)
+    return scene.submit()
+
+
+@cause(Why.GAVE_UP, "no more than one at a time", "exit code 9", remedy="goes on once")
+def scaling_gave_up(scene: Scene) -> Job:
+    """ECS remembers stopped tasks for an hour alone, and not everybody may ask it."""
+    scene.scheduler_noted("Essential container in task exited; exit code 9")
+    return scene.elsewhere(scene.submit(), fleet=MemoryFleet({}))
+
+
+@cause(Why.QUOTA, "no more than one at a time", remedy="Service Quotas")
+def scaling_gave_up_for_a_known_reason(scene: Scene) -> Job:
+    scene.scheduler_noted("You've reached the limit on the number of vCPUs you can run")
     return scene.submit()
 
 

@@ -15,9 +15,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from remotejob.backends.memory import MemoryFleet
 from remotejob.cli.doctor.deployed.clocks import check_clock
 from remotejob.cli.doctor.deployed.context import Context
 from remotejob.cli.doctor.deployed.inventory import DeployedStack, Inventory, Resource
+from remotejob.cli.doctor.deployed.quotas import check_quotas
 from remotejob.cli.doctor.deployed.stacks import check_stacks
 from remotejob.cli.doctor.deployed.workers import (
     check_images,
@@ -27,10 +29,11 @@ from remotejob.cli.doctor.deployed.workers import (
 )
 from remotejob.cli.doctor.findings import Check, Finding, Severity, run_checks
 from remotejob.domain.errors import AccessProblem
-from remotejob.domain.fleet import Rollout
+from remotejob.domain.fleet import CapacityShare, Rollout
 from remotejob.names import Part
+from remotejob.ports import WorkerSize
 from remotejob.testing import FakeClock, Simulation, memory_installation
-from tests.jobs.queries.why.causes import MINUTE, Scene, exited
+from tests.jobs.queries.why.causes import DESCRIBED, MINUTE, Scene, exited
 
 MANIFEST = json.dumps(
     {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json"}
@@ -207,6 +210,26 @@ def test_image_that_is_gone_is_named(context: Prepared, reference: str) -> None:
         if not reference.startswith("@"):
             ecr.put_image(repositoryName="assets", imageManifest=MANIFEST, imageTag=reference[1:])
             assert list(check_images(context)) == []
+
+
+@pytest.mark.parametrize(("quota", "named"), [(16.0, False), (4.0, True)])
+def test_quota_that_is_too_low_is_named(scene: Scene, quota: float, named: bool) -> None:  # noqa: FBT001
+    size = WorkerSize(cpu=2048, memory_mib=4096, jobs=4)
+    queue = replace(scene.installation.queues["default"], size=size)
+    shares = (CapacityShare(provider="FARGATE_SPOT", weight=1),)
+    fleet = MemoryFleet({"default": replace(DESCRIBED, capacity=shares)})
+
+    class Quotas:
+        def get_service_quota(self, **asked: str) -> dict[str, Any]:
+            assert asked == {"ServiceCode": "fargate", "QuotaCode": "L-36FBB829"}
+            return {"Quota": {"Value": quota}}
+
+    context = Prepared(replace(scene.installation, queues={"default": queue}, fleet=fleet))
+    context.client = lambda service: Quotas()  # type: ignore[method-assign]
+
+    found = [one.what for one in check_quotas(context)]
+
+    assert ["take 8 vCPU, and the region's quota is 4" in one for one in found] == [True] * named
 
 
 def test_check_that_is_refused_says_so_and_the_others_go_on() -> None:

@@ -1,0 +1,1 @@
+"""The verification in a real account, on the embedded AWS."""
