@@ -50,7 +50,7 @@ export NODE_USE_SYSTEM_CA ?= 1
 # `tests/wheel` takes packages from the index, which no other test does: `make test-wheel` runs it
 BUT_WHEEL := --ignore tests/wheel
 
-.PHONY: help run local test test-all test-wheel dist check templates audit fix synth bootstrap deploy verify-aws bench bench-quick bench-growth lock snapshots clean
+.PHONY: help run local test test-all test-wheel dist check templates image audit fix synth bootstrap deploy verify-aws bench bench-quick bench-growth lock snapshots clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -86,6 +86,9 @@ templates: $(READY) $(TEMPLATES_READY)  ## check the templates with cfn-lint, ch
 	@rm -rf build/templates
 	@$(BIN)/python -m audit.templates.synthesize build/templates
 	@.tools/templates/bin/python -m audit.templates.check build/templates
+
+image: $(READY)  ## build the worker's image and try it, where buildah and podman are
+	@audit/image.sh
 
 fix: $(READY)  ## format, and apply the linter's fixes
 	$(BIN)/ruff check --fix $(CODE)
