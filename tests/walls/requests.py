@@ -136,6 +136,8 @@ class Names:
     input: str
     output: str
     clusters: Mapping[str, str]
+    services: Mapping[str, str]
+    scheduler: str
 
 
 Request = Callable[["Role", Names], object]
@@ -346,6 +348,27 @@ def _protect(queue: str) -> Request:
     )
 
 
+def _wake(role: Role, names: Names) -> object:
+    return role.client("lambda").invoke(FunctionName=names.scheduler, InvocationType="DryRun")
+
+
+def _service(call: str, **parameters: Any) -> Request:
+    """A call of ECS about the service of the queue."""
+    return lambda role, names: getattr(role.client("ecs"), call)(
+        cluster=names.clusters["ours"],
+        **{
+            name: value if value is not None else names.services["ours"]
+            for name, value in parameters.items()
+        },
+    )
+
+
+def _services(role: Role, names: Names) -> object:
+    return role.client("ecs").describe_services(
+        cluster=names.clusters["ours"], services=[names.services["ours"]]
+    )
+
+
 def _marks(role: Role, names: Names) -> object:
     return role.client("dynamodb").query(
         TableName=names.table,
@@ -355,7 +378,11 @@ def _marks(role: Role, names: Names) -> object:
     )
 
 
-OTHER_ACTIONS: Final = {"ssm:GetParameter", "ssm:GetParametersByPath", "ecs:UpdateTaskProtection"}
+OTHER_ACTIONS: Final = {
+    *("ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "lambda:InvokeFunction"),
+    *("ecs:DescribeServices", "ecs:DescribeTasks", "ecs:ListTasks", "ecs:UpdateService"),
+    "ecs:UpdateTaskProtection",
+}
 
 OTHERS: Final[Mapping[str, Request]] = {
     "find the system": _other("ssm", "get_parameter", Name="/remotejob/walls"),
@@ -363,6 +390,14 @@ OTHERS: Final[Mapping[str, Request]] = {
     "find its uploads": _other("ssm", "get_parameter", Name="/remotejob/walls/uploads"),
     "read the attention index": _marks,
     "protect a task of the queue": _protect("ours"),
+    "wake the scheduler": _wake,
+    "find the queue's workers": _other(
+        "ssm", "get_parameters", Names=["/remotejob/walls/workers/ours"]
+    ),
+    "see the queue's service": _services,
+    "scale the queue's service": _service("update_service", service=None, desiredCount=0),
+    "list the queue's tasks": _service("list_tasks"),
+    "see the queue's tasks": _service("describe_tasks", tasks=["0" * 32]),
 }
 
 NOBODY: Final[Mapping[str, Request]] = {
@@ -490,6 +525,10 @@ def names_of(aws: EmbeddedAws) -> Names:
         input=described["input_bucket"],
         output=described["output_bucket"],
         clusters=clusters,
+        services={
+            r.path.split("/")[2]: r.physical_id for r in aws.deployment.all("AWS::ECS::Service")
+        },
+        scheduler=aws.deployment.one("AWS::Lambda::Function", "Scheduler").physical_id,
     )
 
 
