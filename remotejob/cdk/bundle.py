@@ -41,7 +41,7 @@ LEFT_OUT: Final = (
 )
 """Parts of `remotejob` that no function runs."""
 
-AWS_SERVICES: Final = ("dynamodb", "s3", "sqs", "ssm", "sts")
+AWS_SERVICES: Final = ("dynamodb", "ecs", "lambda", "s3", "sqs", "ssm", "sts")
 """The service models that functions need, of botocore's several hundred (26 MB)."""
 
 NATIVE: Final = (".so", ".pyd", ".dylib")

@@ -109,7 +109,7 @@ class Session:
 
 @contextmanager
 def local_session(root: Path, *options: str) -> Iterator[Session]:
-    """Make the project and start it; it is ready."""
+    """Make the project and start it; it is ready, with a worker unless the options say other."""
     write_files(root, FILES)
     KEPT.mkdir(parents=True, exist_ok=True)
     (root / "build/local").mkdir(parents=True)
@@ -118,7 +118,7 @@ def local_session(root: Path, *options: str) -> Iterator[Session]:
         (root / "environment").open("wb") as environment,
         (root / "window").open("wb") as window,
         subprocess.Popen(
-            [COMMAND, "local", "--json", *options],
+            [COMMAND, "local", "--json", "--workers", "1", *options],
             cwd=root,
             env={**bare_environment(), "PYTHONUNBUFFERED": "1"},
             stdout=environment,

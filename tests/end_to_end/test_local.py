@@ -46,7 +46,13 @@ def local(tmp_path: Path) -> Iterator[Local]:
     path = settings(tmp_path, module="worker_container.tasks")
     with subprocess.Popen(
         # as a shell starts what runs in the background: with Ctrl-C ignored
-        ["sh", "-c", 'trap "" INT; exec "$0" local --settings "$1"', str(COMMAND), str(path)],
+        [
+            "sh",
+            "-c",
+            'trap "" INT; exec "$0" local --workers 1 --settings "$1"',
+            str(COMMAND),
+            str(path),
+        ],
         env={**bare_environment(), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

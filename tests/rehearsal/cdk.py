@@ -127,6 +127,12 @@ class Project:
         ]
         return dict(found)
 
+    def lanes(self) -> dict[str, str]:
+        """Names of the system's SQS queues by logical id."""
+        found = self.resources("AWS::SQS::Queue")
+        return {logical: url.rpartition("/")[2] for logical, url in found.items()}
+
     def sqs_queues(self) -> set[str]:
-        """URLs of all queues of the account."""
-        return set(self.aws.client("sqs").list_queues().get("QueueUrls", []))
+        """Names of all queues of the account."""
+        urls = self.aws.client("sqs").list_queues().get("QueueUrls", [])
+        return {url.rpartition("/")[2] for url in urls}

@@ -36,14 +36,14 @@ def test_system_lives_from_bootstrap_to_destroy(aws: EmbeddedAws, tmp_path: Path
     project.deploy()
     assert project.stacks() == dict.fromkeys(("storage", "functions", "workers"), "CREATE_COMPLETE")
     first, table = project.service("first"), project.resources("AWS::DynamoDB::Table")
-    lanes = project.resources("AWS::SQS::Queue")
+    lanes = project.lanes()
     assert first["desiredCount"] == 1
 
     # a setting of the workers: a new task definition, and nothing that holds data is touched
     project.has_queues(first="memory_mib = 4096")
     project.deploy()
     assert project.resources("AWS::DynamoDB::Table") == table
-    assert project.resources("AWS::SQS::Queue") == lanes
+    assert project.lanes() == lanes
     larger = project.service("first")
     assert larger["taskDefinition"] != first["taskDefinition"]
     assert larger["serviceArn"] == first["serviceArn"]
@@ -57,7 +57,7 @@ def test_system_lives_from_bootstrap_to_destroy(aws: EmbeddedAws, tmp_path: Path
     assert project.service("second")["desiredCount"] == 1
     assert project.service("first")["taskDefinition"] == larger["taskDefinition"]
     assert project.resources("AWS::DynamoDB::Table") == table
-    both = project.resources("AWS::SQS::Queue")
+    both = project.lanes()
     assert lanes.items() <= both.items()
     added = set(both.values()) - set(lanes.values())
     assert added <= project.sqs_queues()
@@ -94,7 +94,7 @@ def test_production_keeps_what_holds_data(aws: EmbeddedAws, tmp_path: Path) -> N
     project.has_queues(first="")
     project.deploy()
     assert len(project.resources("AWS::ECS::Service")) == 1
-    lanes = {url for url in queues if "queuessecond" in url.lower()}
+    lanes = {name for name in queues if "queuessecond" in name.lower()}
     assert lanes, queues
     assert lanes <= project.sqs_queues(), "a removed queue's messages are promises"
 

@@ -56,7 +56,13 @@ def local(
     settings_file: Annotated[
         Path, typer.Option("--settings", help="Settings file to deploy.")
     ] = Path(settings.DEFAULT_FILE),
-    workers: Annotated[int, typer.Option(min=1, help="Workers per queue.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Workers per queue to begin with. Default: none, and one with --process.",
+        ),
+    ] = None,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Begin without the jobs, files and logs of before.")
     ] = False,
@@ -80,7 +86,7 @@ def local(
     options = Options(
         sources=Sources.at(Path.cwd(), settings_file),
         settings_file=settings_file,
-        workers_per_queue=workers,
+        workers_per_queue=workers if workers is not None else 0 if process is None else 1,
         keeping=kept_state.options(process=process, fresh=fresh),
         console=console,
         logs=WorkerLogs() if watched else None,

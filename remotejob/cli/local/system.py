@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 import urllib.error
@@ -25,6 +26,7 @@ from remotejob.cli.local.kept_assembly import (
 )
 from remotejob.cli.local.logs import WorkerLogs
 from remotejob.cli.local.sources import Sources
+from remotejob.cli.local.waking import Waking, lanes_of
 from remotejob.cli.local.window import Window
 from remotejob.cli.local.workers import LocalWorkers
 from remotejob.domain.errors import SettingsError
@@ -57,7 +59,8 @@ class RunningSystem:
     """The embedded AWS, whose services start and stop the workers."""
 
     workers: LocalWorkers
-    """There is one after `start_workers`."""
+    """From `start_workers` on."""
+    _waking: Waking
 
     def __init__(self, aws: EmbeddedAws, options: Options) -> None:
         self.aws = aws
@@ -72,10 +75,8 @@ class RunningSystem:
         from remotejob.local.ecs.surroundings import Surroundings
         from remotejob.local.workers import tasks
 
-        services = {
-            task.service: task.environment[Env.QUEUE]
-            for task in tasks(self.aws.deployment, self.aws.client)
-        }
+        found = tasks(self.aws.deployment, self.aws.client)
+        services = {task.service: task.environment[Env.QUEUE] for task in found}
         self._renew_secrets()
         count = self._options.workers_per_queue
         for resource in self.aws.deployment.all("AWS::ECS::Service"):
@@ -90,16 +91,33 @@ class RunningSystem:
             say=self._say,
             started=(lambda _, __: None) if logs is None else logs.follow,
         )
+        self._waking = Waking(
+            self.aws.services,
+            {task.environment[Env.QUEUE]: lanes_of(task.environment) for task in found},
+            ask=self._scale,
+        )
         self.aws.services.go(
             Surroundings(environment={} if logs is None else {Env.LOG_RUNS.value: "on"})
         )
+        names = ", ".join(services.values())
+        if count == 0:
+            return f"the queues, each with a worker once it has a job: {names}"
         return ", ".join(f"{counted(count, 'worker')} for queue {q}" for q in services.values())
+
+    def _scale(self, queues: list[str]) -> None:
+        """Ask the scheduler to scale queues now, as the upload function does."""
+        self.aws.client("lambda").invoke(
+            FunctionName=self.aws.deployment.one("AWS::Lambda::Function", "Scheduler").physical_id,
+            InvocationType="Event",
+            Payload=json.dumps({"do": "scale", "queues": queues}).encode(),
+        )
 
     def check(self) -> None:
         """Show what workers did, and let new ones have the secrets that the user's file holds."""
         if self._file_changed_at() != self._secrets_at:
             self._renew_secrets()
         self.workers.check()
+        self._waking.check(self.workers.working)
 
     def update(self, assembly: Path) -> str:
         """Deploy another assembly in place; return what to say of its workers.

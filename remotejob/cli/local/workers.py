@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -88,6 +89,12 @@ class LocalWorkers:
         self._say = say
         self._started = started
         self._shown = 0
+        self._running: Counter[str] = Counter()
+
+    @property
+    def working(self) -> frozenset[str]:
+        """The queues that have workers, as far as `check` has seen."""
+        return frozenset(queue for queue, number in self._running.items() if number > 0)
 
     def check(self, *, on_ended: Callable[[Ended], None] = lambda _: None) -> None:
         """Show what has happened since the last check; `on_ended` may raise."""
@@ -95,6 +102,9 @@ class LocalWorkers:
             self._shown = change.number
             queue = self._queues.get(change.service)
             if queue is not None:
+                # one that could not be launched had not started
+                if change.has_started or change.exit_code is not None:
+                    self._running[queue] += 1 if change.has_started else -1
                 self._show(queue, change, on_ended)
 
     def reload(self, between: Callable[[], None] = lambda: None) -> int:
@@ -130,9 +140,11 @@ class LocalWorkers:
             self._say_ended(ended)
 
     def _say_ended(self, ended: Ended) -> None:
-        if ended.in_a_row <= _TRIES:
+        # ECS tries again, ever more rarely; the same line each time would hide the others
+        last_said = 1 if ended.cannot_start else _TRIES
+        if ended.in_a_row <= last_said:
             self._say(str(ended))
-        if ended.in_a_row == _TRIES:
+        if ended.in_a_row == last_said:
             self._say(f"the jobs of queue {ended.queue} wait until a change mends that")
 
 

@@ -128,6 +128,17 @@ def trusts(account: str, role_arn: str, access: Access) -> bool:
     return allowed([_parsed(document) if isinstance(document, str) else document], access)
 
 
+def trusts_service(account: str, role_arn: str, *, service: str, on_behalf_of: str) -> bool:
+    """Whether the role's trust policy lets an AWS service assume it for a resource of ours."""
+    access = Access(
+        action="sts:AssumeRole",
+        resource=role_arn,
+        context={"aws:SourceArn": on_behalf_of, "aws:SourceAccount": account},
+        service=service,
+    )
+    return trusts(account, role_arn, access)
+
+
 def assume_as_service(
     account: str,
     region: str,
@@ -144,13 +155,7 @@ def assume_as_service(
 
     Raises: NotTrusted, when the role's trust policy does not let the service.
     """
-    access = Access(
-        action="sts:AssumeRole",
-        resource=role_arn,
-        context={"aws:SourceArn": on_behalf_of, "aws:SourceAccount": account},
-        service=service,
-    )
-    if not trusts(account, role_arn, access):
+    if not trusts_service(account, role_arn, service=service, on_behalf_of=on_behalf_of):
         raise NotTrusted(
             f"{service} may not assume {role_arn} for {on_behalf_of}; name it as a Service"
             " principal in the role's AssumeRolePolicyDocument, and look at its conditions"

@@ -48,8 +48,10 @@ def passed(call: Call) -> str | None:
 
 def may_do_all(account: str, role_arn: str) -> bool:
     """Whether CloudFormation may assume this role, and the role may do everything."""
-    trust = Access(action="sts:AssumeRole", resource=role_arn, service=_SERVICE)
     documents = identity.policies_of_role(account, role_arn)
-    return identity.trusts(account, role_arn, trust) and all(
+    trusted = identity.trusts_service(
+        account, role_arn, service=_SERVICE, on_behalf_of=f"arn:aws:cloudformation::{account}:stack"
+    )
+    return trusted and all(
         allowed(documents, Access(action=action, resource="*")) for action in ALL
     )

@@ -10,7 +10,6 @@ from moto.ecs.models import TaskDefinition, ecs_backends
 
 from remotejob.local import workers
 from remotejob.local.access import identity
-from remotejob.local.access.policies import Access
 from remotejob.local.control import CONTROL_PREFIX, Control
 from remotejob.local.ecs import agent, faults
 from remotejob.local.ecs.faults import StartFault
@@ -60,10 +59,11 @@ class ProcessLauncher:
 
     def unlaunchable(self, task_definition: str) -> str | None:
         role = self.role_arn(task_definition)
-        if not role or identity.trusts(
+        if not role or identity.trusts_service(
             self._account,
             role,
-            Access(action="sts:AssumeRole", resource=role, service="ecs-tasks.amazonaws.com"),
+            service="ecs-tasks.amazonaws.com",
+            on_behalf_of=f"arn:aws:ecs:{self._region}:{self._account}:task/cluster/task",
         ):
             return None
         return faults.not_assumed(role)

@@ -15,9 +15,12 @@ from moto.cloudformation import parsing
 
 _SUFFIX: Final = 12
 _LONGEST: Final = {
+    "AWS::Events::Rule": 64,
+    "AWS::IAM::ManagedPolicy": 128,
+    "AWS::IAM::Role": 64,
+    "AWS::Lambda::Function": 64,
     "AWS::S3::Bucket": 63,
     "AWS::SQS::Queue": 80,
-    "AWS::Lambda::Function": 64,
     "AWS::ElasticLoadBalancingV2::TargetGroup": 32,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": 32,
 }

@@ -177,15 +177,16 @@ def test_worker_that_never_began_is_reported_with_the_reason(
     assert said == ["no worker for queue thumbs starts: CannotPullContainerError: no image"]
 
 
-def test_ends_in_a_row_are_said_three_times_and_then_no_more(
-    local_workers: LocalWorkers, services: FakeServices, said: list[str]
+@pytest.mark.parametrize(("code", "times"), [(1, 3), (2, 1)])
+def test_ends_in_a_row_are_said_three_times_but_of_one_that_cannot_start_once(
+    local_workers: LocalWorkers, services: FakeServices, said: list[str], code: int, times: int
 ) -> None:
     for number in range(1, 6):
-        services.dies(2, in_a_row=number)
+        services.dies(code, in_a_row=number)
 
     local_workers.check()
 
-    assert said[3:] == ["the jobs of queue thumbs wait until a change mends that"]
+    assert said[times:] == ["the jobs of queue thumbs wait until a change mends that"]
 
 
 def test_error_of_the_caller_ends_the_check(
