@@ -36,6 +36,14 @@ def context(aws: EmbeddedAws) -> Context:
         return made
 
 
+@pytest.fixture(autouse=True)
+def _nobodys_letters(aws: EmbeddedAws) -> None:
+    """The tests of the permissions, which may have run before, leave dead letters."""
+    for queue in aws.deployment.all("AWS::SQS::Queue"):
+        if "DeadLetter" in queue.logical_id or "Undelivered" in queue.logical_id:
+            aws.client("sqs").purge_queue(QueueUrl=queue.physical_id)
+
+
 @pytest.fixture
 def find(context: Context) -> Find:
     """Run the check of a subject, or all."""
