@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from remotejob.cli.single_instance import lock_folder
-from remotejob.local import private_files
+from remotejob.local import private_files, server_process
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.errors import LocalError, NotPrivate
 from remotejob.worker.lifecycle.health import Health
@@ -51,7 +51,7 @@ def test_no_secret_is_on_a_command_line(house: House) -> None:
             lines.append((process / "cmdline").read_bytes())
     secrets = [house.administrator.secret_key.encode()]
 
-    assert any(b"remotejob.local.server" in line for line in lines)
+    assert any(server_process.MODULE.encode() in line for line in lines)
     assert not [line for line in lines for secret in secrets if secret in line]
 
 

@@ -51,6 +51,8 @@ NOT_USED: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("workers of ours", "dynamodb:UpdateItem", "spent#", "spending is written after 15 s of work"),
     ("manager", "dynamodb:PutItem", "j_blocked", "only `Batch.retry` of a followed batch puts it"),
     ("uploads", "lambda:InvokeFunction", "", "it wakes the scheduler only where no worker runs"),
+    ("uploads", "ssm:GetParametersByPath", "", "a function reads the queues when it starts"),
+    ("scheduler", "ssm:GetParametersByPath", "", "a function reads the queues when it starts"),
     ("scheduler", "ecs:", "", "it scales where services obey their counts, as not here"),
     ("scheduler", "ssm:GetParameters", "", "it scales where services obey their counts"),
 )
