@@ -16,6 +16,7 @@ CDK_READY := .tools/cdk/.ready
 CDK := REMOTEJOB_CDK=$(CURDIR)/.tools/cdk/node_modules/aws-cdk/bin/cdk $(BIN)/remotejob
 AUDIT_READY := .tools/audit/.ready
 TEMPLATES_READY := .tools/templates/.ready
+MINISTACK_READY := .tools/ministack/.ready
 # `make audit ADVISORIES=no` where the databases of advisories cannot be reached
 ADVISORIES ?= yes
 CODE := app.py stacks lambdas worker_container remotejob tests benchmarks audit release verify
@@ -49,7 +50,7 @@ export NODE_USE_SYSTEM_CA ?= 1
 # `tests/wheel` takes packages from the index, which no other test does: `make test-wheel` runs it
 BUT_WHEEL := --ignore tests/wheel
 
-.PHONY: help run local test test-all test-wheel dist check templates audit fix synth bootstrap deploy verify-aws bench bench-quick bench-growth lock snapshots clean
+.PHONY: help run local test test-all test-wheel dist check templates image audit fix synth bootstrap deploy verify-aws bench bench-quick bench-growth lock snapshots clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,7 +64,7 @@ local: $(READY)  ## start the same system and keep it running until Ctrl-C
 test: $(READY)  ## the tests, on all cores
 	$(BIN)/pytest $(BUT_WHEEL) -m "not exhaustive" --numprocesses auto --maxprocesses 4 --dist loadgroup
 
-test-all: $(READY) $(CDK_READY)  ## the same, and the exhaustive ones
+test-all: $(READY) $(MINISTACK_READY) $(CDK_READY)  ## the same, and the exhaustive ones
 	$(BIN)/pytest $(BUT_WHEEL) --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: $(READY) templates  ## check format, lint, types, import contracts and templates
@@ -85,6 +86,9 @@ templates: $(READY) $(TEMPLATES_READY)  ## check the templates with cfn-lint, ch
 	@rm -rf build/templates
 	@$(BIN)/python -m audit.templates.synthesize build/templates
 	@.tools/templates/bin/python -m audit.templates.check build/templates
+
+image: $(READY)  ## build the worker's image and try it, where buildah and podman are
+	@audit/image.sh
 
 fix: $(READY)  ## format, and apply the linter's fixes
 	$(BIN)/ruff check --fix $(CODE)
@@ -119,7 +123,7 @@ lock: $(UV)  ## lock the dependencies again, into requirements/
 	  extras=$$(echo $${set#*:} | tr , '\n' | sed 's/^/--extra /' | tr '\n' ' '); \
 	  $(call compile,pyproject.toml,$$extras -o requirements/$${set%%:*}.txt) || exit 1; \
 	done
-	@for set in bench audit templates; do \
+	@for set in bench audit templates ministack; do \
 	  $(call compile,requirements/$$set.in,-o requirements/$$set.txt) || exit 1; \
 	done
 	@echo "uv==$$($(UV) --version | cut -d' ' -f2)" | $(call compile,-,-o requirements/uv.txt)
@@ -162,6 +166,12 @@ $(TEMPLATES_READY): $(UV) requirements/templates.txt
 	@echo "setting up: the tools that check templates"
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
 	@$(call sync,requirements/templates.txt,--python $(@D)/bin/python)
+	@touch $@
+
+$(MINISTACK_READY): $(UV) requirements/ministack.txt
+	@echo "setting up: a second emulator of AWS"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(@D)
+	@$(call sync,requirements/ministack.txt,--python $(@D)/bin/python)
 	@touch $@
 
 # if they cannot be installed, the benchmark says so and measures only ours

@@ -106,14 +106,14 @@ def aws_installation(
     aws = clients()
     dynamodb, sqs = services(clock, transport=transport)
     with mock_aws(), _one_request_at_a_time(), _sqs_time(clock):
-        _make_table(aws.dynamodb)
+        make_table(aws.dynamodb)
         for area in Area:
-            _make_bucket(aws.s3, area)
+            make_bucket(aws.s3, area)
         skipped = SkippedItems()
         yield Installation(
             name="test",
             store=DynamoStore(dynamodb, TABLE, clock, skipped=skipped),
-            messages=SqsMessages(sqs, _made_queues(aws.sqs, described), clock),
+            messages=SqsMessages(sqs, made_queues(aws.sqs, described), clock),
             files=files(clock, transport=transport),
             clock=clock,
             entropy=seeded_entropy(),
@@ -129,7 +129,7 @@ def aws_installation(
 def aws_store(clock: FakeClock, *, transport: str) -> Iterator[DynamoStore]:
     """A table of its own, empty, without the rest of a system."""
     with mock_aws(), _one_request_at_a_time():
-        _make_table(clients().dynamodb)
+        make_table(clients().dynamodb)
         yield DynamoStore(services(clock, transport=transport)[0], TABLE, clock)
 
 
@@ -137,7 +137,7 @@ def aws_store(clock: FakeClock, *, transport: str) -> Iterator[DynamoStore]:
 def aws_messages(clock: FakeClock, *, transport: str) -> Iterator[SqsMessages]:
     """The channels of the default queue, empty, without the rest of a system."""
     with mock_aws(), _one_request_at_a_time(), _sqs_time(clock):
-        queues = _made_queues(clients().sqs, {"default": ()})
+        queues = made_queues(clients().sqs, {"default": ()})
         yield SqsMessages(services(clock, transport=transport)[1], queues, clock)
 
 
@@ -146,7 +146,7 @@ def aws_files(clock: FakeClock, *, transport: str) -> Iterator[S3Files]:
     """The buckets, empty, without the rest of a system."""
     with mock_aws():
         for area in Area:
-            _make_bucket(clients().s3, area)
+            make_bucket(clients().s3, area)
         yield files(clock, transport=transport)
 
 
@@ -167,7 +167,7 @@ def counted_requests() -> Iterator[Counter[str]]:
             emitter.unregister("before-send", unique_id="counted")
 
 
-def _make_table(client: DynamoDBClient) -> None:
+def make_table(client: DynamoDBClient) -> None:
     client.create_table(
         TableName=TABLE,
         BillingMode="PAY_PER_REQUEST",
@@ -194,7 +194,7 @@ def _make_table(client: DynamoDBClient) -> None:
     )
 
 
-def _make_bucket(client: S3Client, area: Area) -> None:
+def make_bucket(client: S3Client, area: Area) -> None:
     bucket = BUCKETS[area]
     client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     if area is Area.INPUT:
@@ -202,7 +202,7 @@ def _make_bucket(client: S3Client, area: Area) -> None:
         client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
-def _made_queues(client: SQSClient, queues: Mapping[str, object]) -> dict[Address, str]:
+def made_queues(client: SQSClient, queues: Mapping[str, object]) -> dict[Address, str]:
     addresses = [Address(name, channel) for name in queues for channel in QUEUE_CHANNELS]
     addresses += [upload_address(channel) for channel in UPLOAD_CHANNELS]
     return {

@@ -19,10 +19,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
-from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from remotejob.cdk.queues import LANES, UNREAD, JobQueue
+from remotejob.cdk.queues import LANES, UNREAD
 from remotejob.domain.metric_names import Count
 from remotejob.names import (
     CRASHES_METRIC,
@@ -83,15 +82,13 @@ class Alarms(Construct):
         if self.topic is None and props.email is not None:
             self.topic = self._mail(props.email)
 
-    def dead_letters(self, name: str, queues: Mapping[str, sqs.IQueue]) -> None:
+    def dead_letters(self, name: str, queues: Mapping[str, str]) -> None:
         """Something is in one of these dead-letter queues, at most ten.
 
-        queues: each by a name of letters and underscores.
+        queues: the names of SQS queues, each by a name of letters and underscores.
         """
         metrics = {
-            key: queue.metric_approximate_number_of_messages_visible(
-                period=_MINUTES_5, statistic="Maximum"
-            )
+            key: _of_sqs("ApproximateNumberOfMessagesVisible", queue)
             for key, queue in queues.items()
         }
         self._alarm(
@@ -102,13 +99,13 @@ class Alarms(Construct):
             at_least=1,
         )
 
-    def oldest(self, name: str, queue: JobQueue, *, minutes: int) -> None:
-        """A message of a queue is older than that, counted from when it was sent."""
+    def oldest(self, name: str, queues: Mapping[QueueKey, str], *, minutes: int) -> None:
+        """A message of a queue is older than that, counted from when it was sent.
+
+        queues: the names of its SQS queues.
+        """
         metrics: dict[str, cloudwatch.IMetric] = {
-            lane.value: queue.queues[lane].metric_approximate_age_of_oldest_message(
-                period=_MINUTES_5, statistic="Maximum"
-            )
-            for lane in LANES
+            lane.value: _of_sqs("ApproximateAgeOfOldestMessage", queues[lane]) for lane in LANES
         }
         self._alarm(
             f"Oldest{_noun(name)}",
@@ -283,9 +280,20 @@ def _noun(name: str) -> str:
     return "".join(part.title() for part in name.replace("-", " ").split())
 
 
-def status_letters(queue: JobQueue) -> dict[str, sqs.IQueue]:
-    """The dead-letter queues of a job queue, by names for an alarm."""
+def job_letters(queues: Mapping[QueueKey, str]) -> dict[str, str]:
+    """The dead-letter queues among the SQS queues of a job queue, by names for an alarm."""
     return {
-        "pending": queue.queues[QueueKey.DEAD_LETTER],
-        **{key.value: queue.queues[unread] for key, unread in UNREAD.items()},
+        "pending": queues[QueueKey.DEAD_LETTER],
+        **{key.value: queues[unread] for key, unread in UNREAD.items()},
     }
+
+
+def _of_sqs(metric: str, queue: str) -> cloudwatch.Metric:
+    """Source: Amazon SQS Developer Guide, "Available CloudWatch metrics for Amazon SQS"."""
+    return cloudwatch.Metric(
+        namespace="AWS/SQS",
+        metric_name=metric,
+        dimensions_map={"QueueName": queue},
+        statistic="Maximum",
+        period=_MINUTES_5,
+    )

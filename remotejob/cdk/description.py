@@ -70,6 +70,7 @@ class Descriptions:
             description="What clients read to find this system",
             string_value=self.of_system,
         )
+        self._queues = queues
         self._of_queues: dict[str, str] = {}
         parameters = Construct(scope, "Descriptions")
         for name, queue in settings.queues.items():
@@ -88,6 +89,16 @@ class Descriptions:
         """JSON: the description of the system with the worker's own queue, and no other."""
         described = f'{{"{name}":{self._of_queue(scope, name)}}}'
         return f'{self.of_system.removesuffix("}")},"{SystemKey.QUEUES}":{described}}}'
+
+    def names_of(self, scope: Construct, name: str) -> dict[QueueKey, str]:
+        """The names of the SQS queues of a job queue, for the metrics of a template."""
+        keys = self._queues[name].queues
+        if cdk.Stack.of(scope) == self._stack:
+            return {key: queue.queue_name for key, queue in keys.items()}
+        # {"high":"https://HOST/ACCOUNT/NAME",…
+        parts = cdk.Fn.split('"', self._of_queue(scope, name))
+        urls = {key: cdk.Fn.select(4 * at + 3, parts) for at, key in enumerate(keys)}
+        return {key: cdk.Fn.select(4, cdk.Fn.split("/", url)) for key, url in urls.items()}
 
     def _of_queue(self, scope: Construct, name: str) -> str:
         """The description of a queue, as a template reads it.

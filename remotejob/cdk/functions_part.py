@@ -10,7 +10,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from remotejob.cdk.alarms import Alarms, AlarmsProps, status_letters
+from remotejob.cdk.alarms import Alarms, AlarmsProps, job_letters
 from remotejob.cdk.bundle import BundleError, bundle
 from remotejob.cdk.checks import acknowledge_arn, acknowledge_objects
 from remotejob.cdk.functions import PythonFunctionProps
@@ -141,6 +141,7 @@ class FunctionsPart:
                 topic=alarm_topic,
             ),
         )
+        self._described = Construct(scope, "Descriptions")
         self._watch(settings, storage)
 
     def _let_nudge(self) -> None:
@@ -159,12 +160,15 @@ class FunctionsPart:
         self.alarms.unreadable(SWEEP)
         self.alarms.dead_letters(
             "uploads",
-            {"failed": self.uploads.dead_letters, "undelivered": self.uploads.undelivered},
+            {
+                "failed": self.uploads.dead_letters.queue_name,
+                "undelivered": self.uploads.undelivered.queue_name,
+            },
         )
         for name, queue in settings.queues.items():
-            job_queue = storage.queues[name]
-            self.alarms.dead_letters(f"queue {name}", status_letters(job_queue))
-            self.alarms.oldest(name, job_queue, minutes=queue.alarm_age_minutes)
+            queues = storage.descriptions.names_of(self._described, name)
+            self.alarms.dead_letters(f"queue {name}", job_letters(queues))
+            self.alarms.oldest(name, queues, minutes=queue.alarm_age_minutes)
             if queue.metrics:
                 self.alarms.failures(name)
             if queue.budgeted:

@@ -11,7 +11,7 @@ Four rules, in order of weight:
 - Out of doubt, one step at a time. If a count is missing, one worker at most is added and none is
   stopped. If starts fail, one more than what runs is tried, until all of them run well again.
 
-Why not by CPU, by visible messages alone, or by alarms: docs/adr/0109.
+Why not by CPU, by visible messages alone, or by alarms: docs/adr/0112.
 """
 
 from __future__ import annotations

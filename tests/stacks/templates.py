@@ -122,3 +122,27 @@ def _read(reference: dict[str, Any], system: System) -> str:
 
 def _target(reference: dict[str, Any]) -> str:
     return ".".join(str(text) for text in texts(reference))
+
+
+def queue_named(value: Any, *, of: System) -> str:
+    """The logical id of the SQS queue whose name the functions' stack reads so."""
+
+    def read(value: Any) -> Any:
+        match value:
+            case {"Fn::Select": [int(index), items]}:
+                return read(items)[index]
+            case {"Fn::Split": [str(between), text]}:
+                return read(text).split(between)
+            case {"Ref": name}:
+                parameter = of.template(Part.FUNCTIONS)["Parameters"][name]["Default"]
+                found = of.resource("AWS::SSM::Parameter", Name=parameter)
+                return "".join(
+                    part if isinstance(part, str) else f"https://sqs/123456789012/{part['Ref']}"
+                    for part in found.properties["Value"]["Fn::Join"][1]
+                )
+            case {"Fn::GetAtt": [name, "QueueName"]}:
+                return name
+        raise AssertionError(value)
+
+    name: str = read(value)
+    return name

@@ -11,7 +11,7 @@ import pytest
 from remotejob.cdk.alarms import MOST_METRICS, Chapter
 from stacks.system import ROOT
 from tests.stacks.conftest import Synthesize
-from tests.stacks.templates import Resource, System, texts
+from tests.stacks.templates import Resource, System, queue_named, texts
 
 ALARM = "AWS::CloudWatch::Alarm"
 VISIBLE = "ApproximateNumberOfMessagesVisible"
@@ -57,13 +57,12 @@ def test_every_fault_has_its_alarm(system: System) -> None:
 
 def test_no_dead_letter_queue_is_without_an_alarm(system: System) -> None:
     watched = {
-        text
+        queue_named(dimension["Value"], of=system)
         for one in system.resources(ALARM)
         for metric in metrics(one)
         if metric["MetricName"] == VISIBLE
-        for text in texts(metric["Dimensions"])
+        for dimension in metric["Dimensions"]
     }
-    named = " ".join(watched)
     letters = [
         queue
         for queue in system.resources("AWS::SQS::Queue")
@@ -71,7 +70,7 @@ def test_no_dead_letter_queue_is_without_an_alarm(system: System) -> None:
     ]
     assert len(letters) == 2 * 3 + 2
     for queue in letters:
-        assert queue.id in named, queue.id
+        assert queue.id in watched, queue.id
 
 
 def test_an_alarm_names_its_system_and_its_chapter_of_the_runbook(system: System) -> None:

@@ -79,7 +79,7 @@ def test_it_leaves_out_what_no_function_runs(settings_file: Path) -> None:
     for left_out in ("cdk", "cli", "container", "local", "testing", "__main__.py"):
         assert not (code / "remotejob" / left_out).exists()
     assert {p.name for p in (code / "botocore" / "data").iterdir() if p.is_dir()} == {
-        *("dynamodb", "s3", "sqs", "ssm", "sts")
+        *("dynamodb", "ecs", "lambda", "s3", "sqs", "ssm", "sts")
     }
     assert (code / "botocore" / "data" / "endpoints.json").is_file()
     assert not [f for f in code.rglob("*") if f.name == "__pycache__" or f.suffix == ".pyc"]

@@ -196,7 +196,7 @@ def test_outputs_are_what_a_user_needs(system: System) -> None:
     for part, expected in (
         ("storage", {"InputBucket", "OutputBucket", "Parameter", *POLICIES}),
         ("functions", set()),
-        ("workers", set()),
+        ("workers", {"DoctorPolicy"}),
     ):
         outputs = system.template(part).get("Outputs", {})
         assert {name for name in outputs if not name.startswith(REFERENCES)} == expected

@@ -136,6 +136,9 @@ class Names:
     input: str
     output: str
     clusters: Mapping[str, str]
+    services: Mapping[str, str]
+    scheduler: str
+    """The name of its function."""
 
 
 Request = Callable[["Role", Names], object]
@@ -346,6 +349,34 @@ def _protect(queue: str) -> Request:
     )
 
 
+def _see_service(queue: str) -> Request:
+    return lambda role, names: role.client("ecs").describe_services(
+        cluster=names.clusters[queue], services=[names.services[queue]]
+    )
+
+
+def _scale(queue: str) -> Request:
+    return lambda role, names: role.client("ecs").update_service(
+        cluster=names.clusters[queue], service=names.services[queue]
+    )
+
+
+def _see_tasks(role: Role, names: Names) -> object:
+    return role.client("ecs").list_tasks(cluster=names.clusters["ours"])
+
+
+def _see_task(role: Role, names: Names) -> object:
+    return role.client("ecs").describe_tasks(cluster=names.clusters["ours"], tasks=["0" * 32])
+
+
+def _wake(role: Role, names: Names) -> object:
+    return role.client("lambda").invoke(
+        FunctionName=names.scheduler,
+        InvocationType="Event",
+        Payload=b'{"do": "scale", "queues": []}',
+    )
+
+
 def _marks(role: Role, names: Names) -> object:
     return role.client("dynamodb").query(
         TableName=names.table,
@@ -355,7 +386,17 @@ def _marks(role: Role, names: Names) -> object:
     )
 
 
-OTHER_ACTIONS: Final = {"ssm:GetParameter", "ssm:GetParametersByPath", "ecs:UpdateTaskProtection"}
+OTHER_ACTIONS: Final = {
+    "ssm:GetParameter",
+    "ssm:GetParameters",
+    "ssm:GetParametersByPath",
+    "ecs:UpdateTaskProtection",
+    "ecs:DescribeServices",
+    "ecs:UpdateService",
+    "ecs:ListTasks",
+    "ecs:DescribeTasks",
+    "lambda:InvokeFunction",
+}
 
 OTHERS: Final[Mapping[str, Request]] = {
     "find the system": _other("ssm", "get_parameter", Name="/remotejob/walls"),
@@ -363,6 +404,14 @@ OTHERS: Final[Mapping[str, Request]] = {
     "find its uploads": _other("ssm", "get_parameter", Name="/remotejob/walls/uploads"),
     "read the attention index": _marks,
     "protect a task of the queue": _protect("ours"),
+    "wake the scheduler": _wake,
+    "find a queue's workers": _other(
+        "ssm", "get_parameters", Names=["/remotejob/walls/workers/ours"]
+    ),
+    "see a queue's service": _see_service("ours"),
+    "scale a queue": _scale("ours"),
+    "list the tasks of a queue": _see_tasks,
+    "see a task of a queue": _see_task,
 }
 
 NOBODY: Final[Mapping[str, Request]] = {
@@ -490,6 +539,10 @@ def names_of(aws: EmbeddedAws) -> Names:
         input=described["input_bucket"],
         output=described["output_bucket"],
         clusters=clusters,
+        services={
+            r.path.split("/")[2]: r.physical_id for r in aws.deployment.all("AWS::ECS::Service")
+        },
+        scheduler=aws.deployment.one("AWS::Lambda::Function", "Scheduler").physical_id,
     )
 
 
