@@ -143,7 +143,9 @@ def test_export_in_use_can_neither_be_removed_nor_deleted(stack: Stack, other: S
     two = stack.physical()["Two"]
     assert stack.update(exporting(stack.name, One=queue())) == "UPDATE_COMPLETE"
     assert not exists(stack.aws, two)
+    one = stack.physical()["One"]
     assert stack.delete() == "DELETE_COMPLETE"
+    assert not exists(stack.aws, one), "made again by who described the stack"
 
 
 def test_export_in_use_keeps_its_value(stack: Stack, other: Stack) -> None:

@@ -31,7 +31,7 @@ from moto.cloudformation.models import (
     Stack,
     cloudformation_backends,
 )
-from moto.cloudformation.parsing import ResourceMap
+from moto.cloudformation.parsing import OutputMap, ResourceMap
 from moto.cloudformation.responses import CloudFormationResponse
 
 from remotejob.local.gaps import stack_exports, stack_resources
@@ -273,6 +273,9 @@ def _delete(backend: CloudFormationBackend, stack: Stack) -> None:
 def _delete_resources(stack: Stack) -> None:
     """Delete in reverse order. Raises: Refused, naming the resources that could not be deleted."""
     resources, failed = stack.resource_map, []
+    # whoever describes the stack from now on must not have moto make again what is gone
+    stack.output_map = OutputMap(resources, {"Outputs": {}}, stack.stack_id)
+    resources._resource_json_map = dict(resources._resource_json_map)
     for name in reversed(_in_order(resources._resource_json_map)):
         found = resources._parsed_resources.get(name)
         definition = resources._resource_json_map[name]
@@ -284,7 +287,7 @@ def _delete_resources(stack: Stack) -> None:
             _LOG.info("resource %s of stack %s", name, stack.name, exc_info=True)
             failed.append(f"{name}: {_reason(problem)}")
         else:
-            del resources._parsed_resources[name]
+            del resources._parsed_resources[name], resources._resource_json_map[name]
     if failed:
         raise Refused(f"The following resource(s) failed to delete: {'; '.join(failed)}")
 
