@@ -20,6 +20,8 @@ from aws_cdk import aws_s3 as s3
 from remotejob import AccessProblem, Job, RemoteJob
 from remotejob.cdk import FunctionsCode, RemoteJobApp, RemoteJobSystem, WorkerImage
 from remotejob.cdk.bundle import BundleError
+from remotejob.cli.doctor.deployed import Context, checks_of
+from remotejob.cli.doctor.findings import Severity, run_checks
 from remotejob.domain.errors import SettingsError
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.names import Part, stack_name
@@ -74,6 +76,14 @@ def test_a_job_goes_through_what_the_app_brought(aws: EmbeddedAws, system: Remot
     submitted = system.queue().submit("size", body=b"123")
     submitted.wait(timeout=PATIENCE)
     assert submitted.result == 3
+
+
+@pytest.mark.exhaustive
+def test_doctor_says_that_it_cannot_see_the_stack_of_somebodys_own(
+    aws: EmbeddedAws, system: RemoteJob
+) -> None:
+    found = run_checks(checks_of(Context(system._installation), local=True))
+    assert [(one.severity, one.place) for one in found] == [(Severity.WARNING, "the stacks")]
 
 
 def test_an_existing_bucket_announces_only_what_a_route_takes(brought: Path) -> None:

@@ -105,9 +105,18 @@ def test_stack_that_hangs_is_named(context: Prepared) -> None:
 
 
 def test_missing_stack_is_named(context: Prepared) -> None:
-    context.inventory = Inventory(missing=("remotejob-x-functions",))
+    context.inventory = replace(stack("UPDATE_COMPLETE"), missing=("remotejob-x-functions",))
 
     assert only(check_stacks(context)).place == "stack remotejob-x-functions"
+
+
+def test_a_system_without_stacks_of_its_own_is_said_to_be_unseen(context: Prepared) -> None:
+    context.inventory = Inventory(missing=("remotejob-x-storage", "remotejob-x-workers"))
+
+    found = only(check_stacks(context))
+
+    assert found.severity is Severity.WARNING
+    assert "could not check" in found.what
 
 
 def test_workers_that_start_have_no_finding(context: Prepared, scene: Scene) -> None:

@@ -18,11 +18,22 @@ _READ_EVENTS: Final = "aws cloudformation describe-stack-events --stack-name"
 
 
 def check_stacks(context: Context) -> Iterator[Finding]:
+    if not context.inventory.stacks:
+        # its description was found: it is part of a stack of somebody's own
+        yield Finding(
+            place="the stacks",
+            what=f"could not check: there are none named {', '.join(context.inventory.missing)}, so"
+            " what CloudFormation deployed was not looked at",
+            remedy="if an app of yours has the system in a stack of its own, look at that stack:"
+            f" {_READ_EVENTS} NAME; else deploy: remotejob deploy",
+            severity=Severity.WARNING,
+        )
+        return
     for name in context.inventory.missing:
         yield Finding(
             place=f"stack {name}",
             what="it does not exist",
-            remedy="deploy all stacks: make deploy",
+            remedy="deploy all stacks: remotejob deploy",
         )
     for stack in context.inventory.stacks.values():
         finding = _of(stack)
