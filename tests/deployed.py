@@ -20,6 +20,8 @@ import pytest
 
 from remotejob import RemoteJob
 from remotejob.cli.local.synthesis import synthesize
+from remotejob.local import assembly
+from remotejob.local.assembly import Assembly
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.names import Env
 
@@ -33,9 +35,9 @@ NOT_READ: Final = frozenset({"build", "cdk.out", "tests", "docs", "benchmarks", 
 @contextmanager
 def deployed(settings: Path, **options: Any) -> Iterator[EmbeddedAws]:
     """An AWS with the system of these settings alone; `options` are those of `EmbeddedAws`."""
-    assembly = _synthesized(settings)
-    with EmbeddedAws.for_assembly(assembly, cache=ASSETS, **options) as embedded:
-        embedded.deploy(assembly)
+    folder = _synthesized(settings)
+    with EmbeddedAws.for_assembly(folder, cache=ASSETS, **options) as embedded:
+        embedded.deploy(folder)
         yield embedded
 
 
@@ -54,6 +56,11 @@ def exported(environment: Mapping[str, str]) -> Iterator[None]:
         for name, value in environment.items():
             patch.setenv(name, value)
         yield
+
+
+def assembly_of(settings: Path) -> Assembly:
+    """The assembly of these settings, for an AWS that is another's."""
+    return assembly.read(_synthesized(settings))
 
 
 def _synthesized(settings: Path) -> Path:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from inspect import signature
 from pathlib import Path
@@ -26,10 +29,15 @@ from remotejob.backends.aws import DynamoStore, S3Files, SqsMessages
 from remotejob.backends.aws.account import Account
 from remotejob.backends.aws.service import DYNAMODB, SQS
 from remotejob.backends.clock import SystemClock
+from remotejob.local.assembly import Assembly
+from remotejob.local.deployment import deploy
+from remotejob.names import Env, Part, SystemKey, queue_parameter, stack_name, system_parameter
 from remotejob.ports import Area, Clock, Installation, JobStore, ObjectStore, WorkQueue
 from remotejob.testing import Simulation
 from remotejob.testing.conformance import FilesConformance, MessagesConformance, StoreConformance
 from tests.aws import REGION, TABLE, made_queues, make_table
+from tests.deployed import assembly_of, exported
+from tests.end_to_end.waiting import until
 from tests.systems import installation_in_real_time
 
 pytestmark = [pytest.mark.exhaustive, pytest.mark.xdist_group("ministack")]
@@ -37,12 +45,17 @@ pytestmark = [pytest.mark.exhaustive, pytest.mark.xdist_group("ministack")]
 ROOT: Final = Path(__file__).resolve().parents[2]
 SERVER: Final = ROOT / ".tools" / "ministack" / "bin" / "ministack"
 PATIENCE_S: Final = 60.0
+ACCOUNT: Final = "123456789012"
+SETTINGS: Final = ROOT / "remotejob.toml"
+SYSTEM: Final = "default"
+QUEUE: Final = "default"
 
 
 class Second:
     """The second emulator, and clients of it."""
 
     def __init__(self, endpoint: str) -> None:
+        self.endpoint = endpoint
         self.session = boto3.Session(
             aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION
         )
@@ -147,7 +160,7 @@ def _at_once(suite: type) -> dict[str, Any]:
 TestSqsMessages = type("TestSqsMessages", (MessagesConformance,), _at_once(MessagesConformance))
 
 
-def test_a_job_goes_from_its_upload_to_its_end(
+def test_a_job_goes_from_its_body_to_its_end(
     store: JobStore, messages: WorkQueue, files: ObjectStore
 ) -> None:
     described = installation_in_real_time(queues={"default": ("copy",)})
@@ -174,3 +187,91 @@ def test_a_job_goes_from_its_upload_to_its_end(
     job.refresh()
     assert job.state is State.COMPLETED
     assert job.outputs["copy"].read_bytes() == b"content"
+
+
+def test_the_stacks_make_a_job_of_an_upload_and_a_worker_ends_it(
+    second: Second, tmp_path: Path
+) -> None:
+    """The deployed functions run, fed by EventBridge; the worker is the container's program."""
+    assembly = _known_there(assembly_of(SETTINGS))
+    exports = {
+        "AWS_ENDPOINT_URL": second.endpoint,
+        # the account is the key
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": assembly.region,
+        "AWS_DEFAULT_REGION": assembly.region,
+    }
+    session = boto3.Session(
+        aws_access_key_id=ACCOUNT, aws_secret_access_key="test", region_name=assembly.region
+    )
+    path_style = Config(s3={"addressing_style": "path"})
+
+    def client(service: str) -> Any:
+        return session.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=second.endpoint,
+            config=path_style,
+        )
+
+    deploy(assembly, client=client, cache=tmp_path)
+    with exported(exports), closing(_worker(client("ssm"), exports, tmp_path)) as worker:
+        system = RemoteJob.connect(SYSTEM)
+        photo = (ROOT / "examples/photos/cat-face.png").read_bytes()
+        client("s3").put_object(Bucket=system.input_bucket, Key="photos/cat.png", Body=photo)
+        (job,) = until(system.jobs, what="the job of the upload")
+        job.wait(timeout=PATIENCE_S)
+        assert job.state is State.COMPLETED
+        assert job.outputs
+        worker.stop()
+
+
+def _known_there(assembly: Assembly) -> Assembly:
+    """Without alarms on expressions, which it refuses, and without workers, which it cannot run."""
+    stacks = [one for one in assembly.stacks if one.name != stack_name(SYSTEM, Part.WORKERS)]
+    for stack in stacks:
+        resources = stack.template["Resources"]
+        for name in [n for n, one in resources.items() if one["Type"] == "AWS::CloudWatch::Alarm"]:
+            del resources[name]
+    return replace(assembly, stacks=tuple(stacks))
+
+
+class _Running:
+    """A worker's process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process, self._log = process, log
+
+    def stop(self) -> None:
+        """As ECS does. Raises: AssertionError, when it does not end well."""
+        self._process.terminate()
+        assert self._process.wait(PATIENCE_S) == 0, self._log.read_text()[-2000:]
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def _worker(ssm: Any, exports: dict[str, str], folder: Path) -> _Running:
+    def parameter(name: str) -> Any:
+        return json.loads(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+
+    system = parameter(system_parameter(SYSTEM))
+    system[SystemKey.QUEUES] = {QUEUE: parameter(queue_parameter(SYSTEM, QUEUE))}
+    log = folder / "worker.log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "remotejob.container"],
+            env={
+                "PATH": os.environ["PATH"],
+                **exports,
+                Env.SYSTEM: json.dumps(system),
+                Env.QUEUE: QUEUE,
+                Env.TASKS: "worker_container.tasks",
+            },
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+        )
+    return _Running(process, log)
