@@ -115,11 +115,8 @@ def parameter(value: Any) -> Template:
 
 def exists(aws: EmbeddedAws, url: str) -> bool:
     sqs = aws.client("sqs")
-    try:
-        sqs.get_queue_attributes(QueueUrl=url)
-    except sqs.exceptions.QueueDoesNotExist:
-        return False
-    return True
+    name = url.rpartition("/")[2]
+    return url in sqs.list_queues(QueueNamePrefix=name).get("QueueUrls", [])
 
 
 def value_of(aws: EmbeddedAws, name: str) -> str:

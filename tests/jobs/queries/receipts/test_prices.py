@@ -20,13 +20,15 @@ def test_the_list_has_a_date_a_region_and_a_page_for_each_service() -> None:
     prices = list_prices()
     assert prices.region == "us-east-1"
     assert prices.as_of >= date(2026, 11, 22)
-    assert set(prices.pages) == {"dynamodb", "sqs", "s3", "fargate", "lambda"}
+    used = {"dynamodb", "sqs", "s3", "fargate", "lambda"}
+    stand_by = {"vpc", "cloudwatch", "kms", "secretsmanager"}
+    assert set(prices.pages) == used | stand_by
     assert all(page.startswith("https://aws.amazon.com/") for page in prices.pages.values())
 
 
 def test_no_price_stands_anywhere_else() -> None:
     figures = set(re.findall(r"= (0\.\d+)", TEXT))
-    assert len(figures) == 13
+    assert len(figures) == 15
     source = files("remotejob.jobs.queries").joinpath("receipts.py").read_text(encoding="utf-8")
     assert not [figure for figure in figures if figure in source]
 
