@@ -116,7 +116,8 @@ def parameter(value: Any) -> Template:
 def exists(aws: EmbeddedAws, url: str) -> bool:
     sqs = aws.client("sqs")
     name = url.rpartition("/")[2]
-    return url in sqs.list_queues(QueueNamePrefix=name).get("QueueUrls", [])
+    found = sqs.list_queues(QueueNamePrefix=name).get("QueueUrls", [])
+    return any(one.endswith(f"/{name}") for one in found)
 
 
 def value_of(aws: EmbeddedAws, name: str) -> str:
