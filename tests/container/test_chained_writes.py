@@ -126,6 +126,7 @@ def _run_to_end(installation: Installation, tasks: Registry, bucket: _Bucket) ->
     pytest.fail("it goes on and on")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("marking")
 @pytest.mark.parametrize("way", WRITES)
 def test_a_task_that_writes_under_its_own_route_ends(

@@ -39,6 +39,9 @@ esac
 Deploy = Callable[..., Done]
 
 
+pytestmark = pytest.mark.exhaustive
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _ecs_has_its_role(aws: EmbeddedAws) -> None:
     aws.client("iam").create_service_linked_role(AWSServiceName="ecs.amazonaws.com")

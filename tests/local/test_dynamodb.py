@@ -32,6 +32,7 @@ def refused_put(table: str, pk: str) -> dict[str, Any]:
     return {"Put": {"TableName": table, "Item": item(pk, v="new"), **condition}}
 
 
+@pytest.mark.exhaustive
 def test_refused_transactions_lose_no_write_acknowledged_meanwhile(
     dynamodb: Any, make_table: MakeTable
 ) -> None:

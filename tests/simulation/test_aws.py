@@ -137,6 +137,7 @@ def test_jobs_together_end_on_aws_as_they_do_in_memory(aws: EmbeddedAws, name: s
     _play(aws, name, HttpFault.REFUSE, 0)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", [on_its_own(name, "aws") for name in SAMPLED])
 @pytest.mark.parametrize("fault", HttpFault)
 @pytest.mark.parametrize("sample", sampled(8))

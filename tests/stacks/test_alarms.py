@@ -126,6 +126,7 @@ def test_a_mail_tells_when_an_alarm_turns_on_and_off(synthesize: Synthesize) -> 
     assert refused["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+@pytest.mark.exhaustive
 def test_a_queue_says_how_old_its_messages_may_become(synthesize: Synthesize) -> None:
     more = '[queues.slow]\ntasks = ["think"]\nalarm_age_minutes = 600\nmetrics = false\n'
     system = synthesize(more=more)
@@ -135,6 +136,7 @@ def test_a_queue_says_how_old_its_messages_may_become(synthesize: Synthesize) ->
     assert "AlarmsFailuresSlow" not in json.dumps(system.template("functions"))
 
 
+@pytest.mark.exhaustive
 def test_only_a_queue_with_a_budget_can_be_paused_by_it(
     system: System, synthesize: Synthesize
 ) -> None:

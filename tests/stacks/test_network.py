@@ -104,6 +104,7 @@ def test_a_nat_gateway_takes_the_place_of_the_endpoints(synthesize: Synthesize) 
     assert names(endpoints(system, "Interface")) == {"bedrock-runtime"}
 
 
+@pytest.mark.exhaustive
 def test_the_addresses_are_those_of_the_settings(synthesize: Synthesize) -> None:
     system = synthesize(more='[network]\ncidr = "10.77.0.0/20"')
 
@@ -120,6 +121,7 @@ def test_secrets_are_read_through_endpoints_of_their_services(synthesize: Synthe
     assert {"ssm", "secretsmanager"} < names(endpoints(system, "Interface"))
 
 
+@pytest.mark.exhaustive
 def test_a_shared_vpc_gets_services_and_one_security_group(synthesize: Synthesize) -> None:
     system = synthesize(more=SHARED)
 
@@ -140,6 +142,7 @@ def test_nothing_is_looked_up_or_warned_of_for_a_shared_vpc(synthesize: Synthesi
     assert "zone of" not in json.dumps(system.template("workers"))
 
 
+@pytest.mark.exhaustive
 def test_security_groups_of_a_shared_vpc_are_used_as_they_are(synthesize: Synthesize) -> None:
     system = synthesize(more=SHARED + 'security_group_ids = ["sg-0123456789abcdef0"]')
 

@@ -40,6 +40,7 @@ def test_settings_that_name_no_stage_are_for_production(tmp_path: Path) -> None:
     assert synthesized(project(tmp_path, settings_stage=None)) == (True, "[]")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("key", ["stage", STAGE_CONTEXT])
 @pytest.mark.parametrize("named", [None, "production"])
 def test_the_context_counts_more_than_the_settings(
@@ -51,6 +52,7 @@ def test_the_context_counts_more_than_the_settings(
     assert "destroying its stacks deletes the job table, all messages" in said
 
 
+@pytest.mark.exhaustive
 def test_the_long_key_counts_more_than_the_short_one(tmp_path: Path) -> None:
     context = {"stage": "development", STAGE_CONTEXT: "production"}
     assert synthesized(project(tmp_path, settings_stage=None, **context)) == (True, "[]")

@@ -224,6 +224,7 @@ def test_jobs_of_two_queues_wait_for_each_other(system: JobSystem) -> None:
     assert then.refresh().result == "after"
 
 
+@pytest.mark.exhaustive
 def test_a_spent_budget_pauses_the_queue_until_the_next_day(system: JobSystem) -> None:
     for _ in range(52):
         system.client.queue().submit("count")

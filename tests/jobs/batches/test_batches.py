@@ -207,6 +207,7 @@ def test_worker_that_dies_before_it_counts_is_made_up_for(
     assert follower(batch).state is State.COMPLETED
 
 
+@pytest.mark.exhaustive
 def test_cancel_ends_what_has_not_ended_and_leaves_the_rest(
     queue: Queue, worker: Simulation, remote: RemoteJob
 ) -> None:

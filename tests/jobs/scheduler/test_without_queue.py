@@ -97,6 +97,7 @@ def test_it_runs_if_its_queue_is_back(
     assert job.refresh().state is State.COMPLETED
 
 
+@pytest.mark.exhaustive
 def test_a_queue_that_is_removed_again_is_waited_for_again(
     installation: Installation, removed: Installation, clock: FakeClock
 ) -> None:

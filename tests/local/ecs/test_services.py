@@ -192,6 +192,7 @@ def test_desired_count_is_obeyed_up_and_down(service: Made) -> None:
     service.says(f"(service {service.name}) has reached a steady state.")
 
 
+@pytest.mark.exhaustive
 def test_program_that_exits_at_once_is_restarted_until_the_circuit_breaks(service: Made) -> None:
     service.aws.services.break_starts(StartFault.EXITS_AT_ONCE, service.name)
     service.create()
@@ -248,6 +249,7 @@ def test_worker_protects_itself_through_the_agent(service: Made) -> None:
     service.runs(0)
 
 
+@pytest.mark.exhaustive
 def test_new_task_definition_takes_over_and_a_stopped_task_is_replaced(service: Made) -> None:
     service.create()
     service.runs(1)

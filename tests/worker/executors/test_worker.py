@@ -144,6 +144,7 @@ def test_a_child_is_ready_before_the_first_job(installation: Installation, tasks
     until(lambda: not _children() - before, what="the end of who waited for them")
 
 
+@pytest.mark.exhaustive
 def test_a_worker_waits_where_no_process_can_be_started_and_goes_on_when_one_can(
     installation: Installation, queue: Queue, tasks: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
