@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, RemovalPolicy
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
@@ -179,6 +179,11 @@ class Workers(Construct):
             ),
             logging=ecs.LogDrivers.aws_logs(stream_prefix="worker", log_group=log_group),
         )
+        if props.image.repository_arn is not None:
+            Annotations.of(container).acknowledge_warning(
+                "@aws-cdk/aws-ecs:ecrImageRequiresPolicy",
+                "The agent's role names the repository",
+            )
         container.add_mount_points(
             ecs.MountPoint(container_path=SCRATCH, source_volume="scratch", read_only=False)
         )
