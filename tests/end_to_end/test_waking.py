@@ -42,10 +42,10 @@ def test_an_upload_wakes_its_queue_and_no_tick_is_needed(
     aws.client("s3").put_object(Bucket=system.input_bucket, Key="photos/a.jpg", Body=b"1")
 
     def ended() -> Job | None:
-        return next((job for job in system.jobs() if job.state is State.COMPLETED), None)
+        done = (job for job in system.jobs() if job.state is State.COMPLETED)
+        return next((job for job in done if job.queue == "ours"), None)
 
-    job = until(ended, what="a completed job")
-    assert job.queue == "ours"
+    until(ended, what="a completed job")
 
     def woken() -> ScalingNote | None:
         return load_scaling("ours", installation)
@@ -53,7 +53,9 @@ def test_an_upload_wakes_its_queue_and_no_tick_is_needed(
     note = until(woken, what="a note of the scaling")
     assert (note.desired, note.state.failing_since_ms) == (1, None)
     # nobody asked for the other queue
-    assert load_scaling("theirs", installation) is None
+    asleep = installation.fleet.status("theirs")
+    assert asleep is not None
+    assert asleep.desired == 0
     used = {action for action, _ in aws.accesses()}
     assert {"lambda:InvokeFunction", "ecs:UpdateService", "ssm:GetParameters"} <= used
 
