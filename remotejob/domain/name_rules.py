@@ -18,6 +18,8 @@ NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 """A system's or a queue's."""
 TASK_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 LONGEST_TENANT: Final = 128
+_GROUP: Final = re.compile(rf"[!-~]{{1,{LONGEST_TENANT}}}")
+"""Source: Amazon SQS API Reference, SendMessage, MessageGroupId."""
 
 
 def check_job_id(job_id: object) -> str:
@@ -106,6 +108,16 @@ def check_tenant(name: object) -> str:
                 "punctuation marks, without spaces"
             )
     return name
+
+
+def group_of(tenant: str | None) -> str | None:
+    """The message group of a tenant's jobs; None for a record that names no possible one.
+
+    SQS would refuse the message, and perhaps those beside it in a batch.
+    """
+    if tenant is None or not _GROUP.fullmatch(tenant):
+        return None
+    return tenant
 
 
 def _text(name: object, *, what: str) -> str:

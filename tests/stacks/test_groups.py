@@ -112,7 +112,8 @@ def test_only_managers_write_to_the_table_unconditionally(system: System, group:
     ("noun", "call", "groups"),
     [
         ("lane", "sqs:ReceiveMessage", {Group.WORKER}),
-        ("status", "sqs:ReceiveMessage", {Group.CREATOR}),
+        # managers read the status that nobody has read
+        ("status", "sqs:ReceiveMessage", {Group.CREATOR, Group.MANAGER}),
         ("status", "sqs:SendMessage", {Group.MANAGER, Group.WORKER}),
         ("dead-letter", "sqs:SendMessage", {Group.WORKER}),
         ("BucketsInput", "s3:PutObject", {Group.CREATOR}),

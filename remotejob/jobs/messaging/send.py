@@ -10,6 +10,7 @@ from datetime import timedelta
 from remotejob.domain import upkeep_changes
 from remotejob.domain.check_times import first_look
 from remotejob.domain.events import Event
+from remotejob.domain.name_rules import group_of
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.jobs.messaging.log_fields import log_fields
@@ -48,7 +49,7 @@ def send_for(
         delay = timedelta(milliseconds=max(0, (record.due_ms or 0) - now))
         if delay <= installation.messages.capabilities.max_delay:
             body = Pending.of(record, trace=trace).body()
-            message = Outgoing(body=body, delay=delay, group=record.tenant)
+            message = Outgoing(body=body, delay=delay, group=group_of(record.tenant))
             address = pending_address(record, installation.queues)
             lanes[address].append(message)
             staged[address].append(record)

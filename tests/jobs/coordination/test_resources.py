@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from remotejob import Fatal, InvalidName, Job, Queue, RemoteJob, Retry, State
+from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
@@ -281,6 +283,18 @@ def test_tenants_message_travels_in_its_group(queue: Queue, work: Work) -> None:
     queue.submit("work", tenant="acme")
     (message,) = work.worker.receive()
     assert message.group == "acme"
+
+
+@pytest.mark.parametrize("tenant", ["", "a b", "é", "a" * 129, "line\n"])
+def test_a_record_of_an_impossible_tenant_is_sent_without_a_group(
+    queue: Queue, work: Work, installation: Installation, tenant: str
+) -> None:
+    job = queue.submit("work")
+    (first,) = work.worker.receive()
+    assert first.group is None
+    send_for([replace(job.record, tenant=tenant)], installation)
+    (again,) = work.worker.receive()
+    assert again.group is None
 
 
 def test_job_with_a_resource_and_an_antecedent_waits_for_both(queue: Queue, work: Work) -> None:
