@@ -136,9 +136,9 @@ class DiscardsNothing(MemoryStore):
 
 class KeepsTheLastMember(MemoryStore):
     def update(self, change: Change) -> Updated | Refused:
-        written: dict[str, Value] = {**change.set}
-        written |= {name: members for name, members in change.include.items()}
-        return super().update(replace(change, include={}, set=written))
+        for name, members in change.include.items():
+            change = replace(change, include={}, set={**change.set, name: members})
+        return super().update(change)
 
 
 class KeepsEmptySets(MemoryStore):
