@@ -143,6 +143,7 @@ CREATE: Final = _dynamodb(
         Field.BATCH,
         Field.DATA_REF,
         Field.HISTORY,
+        Field.QUIET,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),
 )
@@ -182,6 +183,7 @@ REPLACE: Final = _dynamodb(
     only=_OTHER_ITEMS
     | {
         Field.SPENT,
+        Field.QUIET,
         Field.REMOVED,
         # what the job leaves behind
         Field.QUEUE,

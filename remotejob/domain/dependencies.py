@@ -22,6 +22,7 @@ from remotejob.domain.conditions import (
     Value,
     state_is,
 )
+from remotejob.domain.history import Action, appended, entered
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import TERMINAL, Command, State, sources_of
@@ -37,6 +38,11 @@ ANTECEDENTS_AT_MOST: Final = 45
 """Each takes two steps of a transaction, which has at most a hundred."""
 
 
+LINES_OF_EDGES: Final = 10
+"""How many of the jobs that a job waits for get a line in its log. Their releases do not read its
+record, so that only this limits how much they write into it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edge:
     """One job that waits for another."""
@@ -47,6 +53,8 @@ class Edge:
     """New each time the dependent is submitted or restarted."""
     spent: bool = False
     """Whether the antecedent's end was carried out for this edge."""
+    quiet: bool = False
+    """Whether its release is no line in the dependent's log."""
 
     @property
     def key(self) -> Key:
@@ -59,6 +67,7 @@ class Edge:
             dependent=text(item[Field.JOB]),
             token=text(item[Field.TOKEN]),
             spent=Field.SPENT in item,
+            quiet=Field.QUIET in item,
         )
 
 
@@ -93,9 +102,12 @@ RELEASE: Final = _released("release_edge")
 def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> list[Put | Change]:
     """The steps that go with storing or restarting the dependent."""
     steps: list[Put | Change] = []
-    for antecedent in antecedents:
+    for number, antecedent in enumerate(antecedents):
         edge = Edge(antecedent=antecedent, dependent=dependent, token=token)
-        steps.append(Put(key=edge.key, content={Field.JOB: dependent, Field.TOKEN: token}))
+        content: dict[str, Value] = {Field.JOB: dependent, Field.TOKEN: token}
+        if number >= LINES_OF_EDGES:
+            content[Field.QUIET] = 1
+        steps.append(Put(key=edge.key, content=content))
         steps.append(
             Change(
                 job_id=antecedent,
@@ -107,11 +119,11 @@ def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> l
     return steps
 
 
-def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
+def releases(edge: Edge, *, now_ms: int, due_ms: int, actor: str = "") -> list[Change]:
     """The changes that unblock a dependent; try them in order until one is not refused.
 
     The dependent becomes due no earlier than `due_ms`, and no earlier than before. One that is not
-    waiting (paused, or ended) loses the edge too.
+    waiting (paused, or ended) loses the edge too. Its log says that `actor` did it.
     """
     values: dict[str, Value] = {"antecedent": edge.antecedent}
     # the caller holds no message of it: with a mark, the scheduler finds a crash before the send
@@ -123,7 +135,7 @@ def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
         (RELEASE_PAUSED, later),
         (RELEASE, {}),
     ]
-    return [
+    changes = [
         Change(
             job_id=edge.dependent,
             condition=condition,
@@ -133,12 +145,27 @@ def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
         )
         for condition, to_set in tries
     ]
+    if edge.quiet:
+        return changes
+    detail = edge.antecedent
+    return [
+        appended(change, Action.RESOLVED, at_ms=now_ms, actor=actor, detail=detail)
+        for change in changes
+    ]
 
 
 def cascade(
-    edge: Edge, record: JobRecord, *, why: str, now_ms: int, marked_ms: int | None = None
+    edge: Edge,
+    record: JobRecord,
+    *,
+    why: str,
+    now_ms: int,
+    marked_ms: int | None = None,
+    actor: str = "",
 ) -> Change:
-    """Cancel a dependent whose antecedent failed or was cancelled; `why` goes into its errors.
+    """Cancel a dependent whose antecedent failed or was cancelled.
+
+    `why` goes into its errors, and into its log as done by `actor`.
 
     `marked_ms` is the time of its mark, from which the scheduler counts its grace: by default now.
 
@@ -148,6 +175,7 @@ def cascade(
     """
     at_ms = max(now_ms, record.updated_ms)
     change = cancelled(record, at_ms=at_ms)
+    change = entered(change, record, Action.CANCELLED, actor=actor, detail=why)
     failure = Failure(
         run_id="",
         attempt=record.attempt,

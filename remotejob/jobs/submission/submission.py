@@ -21,6 +21,7 @@ from remotejob.domain.chain import next_depth
 from remotejob.domain.check_times import first_look
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.errors import InvalidData, InvalidName, UnknownQueue, UnknownTask
+from remotejob.domain.history import Action, first_line
 from remotejob.domain.ids import is_job_id, new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.name_rules import (
@@ -151,6 +152,7 @@ def check(
         depth=next_depth(),
         batch=submission.batch,
         origin_id=submission.origin,
+        history=_replayed(submission, now, installation),
     )
     record = _with_due_time(record, submission, installation)
     if submission.body is not None or submission.input is not None or not inline:
@@ -164,6 +166,16 @@ def check(
         filename=filename,
         content_type=content_type or guess_content_type(filename),
     )
+
+
+def _replayed(
+    submission: Submission, now_ms: int, installation: Installation
+) -> frozenset[str] | None:
+    origin = submission.origin
+    if origin is None:
+        return None
+    actor = installation.actor
+    return first_line(Action.REPLAYED, at_ms=now_ms, actor=actor, detail=origin)
 
 
 def queue_named(name: object, installation: Installation) -> QueueDescription:

@@ -11,6 +11,7 @@ from typing import Final
 from remotejob.domain import changes, claim_decisions, locks, run_changes
 from remotejob.domain.claim_decisions import after_refused_claim
 from remotejob.domain.errors import StoreUnavailable, UnreadableItem
+from remotejob.domain.history import lapsed
 from remotejob.domain.ids import new_run_id
 from remotejob.domain.odd_items import end_lease
 from remotejob.domain.record import JobRecord
@@ -268,7 +269,7 @@ class _Begins:
         )
 
     def reclaim(self, record: JobRecord, *, now: int) -> changes.Change:
-        return run_changes.reclaim(
+        reclaim = run_changes.reclaim(
             record,
             run_id=self.run_id,
             worker=self.worker,
@@ -276,6 +277,7 @@ class _Begins:
             lease_ms=self.lease_ms,
             skew_ms=self.skew_ms,
         )
+        return lapsed(reclaim, record, actor=self.worker)
 
 
 def odd(

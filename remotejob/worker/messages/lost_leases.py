@@ -10,6 +10,7 @@ from typing import Final
 from weakref import WeakSet
 
 from remotejob.domain import lapses
+from remotejob.domain.history import Action, appended
 from remotejob.outages import OutageLog, pause_after
 from remotejob.ports import Installation
 from remotejob.worker.runs.run import Run
@@ -111,7 +112,14 @@ class LostLeases:
         record = store.update(lapses.lost(loss.job_id, loss.run_id)).record
         if record is not None and loss.run_id in (record.crashed_runs or ()):
             # another run has the job, or had it
-            store.update(lapses.was_no_crash(loss.job_id, loss.run_id))
+            installation = self._installation
+            change = appended(
+                lapses.was_no_crash(loss.job_id, loss.run_id),
+                Action.NO_CRASH,
+                at_ms=installation.clock.now_ms(),
+                actor=installation.actor,
+            )
+            store.update(change)
 
     def _try_again_later(self, loss: _Loss) -> None:
         now = self._installation.clock.monotonic()
