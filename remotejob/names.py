@@ -306,6 +306,8 @@ class Partition(StrEnum):
     """How far the sweep has come."""
     SCALING = "scaling#"
     """What was last decided about a queue's workers; the queue follows, and ends the key."""
+    SWITCH = "switch#"
+    """Whether a queue is stopped; the queue follows, and ends the key."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
