@@ -347,6 +347,8 @@ class Field(StrEnum):
     """Jobs it was submitted to run after, as JSON."""
     DEPENDENTS = "j_deps"
     """Present if the record has edges to dependents."""
+    LINKING = "j_linking"
+    """On a job whose edges are not all stored yet: the token of those edges."""
     DELAY_DEPENDENTS = "j_deps_ms"
     REPEAT = "j_repeat"
     GENERATION = "j_gen"

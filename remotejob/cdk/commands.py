@@ -137,6 +137,7 @@ CREATE: Final = _dynamodb(
     | _OTHER_ITEMS
     | {
         Field.DEPENDS,
+        Field.LINKING,
         Field.REPEAT,
         Field.GENERATION,
         Field.ORIGIN,
@@ -162,6 +163,7 @@ LINK: Final = _dynamodb(
     | {
         Field.STATE,
         Field.DEPENDENTS,
+        Field.LINKING,
         Field.BLOCKED,
         Field.DATA,
         Field.HISTORY,
