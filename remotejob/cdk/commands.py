@@ -142,6 +142,7 @@ CREATE: Final = _dynamodb(
         Field.ORIGIN,
         Field.BATCH,
         Field.DATA_REF,
+        Field.HISTORY,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),
 )
@@ -163,6 +164,7 @@ LINK: Final = _dynamodb(
         Field.DEPENDENTS,
         Field.BLOCKED,
         Field.DATA,
+        Field.HISTORY,
         Field.TOTAL,
         Field.SEALED,
         Field.STOPPED,
@@ -222,6 +224,7 @@ CONSEQUENCES: Final = _dynamodb(
         Field.PARKED,
         Field.DUE,
         Field.DATA,
+        Field.HISTORY,
         Field.OWED,
         Field.FINISHED,
         Field.EXPIRES,
