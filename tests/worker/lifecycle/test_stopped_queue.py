@@ -44,7 +44,7 @@ class Reads:
         self.counts: Counter[str] = Counter()
         self.outage = False
 
-    def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:  # noqa: ARG002
+    def request(self, name: str, arguments: tuple[Any, ...], function: Callable[[], T]) -> T:
         self.counts[name] += 1
         if self.outage:
             raise ConnectionError("nobody answers")
@@ -70,22 +70,23 @@ def test_it_is_obeyed_within_a_minute_and_held_in_an_outage(clock: FakeClock) ->
     reads, queue = Reads(), RemoteJob(installation).queue()
     watch = SwitchWatch(intercepted(installation, reads), "default")
     watch.read()
+
+    def shortage_later() -> str | None:
+        clock.advance(READ_EVERY)
+        watch.read_if_due(at_once)
+        return watch.shortage
+
     queue.stop()
-    clock.advance(READ_EVERY)
-    watch.read_if_due(at_once)
-    assert watch.shortage is not None
-    assert watch.shortage.endswith("its jobs wait. To go on: remotejob start default")
+    stopped = shortage_later()
+    assert stopped is not None
+    assert stopped.endswith("its jobs wait. To go on: remotejob start default")
 
     queue.start()
     reads.outage = True
-    clock.advance(READ_EVERY)
-    watch.read_if_due(at_once)
-    assert watch.shortage is not None, "what was read last"
+    assert shortage_later() == stopped, "what was read last"
     reads.outage = False
-    clock.advance(READ_EVERY)
-    watch.read_if_due(at_once)
-    assert watch.shortage is None
-    assert READ_EVERY < timedelta(minutes=1)
+    assert shortage_later() is None
+    assert timedelta(minutes=1) > READ_EVERY
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_a_worker_that_comes_to_a_stopped_queue_begins_nothing(
     ran = threading.Event()
 
     @tasks.task("work")
-    def work(job: RunningJob) -> None:  # noqa: ARG001
+    def work(job: RunningJob) -> None:
         ran.set()
 
     remote = RemoteJob(system)
