@@ -65,6 +65,7 @@ class Executors:
             with run.stop_signal.reaches(ThisThread()), shared as context, OnlyHere():
                 return context.run(task.function, RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
+        run.wait_to_begin()
         try:
             return executor.run(run)
         except NotStarted as problem:

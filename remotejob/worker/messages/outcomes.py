@@ -9,13 +9,16 @@ import logging
 import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 from remotejob.domain import run_changes
 from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Item, Value
+from remotejob.domain.crash_limits import NOT_AGAIN
 from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, outputs_to_json
+from remotejob.domain.start_limits import LIFTED_MS, last_start_ms
 from remotejob.domain.text import cut, said_by
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
@@ -39,6 +42,8 @@ _NO_SPACE_AGAIN: Final = (
 )
 _STORE: Final = "store a result"
 _LONGEST_MESSAGE: Final = 1000
+_LONGEST_REASON: Final = 150
+"""Characters of a reason, so that the rest of the message fits into the record."""
 _LONGEST_TRACE: Final = 100_000
 
 
@@ -101,6 +106,35 @@ def failed(run: Run, error: BaseException, installation: Installation) -> End:
 
     In that case, its successor goes with it if it repeats.
     """
+    due = None if isinstance(error, Fatal) else _next_run(run, installation)
+    return _failed(run, error, _message(error, run.record), due, installation)
+
+
+def failed_not_again(run: Run, reason: BaseException, installation: Installation) -> End:
+    """The change after a run that was ended from outside, of a job that must not run again."""
+    message = f"{cut(said_by(reason), _LONGEST_REASON)} while it ran, and {NOT_AGAIN}"
+    return _failed(run, reason, message, None, installation)
+
+
+def _next_run(run: Run, installation: Installation) -> datetime | None:
+    """When the retry policy has the job run again; None if it does not, or that is too late."""
+    record = run.record
+    retry = record.retry or run.task.retry
+    if record.start_by_ms == LIFTED_MS:
+        retry = replace(retry, until=None)
+    now = from_ms(installation.clock.now_ms())
+    due = retry.next_run(failures=record.failures + 1, now=now)
+    last_ms = last_start_ms(record)
+    return None if due is None or (last_ms is not None and to_ms(due) > last_ms) else due
+
+
+def _failed(
+    run: Run,
+    error: BaseException,
+    message: str,
+    due: datetime | None,
+    installation: Installation,
+) -> End:
     record = run.record
     now = installation.clock.now_ms()
     failure = Failure(
@@ -108,13 +142,9 @@ def failed(run: Run, error: BaseException, installation: Installation) -> End:
         attempt=record.attempt,
         at_ms=now,
         kind=type(error).__name__,
-        message=_message(error, record),
+        message=message,
     )
     _keep_trace(run, error, installation)
-    retry = record.retry or run.task.retry
-    due = None
-    if not isinstance(error, Fatal):
-        due = retry.next_run(failures=record.failures + 1, now=from_ms(now))
     log.warning(
         "run failed, %s: %s: %s",
         "for good" if due is None else f"again at {due:%Y-%m-%d %H:%M:%S} UTC",
