@@ -38,6 +38,8 @@ class Change:
     set_once: Item = field(default_factory=dict)
     """Attributes to set unless the record has them."""
     add: Mapping[Field, int] = field(default_factory=dict)
+    include: Mapping[Field, frozenset[str]] = field(default_factory=dict)
+    """Members to put into sets."""
     discard: Mapping[Field, frozenset[str]] = field(default_factory=dict)
     """Members to take out of sets."""
     remove: tuple[Field, ...] = ()

@@ -128,7 +128,7 @@ def make_ready(
         values={"stamp": later(now_ms, record)},
         set={**_waits(record, due_ms=due_ms, now_ms=now_ms), **limited, **_given(token)},
         discard={Field.BLOCKED: jobs} if independent and jobs else {},
-        remove=(Field.DEPENDS,) if independent else (),
+        remove=(Field.DEPENDS, Field.LINKING) if independent else (),
     )
 
 
@@ -138,19 +138,23 @@ def restart(
     now_ms: int,
     retry: Retry | None = None,
     blocked: frozenset[str] | None = None,
+    linking: str | None = None,
     token: str | None = None,
 ) -> Change:
     """Run a failed or cancelled job again, with a fresh count of attempts and crashes.
 
     A limit of when it may begin is lifted if it is over. `retry` replaces the retry policy;
-    `blocked` holds the ids it has to wait for.
+    `blocked` holds the ids it has to wait for, and `linking` the token of their edges, if these are
+    stored afterwards.
     """
     again: dict[str, Value] = {}
     if retry is not None:
         again[Field.RETRY] = retry.to_json()
     if blocked:
         again[Field.BLOCKED] = blocked
-    gone = () if blocked else (Field.BLOCKED,)
+    if linking is not None:
+        again[Field.LINKING] = linking
+    gone = tuple(one for one in (Field.BLOCKED, Field.LINKING) if one not in again)
     limit_ms = limit_of_restarted(record, retry, now_ms=now_ms)
     if limit_ms is not None:
         again[Field.START_BY] = limit_ms

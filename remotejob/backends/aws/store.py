@@ -245,13 +245,14 @@ class DynamoStore:
         shape = (
             tuple(change.set),
             tuple(change.set_once),
-            tuple(change.add),
+            # ADD takes numbers and sets alike
+            (*change.add, *change.include),
             tuple(change.discard),
             change.remove,
         )
         update, condition, constants = _expressions(change.condition, *shape)
         values = {f":{name}": _typed(value) for name, value in change.values.items()}
-        for written in (change.set, change.set_once, change.add, change.discard):
+        for written in (change.set, change.set_once, change.add, change.include, change.discard):
             values |= {f":{name}": _typed(value) for name, value in written.items()}
         return {
             "TableName": self._table,
