@@ -61,6 +61,14 @@ class JobDraft:
         """Run no earlier than this time."""
         return self._with(after=moment, delay=None)
 
+    def expires(self, expires: timedelta | datetime) -> JobDraft:
+        """No run begins later: a time, or a span from when the job may begin."""
+        return self._with(expires=expires)
+
+    def crashes(self, crashes: int) -> JobDraft:
+        """How many deaths of its worker it may survive; 0: it never runs again by itself."""
+        return self._with(crashes=crashes)
+
     def resource(self, resource: str) -> JobDraft:
         """Lock this resource: only one job of a resource runs at a time."""
         return self._with(resource=resource)

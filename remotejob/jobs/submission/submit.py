@@ -238,6 +238,8 @@ def _store_in_transaction(
             there, gone = job_under(key, queue, installation)
             if there is not None:
                 return there
+        if checked.problem is not None:
+            raise InvalidData(checked.problem)
         if record is None:
             if checked.body is not None or checked.data_text is not None:
                 # check first, so as not to upload a file for a job that is refused
