@@ -387,6 +387,8 @@ class Field(StrEnum):
     PROGRESS = "j_progress"
     LOG = "j_log"
     LOG_COUNT = "j_log_n"
+    HISTORY = "j_hist"
+    """What was done to it, as a set of lines; absent from an ordinary job."""
     ERRORS = "j_errors"
     RESULT = "j_result"
     RESULT_REF = "j_result_ref"

@@ -143,6 +143,7 @@ CREATE: Final = _dynamodb(
         Field.ORIGIN,
         Field.BATCH,
         Field.DATA_REF,
+        Field.HISTORY,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),
 )
@@ -165,6 +166,7 @@ LINK: Final = _dynamodb(
         Field.LINKING,
         Field.BLOCKED,
         Field.DATA,
+        Field.HISTORY,
         Field.TOTAL,
         Field.SEALED,
         Field.STOPPED,
@@ -224,6 +226,7 @@ CONSEQUENCES: Final = _dynamodb(
         Field.PARKED,
         Field.DUE,
         Field.DATA,
+        Field.HISTORY,
         Field.OWED,
         Field.FINISHED,
         Field.EXPIRES,

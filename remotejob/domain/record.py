@@ -166,6 +166,8 @@ class JobRecord:
     progress_json: str | None = None
     log_json: str | None = None
     log_count: int = 0
+    history: frozenset[str] | None = None
+    """What was done to it; `domain.history` reads it."""
     errors_json: str | None = None
     result_json: str | None = None
     result_ref: str | None = None

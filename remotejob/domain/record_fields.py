@@ -60,6 +60,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "progress_json": Field.PROGRESS,
     "log_json": Field.LOG,
     "log_count": Field.LOG_COUNT,
+    "history": Field.HISTORY,
     "errors_json": Field.ERRORS,
     "result_json": Field.RESULT,
     "result_ref": Field.RESULT_REF,
@@ -97,7 +98,7 @@ _TEXTS: Final = frozenset(
         "attention",
     }
 )
-_SETS: Final = frozenset({"blocked", "crashed_runs"})
+_SETS: Final = frozenset({"blocked", "crashed_runs", "history"})
 
 COUNTERS: Final = frozenset(
     {

@@ -63,6 +63,7 @@ def test_a_change_leaves_the_item_it_is_applied_to() -> None:
     change = _change(
         set={Field.DUE: 2},
         add={Field.ATTEMPT: 1},
+        include={Field.HISTORY: frozenset("h")},
         discard={Field.BLOCKED: frozenset("a")},
         remove=(Field.LEASE,),
     )
@@ -70,7 +71,12 @@ def test_a_change_leaves_the_item_it_is_applied_to() -> None:
     after = applied(change, before)
 
     assert before == {"j_blocked": frozenset("ab"), "j_due": 1}
-    assert after == {"j_blocked": frozenset("b"), "j_due": 2, "j_attempt": 1}
+    assert after == {
+        "j_blocked": frozenset("b"),
+        "j_due": 2,
+        "j_attempt": 1,
+        "j_hist": frozenset("h"),
+    }
 
 
 @pytest.mark.parametrize("before", [{}, {Field.BLOCKED: frozenset("a")}], ids=["none", "the last"])
@@ -83,8 +89,9 @@ def test_no_empty_set_is_left(before: Item) -> None:
     [
         _change(add={Field.TASK: 1}),
         _change(discard={Field.TASK: frozenset("a")}),
+        _change(include={Field.TASK: frozenset("a")}),
     ],
-    ids=["text is no number", "text is no set"],
+    ids=["text is no number", "text is no set", "text is no set to add to"],
 )
 def test_what_goes_with_no_attribute_of_that_kind_is_refused(change: Change) -> None:
     with pytest.raises(AssertionError, match="'work' is no"):

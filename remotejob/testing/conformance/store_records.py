@@ -50,6 +50,7 @@ FULL = replace(
     input_json='{"b":"bucket","k":"a b/ü.jpg","s":3,"n":"ü.jpg"}',
     progress_json="[1,3]",
     log_json='[[0,1,"info","hello"]]',
+    history=frozenset({'[1,"paused","ana@laptop"]'}),
     log_count=1,
     errors_json=errors_to_json((samples.failure(),)),
     result_json="[]",
