@@ -211,6 +211,7 @@ class Queue(ManualQueue):
         repeat: Repeat | None = None,
         idempotency_key: str | None = None,
         idempotency_window: timedelta = timedelta(days=1),
+        paused: bool = False,
         cancel_repeats: bool = False,
     ) -> Job:
         """Submit a job. Once this returns, the job is durable and will run.
@@ -241,6 +242,7 @@ class Queue(ManualQueue):
             repeat=repeat,
             idempotency_key=idempotency_key,
             idempotency_window=idempotency_window,
+            paused=paused,
         )
         record = submit.submit(
             submission,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from remotejob.domain.argument_checks import (
+    check_flag,
     check_items,
     check_kind,
     check_text,
@@ -83,6 +84,8 @@ class Submission:
     idempotency_key: str | None = None
     """The same key again within the window returns its job instead of making another."""
     idempotency_window: timedelta = timedelta(days=1)
+    paused: bool = False
+    """Store it paused: it runs only once it is resumed."""
     batch: str | None = None
     """Set by `map`."""
     origin: str | None = None
@@ -153,6 +156,8 @@ def check(
         origin_id=submission.origin,
     )
     record = _with_due_time(record, submission, installation)
+    if submission.paused:
+        record = _paused(record)
     if submission.body is not None or submission.input is not None or not inline:
         check_kept(record, submission.repeat, installation)
     return Checked(
@@ -195,6 +200,7 @@ def check_priority(priority: object) -> int:
 
 def _check_types(submission: Submission) -> None:
     """Check what Python does not, and a store would refuse too late."""
+    check_flag("paused", submission.paused)
     if submission.delay is not None:
         check_timedelta("delay", submission.delay)
     if submission.after is not None:
@@ -261,6 +267,16 @@ def _with_due_time(
         due_ms=due,
         attention=attention_key(Attention.WAITING, record.id),
         attention_ms=first_look(due, now_ms=now, max_delay=max_delay),
+    )
+
+
+def _paused(record: JobRecord) -> JobRecord:
+    """Paused from its first write on, as `pause` leaves a job."""
+    return replace(
+        record,
+        state=State.PAUSED,
+        attention=attention_key(Attention.PAUSED, record.id),
+        attention_ms=record.created_ms,
     )
 
 
