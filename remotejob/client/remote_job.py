@@ -216,6 +216,7 @@ class Queue(ManualQueue):
         crashes: int | None = None,
         idempotency_key: str | None = None,
         idempotency_window: timedelta = timedelta(days=1),
+        paused: bool = False,
         cancel_repeats: bool = False,
     ) -> Job:
         """Submit a job. Once this returns, the job is durable and will run.
@@ -248,6 +249,7 @@ class Queue(ManualQueue):
             crashes=crashes,
             idempotency_key=idempotency_key,
             idempotency_window=idempotency_window,
+            paused=paused,
         )
         record = submit.submit(
             submission,
