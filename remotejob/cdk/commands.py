@@ -142,6 +142,7 @@ CREATE: Final = _dynamodb(
         Field.ORIGIN,
         Field.BATCH,
         Field.DATA_REF,
+        Field.PAYLOAD,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),
 )

@@ -139,7 +139,7 @@ def dead_letters(aws: EmbeddedAws, inventory: Inventory) -> Iterator[None]:
 
 
 @contextmanager
-def queue_stopped(aws: EmbeddedAws, inventory: Inventory) -> Iterator[None]:  # noqa: ARG001
+def queue_stopped(aws: EmbeddedAws, inventory: Inventory) -> Iterator[None]:
     with exported(aws.environment()):
         queue = RemoteJob.connect(SYSTEM).queue()
     queue.stop()

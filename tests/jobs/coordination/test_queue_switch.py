@@ -82,7 +82,7 @@ class _Loses:
     def __init__(self, *, meanwhile: Any = None) -> None:
         self.left, self.meanwhile = 1, meanwhile
 
-    def request(self, name: str, arguments: tuple[Any, ...], function: Any) -> Any:  # noqa: ARG002
+    def request(self, name: str, arguments: tuple[Any, ...], function: Any) -> Any:
         if name == "store.transact" and self.left:
             self.left -= 1
             if self.meanwhile is not None:
