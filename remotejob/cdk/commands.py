@@ -137,12 +137,14 @@ CREATE: Final = _dynamodb(
     | _OTHER_ITEMS
     | {
         Field.DEPENDS,
+        Field.LINKING,
         Field.REPEAT,
         Field.GENERATION,
         Field.ORIGIN,
         Field.BATCH,
         Field.DATA_REF,
         Field.PAYLOAD,
+        Field.HISTORY,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),
 )
@@ -162,8 +164,10 @@ LINK: Final = _dynamodb(
     | {
         Field.STATE,
         Field.DEPENDENTS,
+        Field.LINKING,
         Field.BLOCKED,
         Field.DATA,
+        Field.HISTORY,
         Field.TOTAL,
         Field.SEALED,
         Field.STOPPED,
@@ -223,6 +227,7 @@ CONSEQUENCES: Final = _dynamodb(
         Field.PARKED,
         Field.DUE,
         Field.DATA,
+        Field.HISTORY,
         Field.OWED,
         Field.FINISHED,
         Field.EXPIRES,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from remotejob.client.actor import this_actor
 from remotejob.client.batch import Batch
 from remotejob.client.draft import JobDraft
 from remotejob.client.job import Job
@@ -24,6 +25,7 @@ from remotejob.domain.argument_checks import (
     reading,
 )
 from remotejob.domain.errors import InvalidData, JobNotFound
+from remotejob.domain.history import check_actor
 from remotejob.domain.name_rules import check_batch_id, check_job_id, check_task_name
 from remotejob.domain.queue_switch import StoppedQueue
 from remotejob.domain.repeat import Repeat
@@ -64,20 +66,27 @@ class RemoteJob(ManyCommands, LetterCommands, SwitchCommands):
 
     @classmethod
     def connect(
-        cls, system: str | None = None, *, session: boto3.Session | None = None
+        cls,
+        system: str | None = None,
+        *,
+        session: boto3.Session | None = None,
+        actor: str | None = None,
     ) -> RemoteJob:
         """The system deployed under this name, in the session's account and region.
 
-        The name defaults to $REMOTEJOB_NAME, then to "default".
+        The name defaults to $REMOTEJOB_NAME, then to "default". `actor` is who gives commands, as
+        the log of a job says it: up to 64 characters, by default this process's user and host.
 
-        Raises: SystemNotFound; AccessProblem, when AWS refuses access or cannot be reached.
+        Raises: SystemNotFound; AccessProblem, when AWS refuses access or cannot be reached;
+        InvalidName.
         """
         from remotejob.backends.aws import connect
         from remotejob.client.hooks import registry
 
         name = "" if system is None else check_text("system", system, remedy="give its name")
         name = name or os.environ.get(NAME_VARIABLE) or "default"
-        return cls(replace(connect(name, session=session), hooks=registry))
+        by = this_actor() if actor is None else check_actor(actor)
+        return cls(replace(connect(name, session=session), hooks=registry, actor=by))
 
     @property
     def name(self) -> str:

@@ -10,9 +10,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final
 
-from remotejob.domain.argument_checks import check_choice
+from remotejob.domain.argument_checks import check_choice, is_a
 from remotejob.domain.chain import Link, within
-from remotejob.domain.errors import AccessProblem, InvalidData
+from remotejob.domain.errors import AccessProblem
 from remotejob.domain.urgency import Urgency
 from remotejob.jobs.coordination.queue_switch import READ_EVERY
 from remotejob.manual.holder import JobHolder
@@ -20,6 +20,7 @@ from remotejob.manual.options import Processing, Taking
 from remotejob.manual.taken_job import TakenJob
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.own_context import own_context
 from remotejob.worker.runs.depth import link_of
 
 log = logging.getLogger(__name__)
@@ -265,7 +266,8 @@ class Processor:
             self._holder.watch(job, self._processing.work_timeout)
         try:
             with OnlyHere(), within(_link_of(jobs)):
-                result = self._function(jobs[0] if self._processing.payload == 1 else jobs)
+                given = jobs[0] if self._processing.payload == 1 else jobs
+                result = own_context().run(self._function, given)
         except BaseException as error:  # noqa: BLE001 (any error fails the jobs, not us)
             for job in jobs:
                 self._fail(job, error)
@@ -275,12 +277,14 @@ class Processor:
                 self._complete(job, result)
 
     def _complete(self, job: TakenJob, result: Any) -> None:
-        completion = result if isinstance(result, Completion) else Completion(result=result)
+        completion = result if is_a(result, Completion) else Completion(result=result)
         try:
             job.done(completion.result, delay_dependents=completion.delay_dependents)
-        except InvalidData as error:
-            self._fail(job, error)
-        except Exception:
+        except BaseException as error:
+            if not job.ended:
+                # a result that cannot be kept is a failure, whatever its own code raised
+                self._fail(job, error)
+                return
             log.exception("job not completed", extra=job.run.context.fields)
 
     def _fail(self, job: TakenJob, error: BaseException) -> None:

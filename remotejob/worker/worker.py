@@ -105,7 +105,9 @@ class Worker:
         abilities = abilities_of(options, description)
         tasks.require(abilities, queue=options.queue)
         # its role may send to no other queue
-        installation = replace(installation, sends_to=frozenset({options.queue}))
+        installation = replace(
+            installation, sends_to=frozenset({options.queue}), actor=options.name
+        )
         self._installation = installation
         self._options = options
         self._order = description.order

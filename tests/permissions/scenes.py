@@ -28,6 +28,7 @@ from remotejob import (
 )
 from remotejob.backends.clock import SystemClock
 from remotejob.client.batch import Batch
+from remotejob.domain.dependencies import EDGES_WITH_RECORD
 from remotejob.domain.ids import is_job_id
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.jobs.submission.stored_files import StoredFile
@@ -271,6 +272,17 @@ def submit_dependent(by: Person) -> Act:
     return lambda who: who.queue.submit("work", depends=[other.id])
 
 
+def submit_dependent_on_many(by: Person) -> Act:
+    """On more than one transaction links."""
+    others = by.queue.submit_many([Submission("work", delay=LATER)] * (EDGES_WITH_RECORD + 1))
+    return lambda who: linked(who.queue.submit("work", depends=others))
+
+
+def linked(job: Job) -> Job:
+    assert job.refresh().record.linking is None
+    return job
+
+
 def submit_under_a_key(by: Person) -> Act:
     name = str(uuid4())
 
@@ -426,6 +438,12 @@ def restart_dependent(by: Person) -> Act:
     first.cancel()
     assert second.refresh().state is State.CANCELLED
     return lambda who: _as_seen_by(who, second).restart()
+
+
+def restart_dependent_on_many(by: Person) -> Act:
+    others = by.queue.submit_many([Submission("work", delay=LATER)] * (EDGES_WITH_RECORD + 1))
+    job = by.queue.submit("work", depends=others).cancel()
+    return lambda who: linked(_as_seen_by(who, job).restart())
 
 
 def retry_a_batch_that_was_followed(by: Person) -> Act:
@@ -611,6 +629,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "Job.restart": {
         "failed": on_job(failed, lambda job: job.restart(retry=Retry(max_attempts=3))),
         "dependent": restart_dependent,
+        "dependent on many": restart_dependent_on_many,
     },
     "Job.remove": {"cancelled": on_job(cancelled, Job.remove), "files": remove_with_files},
     "Queue.failed": {"": on_job(failed, lambda job: RemoteJob(job._installation).queue().failed())},
@@ -643,6 +662,7 @@ SCENES: dict[str, dict[str, Scene]] = {
         "large body": submit(body=LARGE),
         "repeating": submit(repeat=Repeat(wait=LATER)),
         "dependent": submit_dependent,
+        "dependent on many": submit_dependent_on_many,
         "under a key": submit_under_a_key,
     },
     "Queue.submit(cancel_repeats)": {"": submit_in_place_of_others},
