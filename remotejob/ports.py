@@ -519,6 +519,8 @@ class Installation:
     """The deployed workers of its queues."""
     hooks: Listener = field(default=NOBODY)
     """What this process notifies when something happens to a job."""
+    actor: str = field(default="")
+    """Who this process is in the log of a job that it does something to."""
     sends_to: frozenset[str] | None = field(default=None)
     """The queues whose messages this process may send; None for all. A job of another queue that it
     releases or ends is marked, and the scheduler does the rest within a minute."""

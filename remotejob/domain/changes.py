@@ -36,6 +36,8 @@ class Change:
     """The values that the condition compares with, by name."""
     set: Item = field(default_factory=dict)
     add: Mapping[Field, int] = field(default_factory=dict)
+    include: Mapping[Field, frozenset[str]] = field(default_factory=dict)
+    """Members to put into sets."""
     discard: Mapping[Field, frozenset[str]] = field(default_factory=dict)
     """Members to take out of sets."""
     remove: tuple[Field, ...] = ()

@@ -24,14 +24,16 @@ LOG_TAIL_BYTES: Final = 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LogLine:
-    """One line a job logged."""
+    """One line of a job's log: the job logged it, or it says what was done to the job."""
 
     number: int
-    """Counted from 0 over all the job's runs."""
+    """Counted from 0 over all the job's runs; -1 on lines that say what was done to the job."""
     at_ms: int
     level: Level
     message: str
     data: Any = None
+    actor: str | None = None
+    """On a line that says what was done to the job: who did it, if that is known."""
 
     @property
     def at(self) -> datetime:

@@ -119,6 +119,8 @@ class JobRecord:
     depends_json: str | None = None
     dependents: int = 0
     """1 if other jobs wait, or waited, for it."""
+    linking: str | None = None
+    """The token of its edges, until all of them are stored."""
     delay_dependents_ms: int | None = None
     repeat_json: str | None = None
     generation: int = 0
@@ -164,6 +166,8 @@ class JobRecord:
     progress_json: str | None = None
     log_json: str | None = None
     log_count: int = 0
+    history: frozenset[str] | None = None
+    """What was done to it; `domain.history` reads it."""
     errors_json: str | None = None
     result_json: str | None = None
     result_ref: str | None = None

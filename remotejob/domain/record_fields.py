@@ -28,6 +28,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "tenant_limit": Field.TENANT_LIMIT,
     "depends_json": Field.DEPENDS,
     "dependents": Field.DEPENDENTS,
+    "linking": Field.LINKING,
     "delay_dependents_ms": Field.DELAY_DEPENDENTS,
     "repeat_json": Field.REPEAT,
     "generation": Field.GENERATION,
@@ -59,6 +60,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "progress_json": Field.PROGRESS,
     "log_json": Field.LOG,
     "log_count": Field.LOG_COUNT,
+    "history": Field.HISTORY,
     "errors_json": Field.ERRORS,
     "result_json": Field.RESULT,
     "result_ref": Field.RESULT_REF,
@@ -87,6 +89,7 @@ _TEXTS: Final = frozenset(
         "next_id",
         "origin_id",
         "batch",
+        "linking",
         "token",
         "run_id",
         "worker",
@@ -95,7 +98,7 @@ _TEXTS: Final = frozenset(
         "attention",
     }
 )
-_SETS: Final = frozenset({"blocked", "crashed_runs"})
+_SETS: Final = frozenset({"blocked", "crashed_runs", "history"})
 
 COUNTERS: Final = frozenset(
     {

@@ -47,7 +47,7 @@ def check_texts(record: JobRecord) -> None:
         raise UnreadableItem(
             partition_of(record.id),
             record.id,
-            f"{attribute}={shown(cut(value, 60))}: {cut(said_by(problem), 150)}",
+            f"{attribute}={shown(cut(str(value), 60))}: {cut(said_by(problem), 150)}",
         ) from problem
 
 
@@ -143,6 +143,14 @@ def check_log(text: str) -> None:
             raise ValueError("a line of the log has too many parts")
 
 
+def _history(texts: frozenset[str]) -> None:
+    for line in texts:
+        at, action, actor, *rest = json.loads(line)
+        _is_time(at)
+        for said in (action, actor, *rest[:1]):
+            _is(said, str)
+
+
 def _usage(text: str) -> None:
     usage = Usage.from_json(text)
     for count in (*usage.calls.values(), usage.runs, usage.note_units, usage.index_units):
@@ -168,7 +176,7 @@ def _is_time(value: object) -> None:
     from_ms(cast("int", value))
 
 
-_CHECKS: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
+_CHECKS: Final[tuple[tuple[str, Callable[[Any], object]], ...]] = (
     ("queue", check_queue_name),
     ("run_id", _matches(_RUN, "the id of a run")),
     ("resource", _resource),
@@ -183,6 +191,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[str], object]], ...]] = (
     ("input_json", _input),
     ("progress_json", _progress),
     ("log_json", check_log),
+    ("history", _history),
     ("errors_json", _errors),
     ("outputs_json", _outputs),
     ("calls_json", _usage),

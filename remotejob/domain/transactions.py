@@ -162,6 +162,8 @@ def applied(change: Change, item: Item) -> dict[str, Value]:
     changed: dict[str, Value] = {**item, **change.set}
     for name, by in change.add.items():
         changed[name] = number(changed.get(name, 0)) + by
+    for name, members in change.include.items():
+        changed[name] = members_of(changed.get(name, frozenset())) | members
     for name, members in change.discard.items():
         left = members_of(changed.get(name, frozenset())) - members
         if left:

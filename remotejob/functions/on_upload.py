@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -55,7 +56,7 @@ def _set_up() -> tuple[Settings, Installation, Nudge]:
     """Run once per function instance; not at import, because tests set the environment later."""
     root = Path(os.environ.get("LAMBDA_TASK_ROOT", "."))
     settings = load(os.environ.get(Env.SETTINGS, root / DEFAULT_FILE))
-    installation = from_environment()
+    installation = replace(from_environment(), actor="on_upload")
     idle = {
         name: timedelta(minutes=queue.idle_minutes)
         for name, queue in settings.queues.items()

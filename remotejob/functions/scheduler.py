@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from typing import Any, Final
@@ -39,7 +40,7 @@ _TASKS: Final = ("tick", *_WORK, "scale")
 
 @cache
 def _installation() -> Installation:
-    return from_environment()
+    return replace(from_environment(), actor="scheduler")
 
 
 @logger.inject_lambda_context

@@ -134,6 +134,13 @@ class DiscardsNothing(MemoryStore):
         return super().update(replace(change, discard={}))
 
 
+class KeepsTheLastMember(MemoryStore):
+    def update(self, change: Change) -> Updated | Refused:
+        for name, members in change.include.items():
+            change = replace(change, include={}, set={**change.set, name: members})
+        return super().update(change)
+
+
 class KeepsEmptySets(MemoryStore):
     def update(self, change: Change) -> Updated | Refused:
         outcome = super().update(change)
@@ -228,6 +235,7 @@ def _unmarked(step: Step) -> Step:
         (LeavesItems, "test_a_holder_lets_go", []),
         (LeavesItems, "test_notes_are_erased_by_name", []),
         (DiscardsNothing, "test_release_of_a_waiting_dependent_marks_it", []),
+        (KeepsTheLastMember, "test_members_that_are_put_into_a_set_are_added_to_those_there", []),
         (KeepsEmptySets, "test_a_set_that_loses_its_last_member_is_absent", []),
         (PutsWhereAJobWasRemoved, "test_a_removed_job_is_not_made_again", []),
         (ItemsInNoOrder, "test_items_come_in_order_of_name", []),

@@ -71,6 +71,7 @@ def records(draw: st.DrawFn) -> JobRecord:
         progress_json=draw(_JSON),
         log_json=draw(_JSON),
         log_count=draw(COUNTS),
+        history=draw(st.none() | st.frozensets(TEXT, min_size=1)),
         errors_json=draw(_JSON),
         result_json=draw(_JSON),
         result_ref=draw(_JSON),

@@ -89,6 +89,11 @@ def test_creators_hear_of_ends_and_read_outputs_and_replace_repeats_only_as_mana
     assert COMMANDS["Queue.submit(cancel_repeats)"].groups == {Group.ADMIN}
 
 
+def test_the_switch_for_all_queues_is_for_admins_and_managers() -> None:
+    for command in ("RemoteJob.stop_all", "RemoteJob.start_all"):
+        assert COMMANDS[command].groups == {Group.ADMIN, Group.MANAGER}
+
+
 def test_every_group_reads_jobs_and_the_whole_of_their_records() -> None:
     assert COMMANDS["RemoteJob.job"].groups == set(Group)
     assert READ in COMMANDS["RemoteJob.job"].grants

@@ -242,10 +242,16 @@ class DynamoStore:
 
     def _update(self, change: Change) -> dict[str, Any]:
         """The change in the form UpdateItem takes, alone or in a transaction."""
-        shape = (tuple(change.set), tuple(change.add), tuple(change.discard), change.remove)
+        shape = (
+            tuple(change.set),
+            # ADD takes numbers and sets alike
+            (*change.add, *change.include),
+            tuple(change.discard),
+            change.remove,
+        )
         update, condition, constants = _expressions(change.condition, *shape)
         values = {f":{name}": _typed(value) for name, value in change.values.items()}
-        for written in (change.set, change.add, change.discard):
+        for written in (change.set, change.add, change.include, change.discard):
             values |= {f":{name}": _typed(value) for name, value in written.items()}
         return {
             "TableName": self._table,

@@ -19,6 +19,7 @@ from remotejob.domain.errors import (
     StoreUnavailable,
     UnreadableItem,
 )
+from remotejob.domain.history import Action, entered
 from remotejob.domain.ids import is_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry, check_retry
@@ -128,6 +129,7 @@ def cancel_children(job_ids: Iterable[str], installation: Installation) -> None:
             if record.terminal:
                 continue
             change = command_changes.cancel(record, now_ms=installation.clock.now_ms())
+            change = entered(change, record, Action.CANCELLED, actor=installation.actor)
             outcome = installation.store.update(change)
             if isinstance(outcome, Updated):
                 ended.append(outcome.record)

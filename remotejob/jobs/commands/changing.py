@@ -7,11 +7,19 @@ from typing import Final
 
 from remotejob.domain.changes import Change
 from remotejob.domain.errors import AccessProblem, JobNotFound, StillRunning, StoreUnavailable
+from remotejob.domain.history import Action, entered
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import Command, check
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.consequences import carry_out
 from remotejob.ports import Installation, Updated
+
+_ACTIONS: Final = {
+    Command.PAUSE: Action.PAUSED,
+    Command.RESUME: Action.RESUMED,
+    Command.MAKE_READY: Action.MADE_READY,
+    Command.CANCEL: Action.CANCELLED,
+}
 
 TRIES: Final = 5
 """How often a command reads a record that keeps changing before it gives up."""
@@ -30,11 +38,14 @@ def change_job(
     job_id: str,
     build: Callable[..., Change],
     installation: Installation,
+    *,
+    detail: str = "",
 ) -> JobRecord:
     """Read the record, check that its state allows the command, and change it.
 
     If the record changes in between, read it again: the command may no longer be allowed. `build`
-    makes the change of the record, `now_ms` and the command's `token`.
+    makes the change of the record, `now_ms` and the command's `token`. The job's log names the
+    command, with the `detail`.
 
     Raises: JobNotFound; CommandRefused; StoreUnavailable.
     """
@@ -46,6 +57,7 @@ def change_job(
             return record
         check(command, job_id=job_id, state=record.state)
         change = build(record, now_ms=installation.clock.now_ms(), token=token)
+        change = entered(change, record, _ACTIONS[command], actor=installation.actor, detail=detail)
         outcome = installation.store.update(change)
         if isinstance(outcome, Updated):
             return outcome.record

@@ -76,7 +76,8 @@ def make_ready(
             record, due_ms=due_ms, now_ms=now_ms, independent=independent, token=token
         )
 
-    record = change_job(Command.MAKE_READY, job_id, build, installation)
+    detail = "it waits for no other job" if independent else ""
+    record = change_job(Command.MAKE_READY, job_id, build, installation, detail=detail)
     return record if record.blocked else send_and_look(record, installation)
 
 

@@ -1,8 +1,12 @@
-"""Reads the whole log of a job: the last lines from its record, the rest from its notes."""
+"""Reads the whole log of a job: the last lines from its record, the rest from its notes.
+
+Lines that say what was done to the job stand among those that it logged itself.
+"""
 
 from __future__ import annotations
 
 from remotejob.domain.errors import UnreadableItem
+from remotejob.domain.history import history_lines
 from remotejob.domain.job_log import LogLine, log_lines
 from remotejob.domain.record import JobRecord
 from remotejob.domain.record_texts import check_log
@@ -12,7 +16,7 @@ from remotejob.ports import Installation
 
 
 def whole_log(record: JobRecord, installation: Installation) -> list[LogLine]:
-    """All lines of all runs, oldest first."""
+    """All lines of all runs, and of what was done to the job, oldest first."""
     found = list(record.log_tail)
     for name, text in installation.store.notes(record.id, LOG_NOTES):
         try:
@@ -30,4 +34,5 @@ def whole_log(record: JobRecord, installation: Installation) -> list[LogLine]:
         known = lines.get(key)
         if known is None or line.data is not None or len(line.message) > len(known.message):
             lines[key] = line
-    return [lines[key] for key in sorted(lines)]
+    every = [*lines.values(), *history_lines(record.history)]
+    return sorted(every, key=lambda line: (line.at_ms, line.number))

@@ -41,6 +41,8 @@ _KEYS: Final = {name: Key(_PLACE, name) for name in ("put", "erase", "check", "c
 _KINDS: Final = ("change", *_KEYS)
 _ANYTHING: Final = Condition(name="anything", expression=EXISTS)
 
+_LINES: Final = ('[1,"paused","ana@laptop"]', '[2,"resumed","bo@desk"]')
+
 
 def _at(key: Key, content: Item) -> Item:
     """The item as read, with its key."""
@@ -260,14 +262,19 @@ class TransactionsConformance:
         assert store.item(record_key(before.id)) is None
         assert store.item(_KEYS["put"]) is None
 
-    def test_a_change_sets_adds_discards_and_removes_at_once(self, store: JobStore) -> None:
-        before = samples.running(blocked=frozenset("abc"), owed="status")
+    def test_a_change_sets_adds_includes_discards_and_removes_at_once(
+        self, store: JobStore
+    ) -> None:
+        before = samples.running(
+            blocked=frozenset("abc"), crashed_runs=frozenset("r"), owed="status"
+        )
         change = Change(
             job_id=before.id,
             condition=_ANYTHING,
             values={},
             set={Field.NEXT: samples.job_id(9)},
             add={Field.ATTEMPT: 2, Field.RELEASES: 1},
+            include={Field.CRASHED_RUNS: frozenset("rs"), Field.HISTORY: frozenset(_LINES)},
             discard={Field.BLOCKED: frozenset("acx")},
             remove=(Field.OWED, Field.SWEPT),
         )
@@ -278,11 +285,33 @@ class TransactionsConformance:
             next_id=samples.job_id(9),
             attempt=3,
             releases=1,
+            crashed_runs=frozenset("rs"),
+            history=frozenset(_LINES),
             blocked=frozenset("b"),
             owed=None,
         )
         assert store.update(change) == Updated(after)
         assert store.get(before.id) == after
+
+    def test_members_that_are_put_into_a_set_are_added_to_those_there(
+        self, store: JobStore
+    ) -> None:
+        before = samples.ready()
+        store.put_new(before)
+        changes = [
+            Change(
+                job_id=before.id,
+                condition=_ANYTHING,
+                values={},
+                include={Field.HISTORY: frozenset({line})},
+            )
+            for line in _LINES
+        ]
+
+        # into a set that is absent, one that has others, and one that has it already
+        for change in (*changes, changes[0]):
+            assert isinstance(store.update(change), Updated)
+        assert store.get(before.id) == replace(before, history=frozenset(_LINES))
 
     def test_a_set_that_loses_its_last_member_is_absent(self, store: JobStore) -> None:
         before = samples.waiting(blocked=frozenset("ab"))
