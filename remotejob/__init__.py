@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     )
     from remotejob.domain.job_log import LogLine
     from remotejob.domain.priority import Order, Priority
+    from remotejob.domain.queue_switch import StoppedQueue
     from remotejob.domain.record import Failure, InputFile
     from remotejob.domain.repeat import FOREVER, FOREVER_DATE, PreviousRun, Repeat
     from remotejob.domain.retry import Backoff, Retry
@@ -163,6 +164,7 @@ __all__ = [
     "StepFailed",
     "StepFailedForGood",
     "StillRunning",
+    "StoppedQueue",
     "StoreUnavailable",
     "StoredFile",
     "Submission",
@@ -191,6 +193,7 @@ _HOMES = {
     "domain.priority": "Order Priority",
     "domain.job_log": "LogLine",
     "domain.record": "Failure InputFile",
+    "domain.queue_switch": "StoppedQueue",
     "domain.repeat": "FOREVER FOREVER_DATE PreviousRun Repeat",
     "domain.retry": "Backoff Retry",
     "domain.states": "State",

@@ -306,6 +306,8 @@ class Partition(StrEnum):
     """How far the sweep has come."""
     SCALING = "scaling#"
     """What was last decided about a queue's workers; the queue follows, and ends the key."""
+    SWITCH = "switch#"
+    """Whether a queue is stopped; the queue follows, and ends the key."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -345,6 +347,8 @@ class Field(StrEnum):
     """Jobs it was submitted to run after, as JSON."""
     DEPENDENTS = "j_deps"
     """Present if the record has edges to dependents."""
+    LINKING = "j_linking"
+    """On a job whose edges are not all stored yet: the token of those edges."""
     DELAY_DEPENDENTS = "j_deps_ms"
     REPEAT = "j_repeat"
     GENERATION = "j_gen"

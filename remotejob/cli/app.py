@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, env, formats, letters, manage, replay, workers
+from remotejob.cli import batches, env, formats, letters, manage, replay, switches, workers
 from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.choosing import On
@@ -279,6 +279,7 @@ def _show_paths(paths: Sequence[Path], *, as_json: bool) -> None:
 
 
 app.registered_commands += manage.app.registered_commands
+app.registered_commands += switches.app.registered_commands
 app.registered_commands += replay.app.registered_commands
 app.registered_commands += run_command.app.registered_commands
 app.registered_commands += batches.app.registered_commands

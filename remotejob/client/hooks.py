@@ -26,6 +26,7 @@ from remotejob.domain.states import State
 from remotejob.domain.text import shown
 from remotejob.domain.times import from_ms
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.own_context import own_context
 
 if TYPE_CHECKING:
     from remotejob.client.job import Job
@@ -190,9 +191,9 @@ def _event(event: Event | str) -> Event:
 def _call(functions: list[Function], argument: object, event: Event) -> None:
     for function in functions:
         try:
-            # a hook may fork, in the midst of a worker's own threads
+            # a hook may fork, in the midst of a worker's own threads, or set decimals there
             with OnlyHere():
-                function(argument)
+                own_context().run(function, argument)
         except (Exception, SystemExit):
             # a failing hook must not fail the job, nor end a worker's thread
             log.exception(

@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from remotejob.client.job import Job
 from remotejob.client.overlaid_system import overlaid
+from remotejob.domain.argument_checks import is_a
 from remotejob.domain.errors import JobCancelled, UnreadableItem
 from remotejob.domain.ids import partition_of
 from remotejob.domain.job_log import Level, LogLine
@@ -123,7 +124,7 @@ class OneRun:
         settlement = handler.attend(_message_of(self._record, here))
         took = timedelta(seconds=clock.monotonic() - began)
         # what ends this process, and no run of a worker
-        if self._error is not None and not isinstance(self._error, Exception | SystemExit):
+        if self._error is not None and not is_a(self._error, Exception, SystemExit):
             raise self._error
         if isinstance(settlement, DeadLetter):
             raise UnreadableItem(partition_of(self._record.id), self._record.id, settlement.reason)
@@ -153,7 +154,7 @@ class OneRun:
         self._run = run
         try:
             returned = call_here(observed(run, self._observer))
-            result = returned.result if isinstance(returned, Completion) else returned
+            result = returned.result if is_a(returned, Completion) else returned
             self._result = json.loads(payloads.encode_result(result))
         except BaseException as error:
             self._error = error

@@ -15,6 +15,7 @@ from remotejob.client.job import Job
 from remotejob.client.letters import LetterCommands
 from remotejob.client.manual_queue import ManualQueue
 from remotejob.client.many import Commanded, ManyCommands, without_changed
+from remotejob.client.switches import SwitchCommands
 from remotejob.domain.argument_checks import (
     check_flag,
     check_items,
@@ -27,12 +28,14 @@ from remotejob.domain.argument_checks import (
 from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound
 from remotejob.domain.history import check_actor
 from remotejob.domain.name_rules import TASK_NAME, check_batch_id, check_job_id
+from remotejob.domain.queue_switch import StoppedQueue
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.text import shown
 from remotejob.jobs.commands.batch_commands import find_batch
 from remotejob.jobs.content.bodies import Body
+from remotejob.jobs.coordination import queue_switch
 from remotejob.jobs.coordination.replacement import cancel_outdated
 from remotejob.jobs.coordination.series import begin_generation
 from remotejob.jobs.messaging.command_events import command
@@ -54,7 +57,7 @@ NAME_VARIABLE: Final = "REMOTEJOB_NAME"
 """Environment variable with the name of the system to connect to."""
 
 
-class RemoteJob(ManyCommands, LetterCommands):
+class RemoteJob(ManyCommands, LetterCommands, SwitchCommands):
     """One deployed system."""
 
     def __init__(self, installation: Installation, *, holder: JobHolder | None = None) -> None:
@@ -322,6 +325,30 @@ class Queue(ManualQueue):
         """
         found = listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
         return [Job(record, self._installation) for record in found]
+
+    @command
+    def stop(self) -> StoppedQueue:
+        """Let nobody take jobs of the queue until `start`; within a minute, no job begins.
+
+        That holds for deployed workers, `process_jobs`, `get_work` and `next("pending")` alike.
+        Jobs that have begun go on, and so do submits and schedules: their jobs wait. A queue that
+        is stopped stays as it is. Returns: since when it is stopped, and by whom.
+
+        Source: job-collection, `stopJobServer`.
+        """
+        return queue_switch.stop(self.name, self._installation)
+
+    @command
+    def start(self) -> None:
+        """Let jobs of a stopped queue be taken again; it goes on by itself within a minute.
+
+        Source: job-collection, `startJobServer`.
+        """
+        queue_switch.start(self.name, self._installation)
+
+    def stopped(self) -> StoppedQueue | None:
+        """Since when the queue is stopped, and by whom; None if it is not."""
+        return queue_switch.stop_of(self.name, self._installation)
 
     @command
     def cancel_repeats(self, task: str) -> list[Job]:

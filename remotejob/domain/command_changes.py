@@ -125,7 +125,7 @@ def make_ready(
         values={"stamp": later(now_ms, record)},
         set={**_waits(record, due_ms=due_ms, now_ms=now_ms), **_given(token)},
         discard={Field.BLOCKED: jobs} if independent and jobs else {},
-        remove=(Field.DEPENDS,) if independent else (),
+        remove=(Field.DEPENDS, Field.LINKING) if independent else (),
     )
 
 
@@ -135,18 +135,22 @@ def restart(
     now_ms: int,
     retry: Retry | None = None,
     blocked: frozenset[str] | None = None,
+    linking: str | None = None,
     token: str | None = None,
 ) -> Change:
     """Run a failed or cancelled job again, with a fresh count of attempts and crashes.
 
-    `retry` replaces the retry policy; `blocked` holds the ids it has to wait for.
+    `retry` replaces the retry policy; `blocked` holds the ids it has to wait for, and `linking` the
+    token of their edges, if these are stored afterwards.
     """
     again: dict[str, Value] = {}
     if retry is not None:
         again[Field.RETRY] = retry.to_json()
     if blocked:
         again[Field.BLOCKED] = blocked
-    gone = () if blocked else (Field.BLOCKED,)
+    if linking is not None:
+        again[Field.LINKING] = linking
+    gone = tuple(one for one in (Field.BLOCKED, Field.LINKING) if one not in again)
     return Change(
         job_id=record.id,
         condition=RESTART,

@@ -119,6 +119,8 @@ class JobRecord:
     depends_json: str | None = None
     dependents: int = 0
     """1 if other jobs wait, or waited, for it."""
+    linking: str | None = None
+    """The token of its edges, until all of them are stored."""
     delay_dependents_ms: int | None = None
     repeat_json: str | None = None
     generation: int = 0

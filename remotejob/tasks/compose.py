@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from remotejob.domain.argument_checks import check_items, check_kind, check_text, plain_text
 from remotejob.domain.errors import Fatal, InvalidData, InvalidName, RemoteJobError, RunInterrupted
-from remotejob.domain.text import name_of, said_by, shown
+from remotejob.domain.text import kind_of, name_of, said_by, shown
 from remotejob.jobs.content import payloads
 from remotejob.tasks.registry import Registry, registry
 from remotejob.tasks.reported import progress_of
@@ -209,9 +209,7 @@ def _report(job: RunningJob, step: Progress) -> None:
 
 
 def _failure(error: Exception, step: Step, *, place: str) -> StepFailed:
-    reason = (
-        str(error) if isinstance(error, StepFailed) else f"{type(error).__name__}: {said_by(error)}"
-    )
+    reason = str(error) if isinstance(error, StepFailed) else f"{kind_of(error)}: {said_by(error)}"
     kind = StepFailedForGood if isinstance(error, Fatal) else StepFailed
     return kind(f"step {place}, {_name(step)}: {reason}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -126,6 +127,11 @@ TEXTS: Final = {
         attribute_exists(pk) AND j_state IN (:paused, :ready, :running, :waiting)
         AND j_updated <= :stamp AND contains(j_blocked, :antecedent)
         """,
+    "linking": """
+        attribute_exists(pk) AND j_linking = :token
+        AND j_state IN (:paused, :ready, :running, :waiting)
+        """,
+    "spendable": "((attribute_not_exists(pk)) OR (j_token = :token))",
     "in_vain": "j_state IN (:cancelled, :failed) AND j_finished = :finished",
     "claim_locked": """
         attribute_exists(pk)
@@ -175,7 +181,7 @@ TEXTS: Final = {
         """,
     "key_free": "((attribute_not_exists(pk)) OR (j_expires <= :now_s) OR (j_job = :gone))",
 }
-HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free"}
+HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free", "spendable"}
 """Conditions that hold where there is no item: every other one requires it to exist."""
 
 MODULES: Final = (
@@ -223,6 +229,8 @@ GUARDED: Final[tuple[Step, ...]] = (
     *locks.clear_waiter(RECORD.id, LIMIT),
     dependencies.spend(EDGE, expires_s=0),
     dependencies.check_in_vain(RECORD),
+    dependencies.linked(RECORD.id, token="t"),
+    dependencies.spend(replace(EDGE, stored=False), expires_s=0),
     batch_changes.sealed(BATCH.id),
     *batch_changes.counted(BATCH.id, [samples.failed()], retention_ms=0),
     batch_changes.restart_counted(command_changes.restart(RECORD, now_ms=NOW), RECORD),

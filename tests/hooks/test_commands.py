@@ -47,6 +47,8 @@ COMMANDS: dict[str, Callable[[Queue, Simulation], Any]] = {
     "submit_many": lambda queue, _: queue.submit_many([Submission(task="work")]),
     "get_work": lambda queue, _: queue.get_work(),
     "trigger": lambda queue, _: queue.trigger("pending", queue.store({"body": b"a"}), task="work"),
+    "stop": lambda queue, _: queue.stop(),
+    "start": lambda queue, _: queue.start(),
     "retry_failed": lambda queue, _: queue.retry_failed(),
     "delete_failed": lambda queue, _: queue.delete_failed(),
 }

@@ -119,6 +119,10 @@ ITEMS: Final[Mapping[str, Kind]] = {
     "what was decided about workers": _of(
         f"{Partition.SCALING}ours", "state", Field.CONTENT, Field.EXPIRES
     ),
+    "switch of a queue": _of(f"{Partition.SWITCH}ours", "switch", Field.CONTENT, Field.TOKEN),
+    "switch of another queue": _of(
+        f"{Partition.SWITCH}theirs", "switch", Field.CONTENT, Field.TOKEN
+    ),
     "anything else": _of("other#1", "other", Field.CONTENT),
 }
 

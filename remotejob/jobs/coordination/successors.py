@@ -53,15 +53,17 @@ def completed(record: JobRecord, change: Change, installation: Installation) -> 
 
 def failed(record: JobRecord, change: Change, installation: Installation) -> End:
     """The end of a job that fails for good, or is cancelled because another one failed."""
-    if record.repeat_json is None or Repeat.from_json(record.repeat_json).on_failure == "stop":
+    if record.repeat_json is None:
         return End(change=change)
-    failure = replace(record, errors_json=text(change.set[Field.ERRORS])).errors[-1]
-    previous = PreviousRun(
-        state=State(text(change.set[Field.STATE])),
-        at=from_ms(failure.at_ms),
-        error=f"{failure.kind}: {failure.message}",
-    )
     try:
+        if Repeat.from_json(record.repeat_json).on_failure == "stop":
+            return End(change=change)
+        failure = replace(record, errors_json=text(change.set[Field.ERRORS])).errors[-1]
+        previous = PreviousRun(
+            state=State(text(change.set[Field.STATE])),
+            at=from_ms(failure.at_ms),
+            error=f"{failure.kind}: {failure.message}",
+        )
         return _end(record, change, previous, installation)
     except Exception:
         # the failure must be recorded, even if the schedule can no longer be read

@@ -318,7 +318,7 @@ def _check_antecedents(depends: object) -> tuple[str, ...]:
     unique = tuple(dict.fromkeys(ids))
     if len(unique) > ANTECEDENTS_AT_MOST:
         raise InvalidData(
-            f"depends on {len(unique)} jobs: {ANTECEDENTS_AT_MOST} at most; make them a batch with "
-            "map(), whose on_complete job runs when all are done"
+            f"depends on {len(unique)} jobs: {ANTECEDENTS_AT_MOST:,} at most; make them a batch "
+            "with map(), whose on_complete job runs when all are done"
         )
     return unique

@@ -36,6 +36,7 @@ from remotejob.jobs.content.input_files import (
     submitted_to_another,
 )
 from remotejob.jobs.coordination.dependencies import not_ended, store_dependent
+from remotejob.jobs.coordination.linking import try_to_link
 from remotejob.jobs.coordination.replacement import cancel_outdated
 from remotejob.jobs.coordination.series import TRIES, in_generation
 from remotejob.jobs.messaging.send import send_for
@@ -261,6 +262,7 @@ def _store_in_transaction(
         there = installation.store.get(record.id)
         if there is not None:
             # our own write, whose answer was lost
+            try_to_link(there, installation)
             return there
     taken = "the repeats of its task" if key is None else f"the key {shown(key)}"
     raise StoreUnavailable(f"{taken} changed hands on each of {TRIES} tries; submit again")

@@ -26,6 +26,7 @@ FULL = replace(
     tenant_limit=3,
     depends_json=dumps([samples.job_id(8), samples.job_id(9)]),
     dependents=1,
+    linking=samples.TOKEN,
     delay_dependents_ms=samples.SECOND,
     repeat_json='{"w":60000}',
     next_id=samples.job_id(10),

@@ -18,6 +18,7 @@ from typing import Any, Final
 from remotejob.domain.errors import RunInterrupted, WorkerStopping
 from remotejob.tasks.async_running_job import AsyncRunningJob
 from remotejob.tasks.forked import only_here
+from remotejob.tasks.own_context import own_context
 from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.executors import stack_note
 from remotejob.worker.executors.job_scope import CURRENT, JobScope
@@ -40,14 +41,14 @@ _LONGEST_CLEANUP: Final = 30.0
 
 def run_to_end(function: Handler, job: RunningJob) -> Any:
     """Run it on a new loop, in this thread unless the thread already runs a loop."""
-    async_job = AsyncRunningJob(job)
+    async_job, context = AsyncRunningJob(job), own_context()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _run_here(function, async_job)
+        return context.run(_run_here, function, async_job)
     # for example in a notebook, whose cells run on a loop
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_run_here, function, async_job).result()
+        return pool.submit(context.run, _run_here, function, async_job).result()
 
 
 def _run_here(function: Handler, job: AsyncRunningJob) -> Any:
@@ -128,7 +129,7 @@ class Loop:
 
     def _begin(self, handler: _Handler, run: Run) -> None:
         # with the caller's context, which has the job's log fields
-        context = contextvars.copy_context()
+        context = own_context()
         context.run(CURRENT.set, handler.scope)
         with self._lock:
             # under the lock: `close` cancels all that began before it

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from remotejob.domain.errors import SettingsError
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.own_context import own_context
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import Process, Threads
 from remotejob.tasks.task import Task
@@ -61,9 +62,9 @@ class Executors:
     def run(self, run: Run) -> Any:
         task = run.task
         if isinstance(task.runs_in, Threads):
-            shared = self._surroundings.during(run)
-            with run.stop_signal.reaches(ThisThread()), shared as context, OnlyHere():
-                return context.run(task.function, RunningJob(run))
+            reaches, shared = run.stop_signal.reaches(ThisThread()), self._surroundings.during(run)
+            with reaches, shared, OnlyHere():
+                return own_context().run(task.function, RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
         try:
             return executor.run(run)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from remotejob.domain.errors import RunInterrupted
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.own_context import own_context
 from remotejob.tasks.running_job import RunHandle, RunningJob
 from remotejob.tasks.runs_in import THREADS, is_async
 from remotejob.worker.executors import stack_note
@@ -26,7 +27,7 @@ def call_here(run: RunHandle) -> Any:
     if task.runs_in is THREADS or not is_async(task.function):
         job = RunningJob(run)
         with OnlyHere():
-            return task.function(job)
+            return own_context().run(task.function, job)
     from remotejob.worker.executors.event_loop import run_to_end
 
     return run_to_end(task.function, RunningJob(run))
