@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from remotejob.client.job import Job
+from remotejob.domain.priority import Priority, check_priority
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.jobs.content.bodies import Body
@@ -41,9 +42,12 @@ class JobDraft:
         """Also run after these jobs. Without arguments, run after none."""
         return self._with(depends=(*self.options.get("depends", ()), *jobs) if jobs else ())
 
-    def priority(self, priority: int) -> JobDraft:
-        """A `Priority`, or any whole number; smaller numbers run sooner."""
-        return self._with(priority=priority)
+    def priority(self, priority: Priority | int | str) -> JobDraft:
+        """A `Priority`, its name such as "high", or any whole number; smaller ones run sooner.
+
+        Raises: InvalidData.
+        """
+        return self._with(priority=check_priority(priority))
 
     def retry(self, retry: Retry) -> JobDraft:
         """The retry policy."""
