@@ -13,9 +13,11 @@ from typing import Final
 from remotejob.domain.changes import EXISTS, NOT_LATER, Change, Condition
 from remotejob.domain.command_changes import cancelled
 from remotejob.domain.conditions import (
+    Absent,
     All,
     AtMost,
     Contains,
+    Either,
     Expression,
     Is,
     Item,
@@ -34,8 +36,14 @@ EDGES: Final = "edge#"
 DEPENDENCY_FAILED: Final = "DependencyFailed"
 """Kind of the failure that explains why a dependent was cancelled."""
 
-ANTECEDENTS_AT_MOST: Final = 45
-"""Each takes two steps of a transaction, which has at most a hundred."""
+ANTECEDENTS_AT_MOST: Final = 1_000
+"""Their ids take 55 KB of the dependent's record, and every write pays for the whole record."""
+
+EDGES_WITH_RECORD: Final = 45
+"""Edges stored in the transaction of the dependent. Each takes two steps of at most a hundred."""
+
+EDGES_AT_A_TIME: Final = 49
+"""Edges of a dependent with more, in each of the transactions that follow."""
 
 
 LINES_OF_EDGES: Final = 10
@@ -55,6 +63,8 @@ class Edge:
     """Whether the antecedent's end was carried out for this edge."""
     quiet: bool = False
     """Whether its release is no line in the dependent's log."""
+    stored: bool = True
+    """False if its antecedent may have ended before it was stored."""
 
     @property
     def key(self) -> Key:
@@ -80,6 +90,24 @@ NOT_ENDED: Final = Condition(
 )
 
 
+LINKING: Final = Condition(
+    name="linking",
+    # The edges of many antecedents take several transactions, after that of the dependent:
+    #     M  puts D, blocked by all ── edges 1 ── (stalls) ─────────────────── edges 2 ✗
+    #     S                                          edges 1 ── edges 2 ── done
+    # Whoever stores them uses the token in the record, so both store the same edges. Once D has
+    # ended, or was restarted with edges of another token, none are wanted.
+    expression=All(EXISTS, Is(Field.LINKING, "token"), state_is(*(frozenset(State) - TERMINAL))),
+)
+
+SPENDABLE: Final = Condition(
+    name="spendable",
+    # An antecedent that ended before its edge was stored is followed without one. An edge of a
+    # later submit or restart has another token.
+    expression=Either(Absent(Field.PK), Is(Field.TOKEN, "token")),
+)
+
+
 def _released(name: str, *guards: Expression) -> Condition:
     # Two release the same edge, or one repeats a release that was cut off:
     #     C  takes A out of D's set ✓ ── (dies)
@@ -99,13 +127,18 @@ RELEASE_PAUSED: Final = _released(
 RELEASE: Final = _released("release_edge")
 
 
-def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> list[Put | Change]:
-    """The steps that go with storing or restarting the dependent."""
+def edges_to_put(
+    dependent: str, antecedents: Iterable[str], *, token: str, told: int = LINES_OF_EDGES
+) -> list[Put | Change]:
+    """The steps that go with storing or restarting the dependent.
+
+    The releases of the first `told` are lines in its log.
+    """
     steps: list[Put | Change] = []
     for number, antecedent in enumerate(antecedents):
         edge = Edge(antecedent=antecedent, dependent=dependent, token=token)
         content: dict[str, Value] = {Field.JOB: dependent, Field.TOKEN: token}
-        if number >= LINES_OF_EDGES:
+        if number >= told:
             content[Field.QUIET] = 1
         steps.append(Put(key=edge.key, content=content))
         steps.append(
@@ -117,6 +150,18 @@ def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> l
             )
         )
     return steps
+
+
+def check_linking(dependent: str, *, token: str) -> Check:
+    """Checks that edges with this token are still to be stored."""
+    return Check(key=record_key(dependent), condition=LINKING, values={"token": token})
+
+
+def linked(dependent: str, *, token: str) -> Change:
+    """Note that all edges are stored."""
+    return Change(
+        job_id=dependent, condition=LINKING, values={"token": token}, remove=(Field.LINKING,)
+    )
 
 
 def releases(edge: Edge, *, now_ms: int, due_ms: int, actor: str = "") -> list[Change]:
@@ -245,6 +290,6 @@ def spend(edge: Edge, *, expires_s: int) -> Put:
             Field.SPENT: 1,
             Field.EXPIRES: expires_s,
         },
-        condition=SAME_TOKEN,
+        condition=SAME_TOKEN if edge.stored else SPENDABLE,
         values={"token": edge.token},
     )

@@ -98,7 +98,7 @@ def appended(change: Change, action: Action, *, at_ms: int, actor: str, detail: 
     return replace(change, include={**change.include, Field.HISTORY: line})
 
 
-def first_line(action: Action, *, at_ms: int, actor: str, detail: str) -> frozenset[str]:
+def first_line(action: Action, *, at_ms: int, actor: str, detail: str = "") -> frozenset[str]:
     """The history of a job that is made with this line."""
     return frozenset({_text(action, at_ms=at_ms, actor=actor, detail=detail)})
 

@@ -21,7 +21,7 @@ from remotejob.domain.errors import (
     StoreUnavailable,
 )
 from remotejob.domain.states import State
-from remotejob.domain.text import said_by, shown
+from remotejob.domain.text import kind_of, said_by, shown
 from remotejob.jobs.content import payloads
 from remotejob.jobs.messaging.command_events import command
 from remotejob.manual.assets import read_assets
@@ -130,7 +130,7 @@ class TakenJob(RunningJob):
         raised = _as_exception(error)
         if fatal and not isinstance(raised, Fatal):
             final = Fatal(
-                f"{type(raised).__name__}: {said_by(raised)}" if raised is error else str(raised)
+                f"{kind_of(raised)}: {said_by(raised)}" if raised is error else str(raised)
             )
             final.__cause__ = raised
             raised = final
