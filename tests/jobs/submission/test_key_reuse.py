@@ -131,9 +131,10 @@ def test_a_key_of_an_earlier_version_or_an_odd_one_is_compared_with_nothing_it_d
     queue: Queue, installation: Installation, clock: FakeClock, odd: Any
 ) -> None:
     job = queue.submit("work")
-    content = {Field.JOB: job.id, Field.EXPIRES: clock.now_ms() // 1000 + 60}
-    noted = {} if odd is None else {Field.PAYLOAD: odd}
-    installation.store.transact([Put(key=_key("k", "default"), content={**content, **noted})])
+    content: dict[str, Any] = {Field.JOB: job.id, Field.EXPIRES: clock.now_ms() // 1000 + 60}
+    if odd is not None:
+        content[Field.PAYLOAD] = odd
+    installation.store.transact([Put(key=_key("k", "default"), content=content)])
     if odd == '{"task":7}':
         with pytest.raises(KeyReused):
             queue.submit("work", idempotency_key="k")

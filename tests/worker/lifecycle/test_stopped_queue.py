@@ -51,6 +51,10 @@ class Reads:
         return function()
 
 
+def said(watch: SwitchWatch) -> str:
+    return watch.shortage or ""
+
+
 def at_once(read: Callable[[], None]) -> None:
     read()
 
@@ -73,18 +77,17 @@ def test_it_is_obeyed_within_a_minute_and_held_in_an_outage(clock: FakeClock) ->
     queue.stop()
     clock.advance(READ_EVERY)
     watch.read_if_due(at_once)
-    assert watch.shortage is not None
-    assert watch.shortage.endswith("its jobs wait. To go on: remotejob start default")
+    assert said(watch).endswith("its jobs wait. To go on: remotejob start default")
 
     queue.start()
     reads.outage = True
     clock.advance(READ_EVERY)
     watch.read_if_due(at_once)
-    assert watch.shortage is not None, "what was read last"
+    assert said(watch), "what was read last"
     reads.outage = False
     clock.advance(READ_EVERY)
     watch.read_if_due(at_once)
-    assert watch.shortage is None
+    assert said(watch) == ""
     assert timedelta(minutes=1) > READ_EVERY
 
 
