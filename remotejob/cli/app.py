@@ -142,6 +142,9 @@ def submit(
             help="With --repeat, without --repeats: replace the task's jobs that repeat for ever.",
         ),
     ] = False,
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Store it paused; it runs once you resume it.")
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(
@@ -172,6 +175,7 @@ def submit(
         tenant=tenant,
         repeat=repetition,
         idempotency_key=key,
+        paused=paused,
         cancel_repeats=cancel_repeats,
     )
     if wait:

@@ -214,8 +214,11 @@ class Queue(ManualQueue):
         resource: str | None = None,
         tenant: str | None = None,
         repeat: Repeat | None = None,
+        expires: timedelta | datetime | None = None,
+        crashes: int | None = None,
         idempotency_key: str | None = None,
         idempotency_window: timedelta = timedelta(days=1),
+        paused: bool = False,
         cancel_repeats: bool = False,
     ) -> Job:
         """Submit a job. Once this returns, the job is durable and will run.
@@ -244,8 +247,11 @@ class Queue(ManualQueue):
             resource=resource,
             tenant=tenant,
             repeat=repeat,
+            expires=expires,
+            crashes=crashes,
             idempotency_key=idempotency_key,
             idempotency_window=idempotency_window,
+            paused=paused,
         )
         record = submit.submit(
             submission,
@@ -283,6 +289,8 @@ class Queue(ManualQueue):
         retry: Retry | None = None,
         priority: int = 0,
         tenant: str | None = None,
+        expires: timedelta | datetime | None = None,
+        crashes: int | None = None,
         name: str | None = None,
     ) -> Batch:
         """Submit a batch: a job for each object, line or item of a source.
@@ -301,7 +309,15 @@ class Queue(ManualQueue):
         some of the jobs were made.
         """
         batch_id = make_batch(
-            Each(task=task, data=data, retry=retry, priority=priority, tenant=tenant),
+            Each(
+                task=task,
+                data=data,
+                retry=retry,
+                priority=priority,
+                tenant=tenant,
+                expires=expires,
+                crashes=crashes,
+            ),
             source,
             on_complete=on_complete,
             name=name,

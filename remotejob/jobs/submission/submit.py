@@ -257,6 +257,8 @@ def _store_in_transaction(
         holder = KeyHolder() if key is None else job_under(key, queue, installation)
         if holder.job is not None:
             return _same_under(key, holder.job, holder.payload, payload)
+        if checked.problem is not None:
+            raise InvalidData(checked.problem)
         if record is None:
             if checked.body is not None or checked.data_text is not None:
                 # check first, so as not to upload a file for a job that is refused

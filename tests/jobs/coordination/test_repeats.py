@@ -20,7 +20,7 @@ from remotejob import (
 from remotejob.domain.claim_decisions import CRASH_BUDGET
 from remotejob.domain.ids import new_job_id
 from remotejob.jobs.messaging.send import send_for
-from remotejob.jobs.scheduler.lapsed import expire_spent
+from remotejob.jobs.scheduler.lapsed import fail_ended
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Area, Installation
 from remotejob.testing import FakeClock
@@ -148,7 +148,7 @@ def test_run_whose_workers_died_is_repeated_once(
     if found_by == "the scheduler":
         record = installation.store.get(job.id)
         assert record is not None
-        assert expire_spent([record], installation) == 1
+        assert fail_ended([record], installation) == 1
     work.step()
 
     assert job.refresh().state is State.FAILED
