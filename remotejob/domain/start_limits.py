@@ -154,6 +154,11 @@ def counts_from_due(record: JobRecord) -> bool:
     return record.start_by_ms == FROM_DUE
 
 
+def limit_to_write(record: JobRecord) -> int | None:
+    """The limit that a change writes before it moves the due time; None if it is written."""
+    return last_start_ms(record) if counts_from_due(record) else None
+
+
 def until_over_ms(record: JobRecord, retry: Retry, *, now_ms: int) -> int | None:
     """The `until` of the task's own policy, if it applies to this job and is over."""
     if record.retry_json is not None or record.start_by_ms == LIFTED_MS:
