@@ -415,6 +415,8 @@ class Field(StrEnum):
     """The job that an item next to the records is about."""
     TOKEN = "j_token"
     """Tells an item from a later one with the same key."""
+    PAYLOAD = "j_payload"
+    """On an idempotency key: hashes of what was submitted under it."""
     SPENT = "j_spent"
     """On an edge whose antecedent's end was handled."""
     TOTAL = "j_total"

@@ -88,9 +88,9 @@ TABLE: Final = (
     Transition(
         command=Command.SUBMIT,
         sources=(NOTHING,),
-        targets=(State.READY, State.WAITING),
+        targets=(State.READY, State.WAITING, State.PAUSED),
         actors=(Actor.CREATOR,),
-        guard="waiting if delayed or dependent",
+        guard="waiting if delayed or dependent; paused if asked",
     ),
     Transition(
         command=Command.UNBLOCK,

@@ -272,7 +272,13 @@ GUARDED: Final[tuple[Step, ...]] = (
     batch_changes.follows(BATCH.id, RECORD.id),
     *batch_changes.unlock(BATCH, RECORD.id, now_ms=NOW, waiting=True),
     idempotency.take_key(
-        "key", "default", "mine", window=timedelta(days=1), gone=HELD.job_id, now_ms=NOW
+        "key",
+        "default",
+        "mine",
+        window=timedelta(days=1),
+        gone=HELD.job_id,
+        payload="{}",
+        now_ms=NOW,
     ),
 )
 STEPS: Final[dict[str, Step]] = {

@@ -109,7 +109,7 @@ def test_a_call_that_ends_after_the_stop_begins_no_prefetched_job() -> None:
     queue = RemoteJob(installation).queue()
     queue.submit_many([Submission("work") for _ in range(2)])
     ran: list[str] = []
-    first: Callable[[], None] = queue.stop
+    first: Callable[[], object] = queue.stop
 
     def function(job: TakenJob) -> None:
         ran.append(job.id)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from remotejob.domain.argument_checks import (
+    check_flag,
     check_items,
     check_kind,
     check_text,
@@ -97,6 +98,8 @@ class Submission:
     idempotency_key: str | None = None
     """The same key again within the window returns its job instead of making another."""
     idempotency_window: timedelta = timedelta(days=1)
+    paused: bool = False
+    """Store it paused: it runs only once it is resumed."""
     batch: str | None = None
     """Set by `map`."""
     origin: str | None = None
@@ -173,6 +176,8 @@ def check(
     problem = _never_begins(record)
     if problem is not None and submission.idempotency_key is None:
         raise InvalidData(problem)
+    if submission.paused:
+        record = _paused(record)
     if submission.body is not None or submission.input is not None or not inline:
         check_kept(record, submission.repeat, installation)
     return Checked(
@@ -216,6 +221,7 @@ def check_priority(priority: object) -> int:
 
 def _check_types(submission: Submission) -> None:
     """Check what Python does not, and a store would refuse too late."""
+    check_flag("paused", submission.paused)
     if submission.delay is not None:
         check_timedelta("delay", submission.delay)
     if submission.after is not None:
@@ -308,6 +314,16 @@ def _never_begins(record: JobRecord) -> str | None:
     return (
         f"{named}, {in_words(limit_ms)}, {when}: no run could begin; give a later time, or leave "
         "it out"
+    )
+
+
+def _paused(record: JobRecord) -> JobRecord:
+    """Paused from its first write on, as `pause` leaves a job."""
+    return replace(
+        record,
+        state=State.PAUSED,
+        attention=attention_key(Attention.PAUSED, record.id),
+        attention_ms=record.created_ms,
     )
 
 

@@ -70,21 +70,22 @@ def test_it_is_obeyed_within_a_minute_and_held_in_an_outage(clock: FakeClock) ->
     reads, queue = Reads(), RemoteJob(installation).queue()
     watch = SwitchWatch(intercepted(installation, reads), "default")
     watch.read()
+
+    def shortage_later() -> str | None:
+        clock.advance(READ_EVERY)
+        watch.read_if_due(at_once)
+        return watch.shortage
+
     queue.stop()
-    clock.advance(READ_EVERY)
-    watch.read_if_due(at_once)
-    assert watch.shortage is not None
-    assert watch.shortage.endswith("its jobs wait. To go on: remotejob start default")
+    stopped = shortage_later()
+    assert stopped is not None
+    assert stopped.endswith("its jobs wait. To go on: remotejob start default")
 
     queue.start()
     reads.outage = True
-    clock.advance(READ_EVERY)
-    watch.read_if_due(at_once)
-    assert watch.shortage is not None, "what was read last"
+    assert shortage_later() == stopped, "what was read last"
     reads.outage = False
-    clock.advance(READ_EVERY)
-    watch.read_if_due(at_once)
-    assert watch.shortage is None
+    assert shortage_later() is None
     assert timedelta(minutes=1) > READ_EVERY
 
 
