@@ -71,7 +71,7 @@ def start_limit(
     if expires is None:
         return StartLimit(start_by_ms=until)
     if isinstance(expires, datetime):
-        return StartLimit(start_by_ms=_earlier(to_ms(expires), until))
+        return StartLimit(start_by_ms=_earlier(_stored_ms(expires), until))
     within = span_ms(expires)
     by = FROM_DUE if blocked else limit_from_due(within, retry, due_ms=due_ms)
     return StartLimit(start_by_ms=by, start_in_ms=within)
@@ -188,7 +188,12 @@ def in_words(limit_ms: int) -> str:
 
 
 def _until_ms(retry: Retry | None) -> int | None:
-    return None if retry is None or retry.until is None else to_ms(retry.until)
+    return None if retry is None or retry.until is None else _stored_ms(retry.until)
+
+
+def _stored_ms(moment: datetime) -> int:
+    """A time as a record has it; one before 1970 is over all the same, and is no `FROM_DUE`."""
+    return max(to_ms(moment), FROM_DUE + 1)
 
 
 def _earlier(one: int | None, other: int | None) -> int | None:
