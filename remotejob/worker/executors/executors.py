@@ -66,6 +66,7 @@ class Executors:
             with reaches, shared, OnlyHere():
                 return own_context().run(task.function, RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
+        run.wait_to_begin()
         try:
             return executor.run(run)
         except NotStarted as problem:
