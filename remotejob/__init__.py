@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         JobFailed,
         JobNotFound,
         JobUnfinished,
+        KeyReused,
         LeaseLost,
         NoInput,
         OutputNotFound,
@@ -128,6 +129,7 @@ __all__ = [
     "JobFailed",
     "JobNotFound",
     "JobUnfinished",
+    "KeyReused",
     "LeaseLost",
     "Letter",
     "LetterKind",
@@ -222,10 +224,11 @@ _HOMES = {
     "domain.errors": (
         "AccessProblem BatchNotFound BatchUnfinished ChainTooLong CommandRefused DependencyEnded "
         "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
-        "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
-        "PartlySubmitted ProcessDied QueueFull QueueRetired QueueUnavailable RemoteJobError "
-        "RunInterrupted SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut "
-        "UnknownQueue UnknownTask UnreadableItem WaitTimeout WorkerStopping"
+        "JobCancelled JobFailed JobNotFound JobUnfinished KeyReused LeaseLost NoInput "
+        "OutputNotFound PartlySubmitted ProcessDied QueueFull QueueRetired QueueUnavailable "
+        "RemoteJobError RunInterrupted SettingsError StillRunning StoreUnavailable "
+        "SystemNotFound TimedOut UnknownQueue UnknownTask UnreadableItem WaitTimeout "
+        "WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

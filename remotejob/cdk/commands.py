@@ -143,6 +143,7 @@ CREATE: Final = _dynamodb(
         Field.ORIGIN,
         Field.BATCH,
         Field.DATA_REF,
+        Field.PAYLOAD,
         Field.HISTORY,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),

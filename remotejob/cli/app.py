@@ -41,7 +41,7 @@ from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.priority import Priority, priority_named
+from remotejob.domain.priority import check_priority
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
 from remotejob.jobs.content.bodies import Body
@@ -142,6 +142,9 @@ def submit(
             help="With --repeat, without --repeats: replace the task's jobs that repeat for ever.",
         ),
     ] = False,
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Store it paused; it runs once you resume it.")
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(
@@ -158,6 +161,7 @@ def submit(
     retry = parse_retry(retries, retry_wait)
     repetition = _parse_repeat(repeat, repeats, time_zone, stop_on_failure=stop_on_failure)
     parsed = parse_data(data)
+    parsed_priority = _parse_priority(priority)
     target = connect(system).queue(queue)
     job = target.submit(
         task,
@@ -165,13 +169,14 @@ def submit(
         data=parsed,
         filename=filename,
         retry=retry,
-        priority=_parse_priority(priority),
+        priority=parsed_priority,
         delay=None if delay is None else parse_seconds("--delay", delay),
         depends=depends or (),
         resource=resource,
         tenant=tenant,
         repeat=repetition,
         idempotency_key=key,
+        paused=paused,
         cancel_repeats=cancel_repeats,
     )
     if wait:
@@ -219,6 +224,7 @@ def why(job_id: JobId, system: System = None, as_json: AsJson = False) -> None:
 def list_jobs(
     queue: Annotated[str | None, typer.Option(help="Only jobs of this queue.")] = None,
     state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
     unable: Annotated[
         bool, typer.Option("--unable", help="Of these, only jobs that no living worker can run.")
@@ -229,7 +235,7 @@ def list_jobs(
     """List jobs, newest first."""
     connected = connect(system)
     source = connected if queue is None else connected.queue(queue)
-    jobs = source.jobs(state=state, limit=limit)
+    jobs = source.jobs(state=state, task=task, limit=limit)
     show_jobs(connected.unable(jobs) if unable else jobs, as_json=as_json)
 
 
@@ -364,11 +370,7 @@ def _open_body(file: str | None) -> Body | None:
 
 def _parse_priority(text: str) -> int:
     try:
-        return priority_named(text)
-    except KeyError:
-        pass
-    try:
-        return int(text)
+        value: int | str = int(text)
     except ValueError:
-        names = ", ".join(priority.name.lower() for priority in Priority)
-        raise InvalidData(f"--priority {text!r}: use {names}, or a whole number") from None
+        value = text
+    return check_priority(value, lead="--priority ")

@@ -138,7 +138,9 @@ def test_hooks_of_one_task_get_the_commands_on_its_jobs(queue: Queue, hooks: Hoo
 def test_the_process_that_gives_a_command_notifies_its_hooks(
     installation: Installation, queue: Queue, heard: list[CommandEvent]
 ) -> None:
-    worker = Simulation(installation=replace(installation, hooks=Hooks()))
+    its_own, there = Hooks(), []
+    its_own.on("call", lambda event: there.append(event.command))
+    worker = Simulation(installation=replace(installation, hooks=its_own))
 
     @worker.tasks.task("work")
     def work(job: RunningJob) -> None:
@@ -149,3 +151,4 @@ def test_the_process_that_gives_a_command_notifies_its_hooks(
     worker.step()
 
     assert heard == []
+    assert there == ["cancel"]

@@ -87,7 +87,9 @@ ITEMS: Final[Mapping[str, Kind]] = {
     "lock of another queue's tenant": _of(
         f"{Partition.TENANT}theirs#t", "lock#000", Field.JOB, Field.RUN
     ),
-    "idempotency key": _of(f"{Partition.KEY}ours#0", "key", Field.JOB, Field.EXPIRES),
+    "idempotency key": _of(
+        f"{Partition.KEY}ours#0", "key", Field.JOB, Field.EXPIRES, Field.PAYLOAD
+    ),
     "head of a queue's repeats": _of(f"{Partition.REPEATS}ours#work", "ours#work", Field.HEAD),
     "head of another queue's repeats": _of(
         f"{Partition.REPEATS}theirs#review", "theirs#review", Field.HEAD

@@ -47,12 +47,17 @@ def blocked_by(
 ) -> JobRecord:
     """The record as stored while it waits for those jobs, whose edges have that token."""
     many = len(antecedents) > EDGES_WITH_RECORD
-    return replace(
+    blocked = replace(
         record,
-        state=State.WAITING,
         blocked=frozenset(antecedents),
         linking=token if many else None,
         due_ms=record.due_ms or now_ms,
+    )
+    if record.state is State.PAUSED:
+        return blocked
+    return replace(
+        blocked,
+        state=State.WAITING,
         attention=attention_key(Attention.WAITING, record.id),
         # with edges missing, the scheduler looks as soon as it would for a message
         attention_ms=now_ms + span_ms(GRACE if many else RECHECK),

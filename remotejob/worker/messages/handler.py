@@ -298,6 +298,13 @@ class MessageHandler:
 
     def _end(self, run: Run, outcome: _Outcome) -> Settlement:
         match outcome:
+            case (
+                _Raised(ProcessDied() as reason)
+                | _NoSpace(reason)
+                | _Stopped(WorkerStopping() as reason)
+            ) if run.record.at_most_once and run.begun:
+                log.error("failed: ended from outside, and must not run again", extra=_about(run))
+                return self._commit(run, outcomes.failed_not_again(run, reason, self._installation))
             case _Completed():
                 return self._completed(run, outcome)
             case _Raised(error) if _memory_ran_out(error) and may_have_company(run.record):
