@@ -185,7 +185,6 @@ def test_failed_jobs_are_listed_by_their_task(
 
 @pytest.mark.parametrize("task", ["", "two words", "x" * 65, 5])
 def test_a_name_that_no_task_can_have_is_refused(queue: Queue, task: Any) -> None:
-    with pytest.raises(InvalidName, match="give a task's name"):
-        queue.jobs(task=task)
-    with pytest.raises(InvalidName, match="give a task's name"):
-        queue.failed(task=task)
+    for refused in (queue.jobs, queue.failed):
+        with pytest.raises(InvalidName, match="give a task's name"):
+            refused(task=task)
