@@ -306,6 +306,8 @@ class Partition(StrEnum):
     """How far the sweep has come."""
     SCALING = "scaling#"
     """What was last decided about a queue's workers; the queue follows, and ends the key."""
+    SWITCH = "switch#"
+    """Whether a queue is stopped; the queue follows, and ends the key."""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -378,6 +380,12 @@ class Field(StrEnum):
     RELEASES = "j_releases"
     GIVEN_UP = "j_given_up"
     """How many of its messages were given up, and went to the dead-letter queue."""
+    START_BY = "j_start_by"
+    """Until when a run may begin; see `domain.start_limits`."""
+    START_IN = "j_start_in"
+    """The same as a span from the due time, if it was given so: for jobs like this one."""
+    CRASH_LIMIT = "j_crash_max"
+    """How many deaths of its worker the job may survive, if it says so, or its task."""
     NO_SPACE = "j_no_space"
     """1 on a job that was given back because the worker's disk was full."""
     RETRY = "j_retry"
@@ -407,6 +415,8 @@ class Field(StrEnum):
     """The job that an item next to the records is about."""
     TOKEN = "j_token"
     """Tells an item from a later one with the same key."""
+    PAYLOAD = "j_payload"
+    """On an idempotency key: hashes of what was submitted under it."""
     SPENT = "j_spent"
     """On an edge whose antecedent's end was handled."""
     TOTAL = "j_total"

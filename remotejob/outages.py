@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol, TypeVar
 
-from remotejob.domain.text import cut
+from remotejob.domain.text import cut, kind_of, said_by
 from remotejob.domain.throttling import is_key_throttled
 from remotejob.ports import Clock, Installation
 
@@ -98,8 +98,8 @@ class OutageLog:
                 "cannot %s (%d in a row): %s: %s",
                 what,
                 count,
-                type(problem).__name__,
-                cut(str(problem), _LONGEST_LOGGED),
+                kind_of(problem),
+                cut(said_by(problem), _LONGEST_LOGGED),
                 extra=about,
             )
         return count

@@ -11,6 +11,7 @@ Source: OpenTelemetry, "Semantic conventions for messaging spans"; W3C, "Trace C
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,11 +19,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from remotejob.domain.argument_checks import is_a
 from remotejob.domain.errors import JobCancelled, WorkerStopping
+from remotejob.domain.text import kind_of
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, Tracer
+
+log = logging.getLogger(__name__)
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE: Final = re.compile(r"[ -~]{1,512}")
@@ -134,19 +139,30 @@ def running(
 
 
 def ended_with(error: BaseException) -> None:
-    """Record on the current span that its run ended with an error or was stopped."""
+    """Record on the current span that its run ended with an error or was stopped. Never raises."""
     span = _current_span()
-    if span is None or not span.is_recording():
+    if span is None:
         return
-    if isinstance(error, JobCancelled | WorkerStopping):
+    try:
+        if span.is_recording():
+            _record(span, error)
+    except Exception:
+        # the error may be one that cannot be shown; it counts, and not its trace
+        log.exception("the error is not in the trace")
+
+
+def _record(span: Span, error: BaseException) -> None:
+    kind = kind_of(error)
+    if is_a(error, JobCancelled, WorkerStopping):
         # stopped on purpose: not an error
-        span.set_attribute("remotejob.stopped", type(error).__name__)
+        span.set_attribute("remotejob.stopped", kind)
         return
     from opentelemetry.trace import StatusCode
 
+    span.set_attribute("error.type", kind)
+    span.set_status(StatusCode.ERROR, kind)
+    # last: it runs the error's own code
     span.record_exception(error)
-    span.set_attribute("error.type", type(error).__name__)
-    span.set_status(StatusCode.ERROR, type(error).__name__)
 
 
 def carried() -> Trace | None:

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, env, formats, letters, manage, replay, workers
+from remotejob.cli import batches, env, formats, letters, manage, replay, switches, workers
 from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.choosing import On
@@ -41,7 +41,7 @@ from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.priority import Priority, priority_named
+from remotejob.domain.priority import check_priority
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
 from remotejob.jobs.content.bodies import Body
@@ -111,6 +111,16 @@ def submit(
     delay: Annotated[
         float | None, typer.Option(min=0, max=YEAR, help="Seconds to wait before it may run.")
     ] = None,
+    expires: Annotated[
+        float | None,
+        typer.Option(min=1, max=YEAR, help="Seconds from when it may run; no run begins later."),
+    ] = None,
+    crashes: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=100, help="Deaths of its worker it may survive; 0: it never runs again."
+        ),
+    ] = None,
     depends: Annotated[
         list[str] | None,
         typer.Option("--depends", metavar="JOB", help="Run after this job; may be repeated."),
@@ -161,6 +171,7 @@ def submit(
     retry = parse_retry(retries, retry_wait)
     repetition = _parse_repeat(repeat, repeats, time_zone, stop_on_failure=stop_on_failure)
     parsed = parse_data(data)
+    parsed_priority = _parse_priority(priority)
     target = connect(system).queue(queue)
     job = target.submit(
         task,
@@ -168,8 +179,10 @@ def submit(
         data=parsed,
         filename=filename,
         retry=retry,
-        priority=_parse_priority(priority),
+        priority=parsed_priority,
         delay=None if delay is None else parse_seconds("--delay", delay),
+        expires=None if expires is None else parse_seconds("--expires", expires),
+        crashes=crashes,
         depends=depends or (),
         resource=resource,
         tenant=tenant,
@@ -223,6 +236,7 @@ def why(job_id: JobId, system: System = None, as_json: AsJson = False) -> None:
 def list_jobs(
     queue: Annotated[str | None, typer.Option(help="Only jobs of this queue.")] = None,
     state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
     unable: Annotated[
         bool, typer.Option("--unable", help="Of these, only jobs that no living worker can run.")
@@ -233,7 +247,7 @@ def list_jobs(
     """List jobs, newest first."""
     connected = connect(system)
     source = connected if queue is None else connected.queue(queue)
-    jobs = source.jobs(state=state, limit=limit)
+    jobs = source.jobs(state=state, task=task, limit=limit)
     show_jobs(connected.unable(jobs) if unable else jobs, as_json=as_json)
 
 
@@ -283,6 +297,7 @@ def _show_paths(paths: Sequence[Path], *, as_json: bool) -> None:
 
 
 app.registered_commands += manage.app.registered_commands
+app.registered_commands += switches.app.registered_commands
 app.registered_commands += replay.app.registered_commands
 app.registered_commands += run_command.app.registered_commands
 app.registered_commands += batches.app.registered_commands
@@ -367,11 +382,7 @@ def _open_body(file: str | None) -> Body | None:
 
 def _parse_priority(text: str) -> int:
     try:
-        return priority_named(text)
-    except KeyError:
-        pass
-    try:
-        return int(text)
+        value: int | str = int(text)
     except ValueError:
-        names = ", ".join(priority.name.lower() for priority in Priority)
-        raise InvalidData(f"--priority {text!r}: use {names}, or a whole number") from None
+        value = text
+    return check_priority(value, lead="--priority ")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import remotejob
+from remotejob.domain.text import trace_of
 
 _OURS: Final = Path(remotejob.__file__).parent
 _LIBRARIES: Final = tuple(
@@ -17,7 +18,10 @@ _LIBRARIES: Final = tuple(
 
 def short(error: BaseException) -> str:
     """An error and what caused it, with the frames of the user's own files."""
-    shown = traceback.TracebackException.from_exception(error)
+    try:
+        shown = traceback.TracebackException.from_exception(error)
+    except Exception:  # noqa: BLE001 (an error's own code may raise anything)
+        return trace_of(error).rstrip("\n")
     _shorten(shown)
     return "".join(shown.format()).rstrip("\n")
 

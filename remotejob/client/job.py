@@ -14,7 +14,9 @@ from remotejob.domain.job_log import LogLine
 from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
+from remotejob.domain.start_limits import last_start_ms
 from remotejob.domain.states import State
+from remotejob.domain.times import from_ms
 from remotejob.jobs.commands import commands
 from remotejob.jobs.commands.restart import restart
 from remotejob.jobs.content.log import whole_log
@@ -47,6 +49,20 @@ class Job(ResultView):
         next_id = self._record.next_id
         record = None if next_id is None else self._installation.store.get(next_id)
         return None if record is None else Job(record, self._installation)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Until when a run of it may begin, by its `expires` or the `until` of its retry policy.
+
+        None if there is no such limit, or it counts from a time that is not known yet.
+        """
+        last = last_start_ms(self._record)
+        return None if last is None else from_ms(last)
+
+    @property
+    def crash_limit(self) -> int | None:
+        """How many deaths of its worker it may survive; None for the default of two."""
+        return self._record.crash_limit
 
     @property
     def progress(self) -> tuple[float, float]:

@@ -10,10 +10,12 @@ from typing import Any, Final, cast
 
 from remotejob.client.job import Job
 from remotejob.client.overlaid_system import overlaid
+from remotejob.domain.argument_checks import is_a
 from remotejob.domain.errors import JobCancelled, UnreadableItem
 from remotejob.domain.ids import partition_of
 from remotejob.domain.job_log import Level, LogLine
 from remotejob.domain.record import JobRecord, OutputFile
+from remotejob.domain.start_limits import LIFTED_MS
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
 from remotejob.jobs.content import payloads
@@ -123,7 +125,7 @@ class OneRun:
         settlement = handler.attend(_message_of(self._record, here))
         took = timedelta(seconds=clock.monotonic() - began)
         # what ends this process, and no run of a worker
-        if self._error is not None and not isinstance(self._error, Exception | SystemExit):
+        if self._error is not None and not is_a(self._error, Exception, SystemExit):
             raise self._error
         if isinstance(settlement, DeadLetter):
             raise UnreadableItem(partition_of(self._record.id), self._record.id, settlement.reason)
@@ -153,7 +155,7 @@ class OneRun:
         self._run = run
         try:
             returned = call_here(observed(run, self._observer))
-            result = returned.result if isinstance(returned, Completion) else returned
+            result = returned.result if is_a(returned, Completion) else returned
             self._result = json.loads(payloads.encode_result(result))
         except BaseException as error:
             self._error = error
@@ -215,6 +217,9 @@ def _ready(record: JobRecord, task: Task) -> JobRecord:
         attempt=attempt,
         failures=min(record.failures, attempt),
         retry_json=record.retry_json,
+        # whoever replays a job wants it to run, whenever it was to begin
+        start_by_ms=LIFTED_MS,
+        crash_limit=record.crash_limit,
         data_json=record.data_json,
         data_ref=record.data_ref,
         input_json=record.input_json,

@@ -5,7 +5,6 @@ This is for debugging: the task reads from the system, but writes only to this p
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +16,7 @@ from remotejob.client.one_run import OneRun
 from remotejob.domain.argument_checks import check_callable, check_choice, check_kind, reading
 from remotejob.domain.errors import InvalidName
 from remotejob.domain.job_log import LogLine
-from remotejob.domain.text import cut
+from remotejob.domain.text import cut, trace_of
 from remotejob.jobs.content.outputs import Output
 from remotejob.tasks.async_running_job import AsyncRunningJob
 from remotejob.tasks.registry import registry
@@ -81,7 +80,7 @@ def replay_here(
         task=job.task,
         result=ran.result,
         error=ran.error,
-        traceback=None if ran.error is None else "".join(traceback.format_exception(ran.error)),
+        traceback=None if ran.error is None else trace_of(ran.error),
         outputs=ran.outputs,
         logs=ran.logs,
         progress=ran.progress,

@@ -41,6 +41,7 @@ class Command(StrEnum):
     CLAIM = "claim"
     PARK = "park"
     EXPIRE = "expire"
+    MISS = "miss"
     GIVE_UP = "give_up"
     COMPLETE = "complete"
     FAIL = "fail"
@@ -118,6 +119,13 @@ TABLE: Final = (
         targets=(State.FAILED,),
         actors=(Actor.WORKER, Actor.SCHEDULER),
         guard="lease expired, crash budget spent",
+    ),
+    Transition(
+        command=Command.MISS,
+        sources=(State.READY, State.WAITING, State.RUNNING),
+        targets=(State.FAILED,),
+        actors=(Actor.WORKER, Actor.SCHEDULER),
+        guard="waits for no other job, no unexpired lease; its last time to begin is over",
     ),
     Transition(
         command=Command.GIVE_UP,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from typing import Any, Final
 
 NESTED_AT_MOST: Final = 100
@@ -66,11 +67,32 @@ def printable(text: str) -> str:
 
 
 def said_by(error: BaseException) -> str:
-    """An error's message, even if its `__str__` raises."""
+    """An error's message, even if its `__str__` raises. Never raises itself."""
     try:
-        return str(error) or repr(error)
-    except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error)
-        return f"an error of class {type(error).__name__} that cannot be shown"
+        # an exact str: a subclass may override what we call on it
+        return str.__str__(str(error)) or str.__str__(repr(error))
+    except BaseException:  # noqa: BLE001 (a broken __str__ must not hide the error)
+        return f"an error of class {kind_of(error)} that cannot be shown"
+
+
+def kind_of(error: BaseException) -> str:
+    """The name of an error's class, even if its metaclass has another; at most 200 characters."""
+    return cut(type.__dict__["__name__"].__get__(type(error)), _SHOWN)
+
+
+def trace_of(error: BaseException) -> str:
+    """An error's traceback, even if a part of it cannot be written.
+
+    Raises: MemoryError.
+    """
+    try:
+        return "".join(traceback.format_exception(error))
+    except MemoryError:
+        raise
+    except BaseException as problem:  # noqa: BLE001 (as above)
+        own = f"{kind_of(error)}: {said_by(error)}\n(its traceback cannot be written whole: "
+        where = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{where}{own}{kind_of(problem)})\n"
 
 
 def name_of(function: object) -> str:

@@ -8,20 +8,25 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
-from remotejob.domain.argument_checks import check_choice
+from remotejob.domain.argument_checks import check_choice, is_a
 from remotejob.domain.chain import Link, within
-from remotejob.domain.errors import AccessProblem, InvalidData
+from remotejob.domain.errors import AccessProblem, RunInterrupted
 from remotejob.domain.urgency import Urgency
+from remotejob.jobs.coordination.queue_switch import READ_EVERY
 from remotejob.manual.holder import JobHolder
 from remotejob.manual.options import Processing, Taking
 from remotejob.manual.taken_job import TakenJob
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.forked import OnlyHere
+from remotejob.worker.executors.in_thread import call
 from remotejob.worker.runs.depth import link_of
 
 log = logging.getLogger(__name__)
+
+_SHUT_DOWN: Final = "the processor is shut down"
+_STOPPED: Final = "its queue is stopped"
 
 Function = Callable[[Any], Any]
 """Takes a `TakenJob`, or a list of them if `payload` is more than one."""
@@ -37,6 +42,9 @@ class Processor:
     If jobs cannot be taken, it logs the error and tries again. If the credentials do not permit it,
     it shuts itself down instead, sets `problem`, and raises it from `shutdown` or at the end of the
     block.
+
+    While its queue is stopped it takes and begins no jobs, and gives back those that have not
+    begun.
 
     Source: meteor-job, `JobQueue`. A new one runs at once there, too, whatever its README says.
     """
@@ -118,7 +126,7 @@ class Processor:
         with self._changed:
             return self._problem
 
-    def shutdown(self, urgency: Urgency = Urgency.NORMAL) -> None:
+    def shutdown(self, urgency: Urgency | str = Urgency.NORMAL) -> None:
         """Take no more jobs, and return when it has none left.
 
         SOFT finishes all jobs that it has taken. NORMAL gives back those that have not begun. HARD
@@ -126,15 +134,15 @@ class Processor:
         job. Called from within the function, this neither waits nor raises. A second, more urgent
         shutdown hurries the first.
 
-        Raises: AccessProblem, at the end, if that was why it shut itself down.
+        Raises: InvalidName, when there is no such urgency; AccessProblem, at the end, if that was
+        why it shut itself down.
         """
-        self._shut_down(urgency)
+        self._shut_down(check_choice("urgency=", urgency, Urgency))
         problem = self.problem
         if problem is not None and not self._inside():
             raise problem
 
     def _shut_down(self, urgency: Urgency) -> None:
-        urgency = check_choice("urgency=", urgency, Urgency)
         with self._changed:
             self._urgency = max(self._urgency or urgency, urgency, key=list(Urgency).index)
             self._changed.notify_all()
@@ -181,8 +189,10 @@ class Processor:
     def _get(self) -> None:
         """Take jobs while there is room: on request, when a call has returned, and periodically."""
         while (room := self._room()) is not None:
+            if self._holder.stopped(self._queue) is not None:
+                self._give_back_waiting(_STOPPED)
             try:
-                taken = self._holder.take(self._queue, self._taking.of(room))
+                taken = self._holder.take(self._queue, self._taking.of(room)) if room else []
             except AccessProblem as problem:
                 log.error("stop taking jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 with self._changed:
@@ -193,6 +203,8 @@ class Processor:
             except Exception as problem:  # noqa: BLE001 (try again later)
                 log.error("cannot take jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 taken = []
+            for job in taken:
+                job.run.wait_to_begin()
             with self._changed:
                 self._waiting.extend(taken)
                 self._changed.notify_all()
@@ -209,7 +221,8 @@ class Processor:
             self._give_back_waiting()
 
     def _room(self) -> int | None:
-        """Wait until there is room for jobs; return how much, or None once shut down."""
+        """Wait until there is room for jobs; return how much, or None once shut down. While
+        jobs wait here, return 0 each time something changes, and after a while."""
         with self._changed:
             while self._urgency is None:
                 held = len(self._waiting) + len(self._running) * self._processing.payload
@@ -217,12 +230,18 @@ class Processor:
                 if room > 0:
                     self._poll_now = False
                     return room
-                self._changed.wait()
+                # nobody else would notice that its queue is stopped while all calls last
+                self._changed.wait(timeout=READ_EVERY.total_seconds() if self._waiting else None)
+                if self._waiting:
+                    return 0
             return None
 
     def _call(self) -> None:
         while jobs := self._next():
-            self._work(jobs)
+            if self._holder.stopped(self._queue) is None:
+                self._work(jobs)
+            else:
+                self._give_back(jobs, _STOPPED)
             with self._changed:
                 del self._running[threading.current_thread()]
                 self._poll_now = True
@@ -244,12 +263,16 @@ class Processor:
                     return []
                 self._changed.wait()
 
-    def _work(self, jobs: list[TakenJob]) -> None:
+    def _work(self, taken: list[TakenJob]) -> None:
+        jobs = [job for job in taken if _begins(job)]
+        if not jobs:
+            return
         for job in jobs:
             self._holder.watch(job, self._processing.work_timeout)
         try:
             with OnlyHere(), within(_link_of(jobs)):
-                result = self._function(jobs[0] if self._processing.payload == 1 else jobs)
+                given = jobs[0] if self._processing.payload == 1 else jobs
+                result = call(self._function, given)
         except BaseException as error:  # noqa: BLE001 (any error fails the jobs, not us)
             for job in jobs:
                 self._fail(job, error)
@@ -259,12 +282,14 @@ class Processor:
                 self._complete(job, result)
 
     def _complete(self, job: TakenJob, result: Any) -> None:
-        completion = result if isinstance(result, Completion) else Completion(result=result)
+        completion = result if is_a(result, Completion) else Completion(result=result)
         try:
             job.done(completion.result, delay_dependents=completion.delay_dependents)
-        except InvalidData as error:
-            self._fail(job, error)
-        except Exception:
+        except BaseException as error:
+            if not job.ended:
+                # a result that cannot be kept is a failure, whatever its own code raised
+                self._fail(job, error)
+                return
             log.exception("job not completed", extra=job.run.context.fields)
 
     def _fail(self, job: TakenJob, error: BaseException) -> None:
@@ -274,16 +299,16 @@ class Processor:
             # go on with the others; this one's lease will end
             log.exception("job not failed", extra=job.run.context.fields)
 
-    def _give_back_waiting(self) -> None:
+    def _give_back_waiting(self, why: str = _SHUT_DOWN) -> None:
         with self._changed:
             waiting = list(self._waiting)
             self._waiting.clear()
-        self._give_back(waiting)
+        self._give_back(waiting, why)
 
-    def _give_back(self, jobs: list[TakenJob]) -> None:
+    def _give_back(self, jobs: list[TakenJob], why: str = _SHUT_DOWN) -> None:
         for job in jobs:
             try:
-                self._holder.give_back(job.run, "the processor is shut down")
+                self._holder.give_back(job.run, why)
             except Exception:
                 # go on with the others; this one's lease will end
                 log.exception("job not given back", extra=job.run.context.fields)
@@ -291,6 +316,15 @@ class Processor:
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         # daemons: a function that never returns must not keep the process from exiting
         return threading.Thread(target=target, name=f"process-{name}", daemon=True)
+
+
+def _begins(job: TakenJob) -> bool:
+    """Whether the function may have the job: not if it was given back while it waited."""
+    try:
+        job.run.begin()
+    except RunInterrupted:
+        return False
+    return True
 
 
 def _link_of(jobs: list[TakenJob]) -> Link:

@@ -24,7 +24,7 @@ from remotejob.domain.errors import (
 from remotejob.domain.job_log import LogLine
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.text import said_by, shown
+from remotejob.domain.text import kind_of, said_by, shown
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.log import whole_log
 from remotejob.jobs.messaging.command_events import command
@@ -158,7 +158,7 @@ class TakenJob(RunningJob):
         raised = _as_exception(error)
         if fatal and not isinstance(raised, Fatal):
             final = Fatal(
-                f"{type(raised).__name__}: {said_by(raised)}" if raised is error else str(raised)
+                f"{kind_of(raised)}: {said_by(raised)}" if raised is error else str(raised)
             )
             final.__cause__ = raised
             raised = final
@@ -203,6 +203,8 @@ class TakenJob(RunningJob):
         Raises: RunInterrupted, when it was no longer yours; CommandRefused, when you had ended it.
         """
         self._check_held()
+        # it says that nothing was done: the job may run again even if it must not run twice
+        self.run.wait_to_begin()
         settlement = self._holder.give_back(self.run, f"job {self.id} was given back")
         self._check_taken(settlement)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Final, Self
@@ -178,7 +178,10 @@ class JobSystem:
             if error is None:
                 _ = job.result
             else:
-                error.add_note(f"job {job.id} of task {job.task!r} failed in attempt {job.attempt}")
+                note = f"job {job.id} of task {job.task!r} failed in attempt {job.attempt}"
+                with suppress(Exception):
+                    # an error may refuse notes; it is raised all the same
+                    error.add_note(note)
                 raise from_task(error)
 
     def __enter__(self) -> Self:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from traceback import format_exception
 from typing import Any, Final
 
 from remotejob.backends.clock import SystemClock
@@ -21,7 +21,7 @@ from remotejob.domain.job_log import LogLine
 from remotejob.domain.name_rules import check_file_name, name_from_disk
 from remotejob.domain.record import UNNAMED, InputFile, JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.text import name_of, shown
+from remotejob.domain.text import name_of, shown, trace_of
 from remotejob.jobs.content import payloads
 from remotejob.jobs.content.bodies import check_body, open_body
 from remotejob.jobs.content.content_types import check_content_type, guess_content_type
@@ -138,7 +138,10 @@ def run_task(
         error = JobCancelled(f"job {record.id} was cancelled")
     retry_in = _wait_of(after) if ending is Ending.RETRIED else None
     if error is not None and on_error is OnError.RAISE:
-        error.add_note(_note(found, ending, retry_in, attempt))
+        note = _note(found, ending, retry_in, attempt)
+        with suppress(Exception):
+            # an error may refuse notes; it is raised all the same
+            error.add_note(note)
         raise from_task(error)
     return TaskRun(
         result=None if error is not None else ran.result,
@@ -149,7 +152,7 @@ def run_task(
         ending=ending,
         retry_in=retry_in,
         error=error,
-        traceback=None if error is None else "".join(format_exception(error)),
+        traceback=None if error is None else trace_of(error),
     )
 
 

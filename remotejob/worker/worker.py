@@ -21,6 +21,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from remotejob.domain.argument_checks import check_choice
 from remotejob.domain.errors import AccessProblem, UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
@@ -38,6 +39,7 @@ from remotejob.worker.lifecycle.polling import AHEAD, Polling, arranged
 from remotejob.worker.lifecycle.presence import Presence
 from remotejob.worker.lifecycle.protection_policy import ProtectionPolicy
 from remotejob.worker.lifecycle.shutdown import StopRequests
+from remotejob.worker.lifecycle.stopped_queue import SwitchWatch
 from remotejob.worker.lifecycle.supplies import Supplies
 from remotejob.worker.lifecycle.threads import Threads, join_until, new_thread
 from remotejob.worker.lifecycle.watchdog import TICK, Watchdog
@@ -124,6 +126,7 @@ class Worker:
             probe=options.disk_probe,
         )
         self._budget = BudgetWatch(installation, description, concurrency=options.concurrency)
+        self._switch = SwitchWatch(installation, options.queue)
         self._company = Company()
         self._presence = Presence(
             installation,
@@ -140,6 +143,7 @@ class Worker:
         self._supplies = Supplies(
             disk=self._disk,
             budget=self._budget,
+            switch=self._switch,
             polling=self._polling,
             presence=self._presence,
             runs=self._runs,
@@ -188,7 +192,7 @@ class Worker:
         self.gave_up: str | None = None
         """Why the worker stopped by itself, so that another process or container is needed."""
 
-    def stop(self, urgency: Urgency = Urgency.NORMAL) -> None:
+    def stop(self, urgency: Urgency | str = Urgency.NORMAL) -> None:
         """Receive nothing more, give back messages that have not begun, and stop.
 
         SOFT waits until all running jobs have finished, however long they take. NORMAL waits for
@@ -196,8 +200,9 @@ class Worker:
         A later call can only raise the urgency; NORMAL twice means HARD.
 
         Safe to call from a signal handler.
+        Raises: InvalidName, when there is no such urgency.
         """
-        self._stop_requests.tell(urgency)
+        self._stop_requests.tell(check_choice("urgency=", urgency, Urgency))
 
     def run(self) -> bool:
         """Work until stopped. Returns whether all threads have ended.
@@ -211,6 +216,7 @@ class Worker:
         self._executors.start(self._abilities)
         # before any lane asks
         self._budget.share()
+        self._switch.read()
         self._supplies.check()
         threads = Threads(
             lanes=[new_thread(f"lane-{lane}", partial(self._poll, lane)) for lane in Lane],

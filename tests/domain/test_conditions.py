@@ -20,6 +20,7 @@ from remotejob.domain import (
     given_up,
     lapses,
     locks,
+    missed,
     run_changes,
     suspects,
     transactions,
@@ -49,6 +50,7 @@ TEXTS: Final = {
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
         AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        AND ((attribute_not_exists(j_start_by)) OR (j_start_by >= :now))
         """,
     "give_up": """
         attribute_exists(pk)
@@ -66,7 +68,39 @@ TEXTS: Final = {
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
         AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
-        AND ((attribute_not_exists(j_crashes)) OR (j_crashes <= :most_crashes))
+        AND ((attribute_not_exists(j_start_by)) OR (j_start_by >= :now))
+        AND ((attribute_not_exists(j_crashes)) OR (j_crashes <= :no_crashes)
+          OR (attribute_not_exists(j_crash_max) AND j_crashes <= :most_crashes))
+        """,
+    "miss": """
+        attribute_exists(pk) AND j_state IN (:ready, :running, :waiting)
+        AND attribute_not_exists(j_blocked)
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated = :seen_updated
+        """,
+    "claim_of_old_task": """
+        attribute_exists(pk)
+        AND ((j_state = :ready)
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
+        AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        AND ((attribute_not_exists(j_start_by)) OR (j_start_by >= :now))
+        AND ((attribute_exists(j_retry)) OR (j_start_by = :lifted))
+        """,
+    "claim_of_old_task_in_company": """
+        attribute_exists(pk)
+        AND ((j_state = :ready)
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
+        AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        AND ((attribute_not_exists(j_start_by)) OR (j_start_by >= :now))
+        AND ((attribute_not_exists(j_crashes)) OR (j_crashes <= :no_crashes)
+          OR (attribute_not_exists(j_crash_max) AND j_crashes <= :most_crashes))
+        AND ((attribute_exists(j_retry)) OR (j_start_by = :lifted))
         """,
     "same_silent_run": """
         attribute_exists(pk) AND j_state = :running AND j_run = :seen_run AND j_lease <= :lapsed
@@ -197,6 +231,7 @@ MODULES: Final = (
     batch_changes,
     idempotency,
     suspects,
+    missed,
 )
 CONDITIONS: Final[dict[str, Condition]] = {
     condition.name: condition
@@ -237,7 +272,13 @@ GUARDED: Final[tuple[Step, ...]] = (
     batch_changes.follows(BATCH.id, RECORD.id),
     *batch_changes.unlock(BATCH, RECORD.id, now_ms=NOW, waiting=True),
     idempotency.take_key(
-        "key", "default", "mine", window=timedelta(days=1), gone=HELD.job_id, now_ms=NOW
+        "key",
+        "default",
+        "mine",
+        window=timedelta(days=1),
+        gone=HELD.job_id,
+        payload="{}",
+        now_ms=NOW,
     ),
 )
 STEPS: Final[dict[str, Step]] = {

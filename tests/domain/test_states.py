@@ -33,6 +33,7 @@ EXPECTED: dict[Command, tuple[set[Place], set[Place]]] = {
     Command.CLAIM: ({R, W, X}, {X}),
     Command.PARK: ({R, W, X}, {W}),
     Command.EXPIRE: ({X}, {F}),
+    Command.MISS: ({R, W, X}, {F}),
     Command.GIVE_UP: ({R, W, X}, {F}),
     Command.COMPLETE: ({X}, {C}),
     Command.FAIL: ({X}, {W, F}),

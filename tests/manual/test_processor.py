@@ -25,6 +25,7 @@ from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
+from remotejob.manual import processor as processor_module
 from remotejob.manual.processor import Processor
 from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Address, Installation, Received
@@ -152,7 +153,9 @@ def test_what_is_raised_fails_the_job_and_the_next_ones_are_done(
     assert [job.errors[-1].kind for job in jobs[:2]] == ["ValueError", "SystemExit"]
 
 
-def test_a_function_may_end_the_job_itself(queue: Queue, process: Process) -> None:
+def test_a_function_may_end_the_job_itself(
+    queue: Queue, process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
     def work(job: TakenJob) -> str:
         if job.data:
             job.fail("no")
@@ -160,11 +163,14 @@ def test_a_function_may_end_the_job_itself(queue: Queue, process: Process) -> No
             job.done("mine")
         return "returned"
 
-    process(work)
+    processor = process(work)
     done, failed = submitted(queue, 2)
 
     assert done.wait(30).result == "mine"
     assert failed.wait(30).errors[-1].message == "no"
+    processor.shutdown()
+    # nothing tried to end them once more
+    assert [one for one in caplog.records if one.name == processor_module.log.name] == []
 
 
 def test_a_result_that_cannot_be_written_fails_the_job(queue: Queue, process: Process) -> None:
@@ -229,6 +235,15 @@ def test_a_function_is_given_as_many_jobs_as_the_payload_says(
     assert sorted(results) == ["first"] * 3 + ["rest"] * 4
 
 
+def test_call_with_several_jobs_is_one_call(queue: Queue, process: Process, gate: Gate) -> None:
+    processor = process(gate, payload=2, concurrency=2, poll_interval=NEVER).pause()
+    submitted(queue, 3)
+    processor.resume()
+
+    until(lambda: processor.full(), what="two calls")
+    assert (processor.running(), processor.length()) == (2, 0)
+
+
 def test_a_list_that_fails_fails_all_that_are_left_of_it(queue: Queue, process: Process) -> None:
     def work(jobs: list[TakenJob]) -> None:
         jobs[0].done("first")
@@ -273,7 +288,8 @@ def test_jobs_that_have_begun_go_on_while_it_is_paused(
     until(lambda: processor.running() == 0, what="the call's end")
     states = sorted(job.refresh().state for job in (first, second))
     assert states == [State.COMPLETED, State.RUNNING]
-    assert processor.length() == 1
+    assert (processor.length(), processor.full()) == (1, False)
+    assert not processor.idle(), "the one ahead waits in it"
 
     processor.resume()
     assert first.wait(30).result == second.wait(30).result == "through"
@@ -430,6 +446,7 @@ def test_as_a_context_manager_it_is_shut_down_in_the_end(queue: Queue, gate: Gat
         job.wait(30)
 
     assert processor.idle()
+    assert repr(processor) == "<Processor of queue default, shut down: 0 running, 0 waiting>"
     (late,) = submitted(queue, 1)
     processor.trigger()
     assert late.refresh().state is State.READY

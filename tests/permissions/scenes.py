@@ -190,6 +190,19 @@ def on_system(act: Callable[[RemoteJob], object]) -> Scene:
     return lambda by: lambda who: act(who.system)
 
 
+def stop_and_start(system: RemoteJob) -> None:
+    """Both, because the other commands need a queue that is not stopped."""
+    assert system.queue().stop().queue == "default"
+    system.queue().start()
+    assert system.queue().stopped() is None
+
+
+def stop_and_start_all(system: RemoteJob) -> None:
+    assert [stopped.queue for stopped in system.stop_all()] == ["default"]
+    system.start_all()
+    assert system.stopped() == []
+
+
 def on_letters(act: Callable[[RemoteJob], list[Redriven]]) -> Scene:
     """A command to a letter in each dead-letter queue, and one of a job that has ended."""
 
@@ -561,6 +574,8 @@ SCENES: dict[str, dict[str, Scene]] = {
         "": on_letters(lambda system: system.discard_dead_letters())
     },
     "RemoteJob.workers": {"": on_system(lambda system: system.workers())},
+    "RemoteJob.stopped": {"": on_system(lambda system: system.stopped())},
+    "Queue.stopped": {"": on_system(lambda system: system.queue().stopped())},
     "RemoteJob.batch": {
         "": on_batch(batch, lambda one: RemoteJob(one._installation).batch(one.id))
     },
@@ -614,6 +629,10 @@ SCENES: dict[str, dict[str, Scene]] = {
     "RemoteJob.restart_jobs": {"": on_jobs(cancelled, RemoteJob.restart_jobs)},
     "RemoteJob.remove_jobs": {"": on_jobs(cancelled, RemoteJob.remove_jobs)},
     "RemoteJob.flush_stale": {"": flush},
+    "RemoteJob.stop_all": {"": on_system(stop_and_start_all)},
+    "RemoteJob.start_all": {"": on_system(stop_and_start_all)},
+    "Queue.stop": {"": on_system(stop_and_start)},
+    "Queue.start": {"": on_system(stop_and_start)},
     "Job.pause": {"": on_job(waiting, Job.pause)},
     "Job.resume": {"": on_job(paused, Job.resume)},
     "Job.make_ready": {"": on_job(waiting, Job.make_ready)},

@@ -16,10 +16,10 @@ from remotejob.domain.argument_checks import (
     check_whole,
     is_a,
     plain_text,
-    plain_whole,
 )
 from remotejob.domain.chain import next_depth
 from remotejob.domain.check_times import first_look
+from remotejob.domain.crash_limits import check_crashes
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.errors import InvalidData, InvalidName, UnknownQueue, UnknownTask
 from remotejob.domain.ids import is_job_id, new_job_id
@@ -32,10 +32,17 @@ from remotejob.domain.name_rules import (
     check_tenant,
     name_from_disk,
 )
-from remotejob.domain.priority import Priority
+from remotejob.domain.priority import Priority, check_priority
 from remotejob.domain.record import UNNAMED, InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry, check_retry
+from remotejob.domain.start_limits import (
+    check_expires,
+    in_words,
+    last_start_ms,
+    limit_name,
+    start_limit,
+)
 from remotejob.domain.states import State
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, span_ms, to_ms
@@ -50,7 +57,6 @@ from remotejob.jobs.submission.idempotency import check_idempotency
 from remotejob.ports import Installation, QueueDescription
 
 _LONGEST_DELAY: Final = timedelta(days=36_500)
-_LARGEST_PRIORITY: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +74,8 @@ class Submission:
     """Type of the input; by default guessed from its name."""
     retry: Retry | None = None
     """By default the task's own policy."""
-    priority: int = 0
-    """A `Priority` or any whole number; smaller runs sooner."""
+    priority: Priority | int | str = Priority.NORMAL
+    """A `Priority`, its name such as "high", or any whole number; smaller runs sooner."""
     delay: timedelta | None = None
     after: datetime | None = None
     """Run no earlier than this. Give this or `delay`, not both."""
@@ -81,6 +87,12 @@ class Submission:
     """The tenant it belongs to. Tenants share a queue fairly and may be capped (`tenant_limit`)."""
     repeat: Repeat | None = None
     """Run again each time it ends."""
+    expires: timedelta | datetime | None = None
+    """No run begins later: a time, or a span from when the job may begin. A job of which no run
+    began by then has failed, with `JobExpired`."""
+    crashes: int | None = None
+    """How many deaths of its worker the job may survive; 0 for a job that must not run again by
+    itself. By default the task's own, or two."""
     idempotency_key: str | None = None
     """The same key again within the window returns its job instead of making another."""
     idempotency_window: timedelta = timedelta(days=1)
@@ -106,6 +118,8 @@ class Checked:
     body: Body | None
     filename: str
     content_type: str | None
+    problem: str | None = None
+    """Why it could never run: refused, unless its key has its job already."""
 
 
 def check(
@@ -145,6 +159,7 @@ def check(
         created_ms=now,
         updated_ms=now,
         retry_json=None if submission.retry is None else submission.retry.to_json(),
+        crash_limit=check_crashes(submission.crashes),
         data_json=text if inline else None,
         input_json=None if submission.input is None else submission.input.to_json(),
         resource=None if resource is None else check_resource(resource),
@@ -155,7 +170,10 @@ def check(
         batch=submission.batch,
         origin_id=submission.origin,
     )
-    record = _with_due_time(record, submission, installation)
+    record = _with_limit(_with_due_time(record, submission, installation), submission)
+    problem = _never_begins(record)
+    if problem is not None and submission.idempotency_key is None:
+        raise InvalidData(problem)
     if submission.paused:
         record = _paused(record)
     if submission.body is not None or submission.input is not None or not inline:
@@ -168,6 +186,7 @@ def check(
         body=body,
         filename=filename,
         content_type=content_type or guess_content_type(filename),
+        problem=problem,
     )
 
 
@@ -187,17 +206,6 @@ def check_task(task: object, queue: QueueDescription) -> str:
     return name
 
 
-def check_priority(priority: object) -> int:
-    """A priority. Raises: InvalidData."""
-    number = plain_whole(priority)
-    if number is None:
-        named = ", ".join(f"Priority.{one.name}" for one in Priority)
-        raise InvalidData(f"priority={shown(priority)}: use one of {named}, or a whole number")
-    if abs(number) > _LARGEST_PRIORITY:
-        raise InvalidData(f"priority={shown(priority)}: use a number between ±{_LARGEST_PRIORITY}")
-    return number
-
-
 def _check_types(submission: Submission) -> None:
     """Check what Python does not, and a store would refuse too late."""
     check_flag("paused", submission.paused)
@@ -209,6 +217,8 @@ def _check_types(submission: Submission) -> None:
         check_retry(submission.retry)
     if submission.repeat is not None:
         check_repeat(submission.repeat)
+    if submission.expires is not None:
+        check_expires(submission.expires)
     if submission.batch is not None:
         check_batch_id(submission.batch)
     if submission.origin is not None:
@@ -267,6 +277,30 @@ def _with_due_time(
         due_ms=due,
         attention=attention_key(Attention.WAITING, record.id),
         attention_ms=first_look(due, now_ms=now, max_delay=max_delay),
+    )
+
+
+def _with_limit(record: JobRecord, submission: Submission) -> JobRecord:
+    limit = start_limit(
+        submission.expires,
+        submission.retry,
+        due_ms=record.due_ms or record.created_ms,
+        blocked=bool(submission.depends),
+    )
+    return replace(record, start_by_ms=limit.start_by_ms, start_in_ms=limit.start_in_ms)
+
+
+def _never_begins(record: JobRecord) -> str | None:
+    """Why a job could never run: it may only begin before it is due, or in the past."""
+    limit_ms = last_start_ms(record)
+    due_ms = record.due_ms or record.created_ms
+    if limit_ms is None or limit_ms >= due_ms:
+        return None
+    named = limit_name(record, limit_ms)
+    when = "is over" if limit_ms < record.created_ms else f"is before it is due, {in_words(due_ms)}"
+    return (
+        f"{named}, {in_words(limit_ms)}, {when}: no run could begin; give a later time, or leave "
+        "it out"
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from remotejob.domain.errors import RunInterrupted, WorkerStopping
 from remotejob.tasks.async_running_job import AsyncRunningJob
 from remotejob.tasks.forked import only_here
+from remotejob.tasks.own_context import own_context
 from remotejob.tasks.running_job import RunningJob
 from remotejob.worker.executors import stack_note
 from remotejob.worker.executors.job_scope import CURRENT, JobScope
@@ -38,21 +39,20 @@ _LONGEST_CLEANUP: Final = 30.0
 """Seconds after which a handler that must stop is dropped: it may clean up, not go on."""
 
 
-def run_to_end(function: Handler, job: RunningJob) -> Any:
+def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run it on a new loop, in this thread unless the thread already runs a loop."""
-    async_job = AsyncRunningJob(job)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _run_here(function, async_job)
+        return _run_here(coroutine)
     # for example in a notebook, whose cells run on a loop
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_run_here, function, async_job).result()
+        return pool.submit(contextvars.copy_context().run, _run_here, coroutine).result()
 
 
-def _run_here(function: Handler, job: AsyncRunningJob) -> Any:
+def _run_here(coroutine: Coroutine[Any, Any, Any]) -> Any:
     async def call() -> Any:
-        return await only_here(function(job))
+        return await only_here(coroutine)
 
     with asyncio.Runner(loop_factory=TaskLoop) as runner:
         return runner.run(call())
@@ -128,11 +128,12 @@ class Loop:
 
     def _begin(self, handler: _Handler, run: Run) -> None:
         # with the caller's context, which has the job's log fields
-        context = contextvars.copy_context()
+        context = own_context()
         context.run(CURRENT.set, handler.scope)
         with self._lock:
             # under the lock: `close` cancels all that began before it
             handler.loop = self._open_loop(run)
+            run.begin()
             self._handlers.add(handler)
             handler.loop.call_soon_threadsafe(handler.start, context, context=context)
 

@@ -13,7 +13,7 @@ from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import Process, Threads
 from remotejob.tasks.task import Task
-from remotejob.worker.executors.in_thread import ThisThread
+from remotejob.worker.executors.in_thread import ThisThread, call
 from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
 from remotejob.worker.runs.run import Run
 from remotejob.worker.runs.thread_surroundings import ThreadSurroundings
@@ -61,10 +61,11 @@ class Executors:
     def run(self, run: Run) -> Any:
         task = run.task
         if isinstance(task.runs_in, Threads):
-            shared = self._surroundings.during(run)
-            with run.stop_signal.reaches(ThisThread()), shared as context, OnlyHere():
-                return context.run(task.function, RunningJob(run))
+            reaches, shared = run.stop_signal.reaches(ThisThread()), self._surroundings.during(run)
+            with reaches, shared, OnlyHere():
+                return call(task.function, RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
+        run.wait_to_begin()
         try:
             return executor.run(run)
         except NotStarted as problem:

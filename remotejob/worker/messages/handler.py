@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from remotejob import tracing
 from remotejob.domain import claim_decisions, run_changes
+from remotejob.domain.argument_checks import is_a
 from remotejob.domain.chain import within
 from remotejob.domain.errors import (
     JobCancelled,
@@ -27,6 +28,7 @@ from remotejob.domain.metric_names import Count
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.suspects import may_have_company
+from remotejob.domain.text import said_by
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import unlock
 from remotejob.jobs.coordination.successors import End, store_end
@@ -38,6 +40,7 @@ from remotejob.tasks.task import Task
 from remotejob.worker.executors.in_thread import call_here
 from remotejob.worker.executors.processes.program import NotStarted
 from remotejob.worker.messages import outcomes
+from remotejob.worker.messages.beside_the_error import made_or
 from remotejob.worker.messages.claims import Claims, unclaimed
 from remotejob.worker.messages.declines import Declines
 from remotejob.worker.messages.lost_leases import LostLeases
@@ -267,7 +270,7 @@ class MessageHandler:
         except BaseException as error:  # noqa: BLE001 (whatever it raises fails it, not the worker)
             return _NoSpace(error) if lacked_space(error) else _Raised(error)
         # a task that wants to set more than its result returns a Completion
-        completion = result if isinstance(result, Completion) else Completion(result=result)
+        completion = result if is_a(result, Completion) else Completion(result=result)
         return self._kept(run, completion)
 
     def _kept(self, run: Run, completion: Completion) -> _Outcome:
@@ -277,7 +280,9 @@ class MessageHandler:
             return _Stopped(stopped)
         try:
             return _Completed(completion, outcomes.kept(run, completion.result))
-        except Exception as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
+        except ProcessDeath:
+            raise
+        except BaseException as error:  # noqa: BLE001 (a result that cannot be kept is a failure)
             # RunInterrupted too: `_ended` puts the reason in its place
             return _NoSpace(error) if lacked_space(error) else _Raised(error)
 
@@ -293,9 +298,16 @@ class MessageHandler:
 
     def _end(self, run: Run, outcome: _Outcome) -> Settlement:
         match outcome:
+            case (
+                _Raised(ProcessDied() as reason)
+                | _NoSpace(reason)
+                | _Stopped(WorkerStopping() as reason)
+            ) if run.record.at_most_once and run.begun:
+                log.error("failed: ended from outside, and must not run again", extra=_about(run))
+                return self._commit(run, outcomes.failed_not_again(run, reason, self._installation))
             case _Completed():
                 return self._completed(run, outcome)
-            case _Raised(ProcessDied(memory_ran_out=True) as error) if may_have_company(run.record):
+            case _Raised(error) if _memory_ran_out(error) and may_have_company(run.record):
                 log.warning("run given back: memory ran out: %s", error, extra=_about(run))
                 return self._commit(run, outcomes.ran_out_of_memory(run, self._installation))
             case _Raised(error):
@@ -325,11 +337,12 @@ class MessageHandler:
         return self._commit(run, outcomes.failed(run, error, self._installation))
 
     def _ran_out_of_space(self, run: Run, error: BaseException) -> Settlement:
-        self._on_no_space()
+        made_or(None, self._on_no_space, run=run, what="the worker does not know of the full disk")
         if run.record.no_space:
             # two disks were too small for it
             return self._failed(run, error)
-        log.warning("run given back: no space on the disk: %s", error, extra=_about(run))
+        said = said_by(error)
+        log.warning("run given back: no space on the disk: %s", said, extra=_about(run))
         told = f"given back: the disk of worker {run.record.worker} is full"
         run.report_line("warning", told, None)
         return self._commit(run, outcomes.ran_out_of_space(run, self._installation))
@@ -416,6 +429,10 @@ class MessageHandler:
         # a machine without room for a process has none a moment later either
         span = stopped.pause if isinstance(stopped, NotStarted) else timedelta(0)
         return Hide(message=message, span=span)
+
+
+def _memory_ran_out(error: BaseException) -> bool:
+    return is_a(error, ProcessDied) and error.memory_ran_out
 
 
 def _counted(run: Run, record: JobRecord) -> Count:

@@ -6,17 +6,20 @@ Long results and manifests are stored in S3 before the change names them. A trac
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from remotejob.domain import run_changes
+from remotejob.domain.argument_checks import is_a
 from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Item, Value
+from remotejob.domain.crash_limits import NOT_AGAIN
 from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, outputs_to_json
-from remotejob.domain.text import cut, said_by
+from remotejob.domain.start_limits import LIFTED_MS, last_start_ms
+from remotejob.domain.text import cut, kind_of, said_by, trace_of
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
 from remotejob.jobs.coordination import successors
@@ -25,6 +28,7 @@ from remotejob.names import FAILURE_NOTES, RESERVED_OUTPUT_PREFIX, Field
 from remotejob.outages import retry_while_unavailable
 from remotejob.ports import Area, Installation
 from remotejob.tasks.completion import Completion
+from remotejob.worker.messages.beside_the_error import made_or
 from remotejob.worker.runs.no_space import lacked_space
 from remotejob.worker.runs.run import Run
 from remotejob.worker.runs.usage import Ending
@@ -37,8 +41,11 @@ Kept = Mapping[str, Value]
 _NO_SPACE_AGAIN: Final = (
     "the disk was full in another run of this job too: give workers a larger disk, or write less"
 )
+_NOT_LOGGED: Final = "its failure cannot be logged"
 _STORE: Final = "store a result"
 _LONGEST_MESSAGE: Final = 1000
+_LONGEST_REASON: Final = 150
+"""Characters of a reason, so that the rest of the message fits into the record."""
 _LONGEST_TRACE: Final = 100_000
 
 
@@ -101,20 +108,78 @@ def failed(run: Run, error: BaseException, installation: Installation) -> End:
 
     In that case, its successor goes with it if it repeats.
     """
-    record = run.record
     now = installation.clock.now_ms()
-    failure = Failure(
+    failure = _failure(run, error, _message(error, run.record), now)
+    due_ms = None if is_a(error, Fatal) else _next_run(run, now)
+    return _failed(run, error, failure, due_ms, installation)
+
+
+def failed_not_again(run: Run, reason: BaseException, installation: Installation) -> End:
+    """The change after a run that was ended from outside, of a job that must not run again."""
+    message = f"{cut(said_by(reason), _LONGEST_REASON)} while it ran, and {NOT_AGAIN}"
+    failure = _failure(run, reason, message, installation.clock.now_ms())
+    return _failed(run, reason, failure, None, installation)
+
+
+def _failure(run: Run, error: BaseException, message: str, now_ms: int) -> Failure:
+    return Failure(
         run_id=run.run_id,
-        attempt=record.attempt,
-        at_ms=now,
-        kind=type(error).__name__,
-        message=_message(error, record),
+        attempt=run.record.attempt,
+        at_ms=now_ms,
+        kind=kind_of(error),
+        message=message,
     )
+
+
+def _failed(
+    run: Run,
+    error: BaseException,
+    failure: Failure,
+    due_ms: int | None,
+    installation: Installation,
+) -> End:
+    record, now = run.record, failure.at_ms
     _keep_trace(run, error, installation)
-    retry = record.retry or run.task.retry
-    due = None
-    if not isinstance(error, Fatal):
-        due = retry.next_run(failures=record.failures + 1, now=from_ms(now))
+    made_or(None, partial(_log_failure, run, failure, due_ms), run=run, what=_NOT_LOGGED)
+    if due_ms is None:
+        report = _last_report(run, Ending.FAILED)
+        change = run_changes.fail_for_good(record, failure, now_ms=now, report=report)
+        return successors.failed(record, change, installation)
+    max_delay = installation.messages.capabilities.max_delay
+    later = Ending.SENT_AGAIN if due_ms - now <= span_ms(max_delay) else Ending.PUT_OFF
+    waits = run_changes.fail_and_wait(
+        record,
+        failure,
+        now_ms=now,
+        due_ms=due_ms,
+        mark_ms=first_look(due_ms, now_ms=now, max_delay=max_delay),
+        report=_last_report(run, later if due_ms > now else Ending.AT_ONCE),
+    )
+    return End(change=waits)
+
+
+def _next_run(run: Run, now_ms: int) -> int | None:
+    """When the job runs again, by its own retry policy or its task's; None for not at all.
+
+    Not at all, too, if no run may begin then any more.
+    """
+
+    def next_run() -> int | None:
+        record = run.record
+        retry = record.retry or run.task.retry
+        if record.start_by_ms == LIFTED_MS:
+            retry = replace(retry, until=None)
+        due = retry.next_run(failures=record.failures + 1, now=from_ms(now_ms))
+        last_ms = last_start_ms(record)
+        if due is None or (last_ms is not None and to_ms(due) > last_ms):
+            return None
+        return to_ms(due)
+
+    return made_or(None, next_run, run=run, what="its retry policy cannot be applied")
+
+
+def _log_failure(run: Run, failure: Failure, due_ms: int | None) -> None:
+    due = None if due_ms is None else from_ms(due_ms)
     log.warning(
         "run failed, %s: %s: %s",
         "for good" if due is None else f"again at {due:%Y-%m-%d %H:%M:%S} UTC",
@@ -127,22 +192,6 @@ def failed(run: Run, error: BaseException, installation: Installation) -> End:
             **({} if due is None else {"due": due.isoformat(timespec="seconds")}),
         },
     )
-    if due is None:
-        report = _last_report(run, Ending.FAILED)
-        change = run_changes.fail_for_good(record, failure, now_ms=now, report=report)
-        return successors.failed(record, change, installation)
-    max_delay = installation.messages.capabilities.max_delay
-    due_ms = to_ms(due)
-    later = Ending.SENT_AGAIN if due_ms - now <= span_ms(max_delay) else Ending.PUT_OFF
-    waits = run_changes.fail_and_wait(
-        record,
-        failure,
-        now_ms=now,
-        due_ms=due_ms,
-        mark_ms=first_look(due_ms, now_ms=now, max_delay=max_delay),
-        report=_last_report(run, later if due_ms > now else Ending.AT_ONCE),
-    )
-    return End(change=waits)
 
 
 def released(run: Run, installation: Installation) -> End:
@@ -187,8 +236,14 @@ def _message(error: BaseException, record: JobRecord) -> str:
 
 def _last_report(run: Run, ending: Ending) -> Item:
     """All the run has said and used, even while a heartbeat with part of it is on its way."""
-    said = run.reporter.last_report()
-    used = run.usage.at_end(ending, now_ms=run.installation.clock.now_ms())
+
+    def at_end() -> str | None:
+        return run.usage.at_end(ending, now_ms=run.installation.clock.now_ms())
+
+    # first: a line about it is in the report
+    used = made_or(None, at_end, run=run, what="what it used cannot be told")
+    nothing: Item = {}
+    said = made_or(nothing, run.reporter.last_report, run=run, what="its report is lost")
     return said if used is None else {**said, Field.CALLS: used}
 
 
@@ -196,7 +251,7 @@ def _keep_trace(run: Run, error: BaseException, installation: Installation) -> N
     """Store the whole traceback as a note; the record keeps only the last lines."""
     expires_ms = installation.clock.now_ms() + 2 * span_ms(installation.retention)
     try:
-        text = cut("".join(traceback.format_exception(error)), _LONGEST_TRACE)
+        text = cut(trace_of(error), _LONGEST_TRACE)
         run.installation.store.put_note(
             run.job_id,
             f"{FAILURE_NOTES}{run.record.failures + 1:06d}#{run.run_id}",

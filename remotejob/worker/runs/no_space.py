@@ -17,8 +17,14 @@ _MOST: Final = 1000
 
 
 def lacked_space(error: BaseException) -> bool:
-    """Whether the error, its causes, its contexts or its group include one of a full disk."""
-    return any(_is_of_disk(one) for one in errors_behind(error))
+    """Whether the error, its causes, its contexts or its group include one of a full disk.
+
+    Never raises, even if an error's own code does.
+    """
+    try:
+        return any(_is_of_disk(one) for one in errors_behind(error))
+    except BaseException:  # noqa: BLE001 (its own code may raise anything)
+        return False
 
 
 def no_space() -> OSError:

@@ -236,15 +236,23 @@ def _set_start_method(value: Any) -> None:
 
 
 def _set_path(value: list[str]) -> None:
-    sys.path[:] = value
+    sys.path = _refilled(sys.path, value)
 
 
 def _set_arguments(value: list[str]) -> None:
-    sys.argv[:] = value
+    sys.argv = _refilled(sys.argv, value)
+
+
+def _refilled(there: object, value: list[Any]) -> list[Any]:
+    """The list that is there, as others hold it too, with these items; else a new one."""
+    if type(there) is not list:
+        return list(value)
+    there[:] = value
+    return there
 
 
 def _set_filters(value: list[Any]) -> None:
-    warnings.filters[:] = value  # type: ignore[index]
+    warnings.filters = _refilled(warnings.filters, value)
     warnings._filters_mutated()  # type: ignore[attr-defined]  # as warnings.resetwarnings does
 
 
@@ -272,6 +280,10 @@ def _set_nice(value: int) -> None:
     os.setpriority(os.PRIO_PROCESS, 0, value)
 
 
+# typeshed has no None here, by which both are ended
+_trace_new: Final[Callable[[Any], None]] = threading.settrace
+_profile_new: Final[Callable[[Any], None]] = threading.setprofile
+
 _EVERYWHERE: Final = (
     Item(name="the environment", read=_environment, write=_set_environment),
     Item(name="the working directory", read=_folder, write=os.chdir),
@@ -292,6 +304,8 @@ _EVERYWHERE: Final = (
     Item(name="the switch interval", read=sys.getswitchinterval, write=sys.setswitchinterval),
     Item(name="garbage collection", read=_garbage, write=_set_garbage),
     Item(name="hooks of sys and threading", read=_hooks, write=_set_hooks),
+    Item(name="the trace function of new threads", read=threading.gettrace, write=_trace_new),
+    Item(name="the profile function of new threads", read=threading.getprofile, write=_profile_new),
     Item(name="tempfile.tempdir", read=tempfile.gettempdir, write=_set_tempdir),
     Item(name="the event loop policy", read=_policy, write=_set_policy),
     Item(
@@ -308,13 +322,18 @@ OF_THREADS: Final = (
 )
 """What the jobs in a process's threads share."""
 
+OF_THREAD: Final = (
+    Item(name="the trace function", read=sys.gettrace, write=sys.settrace),
+    Item(name="the profile function", read=sys.getprofile, write=sys.setprofile),
+)
+"""What a thread has of its own, and its next job would find."""
+
 OF_PROCESS: Final = (
     *_EVERYWHERE,
     Item(name="the umask", read=_umask, write=_set_umask),
     Item(name="signal handlers", read=_handlers, write=_set_handlers),
     Item(name="blocked signals", read=lambda: signal.pthread_sigmask(0, ()), write=_set_mask),
-    Item(name="the trace function", read=sys.gettrace, write=sys.settrace),
-    Item(name="the profile function", read=sys.getprofile, write=sys.setprofile),
+    *OF_THREAD,
     Item(name="the nice level", read=lambda: os.getpriority(os.PRIO_PROCESS, 0), write=_set_nice),
 )
 """What the jobs of a child process find one after the other, in its main thread."""
@@ -334,15 +353,13 @@ class Surroundings:
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items: Final = tuple(items)
-        self._before: Final = [item.read() for item in self._items]
+        self._before: Final = [_read(item) for item in self._items]
 
     def restore(self) -> Left:
         """Set back what has changed since."""
         restored, lost = [], []
         for item, before in zip(self._items, self._before, strict=True):
-            now = item.read()
-            same = _same_loggers if item.write is _set_loggers else _same
-            if same(now, before):
+            if before is _UNREADABLE or _is_as(before, item):
                 continue
             try:
                 item.write(before)
@@ -353,5 +370,23 @@ class Surroundings:
         return Left(restored=tuple(restored), lost=tuple(lost))
 
 
-def _same(now: Any, before: Any) -> bool:
-    return bool(now == before)
+_UNREADABLE: Final = object()
+
+
+def _read(item: Item) -> Any:
+    """What it is now; a job may have broken it."""
+    try:
+        return item.read()
+    except Exception:  # noqa: BLE001 (a job's own objects may be in its place)
+        return _UNREADABLE
+
+
+def _is_as(before: Any, item: Item) -> bool:
+    """Whether nothing has changed it."""
+    now = _read(item)
+    if now is _UNREADABLE:
+        return False
+    try:
+        return _same_loggers(now, before) if item.write is _set_loggers else bool(now == before)
+    except Exception:  # noqa: BLE001 (as above)
+        return False

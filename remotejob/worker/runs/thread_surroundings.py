@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import decimal
 import logging
 import threading
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from remotejob.worker.runs.run import Run
-from remotejob.worker.runs.surroundings import OF_THREADS, Surroundings
+from remotejob.worker.runs.surroundings import OF_THREAD, OF_THREADS, Left, Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -26,33 +24,35 @@ class ThreadSurroundings:
         self._tasks: dict[str, None] = {}
 
     @contextmanager
-    def during(self, run: Run) -> Iterator[contextvars.Context]:
-        """A job: it gets a context of its own, so its decimals and variables end with it."""
-        context = contextvars.copy_context()
-        context.run(decimal.setcontext, decimal.getcontext().copy())
+    def during(self, run: Run) -> Iterator[None]:
+        """A job, in the calling thread."""
+        thread = Surroundings(OF_THREAD)
         with self._lock:
             if self._running == 0:
                 self._before, self._tasks = Surroundings(OF_THREADS), {}
             self._running += 1
             self._tasks[run.task.name] = None
         try:
-            yield context
+            yield
         finally:
+            _say(thread.restore(), run.task.name, run)
             with self._lock:
                 self._running -= 1
                 if self._running == 0 and self._before is not None:
                     self._restore(self._before, run)
 
     def _restore(self, before: Surroundings, run: Run) -> None:
-        left = before.restore()
-        names = " or ".join(list(self._tasks)[:10])
-        if left.restored:
-            restored = ", ".join(left.restored)
-            log.warning("task %s changed %s: set back", names, restored, extra=run.log_fields)
-        if left.lost:
-            log.error(
-                "task %s left %s, which stays: give it runs_in=Process()",
-                names,
-                ", ".join(left.lost),
-                extra=run.log_fields,
-            )
+        _say(before.restore(), " or ".join(list(self._tasks)[:10]), run)
+
+
+def _say(left: Left, names: str, run: Run) -> None:
+    if left.restored:
+        restored = ", ".join(left.restored)
+        log.warning("task %s changed %s: set back", names, restored, extra=run.log_fields)
+    if left.lost:
+        log.error(
+            "task %s left %s, which stays: give it runs_in=Process()",
+            names,
+            ", ".join(left.lost),
+            extra=run.log_fields,
+        )

@@ -93,6 +93,8 @@ def test_cancelling_a_job_cancels_those_that_depend_on_it(queue: Queue, work: Wo
 def test_cancel_takes_its_antecedents_along_when_asked_to(queue: Queue) -> None:
     first, other = queue.submit("work"), queue.submit("work")
     second = queue.submit("work", depends=[first])
+    queue.submit("work", depends=[second]).cancel()
+    assert states(first, second) == [State.READY, State.WAITING]
 
     queue.submit("work", depends=[second]).cancel(antecedents=True)
 
@@ -204,6 +206,9 @@ def test_restart_takes_the_dependents_along_when_asked_to(queue: Queue, work: Wo
     first = queue.submit("work", data=1)
     second = queue.submit("work", data=2, depends=[first])
     third = queue.submit("work", data=3, depends=[second])
+    first.cancel()
+    first.restart()
+    assert states(first, second, third) == [State.WAITING, State.CANCELLED, State.CANCELLED]
     first.cancel()
 
     first.restart(dependents=True)

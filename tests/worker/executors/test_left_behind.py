@@ -9,9 +9,9 @@ from tests.worker.executors.conftest import Done
 from tests.worker.executors.work import CHANGES
 
 REPLACED = ("thread", "program")
-OF_A_PROCESS = ("handler", "mask", "profile")
+OF_A_PROCESS = ("handler", "mask")
 # of each job itself: nothing is said
-QUIET = ("decimal", "start method")
+QUIET = ("decimal", "variable", "start method")
 
 
 @pytest.mark.parametrize("what", CHANGES)

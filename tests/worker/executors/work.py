@@ -21,6 +21,7 @@ import sys
 import tempfile
 import threading
 import warnings
+from contextvars import ContextVar
 from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
@@ -43,6 +44,8 @@ from remotejob import (
     task,
 )
 from remotejob.domain.chain import next_depth
+
+VARIABLE: Final[ContextVar[str]] = ContextVar("of_a_task")
 
 SHORT: Final = timedelta(milliseconds=300)
 """A grace that a test can wait for."""
@@ -551,6 +554,9 @@ CHANGES: Final[dict[str, tuple[Any, Any]]] = {
         lambda _: multiprocessing.set_start_method("spawn"),
         lambda: multiprocessing.get_start_method(allow_none=True),
     ),
+    "profile": (lambda _: sys.setprofile(lambda *_: None), sys.getprofile),
+    "new threads": (lambda _: threading.setprofile(lambda *_: None), threading.getprofile),
+    "variable": (lambda _: VARIABLE.set("left"), lambda: VARIABLE.get("as it was")),
     # of a process alone
     "handler": (
         lambda _: signal.signal(signal.SIGTERM, signal.SIG_IGN),
@@ -560,7 +566,6 @@ CHANGES: Final[dict[str, tuple[Any, Any]]] = {
         lambda _: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]),
         lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
     ),
-    "profile": (lambda _: sys.setprofile(lambda *_: None), sys.getprofile),
     # the process is replaced
     "thread": (
         lambda _: threading.Thread(target=threading.Event().wait, name="left", daemon=True).start(),

@@ -36,6 +36,8 @@ class Why(StrEnum):
     """A run failed, and the retry is not due yet."""
     DUE = "due"
     """It is not due yet."""
+    TOO_LATE = "too_late"
+    """Its last time to begin is over, and it has not been failed for that yet."""
     RESOURCE = "resource"
     """Another job holds its resource."""
     TENANT = "tenant"
@@ -44,6 +46,8 @@ class Why(StrEnum):
     # --- its queue
     NO_QUEUE = "no_queue"
     """Its queue is not deployed."""
+    STOPPED = "stopped"
+    """Its queue is stopped, until somebody starts it again."""
     BUDGET = "budget"
     """Its queue has spent its daily budget, and is paused until 00:00 UTC."""
     SCHEDULER_SILENT = "scheduler_silent"

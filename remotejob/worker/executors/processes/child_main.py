@@ -7,8 +7,6 @@ The three arguments are numbers of open files that it inherits from the worker.
 
 from __future__ import annotations
 
-import contextvars
-import decimal
 import fcntl
 import importlib
 import json
@@ -139,15 +137,6 @@ class _State:
     def __init__(self) -> None:
         self._surroundings: Final = Surroundings(OF_PROCESS)
         self._running: Final = Running()
-        self._decimals: Final = decimal.getcontext().copy()
-
-    def context(self) -> contextvars.Context:
-        """A context for one job, with decimals as they were."""
-        # else each job would have the numbers of the one before it, or of a forked parent
-        random.seed()
-        context = contextvars.copy_context()
-        context.run(decimal.setcontext, self._decimals.copy())
-        return context
 
     def cleaned(self) -> dict[str, tuple[str, ...]]:
         """Set back what the job changed; what it changed, and what cannot be set back."""
@@ -170,7 +159,9 @@ def _run(channel: Channel, order: dict[str, Any], spare: bytearray, state: _Stat
         with job_context(*JobContext.unpacked(order["context"])):
             proxy = RunProxy(order, task=task, asking=asking)
             with within(proxy.link):
-                completion, result = state.context().run(_call, proxy)
+                # else each job would have the numbers of the one before it, or of a forked parent
+                random.seed()
+                completion, result = _call(proxy)
         asking.end()
         # even if the task ignored the error
         asking.check()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import builtins
 import importlib
-import traceback
 from typing import Any, Final
 
 from remotejob.domain import errors
+from remotejob.domain.argument_checks import is_a
 from remotejob.domain.errors import Fatal, RemoteJobError
+from remotejob.domain.text import kind_of, said_by, trace_of
 from remotejob.worker.runs.no_space import errors_behind, lacked_space, no_space
 
 _LONGEST: Final = 100_000
@@ -19,14 +20,17 @@ _LONGEST_MESSAGE: Final = 10_000
 
 
 def described(error: BaseException) -> dict[str, Any]:
-    """An error of the task, in the form that is sent to the worker."""
-    kind = type(error)
+    """An error of the task, in the form that is sent to the worker.
+
+    Raises: MemoryError.
+    """
+    module = type(error).__dict__.get("__module__")
     return {
-        "name": kind.__name__[:200],
-        "module": kind.__module__[:200],
+        "name": kind_of(error),
+        "module": module[:200] if type(module) is str else "",
         "message": _message(error)[:_LONGEST_MESSAGE],
-        "trace": "".join(traceback.format_exception(error))[-_LONGEST:],
-        "fatal": isinstance(error, Fatal),
+        "trace": trace_of(error)[-_LONGEST:],
+        "fatal": is_a(error, Fatal),
         "memory": short_of_memory(error),
         "no_space": lacked_space(error),
     }
@@ -34,7 +38,10 @@ def described(error: BaseException) -> dict[str, Any]:
 
 def short_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, however the task wrapped that."""
-    return any(isinstance(one, MemoryError) for one in errors_behind(error))
+    try:
+        return any(is_a(one, MemoryError) for one in errors_behind(error))
+    except BaseException:  # noqa: BLE001 (an error's own code may raise anything)
+        return False
 
 
 OUT_OF_MEMORY: Final[dict[str, Any]] = {
@@ -99,11 +106,11 @@ def error_of_worker(description: dict[str, Any]) -> BaseException:
 
 
 def _message(error: BaseException) -> str:
-    """An error's message, even if its `__str__` fails."""
+    """An error's message, which may be empty, even if its `__str__` fails."""
     try:
-        return str(error)
-    except Exception:  # noqa: BLE001 (a broken __str__ must not hide the error)
-        return f"an error of class {type(error).__name__} that cannot be shown"
+        return str.__str__(str(error))
+    except BaseException:  # noqa: BLE001 (a broken __str__ must not hide the error)
+        return said_by(error)
 
 
 def _class(module: str, name: str) -> type[BaseException] | None:
