@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         JobFailed,
         JobNotFound,
         JobUnfinished,
+        KeyReused,
         LeaseLost,
         NoInput,
         OutputNotFound,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     )
     from remotejob.domain.job_log import LogLine
     from remotejob.domain.priority import Order, Priority
+    from remotejob.domain.queue_switch import StoppedQueue
     from remotejob.domain.record import Failure, InputFile
     from remotejob.domain.repeat import FOREVER, FOREVER_DATE, PreviousRun, Repeat
     from remotejob.domain.retry import Backoff, Retry
@@ -127,6 +129,7 @@ __all__ = [
     "JobFailed",
     "JobNotFound",
     "JobUnfinished",
+    "KeyReused",
     "LeaseLost",
     "Letter",
     "LetterKind",
@@ -163,6 +166,7 @@ __all__ = [
     "StepFailed",
     "StepFailedForGood",
     "StillRunning",
+    "StoppedQueue",
     "StoreUnavailable",
     "StoredFile",
     "Submission",
@@ -191,6 +195,7 @@ _HOMES = {
     "domain.priority": "Order Priority",
     "domain.job_log": "LogLine",
     "domain.record": "Failure InputFile",
+    "domain.queue_switch": "StoppedQueue",
     "domain.repeat": "FOREVER FOREVER_DATE PreviousRun Repeat",
     "domain.retry": "Backoff Retry",
     "domain.states": "State",
@@ -219,10 +224,11 @@ _HOMES = {
     "domain.errors": (
         "AccessProblem BatchNotFound BatchUnfinished ChainTooLong CommandRefused DependencyEnded "
         "Fatal FileGone FileUnreadable InvalidBody InvalidData InvalidInput InvalidName "
-        "JobCancelled JobFailed JobNotFound JobUnfinished LeaseLost NoInput OutputNotFound "
-        "PartlySubmitted ProcessDied QueueFull QueueRetired QueueUnavailable RemoteJobError "
-        "RunInterrupted SettingsError StillRunning StoreUnavailable SystemNotFound TimedOut "
-        "UnknownQueue UnknownTask UnreadableItem WaitTimeout WorkerStopping"
+        "JobCancelled JobFailed JobNotFound JobUnfinished KeyReused LeaseLost NoInput "
+        "OutputNotFound PartlySubmitted ProcessDied QueueFull QueueRetired QueueUnavailable "
+        "RemoteJobError RunInterrupted SettingsError StillRunning StoreUnavailable "
+        "SystemNotFound TimedOut UnknownQueue UnknownTask UnreadableItem WaitTimeout "
+        "WorkerStopping"
     ),
 }
 """The names each module defines. They load at first use: a worker does not need half of them."""

@@ -137,11 +137,13 @@ CREATE: Final = _dynamodb(
     | _OTHER_ITEMS
     | {
         Field.DEPENDS,
+        Field.LINKING,
         Field.REPEAT,
         Field.GENERATION,
         Field.ORIGIN,
         Field.BATCH,
         Field.DATA_REF,
+        Field.PAYLOAD,
         Field.HISTORY,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),
@@ -162,6 +164,7 @@ LINK: Final = _dynamodb(
     | {
         Field.STATE,
         Field.DEPENDENTS,
+        Field.LINKING,
         Field.BLOCKED,
         Field.DATA,
         Field.HISTORY,
@@ -260,6 +263,11 @@ cancel may end one that repeats: a job that depends on the cancelled one."""
 OUTDATE: Final = _dynamodb("PutItem", only=_KEYS | _MARK | {Field.HEAD}, on=(Partition.REPEATS,))
 """The head of a task's repeats: all that repeats for ever so far is outdated, and is cancelled."""
 
+TURN: Final = _dynamodb(
+    "PutItem", only=_KEYS | {Field.CONTENT, Field.TOKEN}, on=(Partition.SWITCH,)
+)
+"""The switch of a queue, which nobody else may turn."""
+
 _COMMAND: Final = (READ, COMMAND, CHECK, SEND)
 _END: Final = (READ, CHECK, UNLOCK, SEND, TELL)
 _CANCEL: Final = (*_COMMAND, *_END, REPLACE, REPEAT)
@@ -318,6 +326,8 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Job.tracebacks": _row(EVERYBODY, READ),
     "Job.receipt": _row(EVERYBODY),
     "Job.why": _row(EVERYBODY, READ, MEASURE),
+    "RemoteJob.stopped": _row(EVERYBODY, READ),
+    "Queue.stopped": _row(EVERYBODY, READ),
     "Batch.refresh": _row(EVERYBODY, READ),
     "Batch.wait": _row(EVERYBODY, READ),
     "Batch.children": _row(EVERYBODY, READ),
@@ -354,6 +364,10 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "Job.cancel": _row(_MANAGERS, *_CANCEL),
     "Job.restart": _row(_MANAGERS, *_RESTART),
     "Job.remove": _row(_MANAGERS, *_REMOVE),
+    "RemoteJob.stop_all": _row(_MANAGERS, READ, TURN),
+    "RemoteJob.start_all": _row(_MANAGERS, READ, TURN),
+    "Queue.stop": _row(_MANAGERS, READ, TURN),
+    "Queue.start": _row(_MANAGERS, READ, TURN),
     "Queue.cancel_repeats": _row(_MANAGERS, *_CANCEL, READ_MARKS, OUTDATE),
     "Queue.failed": _row(_MANAGERS, READ, READ_MARKS),
     "Queue.retry_failed": _row(_MANAGERS, *_RESTART, READ_MARKS),

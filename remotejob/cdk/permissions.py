@@ -74,10 +74,12 @@ def scheduler_calls(
     sweep = frozenset({Partition.SWEEP.value})
     # what it decided about workers, and which of them have jobs
     scaling, signs = any_of(Partition.SCALING), any_of(Partition.WORKERS)
+    # a stopped queue's workers are not scaled up
+    switches = any_of(Partition.SWITCH)
     return [
         allow("dynamodb", ["Query"], [attention_arn(table)]),
         _items(table, "Query", on=records | notes | locks | batches | sweep | scaling | signs),
-        _items(table, "GetItem", on=records | notes | heads),
+        _items(table, "GetItem", on=records | notes | heads | switches),
         _items(table, "BatchGetItem", on=records),
         _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
         # successors and tombstones, edges that are spent, heads that are done, its own progress
@@ -126,6 +128,7 @@ def worker_calls(
     records, batches = any_of(Partition.RECORD), any_of(Partition.BATCH)
     notes, signs = any_of(Partition.JOB), frozenset({f"{Partition.WORKERS}{queue_name}"})
     heads = frozenset({f"{Partition.REPEATS}{queue_name}#*"})
+    switch = frozenset({f"{Partition.SWITCH}{queue_name}"})
     return [
         _messages(
             system,
@@ -136,7 +139,7 @@ def worker_calls(
         _messages(system, ["SendMessage"], Use.LANE, Use.STATUS, Use.DEAD_LETTER, queue=queue_name),
         # No query of records: a worker reads the jobs it knows, and cannot list the others.
         _items(table, "Query", on=notes | locks | batches | signs),
-        _items(table, "GetItem", on=records | heads),
+        _items(table, "GetItem", on=records | heads | switch),
         _items(table, "BatchGetItem", on=records),
         _items(table, "ConditionCheckItem", "UpdateItem", on=records | batches),
         _items(table, "PutItem", on=notes | locks, only=NOTE.only),

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from remotejob.cli import batches, env, formats, letters, manage, replay, workers
+from remotejob.cli import batches, env, formats, letters, manage, replay, switches, workers
 from remotejob.cli import run as run_command
 from remotejob.cli.arguments import parse_data, parse_seconds
 from remotejob.cli.choosing import On
@@ -142,6 +142,9 @@ def submit(
             help="With --repeat, without --repeats: replace the task's jobs that repeat for ever.",
         ),
     ] = False,
+    paused: Annotated[
+        bool, typer.Option("--paused", help="Store it paused; it runs once you resume it.")
+    ] = False,
     key: Annotated[
         str | None,
         typer.Option(
@@ -173,6 +176,7 @@ def submit(
         tenant=tenant,
         repeat=repetition,
         idempotency_key=key,
+        paused=paused,
         cancel_repeats=cancel_repeats,
     )
     if wait:
@@ -220,6 +224,7 @@ def why(job_id: JobId, system: System = None, as_json: AsJson = False) -> None:
 def list_jobs(
     queue: Annotated[str | None, typer.Option(help="Only jobs of this queue.")] = None,
     state: Annotated[State | None, typer.Option(help="Only jobs in this state.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs.")] = 20,
     unable: Annotated[
         bool, typer.Option("--unable", help="Of these, only jobs that no living worker can run.")
@@ -230,7 +235,7 @@ def list_jobs(
     """List jobs, newest first."""
     connected = connect(system)
     source = connected if queue is None else connected.queue(queue)
-    jobs = source.jobs(state=state, limit=limit)
+    jobs = source.jobs(state=state, task=task, limit=limit)
     show_jobs(connected.unable(jobs) if unable else jobs, as_json=as_json)
 
 
@@ -280,6 +285,7 @@ def _show_paths(paths: Sequence[Path], *, as_json: bool) -> None:
 
 
 app.registered_commands += manage.app.registered_commands
+app.registered_commands += switches.app.registered_commands
 app.registered_commands += replay.app.registered_commands
 app.registered_commands += run_command.app.registered_commands
 app.registered_commands += batches.app.registered_commands

@@ -133,9 +133,14 @@ def remove(jobs: JobIds, system: System = None, as_json: AsJson = False) -> None
 
 
 @app.command()
-def failed(queue: Queue = "default", system: System = None, as_json: AsJson = False) -> None:
+def failed(
+    queue: Queue = "default",
+    task: Annotated[str | None, typer.Option(help="Only jobs of this task.")] = None,
+    system: System = None,
+    as_json: AsJson = False,
+) -> None:
     """List the failed jobs of a queue, newest first. Jobs with the same error form a group."""
-    jobs = connect(system).queue(queue).failed()
+    jobs = connect(system).queue(queue).failed(task=task)
     if jobs and not as_json:
         put(failures.by_error(jobs))
     else:

@@ -16,6 +16,7 @@ from remotejob.domain.job_log import LogLine
 from remotejob.domain.record import Failure, JobRecord, OutputFile, output_prefix, outputs_from_json
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
+from remotejob.domain.start_limits import last_start_ms
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
 from remotejob.jobs.commands import commands
@@ -73,6 +74,20 @@ class Job(JobView):
         """The earliest time a waiting job may run."""
         due = self._record.due_ms
         return None if due is None else from_ms(due)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """Until when a run of it may begin, by its `expires` or the `until` of its retry policy.
+
+        None if there is no such limit, or it counts from a time that is not known yet.
+        """
+        last = last_start_ms(self._record)
+        return None if last is None else from_ms(last)
+
+    @property
+    def crash_limit(self) -> int | None:
+        """How many deaths of its worker it may survive; None for the default of two."""
+        return self._record.crash_limit
 
     @property
     def started_at(self) -> datetime | None:

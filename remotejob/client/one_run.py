@@ -15,6 +15,7 @@ from remotejob.domain.errors import JobCancelled, UnreadableItem
 from remotejob.domain.ids import partition_of
 from remotejob.domain.job_log import Level, LogLine
 from remotejob.domain.record import JobRecord, OutputFile
+from remotejob.domain.start_limits import LIFTED_MS
 from remotejob.domain.states import State
 from remotejob.jobs.commands import commands
 from remotejob.jobs.content import payloads
@@ -215,6 +216,9 @@ def _ready(record: JobRecord, task: Task) -> JobRecord:
         attempt=attempt,
         failures=min(record.failures, attempt),
         retry_json=record.retry_json,
+        # whoever replays a job wants it to run, whenever it was to begin
+        start_by_ms=LIFTED_MS,
+        crash_limit=record.crash_limit,
         data_json=record.data_json,
         data_ref=record.data_ref,
         input_json=record.input_json,

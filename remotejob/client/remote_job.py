@@ -15,25 +15,27 @@ from remotejob.client.job import Job
 from remotejob.client.letters import LetterCommands
 from remotejob.client.manual_queue import ManualQueue
 from remotejob.client.many import Commanded, ManyCommands, without_changed
+from remotejob.client.switches import SwitchCommands
 from remotejob.domain.argument_checks import (
     check_flag,
     check_items,
     check_kind,
     check_text,
     is_a,
-    plain_text,
     reading,
 )
-from remotejob.domain.errors import InvalidData, InvalidName, JobNotFound
+from remotejob.domain.errors import InvalidData, JobNotFound
 from remotejob.domain.history import check_actor
-from remotejob.domain.name_rules import TASK_NAME, check_batch_id, check_job_id
+from remotejob.domain.name_rules import check_batch_id, check_job_id, check_task_name
 from remotejob.domain.priority import Priority
+from remotejob.domain.queue_switch import StoppedQueue
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.text import shown
 from remotejob.jobs.commands.batch_commands import find_batch
 from remotejob.jobs.content.bodies import Body
+from remotejob.jobs.coordination import queue_switch
 from remotejob.jobs.coordination.replacement import cancel_outdated
 from remotejob.jobs.coordination.series import begin_generation
 from remotejob.jobs.messaging.command_events import command
@@ -55,7 +57,7 @@ NAME_VARIABLE: Final = "REMOTEJOB_NAME"
 """Environment variable with the name of the system to connect to."""
 
 
-class RemoteJob(ManyCommands, LetterCommands):
+class RemoteJob(ManyCommands, LetterCommands, SwitchCommands):
     """One deployed system."""
 
     def __init__(self, installation: Installation, *, holder: JobHolder | None = None) -> None:
@@ -169,11 +171,14 @@ class RemoteJob(ManyCommands, LetterCommands):
         self,
         *,
         state: State | str | None = None,
+        task: str | None = None,
         limit: int = 100,
         since: datetime | None = None,
     ) -> list[Job]:
         """The newest jobs of all queues. See `Queue.jobs`."""
-        found = listed(self._installation, queue=None, state=state, limit=limit, since=since)
+        found = listed(
+            self._installation, queue=None, state=state, task=task, limit=limit, since=since
+        )
         return [Job(record, self._installation) for record in found]
 
 
@@ -210,8 +215,11 @@ class Queue(ManualQueue):
         resource: str | None = None,
         tenant: str | None = None,
         repeat: Repeat | None = None,
+        expires: timedelta | datetime | None = None,
+        crashes: int | None = None,
         idempotency_key: str | None = None,
         idempotency_window: timedelta = timedelta(days=1),
+        paused: bool = False,
         cancel_repeats: bool = False,
     ) -> Job:
         """Submit a job. Once this returns, the job is durable and will run.
@@ -240,8 +248,11 @@ class Queue(ManualQueue):
             resource=resource,
             tenant=tenant,
             repeat=repeat,
+            expires=expires,
+            crashes=crashes,
             idempotency_key=idempotency_key,
             idempotency_window=idempotency_window,
+            paused=paused,
         )
         record = submit.submit(
             submission,
@@ -279,6 +290,8 @@ class Queue(ManualQueue):
         retry: Retry | None = None,
         priority: Priority | int | str = Priority.NORMAL,
         tenant: str | None = None,
+        expires: timedelta | datetime | None = None,
+        crashes: int | None = None,
         name: str | None = None,
     ) -> Batch:
         """Submit a batch: a job for each object, line or item of a source.
@@ -297,7 +310,15 @@ class Queue(ManualQueue):
         some of the jobs were made.
         """
         batch_id = make_batch(
-            Each(task=task, data=data, retry=retry, priority=priority, tenant=tenant),
+            Each(
+                task=task,
+                data=data,
+                retry=retry,
+                priority=priority,
+                tenant=tenant,
+                expires=expires,
+                crashes=crashes,
+            ),
             source,
             on_complete=on_complete,
             name=name,
@@ -310,19 +331,47 @@ class Queue(ManualQueue):
         self,
         *,
         state: State | str | None = None,
+        task: str | None = None,
         limit: int = 100,
         since: datetime | None = None,
     ) -> list[Job]:
-        """Up to `limit` jobs, newest first.
+        """Up to `limit` jobs, newest first, of one state or task if given.
 
         `since` is the earliest submit time; default `retention_days` ago, so pass it to find a job
-        that has waited longer. Filtering by a rare state reads every record on the way.
+        that has waited longer. A rare state or task reads every record on the way. `task` may be
+        one that no worker runs any more.
 
-        Raises: InvalidName, when there is no such state; InvalidData, when `since` has no time
-        zone, or `limit` is no whole number.
+        Raises: InvalidName, when there is no such state, or no task can have that name;
+        InvalidData, when `since` has no time zone, or `limit` is no whole number.
         """
-        found = listed(self._installation, queue=self.name, state=state, limit=limit, since=since)
+        found = listed(
+            self._installation, queue=self.name, state=state, task=task, limit=limit, since=since
+        )
         return [Job(record, self._installation) for record in found]
+
+    @command
+    def stop(self) -> StoppedQueue:
+        """Let nobody take jobs of the queue until `start`; within a minute, no job begins.
+
+        That holds for deployed workers, `process_jobs`, `get_work` and `next("pending")` alike.
+        Jobs that have begun go on, and so do submits and schedules: their jobs wait. A queue that
+        is stopped stays as it is. Returns: since when it is stopped, and by whom.
+
+        Source: job-collection, `stopJobServer`.
+        """
+        return queue_switch.stop(self.name, self._installation)
+
+    @command
+    def start(self) -> None:
+        """Let jobs of a stopped queue be taken again; it goes on by itself within a minute.
+
+        Source: job-collection, `startJobServer`.
+        """
+        queue_switch.start(self.name, self._installation)
+
+    def stopped(self) -> StoppedQueue | None:
+        """Since when the queue is stopped, and by whom; None if it is not."""
+        return queue_switch.stop_of(self.name, self._installation)
 
     @command
     def cancel_repeats(self, task: str) -> list[Job]:
@@ -332,16 +381,21 @@ class Queue(ManualQueue):
 
         Raises: InvalidName.
         """
-        name = plain_text(task)
-        if name is None or not TASK_NAME.fullmatch(name):
-            raise InvalidName(f"task {shown(task)}: give a task's name")
+        name = check_task_name(task)
         begin_generation(self.name, name, self._installation)
         ended = cancel_outdated(self.name, name, self._installation) or []
         return [Job(record, self._installation) for record in ended]
 
-    def failed(self) -> list[Job]:
-        """All failed jobs of the queue, however old."""
-        found = failed_jobs(self.name, self._installation)
+    def failed(self, *, task: str | None = None) -> list[Job]:
+        """All failed jobs of the queue, however old, or those of one task.
+
+        To restart or delete the failed jobs of one task, give these to `retry_failed` or
+        `delete_failed`.
+
+        Raises: InvalidName, when no task can have that name.
+        """
+        of_task = None if task is None else check_task_name(task)
+        found = failed_jobs(self.name, self._installation, task=of_task)
         return [Job(record, self._installation) for record in found]
 
     @command

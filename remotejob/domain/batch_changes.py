@@ -17,6 +17,7 @@ from remotejob.domain.batches import (
     COUNTED,
     THEN,
     BatchRecord,
+    Follower,
     batch_key,
     counter_key,
     page_name,
@@ -28,6 +29,8 @@ from remotejob.domain.conditions import Absent, All, Contains, Is, Value, state_
 from remotejob.domain.ids import shard_of
 from remotejob.domain.marks import Attention, attention_key, mark
 from remotejob.domain.record import JobRecord
+from remotejob.domain.retry import Retry
+from remotejob.domain.start_limits import FROM_DUE, limit_from_due
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.text import dumps
 from remotejob.domain.times import span_ms
@@ -125,6 +128,8 @@ def followed(batch: BatchRecord, job_id: str, *, now_ms: int) -> list[Step]:
     assert batch.follower is not None
     values = batch.follower.values()
     values["data_json"] = _data(batch, {})
+    if "start_in_ms" in values:
+        values["start_by_ms"] = FROM_DUE
     record = JobRecord(
         id=job_id,
         state=State.WAITING,
@@ -224,14 +229,24 @@ def unlock(batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool) -> li
     }
     # marked, because the caller holds no message of the follower
     marked = mark(Attention.WAITING, job_id, now_ms) if waiting else {}
+    limit_ms = _limit_from(batch.follower, now_ms)
+    limited: dict[str, Value] = {} if limit_ms is None else {Field.START_BY: limit_ms}
     change = Change(
         job_id=job_id,
         condition=FOLLOWS_WAITING if waiting else FOLLOWS,
         values={"batch": batch.id},
-        set={Field.DATA: _data(batch, counts), **marked},
+        set={Field.DATA: _data(batch, counts), **limited, **marked},
         discard={Field.BLOCKED: frozenset({batch.id})},
     )
     return [change, *_unchanged(batch)]
+
+
+def _limit_from(follower: Follower | None, now_ms: int) -> int | None:
+    """The limit of a follower that becomes runnable now, if it counts from then."""
+    if follower is None or follower.start_in_ms is None:
+        return None
+    retry = None if follower.retry_json is None else Retry.from_json(follower.retry_json)
+    return limit_from_due(follower.start_in_ms, retry, due_ms=now_ms)
 
 
 def _unchanged(batch: BatchRecord) -> Iterable[Check]:

@@ -73,6 +73,9 @@ class Follower:
     tenant: str | None = None
     tenant_limit: int | None = None
     depth: int = 0
+    start_by_ms: int | None = None
+    start_in_ms: int | None = None
+    crash_limit: int | None = None
 
     @classmethod
     def of(cls, record: JobRecord) -> Follower:

@@ -35,6 +35,8 @@ class Change:
     values: Item
     """The values that the condition compares with, by name."""
     set: Item = field(default_factory=dict)
+    set_once: Item = field(default_factory=dict)
+    """Attributes to set unless the record has them."""
     add: Mapping[Field, int] = field(default_factory=dict)
     include: Mapping[Field, frozenset[str]] = field(default_factory=dict)
     """Members to put into sets."""

@@ -27,6 +27,7 @@ from remotejob.domain.conditions import (
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
+from remotejob.domain.start_limits import limit_of_restarted, limit_when_due
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import ABSENT, SAME_TOKEN, Put, record_key
@@ -119,13 +120,15 @@ def make_ready(
     """
     blocked = record.blocked or frozenset()
     jobs = frozenset(one for one in blocked if not is_batch_id(one))
+    limit_ms = limit_when_due(record, due_ms)
+    limited: dict[str, Value] = {} if limit_ms is None else {Field.START_BY: limit_ms}
     return Change(
         job_id=record.id,
         condition=MAKE_READY,
         values={"stamp": later(now_ms, record)},
-        set={**_waits(record, due_ms=due_ms, now_ms=now_ms), **_given(token)},
+        set={**_waits(record, due_ms=due_ms, now_ms=now_ms), **limited, **_given(token)},
         discard={Field.BLOCKED: jobs} if independent and jobs else {},
-        remove=(Field.DEPENDS,) if independent else (),
+        remove=(Field.DEPENDS, Field.LINKING) if independent else (),
     )
 
 
@@ -135,18 +138,28 @@ def restart(
     now_ms: int,
     retry: Retry | None = None,
     blocked: frozenset[str] | None = None,
+    linking: str | None = None,
     token: str | None = None,
 ) -> Change:
     """Run a failed or cancelled job again, with a fresh count of attempts and crashes.
 
-    `retry` replaces the retry policy; `blocked` holds the ids it has to wait for.
+    A limit of when it may begin is lifted if it is over. `retry` replaces the retry policy;
+    `blocked` holds the ids it has to wait for, and `linking` the token of their edges, if these are
+    stored afterwards.
     """
     again: dict[str, Value] = {}
     if retry is not None:
         again[Field.RETRY] = retry.to_json()
     if blocked:
         again[Field.BLOCKED] = blocked
-    gone = () if blocked else (Field.BLOCKED,)
+    if linking is not None:
+        again[Field.LINKING] = linking
+    gone = tuple(one for one in (Field.BLOCKED, Field.LINKING) if one not in again)
+    limit_ms = limit_of_restarted(record, retry, now_ms=now_ms)
+    if limit_ms is not None:
+        again[Field.START_BY] = limit_ms
+    elif record.start_by_ms is not None:
+        gone = (*gone, Field.START_BY)
     return Change(
         job_id=record.id,
         condition=RESTART,

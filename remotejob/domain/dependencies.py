@@ -13,9 +13,11 @@ from typing import Final
 from remotejob.domain.changes import EXISTS, NOT_LATER, Change, Condition
 from remotejob.domain.command_changes import cancelled
 from remotejob.domain.conditions import (
+    Absent,
     All,
     AtMost,
     Contains,
+    Either,
     Expression,
     Is,
     Item,
@@ -33,8 +35,14 @@ EDGES: Final = "edge#"
 DEPENDENCY_FAILED: Final = "DependencyFailed"
 """Kind of the failure that explains why a dependent was cancelled."""
 
-ANTECEDENTS_AT_MOST: Final = 45
-"""Each takes two steps of a transaction, which has at most a hundred."""
+ANTECEDENTS_AT_MOST: Final = 1_000
+"""Their ids take 55 KB of the dependent's record, and every write pays for the whole record."""
+
+EDGES_WITH_RECORD: Final = 45
+"""Edges stored in the transaction of the dependent. Each takes two steps of at most a hundred."""
+
+EDGES_AT_A_TIME: Final = 49
+"""Edges of a dependent with more, in each of the transactions that follow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +55,8 @@ class Edge:
     """New each time the dependent is submitted or restarted."""
     spent: bool = False
     """Whether the antecedent's end was carried out for this edge."""
+    stored: bool = True
+    """False if its antecedent may have ended before it was stored."""
 
     @property
     def key(self) -> Key:
@@ -68,6 +78,24 @@ NOT_ENDED: Final = Condition(
     #     C       A completes ── looks for edges
     #     M                     edge ✗ (A has ended) ── reads A again, and leaves it out
     expression=All(EXISTS, state_is(*(frozenset(State) - TERMINAL))),
+)
+
+
+LINKING: Final = Condition(
+    name="linking",
+    # The edges of many antecedents take several transactions, after that of the dependent:
+    #     M  puts D, blocked by all ── edges 1 ── (stalls) ─────────────────── edges 2 ✗
+    #     S                                          edges 1 ── edges 2 ── done
+    # Whoever stores them uses the token in the record, so both store the same edges. Once D has
+    # ended, or was restarted with edges of another token, none are wanted.
+    expression=All(EXISTS, Is(Field.LINKING, "token"), state_is(*(frozenset(State) - TERMINAL))),
+)
+
+SPENDABLE: Final = Condition(
+    name="spendable",
+    # An antecedent that ended before its edge was stored is followed without one. An edge of a
+    # later submit or restart has another token.
+    expression=Either(Absent(Field.PK), Is(Field.TOKEN, "token")),
 )
 
 
@@ -105,6 +133,18 @@ def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> l
             )
         )
     return steps
+
+
+def check_linking(dependent: str, *, token: str) -> Check:
+    """Checks that edges with this token are still to be stored."""
+    return Check(key=record_key(dependent), condition=LINKING, values={"token": token})
+
+
+def linked(dependent: str, *, token: str) -> Change:
+    """Note that all edges are stored."""
+    return Change(
+        job_id=dependent, condition=LINKING, values={"token": token}, remove=(Field.LINKING,)
+    )
 
 
 def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
@@ -217,6 +257,6 @@ def spend(edge: Edge, *, expires_s: int) -> Put:
             Field.SPENT: 1,
             Field.EXPIRES: expires_s,
         },
-        condition=SAME_TOKEN,
+        condition=SAME_TOKEN if edge.stored else SPENDABLE,
         values={"token": edge.token},
     )

@@ -7,6 +7,7 @@
     │   │   └── NoInput         a task asked for the input of a job that has none; also a Fatal
     │   ├── InvalidData         data, result or options that cannot be stored
     │   ├── ChainTooLong        a job in a long chain of jobs would make another; also a Fatal
+    │   ├── KeyReused           an idempotency key has a job of another payload; names both
     │   ├── DependencyEnded     a job to depend on failed, was cancelled, or does not exist
     │   ├── UnknownQueue
     │   └── UnknownTask
@@ -69,6 +70,19 @@ class InvalidBody(InvalidInput):
 
 class InvalidData(InvalidInput):
     """Data cannot be stored as JSON, or is too large."""
+
+
+class KeyReused(InvalidInput):
+    """An idempotency key was used for a job of another payload, within its window."""
+
+    def __init__(self, key: str, *, job_id: str, differs: Sequence[str]) -> None:
+        self.job_id = job_id
+        self.differs = tuple(differs)
+        super().__init__(
+            f"idempotency_key={shown(key)} has job {job_id} already, submitted with another "
+            f"{' and another '.join(differs)}; give another key for another job, or submit what "
+            "was submitted before to get that job"
+        )
 
 
 class DependencyEnded(InvalidInput):

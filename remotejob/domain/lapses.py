@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from remotejob.domain.changes import EXISTS, NOT_LATER, Change, Condition
-from remotejob.domain.claim_decisions import CRASH_BUDGET, LOST_LEASE_BUDGET
+from remotejob.domain.claim_decisions import LOST_LEASE_BUDGET, crash_budget
 from remotejob.domain.conditions import (
     Absent,
     All,
@@ -24,6 +24,7 @@ from remotejob.domain.conditions import (
     Item,
     state_is,
 )
+from remotejob.domain.crash_limits import NOT_AGAIN
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
 from remotejob.names import Field
@@ -134,7 +135,11 @@ def was_no_crash(job_id: str, run_id: str) -> Change:
 def last_lapse(record: JobRecord, *, now_ms: int) -> Failure:
     """Why a job fails whose run, which just lapsed, spends a budget."""
     crashes, lost_leases = record.crashes + (not record.lost), record.lost_leases + record.lost
-    if record.lost or (crashes < CRASH_BUDGET and lost_leases >= LOST_LEASE_BUDGET):
+    if record.at_most_once:
+        kind = LEASE_LOST if record.lost else WORKER_DIED
+        how = "its worker lost the lease" if record.lost else "its worker died"
+        message = f"{how} while it ran, and {NOT_AGAIN}"
+    elif record.lost or (crashes < crash_budget(record) and lost_leases >= LOST_LEASE_BUDGET):
         kind = LEASE_LOST
         message = (
             f"the lease of this job ended {_times(lost_leases)} while its worker lived, because no "

@@ -23,12 +23,14 @@ from remotejob.domain.conditions import (
     Is,
     IsNot,
     Item,
+    Value,
     state_is,
 )
 from remotejob.domain.lapses import lapse_of
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
 from remotejob.domain.run_changes import claim
+from remotejob.domain.start_limits import counts_from_due, last_start_ms
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.transactions import (
     ABSENT,
@@ -145,7 +147,8 @@ NOT_PARKED: Final = Condition(
 def claim_locked(
     record: JobRecord, *, run_id: str, worker: str, now_ms: int, lease_ms: int, skew_ms: int
 ) -> Change:
-    """Claim a runnable job, as one step of the transaction that takes its locks."""
+    """Claim a runnable job as read: as one step of the transaction that takes its locks, or one
+    whose limit counts from its due time and is written now."""
     taken = claim(
         record.id,
         task=record.task,
@@ -157,8 +160,10 @@ def claim_locked(
         lease_ms=lease_ms,
         skew_ms=skew_ms,
     )
+    limit_ms = last_start_ms(record) if counts_from_due(record) else None
     return replace(
         taken,
+        set=taken.set if limit_ms is None else {**taken.set, Field.START_BY: limit_ms},
         condition=CLAIM_LOCKED,
         values=_values_of(record, now_ms=now_ms, skew_ms=skew_ms),
     )
@@ -212,12 +217,15 @@ def park(
     A  runs J ─── unlocks ── looks for waiters, finds none
     B                                      parks K ── reads the lock: free ── wakes K
     """
-    waits = {
+    limit_ms = last_start_ms(record) if counts_from_due(record) else None
+    waits: dict[str, Value] = {
         Field.STATE: State.WAITING,
         Field.DUE: record.due_ms or record.created_ms,
         Field.PARKED: limit.partition,
         Field.UPDATED: max(now_ms, record.updated_ms),
         **mark(Attention.WAITING, record.id, look_ms),
+        # once woken, it is due later: the time at the lock counts
+        **({} if limit_ms is None else {Field.START_BY: limit_ms}),
     }
     parked = Change(
         job_id=record.id,

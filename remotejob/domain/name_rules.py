@@ -22,6 +22,14 @@ _GROUP: Final = re.compile(rf"[!-~]{{1,{LONGEST_TENANT}}}")
 """Source: Amazon SQS API Reference, SendMessage, MessageGroupId."""
 
 
+def check_task_name(task: object) -> str:
+    """What can be a task's name, whether or not any queue runs it. Raises: InvalidName."""
+    name = plain_text(task)
+    if name is None or not TASK_NAME.fullmatch(name):
+        raise InvalidName(f"task {shown(task)}: give a task's name")
+    return name
+
+
 def check_job_id(job_id: object) -> str:
     """Check the form of a job's id. Raises: InvalidName."""
     text = plain_text(job_id)

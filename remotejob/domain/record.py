@@ -119,6 +119,8 @@ class JobRecord:
     depends_json: str | None = None
     dependents: int = 0
     """1 if other jobs wait, or waited, for it."""
+    linking: str | None = None
+    """The token of its edges, until all of them are stored."""
     delay_dependents_ms: int | None = None
     repeat_json: str | None = None
     generation: int = 0
@@ -155,6 +157,12 @@ class JobRecord:
     releases: int = 0
     given_up: int = 0
     """Its messages that went to the dead-letter queue, though it could run."""
+    start_by_ms: int | None = None
+    """Until when a run may begin; `domain.start_limits` explains it."""
+    start_in_ms: int | None = None
+    """The limit as it was given, if as a span from the due time."""
+    crash_limit: int | None = None
+    """How many deaths of its worker the job may survive; None for the default."""
     no_space: int = 0
     """1 if it was given back once because the worker's disk was full."""
     retry_json: str | None = None
@@ -239,6 +247,11 @@ class JobRecord:
     def locked(self) -> bool:
         """Whether it needs a lock to run."""
         return self.resource is not None or self.tenant_limit is not None
+
+    @property
+    def at_most_once(self) -> bool:
+        """Whether a run that has begun is the last, whatever ends it from outside."""
+        return self.crash_limit == 0
 
     @property
     def lost(self) -> bool:

@@ -65,6 +65,9 @@ CLAIM: Final = Condition(
         # a job that needs a lock is claimed together with it (see `domain.locks`)
         Absent(Field.RESOURCE),
         Absent(Field.TENANT_LIMIT),
+        # its message came late; a limit that counts from the due time refuses, too, because it has
+        # to be written first (see `domain.start_limits`)
+        Either(Absent(Field.START_BY), AtLeast(Field.START_BY, "now")),
     ),
 )
 

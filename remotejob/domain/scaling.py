@@ -56,7 +56,7 @@ class Seen:
     """Workers that failed to start lately; see `remotejob.domain.starts`."""
     last_failure_ms: int | None = None
     paused: str | None = None
-    """Why its jobs must wait, such as a spent budget; None if they need not."""
+    """Why its jobs must wait, such as a spent budget or a stop; None if they need not."""
     nudged: bool = False
     """Whether somebody has just sent a message, which may not have been counted yet."""
 

@@ -41,6 +41,7 @@ class Command(StrEnum):
     CLAIM = "claim"
     PARK = "park"
     EXPIRE = "expire"
+    MISS = "miss"
     GIVE_UP = "give_up"
     COMPLETE = "complete"
     FAIL = "fail"
@@ -87,9 +88,9 @@ TABLE: Final = (
     Transition(
         command=Command.SUBMIT,
         sources=(NOTHING,),
-        targets=(State.READY, State.WAITING),
+        targets=(State.READY, State.WAITING, State.PAUSED),
         actors=(Actor.CREATOR,),
-        guard="waiting if delayed or dependent",
+        guard="waiting if delayed or dependent; paused if asked",
     ),
     Transition(
         command=Command.UNBLOCK,
@@ -118,6 +119,13 @@ TABLE: Final = (
         targets=(State.FAILED,),
         actors=(Actor.WORKER, Actor.SCHEDULER),
         guard="lease expired, crash budget spent",
+    ),
+    Transition(
+        command=Command.MISS,
+        sources=(State.READY, State.WAITING, State.RUNNING),
+        targets=(State.FAILED,),
+        actors=(Actor.WORKER, Actor.SCHEDULER),
+        guard="waits for no other job, no unexpired lease; its last time to begin is over",
     ),
     Transition(
         command=Command.GIVE_UP,

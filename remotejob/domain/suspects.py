@@ -32,7 +32,11 @@ CLAIM_IN_COMPANY: Final = Condition(
     #     A  runs others ── claims J ✗ (two crashes) ── waits for their end ── claims J ✓
     expression=All(
         CLAIM.expression,
-        Either(Absent(Field.CRASHES), AtMost(Field.CRASHES, "most_crashes")),
+        Either(
+            Absent(Field.CRASHES),
+            AtMost(Field.CRASHES, "no_crashes"),
+            All(Absent(Field.CRASH_LIMIT), AtMost(Field.CRASHES, "most_crashes")),
+        ),
     ),
 )
 
@@ -40,12 +44,18 @@ CLAIM_IN_COMPANY: Final = Condition(
 def runs_alone(record: JobRecord) -> bool:
     """Whether the next run of a job must have its worker to itself."""
     lapsed = record.state is State.RUNNING and not record.lost
-    return record.crashes + lapsed > MOST_CRASHES
+    return record.crashes + lapsed > _most_crashes(record)
 
 
 def may_have_company(record: JobRecord) -> bool:
     """Whether the run that has this record may have had others beside it."""
-    return record.crashes <= MOST_CRASHES
+    return record.crashes <= _most_crashes(record)
+
+
+def _most_crashes(record: JobRecord) -> int:
+    # a job that has its own limit runs alone after its first death: the claim, which is made
+    # without a look at the record, need not know the limit
+    return MOST_CRASHES if record.crash_limit is None else 0
 
 
 def in_company(claim: Change) -> Change:
@@ -53,5 +63,5 @@ def in_company(claim: Change) -> Change:
     return replace(
         claim,
         condition=CLAIM_IN_COMPANY,
-        values={**claim.values, "most_crashes": MOST_CRASHES},
+        values={**claim.values, "most_crashes": MOST_CRASHES, "no_crashes": 0},
     )

@@ -159,7 +159,7 @@ def no_job_id(name: object, *, partition: str = "") -> UnreadableItem:
 
 def applied(change: Change, item: Item) -> dict[str, Value]:
     """The item after a change."""
-    changed: dict[str, Value] = {**item, **change.set}
+    changed: dict[str, Value] = {**change.set_once, **item, **change.set}
     for name, by in change.add.items():
         changed[name] = number(changed.get(name, 0)) + by
     for name, members in change.include.items():

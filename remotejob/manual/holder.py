@@ -24,6 +24,7 @@ from remotejob.tasks.completion import Completion
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.task import Task
 from remotejob.worker.background import Background, BackgroundThreads, Inline
+from remotejob.worker.lifecycle.stopped_queue import SwitchWatch
 from remotejob.worker.messages.handler import MessageHandler
 from remotejob.worker.messages.heartbeats import Heartbeats
 from remotejob.worker.messages.settlements import Hide, Settlement
@@ -101,9 +102,18 @@ class JobHolder:
         self._changed = threading.Condition()
         self._held: dict[str, _Held] = {}
         self._beating = False
+        self._switches = {name: SwitchWatch(installation, name) for name in installation.queues}
+
+    def stopped(self, queue: str) -> str | None:
+        """Why no job of a queue may begin now, in words; None while it is not stopped. It reads
+        the queue's switch about once a minute."""
+        switch = self._switches[queue]
+        switch.read_if_due(lambda read: read())
+        return switch.shortage
 
     def take(self, queue: str, taking: Taking) -> list[TakenJob]:
-        """Take jobs, from the high lane first: up to `taking.max_jobs`, perhaps none."""
+        """Take jobs, from the high lane first: up to `taking.max_jobs`, perhaps none. Of a queue
+        that is stopped it takes none, though it waits for its start as for jobs."""
         taken: list[TakenJob] = []
         try:
             self._fill(taken, queue, taking)
@@ -174,11 +184,16 @@ class JobHolder:
             log.exception("run not ended", extra=run.context.fields)
 
     def _fill(self, taken: list[TakenJob], queue: str, taking: Taking) -> None:
-        self._look_once(taken, queue, taking)
+        if self.stopped(queue) is None:
+            self._look_once(taken, queue, taking)
         left = taking.wait
         for lane in itertools.cycle(Lane):
             if taken or left <= _NO_WAIT:
                 break
+            if self.stopped(queue) is not None:
+                self._installation.clock.sleep(min(left, _LOOK))
+                left -= _LOOK
+                continue
             # count only empty polls: a message of another task ends a poll early
             with self._settling() as settler:
                 received = self._look(

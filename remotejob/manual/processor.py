@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from remotejob.domain.argument_checks import check_choice, is_a
 from remotejob.domain.chain import Link, within
 from remotejob.domain.errors import AccessProblem
 from remotejob.domain.urgency import Urgency
+from remotejob.jobs.coordination.queue_switch import READ_EVERY
 from remotejob.manual.holder import JobHolder
 from remotejob.manual.options import Processing, Taking
 from remotejob.manual.taken_job import TakenJob
@@ -23,6 +24,9 @@ from remotejob.worker.executors.in_thread import call
 from remotejob.worker.runs.depth import link_of
 
 log = logging.getLogger(__name__)
+
+_SHUT_DOWN: Final = "the processor is shut down"
+_STOPPED: Final = "its queue is stopped"
 
 Function = Callable[[Any], Any]
 """Takes a `TakenJob`, or a list of them if `payload` is more than one."""
@@ -38,6 +42,9 @@ class Processor:
     If jobs cannot be taken, it logs the error and tries again. If the credentials do not permit it,
     it shuts itself down instead, sets `problem`, and raises it from `shutdown` or at the end of the
     block.
+
+    While its queue is stopped it takes and begins no jobs, and gives back those that have not
+    begun.
 
     Source: meteor-job, `JobQueue`. A new one runs at once there, too, whatever its README says.
     """
@@ -182,8 +189,10 @@ class Processor:
     def _get(self) -> None:
         """Take jobs while there is room: on request, when a call has returned, and periodically."""
         while (room := self._room()) is not None:
+            if self._holder.stopped(self._queue) is not None:
+                self._give_back_waiting(_STOPPED)
             try:
-                taken = self._holder.take(self._queue, self._taking.of(room))
+                taken = self._holder.take(self._queue, self._taking.of(room)) if room else []
             except AccessProblem as problem:
                 log.error("stop taking jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 with self._changed:
@@ -210,7 +219,8 @@ class Processor:
             self._give_back_waiting()
 
     def _room(self) -> int | None:
-        """Wait until there is room for jobs; return how much, or None once shut down."""
+        """Wait until there is room for jobs; return how much, or None once shut down. While
+        jobs wait here, return 0 each time something changes, and after a while."""
         with self._changed:
             while self._urgency is None:
                 held = len(self._waiting) + len(self._running) * self._processing.payload
@@ -218,12 +228,18 @@ class Processor:
                 if room > 0:
                     self._poll_now = False
                     return room
-                self._changed.wait()
+                # nobody else would notice that its queue is stopped while all calls last
+                self._changed.wait(timeout=READ_EVERY.total_seconds() if self._waiting else None)
+                if self._waiting:
+                    return 0
             return None
 
     def _call(self) -> None:
         while jobs := self._next():
-            self._work(jobs)
+            if self._holder.stopped(self._queue) is None:
+                self._work(jobs)
+            else:
+                self._give_back(jobs, _STOPPED)
             with self._changed:
                 del self._running[threading.current_thread()]
                 self._poll_now = True
@@ -278,16 +294,16 @@ class Processor:
             # go on with the others; this one's lease will end
             log.exception("job not failed", extra=job.run.context.fields)
 
-    def _give_back_waiting(self) -> None:
+    def _give_back_waiting(self, why: str = _SHUT_DOWN) -> None:
         with self._changed:
             waiting = list(self._waiting)
             self._waiting.clear()
-        self._give_back(waiting)
+        self._give_back(waiting, why)
 
-    def _give_back(self, jobs: list[TakenJob]) -> None:
+    def _give_back(self, jobs: list[TakenJob], why: str = _SHUT_DOWN) -> None:
         for job in jobs:
             try:
-                self._holder.give_back(job.run, "the processor is shut down")
+                self._holder.give_back(job.run, why)
             except Exception:
                 # go on with the others; this one's lease will end
                 log.exception("job not given back", extra=job.run.context.fields)

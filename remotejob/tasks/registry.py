@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from remotejob.domain.argument_checks import check_callable, plain_text
+from remotejob.domain.crash_limits import check_crashes
 from remotejob.domain.errors import InvalidData, InvalidName, SettingsError
 from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.retry import NO_RETRY, Retry, check_retry
@@ -44,12 +45,15 @@ class Registry(Mapping[str, Task]):
         timeout: timedelta | None = None,
         lease: timedelta | None = None,
         work_timeout: timedelta | None = None,
+        crashes: int | None = None,
         runs_in: RunsIn | None = None,
     ) -> Callable[[Function], Function]:
         """Register the decorated function, which takes a `RunningJob` and returns the result.
 
         `work_timeout`: how long it may go without a call of its job, such as `check`, `progress`
         or `output`; a call counts when it begins.
+        `crashes`: how many deaths of its worker a job may survive; default two. 0 for a task that
+        must not run again by itself: the job then fails, for a person to look at and restart.
         `runs_in`: `Threads()`, `Process(...)` or `Async()`; default the event loop for an
         `async def`, which takes an `AsyncRunningJob`, and threads for any other function.
 
@@ -66,6 +70,7 @@ class Registry(Mapping[str, Task]):
                 "most 64"
             )
         check_retry(retry)
+        check_crashes(crashes)
         for span, value in (("timeout", timeout), ("work_timeout", work_timeout)):
             if value is not None and check_timedelta(span, value) <= timedelta(0):
                 raise InvalidData(
@@ -93,6 +98,7 @@ class Registry(Mapping[str, Task]):
                 timeout=timeout,
                 lease=lease,
                 work_timeout=work_timeout,
+                crashes=crashes,
                 runs_in=where(name, function, runs_in),
             )
             return function

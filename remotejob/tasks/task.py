@@ -28,4 +28,8 @@ class Task:
     work_timeout: timedelta | None = None
     """How long the task may go without a call of its job; then the attempt fails, as on `timeout`.
     Source: job-collection, `workTimeout`."""
+    crashes: int | None = None
+    """How many deaths of its worker a job may survive; None for the default of two, 0 for a task
+    that must not run again by itself. Applies to jobs submitted without `crashes`.
+    Source: redis-dist-job-queue and forerunner, which run no job again."""
     runs_in: RunsIn = THREADS

@@ -173,7 +173,8 @@ class Engine:
         return next(filter(self._messages.any_visible, queues), None)
 
     def _step(self, queue: str) -> bool:
-        """Let a queue's worker handle a message. False if it takes none: its budget is spent."""
+        """Let a queue's worker handle a message. False if it takes none: its queue is
+        stopped, or has spent its budget."""
         self._modules.check(queue)
         worker = self._workers.get(queue)
         if worker is None or worker.gone:

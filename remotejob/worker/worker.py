@@ -39,6 +39,7 @@ from remotejob.worker.lifecycle.polling import AHEAD, Polling, arranged
 from remotejob.worker.lifecycle.presence import Presence
 from remotejob.worker.lifecycle.protection_policy import ProtectionPolicy
 from remotejob.worker.lifecycle.shutdown import StopRequests
+from remotejob.worker.lifecycle.stopped_queue import SwitchWatch
 from remotejob.worker.lifecycle.supplies import Supplies
 from remotejob.worker.lifecycle.threads import Threads, join_until, new_thread
 from remotejob.worker.lifecycle.watchdog import TICK, Watchdog
@@ -125,6 +126,7 @@ class Worker:
             probe=options.disk_probe,
         )
         self._budget = BudgetWatch(installation, description, concurrency=options.concurrency)
+        self._switch = SwitchWatch(installation, options.queue)
         self._company = Company()
         self._presence = Presence(
             installation,
@@ -141,6 +143,7 @@ class Worker:
         self._supplies = Supplies(
             disk=self._disk,
             budget=self._budget,
+            switch=self._switch,
             polling=self._polling,
             presence=self._presence,
             runs=self._runs,
@@ -213,6 +216,7 @@ class Worker:
         self._executors.start(self._abilities)
         # before any lane asks
         self._budget.share()
+        self._switch.read()
         self._supplies.check()
         threads = Threads(
             lanes=[new_thread(f"lane-{lane}", partial(self._poll, lane)) for lane in Lane],

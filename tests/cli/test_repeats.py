@@ -40,6 +40,11 @@ def test_repeat_stops_on_failure_if_asked(run: Run, queue: Queue) -> None:
     assert "stops on failure" in run("show", job.id).stdout
 
 
+def test_a_job_may_be_submitted_paused(run: Run, queue: Queue) -> None:
+    job_id = run("submit", "work", "--paused").stdout.strip()
+    assert [(job.id, job.state) for job in queue.jobs()] == [(job_id, State.PAUSED)]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

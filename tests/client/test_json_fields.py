@@ -10,6 +10,7 @@ from remotejob.cli.formats import in_full
 OTHER_NAMES: Final = {
     "created": "created_at",
     "due": "due_at",
+    "expires": "expires_at",
     "started": "started_at",
     "finished": "finished_at",
     "next": "next_id",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-from remotejob import InvalidData, Job, Queue, RemoteJob, State
+from remotejob import Fatal, InvalidData, InvalidName, Job, Queue, RemoteJob, RunningJob, State
 from remotejob.backends.memory import MemoryStore
 from remotejob.domain.ids import partition_of, shard_of
 from remotejob.domain.times import from_ms
@@ -135,3 +137,54 @@ def test_a_short_list_does_not_read_old_days(
     days = {datetime.strptime(name[:8], "%Y%m%d").replace(tzinfo=UTC).date() for name in read}
     assert min(days) >= newest
     assert from_ms(installation.clock.now_ms()).date() in days
+
+
+@pytest.fixture
+def of_tasks(queue: Queue, installation: Installation) -> dict[str, list[Job]]:
+    """Jobs of three tasks, one of which no queue runs any more; the oldest first."""
+    before = {"default": replace(installation.queues["default"], tasks=("work", "other", "gone"))}
+    then = RemoteJob(replace(installation, queues=before)).queue()
+    made: dict[str, list[Job]] = {"work": [], "other": [], "gone": []}
+    for name in ("work", "gone", "other", "work", "gone", "work"):
+        made[name].append(then.submit(name))
+    assert "gone" not in queue.tasks
+    return made
+
+
+@pytest.mark.parametrize("task", ["work", "other", "gone", "never"])
+def test_jobs_are_listed_by_their_task_though_no_queue_runs_it_any_more(
+    queue: Queue, remote: RemoteJob, of_tasks: dict[str, list[Job]], task: str
+) -> None:
+    wanted = sorted(_ids(of_tasks.get(task, [])), reverse=True)
+    assert _ids(queue.jobs(task=task)) == wanted
+    assert _ids(remote.jobs(task=task, state="ready", limit=1)) == wanted[:1]
+    assert queue.jobs(task=task, state="failed") == []
+
+
+def test_failed_jobs_are_listed_by_their_task(
+    installation: Installation, tasks: Registry, worker: Simulation
+) -> None:
+    described = {"default": replace(installation.queues["default"], tasks=("work", "other"))}
+    queue = RemoteJob(replace(installation, queues=described)).queue()
+
+    def fails(job: RunningJob) -> None:
+        raise Fatal("never")
+
+    for name in ("work", "other"):
+        tasks.task(name)(fails)
+    jobs = [queue.submit(name) for name in ("work", "other", "work")]
+    while worker.step():
+        pass
+    assert {job.id for job in queue.failed()} == {job.id for job in jobs}
+    assert [job.id for job in queue.failed(task="other")] == [jobs[1].id]
+    assert queue.failed(task="gone") == []
+
+    assert [job.id for job in queue.delete_failed(queue.failed(task="other")).done] == [jobs[1].id]
+    assert {job.id for job in queue.failed()} == {jobs[0].id, jobs[2].id}
+
+
+@pytest.mark.parametrize("task", ["", "two words", "x" * 65, 5])
+def test_a_name_that_no_task_can_have_is_refused(queue: Queue, task: Any) -> None:
+    for refused in (lambda: queue.jobs(task=task), lambda: queue.failed(task=task)):
+        with pytest.raises(InvalidName, match="give a task's name"):
+            refused()

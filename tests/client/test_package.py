@@ -26,7 +26,7 @@ DOCUMENTED = {
     "BatchUnfinished", "NoInput", "Receipt", "Replayed", "OnError", "Reason", "Why", "WorkerStatus",
     "Threads", "Process", "Async", "Credentials", "AsyncRunningJob", "AsyncStream", "ProcessDied",
     "FileGone", "FileUnreadable", "PreviousRun", "ChainTooLong", "QueueFull", "UnreadableItem",
-    "QueueRetired",
+    "QueueRetired", "StoppedQueue", "KeyReused",
     "DeadLetters", "Letter", "LetterKind", "Redriven",
 }  # fmt: skip
 

@@ -74,7 +74,7 @@ RESULTS: Final = {
     *(remotejob.BatchCounts, remotejob.Commanded, remotejob.Failure, remotejob.InputFile),
     remotejob.PreviousRun,
     *(remotejob.LogLine, remotejob.Reason, remotejob.Receipt, remotejob.Replayed),
-    *(remotejob.WorkerStatus, remotejob.Async, remotejob.Threads),
+    *(remotejob.StoppedQueue, remotejob.WorkerStatus, remotejob.Async, remotejob.Threads),
     *(remotejob.DeadLetters, remotejob.Letter, remotejob.Redriven),
 }
 """Classes whose objects callers get, or make without arguments: nothing can be passed to them."""

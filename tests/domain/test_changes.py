@@ -41,6 +41,10 @@ def _reclaim(record: JobRecord) -> Change:
     )
 
 
+def _miss(record: JobRecord) -> Change:
+    return catalogue.miss(replace(record, start_by_ms=NOW - SKEW - 1))
+
+
 def _expire(record: JobRecord) -> Change:
     return run_changes.expire(record, now_ms=NOW, skew_ms=SKEW)
 
@@ -95,6 +99,7 @@ BUILDERS: dict[str, tuple[Command, Build, bool]] = {
     "claim": (Command.CLAIM, _claim, True),
     "reclaim": (Command.CLAIM, _reclaim, True),
     "expire": (Command.EXPIRE, _expire, True),
+    "miss": (Command.MISS, _miss, True),
     "give_up": (Command.GIVE_UP, _give_up, True),
     "complete": (Command.COMPLETE, _complete, False),
     "fail_for_good": (Command.FAIL, _fail_for_good, False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -19,6 +20,7 @@ from remotejob.domain import (
     given_up,
     lapses,
     locks,
+    missed,
     run_changes,
     suspects,
     transactions,
@@ -48,6 +50,7 @@ TEXTS: Final = {
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
         AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        AND ((attribute_not_exists(j_start_by)) OR (j_start_by >= :now))
         """,
     "give_up": """
         attribute_exists(pk)
@@ -65,7 +68,39 @@ TEXTS: Final = {
         AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
         AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
         AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
-        AND ((attribute_not_exists(j_crashes)) OR (j_crashes <= :most_crashes))
+        AND ((attribute_not_exists(j_start_by)) OR (j_start_by >= :now))
+        AND ((attribute_not_exists(j_crashes)) OR (j_crashes <= :no_crashes)
+          OR (attribute_not_exists(j_crash_max) AND j_crashes <= :most_crashes))
+        """,
+    "miss": """
+        attribute_exists(pk) AND j_state IN (:ready, :running, :waiting)
+        AND attribute_not_exists(j_blocked)
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated = :seen_updated
+        """,
+    "claim_of_old_task": """
+        attribute_exists(pk)
+        AND ((j_state = :ready)
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
+        AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        AND ((attribute_not_exists(j_start_by)) OR (j_start_by >= :now))
+        AND ((attribute_exists(j_retry)) OR (j_start_by = :lifted))
+        """,
+    "claim_of_old_task_in_company": """
+        attribute_exists(pk)
+        AND ((j_state = :ready)
+          OR (j_state = :waiting AND j_due <= :now
+              AND attribute_not_exists(j_blocked) AND attribute_not_exists(j_parked)))
+        AND ((attribute_not_exists(j_lease)) OR (j_lease <= :lapsed))
+        AND j_updated <= :stamp AND j_task = :task AND j_queue = :queue AND j_run <> :new_run
+        AND attribute_not_exists(j_resource) AND attribute_not_exists(j_tenant_n)
+        AND ((attribute_not_exists(j_start_by)) OR (j_start_by >= :now))
+        AND ((attribute_not_exists(j_crashes)) OR (j_crashes <= :no_crashes)
+          OR (attribute_not_exists(j_crash_max) AND j_crashes <= :most_crashes))
+        AND ((attribute_exists(j_retry)) OR (j_start_by = :lifted))
         """,
     "same_silent_run": """
         attribute_exists(pk) AND j_state = :running AND j_run = :seen_run AND j_lease <= :lapsed
@@ -126,6 +161,11 @@ TEXTS: Final = {
         attribute_exists(pk) AND j_state IN (:paused, :ready, :running, :waiting)
         AND j_updated <= :stamp AND contains(j_blocked, :antecedent)
         """,
+    "linking": """
+        attribute_exists(pk) AND j_linking = :token
+        AND j_state IN (:paused, :ready, :running, :waiting)
+        """,
+    "spendable": "((attribute_not_exists(pk)) OR (j_token = :token))",
     "in_vain": "j_state IN (:cancelled, :failed) AND j_finished = :finished",
     "claim_locked": """
         attribute_exists(pk)
@@ -175,7 +215,7 @@ TEXTS: Final = {
         """,
     "key_free": "((attribute_not_exists(pk)) OR (j_expires <= :now_s) OR (j_job = :gone))",
 }
-HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free"}
+HOLD_OF_NOTHING: Final = {"absent", "not_live", "not_parked", "key_free", "spendable"}
 """Conditions that hold where there is no item: every other one requires it to exist."""
 
 MODULES: Final = (
@@ -191,6 +231,7 @@ MODULES: Final = (
     batch_changes,
     idempotency,
     suspects,
+    missed,
 )
 CONDITIONS: Final[dict[str, Condition]] = {
     condition.name: condition
@@ -223,13 +264,21 @@ GUARDED: Final[tuple[Step, ...]] = (
     *locks.clear_waiter(RECORD.id, LIMIT),
     dependencies.spend(EDGE, expires_s=0),
     dependencies.check_in_vain(RECORD),
+    dependencies.linked(RECORD.id, token="t"),
+    dependencies.spend(replace(EDGE, stored=False), expires_s=0),
     batch_changes.sealed(BATCH.id),
     *batch_changes.counted(BATCH.id, [samples.failed()], retention_ms=0),
     batch_changes.restart_counted(command_changes.restart(RECORD, now_ms=NOW), RECORD),
     batch_changes.follows(BATCH.id, RECORD.id),
     *batch_changes.unlock(BATCH, RECORD.id, now_ms=NOW, waiting=True),
     idempotency.take_key(
-        "key", "default", "mine", window=timedelta(days=1), gone=HELD.job_id, now_ms=NOW
+        "key",
+        "default",
+        "mine",
+        window=timedelta(days=1),
+        gone=HELD.job_id,
+        payload="{}",
+        now_ms=NOW,
     ),
 )
 STEPS: Final[dict[str, Step]] = {

@@ -28,11 +28,12 @@ PLACES: tuple[Place, ...] = (NOTHING, *State)
 
 # The design's table, written out a second time on purpose: a row that changes must change twice.
 EXPECTED: dict[Command, tuple[set[Place], set[Place]]] = {
-    Command.SUBMIT: ({NOTHING}, {R, W}),
+    Command.SUBMIT: ({NOTHING}, {R, W, P}),
     Command.UNBLOCK: ({W}, {W}),
     Command.CLAIM: ({R, W, X}, {X}),
     Command.PARK: ({R, W, X}, {W}),
     Command.EXPIRE: ({X}, {F}),
+    Command.MISS: ({R, W, X}, {F}),
     Command.GIVE_UP: ({R, W, X}, {F}),
     Command.COMPLETE: ({X}, {C}),
     Command.FAIL: ({X}, {W, F}),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from remotejob.domain import dependencies
 from remotejob.domain.changes import EXISTS, Change, Condition
 from remotejob.domain.conditions import Item
-from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST, Edge
+from remotejob.domain.dependencies import EDGES_AT_A_TIME, EDGES_WITH_RECORD, Edge
 from remotejob.domain.record import JobRecord
 from remotejob.domain.transactions import (
     STEPS_AT_MOST,
@@ -116,11 +116,16 @@ def test_an_edge_comes_back_from_its_item(antecedent: str, dependent: str, *, sp
 
 def test_as_many_edges_as_may_be_fit_a_transaction_with_their_dependent() -> None:
     steps = dependencies.edges_to_put(
-        "job", map(str, range(ANTECEDENTS_AT_MOST)), token=samples.TOKEN
+        "job", map(str, range(EDGES_WITH_RECORD)), token=samples.TOKEN
     )
     assert len({key_of(step) for step in steps}) == len(steps)
     # the record itself, and what else is submitted in the same transaction
     assert len(steps) + 2 <= STEPS_AT_MOST
+
+
+def test_edges_stored_later_fit_a_transaction_with_their_check() -> None:
+    steps = dependencies.edges_to_put("job", map(str, range(EDGES_AT_A_TIME)), token=samples.TOKEN)
+    assert len(steps) + 1 <= STEPS_AT_MOST
 
 
 def test_the_last_way_to_release_an_edge_changes_nothing_but_what_blocks() -> None:

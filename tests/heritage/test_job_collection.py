@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -261,6 +262,7 @@ def test_every_failed_run_leaves_its_traceback_and_the_last_their_reasons(
         (number, "ValueError", f"failure number {number}") for number in (3, 4, 5)
     ]
     assert len({one.run_id for one in job.errors}) == 3
+    assert (job.record.failures, job.attempt) == (5, 6)
 
 
 def test_job_that_never_failed_has_no_traceback(queue: Queue, worker: Simulation) -> None:
@@ -355,6 +357,8 @@ def test_processing_has_the_defaults_of_process_jobs() -> None:
     assert (processing.concurrency, processing.payload, processing.prefetch) == (1, 1, 0)
     assert processing.poll_interval == timedelta(seconds=5)
     assert processing.work_timeout is None
+    told = inspect.signature(Queue.process_jobs).parameters
+    assert {name: told[name].default for name in asdict(processing)} == asdict(processing)
 
 
 class Stumbling(MemoryMessages):
@@ -387,7 +391,8 @@ def test_error_while_jobs_are_sought_is_logged_and_they_are_sought_again(
     with queue.process_jobs("work", lambda job: done.set(), poll_interval=timedelta(0.0000001)):
         assert done.wait(60)
 
-    assert "no route to host" in caplog.text
+    (line,) = (one for one in caplog.records if "no route to host" in one.getMessage())
+    assert (line.name, line.levelname) == ("remotejob.manual.processor", "ERROR")
 
 
 def test_function_that_is_called_with_jobs_may_delay_their_dependents() -> None:

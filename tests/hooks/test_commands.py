@@ -47,6 +47,8 @@ COMMANDS: dict[str, Callable[[Queue, Simulation], Any]] = {
     "submit_many": lambda queue, _: queue.submit_many([Submission(task="work")]),
     "get_work": lambda queue, _: queue.get_work(),
     "trigger": lambda queue, _: queue.trigger("pending", queue.store({"body": b"a"}), task="work"),
+    "stop": lambda queue, _: queue.stop(),
+    "start": lambda queue, _: queue.start(),
     "retry_failed": lambda queue, _: queue.retry_failed(),
     "delete_failed": lambda queue, _: queue.delete_failed(),
 }
@@ -136,7 +138,9 @@ def test_hooks_of_one_task_get_the_commands_on_its_jobs(queue: Queue, hooks: Hoo
 def test_the_process_that_gives_a_command_notifies_its_hooks(
     installation: Installation, queue: Queue, heard: list[CommandEvent]
 ) -> None:
-    worker = Simulation(installation=replace(installation, hooks=Hooks()))
+    its_own, there = Hooks(), []
+    its_own.on("call", lambda event: there.append(event.command))
+    worker = Simulation(installation=replace(installation, hooks=its_own))
 
     @worker.tasks.task("work")
     def work(job: RunningJob) -> None:
@@ -147,3 +151,4 @@ def test_the_process_that_gives_a_command_notifies_its_hooks(
     worker.step()
 
     assert heard == []
+    assert there == ["cancel"]

@@ -25,6 +25,7 @@ from remotejob.backends.clock import SystemClock
 from remotejob.backends.memory import MemoryMessages
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
+from remotejob.manual import processor as processor_module
 from remotejob.manual.processor import Processor
 from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Address, Installation, Received
@@ -152,7 +153,9 @@ def test_what_is_raised_fails_the_job_and_the_next_ones_are_done(
     assert [job.errors[-1].kind for job in jobs[:2]] == ["ValueError", "SystemExit"]
 
 
-def test_a_function_may_end_the_job_itself(queue: Queue, process: Process) -> None:
+def test_a_function_may_end_the_job_itself(
+    queue: Queue, process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
     def work(job: TakenJob) -> str:
         if job.data:
             job.fail("no")
@@ -160,11 +163,14 @@ def test_a_function_may_end_the_job_itself(queue: Queue, process: Process) -> No
             job.done("mine")
         return "returned"
 
-    process(work)
+    processor = process(work)
     done, failed = submitted(queue, 2)
 
     assert done.wait(30).result == "mine"
     assert failed.wait(30).errors[-1].message == "no"
+    processor.shutdown()
+    # nothing tried to end them once more
+    assert [one for one in caplog.records if one.name == processor_module.log.name] == []
 
 
 def test_a_result_that_cannot_be_written_fails_the_job(queue: Queue, process: Process) -> None:

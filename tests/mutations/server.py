@@ -67,8 +67,11 @@ def _run(order: dict[str, Any]) -> int:
         def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
             items[:] = [item for item in items if _function_of(item) in order["functions"]]
 
-        def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-            return True if _function_of(item) in self.failed else None
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_setup(self, item: pytest.Item) -> None:
+            # left out altogether, it would leave what the one before has set up to the next
+            if _function_of(item) in self.failed:
+                pytest.skip("a case of it has failed")
 
         def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
             if report.failed and report.when == "call":

@@ -28,6 +28,7 @@ from remotejob import (
 )
 from remotejob.backends.clock import SystemClock
 from remotejob.client.batch import Batch
+from remotejob.domain.dependencies import EDGES_WITH_RECORD
 from remotejob.domain.ids import is_job_id
 from remotejob.jobs.messaging.messages import Pending
 from remotejob.jobs.submission.stored_files import StoredFile
@@ -189,6 +190,19 @@ def on_system(act: Callable[[RemoteJob], object]) -> Scene:
     return lambda by: lambda who: act(who.system)
 
 
+def stop_and_start(system: RemoteJob) -> None:
+    """Both, because the other commands need a queue that is not stopped."""
+    assert system.queue().stop().queue == "default"
+    system.queue().start()
+    assert system.queue().stopped() is None
+
+
+def stop_and_start_all(system: RemoteJob) -> None:
+    assert [stopped.queue for stopped in system.stop_all()] == ["default"]
+    system.start_all()
+    assert system.stopped() == []
+
+
 def on_letters(act: Callable[[RemoteJob], list[Redriven]]) -> Scene:
     """A command to a letter in each dead-letter queue, and one of a job that has ended."""
 
@@ -256,6 +270,17 @@ def submit(**options: object) -> Scene:
 def submit_dependent(by: Person) -> Act:
     other = waiting(by)
     return lambda who: who.queue.submit("work", depends=[other.id])
+
+
+def submit_dependent_on_many(by: Person) -> Act:
+    """On more than one transaction links."""
+    others = by.queue.submit_many([Submission("work", delay=LATER)] * (EDGES_WITH_RECORD + 1))
+    return lambda who: linked(who.queue.submit("work", depends=others))
+
+
+def linked(job: Job) -> Job:
+    assert job.refresh().record.linking is None
+    return job
 
 
 def submit_under_a_key(by: Person) -> Act:
@@ -415,6 +440,12 @@ def restart_dependent(by: Person) -> Act:
     return lambda who: _as_seen_by(who, second).restart()
 
 
+def restart_dependent_on_many(by: Person) -> Act:
+    others = by.queue.submit_many([Submission("work", delay=LATER)] * (EDGES_WITH_RECORD + 1))
+    job = by.queue.submit("work", depends=others).cancel()
+    return lambda who: linked(_as_seen_by(who, job).restart())
+
+
 def retry_a_batch_that_was_followed(by: Person) -> Act:
     made = batch(by, ended=True)
     follower = made.on_complete
@@ -532,6 +563,8 @@ SCENES: dict[str, dict[str, Scene]] = {
         "": on_letters(lambda system: system.discard_dead_letters())
     },
     "RemoteJob.workers": {"": on_system(lambda system: system.workers())},
+    "RemoteJob.stopped": {"": on_system(lambda system: system.stopped())},
+    "Queue.stopped": {"": on_system(lambda system: system.queue().stopped())},
     "RemoteJob.batch": {
         "": on_batch(batch, lambda one: RemoteJob(one._installation).batch(one.id))
     },
@@ -585,6 +618,10 @@ SCENES: dict[str, dict[str, Scene]] = {
     "RemoteJob.restart_jobs": {"": on_jobs(cancelled, RemoteJob.restart_jobs)},
     "RemoteJob.remove_jobs": {"": on_jobs(cancelled, RemoteJob.remove_jobs)},
     "RemoteJob.flush_stale": {"": flush},
+    "RemoteJob.stop_all": {"": on_system(stop_and_start_all)},
+    "RemoteJob.start_all": {"": on_system(stop_and_start_all)},
+    "Queue.stop": {"": on_system(stop_and_start)},
+    "Queue.start": {"": on_system(stop_and_start)},
     "Job.pause": {"": on_job(waiting, Job.pause)},
     "Job.resume": {"": on_job(paused, Job.resume)},
     "Job.make_ready": {"": on_job(waiting, Job.make_ready)},
@@ -592,6 +629,7 @@ SCENES: dict[str, dict[str, Scene]] = {
     "Job.restart": {
         "failed": on_job(failed, lambda job: job.restart(retry=Retry(max_attempts=3))),
         "dependent": restart_dependent,
+        "dependent on many": restart_dependent_on_many,
     },
     "Job.remove": {"cancelled": on_job(cancelled, Job.remove), "files": remove_with_files},
     "Queue.failed": {"": on_job(failed, lambda job: RemoteJob(job._installation).queue().failed())},
@@ -624,6 +662,7 @@ SCENES: dict[str, dict[str, Scene]] = {
         "large body": submit(body=LARGE),
         "repeating": submit(repeat=Repeat(wait=LATER)),
         "dependent": submit_dependent,
+        "dependent on many": submit_dependent_on_many,
         "under a key": submit_under_a_key,
     },
     "Queue.submit(cancel_repeats)": {"": submit_in_place_of_others},

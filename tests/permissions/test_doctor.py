@@ -139,6 +139,17 @@ def dead_letters(aws: EmbeddedAws, inventory: Inventory) -> Iterator[None]:
 
 
 @contextmanager
+def queue_stopped(aws: EmbeddedAws, inventory: Inventory) -> Iterator[None]:
+    with exported(aws.environment()):
+        queue = RemoteJob.connect(SYSTEM).queue()
+    queue.stop()
+    try:
+        yield
+    finally:
+        queue.start()
+
+
+@contextmanager
 def expiry_off(aws: EmbeddedAws, inventory: Inventory) -> Iterator[None]:
     dynamodb, name = aws.client("dynamodb"), _physical(inventory, "JobsTable")
     _expire(dynamodb, name, enabled=False)
@@ -224,6 +235,7 @@ BROKEN: list[tuple[str, Break, str, str]] = [
     ("the queues", redrive_dropped, "no dead-letter queue", "deploy"),
     ("the queues", retention_cut, "messages are kept for 60 s, not 1209600 s", "deploy"),
     ("the dead letters", dead_letters, "about 1 dead letters", "remotejob deadletters"),
+    ("the switches", queue_stopped, "it is stopped since", "remotejob start default"),
     ("the job table", expiry_off, "its time to live is off", "update-time-to-live"),
     ("the job table", recovery_off, "point-in-time recovery is off", "update-continuous-backups"),
     ("the functions", source_disabled, "no upload becomes a job", "--enabled"),

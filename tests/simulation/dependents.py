@@ -167,6 +167,17 @@ def dependents_paused_while_they_wait(world: World) -> None:
     must_be_over(world)
 
 
+@scenario(COMPLETED, COMPLETED, or_else=State.PAUSED)
+def dependent_that_was_made_paused(world: World) -> None:
+    by_name(world)
+    first = make(world, "first")
+    second = make(world, "second", depends=first, paused=True)
+    world.step()
+    world.command(commands.resume, *second)
+    world.step()
+    must_be_over(world)
+
+
 @scenario(COMPLETED, CANCELLED, or_else=COMPLETED)
 def dependent_cancelled_while_it_waits(world: World) -> None:
     by_name(world)

@@ -198,7 +198,7 @@ def removed_after_it_failed_with_its_key(world: World) -> None:
     first = make(world, "first", idempotency_key="monday", resource=PRINTER)
     world.step()
     world.command_if_allowed(commands.remove, *first)
-    make(world, "second", idempotency_key="monday", resource=PRINTER)
+    make(world, "first", idempotency_key="monday", resource=PRINTER)
     world.step()
     must_be_over(world)
 

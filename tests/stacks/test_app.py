@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -134,8 +135,24 @@ def test_nothing_is_looked_up_and_nothing_needs_a_bootstrap_rule(system: System)
 
 
 def test_two_systems_do_not_share_a_name(synthesize: Synthesize) -> None:
-    names = {synthesize(name=name).artifact("storage")["displayName"] for name in ("one", "two")}
-    assert names == {"remotejob-one-storage", "remotejob-two-storage"}
+    one, two = (set(_names_of(synthesize(name=name))) for name in ("one", "two"))
+    assert {"remotejob-one-storage", "/remotejob/one", "/remotejob/one/queues/default"} <= one
+    assert one & two == set()
+
+
+def _names_of(system: System) -> Iterator[str]:
+    """Names of which an account has room for one, except those that CloudFormation makes up."""
+    for part in ("storage", "functions", "workers"):
+        yield system.artifact(part)["displayName"]
+        for output in system.template(part).get("Outputs", {}).values():
+            if "Export" in output:
+                yield json.dumps(output["Export"])
+    for resource in system.resources():
+        for key, value in resource.properties.items():
+            # the metric's namespace and dimensions, not its name, tell the systems apart
+            shared = key in ("MetricName", "PolicyName")
+            if key.endswith("Name") and isinstance(value, str) and not shared:
+                yield value
 
 
 def test_bad_settings_are_named_before_anything_is_built(tmp_path: Path) -> None:

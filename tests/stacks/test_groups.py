@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from remotejob.cdk.commands import COMMANDS, Group, grants_of
+from remotejob.cdk.commands import COMMANDS, READ, Group, grants_of
 from remotejob.names import Field
 from tests.stacks.templates import Resource, System, as_list, texts
 
@@ -18,6 +18,17 @@ ROOM = 6_144
 
 LONGEST = {"AWS::SQS::Queue": 80, "AWS::S3::Bucket": 63, "AWS::DynamoDB::Table": 255}
 WRITES = {"dynamodb:PutItem", "dynamodb:UpdateItem"}
+
+THEIRS = {
+    Group.MANAGER: (
+        "Job.remove", "Job.pause", "Job.resume", "Job.make_ready", "Job.cancel", "Job.restart",
+    ),
+    Group.CREATOR: ("Queue.submit", "Job.rerun"),
+    Group.WORKER: (
+        "Queue.get_work", "TakenJob.log", "TakenJob.progress", "TakenJob.done", "TakenJob.fail",
+    ),
+}  # fmt: skip
+"""`Job.ddpMethodPermissions`, by our names."""
 
 
 def policy(system: System, group: Group) -> Resource:
@@ -63,6 +74,30 @@ def test_there_is_a_policy_for_each_group_and_no_other(system: System) -> None:
 @pytest.mark.parametrize("group", Group)
 def test_a_policy_allows_the_calls_of_the_table_and_no_other(system: System, group: Group) -> None:
     assert actions(system, group) == {call for one in grants_of(group) for call in one.calls}
+
+
+@pytest.mark.parametrize("group", THEIRS)
+def test_a_group_may_give_the_commands_it_could_and_admins_may_give_all(group: Group) -> None:
+    for command in THEIRS[group]:
+        assert COMMANDS[command].groups == {Group.ADMIN, group}
+    assert [name for name, row in COMMANDS.items() if Group.ADMIN not in row.groups] == []
+
+
+def test_creators_hear_of_ends_and_read_outputs_and_replace_repeats_only_as_managers() -> None:
+    for command in ("Queue.next(completed)", "Queue.next(failed)", "Output.open"):
+        assert Group.CREATOR in COMMANDS[command].groups
+    assert COMMANDS["Queue.submit(cancel_repeats)"].groups == {Group.ADMIN}
+
+
+def test_the_switch_for_all_queues_is_for_admins_and_managers() -> None:
+    for command in ("RemoteJob.stop_all", "RemoteJob.start_all"):
+        assert COMMANDS[command].groups == {Group.ADMIN, Group.MANAGER}
+
+
+def test_every_group_reads_jobs_and_the_whole_of_their_records() -> None:
+    assert COMMANDS["RemoteJob.job"].groups == set(Group)
+    assert READ in COMMANDS["RemoteJob.job"].grants
+    assert READ.condition == {}
 
 
 @pytest.mark.parametrize("group", Group)

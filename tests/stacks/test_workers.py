@@ -207,10 +207,26 @@ def test_a_queue_says_how_its_workers_log_and_whether_they_write_metrics(
     assert (told["default"][Env.LOG_LEVEL], told["default"][Env.METRICS]) == ("info", "on")
 
 
-def test_worker_of_several_processes_counts_the_jobs_of_all(synthesize: Synthesize) -> None:
-    more = '[queues.crashing]\ntasks = ["crash"]\nconcurrency = 5\nprocesses = 3\n'
-    system = synthesize(more=more)
+CRASHING = """
+[queues.crashing]
+tasks = ["crash"]
+concurrency = 5
+processes = 3
+tasks_module = "tasks.crashing"
+"""
+
+
+def told_of_crashing(system: System) -> dict[str, Any]:
     (told,) = (
         told for c in containers(system) if (told := environment(c))[Env.QUEUE] == "crashing"
     )
+    return told
+
+
+def test_worker_is_told_its_processes_and_the_concurrency_of_each(synthesize: Synthesize) -> None:
+    told = told_of_crashing(synthesize(more=CRASHING))
     assert (told[Env.PROCESSES], told[Env.CONCURRENCY]) == ("3", "5")
+
+
+def test_worker_is_told_the_tasks_module_of_its_queue(synthesize: Synthesize) -> None:
+    assert told_of_crashing(synthesize(more=CRASHING))[Env.TASKS] == "tasks.crashing"

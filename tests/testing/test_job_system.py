@@ -233,6 +233,18 @@ def test_a_spent_budget_pauses_the_queue_until_the_next_day(system: JobSystem) -
     assert {job.state for job in system.client.jobs()} == {State.COMPLETED}
 
 
+def test_a_stopped_queue_runs_nothing_until_it_is_started(system: JobSystem) -> None:
+    system.client.stop_all()
+    job = system.client.queue().submit("count")
+    other = system.client.queue("other").submit("after", depends=[job])
+    assert system.drain() == []
+    system.run_for(hours=1)
+    assert job.refresh().state is State.READY
+
+    system.client.start_all()
+    assert [ran.id for ran in system.drain()] == [job.id, other.id]
+
+
 def test_a_job_taken_by_hand_keeps_its_lease_while_time_passes(system: JobSystem) -> None:
     system.client.queue().submit("count")
     [taken] = system.client.queue().get_work()

@@ -87,7 +87,9 @@ ITEMS: Final[Mapping[str, Kind]] = {
     "lock of another queue's tenant": _of(
         f"{Partition.TENANT}theirs#t", "lock#000", Field.JOB, Field.RUN
     ),
-    "idempotency key": _of(f"{Partition.KEY}ours#0", "key", Field.JOB, Field.EXPIRES),
+    "idempotency key": _of(
+        f"{Partition.KEY}ours#0", "key", Field.JOB, Field.EXPIRES, Field.PAYLOAD
+    ),
     "head of a queue's repeats": _of(f"{Partition.REPEATS}ours#work", "ours#work", Field.HEAD),
     "head of another queue's repeats": _of(
         f"{Partition.REPEATS}theirs#review", "theirs#review", Field.HEAD
@@ -118,6 +120,10 @@ ITEMS: Final[Mapping[str, Kind]] = {
     "sweep's progress": _of(Partition.SWEEP, "progress", Field.CONTENT, Field.EXPIRES),
     "what was decided about workers": _of(
         f"{Partition.SCALING}ours", "state", Field.CONTENT, Field.EXPIRES
+    ),
+    "switch of a queue": _of(f"{Partition.SWITCH}ours", "switch", Field.CONTENT, Field.TOKEN),
+    "switch of another queue": _of(
+        f"{Partition.SWITCH}theirs", "switch", Field.CONTENT, Field.TOKEN
     ),
     "anything else": _of("other#1", "other", Field.CONTENT),
 }

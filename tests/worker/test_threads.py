@@ -80,6 +80,28 @@ def test_tasks_that_end_their_thread_do_not_end_the_worker(
         assert queue.submit("work").wait(30).result == "done"
 
 
+def test_as_many_jobs_run_at_a_time_as_its_concurrency_says(
+    installation: Installation, queue: Queue, tasks: Registry
+) -> None:
+    together = threading.Barrier(3, timeout=30)
+    at_work, most, counting = 0, 0, threading.Lock()
+
+    @tasks.task("work")
+    def work(job: RunningJob) -> None:
+        nonlocal at_work, most
+        with counting:
+            at_work += 1
+            most = max(most, at_work)
+        together.wait()
+        with counting:
+            at_work -= 1
+
+    with working(installation, tasks, concurrency=3):
+        jobs = queue.submit_many([Submission(task="work")] * 9)
+        assert {job.wait(60).state for job in jobs} == {State.COMPLETED}
+    assert most == 3
+
+
 def test_every_lane_is_served_and_every_message_deleted(
     installation: Installation, queue: Queue, tasks: Registry
 ) -> None:

@@ -244,6 +244,7 @@ class DynamoStore:
         """The change in the form UpdateItem takes, alone or in a transaction."""
         shape = (
             tuple(change.set),
+            tuple(change.set_once),
             # ADD takes numbers and sets alike
             (*change.add, *change.include),
             tuple(change.discard),
@@ -251,7 +252,7 @@ class DynamoStore:
         )
         update, condition, constants = _expressions(change.condition, *shape)
         values = {f":{name}": _typed(value) for name, value in change.values.items()}
-        for written in (change.set, change.add, change.include, change.discard):
+        for written in (change.set, change.set_once, change.add, change.include, change.discard):
             values |= {f":{name}": _typed(value) for name, value in written.items()}
         return {
             "TableName": self._table,
@@ -342,14 +343,17 @@ class DynamoStore:
 def _expressions(
     condition: Condition,
     to_set: tuple[str, ...],
+    to_set_once: tuple[str, ...],
     to_add: tuple[str, ...],
     to_discard: tuple[str, ...],
     to_remove: tuple[str, ...],
 ) -> tuple[str, str, Mapping[str, Any]]:
     """The expressions of a change. They depend only on its shape, so each shape is built once."""
     clauses = []
-    if to_set:
-        clauses.append("SET " + ", ".join(f"{name} = :{name}" for name in to_set))
+    assigned = [f"{name} = :{name}" for name in to_set]
+    assigned += [f"{name} = if_not_exists({name}, :{name})" for name in to_set_once]
+    if assigned:
+        clauses.append("SET " + ", ".join(assigned))
     if to_add:
         clauses.append("ADD " + ", ".join(f"{name} :{name}" for name in to_add))
     if to_discard:

@@ -27,6 +27,7 @@ from remotejob.jobs.commands.changing import (
 )
 from remotejob.jobs.coordination.batch_counts import uncount
 from remotejob.jobs.coordination.dependencies import edges_of, store_dependent
+from remotejob.jobs.coordination.linking import try_to_link
 from remotejob.jobs.coordination.series import in_generation
 from remotejob.jobs.messaging.send import send_and_look
 from remotejob.names import Field
@@ -153,6 +154,7 @@ def _store_restarted(job_id: str, retry: Retry | None, installation: Installatio
         record = read_job(job_id, installation)
         if record.token == token:
             # an earlier request, whose answer was lost, restarted the job
+            try_to_link(record, installation)
             return record
         check(Command.RESTART, job_id=job_id, state=record.state)
         record = settle_end(record, installation)
@@ -190,7 +192,9 @@ def _restart_change(
     blocked: JobRecord,
 ) -> Change:
     again = _batches_waited_for(record).union(blocked.blocked or ())
-    change = command_changes.restart(record, now_ms=now_ms, retry=retry, blocked=again, token=token)
+    change = command_changes.restart(
+        record, now_ms=now_ms, retry=retry, blocked=again, linking=blocked.linking, token=token
+    )
     if generation:
         change = replace(change, set={**change.set, Field.GENERATION: generation})
     return change if record.batch is None else restart_counted(change, record)

@@ -93,6 +93,18 @@ def open_body(body: Body) -> Iterator[bytes | BinaryIO]:
         yield body
 
 
+def known_size(body: Body) -> int | None:
+    """Bytes of a body that `check_body` gave; None if only reading it would tell."""
+    if isinstance(body, bytes):
+        return len(body)
+    try:
+        if isinstance(body, str | Path):
+            return Path(body).stat().st_size
+        return _size_left(body)
+    except Exception:  # noqa: BLE001 (a stream of anybody's; whoever reads it meets the error)
+        return None
+
+
 def _is_readable(body: object) -> TypeGuard[BinaryIO]:
     try:
         return hasattr(body, "read") and not isinstance(body, io.TextIOBase)

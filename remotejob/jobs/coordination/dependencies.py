@@ -12,7 +12,7 @@ from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import GRACE, RECHECK
 from remotejob.domain.conditions import Item
-from remotejob.domain.dependencies import EDGES, Edge
+from remotejob.domain.dependencies import EDGES, EDGES_WITH_RECORD, Edge
 from remotejob.domain.errors import DependencyEnded, StoreUnavailable, UnreadableItem
 from remotejob.domain.ids import is_job_id, new_run_id
 from remotejob.domain.marks import Attention, attention_key
@@ -24,6 +24,7 @@ from remotejob.domain.transactions import Put, Step, no_job_id
 from remotejob.domain.unreadable import reading_item
 from remotejob.jobs.coordination import successors
 from remotejob.jobs.coordination.batch_counts import recheck_batch
+from remotejob.jobs.coordination.linking import finish_linking, link_rest, try_to_link
 from remotejob.jobs.messaging.send import send_and_look_at_all
 from remotejob.ports import Installation, Updated
 
@@ -41,15 +42,25 @@ Storing = Callable[[JobRecord], Put | Change]
 """Builds the step that stores the given record of a dependent, or restarts it."""
 
 
-def blocked_by(record: JobRecord, antecedents: Sequence[str], *, now_ms: int) -> JobRecord:
-    """The record as stored while it waits for those jobs."""
-    return replace(
+def blocked_by(
+    record: JobRecord, antecedents: Sequence[str], *, now_ms: int, token: str
+) -> JobRecord:
+    """The record as stored while it waits for those jobs, whose edges have that token."""
+    many = len(antecedents) > EDGES_WITH_RECORD
+    blocked = replace(
         record,
-        state=State.WAITING,
         blocked=frozenset(antecedents),
+        linking=token if many else None,
         due_ms=record.due_ms or now_ms,
+    )
+    if record.state is State.PAUSED:
+        return blocked
+    return replace(
+        blocked,
+        state=State.WAITING,
         attention=attention_key(Attention.WAITING, record.id),
-        attention_ms=now_ms + span_ms(RECHECK),
+        # with edges missing, the scheduler looks as soon as it would for a message
+        attention_ms=now_ms + span_ms(GRACE if many else RECHECK),
     )
 
 
@@ -63,8 +74,9 @@ def store_dependent(
 ) -> JobRecord | None:
     """Store a job that waits for others, in one transaction with the edges to them.
 
-    Completed jobs get no edge. Returns the record as stored, or None when the step that stores it,
-    or one of `others`, was refused.
+    The edges to very many are stored in further transactions, after it. Completed jobs get no edge.
+    Returns the record as stored, or None when the step that stores it, or one of `others`, was
+    refused.
 
     Raises: DependencyEnded, when one of the jobs failed, was cancelled, or does not exist.
     """
@@ -75,12 +87,14 @@ def store_dependent(
         open_ones = not_ended(antecedents, installation)
         now = installation.clock.now_ms()
         # a restarted job may still name the jobs it waited for when it was cancelled
-        free = replace(named, blocked=None)
-        stored = blocked_by(named, open_ones, now_ms=now) if open_ones else free
+        free = replace(named, blocked=None, linking=None)
+        stored = blocked_by(named, open_ones, now_ms=now, token=token) if open_ones else free
         own: list[Step] = [storing(stored), *others]
-        steps = [*own, *dependencies.edges_to_put(record.id, open_ones, token=token)]
+        now_linked = () if stored.linking is not None else open_ones
+        steps = [*own, *dependencies.edges_to_put(record.id, now_linked, token=token)]
         conflict = store.transact(steps)
         if conflict is None:
+            try_to_link(stored, installation)
             return stored
         if conflict.step < len(own):
             return None
@@ -265,19 +279,34 @@ def recheck(record: JobRecord, installation: Installation) -> list[JobRecord]:
         for batch_id in (record.blocked or frozenset()).difference(waited_for)
     )
     ended = [one for one in rechecked if one is not None]
+    if record.linking is not None:
+        link_rest(record, waited_for, installation)
     found = {one.id: one for one in installation.store.get_many(waited_for)}
+    all_followed = True
     for job_id in waited_for:
         try:
             # reading it alone raises, if it exists but cannot be read: then it has not ended
             antecedent = found.get(job_id) or installation.store.get(job_id)
         except UnreadableItem as problem:
             installation.skipped.add(problem)
+            all_followed = False
             continue
         if antecedent is not None and not antecedent.terminal:
             continue
-        edge_key = Edge(antecedent=job_id, dependent=record.id, token="").key
-        item = installation.store.item(edge_key)
-        edge = None if item is None else _edge(job_id, edge_key.name, item, installation)
-        if edge is not None and (one := follow(edge, antecedent, installation)) is not None:
+        edge = _stored_edge(record, job_id, installation)
+        if edge is None:
+            all_followed = False
+        elif (one := follow(edge, antecedent, installation)) is not None:
             ended.append(one)
+    if record.linking is not None and all_followed:
+        finish_linking(record, installation)
     return ended
+
+
+def _stored_edge(record: JobRecord, antecedent: str, installation: Installation) -> Edge | None:
+    """The edge of a dependent; as it was to be stored, if the antecedent ended before that."""
+    key = Edge(antecedent=antecedent, dependent=record.id, token="").key
+    item = installation.store.item(key)
+    if item is None and record.linking is not None:
+        return Edge(antecedent=antecedent, dependent=record.id, token=record.linking, stored=False)
+    return None if item is None else _edge(antecedent, key.name, item, installation)

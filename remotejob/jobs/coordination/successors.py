@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from remotejob.domain import run_changes
+from remotejob.domain import missed, run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
 from remotejob.domain.events import Event
@@ -18,6 +18,8 @@ from remotejob.domain.ids import new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import PreviousRun, Repeat
+from remotejob.domain.retry import Retry
+from remotejob.domain.start_limits import limit_again
 from remotejob.domain.states import State
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.domain.transactions import Put, put_record, text
@@ -84,6 +86,22 @@ def store_end(end: End, installation: Installation) -> Updated | Refused:
 def expire(record: JobRecord, installation: Installation, *, now_ms: int) -> Updated | Refused:
     """Fail a job whose workers died too often."""
     change = run_changes.expire(record, now_ms=now_ms, skew_ms=span_ms(installation.skew))
+    return _store_failed(record, change, installation)
+
+
+def miss(
+    record: JobRecord, installation: Installation, *, now_ms: int, until_ms: int | None = None
+) -> Updated | Refused:
+    """Fail a job whose last time to begin is over; `until_ms` is its task's limit, if that is."""
+    change = missed.miss(
+        record, now_ms=now_ms, skew_ms=span_ms(installation.skew), until_ms=until_ms
+    )
+    return _store_failed(record, change, installation)
+
+
+def _store_failed(
+    record: JobRecord, change: Change, installation: Installation
+) -> Updated | Refused:
     end = failed(record, change, installation)
     outcome = store_end(end, installation)
     if isinstance(outcome, Updated):
@@ -126,6 +144,9 @@ def made_from(
     job_id, due_ms = new_job_id(now, installation.entropy), to_ms(due)
     # as with any submitted job, its message is sent now or the scheduler sends it in time
     look = first_look(due_ms, now_ms=now, max_delay=installation.messages.capabilities.max_delay)
+    retry_json = _retry_policy(record, repeat)
+    retry = None if retry_json is None else Retry.from_json(retry_json)
+    limit = limit_again(record, retry, due_ms=due_ms)
     return JobRecord(
         id=job_id,
         state=State.WAITING,
@@ -137,7 +158,10 @@ def made_from(
         due_ms=due_ms,
         attention=attention_key(Attention.WAITING, job_id),
         attention_ms=look,
-        retry_json=_retry_policy(record, repeat),
+        retry_json=retry_json,
+        start_by_ms=limit.start_by_ms,
+        start_in_ms=limit.start_in_ms,
+        crash_limit=record.crash_limit,
         data_json=record.data_json,
         data_ref=record.data_ref,
         input_json=record.input_json,

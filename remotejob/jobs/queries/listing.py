@@ -14,6 +14,7 @@ from remotejob.domain.argument_checks import check_choice, check_whole
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.ids import first_id_at, partition
 from remotejob.domain.marks import Attention
+from remotejob.domain.name_rules import check_task_name
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import shown
@@ -32,11 +33,13 @@ def listed(
     *,
     queue: str | None,
     state: State | str | None,
+    task: str | None = None,
     limit: int,
     since: datetime | None,
 ) -> list[JobRecord]:
     """The newest jobs that match, as for `Queue.jobs`."""
     wanted = None if state is None else state_named(state)
+    of_task = None if task is None else check_task_name(task)
     limit = check_whole("limit", limit, least=0, most=sys.maxsize)
     now = from_ms(installation.clock.now_ms())
     if since is None:
@@ -47,13 +50,18 @@ def listed(
     found = (
         record
         for record in _newest_first(installation, since=since, now=now)
-        if (queue is None or record.queue == queue) and (wanted is None or record.state is wanted)
+        if (queue is None or record.queue == queue)
+        and (wanted is None or record.state is wanted)
+        and (of_task is None or record.task == of_task)
     )
     return list(itertools.islice(found, limit))
 
 
-def failed_jobs(queue: str, installation: Installation) -> Iterator[JobRecord]:
-    """The failed jobs of a queue, shard by shard, the earliest failure first in each.
+def failed_jobs(
+    queue: str, installation: Installation, *, task: str | None = None
+) -> Iterator[JobRecord]:
+    """The failed jobs of a queue, or of one task of it, shard by shard, the earliest failure first
+    in each.
 
     Source: redis-dist-job-queue, its failed jobs queue.
     """
@@ -65,7 +73,9 @@ def failed_jobs(queue: str, installation: Installation) -> Iterator[JobRecord]:
             ids += [mark.job_id for mark in marks]
         for start in range(0, len(ids), _READ_AT_A_TIME):
             for record in installation.store.get_many(ids[start : start + _READ_AT_A_TIME]):
-                if record.state is State.FAILED and record.queue == queue:
+                if record.state is not State.FAILED or record.queue != queue:
+                    continue
+                if task is None or record.task == task:
                     yield record
 
 

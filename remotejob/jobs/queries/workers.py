@@ -38,6 +38,7 @@ KEPT_FAILED: Final = timedelta(days=1)
 
 DISK: Final = "disk"
 BUDGET: Final = "budget"
+STOPPED: Final = "stopped"
 """What a worker may be short of."""
 
 _CLOCKS_AHEAD: Final = timedelta(hours=1)
@@ -85,7 +86,7 @@ class WorkerStatus:
     shortage: str | None
     """Why it takes no jobs though it lives, such as a full disk; None if nothing is short."""
     short_of: tuple[str, ...] = ()
-    """What is short: `DISK`, `BUDGET`, or what it may not do."""
+    """What is short: `DISK`, `BUDGET`, `STOPPED` (its queue is), or what it may not do."""
     trouble: str | None = None
     """What it could not do at its last sign, such as handle messages, and why."""
     ecs_task: str | None = None

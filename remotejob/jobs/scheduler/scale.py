@@ -17,6 +17,7 @@ from remotejob.domain.priority import Lane
 from remotejob.domain.scaling import Decision, LaneCount, ScalingState, Seen, decide
 from remotejob.domain.starts import crashes, failed_starts
 from remotejob.domain.text import cut
+from remotejob.jobs.coordination.queue_switch import stop_of
 from remotejob.jobs.coordination.scaling_state import ScalingNote, load_scaling, save_scaling
 from remotejob.jobs.queries.budgets import pause_of
 from remotejob.jobs.queries.workers import workers
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _AT_A_TIME: Final = 8
 """Queues; more would only wait for the API of ECS, which is throttled by account."""
+
+_EMPTY: Final = LaneCount(visible=0, in_flight=0)
 
 _LONGEST: Final = 300
 """Characters of what ECS said of a failure."""
@@ -81,16 +84,19 @@ def _scale(queue: str, installation: Installation, *, nudged: bool) -> Scaled | 
     noted = load_scaling(queue, installation)
     state = ScalingState() if noted is None else noted.state
     now_ms = installation.clock.now_ms()
+    lanes = tuple(_count(Address(queue, Channel(lane)), installation) for lane in Lane)
+    # an idle queue's tick does not read whether it may start workers
+    idle = asleep and not (nudged or rules.min_workers or any(lane != _EMPTY for lane in lanes))
     failed = failed_starts(stopped, now_ms=now_ms, since_ms=state.mended_ms)
     seen = Seen(
         now_ms=now_ms,
-        lanes=tuple(_count(Address(queue, Channel(lane)), installation) for lane in Lane),
+        lanes=lanes,
         desired=status.desired,
         running=status.running,
         busy=0 if asleep else _busy(queue, status, rules, installation),
         failed_starts=max(len(failed), status.failed_starts),
         last_failure_ms=failed[0].at_ms if failed else None,
-        paused=_paused(queue, installation),
+        paused=None if idle else _paused(queue, installation),
         nudged=nudged,
     )
     decision = decide(seen, rules, state)
@@ -157,9 +163,13 @@ def _busy(
 
 
 def _paused(queue: str, installation: Installation) -> str | None:
+    """Why a queue's jobs must wait; None if they need not, or if that cannot be read."""
     try:
+        stopped = stop_of(queue, installation)
+        if stopped is not None:
+            return str(stopped)
         return pause_of(installation.queues[queue], installation)
     except Exception:
-        # workers keep to the budget themselves
-        log.exception("daily budget not read", extra={"queue": queue})
+        # workers keep to both themselves
+        log.exception("switch and daily budget not read", extra={"queue": queue})
         return None

@@ -18,7 +18,6 @@ from typing import Final
 
 from remotejob.domain import upkeep_changes
 from remotejob.domain.checkpoints import checkpoint_key, is_checkpoint, struck_out
-from remotejob.domain.claim_decisions import budget_spent
 from remotejob.domain.errors import UnreadableItem
 from remotejob.domain.ids import first_id_at, partition
 from remotejob.domain.marks import Attention
@@ -33,9 +32,10 @@ from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.scheduler.lapsed import (
     Deadline,
-    expire_spent,
+    fail_ended,
     lease_lapsed,
     never,
+    runs_no_more,
     with_sensible_lease,
 )
 from remotejob.jobs.scheduler.without_queue import keep_or_fail
@@ -159,8 +159,8 @@ def _sweep_record(record: JobRecord, installation: Installation, counts: Counter
         counts["paid"] += len(carry_out([record], installation))
         # do not set `swept`: on a job that has ended, it says that its outputs are tidied
         return False
-    if lapsed and budget_spent(record):
-        counts["expired"] += expire_spent([record], installation)
+    if runs_no_more(record, now, skew=installation.skew):
+        counts["expired"] += fail_ended([record], installation)
     elif record.queue not in installation.queues:
         counts["failed without a queue"] += keep_or_fail(record, installation)
     else:

@@ -16,7 +16,6 @@ from typing import Final
 
 from remotejob.domain import upkeep_changes
 from remotejob.domain.check_times import GRACE, RECHECK, first_look
-from remotejob.domain.claim_decisions import budget_spent
 from remotejob.domain.errors import QueueUnavailable, UnreadableItem
 from remotejob.domain.locks import limits_of
 from remotejob.domain.marks import HEADS_SHARD, Attention, attention_key
@@ -35,9 +34,12 @@ from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.scheduler.dead_letters import queues_in_turn, read_dead_letters
 from remotejob.jobs.scheduler.lapsed import (
     Deadline,
-    expire_spent,
+    by_its_limit,
+    fail_ended,
     lease_lapsed,
     never,
+    runs_no_more,
+    waits_in_vain,
     with_sensible_lease,
 )
 from remotejob.jobs.scheduler.without_queue import keep_or_fail
@@ -177,10 +179,13 @@ def _send_waiting(records: list[JobRecord], installation: Installation) -> Count
     now = installation.clock.now_ms()
     held_back = [record for record in records if record.blocked or record.parked]
     counts = Counter(rechecked=len(held_back))
+    late = waits_in_vain(records, installation)
+    counts["expired"] = fail_ended([one for one in records if one.id in late], installation)
     for record in held_back:
-        _recheck(record, now, installation)
+        if record.id not in late:
+            _recheck(record, now, installation)
     free = [record for record in records if not (record.blocked or record.parked)]
-    return counts + _send_unblocked(free, installation)
+    return counts + _send_unblocked([one for one in free if one.id not in late], installation)
 
 
 def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
@@ -189,7 +194,7 @@ def _recheck(record: JobRecord, now: int, installation: Installation) -> None:
     # since each check of a job that waits for hours costs an index write
     waited = min(max(now - record.updated_ms, span_ms(RECHECK)), span_ms(_LONGEST_RECHECK_INTERVAL))
     try:
-        _move_mark(record, now + waited, installation)
+        _move_mark(record, by_its_limit(record, now + waited, installation), installation)
         if record.blocked:
             carry_out(recheck(record, installation), installation)
         else:
@@ -214,7 +219,9 @@ def _send_unblocked(records: list[JobRecord], installation: Installation) -> Cou
         if record.id not in unsent:
             due_ms = record.due_ms or now
             check_ms = first_look(due_ms, now_ms=now, max_delay=max_delay)
-            _try_to_move_mark(record, max(check_ms, _next_check(due_ms, now)), installation)
+            check_ms = max(check_ms, _next_check(due_ms, now))
+            check_ms = by_its_limit(record, check_ms, installation)
+            _try_to_move_mark(record, check_ms, installation)
     return counts
 
 
@@ -222,8 +229,8 @@ def _rescue_running(records: list[JobRecord], installation: Installation) -> Cou
     now = installation.clock.now_ms()
     records = [with_sensible_lease(record, installation) for record in records]
     lapsed = [record for record in records if lease_lapsed(record, now, skew=installation.skew)]
-    spent = {record.id for record in lapsed if budget_spent(record)}
-    expired = expire_spent(lapsed, installation)
+    spent = {one.id for one in lapsed if runs_no_more(one, now, skew=installation.skew)}
+    expired = fail_ended(lapsed, installation)
     unsent, counts = _send_by_lane(
         [record for record in lapsed if record.id not in spent], installation
     )

@@ -46,7 +46,17 @@ _LONGEST_NAME: Final = 255
 _LONGEST_FOLLOWER_DATA: Final = INLINE_LIMIT - 1024
 """Bytes of a follower's own data; the counts of the batch must fit into the record too."""
 _LATEST: Final = KEPT / 2
-_FOLLOWER_FIELDS: Final = ("task", "data", "retry", "priority", "resource", "tenant", "input")
+_FOLLOWER_FIELDS: Final = (
+    "task",
+    "data",
+    "retry",
+    "priority",
+    "resource",
+    "tenant",
+    "input",
+    "expires",
+    "crashes",
+)
 
 
 class _Stopped(Exception):

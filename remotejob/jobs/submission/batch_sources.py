@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -42,6 +43,8 @@ class Each:
     retry: Retry | None = None
     priority: int | str = 0
     tenant: str | None = None
+    expires: timedelta | datetime | None = None
+    crashes: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "priority", check_priority(self.priority))
@@ -53,6 +56,8 @@ class Each:
             retry=self.retry,
             priority=self.priority,
             tenant=self.tenant,
+            expires=self.expires,
+            crashes=self.crashes,
             **values,
         )
 
@@ -69,11 +74,11 @@ class Each:
 
     def of_submission(self, submission: Submission) -> Submission:
         """A child that is a complete submission. Raises: InvalidData."""
-        own = (self.data, self.retry, self.tenant)
+        own = (self.data, self.retry, self.tenant, self.expires, self.crashes)
         if any(value is not None for value in own) or self.priority != 0:
             raise InvalidData(
-                "it is a Submission, which has its own data, retry, priority and tenant; leave "
-                "those out of map()"
+                "it is a Submission, which has its own data, retry, priority, tenant, expires and "
+                "crashes; leave those out of map()"
             )
         if plain_text(submission.task) != self.task:
             raise InvalidData(

@@ -1,5 +1,7 @@
 """Idempotency keys: a submit repeated under the same key returns the job it made before.
 
+A submit of something else under that key is refused: the key's item says what was submitted.
+
 One transaction stores the key and the job, so concurrent submits under one key make exactly one
 job.
 """
@@ -7,6 +9,7 @@ job.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
@@ -53,39 +56,63 @@ def check_idempotency(key: str, window: timedelta, *, retention: timedelta) -> N
         )
 
 
-def job_under(
-    key: str, queue: str, installation: Installation
-) -> tuple[JobRecord | None, str | None]:
-    """The job that holds the key, if any; and the id that the key names, for `take_key`.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyHolder:
+    """Who has a key."""
+
+    job: JobRecord | None = None
+    """The job that holds it, if any."""
+    gone: str | None = ""
+    """The id that the key names, for `take_key`."""
+    payload: str | None = None
+    """What was submitted under it, as `payload_of` hashes it; None if that is not known."""
+
+
+def job_under(key: str, queue: str, installation: Installation) -> KeyHolder:
+    """Who has a key.
 
     Raises: UnreadableItem, when the key names a job whose record cannot be read.
     """
     place = _key(key, queue)
     item = installation.store.item(place)
     if item is None:
-        return None, ""
+        return KeyHolder()
     named, expires_s = item.get(Field.JOB), item.get(Field.EXPIRES)
     if not isinstance(named, str) or not isinstance(expires_s, int):
         # one odd item must not keep its key from being used
         problem = f"{Field.JOB}={shown(named)}, {Field.EXPIRES}={shown(expires_s)}"
         installation.skipped.add(UnreadableItem(place.partition, place.name, problem))
-        return None, named if isinstance(named, str) else None
+        return KeyHolder(gone=named if isinstance(named, str) else None)
     if expires_s * 1000 <= installation.clock.now_ms():
-        return None, ""
+        return KeyHolder()
     record = installation.store.get(named)
-    return (None if record is None or record.queue != queue else record), named
+    if record is None or record.queue != queue:
+        return KeyHolder(gone=named)
+    payload = item.get(Field.PAYLOAD)
+    return KeyHolder(job=record, gone=named, payload=payload if isinstance(payload, str) else None)
 
 
 def take_key(
-    key: str, queue: str, job_id: str, *, window: timedelta, gone: str | None, now_ms: int
+    key: str,
+    queue: str,
+    job_id: str,
+    *,
+    window: timedelta,
+    gone: str | None,
+    payload: str,
+    now_ms: int,
 ) -> Put:
-    """The step that takes a key for a job.
+    """The step that takes a key for a job, and notes what was submitted.
 
     `gone` is the id of a removed job that held it; None if the key's item names no job.
     """
     return Put(
         key=_key(key, queue),
-        content={Field.JOB: job_id, Field.EXPIRES: (now_ms + span_ms(window)) // 1000},
+        content={
+            Field.JOB: job_id,
+            Field.EXPIRES: (now_ms + span_ms(window)) // 1000,
+            Field.PAYLOAD: payload,
+        },
         condition=odd_items.ODD_KEY if gone is None else FREE,
         values={} if gone is None else {"now_s": now_ms // 1000, "gone": gone},
     )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from remotejob.domain.errors import CommandRefused, InvalidBody, JobNotFound
 from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.retry import Retry
+from remotejob.domain.start_limits import fixed_expiry_ms
 from remotejob.domain.states import TERMINAL
 from remotejob.domain.text import shown
+from remotejob.domain.times import from_ms
 from remotejob.jobs.content.input_files import open_input
 from remotejob.jobs.content.view import JobView
 from remotejob.jobs.submission.submission import Submission, queue_named
@@ -18,7 +23,8 @@ from remotejob.ports import Area, Installation
 def replay(job_id: str, installation: Installation, *, queue: str | None = None) -> JobRecord:
     """Make a new job with the data and the input version of one that has ended.
 
-    It keeps priority, retry policy, resource and tenant. It depends on no other job and does not
+    It keeps priority, retry policy, expiry, crash limit, resource and tenant. Limits of when it may
+    begin that are over are left out. It depends on no other job and does not
     repeat.
 
     Raises: JobNotFound; CommandRefused; UnknownQueue; UnknownTask; InvalidBody, when that version
@@ -35,7 +41,9 @@ def replay(job_id: str, installation: Installation, *, queue: str | None = None)
     submission = Submission(
         task=record.task,
         data=replay_data(record, installation),
-        retry=record.retry,
+        retry=_still_ahead(record.retry, installation),
+        expires=_expires_again(record, installation),
+        crashes=record.crash_limit,
         priority=record.priority,
         resource=record.resource,
         tenant=record.tenant,
@@ -43,6 +51,22 @@ def replay(job_id: str, installation: Installation, *, queue: str | None = None)
         input=replay_input(record, installation),
     )
     return submit(submission, queue=description, installation=installation)
+
+
+def _still_ahead(retry: Retry | None, installation: Installation) -> Retry | None:
+    """The policy; without its `until`, if that is over."""
+    now = from_ms(installation.clock.now_ms())
+    over = retry is not None and retry.until is not None and retry.until < now
+    return replace(retry, until=None) if retry is not None and over else retry
+
+
+def _expires_again(record: JobRecord, installation: Installation) -> timedelta | datetime | None:
+    """A span counts anew; a fixed time only if it is ahead."""
+    if record.start_in_ms is not None:
+        return timedelta(milliseconds=record.start_in_ms)
+    fixed = fixed_expiry_ms(record)
+    ahead = fixed is not None and fixed > installation.clock.now_ms()
+    return from_ms(fixed) if fixed is not None and ahead else None
 
 
 def replay_data(record: JobRecord, installation: Installation) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from remotejob.domain.argument_checks import (
+    check_flag,
     check_items,
     check_kind,
     check_text,
@@ -18,6 +19,7 @@ from remotejob.domain.argument_checks import (
 )
 from remotejob.domain.chain import next_depth
 from remotejob.domain.check_times import first_look
+from remotejob.domain.crash_limits import check_crashes
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.errors import InvalidData, InvalidName, UnknownQueue, UnknownTask
 from remotejob.domain.ids import is_job_id, new_job_id
@@ -34,6 +36,13 @@ from remotejob.domain.priority import Priority, check_priority
 from remotejob.domain.record import UNNAMED, InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry, check_retry
+from remotejob.domain.start_limits import (
+    check_expires,
+    in_words,
+    last_start_ms,
+    limit_name,
+    start_limit,
+)
 from remotejob.domain.states import State
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, span_ms, to_ms
@@ -78,9 +87,17 @@ class Submission:
     """The tenant it belongs to. Tenants share a queue fairly and may be capped (`tenant_limit`)."""
     repeat: Repeat | None = None
     """Run again each time it ends."""
+    expires: timedelta | datetime | None = None
+    """No run begins later: a time, or a span from when the job may begin. A job of which no run
+    began by then has failed, with `JobExpired`."""
+    crashes: int | None = None
+    """How many deaths of its worker the job may survive; 0 for a job that must not run again by
+    itself. By default the task's own, or two."""
     idempotency_key: str | None = None
     """The same key again within the window returns its job instead of making another."""
     idempotency_window: timedelta = timedelta(days=1)
+    paused: bool = False
+    """Store it paused: it runs only once it is resumed."""
     batch: str | None = None
     """Set by `map`."""
     origin: str | None = None
@@ -101,6 +118,8 @@ class Checked:
     body: Body | None
     filename: str
     content_type: str | None
+    problem: str | None = None
+    """Why it could never run: refused, unless its key has its job already."""
 
 
 def check(
@@ -140,6 +159,7 @@ def check(
         created_ms=now,
         updated_ms=now,
         retry_json=None if submission.retry is None else submission.retry.to_json(),
+        crash_limit=check_crashes(submission.crashes),
         data_json=text if inline else None,
         input_json=None if submission.input is None else submission.input.to_json(),
         resource=None if resource is None else check_resource(resource),
@@ -150,7 +170,12 @@ def check(
         batch=submission.batch,
         origin_id=submission.origin,
     )
-    record = _with_due_time(record, submission, installation)
+    record = _with_limit(_with_due_time(record, submission, installation), submission)
+    problem = _never_begins(record)
+    if problem is not None and submission.idempotency_key is None:
+        raise InvalidData(problem)
+    if submission.paused:
+        record = _paused(record)
     if submission.body is not None or submission.input is not None or not inline:
         check_kept(record, submission.repeat, installation)
     return Checked(
@@ -161,6 +186,7 @@ def check(
         body=body,
         filename=filename,
         content_type=content_type or guess_content_type(filename),
+        problem=problem,
     )
 
 
@@ -182,6 +208,7 @@ def check_task(task: object, queue: QueueDescription) -> str:
 
 def _check_types(submission: Submission) -> None:
     """Check what Python does not, and a store would refuse too late."""
+    check_flag("paused", submission.paused)
     if submission.delay is not None:
         check_timedelta("delay", submission.delay)
     if submission.after is not None:
@@ -190,6 +217,8 @@ def _check_types(submission: Submission) -> None:
         check_retry(submission.retry)
     if submission.repeat is not None:
         check_repeat(submission.repeat)
+    if submission.expires is not None:
+        check_expires(submission.expires)
     if submission.batch is not None:
         check_batch_id(submission.batch)
     if submission.origin is not None:
@@ -251,6 +280,40 @@ def _with_due_time(
     )
 
 
+def _with_limit(record: JobRecord, submission: Submission) -> JobRecord:
+    limit = start_limit(
+        submission.expires,
+        submission.retry,
+        due_ms=record.due_ms or record.created_ms,
+        blocked=bool(submission.depends),
+    )
+    return replace(record, start_by_ms=limit.start_by_ms, start_in_ms=limit.start_in_ms)
+
+
+def _never_begins(record: JobRecord) -> str | None:
+    """Why a job could never run: it may only begin before it is due, or in the past."""
+    limit_ms = last_start_ms(record)
+    due_ms = record.due_ms or record.created_ms
+    if limit_ms is None or limit_ms >= due_ms:
+        return None
+    named = limit_name(record, limit_ms)
+    when = "is over" if limit_ms < record.created_ms else f"is before it is due, {in_words(due_ms)}"
+    return (
+        f"{named}, {in_words(limit_ms)}, {when}: no run could begin; give a later time, or leave "
+        "it out"
+    )
+
+
+def _paused(record: JobRecord) -> JobRecord:
+    """Paused from its first write on, as `pause` leaves a job."""
+    return replace(
+        record,
+        state=State.PAUSED,
+        attention=attention_key(Attention.PAUSED, record.id),
+        attention_ms=record.created_ms,
+    )
+
+
 def check_kept(record: JobRecord, repeat: Repeat | None, installation: Installation) -> None:
     """Check that a job with a file or long data in S3 runs for the last time before they expire.
 
@@ -305,7 +368,7 @@ def _check_antecedents(depends: object) -> tuple[str, ...]:
     unique = tuple(dict.fromkeys(ids))
     if len(unique) > ANTECEDENTS_AT_MOST:
         raise InvalidData(
-            f"depends on {len(unique)} jobs: {ANTECEDENTS_AT_MOST} at most; make them a batch with "
-            "map(), whose on_complete job runs when all are done"
+            f"depends on {len(unique)} jobs: {ANTECEDENTS_AT_MOST:,} at most; make them a batch "
+            "with map(), whose on_complete job runs when all are done"
         )
     return unique

@@ -15,6 +15,7 @@ from remotejob import tracing
 from remotejob.domain.errors import (
     AccessProblem,
     InvalidData,
+    KeyReused,
     PartlySubmitted,
     QueueFull,
     QueueRetired,
@@ -36,10 +37,12 @@ from remotejob.jobs.content.input_files import (
     submitted_to_another,
 )
 from remotejob.jobs.coordination.dependencies import not_ended, store_dependent
+from remotejob.jobs.coordination.linking import try_to_link
 from remotejob.jobs.coordination.replacement import cancel_outdated
 from remotejob.jobs.coordination.series import TRIES, in_generation
 from remotejob.jobs.messaging.send import send_for
-from remotejob.jobs.submission.idempotency import job_under, take_key
+from remotejob.jobs.submission.idempotency import KeyHolder, job_under, take_key
+from remotejob.jobs.submission.payload import payload_of, what_differs
 from remotejob.jobs.submission.room import check_room, lanes_of
 from remotejob.jobs.submission.submission import Checked, Submission, check
 from remotejob.ports import Area, Installation, QueueDescription
@@ -114,6 +117,7 @@ def submit_many(
     checked = [
         check(submission, queue=queue, installation=installation) for submission in submissions
     ]
+    _check_keys(checked)
     _check_room(checked, installation)
     tasks = {one.record.task for one in checked}
     with tracing.submitting(queue=queue.name, tasks=tasks, jobs=len(checked)) as span:
@@ -201,9 +205,25 @@ def _check_room(checked: Sequence[Checked], installation: Installation) -> None:
         check_room(lanes_of((one.record for one in fresh), installation), installation)
 
 
+def _check_keys(checked: Sequence[Checked]) -> None:
+    """Check that those with the same key ask for the same. Raises: InvalidData."""
+    seen: dict[str, str] = {}
+    for one in checked:
+        key = one.submission.idempotency_key
+        if key is None:
+            continue
+        payload = payload_of(one)
+        differs = what_differs(seen.setdefault(key, payload), payload)
+        if differs:
+            raise InvalidData(
+                f"idempotency_key={shown(key)} is given twice, with another "
+                f"{' and another '.join(differs)}; give each job its own key"
+            )
+
+
 def _made_before(checked: Checked, installation: Installation) -> bool:
     key = checked.submission.idempotency_key
-    return key is not None and job_under(key, checked.record.queue, installation)[0] is not None
+    return key is not None and job_under(key, checked.record.queue, installation).job is not None
 
 
 def _not_started(records: Sequence[JobRecord]) -> list[JobRecord]:
@@ -227,16 +247,18 @@ def _store_in_transaction(
 
     One that repeats for ever joins the current generation, or begins the next if it `replaces`.
 
-    Raises: DependencyEnded.
+    Raises: DependencyEnded; KeyReused.
     """
     submission, queue = checked.submission, checked.record.queue
     key, record = submission.idempotency_key, None
+    # before the body is read, which may tell the size of a stream no longer
+    payload = "" if key is None else payload_of(checked)
     for _ in range(TRIES):
-        gone: str | None = ""
-        if key is not None:
-            there, gone = job_under(key, queue, installation)
-            if there is not None:
-                return there
+        holder = KeyHolder() if key is None else job_under(key, queue, installation)
+        if holder.job is not None:
+            return _same_under(key, holder.job, holder.payload, payload)
+        if checked.problem is not None:
+            raise InvalidData(checked.problem)
         if record is None:
             if checked.body is not None or checked.data_text is not None:
                 # check first, so as not to upload a file for a job that is refused
@@ -249,7 +271,8 @@ def _store_in_transaction(
                 queue,
                 record.id,
                 window=submission.idempotency_window,
-                gone=gone,
+                gone=holder.gone,
+                payload=payload,
                 now_ms=installation.clock.now_ms(),
             )
             others.append(step)
@@ -261,9 +284,18 @@ def _store_in_transaction(
         there = installation.store.get(record.id)
         if there is not None:
             # our own write, whose answer was lost
+            try_to_link(there, installation)
             return there
     taken = "the repeats of its task" if key is None else f"the key {shown(key)}"
     raise StoreUnavailable(f"{taken} changed hands on each of {TRIES} tries; submit again")
+
+
+def _same_under(key: str | None, job: JobRecord, before: str | None, payload: str) -> JobRecord:
+    """The job that has a key already, if it is of the same payload. Raises: KeyReused."""
+    differs = what_differs(before, payload)
+    if key is not None and differs:
+        raise KeyReused(key, job_id=job.id, differs=differs)
+    return job
 
 
 def _store_files(checked: Checked, installation: Installation) -> JobRecord:

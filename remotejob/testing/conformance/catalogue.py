@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 from remotejob.domain import (
@@ -11,7 +12,9 @@ from remotejob.domain import (
     given_up,
     lapses,
     locks,
+    missed,
     run_changes,
+    suspects,
     upkeep_changes,
 )
 from remotejob.domain.changes import Change
@@ -21,6 +24,7 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.states import State
 from remotejob.domain.transactions import Key
+from remotejob.names import Field
 from remotejob.testing.conformance import samples
 from remotejob.testing.conformance.samples import LEASE, NOW, OTHER_RUN, RUN, SKEW, TOKEN
 
@@ -40,6 +44,8 @@ _ENDED = samples.failed(owed=None, crashes=1, expires_s=NOW // 1000)
 _BLOCKED = samples.waiting(blocked=frozenset({ANTECEDENT, "another"}))
 _LOCKED = samples.ready(resource="scanner")
 _LOCKED_SILENT = samples.silent(resource="scanner")
+_TOO_LATE = samples.waiting(start_by_ms=NOW - SKEW - 1)
+_FROM_DUE = samples.waiting(start_by_ms=0, start_in_ms=LEASE)
 _PARKED = samples.waiting(resource="scanner", parked=LIMIT.partition)
 
 
@@ -55,6 +61,22 @@ def claim(record: JobRecord = _READY, *, run_id: str = OTHER_RUN, stamp_ms: int 
         lease_ms=LEASE,
         skew_ms=SKEW,
     )
+
+
+def claim_once(record: JobRecord = _READY, *, crashes: int = 0) -> Change:
+    """A claim for a task that says how many deaths of its worker a job may survive."""
+    return replace(claim(record), set_once={Field.CRASH_LIMIT: crashes})
+
+
+def claim_of_old_task(record: JobRecord = _READY, *, alone: bool = True) -> Change:
+    """A claim for a task whose own retry policy is over."""
+    over = Retry(until=datetime(2026, 1, 1, tzinfo=UTC))
+    begun = claim(record) if alone else suspects.in_company(claim(record))
+    return missed.unless_too_late(begun, over, now_ms=NOW)
+
+
+def miss(record: JobRecord) -> Change:
+    return missed.miss(record, now_ms=NOW, skew_ms=SKEW)
 
 
 def reclaim(record: JobRecord) -> Change:
@@ -98,6 +120,22 @@ EXAMPLES: Final[dict[str, tuple[JobRecord, Change]]] = {
     "claim": (_READY, claim()),
     "claim, marked": (_WAITING, claim()),
     "claim, locked": (_LOCKED, claim_locked(_LOCKED)),
+    "claim, whose task limits crashes": (_READY, claim_once()),
+    "claim, whose task's policy is over": (
+        samples.ready(retry_json="{}"),
+        claim_of_old_task(samples.ready(retry_json="{}")),
+    ),
+    "claim, whose task's policy is over, in company": (
+        samples.ready(retry_json="{}"),
+        claim_of_old_task(samples.ready(retry_json="{}"), alone=False),
+    ),
+    "claim in company": (_READY, suspects.in_company(claim())),
+    "claim, whose limit is from its due time": (_FROM_DUE, claim_locked(_FROM_DUE)),
+    "miss": (_TOO_LATE, miss(_TOO_LATE)),
+    "miss, silent": (
+        samples.silent(start_by_ms=NOW - SKEW - 1),
+        miss(samples.silent(start_by_ms=NOW - SKEW - 1)),
+    ),
     "reclaim": (_SILENT, reclaim(_SILENT)),
     "expire": (_SILENT, run_changes.expire(_SILENT, now_ms=NOW, skew_ms=SKEW)),
     "give up": (

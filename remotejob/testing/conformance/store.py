@@ -5,6 +5,7 @@ from __future__ import annotations
 from remotejob.testing.conformance.store_changes import ChangesConformance
 from remotejob.testing.conformance.store_edges import EdgesConformance
 from remotejob.testing.conformance.store_index import IndexConformance
+from remotejob.testing.conformance.store_limits import LimitsConformance
 from remotejob.testing.conformance.store_locks import LocksConformance
 from remotejob.testing.conformance.store_managing import ManagingConformance
 from remotejob.testing.conformance.store_ownership import OwnershipConformance
@@ -21,6 +22,7 @@ class StoreConformance(
     ManagingConformance,
     EdgesConformance,
     LocksConformance,
+    LimitsConformance,
     IndexConformance,
     RacesConformance,
 ):

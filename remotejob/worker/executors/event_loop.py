@@ -133,6 +133,7 @@ class Loop:
         with self._lock:
             # under the lock: `close` cancels all that began before it
             handler.loop = self._open_loop(run)
+            run.begin()
             self._handlers.add(handler)
             handler.loop.call_soon_threadsafe(handler.start, context, context=context)
 

@@ -65,6 +65,7 @@ class Executors:
             with reaches, shared, OnlyHere():
                 return call(task.function, RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
+        run.wait_to_begin()
         try:
             return executor.run(run)
         except NotStarted as problem:

@@ -1,4 +1,5 @@
-"""What a worker must have to take jobs: room on its disk, and some of its queue's daily budget."""
+"""What a worker must have to take jobs: room on its disk, some of its queue's daily budget, and a
+queue that nobody has stopped."""
 
 from __future__ import annotations
 
@@ -6,12 +7,13 @@ import logging
 import threading
 from collections.abc import Callable
 
-from remotejob.jobs.queries.workers import BUDGET, DISK
+from remotejob.jobs.queries.workers import BUDGET, DISK, STOPPED
 from remotejob.worker.background import BackgroundThreads
 from remotejob.worker.lifecycle.daily_budget import BudgetWatch
 from remotejob.worker.lifecycle.disk_space import DiskSpace
 from remotejob.worker.lifecycle.polling import Polling
 from remotejob.worker.lifecycle.presence import Presence
+from remotejob.worker.lifecycle.stopped_queue import SwitchWatch
 from remotejob.worker.runs.in_flight import InFlight
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,7 @@ class Supplies:
         *,
         disk: DiskSpace,
         budget: BudgetWatch,
+        switch: SwitchWatch,
         polling: Polling,
         presence: Presence,
         runs: InFlight,
@@ -36,6 +39,7 @@ class Supplies:
         is called with the reason when the disk stays full though no job runs."""
         self._disk = disk
         self._budget = budget
+        self._switch = switch
         self._polling = polling
         self._presence = presence
         self._runs = runs
@@ -68,13 +72,15 @@ class Supplies:
                 log.exception("supplies not checked")
 
     def check(self) -> None:
-        """Take no jobs while the disk is full or the budget spent; give up if the disk stays full
-        though no job runs."""
+        """Take no jobs while the disk is full, the budget spent or the queue stopped; give up if
+        the disk stays full though no job runs."""
         self._budget.share_if_due(self._background.start)
+        self._switch.read_if_due(self._background.start)
         with self._checking:
             shortage = self._disk.look()
             self._go_short(DISK, shortage)
             self._go_short(BUDGET, self._budget.look())
+            self._go_short(STOPPED, self._switch.shortage)
         running = any(not run.ended for run in self._runs.running())
         if shortage is not None and not running and self._disk.hopeless:
             self._give_up(shortage)

@@ -47,7 +47,7 @@ class Watchdog:
         check_supplies: Callable[[], None],
     ) -> None:
         """`start` runs a request in the background. `check_supplies` stops the worker's intake
-        while its disk is full, or its queue's budget is spent."""
+        while its disk is full, or its queue is stopped or has spent its budget."""
         self._clock = clock
         self._runs = runs
         self._watch = watch

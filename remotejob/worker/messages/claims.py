@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from remotejob.domain import changes, claim_decisions, locks, run_changes
+from remotejob.domain import changes, claim_decisions, run_changes
 from remotejob.domain.claim_decisions import after_refused_claim
 from remotejob.domain.errors import StoreUnavailable, UnreadableItem
 from remotejob.domain.ids import new_run_id
@@ -16,7 +15,7 @@ from remotejob.domain.odd_items import end_lease
 from remotejob.domain.record import JobRecord
 from remotejob.domain.record_texts import check_texts
 from remotejob.domain.states import State
-from remotejob.domain.suspects import in_company, runs_alone
+from remotejob.domain.suspects import runs_alone
 from remotejob.domain.times import span_ms
 from remotejob.jobs.coordination.locks import (
     Changed,
@@ -27,12 +26,13 @@ from remotejob.jobs.coordination.locks import (
     unlock,
 )
 from remotejob.jobs.coordination.series import refuse_outdated_run
-from remotejob.jobs.coordination.successors import expire
+from remotejob.jobs.coordination.successors import expire, miss
 from remotejob.jobs.messaging.log_fields import log_fields, message_log_fields
 from remotejob.jobs.messaging.messages import Pending, odd_message
 from remotejob.jobs.messaging.send import send_for
 from remotejob.ports import Installation, Received, Refused, Updated
 from remotejob.tasks.task import Task
+from remotejob.worker.messages.begins import Begins
 from remotejob.worker.messages.lost_leases import LostLeases
 from remotejob.worker.messages.run_events import tell_of_lapse
 from remotejob.worker.messages.settlements import (
@@ -51,6 +51,13 @@ log = logging.getLogger(__name__)
 
 _CLAIM_TRIES: Final = 4
 _CONTENDED: Final = timedelta(seconds=5)
+
+_Claim = (
+    claim_decisions.Reclaim
+    | claim_decisions.ClaimLocked
+    | claim_decisions.ClaimFromDue
+    | claim_decisions.ClaimAgain
+)
 
 
 class Claims:
@@ -117,9 +124,11 @@ class Claims:
         clock = self._installation.clock
         # the lease counts from before the request: the answer may take any time
         began, now = clock.monotonic(), clock.now_ms()
-        begins = _Begins(
+        begins = Begins(
             message=message,
             task=pending.task,
+            retry=task.retry,
+            crashes=task.crashes,
             run_id=run_id,
             worker=self._worker,
             lease_ms=span_ms(lease),
@@ -162,29 +171,54 @@ class Claims:
         message: Received,
         pending: Pending,
         record: JobRecord | None,
-        begins: _Begins,
+        begins: Begins,
         now: int,
     ) -> Updated | Refused | Settlement:
         """Follow up on the record that refused a claim: by another change, or by a settlement."""
-        store = self._installation.store
         if record is not None:
             set_aside = odd(message, pending, record, self._installation)
             if set_aside is not None:
                 return set_aside
             if record.lease_beyond_sense(now) and not record.terminal:
-                return store.update(end_lease(record))
-        match after_refused_claim(record, now_ms=now, skew=self._installation.skew):
+                return self._installation.store.update(end_lease(record))
+        skew = self._installation.skew
+        verdict = after_refused_claim(record, now_ms=now, skew=skew, retry=begins.retry)
+        match verdict:
             case (
                 claim_decisions.Reclaim()
                 | claim_decisions.ClaimLocked()
+                | claim_decisions.ClaimFromDue()
                 | claim_decisions.ClaimAgain()
-            ) if record is not None and runs_alone(record) and not begins.alone:
-                return RunAlone(message=message, span=_CONTENDED)
+            ):
+                if record is not None and runs_alone(record) and not begins.alone:
+                    return RunAlone(message=message, span=_CONTENDED)
+                return self._claimed_as_seen(message, pending, verdict, begins, now)
+            case claim_decisions.Expire(seen):
+                return expire(seen, self._installation, now_ms=now)
+            case claim_decisions.Miss(seen, until_ms):
+                return miss(seen, self._installation, now_ms=now, until_ms=until_ms)
+        return unclaimed(
+            message,
+            pending,
+            verdict,
+            installation=self._installation,
+            now_ms=now,
+            record=record,
+        )
+
+    def _claimed_as_seen(
+        self, message: Received, pending: Pending, verdict: _Claim, begins: Begins, now: int
+    ) -> Updated | Refused | Settlement:
+        """Claim the job by what the record says that refused the claim."""
+        store = self._installation.store
+        match verdict:
             case claim_decisions.ClaimAgain(stamp_ms):
                 return store.update(begins.claim(pending.job_id, now=now, stamp=stamp_ms))
             case claim_decisions.ClaimLocked(seen):
                 change = begins.claim_locked(seen, now=now)
                 return self._with_locks(message, seen, change, begins.run_id)
+            case claim_decisions.ClaimFromDue(seen):
+                return store.update(begins.claim_locked(seen, now=now))
             case claim_decisions.Reclaim(seen):
                 change = begins.reclaim(seen, now=now)
                 outcome = (
@@ -195,17 +229,6 @@ class Claims:
                 if isinstance(outcome, Updated | Refused):
                     tell_of_lapse(seen, outcome.record, begins.run_id, self._installation)
                 return outcome
-            case claim_decisions.Expire(seen):
-                return expire(seen, self._installation, now_ms=now)
-            case settled:
-                return unclaimed(
-                    message,
-                    pending,
-                    settled,
-                    installation=self._installation,
-                    now_ms=now,
-                    record=record,
-                )
 
     def _with_locks(
         self, message: Received, seen: JobRecord, change: changes.Change, run_id: str
@@ -228,54 +251,6 @@ class Claims:
             case Contended():
                 # spread out, so that they do not all come back at once
                 return Hide(message=message, span=_CONTENDED * (1 + int(run_id[:2], 16) / 255))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Begins:
-    """The values of a run that would begin."""
-
-    message: Received
-    task: str
-    """As the message has it."""
-    run_id: str
-    worker: str
-    lease_ms: int
-    skew_ms: int
-    alone: bool
-
-    def claim(self, job_id: str, *, now: int, stamp: int) -> changes.Change:
-        claim = run_changes.claim(
-            job_id,
-            task=self.task,
-            queue=self.message.address.queue,
-            run_id=self.run_id,
-            worker=self.worker,
-            now_ms=now,
-            stamp_ms=stamp,
-            lease_ms=self.lease_ms,
-            skew_ms=self.skew_ms,
-        )
-        return claim if self.alone else in_company(claim)
-
-    def claim_locked(self, record: JobRecord, *, now: int) -> changes.Change:
-        return locks.claim_locked(
-            record,
-            run_id=self.run_id,
-            worker=self.worker,
-            now_ms=now,
-            lease_ms=self.lease_ms,
-            skew_ms=self.skew_ms,
-        )
-
-    def reclaim(self, record: JobRecord, *, now: int) -> changes.Change:
-        return run_changes.reclaim(
-            record,
-            run_id=self.run_id,
-            worker=self.worker,
-            now_ms=now,
-            lease_ms=self.lease_ms,
-            skew_ms=self.skew_ms,
-        )
 
 
 def odd(

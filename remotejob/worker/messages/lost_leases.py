@@ -9,7 +9,9 @@ from datetime import timedelta
 from typing import Final
 from weakref import WeakSet
 
-from remotejob.domain import lapses
+from remotejob.domain import lapses, run_changes
+from remotejob.domain.record import JobRecord
+from remotejob.domain.states import State
 from remotejob.outages import OutageLog, pause_after
 from remotejob.ports import Installation
 from remotejob.worker.runs.run import Run
@@ -31,6 +33,8 @@ class _Loss:
     run_id: str
     lease_s: float
     until: float
+    begun: bool
+    """False for a claim without an answer: nobody can have begun its run."""
     failed: int = 0
     not_before: float = 0.0
 
@@ -55,13 +59,16 @@ class LostLeases:
             if run in self._noted:
                 return
             self._noted.add(run)
-        self._note(run.job_id, run.run_id, lease=run.lease_length, within=_LONGEST)
+        self._note(run.job_id, run.run_id, lease=run.lease_length, within=_LONGEST, begun=run.begun)
 
     def note_claim(self, job_id: str, run_id: str, *, lease: timedelta) -> None:
         """Remember a claim without an answer: if it was made, nobody runs the job under it."""
-        self._note(job_id, run_id, lease=lease, within=_LEASES_OF_CLAIM * lease)
+        within = _LEASES_OF_CLAIM * lease
+        self._note(job_id, run_id, lease=lease, within=within, begun=False)
 
-    def _note(self, job_id: str, run_id: str, *, lease: timedelta, within: timedelta) -> None:
+    def _note(
+        self, job_id: str, run_id: str, *, lease: timedelta, within: timedelta, begun: bool
+    ) -> None:
         now = self._installation.clock.monotonic()
         with self._lock:
             self._unsaid[run_id] = _Loss(
@@ -69,6 +76,7 @@ class LostLeases:
                 run_id=run_id,
                 lease_s=lease.total_seconds(),
                 until=now + within.total_seconds(),
+                begun=begun,
             )
 
     def due(self) -> list[str]:
@@ -112,6 +120,15 @@ class LostLeases:
         if record is not None and loss.run_id in (record.crashed_runs or ()):
             # another run has the job, or had it
             store.update(lapses.was_no_crash(loss.job_id, loss.run_id))
+        elif record is not None and record.at_most_once and record.run_id == loss.run_id:
+            self._give_back(record, loss)
+
+    def _give_back(self, record: JobRecord, loss: _Loss) -> None:
+        """Give back a run that never began. Lost, it would be the last of its job."""
+        if loss.begun or record.state is not State.RUNNING:
+            return
+        now = self._installation.clock.now_ms()
+        self._installation.store.update(run_changes.release(record, now_ms=now, report={}))
 
     def _try_again_later(self, loss: _Loss) -> None:
         now = self._installation.clock.monotonic()

@@ -15,8 +15,10 @@ from remotejob.domain import run_changes
 from remotejob.domain.argument_checks import is_a
 from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Item, Value
+from remotejob.domain.crash_limits import NOT_AGAIN
 from remotejob.domain.errors import Fatal
 from remotejob.domain.record import Failure, JobRecord, outputs_to_json
+from remotejob.domain.start_limits import LIFTED_MS, last_start_ms
 from remotejob.domain.text import cut, kind_of, said_by, trace_of
 from remotejob.domain.times import from_ms, span_ms, to_ms
 from remotejob.jobs.content import payloads
@@ -42,6 +44,8 @@ _NO_SPACE_AGAIN: Final = (
 _NOT_LOGGED: Final = "its failure cannot be logged"
 _STORE: Final = "store a result"
 _LONGEST_MESSAGE: Final = 1000
+_LONGEST_REASON: Final = 150
+"""Characters of a reason, so that the rest of the message fits into the record."""
 _LONGEST_TRACE: Final = 100_000
 
 
@@ -104,17 +108,38 @@ def failed(run: Run, error: BaseException, installation: Installation) -> End:
 
     In that case, its successor goes with it if it repeats.
     """
-    record = run.record
     now = installation.clock.now_ms()
-    failure = Failure(
-        run_id=run.run_id,
-        attempt=record.attempt,
-        at_ms=now,
-        kind=kind_of(error),
-        message=_message(error, record),
-    )
-    _keep_trace(run, error, installation)
+    failure = _failure(run, error, _message(error, run.record), now)
     due_ms = None if is_a(error, Fatal) else _next_run(run, now)
+    return _failed(run, error, failure, due_ms, installation)
+
+
+def failed_not_again(run: Run, reason: BaseException, installation: Installation) -> End:
+    """The change after a run that was ended from outside, of a job that must not run again."""
+    message = f"{cut(said_by(reason), _LONGEST_REASON)} while it ran, and {NOT_AGAIN}"
+    failure = _failure(run, reason, message, installation.clock.now_ms())
+    return _failed(run, reason, failure, None, installation)
+
+
+def _failure(run: Run, error: BaseException, message: str, now_ms: int) -> Failure:
+    return Failure(
+        run_id=run.run_id,
+        attempt=run.record.attempt,
+        at_ms=now_ms,
+        kind=kind_of(error),
+        message=message,
+    )
+
+
+def _failed(
+    run: Run,
+    error: BaseException,
+    failure: Failure,
+    due_ms: int | None,
+    installation: Installation,
+) -> End:
+    record, now = run.record, failure.at_ms
+    _keep_trace(run, error, installation)
     made_or(None, partial(_log_failure, run, failure, due_ms), run=run, what=_NOT_LOGGED)
     if due_ms is None:
         report = _last_report(run, Ending.FAILED)
@@ -134,13 +159,21 @@ def failed(run: Run, error: BaseException, installation: Installation) -> End:
 
 
 def _next_run(run: Run, now_ms: int) -> int | None:
-    """When the job runs again, by its own retry policy or its task's; None for not at all."""
+    """When the job runs again, by its own retry policy or its task's; None for not at all.
+
+    Not at all, too, if no run may begin then any more.
+    """
 
     def next_run() -> int | None:
         record = run.record
         retry = record.retry or run.task.retry
+        if record.start_by_ms == LIFTED_MS:
+            retry = replace(retry, until=None)
         due = retry.next_run(failures=record.failures + 1, now=from_ms(now_ms))
-        return None if due is None else to_ms(due)
+        last_ms = last_start_ms(record)
+        if due is None or (last_ms is not None and to_ms(due) > last_ms):
+            return None
+        return to_ms(due)
 
     return made_or(None, next_run, run=run, what="its retry policy cannot be applied")
 

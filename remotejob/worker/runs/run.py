@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from remotejob.domain.conditions import Value
-from remotejob.domain.errors import LeaseLost
+from remotejob.domain.errors import LeaseLost, WorkerStopping
 from remotejob.domain.job_log import Level
 from remotejob.domain.record import JobRecord, OutputFile, output_prefix
 from remotejob.names import Field
@@ -90,6 +90,7 @@ class Run:
         self._record = record
         self._lease = lease
         self._ended_at: float | None = None
+        self._waits = False
         self.held: Final = HeldMessage(message, since=lease.began)
         self.stop_signal: Final = StopSignal(installation.clock, began=lease.began)
         self.reporter: Final = Reporter(record, self.installation)
@@ -153,6 +154,28 @@ class Run:
             self._ended_at = self.installation.clock.monotonic()
         self.held.close()
         return True
+
+    def wait_to_begin(self) -> None:
+        """The task's function is not called yet: it waits for its turn, or for a process.
+
+        Until `begin`, the run never began: it can be given back even if its job must not run twice.
+        """
+        with self._lock:
+            self._waits = True
+
+    def begin(self) -> None:
+        """The task's function is called next. Raises: RunInterrupted, if the run has ended."""
+        with self._lock:
+            # whoever ended it has decided already that it never began
+            if self._ended_at is not None and self._waits:
+                raise self.stop_signal.reason or WorkerStopping("the run has ended")
+            self._waits = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether the task's function may have been called."""
+        with self._lock:
+            return not self._waits
 
     @property
     def ended(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -73,3 +74,34 @@ def test_nothing_is_made_before_it_is_saved_and_refusals_come_then(queue: Queue)
     with pytest.raises(InvalidData, match="repeats for ever"):
         queue.new_job("work").repeat(Repeat(times=1)).save(cancel_repeats=True)
     assert queue.jobs() == []
+
+
+def test_a_draft_depends_on_jobs_in_lists_at_any_depth(queue: Queue) -> None:
+    a, b, c = (queue.submit("work") for _ in range(3))
+    ids = (a.id, b.id, c.id)
+    draft = queue.new_job("work")
+    for given in ([[a, b, c]], [a, [b.id, (c,)]], [one for one in ids], [(one for one in ids)]):
+        assert draft.depends(*given).save().depends == ids
+    assert draft.depends(a).depends([b, c]).save().depends == ids
+    # a text is one id, not its letters
+    assert draft.depends(a.id).save().depends == (a.id,)
+
+
+@pytest.mark.parametrize("nothing", [(), ([],), ((), [[]])])
+def test_a_draft_that_depends_on_nothing_runs_after_none(
+    nothing: tuple[list[str], ...], queue: Queue
+) -> None:
+    draft = queue.new_job("work").depends(queue.submit("work"))
+    assert draft.depends(*nothing).save().depends == ()
+
+
+def _endless() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
+@pytest.mark.parametrize("wrong", [42, None, b"bytes", {"a": 1}, "no id", [42], _endless()])
+def test_what_is_no_job_is_refused_of_a_draft(wrong: Any, queue: Queue) -> None:
+    with pytest.raises(InvalidData, match="depends"):
+        queue.new_job("work").depends(wrong).save()

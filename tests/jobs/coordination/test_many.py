@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,7 @@ from remotejob.jobs.scheduler.tick import tick
 from remotejob.jobs.submission.uploads import Upload, ingest
 from remotejob.ports import Area, Installation
 from remotejob.settings import parse
-from remotejob.testing import FakeClock
+from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.messages.handler import ProcessDeath
 from tests.jobs.coordination.work import Work, dies
 
@@ -127,15 +128,18 @@ def test_failed_jobs_are_listed_and_retried_all_or_some(
 
 def test_failed_jobs_are_deleted(queue: Queue, remote: RemoteJob, work: Work) -> None:
     good = queue.submit("work", data="good")
-    bad = queue.submit("work", data="fail")
+    bad = [queue.submit("work", data="fail") for _ in range(3)]
     work.off()
 
-    assert [job.id for job in queue.delete_failed().done] == [bad.id]
+    assert [job.id for job in queue.delete_failed([bad[1].id]).done] == [bad[1].id]
+    assert {job.id for job in queue.failed()} == {bad[0].id, bad[2].id}
+    assert {job.id for job in queue.delete_failed().done} == {bad[0].id, bad[2].id}
 
     assert queue.failed() == []
     assert [job.id for job in queue.jobs()] == [good.id]
-    with pytest.raises(JobNotFound):
-        bad.refresh()
+    for job in bad:
+        with pytest.raises(JobNotFound):
+            job.refresh()
 
 
 def test_removed_job_leaves_no_file_and_no_log(
@@ -202,23 +206,28 @@ def test_event_of_an_upload_makes_no_job_again_once_it_was_removed(
 
 
 def test_stale_jobs_are_flushed_on_demand(
-    remote: RemoteJob, queue: Queue, work: Work, clock: FakeClock
+    remote: RemoteJob, queue: Queue, work: Work, installation: Installation, clock: FakeClock
 ) -> None:
-    job = queue.submit("work", data=1)
+    def beats_once_and_dies(worker: Simulation) -> Callable[[], object]:
+        def happens() -> object:
+            clock.advance(timedelta(seconds=25))
+            worker.beat()
+            return dies()
 
-    def beats_once_and_dies() -> object:
-        clock.advance(timedelta(seconds=25))
-        work.worker.beat()
-        return dies()
+        return happens
 
-    work.while_running[1] = beats_once_and_dies
-    with suppress(ProcessDeath):
-        work.step()
+    jobs = []
+    for number in (1, 2):
+        worker = Simulation(installation=installation, tasks=work.worker.tasks)
+        work.while_running[number] = beats_once_and_dies(worker)
+        jobs.append(queue.submit("work", data=number))
+        with suppress(ProcessDeath):
+            worker.step()
     assert remote.flush_stale() == 0
     clock.advance(timedelta(seconds=63))
 
-    assert remote.flush_stale() == 1
+    assert remote.flush_stale() == 2
 
     work.off()
-    assert job.refresh().state is State.COMPLETED
-    assert job.record.crashes == 1
+    assert states(jobs) == {State.COMPLETED}
+    assert [job.record.crashes for job in jobs] == [1, 1]

@@ -11,7 +11,7 @@ import pytest
 from remotejob import Fatal, InvalidName, Job, Queue, RemoteJob, Retry, State
 from remotejob.jobs.messaging.send import send_for
 from remotejob.jobs.scheduler.tick import tick
-from remotejob.ports import Installation
+from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, Simulation
 from remotejob.worker.messages.handler import ProcessDeath
 from tests.jobs.coordination.work import Work, dies
@@ -41,16 +41,21 @@ def test_second_job_of_a_resource_waits_until_the_first_has_ended(
     other = other_worker(work, installation)
     seconds: list[Job] = []
     seen: list[State] = []
+    messages: list[tuple[int, int, int]] = []
 
     def meanwhile() -> None:
         seconds.append(on_cat(queue, 2))
         other.step()
         seen.append(seconds[0].refresh().state)
+        # its message is gone until the resource is free, and no worker receives it in vain
+        normal = installation.messages.depth(Address("default", Channel.NORMAL))
+        messages.append((normal.visible, normal.hidden, normal.delayed))
 
     work.while_running[1] = meanwhile
     work.off()
 
     assert seen == [State.WAITING]
+    assert messages == [(0, 1, 0)], "that of the first"
     assert work.began == [1, 2]
     assert [first.refresh().state, seconds[0].refresh().state] == [State.COMPLETED] * 2
 

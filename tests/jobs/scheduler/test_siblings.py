@@ -13,7 +13,7 @@ from remotejob import Job, QueueUnavailable, RemoteJob, State
 from remotejob.domain.changes import Change
 from remotejob.domain.claim_decisions import CRASH_BUDGET
 from remotejob.domain.transactions import Put, put_record
-from remotejob.jobs.scheduler.lapsed import expire_spent
+from remotejob.jobs.scheduler.lapsed import fail_ended
 from remotejob.jobs.scheduler.sweep import sweep
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.names import Field
@@ -135,7 +135,7 @@ def test_job_that_cannot_be_failed_holds_back_no_other(
     installation.store.transact([replace(put_record(one), condition=None) for one in records])
     refusing = intercepted(installation, Refuses(jobs[0].id))
 
-    assert expire_spent(records, refusing) == 2
+    assert fail_ended(records, refusing) == 2
     assert [job.refresh().state for job in jobs] == [State.RUNNING, State.FAILED, State.FAILED]
 
 

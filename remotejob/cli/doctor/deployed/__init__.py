@@ -15,6 +15,7 @@ from remotejob.cli.doctor.deployed.permissions import check_permissions
 from remotejob.cli.doctor.deployed.queues import check_dead_letters, check_queues
 from remotejob.cli.doctor.deployed.quotas import check_quotas
 from remotejob.cli.doctor.deployed.stacks import check_stacks
+from remotejob.cli.doctor.deployed.switches import check_switches
 from remotejob.cli.doctor.deployed.table import check_table
 from remotejob.cli.doctor.deployed.workers import (
     check_images,
@@ -31,6 +32,7 @@ _CHECKS = (
     ("the stacks", check_stacks),
     ("the job table", check_table),
     ("the queues", check_queues),
+    ("the switches", check_switches),
     ("the rules", check_rules),
     ("the functions", check_functions),
     ("the input bucket", check_input_bucket),

@@ -11,7 +11,7 @@ from remotejob.cli.doctor.findings import Finding, Severity
 from remotejob.domain.fleet import Rollout
 from remotejob.domain.text import counted
 from remotejob.jobs.queries.why.ecs import EcsView, incidents
-from remotejob.jobs.queries.workers import workers
+from remotejob.jobs.queries.workers import STOPPED, workers
 from remotejob.names import Env, Part, installed_version
 
 _ECR: Final = re.compile(
@@ -87,7 +87,9 @@ def check_signs(context: Context) -> Iterator[Finding]:
                 )
             if not worker.alive:
                 continue
-            for what in (worker.shortage, worker.trouble):
+            # the check of the switches says once what each worker of a stopped queue says
+            stopped = worker.short_of == (STOPPED,)
+            for what in (None if stopped else worker.shortage, worker.trouble):
                 if what is not None:
                     yield Finding(
                         place=place, what=what, remedy="mend what it says; it tries again by itself"

@@ -14,6 +14,7 @@ from remotejob.domain.states import State
 from remotejob.domain.text import counted
 from remotejob.domain.times import span_ms, to_ms
 from remotejob.domain.without_queue import fails_at_ms as fails_at_ms_of
+from remotejob.jobs.coordination.queue_switch import stop_of
 from remotejob.jobs.coordination.scaling_state import load_scaling
 from remotejob.jobs.messaging.messages import pending_address
 from remotejob.jobs.queries.budgets import pause_of
@@ -49,6 +50,19 @@ def in_its_queue(record: JobRecord, installation: Installation, *, now_ms: int) 
     if record.queue not in installation.queues:
         return _without_queue(record)
     look = EcsLook(installation, record.queue)
+    stopped = stop_of(record.queue, installation)
+    if stopped is not None:
+        return Reason(
+            code=Why.STOPPED,
+            text=f"queue {stopped.queue!r} is stopped since {stopped.since:%Y-%m-%dT%H:%M:%SZ}, by "
+            f"{stopped.by}: nobody takes its jobs",
+            remedy=f"start it: remotejob start {stopped.queue}",
+            details={
+                "queue": stopped.queue,
+                "since": stopped.since.isoformat(),
+                "by": stopped.by,
+            },
+        )
     paused = pause_of(installation.queues[record.queue], installation)
     if paused is not None:
         return Reason(

@@ -44,6 +44,8 @@ class Why(StrEnum):
     # --- its queue
     NO_QUEUE = "no_queue"
     """Its queue is not deployed."""
+    STOPPED = "stopped"
+    """Its queue is stopped, until somebody starts it again."""
     BUDGET = "budget"
     """Its queue has spent its daily budget, and is paused until 00:00 UTC."""
     SCHEDULER_SILENT = "scheduler_silent"

@@ -93,6 +93,7 @@ class ProcessPool:
                 try:
                     child.make_ready()
                     child.begin()
+                    run.begin()
                     child.channel.send("run", **run_for_child(run))
                     frame = _serve(run, child)
                 except (Closed, Garbled) as problem:

@@ -234,6 +234,13 @@ def budget_spent(scene: Scene) -> Job:
     return scene.elsewhere(scene.submit(), queues=limited)
 
 
+@cause(Why.STOPPED, "queue 'default' is stopped since", remedy="remotejob start default")
+def queue_stopped(scene: Scene) -> Job:
+    job = scene.submit()
+    RemoteJob(scene.installation).queue().stop()
+    return job
+
+
 @cause(Why.SCHEDULER_SILENT, "the scheduler has not looked at it", remedy="rule is enabled")
 def scheduler_silent(scene: Scene) -> Job:
     job = scene.submit(delay=timedelta(hours=1))
