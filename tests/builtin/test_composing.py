@@ -176,6 +176,16 @@ def halfway(job: RunningJob, data: dict[str, Any]) -> None:
     job.progress(1, 2)
 
 
+def test_task_may_be_called_progress(run: Run, tasks: Registry) -> None:
+    tasks.task("progress")(lambda job: {"moved": True})
+
+    job = run(compose(["progress", progress(1, 2, message="half: way")], registry=tasks))
+
+    assert job.result == {"moved": True}
+    assert [line.message for line in job.logs()] == ["half: way"]
+    assert job.progress == (1, 2)
+
+
 def test_progress_is_reported_after_each_step(run: Run, tasks: Registry) -> None:
     assert Watched(run, ["double", add_one], tasks).said == [(1, 2), (2, 2)]
 

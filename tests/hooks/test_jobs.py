@@ -348,6 +348,19 @@ def test_hook_of_a_task_gets_only_its_jobs(queue: Queue, worker: Simulation, hoo
     assert heard == ["other"]
 
 
-def test_every_end_of_a_job_has_its_event() -> None:
-    assert {State(event) for event in ("completed", "failed", "cancelled")} == TERMINAL
-    assert set(Event) >= set(TERMINAL)
+@pytest.mark.parametrize(
+    ("data", "state"), [(None, "completed"), ("fatal", "failed"), ("stop", "cancelled")]
+)
+def test_every_end_of_a_job_has_its_event(
+    queue: Queue, worker: Simulation, told: StopRequests, data: str | None, state: str
+) -> None:
+    job = queue.submit("work", data=data)
+    told.clear()
+    if state == "cancelled":
+        job.cancel()
+    work_off(worker)
+
+    assert told.names == [state]
+    (ended,) = told.events
+    assert (ended.job.id, ended.job.state) == (job.id, State(state))
+    assert State(state) in TERMINAL

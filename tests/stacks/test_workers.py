@@ -68,10 +68,14 @@ def test_a_workers_environment_names_its_queue_and_how_to_serve_it(system: Syste
             Env.SYSTEM, Env.QUEUE, Env.CONCURRENCY, Env.PROCESSES, Env.TASKS, Env.LOG_LEVEL,
             Env.METRICS,
         }  # fmt: skip
+        described = json.dumps(told[Env.SYSTEM]).replace("\\", "")
+        assert f'"queues":{{"{told[Env.QUEUE]}":' in described
         assert told[Env.CONCURRENCY] == "4"
         assert told[Env.PROCESSES] == "0"
         assert told[Env.TASKS] == "tasks"
         assert (told[Env.LOG_LEVEL], told[Env.METRICS]) == ("info", "on")
+    served = [environment(container)[Env.QUEUE] for container in containers(system)]
+    assert sorted(served) == ["default", "video"]
 
 
 def test_a_worker_is_not_root_and_writes_to_tmp_only(system: System) -> None:

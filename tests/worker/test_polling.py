@@ -248,7 +248,13 @@ def test_a_hot_lane_reserves_the_room_it_asks_for(events: SimpleQueue[Event]) ->
     thread.join(STUCK)
 
 
-def test_no_more_than_a_batch_is_asked_for() -> None:
+def test_as_many_are_asked_for_as_there_is_room_for_and_no_more_than_a_batch() -> None:
+    polling = Polling(concurrency=7)
+    turn = _turn(polling, Lane.NORMAL)
+    assert turn.limit == 7
+    polling.received(Lane.NORMAL, turn, 4)
+    assert _turn(polling, Lane.HIGH).limit == 3
+
     assert _turn(Polling(concurrency=64), Lane.NORMAL).limit == 10
 
 
