@@ -299,11 +299,11 @@ class MessageHandler:
 
     def _end(self, run: Run, outcome: _Outcome) -> Settlement:
         match outcome:
-            case (
-                _Raised(ProcessDied() as reason)
-                | _NoSpace(reason)
-                | _Stopped(WorkerStopping() as reason)
-            ) if run.record.at_most_once and run.begun:
+            case _ if (
+                run.record.at_most_once
+                and run.begun
+                and (reason := _from_outside(outcome)) is not None
+            ):
                 log.error("failed: ended from outside, and must not run again", extra=_about(run))
                 return self._commit(run, outcomes.failed_not_again(run, reason, self._installation))
             case _Completed():
@@ -428,6 +428,16 @@ class MessageHandler:
         # a machine without room for a process has none a moment later either
         span = stopped.pause if isinstance(stopped, NotStarted) else timedelta(0)
         return Hide(message=message, span=span)
+
+
+def _from_outside(outcome: _Outcome) -> BaseException | None:
+    """Why a run ended, if neither its task nor a command ended it."""
+    match outcome:
+        case _NoSpace(reason) | _Stopped(WorkerStopping() as reason):
+            return reason
+        case _Raised(error) if is_a(error, ProcessDied):
+            return error
+    return None
 
 
 def _memory_ran_out(error: BaseException) -> bool:
