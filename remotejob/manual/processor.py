@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from remotejob.domain.argument_checks import check_choice, is_a
 from remotejob.domain.chain import Link, within
-from remotejob.domain.errors import AccessProblem
+from remotejob.domain.errors import AccessProblem, RunInterrupted
 from remotejob.domain.urgency import Urgency
 from remotejob.jobs.coordination.queue_switch import READ_EVERY
 from remotejob.manual.holder import JobHolder
@@ -20,7 +20,7 @@ from remotejob.manual.options import Processing, Taking
 from remotejob.manual.taken_job import TakenJob
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.forked import OnlyHere
-from remotejob.tasks.own_context import own_context
+from remotejob.worker.executors.in_thread import call
 from remotejob.worker.runs.depth import link_of
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class Processor:
         with self._changed:
             return self._problem
 
-    def shutdown(self, urgency: Urgency = Urgency.NORMAL) -> None:
+    def shutdown(self, urgency: Urgency | str = Urgency.NORMAL) -> None:
         """Take no more jobs, and return when it has none left.
 
         SOFT finishes all jobs that it has taken. NORMAL gives back those that have not begun. HARD
@@ -134,15 +134,15 @@ class Processor:
         job. Called from within the function, this neither waits nor raises. A second, more urgent
         shutdown hurries the first.
 
-        Raises: AccessProblem, at the end, if that was why it shut itself down.
+        Raises: InvalidName, when there is no such urgency; AccessProblem, at the end, if that was
+        why it shut itself down.
         """
-        self._shut_down(urgency)
+        self._shut_down(check_choice("urgency=", urgency, Urgency))
         problem = self.problem
         if problem is not None and not self._inside():
             raise problem
 
     def _shut_down(self, urgency: Urgency) -> None:
-        urgency = check_choice("urgency=", urgency, Urgency)
         with self._changed:
             self._urgency = max(self._urgency or urgency, urgency, key=list(Urgency).index)
             self._changed.notify_all()
@@ -203,6 +203,8 @@ class Processor:
             except Exception as problem:  # noqa: BLE001 (try again later)
                 log.error("cannot take jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 taken = []
+            for job in taken:
+                job.run.wait_to_begin()
             with self._changed:
                 self._waiting.extend(taken)
                 self._changed.notify_all()
@@ -261,13 +263,16 @@ class Processor:
                     return []
                 self._changed.wait()
 
-    def _work(self, jobs: list[TakenJob]) -> None:
+    def _work(self, taken: list[TakenJob]) -> None:
+        jobs = [job for job in taken if _begins(job)]
+        if not jobs:
+            return
         for job in jobs:
             self._holder.watch(job, self._processing.work_timeout)
         try:
             with OnlyHere(), within(_link_of(jobs)):
                 given = jobs[0] if self._processing.payload == 1 else jobs
-                result = own_context().run(self._function, given)
+                result = call(self._function, given)
         except BaseException as error:  # noqa: BLE001 (any error fails the jobs, not us)
             for job in jobs:
                 self._fail(job, error)
@@ -311,6 +316,15 @@ class Processor:
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         # daemons: a function that never returns must not keep the process from exiting
         return threading.Thread(target=target, name=f"process-{name}", daemon=True)
+
+
+def _begins(job: TakenJob) -> bool:
+    """Whether the function may have the job: not if it was given back while it waited."""
+    try:
+        job.run.begin()
+    except RunInterrupted:
+        return False
+    return True
 
 
 def _link_of(jobs: list[TakenJob]) -> Link:
