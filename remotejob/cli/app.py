@@ -111,6 +111,16 @@ def submit(
     delay: Annotated[
         float | None, typer.Option(min=0, max=YEAR, help="Seconds to wait before it may run.")
     ] = None,
+    expires: Annotated[
+        float | None,
+        typer.Option(min=1, max=YEAR, help="Seconds from when it may run; no run begins later."),
+    ] = None,
+    crashes: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=100, help="Deaths of its worker it may survive; 0: it never runs again."
+        ),
+    ] = None,
     depends: Annotated[
         list[str] | None,
         typer.Option("--depends", metavar="JOB", help="Run after this job; may be repeated."),
@@ -171,6 +181,8 @@ def submit(
         retry=retry,
         priority=parsed_priority,
         delay=None if delay is None else parse_seconds("--delay", delay),
+        expires=None if expires is None else parse_seconds("--expires", expires),
+        crashes=crashes,
         depends=depends or (),
         resource=resource,
         tenant=tenant,

@@ -27,7 +27,7 @@ from remotejob.domain.conditions import (
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
-from remotejob.domain.start_limits import limit_of_restarted, limit_when_due
+from remotejob.domain.start_limits import limit_of_restarted, limit_to_write, limit_when_due
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import ABSENT, SAME_TOKEN, Put, record_key
@@ -96,13 +96,15 @@ def pause(record: JobRecord, *, now_ms: int, token: str | None = None) -> Change
 
 
 def resume(record: JobRecord, *, now_ms: int, token: str | None = None) -> Change:
-    """Let a paused job run, no earlier than its due time."""
+    """Let a paused job run, no earlier than its due time; the limit of its start stays the same."""
     due_ms = max(now_ms, record.due_ms or now_ms)
+    limit_ms = limit_to_write(record)
+    limited: dict[str, Value] = {} if limit_ms is None else {Field.START_BY: limit_ms}
     return Change(
         job_id=record.id,
         condition=RESUME,
         values={"stamp": later(now_ms, record)},
-        set={**_waits(record, due_ms=due_ms, now_ms=now_ms), **_given(token)},
+        set={**_waits(record, due_ms=due_ms, now_ms=now_ms), **limited, **_given(token)},
     )
 
 

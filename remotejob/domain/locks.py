@@ -30,7 +30,7 @@ from remotejob.domain.lapses import lapse_of
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
 from remotejob.domain.run_changes import claim
-from remotejob.domain.start_limits import counts_from_due, last_start_ms
+from remotejob.domain.start_limits import limit_to_write
 from remotejob.domain.states import Command, State, sources_of
 from remotejob.domain.transactions import (
     ABSENT,
@@ -160,7 +160,7 @@ def claim_locked(
         lease_ms=lease_ms,
         skew_ms=skew_ms,
     )
-    limit_ms = last_start_ms(record) if counts_from_due(record) else None
+    limit_ms = limit_to_write(record)
     return replace(
         taken,
         set=taken.set if limit_ms is None else {**taken.set, Field.START_BY: limit_ms},
@@ -217,7 +217,7 @@ def park(
     A  runs J ─── unlocks ── looks for waiters, finds none
     B                                      parks K ── reads the lock: free ── wakes K
     """
-    limit_ms = last_start_ms(record) if counts_from_due(record) else None
+    limit_ms = limit_to_write(record)
     waits: dict[str, Value] = {
         Field.STATE: State.WAITING,
         Field.DUE: record.due_ms or record.created_ms,

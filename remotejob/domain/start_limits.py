@@ -71,7 +71,7 @@ def start_limit(
     if expires is None:
         return StartLimit(start_by_ms=until)
     if isinstance(expires, datetime):
-        return StartLimit(start_by_ms=_earlier(to_ms(expires), until))
+        return StartLimit(start_by_ms=_earlier(_stored_ms(expires), until))
     within = span_ms(expires)
     by = FROM_DUE if blocked else limit_from_due(within, retry, due_ms=due_ms)
     return StartLimit(start_by_ms=by, start_in_ms=within)
@@ -154,6 +154,11 @@ def counts_from_due(record: JobRecord) -> bool:
     return record.start_by_ms == FROM_DUE
 
 
+def limit_to_write(record: JobRecord) -> int | None:
+    """The limit that a change writes before it moves the due time; None if it is written."""
+    return last_start_ms(record) if counts_from_due(record) else None
+
+
 def until_over_ms(record: JobRecord, retry: Retry, *, now_ms: int) -> int | None:
     """The `until` of the task's own policy, if it applies to this job and is over."""
     if record.retry_json is not None or record.start_by_ms == LIFTED_MS:
@@ -183,7 +188,12 @@ def in_words(limit_ms: int) -> str:
 
 
 def _until_ms(retry: Retry | None) -> int | None:
-    return None if retry is None or retry.until is None else to_ms(retry.until)
+    return None if retry is None or retry.until is None else _stored_ms(retry.until)
+
+
+def _stored_ms(moment: datetime) -> int:
+    """A time as a record has it; one before 1970 is over all the same, and is no `FROM_DUE`."""
+    return max(to_ms(moment), FROM_DUE + 1)
 
 
 def _earlier(one: int | None, other: int | None) -> int | None:

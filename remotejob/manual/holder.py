@@ -119,6 +119,8 @@ class JobHolder:
             self._fill(taken, queue, taking)
         except (KeyboardInterrupt, SystemExit):
             for job in taken:
+                # nobody was given it
+                job.run.wait_to_begin()
                 self.give_back(job.run, "the program that took it is ending")
             raise
         except Exception as problem:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from remotejob.domain.argument_checks import check_choice, is_a
 from remotejob.domain.chain import Link, within
-from remotejob.domain.errors import AccessProblem
+from remotejob.domain.errors import AccessProblem, RunInterrupted
 from remotejob.domain.urgency import Urgency
 from remotejob.jobs.coordination.queue_switch import READ_EVERY
 from remotejob.manual.holder import JobHolder
@@ -203,6 +203,8 @@ class Processor:
             except Exception as problem:  # noqa: BLE001 (try again later)
                 log.error("cannot take jobs of queue %r: %s", self._queue, problem)  # noqa: TRY400
                 taken = []
+            for job in taken:
+                job.run.wait_to_begin()
             with self._changed:
                 self._waiting.extend(taken)
                 self._changed.notify_all()
@@ -261,7 +263,10 @@ class Processor:
                     return []
                 self._changed.wait()
 
-    def _work(self, jobs: list[TakenJob]) -> None:
+    def _work(self, taken: list[TakenJob]) -> None:
+        jobs = [job for job in taken if _begins(job)]
+        if not jobs:
+            return
         for job in jobs:
             self._holder.watch(job, self._processing.work_timeout)
         try:
@@ -311,6 +316,15 @@ class Processor:
     def _thread(self, name: str, target: Callable[[], None]) -> threading.Thread:
         # daemons: a function that never returns must not keep the process from exiting
         return threading.Thread(target=target, name=f"process-{name}", daemon=True)
+
+
+def _begins(job: TakenJob) -> bool:
+    """Whether the function may have the job: not if it was given back while it waited."""
+    try:
+        job.run.begin()
+    except RunInterrupted:
+        return False
+    return True
 
 
 def _link_of(jobs: list[TakenJob]) -> Link:

@@ -146,6 +146,8 @@ class TakenJob(RunningJob):
         Raises: RunInterrupted, when it was no longer yours; CommandRefused, when you had ended it.
         """
         self._check_held()
+        # it says that nothing was done: the job may run again even if it must not run twice
+        self.run.wait_to_begin()
         settlement = self._holder.give_back(self.run, f"job {self.id} was given back")
         self._check_taken(settlement)
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from remotejob.domain.claim_decisions import CRASH_BUDGET, LOST_LEASE_BUDGET
+from remotejob.domain.claim_decisions import CLOCK_SKEW, LOST_LEASE_BUDGET, crash_budget
 from remotejob.domain.marks import Attention
 from remotejob.domain.record import ERRORS_KEPT, JobRecord, output_prefix, outputs_from_json
+from remotejob.domain.start_limits import last_start_ms
 from remotejob.domain.states import TERMINAL, Command, State, moves
+from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import number
 from remotejob.names import RESERVED_OUTPUT_PREFIX
 from remotejob.ports import Address, Area, Channel
@@ -125,6 +127,8 @@ def _one_step(
         yield from _claim(step, before, skew_ms)
     if command in (Command.FAIL, Command.EXPIRE):
         yield from _failure(step, before, command)
+    if command is Command.MISS:
+        yield from _missed(step, before)
     if "own_run" in step.values:
         yield from _put_right(step, before)
 
@@ -149,8 +153,18 @@ def _claim(step: Step, before: JobRecord, skew_ms: int) -> Iterator[str]:
         yield f"4: {step} under a lease that lasts {before.lease_ms - step.at_ms} ms more"
     if before.blocked or before.parked:
         yield f"6: {step} while it waited for others, or for a lock"
+    last = last_start_ms(before)
+    if last is not None and last + skew_ms < _asked_at_ms(step):
+        yield f"7: {step} after its last time to begin"
     if before.state is State.WAITING and (before.due_ms or 0) > step.at_ms + skew_ms:
         yield f"7: {step} before it was due"
+
+
+def _asked_at_ms(step: Step) -> int:
+    """When the worker asked for the claim, by its own clock: it may take effect later."""
+    if "now" in step.values:
+        return number(step.values["now"])
+    return number(step.values["lapsed"]) + span_ms(CLOCK_SKEW)
 
 
 def _failure(step: Step, before: JobRecord, command: Command) -> Iterator[str]:
@@ -160,6 +174,14 @@ def _failure(step: Step, before: JobRecord, command: Command) -> Iterator[str]:
     counted = "LeaseLost" if before.lost else "WorkerDied"
     if command is Command.EXPIRE and last.kind != counted:
         yield f"10: {step} does not say {counted}"
+
+
+def _missed(step: Step, before: JobRecord) -> Iterator[str]:
+    last = last_start_ms(before)
+    if last is None or last >= step.at_ms:
+        yield f"1: {step} before its last time to begin was over"
+    if step.after.errors[:-1] != before.errors[-(ERRORS_KEPT - 1) :]:
+        yield f"2: {step} lost the failures before it"
 
 
 def _counts(steps: list[Step], record: JobRecord, world: World) -> Iterator[str]:
@@ -189,7 +211,10 @@ def _counts_of_this_life(steps: list[Step], record: JobRecord, world: World) -> 
         yield f"10: {record.failures} failed attempts, {allowed} allowed"
     changes = Counter(step.change for step in steps)
     deaths = changes["same_silent_run"] - changes["counted_as_crash"]
-    if record.crashes != deaths or record.crashes > CRASH_BUDGET:
+    began = commands[Command.CLAIM] - commands[Command.RELEASE]
+    if record.at_most_once and began > 1 + record.failures:
+        yield f"10: began {began} times, and must not run again"
+    if record.crashes != deaths or record.crashes > crash_budget(record):
         yield f"10: {record.crashes} crashes counted of {deaths}"
     lost_leases = changes["same_lost_run"] + changes["counted_as_crash"]
     if record.lost_leases != lost_leases or record.lost_leases > LOST_LEASE_BUDGET:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation import dependents, life, locked, made_again, resumed, trouble
+from tests.simulation import dependents, life, limited, locked, made_again, resumed, trouble
 from tests.simulation.scripting import SCENARIOS, Scenario
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Scenario",
     "dependents",
     "life",
+    "limited",
     "locked",
     "made_again",
     "resumed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from remotejob.domain.start_limits import JOB_EXPIRED
 from remotejob.domain.states import Command, State
 from tests.simulation.trace import Step
 
@@ -26,6 +27,9 @@ _STEADY: Final = frozenset(
 
 _COMMANDS: Final = {
     "claim_locked": Command.CLAIM,
+    "claim_in_company": Command.CLAIM,
+    "claim_of_old_task": Command.CLAIM,
+    "claim_of_old_task_in_company": Command.CLAIM,
     "release_waiting": Command.UNBLOCK,
     "release_later": Command.UNBLOCK,
     "unpark": Command.UNBLOCK,
@@ -43,7 +47,8 @@ def command_of(step: Step) -> Command | None:
             step.after.state, Command.FAIL
         )
     if step.change in ("same_silent_run", "same_lost_run"):
+        missed = bool(step.after.errors) and step.after.errors[-1].kind == JOB_EXPIRED
         return {State.RUNNING: Command.CLAIM, State.WAITING: Command.PARK}.get(
-            step.after.state, Command.EXPIRE
+            step.after.state, Command.MISS if missed else Command.EXPIRE
         )
     return _COMMANDS.get(step.change) or Command(step.change)

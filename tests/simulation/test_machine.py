@@ -72,6 +72,10 @@ class Troubles(Faults):
         self.late_writes.disarm()
 
 
+EXPIRES = st.sampled_from([None, None, timedelta(minutes=1), timedelta(hours=2)])
+CRASHES = st.sampled_from([None, None, None, 0, 1])
+
+
 class Anything(RuleBasedStateMachine):
     """The model is the table of states: `check_invariants` holds every step against it."""
 
@@ -117,8 +121,18 @@ class Anything(RuleBasedStateMachine):
         delay=st.sampled_from([0, 30, 800, 4000]),
         priority=st.sampled_from([-10, 0, 10]),
         retry=st.one_of(st.none(), RETRIES),
+        expires=EXPIRES,
+        crashes=CRASHES,
     )
-    def submit(self, do: list[str], delay: int, priority: int, retry: Retry | None) -> None:
+    def submit(
+        self,
+        do: list[str],
+        delay: int,
+        priority: int,
+        retry: Retry | None,
+        expires: timedelta | None,
+        crashes: int | None,
+    ) -> None:
         self.world.submit(
             Submission(
                 task="work",
@@ -126,6 +140,8 @@ class Anything(RuleBasedStateMachine):
                 delay=timedelta(seconds=delay),
                 priority=priority,
                 retry=retry,
+                expires=expires,
+                crashes=crashes,
             )
         )
 
@@ -136,6 +152,8 @@ class Anything(RuleBasedStateMachine):
         tenant=st.sampled_from([None, "acme"]),
         repeat=st.sampled_from([None, None, Repeat(times=2, wait=timedelta(minutes=1))]),
         retry=st.one_of(st.none(), RETRIES),
+        expires=EXPIRES,
+        crashes=CRASHES,
     )
     def submit_together(
         self,
@@ -145,6 +163,8 @@ class Anything(RuleBasedStateMachine):
         tenant: str | None,
         repeat: Repeat | None,
         retry: Retry | None,
+        expires: timedelta | None,
+        crashes: int | None,
     ) -> None:
         known = [
             record.id
@@ -160,6 +180,8 @@ class Anything(RuleBasedStateMachine):
                 tenant=tenant,
                 repeat=repeat,
                 retry=retry,
+                expires=expires,
+                crashes=crashes,
             )
         )
 

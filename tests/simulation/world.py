@@ -137,7 +137,12 @@ class World:
         self._workers: dict[str, Simulation] = {}
 
     def task(
-        self, function: Callable[[RunningJob], Any], *, name: str = "work", retry: Retry = NO_RETRY
+        self,
+        function: Callable[[RunningJob], Any],
+        *,
+        name: str = "work",
+        retry: Retry = NO_RETRY,
+        crashes: int | None = None,
     ) -> None:
         """Say what a task does."""
 
@@ -145,7 +150,7 @@ class World:
             self.starts.append((job.id, self.clock.now_ms()))
             return function(job)
 
-        self.tasks.task(name, retry=retry)(noted)
+        self.tasks.task(name, retry=retry, crashes=crashes)(noted)
 
     def surviving(self) -> _Surviving:
         """Whatever ends a process here, the others go on."""

@@ -93,6 +93,7 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
     # its day may lie before the sweep's watermark: then the scheduler looks after it
     waits = due > now or upload.at_ms < now - span_ms(_LATE)
     mark_ms = first_look(due, now_ms=now, max_delay=installation.messages.capabilities.max_delay)
+    within = None if route.expires_seconds is None else route.expires_seconds * 1000
     record = JobRecord(
         id=job_id,
         state=State.WAITING if waits else State.READY,
@@ -108,6 +109,8 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
         tenant_limit=None if tenant is None else installation.queues[route.queue].tenant_limit,
         data_json=encode(dict(route.data), what="the route's data") if route.data else None,
         input_json=file.to_json(),
+        start_by_ms=None if within is None else max(due, now) + within,
+        start_in_ms=within,
     )
     outcome = installation.store.put_new(record)
     about = {"key": upload.key, "job": job_id, "queue": route.queue, "task": route.task}

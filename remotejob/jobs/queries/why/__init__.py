@@ -8,8 +8,10 @@ workers' signs of life, and `ecs` and `ecs_messages` what ECS says of its servic
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from remotejob.domain.record import JobRecord
+from remotejob.domain.start_limits import last_start_ms
 from remotejob.domain.states import State
 from remotejob.domain.text import cut, said_by
 from remotejob.jobs.queries.why.clocks import own_clock
@@ -17,7 +19,7 @@ from remotejob.jobs.queries.why.crew import THROTTLED, throttled
 from remotejob.jobs.queries.why.limits import at_a_limit
 from remotejob.jobs.queries.why.own_state import in_its_own_state
 from remotejob.jobs.queries.why.queue_state import in_its_queue
-from remotejob.jobs.queries.why.reasons import Reason, Why
+from remotejob.jobs.queries.why.reasons import Reason, Why, iso
 from remotejob.jobs.queries.workers import workers
 from remotejob.ports import Installation
 
@@ -31,11 +33,25 @@ def why(record: JobRecord, installation: Installation) -> Reason:
     """
     now_ms = installation.clock.now_ms()
     own = in_its_own_state(record, installation, now_ms=now_ms)
-    return (
+    reason = (
         own_clock(own, record, installation)
         or own
         or at_a_limit(record, installation, now_ms=now_ms)
         or in_its_queue(record, installation, now_ms=now_ms)
+    )
+    return _with_last_start(reason, record)
+
+
+def _with_last_start(reason: Reason, record: JobRecord) -> Reason:
+    """The reason of a job that has not begun, with until when it may, if there is a limit."""
+    last = last_start_ms(record)
+    waits = record.state in (State.WAITING, State.READY, State.PAUSED)
+    if last is None or not waits or reason.code is Why.TOO_LATE:
+        return reason
+    return replace(
+        reason,
+        text=f"{reason.text}; a run may begin until {iso(last)}",
+        details={**reason.details, "begins_until": iso(last)},
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from remotejob.domain.batches import is_batch_id
 from remotejob.domain.record import Failure, JobRecord
+from remotejob.domain.start_limits import JOB_EXPIRED, last_start_ms, limit_name, too_late
 from remotejob.domain.states import State
 from remotejob.domain.suspects import runs_alone
 from remotejob.domain.text import counted
@@ -35,6 +36,8 @@ def in_its_own_state(
         return _depends(record, record.blocked, installation)
     if record.run_id is not None and record.live(record.run_id, now_ms, skew_ms=skew_ms):
         return _winding_down(record)
+    if not record.parked and too_late(record, now_ms=now_ms, skew_ms=skew_ms):
+        return _too_late(record)
     if not (record.parked or record.runnable(now_ms)):
         return _not_due(record)
     return None
@@ -56,7 +59,7 @@ def _ended(record: JobRecord, now_ms: int, *, skew_ms: int) -> Reason:
     if record.errors and record.state is not State.COMPLETED:
         details["error"] = _error(record.errors[-1])
         said += f": {details['error']}"
-    restart = "" if record.state is State.COMPLETED else "restart it to run it again"
+    restart = _remedy_of_end(record)
     if record.owed is None:
         return Reason(code=Why.ENDED, text=said, remedy=restart, details=details)
     return Reason(
@@ -65,6 +68,16 @@ def _ended(record: JobRecord, now_ms: int, *, skew_ms: int) -> Reason:
         remedy="wait: a worker or the scheduler does the rest within minutes",
         details=details,
     )
+
+
+def _remedy_of_end(record: JobRecord) -> str:
+    if record.state is State.COMPLETED:
+        return ""
+    if record.errors and record.errors[-1].kind == JOB_EXPIRED:
+        return "restart it to run it all the same, or submit it with a later limit"
+    if record.at_most_once:
+        return "look at what its last run did, then restart it to run it again"
+    return "restart it to run it again"
 
 
 def _running(record: JobRecord, now_ms: int, *, skew_ms: int) -> Reason:
@@ -155,6 +168,20 @@ def _not_due(record: JobRecord) -> Reason:
             details={"due": due, "failures": record.failures, "error": error},
         )
     return Reason(code=Why.DUE, text=f"it is due at {due}", remedy=now, details={"due": due})
+
+
+def _too_late(record: JobRecord) -> Reason:
+    last = last_start_ms(record)
+    assert last is not None
+    until = iso(last)
+    return Reason(
+        code=Why.TOO_LATE,
+        text=f"no run may begin any more: {limit_name(record, last)} was {until}; it fails once "
+        "the scheduler or a worker looks at it",
+        remedy="wait until it has failed, then restart it to run it all the same: remotejob "
+        f"restart {record.id}",
+        details={"until": until},
+    )
 
 
 def _error(failure: Failure) -> str:

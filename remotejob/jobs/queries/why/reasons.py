@@ -36,6 +36,8 @@ class Why(StrEnum):
     """A run failed, and the retry is not due yet."""
     DUE = "due"
     """It is not due yet."""
+    TOO_LATE = "too_late"
+    """Its last time to begin is over, and it has not been failed for that yet."""
     RESOURCE = "resource"
     """Another job holds its resource."""
     TENANT = "tenant"
