@@ -104,7 +104,9 @@ class _Connection(HTTPConnection):
 
 
 @contextmanager
-def get(target: Target, *, deadline: Deadline, tls: ssl.SSLContext) -> Iterator[HTTPResponse]:
+def get(
+    target: Target, *, deadline: Deadline, tls: ssl.SSLContext, user_agent: str
+) -> Iterator[HTTPResponse]:
     """Send a GET and return the response with its body unread.
 
     Raises: FetchFailed, when the connection fails, even while the body is read.
@@ -115,7 +117,7 @@ def get(target: Target, *, deadline: Deadline, tls: ssl.SSLContext) -> Iterator[
             connection.request(
                 "GET",
                 target.path,
-                headers={"User-Agent": "remotejob", "Accept": "*/*", "Connection": "close"},
+                headers={"User-Agent": user_agent, "Accept": "*/*", "Connection": "close"},
             )
             with connection.getresponse() as response:
                 _check_framing(response)
@@ -143,6 +145,38 @@ def _check_framing(response: HTTPResponse) -> None:
             "the server says in two ways, or in an unknown way, how long the file is: "
             f"{shown(str([*lengths, *codings]))}"
         )
+
+
+def beginning(
+    response: HTTPResponse,
+    *,
+    most: int,
+    max_ratio: int,
+    deadline: Deadline,
+    check: Callable[[], None],
+) -> bytes:
+    """The first bytes of the body, decompressed, up to `most`; the rest is not read.
+
+    Raises: FetchRefused, when it is compressed in an unknown way, or decompresses to more than
+    `max_ratio` times its size; FetchFailed, when it is damaged or cut short.
+    """
+    body = Decompressed(
+        codings_of(response.headers.get_all("Content-Encoding", [])), max_ratio=max_ratio
+    )
+    promised, received, read = response.length, 0, bytearray()
+    while piece := response.read1(_PIECE):
+        check()
+        received += len(piece)
+        for part in body.feed(piece):
+            deadline.left()
+            read += part
+            if len(read) >= most:
+                return bytes(read[:most])
+        deadline.left()
+    deadline.left()  # a cut connection looks like the end of the body
+    _check_whole(received, promised)
+    body.finish()
+    return bytes(read)
 
 
 def save(
@@ -178,10 +212,14 @@ def save(
                 file.write(part)
             deadline.left()
     deadline.left()  # a cut connection looks like the end of the body
-    if promised is not None and received != promised:
-        raise FetchFailed(f"the body ended after {received} of {promised} bytes")
+    _check_whole(received, promised)
     body.finish()
     return size
+
+
+def _check_whole(received: int, promised: int | None) -> None:
+    if promised is not None and received != promised:
+        raise FetchFailed(f"the body ended after {received} of {promised} bytes")
 
 
 def _check_size(size: int, most: int) -> None:

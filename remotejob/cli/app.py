@@ -41,7 +41,7 @@ from remotejob.cli.streams import OutputLost
 from remotejob.cli.waiting import wait_for_job
 from remotejob.client.job import Job
 from remotejob.domain.errors import InvalidData
-from remotejob.domain.priority import Priority, priority_named
+from remotejob.domain.priority import check_priority
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.states import State
 from remotejob.jobs.content.bodies import Body
@@ -171,6 +171,7 @@ def submit(
     retry = parse_retry(retries, retry_wait)
     repetition = _parse_repeat(repeat, repeats, time_zone, stop_on_failure=stop_on_failure)
     parsed = parse_data(data)
+    parsed_priority = _parse_priority(priority)
     target = connect(system).queue(queue)
     job = target.submit(
         task,
@@ -178,7 +179,7 @@ def submit(
         data=parsed,
         filename=filename,
         retry=retry,
-        priority=_parse_priority(priority),
+        priority=parsed_priority,
         delay=None if delay is None else parse_seconds("--delay", delay),
         expires=None if expires is None else parse_seconds("--expires", expires),
         crashes=crashes,
@@ -381,11 +382,7 @@ def _open_body(file: str | None) -> Body | None:
 
 def _parse_priority(text: str) -> int:
     try:
-        return priority_named(text)
-    except KeyError:
-        pass
-    try:
-        return int(text)
+        value: int | str = int(text)
     except ValueError:
-        names = ", ".join(priority.name.lower() for priority in Priority)
-        raise InvalidData(f"--priority {text!r}: use {names}, or a whole number") from None
+        value = text
+    return check_priority(value, lead="--priority ")

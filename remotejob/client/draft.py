@@ -8,6 +8,7 @@ from typing import Any
 
 from remotejob.client.job import Job
 from remotejob.domain.argument_checks import check_items, is_a, reading
+from remotejob.domain.priority import Priority, check_priority
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.jobs.content.bodies import Body
@@ -47,9 +48,12 @@ class JobDraft:
             more = [one for given in jobs for one in _each_job(given)]
         return self._with(depends=(*self.options.get("depends", ()), *more) if more else ())
 
-    def priority(self, priority: int) -> JobDraft:
-        """A `Priority`, or any whole number; smaller numbers run sooner."""
-        return self._with(priority=priority)
+    def priority(self, priority: Priority | int | str) -> JobDraft:
+        """A `Priority`, its name such as "high", or any whole number; smaller ones run sooner.
+
+        Raises: InvalidData.
+        """
+        return self._with(priority=check_priority(priority))
 
     def retry(self, retry: Retry) -> JobDraft:
         """The retry policy."""

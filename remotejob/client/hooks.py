@@ -10,7 +10,6 @@ Source: forerunner, `onCreated`, `onStaged`, `onProgress`, `onComplete`, `onCoun
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from remotejob.domain.states import State
 from remotejob.domain.text import shown
 from remotejob.domain.times import from_ms
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.functions import check_function, is_async
 from remotejob.tasks.own_context import own_context
 
 if TYPE_CHECKING:
@@ -111,9 +111,10 @@ class Hooks:
 
         def register(function: F) -> F:
             with reading("hook"):
-                plain = callable(function) and not inspect.iscoroutinefunction(function)
+                plain = callable(function) and not is_async(function)
             if not plain:
                 raise InvalidData(f"hook {shown(function)}: give a plain function of one argument")
+            check_function(f"hook {shown(function)}", function, "event")
             with self._lock:
                 self._functions[known] = (*self._functions.get(known, ()), (task, function))
             return function

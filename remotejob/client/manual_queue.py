@@ -8,7 +8,6 @@ from typing import Any, BinaryIO, Final, Literal, overload
 
 from remotejob.client.job import Job
 from remotejob.client.notices import PENDING, Notice, check_status, receive_notice
-from remotejob.domain.argument_checks import check_callable
 from remotejob.jobs.content.bodies import Body
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.submission import stored_files
@@ -18,6 +17,7 @@ from remotejob.manual.options import Processing, Taking, check_span, wanted_task
 from remotejob.manual.processor import Processor
 from remotejob.manual.taken_job import TakenJob
 from remotejob.ports import Area, Installation, QueueDescription
+from remotejob.tasks.functions import check_function
 
 _LONGEST_POLL: Final = timedelta(seconds=20)
 
@@ -101,14 +101,14 @@ class ManualQueue:
 
         Its return value becomes the job's result, unless it ended the job itself; an exception
         fails the job. With `payload` greater than 1 it gets a list of jobs, and its return value
-        becomes the result of each.
+        becomes the result of each. An `async def` gets the same, on an event loop of its own.
 
         Raises: UnknownTask, InvalidData; both before it receives anything. The processor's
         `shutdown` raises errors about missing permissions.
         Source: meteor-job, `Job.processJobs`.
         """
         wanted, whole = wanted_tasks(tasks, self._description)
-        check_callable("function", function, remedy="give a function of a job")
+        check_function("function", function, "job")
         processing = Processing(
             concurrency=concurrency,
             payload=payload,

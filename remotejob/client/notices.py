@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import BinaryIO, Final
 
 from remotejob.client.job import Job
-from remotejob.domain.argument_checks import plain_text
-from remotejob.domain.errors import InvalidBody, InvalidName, JobNotFound, UnreadableItem
+from remotejob.domain.argument_checks import check_word
+from remotejob.domain.errors import InvalidBody, JobNotFound, UnreadableItem
 from remotejob.domain.ids import is_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
@@ -100,11 +100,7 @@ def check_status(status: object) -> str:
     Raises: InvalidName, which names the valid statuses.
     Source: remotejob, `next`.
     """
-    known = (PENDING, *STATUS)
-    text = plain_text(status)
-    if text not in known:
-        raise InvalidName(f"status {shown(status)}: use one of {', '.join(known)}")
-    return text
+    return check_word("status ", status, (PENDING, *STATUS))
 
 
 def receive_notice(

@@ -27,6 +27,7 @@ from remotejob.domain.argument_checks import (
 from remotejob.domain.errors import InvalidData, JobNotFound
 from remotejob.domain.history import check_actor
 from remotejob.domain.name_rules import check_batch_id, check_job_id, check_task_name
+from remotejob.domain.priority import Priority
 from remotejob.domain.queue_switch import StoppedQueue
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
@@ -207,7 +208,7 @@ class Queue(ManualQueue):
         filename: str | None = None,
         content_type: str | None = None,
         retry: Retry | None = None,
-        priority: int = 0,
+        priority: Priority | int | str = Priority.NORMAL,
         delay: timedelta | None = None,
         after: datetime | None = None,
         depends: Sequence[str | Job] = (),
@@ -287,7 +288,7 @@ class Queue(ManualQueue):
         on_complete: str | Submission | None = None,
         data: Any = None,
         retry: Retry | None = None,
-        priority: int = 0,
+        priority: Priority | int | str = Priority.NORMAL,
         tenant: str | None = None,
         expires: timedelta | datetime | None = None,
         crashes: int | None = None,

@@ -6,7 +6,7 @@ so whatever is passed, the caller gets `InvalidInput` and never an error of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Final, SupportsFloat, TypeGuard, TypeVar, cast, overload
@@ -98,16 +98,24 @@ def check_flag(name: str, value: object) -> bool:
     return value
 
 
-def check_choice(lead: str, value: object, choices: type[C]) -> C:
+def check_choice(
+    lead: str, value: object, choices: type[C], *, error: type[RemoteJobError] = InvalidName
+) -> C:
     """A member of an enumeration, given as such or by its value.
 
-    `lead` stands before the value in the message, such as "state ". Raises: InvalidName.
+    `lead` stands before the value in the message, such as "state ". Raises: `error`.
     """
+    return choices(check_word(lead, value, list(choices), error=error))
+
+
+def check_word(
+    lead: str, value: object, words: Collection[str], *, error: type[RemoteJobError] = InvalidName
+) -> str:
+    """One of these words, as a plain `str`. `lead` as in `check_choice`. Raises: `error`."""
     text = plain_text(value)
-    for choice in choices:
-        if choice.value == text:
-            return choice
-    raise InvalidName(f"{lead}{shown(value)}: use one of {', '.join(choices)}")
+    if text is None or text not in words:
+        raise error(f"{lead}{shown(value)}: use one of {', '.join(words)}")
+    return text
 
 
 def check_kind(name: str, value: object, kind: type[T], *, remedy: str) -> T:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, cast, get_args
 
+from remotejob.domain.argument_checks import check_word
+from remotejob.domain.errors import InvalidData
 from remotejob.domain.text import dumps
 from remotejob.domain.times import from_ms
 
@@ -15,6 +17,12 @@ Level = Literal["info", "success", "warning", "danger"]
 
 LOG_LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """From the least to the most severe. Source: job-collection, `Job.jobLogLevels`."""
+
+
+def check_level(level: object) -> Level:
+    """A level of a line. Raises: InvalidData."""
+    return cast("Level", check_word("log level ", level, LOG_LEVELS, error=InvalidData))
+
 
 LOG_TAIL_LINES: Final = 5
 

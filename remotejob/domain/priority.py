@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Final
+
+from remotejob.domain.argument_checks import plain_text, plain_whole
+from remotejob.domain.errors import InvalidData
+from remotejob.domain.text import shown
 
 
 class Priority(IntEnum):
     """Named priorities; a smaller number runs sooner.
 
-    Source: job-collection, `Job.jobPriorities`. Any other integer is a priority too.
+    Wherever a priority is given, so is its name in lower case, such as "high", and any other whole
+    number. Source: job-collection, `Job.jobPriorities`.
     """
 
     LOW = 10
@@ -48,9 +54,22 @@ def lane_of(priority: int) -> Lane:
     return Lane.NORMAL
 
 
-def priority_named(name: str) -> Priority:
-    """The priority called `name`, in lower case.
+PRIORITY_WORDS: Final = tuple(one.name.lower() for one in Priority)
 
-    Raises: KeyError, if there is none.
+_LARGEST: Final = 1_000_000
+
+
+def check_priority(value: object, *, lead: str = "priority=") -> int:
+    """A priority, given as a whole number or by its name, in any case.
+
+    `lead` stands before the value in the message. Raises: InvalidData.
     """
-    return Priority[name.upper()]
+    number, text = plain_whole(value), plain_text(value)
+    if text is not None and text.lower() in PRIORITY_WORDS:
+        return int(Priority[text.upper()])
+    if number is None:
+        words = ", ".join(PRIORITY_WORDS)
+        raise InvalidData(f"{lead}{shown(value)}: use {words}, or a whole number")
+    if abs(number) > _LARGEST:
+        raise InvalidData(f"{lead}{shown(value)}: use a number between ±{_LARGEST}")
+    return number

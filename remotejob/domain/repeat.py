@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
 
-from remotejob.domain.argument_checks import MOST, plain_text, plain_whole
+from remotejob.domain.argument_checks import MOST, check_word, plain_text, plain_whole
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.states import State
 from remotejob.domain.text import cut, dumps, shown
@@ -60,7 +60,7 @@ class Repeat:
 
     def __post_init__(self) -> None:
         _check_types(self)
-        for name in ("schedule", "time_zone"):
+        for name in ("schedule", "time_zone", "on_failure"):
             # a subclass may behave in its own ways
             object.__setattr__(self, name, plain_text(getattr(self, name)))
         if self.times is not None and not 0 <= self.times <= MOST:
@@ -161,11 +161,7 @@ def _check_types(repeat: Repeat) -> None:
             f"schedule={shown(repeat.schedule)}: write 'every 15 minutes', 'every day at 09:30', "
             "or a cron expression such as '30 9 * * 1-5'"
         )
-    if plain_text(repeat.on_failure) not in get_args(OnFailure):
-        raise InvalidData(
-            f"on_failure={shown(repeat.on_failure)}: use 'continue' to run again after a failure, "
-            "or 'stop'"
-        )
+    check_word("on_failure=", repeat.on_failure, get_args(OnFailure), error=InvalidData)
     if plain_text(repeat.time_zone) is None:
         raise InvalidData(
             f"time_zone={shown(repeat.time_zone)}: use its IANA name, such as 'Europe/Berlin' or "

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from remotejob.domain.argument_checks import MOST, check_kind, is_a, plain_whole
+from remotejob.domain.argument_checks import MOST, check_choice, check_kind, plain_whole
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_moment, check_timedelta, from_ms, to_ms
@@ -39,7 +39,8 @@ class Retry:
     """Runs that may fail, including the first; None for no limit (`FOREVER`)."""
     wait: timedelta = timedelta(minutes=5)
     """From a failure to the next run; with exponential backoff, before the second run."""
-    backoff: Backoff = Backoff.CONSTANT
+    backoff: Backoff | str = Backoff.CONSTANT
+    """A `Backoff`, or its word: "constant" or "exponential"."""
     until: datetime | None = None
     """No run starts after this time."""
 
@@ -55,10 +56,8 @@ class Retry:
             raise InvalidData(f"wait={shown(self.wait)}: use 0 to {_LONGEST_WAIT.days} days")
         if self.until is not None:
             check_moment("until", self.until)
-        if not is_a(self.backoff, Backoff):
-            raise InvalidData(
-                f"backoff={shown(self.backoff)}: use Backoff.CONSTANT or Backoff.EXPONENTIAL"
-            )
+        backoff = check_choice("backoff=", self.backoff, Backoff, error=InvalidData)
+        object.__setattr__(self, "backoff", backoff)
 
     def next_run(self, *, failures: int, now: datetime) -> datetime | None:
         """When to run again after that many failures; None if no run is left."""

@@ -20,7 +20,7 @@ from remotejob.manual.options import Processing, Taking
 from remotejob.manual.taken_job import TakenJob
 from remotejob.tasks.completion import Completion
 from remotejob.tasks.forked import OnlyHere
-from remotejob.tasks.own_context import own_context
+from remotejob.worker.executors.in_thread import call
 from remotejob.worker.runs.depth import link_of
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class Processor:
         with self._changed:
             return self._problem
 
-    def shutdown(self, urgency: Urgency = Urgency.NORMAL) -> None:
+    def shutdown(self, urgency: Urgency | str = Urgency.NORMAL) -> None:
         """Take no more jobs, and return when it has none left.
 
         SOFT finishes all jobs that it has taken. NORMAL gives back those that have not begun. HARD
@@ -134,15 +134,15 @@ class Processor:
         job. Called from within the function, this neither waits nor raises. A second, more urgent
         shutdown hurries the first.
 
-        Raises: AccessProblem, at the end, if that was why it shut itself down.
+        Raises: InvalidName, when there is no such urgency; AccessProblem, at the end, if that was
+        why it shut itself down.
         """
-        self._shut_down(urgency)
+        self._shut_down(check_choice("urgency=", urgency, Urgency))
         problem = self.problem
         if problem is not None and not self._inside():
             raise problem
 
     def _shut_down(self, urgency: Urgency) -> None:
-        urgency = check_choice("urgency=", urgency, Urgency)
         with self._changed:
             self._urgency = max(self._urgency or urgency, urgency, key=list(Urgency).index)
             self._changed.notify_all()
@@ -272,7 +272,7 @@ class Processor:
         try:
             with OnlyHere(), within(_link_of(jobs)):
                 given = jobs[0] if self._processing.payload == 1 else jobs
-                result = own_context().run(self._function, given)
+                result = call(self._function, given)
         except BaseException as error:  # noqa: BLE001 (any error fails the jobs, not us)
             for job in jobs:
                 self._fail(job, error)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from remotejob.domain.argument_checks import check_choice
 from remotejob.domain.claim_decisions import CLOCK_SKEW
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text_files import Unreadable, decode
@@ -110,6 +111,10 @@ class SystemSettings:
     """Where the build of an image pulls its base image from; None for the Dockerfile's default."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of everything that is deployed, and of the workers' tasks."""
+
+    def __post_init__(self) -> None:
+        stage = check_choice("stage=", self.stage, Stage, error=SettingsError)
+        object.__setattr__(self, "stage", stage)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import IPv4Network, ip_network
 from typing import Final
 
+from remotejob.domain.argument_checks import check_choice
 from remotejob.domain.errors import SettingsError
 from remotejob.settings.machines import ecr_repository
 from remotejob.settings.queues import QueueSettings
@@ -69,6 +70,11 @@ class NetworkSettings:
     endpoints: tuple[str, ...] = ()
     """Further AWS services that workers reach through interface endpoints of a new VPC, such as
     "bedrock-runtime"."""
+
+    def __post_init__(self) -> None:
+        if self.subnets is not None:
+            subnets = check_choice("subnets=", self.subnets, Subnets, error=SettingsError)
+            object.__setattr__(self, "subnets", subnets)
 
     def kind(self, *, production: bool) -> Subnets:
         """The subnets, with the default of the stage."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from remotejob.domain.argument_checks import check_choice, check_word
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.name_rules import TASK_NAME
 from remotejob.domain.priority import Order
@@ -36,7 +37,10 @@ _MODULE: Final = re.compile(r"[^\s./\\]+(\.[^\s./\\]+)*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueueSettings:
-    """One queue and the workers that serve it."""
+    """One queue and the workers that serve it.
+
+    Raises: SettingsError, for a word that none of its choices has; `read_queue` checks the rest.
+    """
 
     tasks: tuple[str, ...]
     concurrency: int = 4
@@ -102,6 +106,15 @@ class QueueSettings:
     """Runs that may begin in a day, in UTC; then the queue is paused until the next."""
     daily_dollars: float | None = None
     """What its workers may cost in a day, at list prices; then it is paused, too."""
+
+    def __post_init__(self) -> None:
+        order = check_choice("order=", self.order, Order, error=SettingsError)
+        object.__setattr__(self, "order", order)
+        architecture = check_choice(
+            "architecture=", self.architecture, Architecture, error=SettingsError
+        )
+        object.__setattr__(self, "architecture", architecture)
+        check_word("log_level=", self.log_level, LOG_LEVELS, error=SettingsError)
 
     @property
     def capacity(self) -> Capacity:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from remotejob.domain.errors import InvalidName, SettingsError
-from remotejob.domain.priority import Priority, priority_named
+from remotejob.domain.errors import InvalidData, InvalidName, SettingsError
+from remotejob.domain.priority import PRIORITY_WORDS, Priority, check_priority
 from remotejob.domain.record import INLINE_LIMIT
 from remotejob.domain.route_tenants import check_route_tenant, tenant_of
 from remotejob.domain.text import NESTED_AT_MOST, dumps, nested_too_deep
@@ -34,6 +34,9 @@ class Route:
     expires_s: int | None = None
     """Seconds from when its jobs may begin, after which none does."""
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "priority", check_priority(self.priority))
 
     def tenant_of(self, key: str) -> str | None:
         """The tenant of an upload that it takes; None if it names none."""
@@ -136,10 +139,8 @@ def _tenant(table: Table) -> str | None:
 
 def _priority(table: Table) -> int:
     value = table.value("priority", (str, int), default="normal")
-    if isinstance(value, int):
-        return value
     try:
-        return priority_named(value)
-    except KeyError:
-        names = ", ".join(p.name.lower() for p in Priority)
-        table.fail("priority", value, f"use a whole number, or one of {names}")
+        return check_priority(value)
+    except InvalidData:
+        words = ", ".join(PRIORITY_WORDS)
+        table.fail("priority", value, f"use {words}, or a whole number up to a million")

@@ -13,14 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from remotejob.domain.argument_checks import check_items, check_kind, check_text, plain_text
+from remotejob.domain.argument_checks import (
+    check_items,
+    check_kind,
+    check_text,
+    plain_text,
+    reading,
+)
 from remotejob.domain.errors import Fatal, InvalidData, InvalidName, RemoteJobError, RunInterrupted
 from remotejob.domain.text import kind_of, name_of, said_by, shown
 from remotejob.jobs.content import payloads
+from remotejob.tasks.functions import check_function, is_async
 from remotejob.tasks.registry import Registry, registry
 from remotejob.tasks.reported import progress_of
 from remotejob.tasks.running_job import RunningJob
-from remotejob.tasks.runs_in import is_async
 
 _MOST_STEPS: Final = 100
 
@@ -237,14 +243,27 @@ def _checked(steps: Sequence[Step], registry: Registry) -> Sequence[Step]:
                     f"compose: step {number} is task {shown(step)}, an async def, which a "
                     "composition cannot await: write it with def"
                 )
-        elif not isinstance(step, Progress) and not callable(step):
-            raise InvalidData(
-                f"compose: step {number} is {_kind(step)}; use the name of a task, a function of "
-                "the job and the data, or progress(done, total)"
-            )
+        elif not isinstance(step, Progress):
+            _check_step(number, step)
     if all(isinstance(step, Progress) for step in steps):
         raise InvalidData("compose: all steps only report progress; add a step that works")
     return steps
+
+
+def _check_step(number: int, step: object) -> None:
+    if not callable(step):
+        raise InvalidData(
+            f"compose: step {number} is {_kind(step)}; use the name of a task, a function of "
+            "the job and the data, or progress(done, total)"
+        )
+    what = f"compose: step {number}"
+    check_function(what, step, "job", "data")
+    with reading(what):
+        awaited = is_async(step)
+    if awaited:
+        raise InvalidData(
+            f"{what} is an async def, which a composition cannot await: write it with def"
+        )
 
 
 def _name(step: Step) -> str:

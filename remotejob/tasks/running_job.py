@@ -9,14 +9,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
-from remotejob.domain.argument_checks import plain_text
 from remotejob.domain.checkpoints import CHECKPOINT_LIMIT
 from remotejob.domain.errors import FileGone, InvalidData, InvalidName, NoInput, RunInterrupted
 from remotejob.domain.events import Event
-from remotejob.domain.job_log import LOG_LEVELS, Level
+from remotejob.domain.job_log import Level, check_level
 from remotejob.domain.name_rules import check_output_name
 from remotejob.domain.record import InputFile, JobRecord, OutputFile
-from remotejob.domain.text import cut, dumps, shown
+from remotejob.domain.text import cut, dumps
 from remotejob.domain.times import from_ms
 from remotejob.jobs.content.bodies import Body, check_body
 from remotejob.jobs.content.content_types import check_content_type, guess_content_type
@@ -220,12 +219,11 @@ class RunningJob(JobView):
         """
         run = self._touch()
         run.check()
-        if plain_text(level) not in LOG_LEVELS:
-            raise InvalidData(f"log level {shown(level)}: use one of {', '.join(LOG_LEVELS)}")
+        checked = check_level(level)
         text = message_of(message)
         kept, remark = log_data_of(data)
-        run.report_line(level, text, kept)
-        echo_line(run.record, level, text, kept)
+        run.report_line(checked, text, kept)
+        echo_line(run.record, checked, text, kept)
         if remark is not None:
             self._note_once("data", remark)
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from remotejob.domain.argument_checks import check_whole, reading
+from remotejob.domain.argument_checks import check_choice, check_whole, reading
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_timedelta
+from remotejob.tasks.functions import check_function, is_async
 
 _LEAST_MEMORY_MIB: Final = 64
 """The interpreter, this library and boto3 use about half of it."""
@@ -68,18 +68,18 @@ class Process:
     grace: timedelta = timedelta(seconds=10)
     """How long a stopped run may take to notice before its process is killed. If the lease is lost,
     it is killed at once, because another run may have the job."""
-    credentials: Credentials = Credentials.INHERITED
+    credentials: Credentials | str = Credentials.INHERITED
+    """A `Credentials`, or its word: "inherited" or "none"."""
 
     def __post_init__(self) -> None:
         _check_whole("memory_mib", self.memory_mib, least=_LEAST_MEMORY_MIB, most=_MOST_MEMORY_MIB)
         _check_whole("max_jobs_per_child", self.max_jobs_per_child, least=1, most=_MOST_JOBS)
         if not timedelta(0) <= check_timedelta("grace", self.grace) <= _LONGEST_GRACE:
             raise InvalidData(f"Process(grace={shown(self.grace)}): use from 0 to {_LONGEST_GRACE}")
-        if not isinstance(self.credentials, Credentials):
-            raise InvalidData(
-                f"Process(credentials={shown(self.credentials)}): use Credentials.INHERITED or "
-                "Credentials.NONE"
-            )
+        credentials = check_choice(
+            "Process: credentials=", self.credentials, Credentials, error=InvalidData
+        )
+        object.__setattr__(self, "credentials", credentials)
 
     def __str__(self) -> str:
         options = (
@@ -96,26 +96,14 @@ THREADS: Final = Threads()
 ASYNC: Final = Async()
 
 
-def is_async(function: object) -> bool:
-    """Whether calling it returns a coroutine."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 (an object's own, which may be async)
-    )
-
-
 def where(task: str, function: Callable[..., Any], runs_in: RunsIn | None) -> RunsIn:
     """Where to run a task: its `runs_in`, or the default for its kind of function.
 
     Raises: InvalidData, when it cannot run there.
     """
-    with reading(f"the function of task {task!r}"):
-        yields = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    check_function(f"task {task!r}", function, "job")
+    with reading(f"task {task!r}"):
         awaited = is_async(function)
-    if yields:
-        raise InvalidData(
-            f"task {task!r} has a yield, so calling it runs nothing: return the result, and report "
-            "its parts with job.progress, job.log or job.output"
-        )
     if runs_in is None:
         return ASYNC if awaited else THREADS
     if not isinstance(runs_in, Threads | Process | Async):

@@ -21,6 +21,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
+from remotejob.domain.argument_checks import check_choice
 from remotejob.domain.errors import AccessProblem, UnknownQueue, WorkerStopping
 from remotejob.domain.priority import Lane
 from remotejob.domain.urgency import Urgency
@@ -191,7 +192,7 @@ class Worker:
         self.gave_up: str | None = None
         """Why the worker stopped by itself, so that another process or container is needed."""
 
-    def stop(self, urgency: Urgency = Urgency.NORMAL) -> None:
+    def stop(self, urgency: Urgency | str = Urgency.NORMAL) -> None:
         """Receive nothing more, give back messages that have not begun, and stop.
 
         SOFT waits until all running jobs have finished, however long they take. NORMAL waits for
@@ -199,8 +200,9 @@ class Worker:
         A later call can only raise the urgency; NORMAL twice means HARD.
 
         Safe to call from a signal handler.
+        Raises: InvalidName, when there is no such urgency.
         """
-        self._stop_requests.tell(urgency)
+        self._stop_requests.tell(check_choice("urgency=", urgency, Urgency))
 
     def run(self) -> bool:
         """Work until stopped. Returns whether all threads have ended.

@@ -13,6 +13,7 @@ from moto import mock_aws
 
 from remotejob import AccessProblem, RemoteJob, RemoteJobError, SettingsError, SystemNotFound
 from remotejob.backends.aws import from_environment
+from remotejob.backends.aws.account import DEFAULT_POLICY, Account
 from remotejob.backends.aws.deployed_queues import LOOK_AGAIN, DeployedQueues
 from remotejob.backends.aws.system_description import DescribedQueue
 from remotejob.backends.clock import SystemClock
@@ -81,6 +82,7 @@ def test_a_deployed_system_is_found_by_its_name(session: boto3.Session) -> None:
 
     assert (system.name, system.queues) == ("photos", ("default",))
     assert system.queue().tasks == ("thumbnail",)
+    assert system.region == session.region_name
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,14 @@ def test_without_credentials_it_says_how_to_give_them(monkeypatch: pytest.Monkey
         with pytest.raises(AccessProblem) as problem:
             RemoteJob.connect("photos", session=session)
     _one_line(problem.value, "no AWS credentials", "AWS_PROFILE", "remotejob local")
+
+
+def test_credentials_are_those_of_the_session() -> None:
+    account = Account(boto3.Session("a-key", "a-secret", region_name=REGION))
+
+    client = account.client("s3", DEFAULT_POLICY)
+    assert account._credentials.access_key == "a-key"
+    assert client._request_signer._credentials.access_key == "a-key"
 
 
 def test_without_a_region_it_says_how_to_give_one() -> None:

@@ -66,12 +66,16 @@ class Site:
         self.pages: dict[str, Page] = {}
         self.hosts: list[str] = []
         """The Host headers that came."""
+        self.paths: list[str] = []
+        self.agents: set[str] = set()
         self.given_up = threading.Event()
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.hosts.append(self.headers["Host"])
+                site.paths.append(self.path)
+                site.agents.add(self.headers["User-Agent"])
                 page = site.pages.get(self.path, Page(status=404))
                 self.send_response(page.status)
                 for name, value in page.headers.items():

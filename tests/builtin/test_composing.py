@@ -182,8 +182,8 @@ def test_task_may_be_called_progress(run: Run, tasks: Registry) -> None:
     job = run(compose(["progress", progress(1, 2, message="half: way")], registry=tasks))
 
     assert job.result == {"moved": True}
-    assert job.progress == (1, 2)
     assert [line.message for line in job.logs()] == ["half: way"]
+    assert job.progress == (1, 2)
 
 
 def test_progress_is_reported_after_each_step(run: Run, tasks: Registry) -> None:

@@ -135,7 +135,7 @@ def test_redirects_come_to_an_end(run: Run, site: Site, local: Fetch) -> None:
     job = run(local.run, data={"origin": site.url("/")})
 
     assert "more than 5 redirects" in said(job)
-    assert len(site.hosts) == 6
+    assert len(site.hosts) == 1 + 6, "robots.txt, and the page each time"
 
 
 @pytest.mark.parametrize("status", [304, 404, 500])
@@ -236,7 +236,7 @@ def test_host_is_resolved_once_and_reached_at_that_address(run: Run, site: Site)
 
     assert job.state is State.COMPLETED
     assert asked == ["no-such-host.example"]
-    assert site.hosts == [f"no-such-host.example:{site.port}"]
+    assert site.hosts == [f"no-such-host.example:{site.port}"] * 2, "robots.txt, and the page"
 
 
 def test_next_address_is_tried_when_one_does_not_answer(run: Run, site: Site) -> None:
@@ -407,7 +407,7 @@ def test_https_checks_the_name_of_the_host_it_asked_for(
     job = run(options.run, data={"origin": f"https://good.example:{site.port}/"})
 
     assert job.state is State.COMPLETED
-    assert site.hosts == [f"good.example:{site.port}"]
+    assert site.hosts == [f"good.example:{site.port}"] * 2, "robots.txt, and the page"
 
 
 @pytest.mark.parametrize("wrong", ["host", "authority"])

@@ -234,7 +234,7 @@ def test_international_host_is_asked_by_its_ascii_name(
 
     run(local.run, data={"origin": site.url("/", host=host)})
 
-    assert site.hosts == [f"{asked}:{site.port}"]
+    assert site.hosts == [f"{asked}:{site.port}"] * 2, "robots.txt, and the page"
 
 
 @pytest.mark.parametrize("origin", ["a b", "//host/x", "/x", "http://a b/", "http://[::1", "http:"])

@@ -185,6 +185,6 @@ def test_failed_jobs_are_listed_by_their_task(
 
 @pytest.mark.parametrize("task", ["", "two words", "x" * 65, 5])
 def test_a_name_that_no_task_can_have_is_refused(queue: Queue, task: Any) -> None:
-    for refused in (lambda: queue.jobs(task=task), lambda: queue.failed(task=task)):
+    for refused in (queue.jobs, queue.failed):
         with pytest.raises(InvalidName, match="give a task's name"):
-            refused()
+            refused(task=task)

@@ -42,7 +42,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[InvalidInput], str, str]] = {
     "data: too deep": ({"data": DEEP}, InvalidData, "nested too deep", "flatten it"),
     "data: half a letter": ({"data": "\ud800"}, InvalidData, "ud800", "use dicts"),
     "data: a number for a key": ({"data": [{1: 2}]}, InvalidData, "key 1", "text keys"),
-    "priority: a name": ({"priority": "high"}, InvalidData, "'high'", "Priority.LOW, Pri"),
+    "priority: no name": ({"priority": "hihg"}, InvalidData, "'hihg'", "low, normal, medium"),
     "priority: yes": ({"priority": True}, InvalidData, "True", "whole number"),
     "priority: huge": ({"priority": 10**40}, InvalidData, "priority=1000", "between"),
     "delay: seconds": ({"delay": 5}, InvalidData, "delay=5", "timedelta(seconds=5)"),

@@ -113,7 +113,9 @@ def test_a_body_arrives_whatever_it_is_given_as(
     assert job.refresh().state is State.COMPLETED
 
 
-def test_a_path_gives_its_name_and_type(queue: Queue, tmp_path: Path) -> None:
+def test_a_path_gives_its_name_and_type(
+    queue: Queue, installation: Installation, tmp_path: Path
+) -> None:
     path = tmp_path / "größe 写真.jpg"
     path.write_bytes(b"content")
 
@@ -123,6 +125,7 @@ def test_a_path_gives_its_name_and_type(queue: Queue, tmp_path: Path) -> None:
     assert job.input is not None
     assert job.input.content_type == "image/jpeg"
     assert job.input.key == f"jobs/default/{job.id}/größe 写真.jpg"
+    assert job.input.bucket == installation.files.bucket(Area.INPUT)
 
 
 def test_a_name_and_type_that_are_given_count(queue: Queue, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from remotejob import Job, Queue, RemoteJob, State
+from remotejob import Job, Queue, RemoteJob, State, WorkerStatus
 from remotejob.cli.exit_codes import Exit
 from remotejob.local.embedded import EmbeddedAws
 from remotejob.local.workers import Worker
@@ -42,6 +42,37 @@ def messages_of(aws: EmbeddedAws, queue: str, job: Job) -> list[str]:
     while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         bodies += [message["Body"] for message in received]
     return [body for body in bodies if job.id in body]
+
+
+@pytest.mark.exhaustive
+def test_worker_of_a_stopped_queue_takes_nothing_until_it_is_started(
+    aws: EmbeddedAws, queue: Queue, tmp_path: Path
+) -> None:
+    assert remotejob_here(aws, "stop", "default").returncode == Exit.OK
+    try:
+        worker = aws.start_worker()
+        job = queue.submit("hold", data={"folder": str(tmp_path)})
+        until(
+            lambda: any("is stopped since" in (one.shortage or "") for one in queue_workers(queue)),
+            what="the worker's sign that it takes none",
+        )
+        assert "is stopped since" in remotejob_here(aws, "why", job.id).stdout
+        assert begun(tmp_path) == []
+        worker.kill()
+        worker.wait()
+    finally:
+        assert remotejob_here(aws, "start", "default").returncode == Exit.OK
+    other = aws.start_worker()
+    (tmp_path / "go").touch()
+    try:
+        assert job.wait(PATIENCE).state is State.COMPLETED
+    finally:
+        other.kill()
+        other.wait()
+
+
+def queue_workers(queue: Queue) -> list[WorkerStatus]:
+    return RemoteJob(queue._installation).workers(queue.name)
 
 
 def test_killed_worker_loses_nothing_and_the_job_commits_once(

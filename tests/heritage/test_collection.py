@@ -164,10 +164,10 @@ def test_what_a_job_waits_for_shrinks_and_what_it_depends_on_stays(
     worker.tasks.task("work")(lambda job: None)
     first, second = queue.submit("work"), queue.submit("work", delay=MINUTE)
     last = queue.submit("work", depends=[first, second])
-    assert last.record.blocked == {first.id, second.id}
+    assert last.record.blocked == frozenset({first.id, second.id})
 
     work_off(worker)
-    assert last.refresh().record.blocked == {second.id}
+    assert last.refresh().record.blocked == frozenset({second.id})
     second.make_ready()
     work_off(worker)
 

@@ -149,10 +149,12 @@ def test_a_status_without_a_queue_is_refused_naming_those_there_are(
 
 def test_the_next_pending_job_is_taken(queue: Queue) -> None:
     assert queue.next("pending", wait=NO_WAIT) is None
-    submitted = queue.submit("work")
+    submitted, second = queue.submit("work"), queue.submit("work")
 
     job = queue.next("pending")
 
+    assert job.id == submitted.id
+    assert second.refresh().state is State.READY, "one at a time"
     job.acknowledge()
     job.complete(None, [{"key": "output", "body": b"made"}])
     assert submitted.refresh().outputs["output"].open().read() == b"made"

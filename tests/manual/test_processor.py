@@ -235,6 +235,15 @@ def test_a_function_is_given_as_many_jobs_as_the_payload_says(
     assert sorted(results) == ["first"] * 3 + ["rest"] * 4
 
 
+def test_call_with_several_jobs_is_one_call(queue: Queue, process: Process, gate: Gate) -> None:
+    processor = process(gate, payload=2, concurrency=2, poll_interval=NEVER).pause()
+    submitted(queue, 3)
+    processor.resume()
+
+    until(lambda: processor.full(), what="two calls")
+    assert (processor.running(), processor.length()) == (2, 0)
+
+
 def test_a_list_that_fails_fails_all_that_are_left_of_it(queue: Queue, process: Process) -> None:
     def work(jobs: list[TakenJob]) -> None:
         jobs[0].done("first")
@@ -279,7 +288,8 @@ def test_jobs_that_have_begun_go_on_while_it_is_paused(
     until(lambda: processor.running() == 0, what="the call's end")
     states = sorted(job.refresh().state for job in (first, second))
     assert states == [State.COMPLETED, State.RUNNING]
-    assert processor.length() == 1
+    assert (processor.length(), processor.full()) == (1, False)
+    assert not processor.idle(), "the one ahead waits in it"
 
     processor.resume()
     assert first.wait(30).result == second.wait(30).result == "through"
@@ -436,6 +446,7 @@ def test_as_a_context_manager_it_is_shut_down_in_the_end(queue: Queue, gate: Gat
         job.wait(30)
 
     assert processor.idle()
+    assert repr(processor) == "<Processor of queue default, shut down: 0 running, 0 waiting>"
     (late,) = submitted(queue, 1)
     processor.trigger()
     assert late.refresh().state is State.READY

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -109,11 +108,10 @@ def test_a_call_that_ends_after_the_stop_begins_no_prefetched_job() -> None:
     queue = RemoteJob(installation).queue()
     queue.submit_many([Submission("work") for _ in range(2)])
     ran: list[str] = []
-    first: Callable[[], object] = queue.stop
 
     def function(job: TakenJob) -> None:
         ran.append(job.id)
-        first()
+        queue.stop()
         ahead.ahead_s += READ_EVERY.total_seconds()
 
     with queue.process_jobs("work", function, prefetch=1, poll_interval=NEVER) as processor:

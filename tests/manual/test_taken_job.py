@@ -500,6 +500,7 @@ def test_files_are_opened_by_name(queue: Queue) -> None:
     assert job.create_read_stream().read() == b"in"
     assert job.create_read_stream("cat.jpg").read() == b"in"
     assert job.open("cat.png").read() == b"out"
+    assert job.create_read_stream("cat.png").read() == b"out"
     with pytest.raises(OutputNotFound, match=r"'dog.png'.*cat\.png, cat\.jpg"):
         job.open("dog.png")
 

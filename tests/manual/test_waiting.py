@@ -120,7 +120,7 @@ def test_a_wait_for_nothing_ends(queue: Queue) -> None:
     assert queue.next("completed", wait=timedelta(milliseconds=20)) is None
 
 
-def test_next_waits_for_ever(queue: Queue) -> None:
+def test_next_returns_what_comes_while_it_waits(queue: Queue) -> None:
     found = []
     waiting = threading.Thread(target=lambda: found.append(queue.next("completed")))
     waiting.start()

@@ -56,6 +56,8 @@ class Verdict(StrEnum):
     """It failed, or a worker reported that it cannot start."""
     LATE = "late"
     """It has not ended in time."""
+    SKIPPED = "skipped"
+    """There is none: the queue is stopped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,8 +104,14 @@ class Smoke:
         """Raises: AccessProblem; boto3's errors for the upload."""
         began = self._now()
         deadline = self._monotonic() + timeout.total_seconds()
-        waiting = [self._send(queue) for queue in queues]
+        waiting: list[_Sent] = []
         found: list[Smoked] = []
+        for queue in queues:
+            stopped = self._system.queue(queue).stopped()
+            if stopped is None:
+                waiting.append(self._send(queue))
+            else:
+                found.append(Smoked(queue=queue, verdict=Verdict.SKIPPED, text=str(stopped)))
         while waiting:
             for sent in list(waiting):
                 smoked = self._look(sent, began)

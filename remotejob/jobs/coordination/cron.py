@@ -26,6 +26,9 @@ _EVERY_DAY: Final = re.compile(
     r"(?: at ([01]?[0-9]|2[0-3]):([0-5][0-9]))?",
     re.IGNORECASE,
 )
+_EVERY_SECONDS: Final = re.compile(r"every (?:[0-9.]+ )?seconds?\b.*", re.IGNORECASE)
+_NO_SECONDS: Final = "schedules have no seconds; use `wait` for this, from one second"
+_EXCEPT: Final = re.compile(r"\bexcept\b|\bbut not\b", re.IGNORECASE)
 _WRONG_TIME: Final = re.compile(r"(every \w+) at ([0-9]+:[0-9]+)", re.IGNORECASE)
 _DAYS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -97,6 +100,8 @@ def after_run(repeat: Repeat) -> Repeat:
 
 def _next_scheduled(schedule: str, time_zone: str, after: datetime) -> datetime:
     cron = _as_cron(schedule)
+    if len(cron.split()) == _CRON_FIELDS + 1:
+        _refuse(schedule, f"it has six fields, and {_NO_SECONDS}")
     if len(cron.split()) != _CRON_FIELDS:
         _refuse(schedule, "it does not have five fields")
     moments = _moments(cron, after.astimezone(_zone(time_zone)), schedule)
@@ -137,6 +142,14 @@ def _as_cron(schedule: str) -> str:
         return cron.format(number)
     if found := _EVERY_DAY.fullmatch(text):
         return f"{int(found[3] or 0)} {int(found[2] or 0)} * * {_DAYS[found[1].lower()]}"
+    if _EVERY_SECONDS.fullmatch(text):
+        _refuse(schedule, _NO_SECONDS)
+    if _EXCEPT.search(text):
+        _refuse(
+            schedule,
+            "schedules have no exceptions; let the task return at once on days that are none, or "
+            "submit a job for each schedule that together leave them out",
+        )
     if (found := _WRONG_TIME.fullmatch(text)) and _EVERY_DAY.fullmatch(found[1]):
         return _refuse(
             schedule,

@@ -25,6 +25,7 @@ from remotejob.jobs.content.removal import tombstone_of
 from remotejob.jobs.coordination.batch_counts import read_batch
 from remotejob.jobs.coordination.dependencies import edges_of
 from remotejob.jobs.coordination.locks import holders
+from remotejob.jobs.coordination.queue_switch import stop_of
 from remotejob.jobs.coordination.series import read_head
 from remotejob.jobs.coordination.sweep_progress import load_walk
 from remotejob.jobs.queries.workers import workers
@@ -106,6 +107,7 @@ def examine(installation: Installation, *, most: int = MOST_READ) -> Diagnosis:
         _read_near(near, installation)
         for queue in installation.queues:
             workers(installation, queue)
+            stop_of(queue, installation)
         load_walk(installation, from_ms(now_ms).date())
         unreadable = [
             Finding(partition=partition, name=name, problem=problem.problem)

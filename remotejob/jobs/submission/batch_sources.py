@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 
 from remotejob.domain.argument_checks import check_text, is_a, plain_text, reading
 from remotejob.domain.errors import InvalidBody, InvalidData, InvalidName
+from remotejob.domain.priority import check_priority
 from remotejob.domain.retry import Retry
 from remotejob.domain.text import cut, shown
 from remotejob.jobs.content.bodies import check_file
@@ -40,10 +41,13 @@ class Each:
     task: str
     data: Any = None
     retry: Retry | None = None
-    priority: int = 0
+    priority: int | str = 0
     tenant: str | None = None
     expires: timedelta | datetime | None = None
     crashes: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "priority", check_priority(self.priority))
 
     def child(self, **own: Any) -> Submission:
         values = {"data": self.data, **own}

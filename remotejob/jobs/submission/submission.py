@@ -16,7 +16,6 @@ from remotejob.domain.argument_checks import (
     check_whole,
     is_a,
     plain_text,
-    plain_whole,
 )
 from remotejob.domain.chain import next_depth
 from remotejob.domain.check_times import first_look
@@ -33,7 +32,7 @@ from remotejob.domain.name_rules import (
     check_tenant,
     name_from_disk,
 )
-from remotejob.domain.priority import Priority
+from remotejob.domain.priority import Priority, check_priority
 from remotejob.domain.record import UNNAMED, InputFile, JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry, check_retry
@@ -58,7 +57,6 @@ from remotejob.jobs.submission.idempotency import check_idempotency
 from remotejob.ports import Installation, QueueDescription
 
 _LONGEST_DELAY: Final = timedelta(days=36_500)
-_LARGEST_PRIORITY: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +74,8 @@ class Submission:
     """Type of the input; by default guessed from its name."""
     retry: Retry | None = None
     """By default the task's own policy."""
-    priority: int = 0
-    """A `Priority` or any whole number; smaller runs sooner."""
+    priority: Priority | int | str = Priority.NORMAL
+    """A `Priority`, its name such as "high", or any whole number; smaller runs sooner."""
     delay: timedelta | None = None
     after: datetime | None = None
     """Run no earlier than this. Give this or `delay`, not both."""
@@ -206,17 +204,6 @@ def check_task(task: object, queue: QueueDescription) -> str:
     if name is None or name not in queue.tasks:
         raise UnknownTask(task, known=queue.tasks, queue=queue.name)
     return name
-
-
-def check_priority(priority: object) -> int:
-    """A priority. Raises: InvalidData."""
-    number = plain_whole(priority)
-    if number is None:
-        named = ", ".join(f"Priority.{one.name}" for one in Priority)
-        raise InvalidData(f"priority={shown(priority)}: use one of {named}, or a whole number")
-    if abs(number) > _LARGEST_PRIORITY:
-        raise InvalidData(f"priority={shown(priority)}: use a number between ±{_LARGEST_PRIORITY}")
-    return number
 
 
 def _check_types(submission: Submission) -> None:

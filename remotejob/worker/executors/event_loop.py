@@ -39,21 +39,20 @@ _LONGEST_CLEANUP: Final = 30.0
 """Seconds after which a handler that must stop is dropped: it may clean up, not go on."""
 
 
-def run_to_end(function: Handler, job: RunningJob) -> Any:
+def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Run it on a new loop, in this thread unless the thread already runs a loop."""
-    async_job, context = AsyncRunningJob(job), own_context()
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return context.run(_run_here, function, async_job)
+        return _run_here(coroutine)
     # for example in a notebook, whose cells run on a loop
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(context.run, _run_here, function, async_job).result()
+        return pool.submit(contextvars.copy_context().run, _run_here, coroutine).result()
 
 
-def _run_here(function: Handler, job: AsyncRunningJob) -> Any:
+def _run_here(coroutine: Coroutine[Any, Any, Any]) -> Any:
     async def call() -> Any:
-        return await only_here(function(job))
+        return await only_here(coroutine)
 
     with asyncio.Runner(loop_factory=TaskLoop) as runner:
         return runner.run(call())

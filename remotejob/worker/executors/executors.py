@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from remotejob.domain.errors import SettingsError
 from remotejob.tasks.forked import OnlyHere
-from remotejob.tasks.own_context import own_context
 from remotejob.tasks.running_job import RunningJob
 from remotejob.tasks.runs_in import Process, Threads
 from remotejob.tasks.task import Task
-from remotejob.worker.executors.in_thread import ThisThread
+from remotejob.worker.executors.in_thread import ThisThread, call
 from remotejob.worker.executors.processes.program import ChildProgram, NotStarted
 from remotejob.worker.runs.run import Run
 from remotejob.worker.runs.thread_surroundings import ThreadSurroundings
@@ -64,7 +63,7 @@ class Executors:
         if isinstance(task.runs_in, Threads):
             reaches, shared = run.stop_signal.reaches(ThisThread()), self._surroundings.during(run)
             with reaches, shared, OnlyHere():
-                return own_context().run(task.function, RunningJob(run))
+                return call(task.function, RunningJob(run))
         executor = self._children() if isinstance(task.runs_in, Process) else self._event_loop()
         run.wait_to_begin()
         try:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any, Final
 
+from remotejob.domain.argument_checks import is_a
 from remotejob.domain.errors import RunInterrupted
 from remotejob.tasks.forked import OnlyHere
+from remotejob.tasks.functions import is_async
 from remotejob.tasks.own_context import own_context
 from remotejob.tasks.running_job import RunHandle, RunningJob
-from remotejob.tasks.runs_in import THREADS, is_async
+from remotejob.tasks.runs_in import THREADS
 from remotejob.worker.executors import stack_note
 
 
@@ -23,14 +26,30 @@ def call_here(run: RunHandle) -> Any:
 
     A task with `Process(...)` has no limits here, and is not killed.
     """
-    task = run.task
+    task, job = run.task, RunningJob(run)
     if task.runs_in is THREADS or not is_async(task.function):
-        job = RunningJob(run)
         with OnlyHere():
-            return own_context().run(task.function, job)
+            return call(task.function, job)
+    from remotejob.tasks.async_running_job import AsyncRunningJob
+
+    return call(task.function, AsyncRunningJob(job))
+
+
+def call(function: Callable[[Any], Any], argument: object) -> Any:
+    """Call a function here, in a context of its own; a coroutine that it returns runs to its end.
+
+    Such is what an `async def` returns, and also a plain function that only passes one on.
+    """
+    return own_context().run(_call, function, argument)
+
+
+def _call(function: Callable[[Any], Any], argument: object) -> Any:
+    returned = function(argument)
+    if not is_a(returned, Coroutine):
+        return returned
     from remotejob.worker.executors.event_loop import run_to_end
 
-    return run_to_end(task.function, RunningJob(run))
+    return run_to_end(returned)
 
 
 class ThisThread:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
 
+from remotejob.domain.argument_checks import check_choice
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.urgency import Urgency
 from remotejob.tasks.forked import keep_private
@@ -114,14 +115,14 @@ class Supervisor:
         self._kill_at: float | None = None
         self._worst = 0
 
-    def stop(self, urgency: Urgency = Urgency.NORMAL) -> None:
+    def stop(self, urgency: Urgency | str = Urgency.NORMAL) -> None:
         """Stop the children, with the urgency as in `Worker.stop`, and wait for them.
 
         Children still alive when the grace is over are killed, unless the urgency is SOFT. Each
         call is passed on to each child. Safe to call from a signal handler.
         """
         # reentrant: the thread that a signal interrupts may hold the lock of an Event: a deadlock
-        self._events.put(urgency)
+        self._events.put(check_choice("urgency=", urgency, Urgency))
 
     def run(self) -> int:
         """Supervise until stopped, or until a child cannot be started.

@@ -162,6 +162,20 @@ def test_a_job_that_nobody_takes_is_late_with_the_reason(stage: Stage) -> None:
     assert len(stage.said) < 10, "said when it changes, not at each look"
 
 
+def test_a_stopped_queue_is_not_tried_and_nothing_is_uploaded_for_it(stage: Stage) -> None:
+    stage.worker("video")
+    RemoteJob(stage.installation).queue("default").stop()
+
+    found = {one.queue: one for one in stage.run("default", "video")}
+
+    assert {queue: one.verdict for queue, one in found.items()} == {
+        "default": Verdict.SKIPPED,
+        "video": Verdict.PASSED,
+    }
+    assert "remotejob start default" in found["default"].text
+    assert list(stage.installation.files.keys(Area.INPUT, f"{SMOKE_PREFIX}default/")) == []
+
+
 def test_an_upload_without_a_job_is_late_and_names_what_to_look_at(stage: Stage) -> None:
     stage.ingests = False
     stage.worker("default")

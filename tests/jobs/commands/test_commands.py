@@ -79,10 +79,12 @@ def test_resumed_job_is_due_no_earlier_than_before(
 
 
 def test_cancelled_job_does_not_start_and_sends_its_status(
-    queue: Queue, worker: Simulation
+    installation: Installation, queue: Queue, worker: Simulation
 ) -> None:
     job = queue.submit("work").cancel()
     work_off(worker)
+
+    assert job.id in told(installation)
 
     assert job.refresh().state is State.CANCELLED
     assert job.attempt == 0

@@ -80,7 +80,7 @@ def test_a_draft_depends_on_jobs_in_lists_at_any_depth(queue: Queue) -> None:
     a, b, c = (queue.submit("work") for _ in range(3))
     ids = (a.id, b.id, c.id)
     draft = queue.new_job("work")
-    for given in ([[a, b, c]], [a, [b.id, (c,)]], [one for one in ids], [(one for one in ids)]):
+    for given in ([[a, b, c]], [a, [b.id, (c,)]], list(ids), [(one for one in ids)]):
         assert draft.depends(*given).save().depends == ids
     assert draft.depends(a).depends([b, c]).save().depends == ids
     # a text is one id, not its letters

@@ -24,6 +24,7 @@ from remotejob import (
     Retry,
     Submission,
 )
+from remotejob.domain.conditions import Value
 from remotejob.domain.transactions import Put
 from remotejob.jobs.submission.idempotency import _key
 from remotejob.jobs.submission.payload import payload_of, what_differs
@@ -131,9 +132,10 @@ def test_a_key_of_an_earlier_version_or_an_odd_one_is_compared_with_nothing_it_d
     queue: Queue, installation: Installation, clock: FakeClock, odd: Any
 ) -> None:
     job = queue.submit("work")
-    content = {Field.JOB: job.id, Field.EXPIRES: clock.now_ms() // 1000 + 60}
-    noted = {} if odd is None else {Field.PAYLOAD: odd}
-    installation.store.transact([Put(key=_key("k", "default"), content={**content, **noted})])
+    content: dict[str, Value] = {Field.JOB: job.id, Field.EXPIRES: clock.now_ms() // 1000 + 60}
+    if odd is not None:
+        content[Field.PAYLOAD] = odd
+    installation.store.transact([Put(key=_key("k", "default"), content=content)])
     if odd == '{"task":7}':
         with pytest.raises(KeyReused):
             queue.submit("work", idempotency_key="k")

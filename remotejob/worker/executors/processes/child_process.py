@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from remotejob.domain.errors import ProcessDied
 from remotejob.tasks.forked import keep_private
-from remotejob.tasks.runs_in import Process
+from remotejob.tasks.runs_in import Credentials, Process
 from remotejob.worker.executors.processes.channel import (
     FROM_CHILD,
     FROM_WORKER,
@@ -86,7 +86,7 @@ class ChildProcess:
                 stderr=self.output.stderr,
                 pass_fds=files,
                 env={
-                    **environment_for(options.credentials, os.environ),
+                    **environment_for(Credentials(options.credentials), os.environ),
                     "TMPDIR": self._temporary,
                 },
                 start_new_session=True,

@@ -176,7 +176,7 @@ class TestRefused:
         [
             ("", "five fields"),
             ("* * * *", "five fields"),
-            ("* * * * * *", "five fields"),
+            ("* * * * * * *", "five fields"),
             ("@daily", "five fields"),
             ("60 * * * *", "bad minute"),
             ("* * * * MO", "bad day-of-week"),
@@ -200,6 +200,21 @@ class TestRefused:
         assert "every 15 minutes" in str(raised.value)
         with pytest.raises(InvalidData, match=reason):
             next_due(repeat, after=NOW)
+
+    @pytest.mark.parametrize(
+        ("schedule", "reason"),
+        [
+            ("*/10 * * * * *", "six fields, and schedules have no seconds; use `wait`"),
+            ("every 10 seconds", "schedules have no seconds; use `wait`"),
+            ("every second", "schedules have no seconds; use `wait`"),
+            ("every 2.5 seconds", "schedules have no seconds; use `wait`"),
+            ("every day at 09:30 except on sunday", "schedules have no exceptions"),
+            ("every weekday but not friday", "schedules have no exceptions"),
+        ],
+    )
+    def test_seconds_and_exceptions_are_refused_by_name(self, schedule: str, reason: str) -> None:
+        with pytest.raises(InvalidData, match=reason):
+            check(Repeat(schedule=schedule))
 
     @pytest.mark.parametrize(
         "name", ["Europe/Bonn", "Europe", "", "CEST", "../passwd", "/etc/passwd", "\0", "zone.tab"]
