@@ -31,8 +31,8 @@ class Route:
     """
     max_per_minute: int | None = None
     """Jobs that may begin in a minute, for each tenant; further ones wait for a later minute."""
-    expires_s: int | None = None
-    """Seconds from when its jobs may begin, after which none does."""
+    expires_seconds: int | None = None
+    """From when its jobs may begin; after that none does."""
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ def read_route(
         priority=_priority(table),
         tenant=_tenant(table),
         max_per_minute=table.whole_or_none("max_per_minute", 1, 60_000),
-        expires_s=table.whole_or_none("expires_seconds", 1, 365 * 86_400),
+        expires_seconds=table.whole_or_none("expires_seconds", 1, 365 * 86_400),
         data=MappingProxyType(_route_data(table)),
     )
 

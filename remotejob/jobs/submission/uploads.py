@@ -93,7 +93,7 @@ def ingest(upload: Upload, settings: Settings, installation: Installation) -> Jo
     # its day may lie before the sweep's watermark: then the scheduler looks after it
     waits = due > now or upload.at_ms < now - span_ms(_LATE)
     mark_ms = first_look(due, now_ms=now, max_delay=installation.messages.capabilities.max_delay)
-    within = None if route.expires_s is None else route.expires_s * 1000
+    within = None if route.expires_seconds is None else route.expires_seconds * 1000
     record = JobRecord(
         id=job_id,
         state=State.WAITING if waits else State.READY,
