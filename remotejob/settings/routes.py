@@ -32,7 +32,7 @@ class Route:
     max_per_minute: int | None = None
     """Jobs that may begin in a minute, for each tenant; further ones wait for a later minute."""
     expires_seconds: int | None = None
-    """From when its jobs may begin; after that none does."""
+    """Seconds from when its jobs may begin, after which none does."""
     data: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

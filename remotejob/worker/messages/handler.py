@@ -139,7 +139,8 @@ class MessageHandler:
         the queue's longest delay. `on_no_space` is called when a run found the disk full,
         `on_begun` when a run begins. `alone` is whether a run that the calling thread begins has
         the process to itself; default whether no other is in flight."""
-        self._installation = installation
+        # what it does to a job is done by this worker, whoever connected
+        installation = self._installation = replace(installation, actor=worker)
         longest = longest_decline or installation.messages.capabilities.max_delay
         self._declines = Declines(installation, longest=longest)
         self._tasks = tasks
@@ -318,7 +319,7 @@ class MessageHandler:
                 return self._cancelled(run)
             case _Stopped(WorkerStopping() as reason) if run.record.releases < RELEASES_FREE:
                 log.info("run given back: %s", reason, extra=_about(run))
-                return self._commit(run, outcomes.released(run, self._installation))
+                return self._commit(run, outcomes.released(run, reason, self._installation))
             case _Stopped(reason):
                 return self._failed(run, reason)
 
@@ -340,8 +341,6 @@ class MessageHandler:
             return self._failed(run, error)
         said = said_by(error)
         log.warning("run given back: no space on the disk: %s", said, extra=_about(run))
-        told = f"given back: the disk of worker {run.record.worker} is full"
-        run.report_line("warning", told, None)
         return self._commit(run, outcomes.ran_out_of_space(run, self._installation))
 
     def _cancelled(self, run: Run) -> Settlement:
