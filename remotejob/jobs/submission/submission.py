@@ -173,7 +173,9 @@ def check(
         origin_id=submission.origin,
         history=_done_before(submission, now, installation),
     )
-    record = _with_limit(_with_due_time(record, submission, installation), submission)
+    depends = _check_antecedents(submission.depends)
+    record = _with_due_time(record, submission, installation)
+    record = _with_limit(record, submission, blocked=bool(depends))
     problem = _never_begins(record)
     if problem is not None and submission.idempotency_key is None:
         raise InvalidData(problem)
@@ -184,7 +186,7 @@ def check(
     return Checked(
         submission=submission,
         record=record,
-        depends=_check_antecedents(submission.depends),
+        depends=depends,
         data_text=None if inline else text,
         body=body,
         filename=filename,
@@ -293,12 +295,12 @@ def _with_due_time(
     )
 
 
-def _with_limit(record: JobRecord, submission: Submission) -> JobRecord:
+def _with_limit(record: JobRecord, submission: Submission, *, blocked: bool) -> JobRecord:
     limit = start_limit(
         submission.expires,
         submission.retry,
         due_ms=record.due_ms or record.created_ms,
-        blocked=bool(submission.depends),
+        blocked=blocked,
     )
     return replace(record, start_by_ms=limit.start_by_ms, start_in_ms=limit.start_in_ms)
 

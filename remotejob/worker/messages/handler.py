@@ -298,14 +298,11 @@ class MessageHandler:
         return self._end(run, outcome) if run.take_ending() else None
 
     def _end(self, run: Run, outcome: _Outcome) -> Settlement:
+        outside = _from_outside(outcome)
+        if outside is not None and run.record.at_most_once and run.begun:
+            log.error("failed: ended from outside, and must not run again", extra=_about(run))
+            return self._commit(run, outcomes.failed_not_again(run, outside, self._installation))
         match outcome:
-            case (
-                _Raised(ProcessDied() as reason)
-                | _NoSpace(reason)
-                | _Stopped(WorkerStopping() as reason)
-            ) if run.record.at_most_once and run.begun:
-                log.error("failed: ended from outside, and must not run again", extra=_about(run))
-                return self._commit(run, outcomes.failed_not_again(run, reason, self._installation))
             case _Completed():
                 return self._completed(run, outcome)
             case _Raised(error) if _memory_ran_out(error) and may_have_company(run.record):
@@ -428,6 +425,18 @@ class MessageHandler:
         # a machine without room for a process has none a moment later either
         span = stopped.pause if isinstance(stopped, NotStarted) else timedelta(0)
         return Hide(message=message, span=span)
+
+
+def _from_outside(outcome: _Outcome) -> BaseException | None:
+    """What ended a run from outside, whatever its task did; None if nothing did."""
+    match outcome:
+        case _Raised(error) if is_a(error, ProcessDied):
+            return error
+        case _NoSpace(error):
+            return error
+        case _Stopped(WorkerStopping() as reason):
+            return reason
+    return None
 
 
 def _memory_ran_out(error: BaseException) -> bool:
