@@ -83,7 +83,10 @@ class Job(ResultView):
         return self._record
 
     def logs(self) -> list[LogLine]:
-        """Everything the job logged, in all its runs, oldest first."""
+        """Everything the job logged, in all its runs, and what was done to it; oldest first.
+
+        Source: job-collection, `job.log`.
+        """
         return whole_log(self._record, self._installation)
 
     def tracebacks(self) -> list[str]:
