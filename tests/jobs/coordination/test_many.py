@@ -182,9 +182,10 @@ def test_removed_job_is_not_found(command: str, queue: Queue) -> None:
         getattr(job, command)()
 
 
-def test_message_of_a_removed_job_is_dropped(queue: Queue, work: Work) -> None:
+def test_message_of_a_removed_job_is_dropped(queue: Queue, work: Work, clock: FakeClock) -> None:
     queue.submit("work").cancel().remove()
     work.off()
+    clock.advance(timedelta(hours=12))
     assert work.began == []
     assert work.worker.receive() == []
 
