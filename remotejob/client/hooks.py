@@ -57,6 +57,8 @@ class JobEvent:
     """The job as it was at that moment."""
     progress: tuple[float, float] | None = None
     """For `progress`: done and total."""
+    message: str | None = None
+    """For `progress`: the words that the task gave with it."""
     failure: Failure | None = None
     """For `count_failed` and `failed`: the failure of the last run."""
     again_at: datetime | None = None
@@ -144,6 +146,7 @@ class Hooks:
         installation: Installation,
         *,
         progress: tuple[float, float] | None = None,
+        message: str | None = None,
         failure: Failure | None = None,
     ) -> None:
         """Call the functions registered for an event of a job."""
@@ -160,6 +163,7 @@ class Hooks:
             at=from_ms(installation.clock.now_ms()),
             job=Job(record, installation),
             progress=progress,
+            message=message,
             failure=failure,
             again_at=None if due is None else from_ms(due),
         )
