@@ -9,16 +9,16 @@ module.
 from __future__ import annotations
 
 from remotejob import Job, Queue, RemoteJob, RunningJob
-from remotejob.hooks import JobEvent, off, on
+from remotejob.hooks import CommandEvent, JobEvent, off, on
 from remotejob.tasks import Registry, registry
 from remotejob.testing import Simulation, memory_installation
 
-TASK = "this-is-my-task"
+TASK = "thisIsMyTaskId"
 
 
 def perform(job: RunningJob) -> str:
     """The README's `foo_node_module`. While it runs, no other job has its resource."""
-    shouted: str = job.data["the_string"].upper()
+    shouted: str = job.data["theString"].upper()
     print(shouted)
     return shouted
 
@@ -27,13 +27,18 @@ def register(tasks: Registry = registry) -> None:
     tasks.task(TASK)(perform)
 
 
+def complain(event: CommandEvent) -> None:
+    """The README's `error` listener: calls that are refused. Errors in workers are in their log."""
+    print(f"job queue error: {event.error}")
+
+
 def tell(event: JobEvent) -> None:
-    """Replaces the README's `error` listener; each failure names its job."""
+    """Each failure names its job, as the ancestor's event `jobFail` does."""
     print(f"job {event.job.id} failed: {event.failure}")
 
 
 def submit(queue: Queue, text: str | None = "derp") -> Job:
-    job = queue.submit(TASK, resource="resource_id", data={"the_string": text})
+    job = queue.submit(TASK, resource="resource_id", data={"theString": text})
     print("job submitted")
     return job
 
@@ -43,13 +48,15 @@ def run_here(text: str | None = "derp") -> Job:
     tasks = Registry()
     register(tasks)
     installation = memory_installation(queues={"default": (TASK,)})
-    job = submit(RemoteJob(installation).queue(), text)
+    on("error", complain)
     on("failed", tell, task=TASK)
     try:
+        job = submit(RemoteJob(installation).queue(), text)
         # a deployed worker starts automatically when there are jobs
         Simulation(installation=installation, tasks=tasks).step()
     finally:
         off("failed", tell)
+        off("error", complain)
     return job.refresh()
 
 

@@ -145,6 +145,7 @@ CREATE: Final = _dynamodb(
         Field.DATA_REF,
         Field.PAYLOAD,
         Field.HISTORY,
+        Field.QUIET,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),
 )
@@ -185,6 +186,7 @@ REPLACE: Final = _dynamodb(
     only=_OTHER_ITEMS
     | {
         Field.SPENT,
+        Field.QUIET,
         Field.REMOVED,
         # what the job leaves behind
         Field.QUEUE,

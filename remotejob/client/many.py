@@ -52,6 +52,25 @@ def without_changed(commanded: Commanded) -> Commanded:
     return replace(commanded, refused=refused)
 
 
+def on_failed(
+    name: str,
+    jobs: Iterable[str | Job],
+    command: Callable[[Iterable[str]], Commanded],
+    installation: Installation,
+) -> Commanded:
+    """A command on the jobs among these that have failed. The others are refused."""
+    ids = _ids(jobs)
+    others = {
+        record.id: CommandRefused(
+            name, job_id=record.id, state=record.state, allowed=(State.FAILED,)
+        )
+        for record in installation.store.get_many(ids)
+        if record.state is not State.FAILED
+    }
+    commanded = command([job_id for job_id in ids if job_id not in others])
+    return replace(commanded, refused={**others, **commanded.refused})
+
+
 class ManyCommands:
     """The methods of `RemoteJob` that command many jobs at once.
 

@@ -14,7 +14,7 @@ from remotejob.client.draft import JobDraft
 from remotejob.client.job import Job
 from remotejob.client.letters import LetterCommands
 from remotejob.client.manual_queue import ManualQueue
-from remotejob.client.many import Commanded, ManyCommands, without_changed
+from remotejob.client.many import Commanded, ManyCommands, on_failed, without_changed
 from remotejob.client.switches import SwitchCommands
 from remotejob.domain.argument_checks import (
     check_flag,
@@ -76,7 +76,8 @@ class RemoteJob(ManyCommands, LetterCommands, SwitchCommands):
         """The system deployed under this name, in the session's account and region.
 
         The name defaults to $REMOTEJOB_NAME, then to "default". `actor` is who gives commands, as
-        the log of a job says it: up to 64 characters, by default this process's user and host.
+        the log of a job says it: 64 characters at most. It defaults to $REMOTEJOB_ACTOR, then to
+        the user and the host of this process.
 
         Raises: SystemNotFound; AccessProblem, when AWS refuses access or cannot be reached;
         InvalidName.
@@ -402,20 +403,22 @@ class Queue(ManualQueue):
     def retry_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
         """Restart the failed jobs of the queue: all, or the given ones.
 
-        Of all, those that somebody else restarts or removes meanwhile are left out.
+        Of all, those that somebody else restarts or removes meanwhile are left out. A given job
+        that has not failed is refused.
 
         Source: redis-dist-job-queue, `retryFailedJobs`.
         """
         remote = RemoteJob(self._installation)
         if jobs is None:
             return without_changed(remote.restart_jobs(self.failed()))
-        return remote.restart_jobs(jobs)
+        return on_failed("retry_failed", jobs, remote.restart_jobs, self._installation)
 
     @command
     def delete_failed(self, jobs: Iterable[str | Job] | None = None) -> Commanded:
         """Delete the failed jobs of the queue: all, or the given ones.
 
-        Of all, those that somebody else restarts or removes meanwhile are left out.
+        Of all, those that somebody else restarts or removes meanwhile are left out. A given job
+        that has not failed is refused.
 
         Raises: InvalidName.
         Source: redis-dist-job-queue, `deleteFailedJobs`.
@@ -423,7 +426,7 @@ class Queue(ManualQueue):
         remote = RemoteJob(self._installation)
         if jobs is None:
             return without_changed(remote.remove_jobs(self.failed()))
-        return remote.remove_jobs(jobs)
+        return on_failed("delete_failed", jobs, remote.remove_jobs, self._installation)
 
 
 def _with_name(data: Any, name: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remotejob import Queue, RemoteJob, State
+from remotejob import InvalidData, Queue, RemoteJob, State
 from remotejob.builtin import Fetch
 from remotejob.domain.urgency import Urgency
 from remotejob.jobs.scheduler.tick import tick
@@ -107,6 +107,10 @@ def test_a_failure_is_reported_where_errors_were(capsys: pytest.CaptureFixture[s
     failing = program["run_here"](None)
     assert failing.state is State.FAILED
     assert f"job {failing.id} failed:" in capsys.readouterr().out
+
+    with pytest.raises(InvalidData):
+        program["run_here"](object())
+    assert "job queue error: " in capsys.readouterr().out
 
 
 def test_a_crawl_follows_every_link_once_and_stays_on_the_site(site: Site) -> None:  # noqa: F811

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from remotejob.domain.check_times import first_look
 from remotejob.domain.crash_limits import check_crashes
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.errors import InvalidData, InvalidName, UnknownQueue, UnknownTask
+from remotejob.domain.history import Action, first_line
 from remotejob.domain.ids import is_job_id, new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.name_rules import (
@@ -169,8 +171,11 @@ def check(
         depth=next_depth(),
         batch=submission.batch,
         origin_id=submission.origin,
+        history=_done_before(submission, now, installation),
     )
-    record = _with_limit(_with_due_time(record, submission, installation), submission)
+    depends = _check_antecedents(submission.depends)
+    record = _with_due_time(record, submission, installation)
+    record = _with_limit(record, submission, blocked=bool(depends))
     problem = _never_begins(record)
     if problem is not None and submission.idempotency_key is None:
         raise InvalidData(problem)
@@ -181,13 +186,23 @@ def check(
     return Checked(
         submission=submission,
         record=record,
-        depends=_check_antecedents(submission.depends),
+        depends=depends,
         data_text=None if inline else text,
         body=body,
         filename=filename,
         content_type=content_type or guess_content_type(filename),
         problem=problem,
     )
+
+
+def _done_before(
+    submission: Submission, now_ms: int, installation: Installation
+) -> frozenset[str] | None:
+    """What was done to a job by the time it is stored; None for most."""
+    line = partial(first_line, at_ms=now_ms, actor=installation.actor)
+    if submission.origin is not None:
+        return line(Action.REPLAYED, detail=submission.origin)
+    return line(Action.PAUSED) if submission.paused else None
 
 
 def queue_named(name: object, installation: Installation) -> QueueDescription:
@@ -280,12 +295,12 @@ def _with_due_time(
     )
 
 
-def _with_limit(record: JobRecord, submission: Submission) -> JobRecord:
+def _with_limit(record: JobRecord, submission: Submission, *, blocked: bool) -> JobRecord:
     limit = start_limit(
         submission.expires,
         submission.retry,
         due_ms=record.due_ms or record.created_ms,
-        blocked=bool(submission.depends),
+        blocked=blocked,
     )
     return replace(record, start_by_ms=limit.start_by_ms, start_in_ms=limit.start_in_ms)
 

@@ -76,7 +76,8 @@ def test_nothing_is_done_when_one_is_no_id(remote: RemoteJob, queue: Queue) -> N
 def test_jobs_are_got_in_the_order_asked_for(remote: RemoteJob, queue: Queue) -> None:
     jobs = [queue.submit("work", data=n) for n in range(3)]
     asked = [jobs[2].id, jobs[0].id]
-    assert [job.id for job in remote.get_jobs(asked)] == asked
+    for order in (asked, asked[::-1]):
+        assert [job.id for job in remote.get_jobs(order)] == order
     jobs[0].cancel().remove()
     assert [job.id for job in remote.get_jobs(asked)] == [jobs[2].id]
 
@@ -142,6 +143,23 @@ def test_failed_jobs_are_deleted(queue: Queue, remote: RemoteJob, work: Work) ->
             job.refresh()
 
 
+@pytest.mark.parametrize("name", ["retry_failed", "delete_failed"])
+def test_given_job_that_has_not_failed_is_neither_retried_nor_deleted(
+    name: str, queue: Queue, work: Work
+) -> None:
+    bad, good = queue.submit("work", data="fail"), queue.submit("work", data="good")
+    work.off()
+    cancelled = queue.submit("work").cancel()
+
+    commanded = getattr(queue, name)([good, cancelled.id, bad])
+
+    assert [job.id for job in commanded.done] == [bad.id]
+    assert set(commanded.refused) == {good.id, cancelled.id}
+    said = f"cannot {name} job {good.id}: it is completed; {name} is allowed when it is failed"
+    assert str(commanded.refused[good.id]) == said
+    assert states([good, cancelled]) == {State.COMPLETED, State.CANCELLED}
+
+
 def test_removed_job_leaves_no_file_and_no_log(
     queue: Queue, work: Work, installation: Installation
 ) -> None:
@@ -164,9 +182,10 @@ def test_removed_job_is_not_found(command: str, queue: Queue) -> None:
         getattr(job, command)()
 
 
-def test_message_of_a_removed_job_is_dropped(queue: Queue, work: Work) -> None:
+def test_message_of_a_removed_job_is_dropped(queue: Queue, work: Work, clock: FakeClock) -> None:
     queue.submit("work").cancel().remove()
     work.off()
+    clock.advance(timedelta(hours=12))
     assert work.began == []
     assert work.worker.receive() == []
 
