@@ -45,6 +45,7 @@ class Action(StrEnum):
     GIVEN_BACK = "given back"
     CRASHED = "crashed"
     LOST = "lost"
+    EXPIRED = "expired"
     NO_CRASH = "no crash"
     SENT_AGAIN = "sent again"
 
@@ -60,6 +61,7 @@ _SAID: Final[Mapping[str, tuple[Level, str]]] = {
     Action.RESOLVED: ("info", "dependency resolved"),
     Action.GIVEN_BACK: ("warning", "given back"),
     Action.CRASHED: ("danger", "crashed"),
+    Action.EXPIRED: ("danger", "expired: its last time to begin was over"),
     Action.LOST: ("warning", "lease lost"),
     Action.NO_CRASH: ("warning", "it was no crash: the worker lives, and lost the lease"),
     Action.SENT_AGAIN: ("warning", "its message was given up, and another was sent"),

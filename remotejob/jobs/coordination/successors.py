@@ -14,7 +14,7 @@ from remotejob.domain import missed, run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
 from remotejob.domain.events import Event
-from remotejob.domain.history import lapsed
+from remotejob.domain.history import Action, entered, lapsed
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
@@ -100,6 +100,8 @@ def miss(
     )
     if record.state is State.RUNNING:
         change = lapsed(change, record, actor=installation.actor)
+    else:
+        change = entered(change, record, Action.EXPIRED, actor=installation.actor)
     return _store_failed(record, change, installation)
 
 
