@@ -87,7 +87,10 @@ if TYPE_CHECKING:
     from remotejob.jobs.submission.submission import Submission
     from remotejob.manual.processor import Processor
     from remotejob.manual.taken_job import TakenJob
-    from remotejob.tasks.async_running_job import AsyncRunningJob, AsyncStream
+    from remotejob.tasks.antecedent import Antecedent
+    from remotejob.tasks.async_antecedent import AsyncAntecedent, AsyncOutput
+    from remotejob.tasks.async_running_job import AsyncRunningJob
+    from remotejob.tasks.async_stream import AsyncStream
     from remotejob.tasks.completion import Completion
     from remotejob.tasks.compose import StepFailed, StepFailedForGood, compose, progress
     from remotejob.tasks.registry import task
@@ -98,7 +101,10 @@ __all__ = [
     "FOREVER",
     "FOREVER_DATE",
     "AccessProblem",
+    "Antecedent",
     "Async",
+    "AsyncAntecedent",
+    "AsyncOutput",
     "AsyncRunningJob",
     "AsyncStream",
     "Backoff",
@@ -217,7 +223,10 @@ _HOMES = {
     "tasks.registry": "task",
     "jobs.queries.why": "Reason Why",
     "tasks.completion": "Completion",
-    "tasks.async_running_job": "AsyncRunningJob AsyncStream",
+    "tasks.antecedent": "Antecedent",
+    "tasks.async_antecedent": "AsyncAntecedent AsyncOutput",
+    "tasks.async_running_job": "AsyncRunningJob",
+    "tasks.async_stream": "AsyncStream",
     "tasks.runs_in": "Async Credentials Process Threads",
     "jobs.queries.workers": "WorkerStatus",
     "tasks.running_job": "RunningJob",

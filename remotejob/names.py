@@ -112,6 +112,9 @@ class ClientEnv(StrEnum):
     ON = "REMOTEJOB_ON"
     """Where the system is that a command means, `local` or `aws`; like `remotejob --on`."""
 
+    ACTOR = "REMOTEJOB_ACTOR"
+    """Who gives commands, as the log of a job says it; by default the process's user and host."""
+
     INPUT_BUCKET = "REMOTEJOB_INPUT_BUCKET"
     """Printed by `remotejob env` for other tools, and read by nothing of ours; so is the next."""
 
@@ -419,6 +422,8 @@ class Field(StrEnum):
     """On an idempotency key: hashes of what was submitted under it."""
     SPENT = "j_spent"
     """On an edge whose antecedent's end was handled."""
+    QUIET = "j_quiet"
+    """On an edge whose release is no line in the dependent's log."""
     TOTAL = "j_total"
     """How many children of a batch were made."""
     SEALED = "j_sealed"

@@ -26,7 +26,7 @@ from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.text import shown
 from remotejob.domain.transactions import Conflict, Key, Step
 from remotejob.domain.unreadable import SkippedItems
-from remotejob.names import FREE_STORAGE_GIB, MAX_DEPTH
+from remotejob.names import FREE_STORAGE_GIB, MAX_DEPTH, Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,10 @@ def took_effect(change: Change, outcome: Updated | Refused) -> bool:
     if outcome.record is None:
         return False
     item = outcome.record.to_item()
-    return all(item.get(name) == value for name, value in change.set.items())
+    # another process may have added a line to the history since
+    return all(
+        item.get(name) == value for name, value in change.set.items() if name != Field.HISTORY
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,7 @@ CREATE: Final = _dynamodb(
         Field.DATA_REF,
         Field.PAYLOAD,
         Field.HISTORY,
+        Field.QUIET,
     },
     on=(Partition.RECORD, Partition.JOB, Partition.KEY),
 )
@@ -185,6 +186,7 @@ REPLACE: Final = _dynamodb(
     only=_OTHER_ITEMS
     | {
         Field.SPENT,
+        Field.QUIET,
         Field.REMOVED,
         # what the job leaves behind
         Field.QUEUE,
@@ -401,6 +403,11 @@ COMMANDS: Final[Mapping[str, Row]] = {
     "TakenJob.done": _row(_WORKERS, *_END_RUN, PUT_OUTPUT),
     "TakenJob.complete": _row(_WORKERS, *_END_RUN, PUT_OUTPUT),
     "TakenJob.fail": _row(_WORKERS, *_END_RUN),
+    # a worker needs the manager group, too
+    "TakenJob.cancel": _row(frozenset({Group.ADMIN}), *_CANCEL, *_END_RUN),
+    "TakenJob.refresh": _row(_WORKERS, READ),
+    "TakenJob.logs": _row(_WORKERS, READ),
+    "TakenJob.antecedents": _row(_WORKERS, READ, *READ_INPUT, *READ_OUTPUT),
     "TakenJob.release": _row(_WORKERS, *_END_RUN),
     "TakenJob.acknowledge": _row(_WORKERS, RUN, NOTE, TAKE),
     "TakenJob.progress": _row(_WORKERS, RUN),

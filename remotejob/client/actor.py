@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
-from functools import cache
 
-from remotejob.domain.history import LONGEST_ACTOR
+from remotejob.domain.history import LONGEST_ACTOR, check_actor
 from remotejob.domain.text import cut, printable
+from remotejob.names import ClientEnv
 
 
-@cache
 def this_actor() -> str:
-    """The user and the host of this process, such as `ana@laptop`; asks nobody."""
+    """What $REMOTEJOB_ACTOR says, or the user and the host of this process, such as `ana@laptop`.
+
+    Raises: InvalidName, when the variable is no name.
+    """
+    given = os.environ.get(ClientEnv.ACTOR)
+    return check_actor(given, name=ClientEnv.ACTOR) if given else _user_and_host()
+
+
+def _user_and_host() -> str:
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):

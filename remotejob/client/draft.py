@@ -8,7 +8,7 @@ from typing import Any
 
 from remotejob.client.job import Job
 from remotejob.domain.argument_checks import check_items, is_a, reading
-from remotejob.domain.priority import Priority, check_priority
+from remotejob.domain.priority import Priority
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.jobs.content.bodies import Body
@@ -49,11 +49,8 @@ class JobDraft:
         return self._with(depends=(*self.options.get("depends", ()), *more) if more else ())
 
     def priority(self, priority: Priority | int | str) -> JobDraft:
-        """A `Priority`, its name such as "high", or any whole number; smaller ones run sooner.
-
-        Raises: InvalidData.
-        """
-        return self._with(priority=check_priority(priority))
+        """A `Priority`, its name such as "high", or any whole number; smaller ones run sooner."""
+        return self._with(priority=priority)
 
     def retry(self, retry: Retry) -> JobDraft:
         """The retry policy."""

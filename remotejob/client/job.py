@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from remotejob.client.waiting import poll_until
 from remotejob.domain.errors import (
-    JobFailed,
     JobNotFound,
-    JobUnfinished,
     WaitTimeout,
 )
 from remotejob.domain.job_log import LogLine
-from remotejob.domain.record import Failure, JobRecord, OutputFile, output_prefix, outputs_from_json
+from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.retry import Retry
 from remotejob.domain.start_limits import last_start_ms
@@ -21,15 +19,12 @@ from remotejob.domain.states import State
 from remotejob.domain.times import from_ms
 from remotejob.jobs.commands import commands
 from remotejob.jobs.commands.restart import restart
-from remotejob.jobs.content import payloads
 from remotejob.jobs.content.log import whole_log
-from remotejob.jobs.content.outputs import Output, Outputs
-from remotejob.jobs.content.view import JobView
+from remotejob.jobs.content.results import ResultView
 from remotejob.jobs.messaging.command_events import command
 from remotejob.jobs.queries.why import Reason, throttled_by, why
 from remotejob.jobs.submission.rerun import rerun
 from remotejob.names import FAILURE_NOTES
-from remotejob.ports import Area
 
 if TYPE_CHECKING:
     from remotejob.client.replay_here import OnError, Replayed, Tasks
@@ -38,22 +33,8 @@ if TYPE_CHECKING:
 _LONGEST_PAUSE: Final = timedelta(seconds=2)
 
 
-class Job(JobView):
+class Job(ResultView):
     """A job as it was when last read; `refresh` reads it again."""
-
-    @property
-    def state(self) -> State:
-        return self._record.state
-
-    @property
-    def ended(self) -> bool:
-        """Whether the job is completed, failed or cancelled."""
-        return self._record.terminal
-
-    @property
-    def depends(self) -> tuple[str, ...]:
-        """Ids of the jobs it depends on."""
-        return self._record.depends
 
     @property
     def next_id(self) -> str | None:
@@ -70,12 +51,6 @@ class Job(JobView):
         return None if record is None else Job(record, self._installation)
 
     @property
-    def due_at(self) -> datetime | None:
-        """The earliest time a waiting job may run."""
-        due = self._record.due_ms
-        return None if due is None else from_ms(due)
-
-    @property
     def expires_at(self) -> datetime | None:
         """Until when a run of it may begin, by its `expires` or the `until` of its retry policy.
 
@@ -90,32 +65,6 @@ class Job(JobView):
         return self._record.crash_limit
 
     @property
-    def started_at(self) -> datetime | None:
-        """When the current or last run started."""
-        started = self._record.started_ms
-        return None if started is None else from_ms(started)
-
-    @property
-    def finished_at(self) -> datetime | None:
-        finished = self._record.finished_ms
-        return None if finished is None else from_ms(finished)
-
-    @property
-    def crashes(self) -> int:
-        """How often its worker died or fell silent while the job ran."""
-        return self._record.crashes
-
-    @property
-    def lost_leases(self) -> int:
-        """How often its worker lost the lease, but lived, while the job ran."""
-        return self._record.lost_leases
-
-    @property
-    def worker(self) -> str | None:
-        """The worker of the current or last run."""
-        return self._record.worker
-
-    @property
     def progress(self) -> tuple[float, float]:
         """Done and total, as the task last reported."""
         return self._record.progress
@@ -126,47 +75,12 @@ class Job(JobView):
 
         Raises: FileNotFoundError, when it was too large for the record and its file has expired.
         """
-        return None if self.state is State.COMPLETED else self._checkpoint()
-
-    @property
-    def errors(self) -> tuple[Failure, ...]:
-        """The last failures, oldest first."""
-        return self._record.errors
+        return None if self.state is State.COMPLETED else self._checkpoint(self._record)
 
     @property
     def record(self) -> JobRecord:
         """The whole record, as stored."""
         return self._record
-
-    @property
-    def result(self) -> Any:
-        """What the task returned.
-
-        Raises: JobUnfinished; JobFailed, when it failed (with the last error) or was cancelled.
-        """
-        record = self._record
-        if not record.terminal:
-            raise JobUnfinished(f"job {record.id} is {record.state}; call wait() first")
-        if record.state is not State.COMPLETED:
-            raise JobFailed(_why_no_result(record))
-        text = payloads.load_text(
-            self._installation.files, Area.OUTPUT, record.result_json, record.result_ref
-        )
-        return None if text is None else self._load(text, "its result")
-
-    @property
-    def outputs(self) -> Outputs:
-        """The files made by the run that completed the job; none before that."""
-        record = self._record
-        files: tuple[OutputFile, ...] = ()
-        if record.state is State.COMPLETED and record.run_id is not None:
-            text = payloads.load_text(
-                self._installation.files, Area.OUTPUT, record.outputs_json, record.outputs_ref
-            )
-            prefix = output_prefix(queue=record.queue, job_id=record.id, run_id=record.run_id)
-            files = outputs_from_json(text, prefix=prefix) if text else ()
-        outputs = tuple(Output(file, self._installation) for file in files)
-        return Outputs(outputs, job_id=record.id, state=record.state)
 
     def logs(self) -> list[LogLine]:
         """Everything the job logged, in all its runs, oldest first."""
@@ -180,11 +94,15 @@ class Job(JobView):
         notes = self._installation.store.notes(self.id, FAILURE_NOTES)
         return [text for _name, text in notes]
 
+    @command
     def refresh(self) -> Job:
         """Read the record again.
 
         Raises: JobNotFound.
         """
+        return self._read_again()
+
+    def _read_again(self) -> Job:
         record = self._installation.store.get(self.id)
         if record is None:
             raise JobNotFound(self.id)
@@ -199,7 +117,7 @@ class Job(JobView):
         Raises: JobNotFound.
         """
         try:
-            return why(self.refresh()._record, self._installation)
+            return why(self._read_again()._record, self._installation)
         except Exception as problem:
             throttled = throttled_by(problem)
             if throttled is None:
@@ -347,7 +265,7 @@ class Job(JobView):
         Raises: WaitTimeout; JobNotFound; InvalidData, unless the timeout is zero or more.
         """
         poll_until(
-            lambda: self.refresh().ended,
+            lambda: self._read_again().ended,
             timeout=timeout,
             longest_pause=_LONGEST_PAUSE,
             clock=self._installation.clock,
@@ -359,10 +277,3 @@ class Job(JobView):
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.task} {self.state}>"
-
-
-def _why_no_result(record: JobRecord) -> str:
-    if record.state is State.FAILED and record.errors:
-        last = record.errors[-1]
-        return f"job {record.id} failed: {last.kind}: {last.message}"
-    return f"job {record.id} was {record.state}"

@@ -213,6 +213,7 @@ def _ready(record: JobRecord, task: Task) -> JobRecord:
         previous_json=record.previous_json,
         depth=record.depth,
         batch=record.batch,
+        depends_json=record.depends_json,
         attempt=attempt,
         failures=min(record.failures, attempt),
         retry_json=record.retry_json,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from remotejob.backends.memory import MemoryFiles, MemoryMessages, MemoryStore
-from remotejob.ports import NOBODY, Area, Installation, ObjectStore, Stored
+from remotejob.domain.record import JobRecord
+from remotejob.ports import NOBODY, Area, Installation, JobStore, ObjectStore, Stored
 
 _FOR_EVER: Final = timedelta(days=3650)
 
@@ -18,13 +19,27 @@ def overlaid(installation: Installation) -> Installation:
     """The same system to read from, without hooks. What is written stays here."""
     return replace(
         installation,
-        store=MemoryStore(),
+        store=_OverlaidStore(installation.store),
         messages=MemoryMessages(installation.clock),
         files=OverlaidFiles(installation.files),
         hooks=NOBODY,
         # writing a checkpoint needs a valid lease, perhaps after hours at a breakpoint
         lease=_FOR_EVER,
     )
+
+
+class _OverlaidStore(MemoryStore):
+    """A `JobStore` of its own, which finds the jobs that its job depends on in another one."""
+
+    def __init__(self, beneath: JobStore) -> None:
+        super().__init__()
+        self._beneath: Final = beneath
+
+    def get_many(self, job_ids: Sequence[str]) -> list[JobRecord]:
+        found = super().get_many(job_ids)
+        here = {record.id for record in found}
+        others = [one for one in job_ids if one not in here]
+        return found + (self._beneath.get_many(others) if others else [])
 
 
 class OverlaidFiles:

@@ -76,7 +76,8 @@ class RemoteJob(ManyCommands, LetterCommands, SwitchCommands):
         """The system deployed under this name, in the session's account and region.
 
         The name defaults to $REMOTEJOB_NAME, then to "default". `actor` is who gives commands, as
-        the log of a job says it: up to 64 characters, by default this process's user and host.
+        the log of a job says it: 64 characters at most. It defaults to $REMOTEJOB_ACTOR, then to
+        the user and the host of this process.
 
         Raises: SystemNotFound; AccessProblem, when AWS refuses access or cannot be reached;
         InvalidName.

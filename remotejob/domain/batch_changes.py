@@ -26,6 +26,7 @@ from remotejob.domain.changes import EXISTS, Change, Condition
 from remotejob.domain.check_times import RECHECK
 from remotejob.domain.command_changes import RESTART
 from remotejob.domain.conditions import Absent, All, Contains, Is, Value, state_is
+from remotejob.domain.history import Action, appended
 from remotejob.domain.ids import shard_of
 from remotejob.domain.marks import Attention, attention_key, mark
 from remotejob.domain.record import JobRecord
@@ -216,10 +217,13 @@ def follows(batch_id: str, job_id: str) -> Check:
     return Check(key=record_key(job_id), condition=FOLLOWS, values={"batch": batch_id})
 
 
-def unlock(batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool) -> list[Step]:
+def unlock(
+    batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool, actor: str = ""
+) -> list[Step]:
     """The steps that unblock the follower of a complete batch and give it the counts.
 
-    A follower that is not `waiting` (paused, or ended) is unblocked too.
+    A follower that is not `waiting` (paused, or ended) is unblocked too. Its log says that `actor`
+    did it.
     """
     counts = {
         "total": batch.total,
@@ -238,6 +242,7 @@ def unlock(batch: BatchRecord, job_id: str, *, now_ms: int, waiting: bool) -> li
         set={Field.DATA: _data(batch, counts), **limited, **marked},
         discard={Field.BLOCKED: frozenset({batch.id})},
     )
+    change = appended(change, Action.RESOLVED, at_ms=now_ms, actor=actor, detail=batch.id)
     return [change, *_unchanged(batch)]
 
 

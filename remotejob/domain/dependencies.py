@@ -24,6 +24,7 @@ from remotejob.domain.conditions import (
     Value,
     state_is,
 )
+from remotejob.domain.history import Action, appended, entered
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import TERMINAL, Command, State, sources_of
@@ -45,6 +46,11 @@ EDGES_AT_A_TIME: Final = 49
 """Edges of a dependent with more, in each of the transactions that follow."""
 
 
+LINES_OF_EDGES: Final = 10
+"""How many of the jobs that a job waits for get a line in its log. Their releases do not read its
+record, so that only this limits how much they write into it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Edge:
     """One job that waits for another."""
@@ -55,6 +61,8 @@ class Edge:
     """New each time the dependent is submitted or restarted."""
     spent: bool = False
     """Whether the antecedent's end was carried out for this edge."""
+    quiet: bool = False
+    """Whether its release is no line in the dependent's log."""
     stored: bool = True
     """False if its antecedent may have ended before it was stored."""
 
@@ -69,6 +77,7 @@ class Edge:
             dependent=text(item[Field.JOB]),
             token=text(item[Field.TOKEN]),
             spent=Field.SPENT in item,
+            quiet=Field.QUIET in item,
         )
 
 
@@ -118,12 +127,20 @@ RELEASE_PAUSED: Final = _released(
 RELEASE: Final = _released("release_edge")
 
 
-def edges_to_put(dependent: str, antecedents: Iterable[str], *, token: str) -> list[Put | Change]:
-    """The steps that go with storing or restarting the dependent."""
+def edges_to_put(
+    dependent: str, antecedents: Iterable[str], *, token: str, told: int = LINES_OF_EDGES
+) -> list[Put | Change]:
+    """The steps that go with storing or restarting the dependent.
+
+    The releases of the first `told` are lines in its log.
+    """
     steps: list[Put | Change] = []
-    for antecedent in antecedents:
+    for number, antecedent in enumerate(antecedents):
         edge = Edge(antecedent=antecedent, dependent=dependent, token=token)
-        steps.append(Put(key=edge.key, content={Field.JOB: dependent, Field.TOKEN: token}))
+        content: dict[str, Value] = {Field.JOB: dependent, Field.TOKEN: token}
+        if number >= told:
+            content[Field.QUIET] = 1
+        steps.append(Put(key=edge.key, content=content))
         steps.append(
             Change(
                 job_id=antecedent,
@@ -147,11 +164,11 @@ def linked(dependent: str, *, token: str) -> Change:
     )
 
 
-def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
+def releases(edge: Edge, *, now_ms: int, due_ms: int, actor: str = "") -> list[Change]:
     """The changes that unblock a dependent; try them in order until one is not refused.
 
     The dependent becomes due no earlier than `due_ms`, and no earlier than before. One that is not
-    waiting (paused, or ended) loses the edge too.
+    waiting (paused, or ended) loses the edge too. Its log says that `actor` did it.
     """
     values: dict[str, Value] = {"antecedent": edge.antecedent}
     # the caller holds no message of it: with a mark, the scheduler finds a crash before the send
@@ -163,7 +180,7 @@ def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
         (RELEASE_PAUSED, later),
         (RELEASE, {}),
     ]
-    return [
+    changes = [
         Change(
             job_id=edge.dependent,
             condition=condition,
@@ -173,12 +190,27 @@ def releases(edge: Edge, *, now_ms: int, due_ms: int) -> list[Change]:
         )
         for condition, to_set in tries
     ]
+    if edge.quiet:
+        return changes
+    detail = edge.antecedent
+    return [
+        appended(change, Action.RESOLVED, at_ms=now_ms, actor=actor, detail=detail)
+        for change in changes
+    ]
 
 
 def cascade(
-    edge: Edge, record: JobRecord, *, why: str, now_ms: int, marked_ms: int | None = None
+    edge: Edge,
+    record: JobRecord,
+    *,
+    why: str,
+    now_ms: int,
+    marked_ms: int | None = None,
+    actor: str = "",
 ) -> Change:
-    """Cancel a dependent whose antecedent failed or was cancelled; `why` goes into its errors.
+    """Cancel a dependent whose antecedent failed or was cancelled.
+
+    `why` goes into its errors, and into its log as done by `actor`.
 
     `marked_ms` is the time of its mark, from which the scheduler counts its grace: by default now.
 
@@ -188,6 +220,7 @@ def cascade(
     """
     at_ms = max(now_ms, record.updated_ms)
     change = cancelled(record, at_ms=at_ms)
+    change = entered(change, record, Action.CANCELLED, actor=actor, detail=why)
     failure = Failure(
         run_id="",
         attempt=record.attempt,

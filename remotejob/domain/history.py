@@ -38,6 +38,16 @@ class Action(StrEnum):
     RESUMED = "resumed"
     MADE_READY = "ready"
     CANCELLED = "cancelled"
+    RESTARTED = "restarted"
+    RERUN = "rerun"
+    REPLAYED = "replayed"
+    RESOLVED = "resolved"
+    GIVEN_BACK = "given back"
+    CRASHED = "crashed"
+    LOST = "lost"
+    EXPIRED = "expired"
+    NO_CRASH = "no crash"
+    SENT_AGAIN = "sent again"
 
 
 _SAID: Final[Mapping[str, tuple[Level, str]]] = {
@@ -45,20 +55,37 @@ _SAID: Final[Mapping[str, tuple[Level, str]]] = {
     Action.RESUMED: ("info", "resumed"),
     Action.MADE_READY: ("info", "made ready"),
     Action.CANCELLED: ("warning", "cancelled"),
+    Action.RESTARTED: ("info", "restarted"),
+    Action.RERUN: ("info", "submitted as a rerun of job"),
+    Action.REPLAYED: ("info", "submitted as a replay of job"),
+    Action.RESOLVED: ("info", "dependency resolved"),
+    Action.GIVEN_BACK: ("warning", "given back"),
+    Action.CRASHED: ("danger", "crashed"),
+    Action.EXPIRED: ("danger", "expired: its last time to begin was over"),
+    Action.LOST: ("warning", "lease lost"),
+    Action.NO_CRASH: ("warning", "it was no crash: the worker lives, and lost the lease"),
+    Action.SENT_AGAIN: ("warning", "its message was given up, and another was sent"),
 }
 """The level and the message of each line."""
 
 
 def entered(
-    change: Change, record: JobRecord, action: Action, *, actor: str, detail: str = ""
+    change: Change,
+    record: JobRecord,
+    action: Action,
+    *,
+    actor: str,
+    detail: str = "",
+    at_ms: int | None = None,
 ) -> Change:
     """The change, which now also writes a line into the history of the record as read.
 
-    The line has the time of the change. Once the history is full, its oldest line makes room. Only
-    then is the set written as a whole, and a line that somebody else adds between the read and the
-    write is lost.
+    `at_ms` is by default the time of the change. Once the history is full, its oldest line makes
+    room. Only then is the set written as a whole, and a line that somebody else adds between the
+    read and the write is lost.
     """
-    at_ms = number(change.set[Field.UPDATED])
+    if at_ms is None:
+        at_ms = number(change.set[Field.UPDATED])
     known = record.history or frozenset()
     if len(known) < LINES_KEPT:
         return appended(change, action, at_ms=at_ms, actor=actor, detail=detail)
@@ -69,14 +96,28 @@ def entered(
 
 def appended(change: Change, action: Action, *, at_ms: int, actor: str, detail: str = "") -> Change:
     """As `entered`, for a record that was not read: too few are written for one to make room."""
-    line = _text(action, at_ms=at_ms, actor=actor, detail=detail)
-    return replace(change, include={**change.include, Field.HISTORY: frozenset({line})})
+    line = first_line(action, at_ms=at_ms, actor=actor, detail=detail)
+    return replace(change, include={**change.include, Field.HISTORY: line})
+
+
+def first_line(action: Action, *, at_ms: int, actor: str, detail: str = "") -> frozenset[str]:
+    """The history of a job that is made with this line."""
+    return frozenset({_text(action, at_ms=at_ms, actor=actor, detail=detail)})
 
 
 def _text(action: Action, *, at_ms: int, actor: str, detail: str) -> str:
     """A line as stored. The texts of a job's lines sort by time."""
     more = [cut(detail, _LONGEST_DETAIL)] if detail else []
     return dumps([at_ms, action, cut(actor, LONGEST_ACTOR), *more])
+
+
+def lapsed(change: Change, record: JobRecord, *, actor: str) -> Change:
+    """The change that counts the run of a record whose lease ended, with its line."""
+    worker = f"worker {record.worker}"
+    if record.lost:
+        return entered(change, record, Action.LOST, actor=actor, detail=f"{worker} lives")
+    detail = f"{worker} died, or fell silent until its lease ended"
+    return entered(change, record, Action.CRASHED, actor=actor, detail=detail)
 
 
 def history_lines(history: Collection[str] | None) -> list[LogLine]:
@@ -91,10 +132,10 @@ def _line(at_ms: int, action: str, actor: str, detail: str = "", *_: object) -> 
     return LogLine(number=-1, at_ms=at_ms, level=level, message=message, actor=actor or None)
 
 
-def check_actor(actor: object) -> str:
+def check_actor(actor: object, *, name: str = "actor") -> str:
     """The name of who gives commands: 1 to 64 characters. Raises: InvalidName."""
     remedy = f"give 1 to {LONGEST_ACTOR} characters, such as ana@laptop"
-    name = check_text("actor", actor, remedy=remedy, error=InvalidName)
-    if not 0 < len(name) <= LONGEST_ACTOR or not name.isprintable():
-        raise InvalidName(f"actor {shown(name)}: {remedy}, and no control characters")
-    return name
+    text = check_text(name, actor, remedy=remedy, error=InvalidName)
+    if not 0 < len(text) <= LONGEST_ACTOR or not text.isprintable():
+        raise InvalidName(f"{name}={shown(text)}: {remedy}, and no control characters")
+    return text

@@ -26,6 +26,7 @@ from remotejob.domain.conditions import (
     Value,
     state_is,
 )
+from remotejob.domain.history import lapsed
 from remotejob.domain.lapses import lapse_of
 from remotejob.domain.marks import Attention, mark
 from remotejob.domain.record import JobRecord
@@ -207,9 +208,17 @@ def relieve(held: Held, holder: JobRecord | None, *, now_ms: int, skew_ms: int) 
 
 
 def park(
-    record: JobRecord, limit: Limit, *, now_ms: int, skew_ms: int, look_ms: int
+    record: JobRecord,
+    limit: Limit,
+    *,
+    now_ms: int,
+    skew_ms: int,
+    look_ms: int,
+    actor: str = "",
 ) -> list[Change | Put]:
     """Let a job wait for a lock. After parking, the caller must read the lock again.
+
+    If its last run fell silent, its log says so, as found by `actor`.
 
     A  runs J ─── unlocks ── looks for waiters, finds K, wakes it
     B           parks K ── reads the lock: held
@@ -244,6 +253,7 @@ def park(
             set={**waits, **lapse.set},
             add=lapse.add,
         )
+        parked = lapsed(parked, record, actor=actor)
     waiter = Put(key=waiter_key(limit, record.id), content={Field.JOB: record.id})
     return [parked, waiter]
 

@@ -17,6 +17,7 @@ from remotejob.domain.changes import Change, Condition
 from remotejob.domain.command_changes import CANCEL, cancel
 from remotejob.domain.conditions import Absent, All, Is, Item, Value
 from remotejob.domain.errors import UnreadableItem
+from remotejob.domain.history import Action, entered
 from remotejob.domain.marks import mark_of_head
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.repeat import Repeat
@@ -119,6 +120,9 @@ class Head:
         return {"head": self.generation} if self.generation else {}
 
 
+_REPLACED: Final = "the repeats of this task were cancelled or replaced (cancel_repeats)"
+
+
 def head_key(queue: str, task: str) -> Key:
     # the mark shows only the name, so that says everything; neither part has a "#"
     name = f"{queue}#{task}"
@@ -133,8 +137,10 @@ def named_head(name: str) -> tuple[str, str]:
     return queue, task
 
 
-def cancel_outdated(record: JobRecord, *, now_ms: int, run_id: str | None = None) -> Change:
-    """Cancel a job of an earlier generation; the reason goes into its errors.
+def cancel_outdated(
+    record: JobRecord, *, now_ms: int, run_id: str | None = None, actor: str = ""
+) -> Change:
+    """Cancel a job of an earlier generation; the reason goes into its errors, and into its log.
 
     With `run_id`, only under that run, which has begun nothing yet: its lease ends, too.
 
@@ -142,12 +148,13 @@ def cancel_outdated(record: JobRecord, *, now_ms: int, run_id: str | None = None
     R            cancels ✓ ── (A's own cancel ✗: it has ended)
     """
     change = cancel(record, now_ms=now_ms)
+    change = entered(change, record, Action.CANCELLED, actor=actor, detail=_REPLACED)
     failure = Failure(
         run_id=run_id or "",
         attempt=record.attempt,
         at_ms=max(now_ms, record.updated_ms),
         kind=REPLACED,
-        message="the repeats of this task were cancelled or replaced (cancel_repeats)",
+        message=_REPLACED,
     )
     change = replace(
         change, set={**change.set, Field.ERRORS: errors_to_json((*record.errors, failure))}

@@ -16,6 +16,8 @@ from typing import Final
 
 from remotejob.domain.errors import JobCancelled, LeaseLost, RunInterrupted, TimedOut
 from remotejob.domain.priority import Lane
+from remotejob.domain.record import JobRecord
+from remotejob.jobs.commands import commands
 from remotejob.jobs.messaging.messages import BadMessage, Pending
 from remotejob.manual.options import Taking
 from remotejob.manual.taken_job import TakenJob
@@ -157,6 +159,12 @@ class JobHolder:
 
     def give_back(self, run: Run, reason: str) -> Settlement | None:
         return self._end(run, lambda: self._handler.give_back(run, reason))
+
+    def cancel(self, run: Run, *, antecedents: bool) -> JobRecord:
+        """Cancel the job of a run, and end the run, so that nothing waits for its lease."""
+        record = commands.cancel(run.job_id, self._installation, antecedents=antecedents)
+        self.end_run(run, JobCancelled(f"job {run.job_id} was cancelled"))
+        return record
 
     def end_run(self, run: Run, reason: RunInterrupted) -> Settlement | None:
         return self._end(run, lambda: self._handler.end_run(run, reason))

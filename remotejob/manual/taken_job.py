@@ -16,13 +16,17 @@ from remotejob.domain.errors import (
     InvalidData,
     JobCancelled,
     JobFailed,
+    JobNotFound,
     LeaseLost,
     OutputNotFound,
     StoreUnavailable,
 )
+from remotejob.domain.job_log import LogLine
+from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.domain.text import kind_of, said_by, shown
 from remotejob.jobs.content import payloads
+from remotejob.jobs.content.log import whole_log
 from remotejob.jobs.messaging.command_events import command
 from remotejob.manual.assets import read_assets
 from remotejob.ports import Area
@@ -39,6 +43,10 @@ class ReportedFailure(Exception):
     """The error given to `TakenJob.fail`, if it was no exception."""
 
 
+NO_REASON: Final = "no reason was given"
+"""Source: job-collection, `job.fail`: "No error information provided"."""
+
+
 class Holder(Protocol):
     """Extends the lease of a taken job, and ends its run."""
 
@@ -48,6 +56,10 @@ class Holder(Protocol):
 
     def fail(self, run: Run, error: BaseException) -> Settlement | None: ...
     def give_back(self, run: Run, reason: str) -> Settlement | None: ...
+    def cancel(self, run: Run, *, antecedents: bool) -> JobRecord:
+        """Cancel the run's job, and end the run. Return the record."""
+        ...
+
     def confirm(self, run: Run) -> bool:
         """Extend the lease now; return whether that succeeded."""
         ...
@@ -78,6 +90,16 @@ class TakenJob(RunningJob):
     def stir(self) -> None:
         """Give a sign of life, as every other call does. For work without other calls."""
         self.stirred = self.run.installation.clock.monotonic()
+
+    @property
+    def record(self) -> JobRecord:
+        """The whole record, as you took it, or as last read by `refresh`."""
+        return self._record
+
+    @property
+    def state(self) -> State:
+        """The state in `record`."""
+        return self._record.state
 
     @property
     def ended(self) -> bool:
@@ -117,10 +139,16 @@ class TakenJob(RunningJob):
         return settlement.record.next_id
 
     @command
-    def fail(self, error: str | BaseException | Mapping[str, Any], *, fatal: bool = False) -> None:
+    def fail(
+        self,
+        error: str | BaseException | Mapping[str, Any] | None = None,
+        *,
+        fatal: bool = False,
+    ) -> None:
         """Fail this run: the job runs again if its own retry policy says so.
 
-        `fatal`: no more runs, whatever the policy.
+        Without an error, the reason says that none was given. `fatal`: no more runs, whatever the
+        policy.
 
         Raises: InvalidData, when the error has another type, or JSON cannot write it;
         RunInterrupted, when the job was no longer yours; CommandRefused, when you had ended it.
@@ -138,6 +166,35 @@ class TakenJob(RunningJob):
         settlement = self._holder.fail(self.run, raised)
         self._raise_if_stopped()
         self._check_taken(settlement)
+
+    @command
+    def refresh(self) -> TakenJob:
+        """Read the record again. That changes nothing about your hold on the job.
+
+        Raises: JobNotFound.
+        """
+        check_owner(self._owner)
+        record = self._installation.store.get(self.id)
+        if record is None:
+            raise JobNotFound(self.id)
+        self._record = record
+        return self
+
+    def logs(self) -> list[LogLine]:
+        """What `record` and its notes have of the log; lines of this run come with a heartbeat."""
+        return whole_log(self._record, self._installation)
+
+    @command
+    def cancel(self, *, antecedents: bool = False) -> None:
+        """Cancel the job and all jobs that depend on it, and end this run.
+
+        `antecedents` also cancels the jobs it depends on.
+
+        Raises: RunInterrupted, when it was no longer yours; CommandRefused, when you had ended it;
+        AccessProblem, unless you are also a manager.
+        """
+        self._check_held()
+        self._record = self._holder.cancel(self.run, antecedents=antecedents)
 
     @command
     def release(self) -> None:
@@ -255,6 +312,8 @@ class TakenJob(RunningJob):
         """Raises: RunInterrupted or CommandRefused, when ending the run had no effect."""
         if settlement is None:
             self._check_held()
+        if isinstance(settlement, Conclude):
+            self._record = settlement.record
         if isinstance(settlement, Leave):
             raise LeaseLost(f"job {self.id} belongs to another run: this outcome came too late")
         if isinstance(settlement, Conclude) and settlement.record.state is State.CANCELLED:
@@ -267,7 +326,7 @@ class TakenJob(RunningJob):
 def _as_exception(error: object) -> BaseException:
     if isinstance(error, BaseException):
         return error
-    text = plain_text(error)
+    text = NO_REASON if error is None else plain_text(error)
     if text is not None:
         return ReportedFailure(text)
     if isinstance(error, Mapping):

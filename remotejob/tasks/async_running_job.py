@@ -2,55 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO
 
-from remotejob.domain.argument_checks import check_whole
 from remotejob.domain.job_log import Level
 from remotejob.domain.record import InputFile
 from remotejob.domain.repeat import Repeat
+from remotejob.tasks.async_antecedent import AsyncAntecedent
+from remotejob.tasks.async_stream import AsyncStream
 from remotejob.tasks.running_job import RunningJob
-
-if TYPE_CHECKING:
-    from remotejob.tasks.async_calls import AsyncCalls
-
-_CHUNK: Final = 1024 * 1024
-
-
-class AsyncStream:
-    """The input, read without blocking the loop; close it, or use it in `async with`."""
-
-    def __init__(self, stream: BinaryIO, calls: AsyncCalls) -> None:
-        self._stream = stream
-        self._calls = calls
-
-    async def read(self, size: int = -1) -> bytes:
-        """That many bytes, fewer only at the end; without a size, all the rest."""
-        whole = check_whole("size", size, least=-1, most=sys.maxsize)
-        return await self._calls.make(self._stream.read, whole)
-
-    async def close(self) -> None:
-        await self._calls.make(self._stream.close)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Chunks of 1 MiB at most."""
-        while chunk := await self.read(_CHUNK):
-            yield chunk
 
 
 class AsyncRunningJob:
@@ -101,6 +62,16 @@ class AsyncRunningJob:
     def origin_id(self) -> str | None:
         """The job that it repeats, reruns or replays."""
         return self._job.origin_id
+
+    @property
+    def depends(self) -> tuple[str, ...]:
+        """Ids of the jobs it depends on."""
+        return self._job.depends
+
+    @property
+    def due_at(self) -> datetime | None:
+        """As `RunningJob.due_at`."""
+        return self._job.due_at
 
     @property
     def attempt(self) -> int:
@@ -162,6 +133,11 @@ class AsyncRunningJob:
         Raises: FileGone, when it was too long for the record, and its file was deleted.
         """
         return await self._calls.make(lambda: self._job.data)
+
+    async def antecedents(self) -> tuple[AsyncAntecedent, ...]:
+        """The jobs it depends on. Raises: as `RunningJob.antecedents`."""
+        found = await self._calls.make(self._job.antecedents)
+        return tuple(AsyncAntecedent(one, self._calls) for one in found)
 
     async def open(self) -> AsyncStream:
         """A stream of the input. Raises: as `RunningJob.open`."""

@@ -22,8 +22,10 @@ from remotejob.jobs.content.content_types import check_content_type, guess_conte
 from remotejob.jobs.content.download_path import destination
 from remotejob.jobs.content.input_files import download_input, open_input
 from remotejob.jobs.content.view import JobView
+from remotejob.jobs.messaging.command_events import command
 from remotejob.outages import Interruptible, retry_while_unavailable
 from remotejob.ports import Area, Stored
+from remotejob.tasks.antecedent import Antecedent
 from remotejob.tasks.forked import check_owner
 from remotejob.tasks.log_echo import echo_line, echo_progress
 from remotejob.tasks.reported import Reported, encoded_state, log_data_of, message_of, progress_of
@@ -55,6 +57,10 @@ class RunHandle(Interruptible, Protocol):
         ...
 
     def folder(self) -> Path: ...
+    def antecedents(self) -> list[JobRecord]:
+        """The records of the jobs that this one depends on, in any order."""
+        ...
+
     def report_progress(self, progress: str) -> None: ...
     def report_line(self, level: Level, message: str, data: Any) -> None: ...
     def add_output(self, output: OutputFile) -> None: ...
@@ -73,6 +79,7 @@ class RunningJob(JobView):
     def __init__(self, run: RunHandle) -> None:
         super().__init__(run.record, run.installation)
         self._run = run
+        self._claimed: Final = run.record
         self._noted: set[str] = set()
         self._owner: Final = os.getpid()
 
@@ -150,6 +157,27 @@ class RunningJob(JobView):
         """A folder for this run's files; it is deleted when the run ends."""
         return self._touch().folder()
 
+    def antecedents(self) -> tuple[Antecedent, ...]:
+        """The jobs it depends on, in the order of `depends`, read now; removed ones are left out.
+
+        They have completed, unless somebody restarted one since: their `result` and `outputs` are
+        what this job can work on. While the table does not answer, reading is retried until the run
+        must stop. Outputs, and results beyond 4 KB, of another queue's job may be out of reach.
+
+        Raises: AccessProblem, when this worker may not read records.
+        """
+        run = self._touch()
+        run.check()
+        if not self.depends:
+            return ()
+        read = retry_while_unavailable(run, run.antecedents, what="read what it depends on")
+        found = {record.id: record for record in read}
+        return tuple(
+            Antecedent(found[one], self._installation, queue=self.queue)
+            for one in self.depends
+            if one in found
+        )
+
     def progress(self, done: float, total: float = 1) -> None:
         """Report the progress of the work. The next heartbeat stores it.
 
@@ -182,7 +210,7 @@ class RunningJob(JobView):
         """
         self._touch().check()
         with _gone("the checkpoint, which is too long for the record,", "submit the job again"):
-            return self._checkpoint()
+            return self._checkpoint(self._claimed)
 
     def checkpoint(self, state: Any) -> None:
         """Store the state of the work, from which another run can resume it.
@@ -207,6 +235,7 @@ class RunningJob(JobView):
             )
         run.keep(text)
 
+    @command
     def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
         """Add a line to the job's log, which outlives the run.
 

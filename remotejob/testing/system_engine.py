@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import islice
@@ -66,6 +67,7 @@ class Engine:
     ) -> None:
         """`healthy` is the installation without faults."""
         self._installation = installation
+        self._scheduler = replace(installation, actor="scheduler")
         self._healthy = healthy
         self._clock = clock
         self._messages = messages
@@ -243,12 +245,12 @@ class Engine:
         """What happens every minute, whatever is due: signs of life, the scheduler, the sweep."""
         for worker in self._living():
             worker.show()
-        tick(self._installation)
+        tick(self._scheduler)
         now = self._clock.now_ms()
         if now - self._swept_ms >= span_ms(SWEEP_PERIOD):
             self._swept_ms = now
             try:
-                sweep(self._installation)
+                sweep(self._scheduler)
             except Exception:
                 # as the function, which runs again in a few hours
                 log.exception("not swept")

@@ -27,7 +27,8 @@ DOCUMENTED = {
     "Threads", "Process", "Async", "Credentials", "AsyncRunningJob", "AsyncStream", "ProcessDied",
     "FileGone", "FileUnreadable", "PreviousRun", "ChainTooLong", "QueueFull", "UnreadableItem",
     "QueueRetired", "StoppedQueue", "KeyReused",
-    "DeadLetters", "Letter", "LetterKind", "Redriven",
+    "DeadLetters", "Letter", "LetterKind", "Redriven", "Antecedent", "AsyncAntecedent",
+    "AsyncOutput",
 }  # fmt: skip
 
 HEAVY = ("aws_cdk", "moto", "typer", "rich", "aws_lambda_powertools", "PIL", "pytest", "hypothesis")

@@ -23,6 +23,9 @@ from hypothesis import strategies as st
 
 import remotejob
 from remotejob import (
+    Antecedent,
+    AsyncAntecedent,
+    AsyncOutput,
     AsyncRunningJob,
     AsyncStream,
     Batch,
@@ -138,6 +141,10 @@ class Scene:
 
         worker.step()
 
+    def antecedent(self) -> Antecedent:
+        job = self.completed()
+        return Antecedent(job.record, job._installation, queue=job.queue)
+
     def completed(self) -> Job:
         job = self.queue.submit("work", body=b"photo", filename="cat.jpg")
         self.work()
@@ -182,6 +189,9 @@ SUBJECTS: Final[dict[type, Callable[[Scene], Any]]] = {
     RunningJob: lambda scene: RunningJob(scene.taken().run),
     AsyncRunningJob: lambda scene: AsyncRunningJob(RunningJob(scene.taken().run)),
     AsyncStream: lambda scene: AsyncStream(BytesIO(b"photo"), AsyncCalls()),
+    Antecedent: Scene.antecedent,
+    AsyncAntecedent: lambda scene: AsyncAntecedent(scene.antecedent(), AsyncCalls()),
+    AsyncOutput: lambda scene: AsyncOutput(scene.completed().outputs["cat.png"], AsyncCalls()),
     Notice: Scene.notice,
     StoredFile: lambda scene: scene.queue.retrieve("input", scene.queue.store({"body": b"photo"})),
     Processor: Scene.processor,

@@ -18,6 +18,7 @@ from remotejob import Async, AsyncRunningJob, Credentials, Process, Retry, Runni
 from worker_container.tasks import thumbnail
 
 __all__ = [
+    "chained",
     "crash_once",
     "feed",
     "feed_apart",
@@ -45,6 +46,15 @@ def hold(job: RunningJob) -> str:
         job.check()
         time.sleep(0.05)
     return job.run_id
+
+
+@task("chained")
+def chained(job: RunningJob) -> list[list[object]]:
+    """What its antecedents made, read with the role of the queue's workers."""
+    return [
+        [one.id, one.data, [len(output.read_bytes()) for output in one.outputs.values()]]
+        for one in job.antecedents()
+    ]
 
 
 @task("forbidden")

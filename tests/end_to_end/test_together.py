@@ -28,10 +28,15 @@ def begun(folder: Path) -> list[Path]:
 
 
 def test_job_runs_after_the_one_it_depends_on(queue: Queue) -> None:
-    first = queue.submit("thumbnail", body=PHOTO)
-    second = queue.submit("thumbnail", body=PHOTO, depends=[first])
+    # too long for the record: a file that the workers' role may read
+    data = {"size": 100, "note": "n" * 5_000}
+    first = queue.submit("thumbnail", body=PHOTO, data=data)
+    second = queue.submit("chained", depends=[first])
 
-    assert second.wait(PATIENCE).state is State.COMPLETED
+    assert second.wait(PATIENCE).state is State.COMPLETED, second.errors
+    sizes = [output.size for output in first.refresh().outputs.values()]
+    assert sizes
+    assert second.result == [[first.id, data, sizes]]
     finished, started = first.refresh().finished_at, second.started_at
     assert finished is not None
     assert started is not None

@@ -98,6 +98,34 @@ def test_killed_worker_loses_nothing_and_the_job_commits_once(
     assert job.outputs["seen.txt"].open().read().decode() == job.result
 
 
+@pytest.mark.exhaustive
+def test_job_whose_killed_worker_may_not_be_followed_by_another_fails(
+    aws: EmbeddedAws, queue: Queue, worker: Worker, tmp_path: Path
+) -> None:
+    job = queue.submit("hold", data={"folder": str(tmp_path)}, crashes=0)
+    until(lambda: begun(tmp_path), what="the run's beginning")
+
+    worker.kill()
+    worker.wait()
+    other = aws.start_worker()
+    try:
+        until(lambda: job.refresh().ended, what="the job's end")
+        failed, runs = job.state, begun(tmp_path)
+        (tmp_path / "go").touch()
+        job.restart()
+        job.wait(PATIENCE)
+    finally:
+        other.kill()
+        other.wait()
+
+    assert failed is State.FAILED
+    assert len(runs) == 1
+    assert job.errors[0].kind == "WorkerDied"
+    assert "must not run again by itself" in job.errors[0].message
+    assert job.state is State.COMPLETED
+    assert len(begun(tmp_path)) == 2
+
+
 @pytest.mark.parametrize(
     "comes", ["something", pytest.param("nothing", marks=pytest.mark.exhaustive)]
 )

@@ -135,6 +135,30 @@ def test_what_is_failed_by_hand_is_an_exception_text_or_a_dict(
     assert job.state is State.WAITING
 
 
+def test_progress_is_of_one_unless_a_total_is_given(queue: Queue) -> None:
+    job = queue.submit("work")
+    (taken,) = queue.get_work()
+    taken.progress(0.25)
+    taken.fail("half way", fatal=True)
+    assert job.refresh().progress == (0.25, 1)
+
+
+def test_a_restart_takes_only_dependents_that_were_cancelled_with_the_job(
+    queue: Queue, worker: Simulation
+) -> None:
+    worker.tasks.task("work")(lambda job: None)
+    first = queue.submit("work")
+    by_hand, with_it = (queue.submit("work", depends=[first]) for _ in range(2))
+    by_hand.cancel()
+    first.cancel()
+
+    first.restart(dependents=True)
+    work_off(worker)
+
+    ended = [job.refresh().state for job in (first, by_hand, with_it)]
+    assert ended == [State.COMPLETED, State.CANCELLED, State.COMPLETED]
+
+
 @pytest.mark.parametrize("way", ["submit", "draft"])
 def test_only_repeats_of_the_same_task_and_queue_are_cancelled_and_only_if_asked_to(
     way: str, clock: FakeClock

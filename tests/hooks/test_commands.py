@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from remotejob import CommandRefused, Job, Queue, RemoteJob, RunningJob, Submission, UnknownTask
+from remotejob import (
+    CommandRefused,
+    InvalidData,
+    Job,
+    Queue,
+    RemoteJob,
+    RunningJob,
+    Submission,
+    UnknownTask,
+)
 from remotejob.client.hooks import Hooks
 from remotejob.domain.events import CommandEvent
 from remotejob.ports import Installation
@@ -152,3 +161,50 @@ def test_the_process_that_gives_a_command_notifies_its_hooks(
 
     assert heard == []
     assert there == ["cancel"]
+
+
+def test_refresh_is_told_and_a_wait_is_not(
+    queue: Queue, worker: Simulation, heard: list[CommandEvent]
+) -> None:
+    job = queue.submit("work").cancel()
+    heard.clear()
+    job.wait()
+    job.why()
+    assert heard == []
+
+    job.refresh()
+
+    (event,) = heard
+    assert (event.event, event.command, event.target) == ("call", "refresh", job)
+    assert (dict(event.arguments), event.result) == ({}, job)
+
+
+def test_log_is_told_with_its_arguments_where_the_job_runs(
+    queue: Queue, worker: Simulation, heard: list[CommandEvent]
+) -> None:
+    another = Simulation(installation=worker.installation)
+
+    @another.tasks.task("other")
+    def other(job: RunningJob) -> None:
+        job.log("page 7", level="warning", data={"page": 7})
+
+    job = queue.submit("other")
+    heard.clear()
+    another.step()
+
+    (event,) = heard
+    assert (event.event, event.command, event.target.id) == ("call", "log", job.id)
+    assert event.arguments == {"message": "page 7", "level": "warning", "data": {"page": 7}}
+
+
+def test_a_refused_log_is_an_error(queue: Queue, heard: list[CommandEvent]) -> None:
+    queue.submit("work")
+    (job,) = queue.get_work()
+    heard.clear()
+    with pytest.raises(InvalidData):
+        job.log("page 7", level="loud")  # type: ignore[arg-type]
+    job.cancel()
+    assert [(event.event, event.command) for event in heard] == [
+        ("error", "log"),
+        ("call", "cancel"),
+    ]

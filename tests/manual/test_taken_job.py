@@ -16,6 +16,7 @@ from remotejob import (
     InvalidName,
     JobCancelled,
     JobFailed,
+    JobNotFound,
     LeaseLost,
     OutputNotFound,
     Queue,
@@ -191,7 +192,116 @@ def test_a_delay_of_dependents_that_is_none_is_refused_and_the_job_stays_yours(
     assert submitted.refresh().state is State.RUNNING
 
 
-@pytest.mark.parametrize("error", [None, 7, {"no": object()}])
+@pytest.mark.parametrize("given", [(), (None,)])
+def test_without_an_error_the_reason_says_that_none_was_given(
+    queue: Queue, given: tuple[None, ...]
+) -> None:
+    submitted = queue.submit("work")
+    taken(queue).fail(*given)
+    assert submitted.refresh().state is State.FAILED
+    assert submitted.errors[-1].message == "no reason was given"
+
+
+def test_a_taken_job_is_read_again(queue: Queue, clock: FakeClock, holder: JobHolder) -> None:
+    submitted = queue.submit("work", retry=AGAIN)
+    taken(queue).fail("first")
+    clock.advance(timedelta(minutes=1))
+    job = taken(queue)
+    assert (job.state, job.attempt, job.crashes) == (State.RUNNING, 2, 0)
+    assert [error.message for error in job.errors] == ["first"]
+    job.checkpoint({"page": 1})
+    before = job.run.record
+
+    assert job.refresh() is job
+
+    assert job.record == submitted.refresh().record
+    # what the run knows of its lease is its own, and so is where it began
+    assert job.run.record is before
+    assert job.resumed_from is None
+    clock.advance(LEASE / 2)
+    holder.beat()
+    job.acknowledge()
+    job.done(7)
+    assert (job.record.state, job.state) == (State.COMPLETED, State.COMPLETED)
+    assert submitted.refresh().result == 7
+
+
+def test_refresh_shows_what_others_did(queue: Queue) -> None:
+    submitted = queue.submit("work")
+    job = taken(queue)
+    submitted.cancel()
+    assert job.state is State.RUNNING
+    assert job.refresh().state is State.CANCELLED
+
+
+def test_a_taken_job_that_is_gone_is_not_found(
+    queue: Queue, installation: Installation, clock: FakeClock
+) -> None:
+    submitted = queue.submit("work")
+    job = taken(queue)
+    job.done()
+    clock.advance(timedelta(hours=2))
+    submitted.remove()
+    with pytest.raises(JobNotFound):
+        job.refresh()
+
+
+def test_a_taken_job_is_cancelled_and_its_run_is_over(
+    queue: Queue, installation: Installation
+) -> None:
+    submitted = queue.submit("work", resource="one")
+    dependent = queue.submit("work", depends=[submitted])
+    waiting = queue.submit("work", resource="one")
+    job = taken(queue)
+
+    job.cancel()
+
+    assert (job.ended, job.state) == (True, State.CANCELLED)
+    assert submitted.refresh().state is dependent.refresh().state is State.CANCELLED
+    assert submitted.record.lease_ms is None
+    with pytest.raises(JobCancelled):
+        job.done()
+    # nothing waits for the lease: neither the next of its resource, nor a restart
+    assert taken(queue).id == waiting.id
+    assert submitted.restart().state is State.WAITING
+
+
+def test_a_job_that_was_ended_is_not_cancelled(queue: Queue) -> None:
+    queue.submit("work")
+    job = taken(queue)
+    job.done()
+    with pytest.raises(CommandRefused):
+        job.cancel()
+
+
+def test_a_block_whose_job_was_cancelled_in_it_ends_quietly(queue: Queue) -> None:
+    submitted = queue.submit("work")
+    with taken(queue) as job:
+        job.cancel()
+    assert submitted.refresh().state is State.CANCELLED
+
+
+def test_antecedents_are_found_by_hand(queue: Queue, worker: Simulation) -> None:
+    first = queue.submit("work")
+    job = taken(queue)
+    job.output("page.txt", b"page 1")
+    job.log("written")
+    job.done({"pages": 1})
+    second = queue.submit("work", depends=[first])
+
+    chained = taken(queue)
+
+    assert (chained.id, chained.depends) == (second.id, (first.id,))
+    (found,) = chained.antecedents()
+    assert (found.id, found.result, found.outputs["page.txt"].read_bytes()) == (
+        first.id,
+        {"pages": 1},
+        b"page 1",
+    )
+    assert [line.message for line in job.refresh().logs()] == ["written"]
+
+
+@pytest.mark.parametrize("error", [7, {"no": object()}])
 def test_an_error_that_says_nothing_is_refused_and_the_job_stays_yours(
     queue: Queue, error: Any
 ) -> None:

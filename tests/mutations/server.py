@@ -7,13 +7,17 @@ nothing of the checkout itself: each of its children imports the code as it then
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import _pytest
 
 
 def serve() -> None:
@@ -45,7 +49,17 @@ def _ends_within(child: int, seconds: float) -> bool:
 def _load_what_never_changes() -> None:
     """The large libraries. Not the CDK, which would share one Node process among all children."""
     import boto3  # noqa: F401
-    import moto.server  # noqa: F401
+    import moto.dynamodb.models
+    import moto.s3.models
+    import moto.server
+    import moto.sqs.models  # noqa: F401
+    import pytest  # noqa: F401
+
+    # what only a run of pytest loads
+    for module in pkgutil.iter_modules(_pytest.__path__, "_pytest."):
+        importlib.import_module(module.name)
+    for name in ("pygments.lexers", "pygments.formatters.terminal", "execnet", "requests"):
+        importlib.import_module(name)
 
 
 def _run(order: dict[str, Any]) -> int:

@@ -119,10 +119,13 @@ class Tree:
 
 
 def _arguments(tests: Sequence[str]) -> list[str]:
-    """What to call pytest with. The tests of a conformance suite are run for two backends."""
+    """Files to call pytest with: a row does not say which class of its file a test is in.
+
+    The tests of a conformance suite are run for two backends.
+    """
     of_suites = [test for test in tests if test.startswith(_SUITES)]
-    plain = [test for test in tests if not test.startswith(_SUITES)]
-    return [*plain, *(_BACKENDS if of_suites else ())]
+    plain = [test.partition("::")[0] for test in tests if not test.startswith(_SUITES)]
+    return list(dict.fromkeys([*plain, *(_BACKENDS if of_suites else ())]))
 
 
 def _function(test: str) -> str:

@@ -532,6 +532,17 @@ def done_with_all(taken: TakenJob) -> None:
     taken.done({"long": LONG})
 
 
+def chained(by: Person) -> Job:
+    """After one whose data, result and output are files."""
+    return ready(by, depends=[completed(by, data=LONG, result=LONG, output=b"content")])
+
+
+def read_antecedents(taken: TakenJob) -> None:
+    (found,) = taken.antecedents()
+    assert (found.data, found.result) == (LONG, LONG)
+    assert found.outputs["out.txt"].read_bytes() == b"content"
+
+
 def show_progress(taken: TakenJob) -> None:
     taken.progress(1, 2)
     taken.acknowledge()
@@ -727,6 +738,10 @@ SCENES: dict[str, dict[str, Scene]] = {
             dependents_are(State.CANCELLED),
         ),
     },
+    "TakenJob.cancel": {"": on_taken(TakenJob.cancel)},
+    "TakenJob.refresh": {"": on_taken(TakenJob.refresh)},
+    "TakenJob.logs": {"": on_taken(TakenJob.logs)},
+    "TakenJob.antecedents": {"": on_taken(read_antecedents, chained)},
     "TakenJob.release": {"": on_taken(TakenJob.release)},
     "TakenJob.acknowledge": {"": on_taken(TakenJob.acknowledge)},
     "TakenJob.progress": {"": on_taken(show_progress)},

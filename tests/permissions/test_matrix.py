@@ -85,6 +85,11 @@ def test_somebody_of_two_groups_may_give_the_commands_of_both(
         SCENES["Queue.get_work"][""](admin)(both)
 
 
+def test_somebody_of_no_group_does_not_even_find_the_system(new_person: NewPerson) -> None:
+    with pytest.raises(AccessProblem):
+        new_person()
+
+
 def _prepared(command: str, name: str, people: dict[Group, Person], aws: EmbeddedAws) -> Act:
     _empty_queues(aws)
     _put_letters(aws)

@@ -134,15 +134,17 @@ def _one_step(
 
 
 def _put_right(step: Step, before: JobRecord) -> Iterator[str]:
-    """A worker that lost its lease may change how its run is counted, and nothing else."""
+    """A worker that lost its lease may change how its run is counted and say so, nothing else."""
     counted = replace(
         step.after,
         lost_run=before.lost_run,
         crashes=before.crashes,
         crashed_runs=before.crashed_runs,
         lost_leases=before.lost_leases,
+        history=before.history,
     )
-    if counted != before:
+    known, told = before.history or frozenset(), step.after.history or frozenset()
+    if counted != before or not told >= known:
         yield f"4: {step} by a worker that lost its lease"
 
 

@@ -190,8 +190,10 @@ def test_a_second_runs_log_is_listed_with_that_of_a_run_that_died(
     Simulation(installation=installation, tasks=worker.tasks).step()
 
     told = [line.message for line in job.refresh().logs()]
+    first, second = ([f"run {run}, line {number}" for number in range(8)] for run in (1, 2))
+    crashed = "crashed: worker simulated died, or fell silent until its lease ended"
     assert job.state is State.COMPLETED
-    assert told == [f"run {run}, line {number}" for run in (1, 2) for number in range(8)]
+    assert told == [*first, crashed, *second]
 
 
 def test_a_heartbeat_on_its_way_takes_nothing_from_the_last_report(

@@ -15,6 +15,7 @@ from remotejob.domain.batches import is_batch_id
 from remotejob.domain.changes import Change
 from remotejob.domain.dependencies import cancelled_with
 from remotejob.domain.errors import AccessProblem, CommandRefused, JobNotFound, RemoteJobError
+from remotejob.domain.history import Action, entered
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry, check_retry
 from remotejob.domain.states import Command, State, check
@@ -166,6 +167,7 @@ def _store_restarted(job_id: str, retry: Retry | None, installation: Installatio
             change = command_changes.restart(
                 record, now_ms=now, retry=retry, blocked=_batches_waited_for(record), token=token
             )
+            change = entered(change, record, Action.RESTARTED, actor=installation.actor)
             outcome = installation.store.update(change)
             if isinstance(outcome, Updated):
                 return outcome.record
@@ -174,7 +176,15 @@ def _store_restarted(job_id: str, retry: Retry | None, installation: Installatio
             record,
             waits_for,
             installation,
-            storing=partial(_restart_change, record, now, retry, token, renewed.generation),
+            storing=partial(
+                _restart_change,
+                record,
+                now,
+                retry,
+                token,
+                renewed.generation,
+                installation.actor,
+            ),
             # the batch must stop counting its child as ended
             others=[*uncount(record, installation), *others],
         )
@@ -189,12 +199,14 @@ def _restart_change(
     retry: Retry | None,
     token: str,
     generation: int,
+    actor: str,
     blocked: JobRecord,
 ) -> Change:
     again = _batches_waited_for(record).union(blocked.blocked or ())
     change = command_changes.restart(
         record, now_ms=now_ms, retry=retry, blocked=again, linking=blocked.linking, token=token
     )
+    change = entered(change, record, Action.RESTARTED, actor=actor)
     if generation:
         change = replace(change, set={**change.set, Field.GENERATION: generation})
     return change if record.batch is None else restart_counted(change, record)

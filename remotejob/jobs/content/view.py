@@ -7,7 +7,7 @@ from typing import Any
 
 from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.ids import partition_of
-from remotejob.domain.record import InputFile, JobRecord
+from remotejob.domain.record import Failure, InputFile, JobRecord
 from remotejob.domain.record_texts import load_json
 from remotejob.domain.repeat import PreviousRun, Repeat
 from remotejob.domain.times import from_ms
@@ -66,6 +66,17 @@ class JobView:
         return None if text is None else PreviousRun.from_json(text)
 
     @property
+    def depends(self) -> tuple[str, ...]:
+        """Ids of the jobs it depends on."""
+        return self._record.depends
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The earliest time it may run, or might; None if it could from the start."""
+        due = self._record.due_ms
+        return None if due is None else from_ms(due)
+
+    @property
     def attempt(self) -> int:
         """Number of the current or last run, from 1; 0 before the first."""
         return self._record.attempt
@@ -73,6 +84,32 @@ class JobView:
     @property
     def created_at(self) -> datetime:
         return from_ms(self._record.created_ms)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When the current or last run started."""
+        started = self._record.started_ms
+        return None if started is None else from_ms(started)
+
+    @property
+    def crashes(self) -> int:
+        """How often its worker died or fell silent while the job ran."""
+        return self._record.crashes
+
+    @property
+    def lost_leases(self) -> int:
+        """How often its worker lost the lease, but lived, while the job ran."""
+        return self._record.lost_leases
+
+    @property
+    def worker(self) -> str | None:
+        """The worker of the current or last run."""
+        return self._record.worker
+
+    @property
+    def errors(self) -> tuple[Failure, ...]:
+        """The last failures, oldest first."""
+        return self._record.errors
 
     @property
     def input(self) -> InputFile | None:
@@ -98,8 +135,7 @@ class JobView:
         )
         return None if text is None else self._load(text, "its data")
 
-    def _checkpoint(self) -> Any:
-        record = self._record
+    def _checkpoint(self, record: JobRecord) -> Any:
         text = payloads.load_text(
             self._installation.files, Area.OUTPUT, record.checkpoint_json, checkpoint_key(record)
         )

@@ -15,6 +15,7 @@ from typing import Final
 from remotejob.domain import batch_changes, batches, command_changes
 from remotejob.domain.batches import BATCH, BatchRecord
 from remotejob.domain.errors import StoreUnavailable, UnreadableItem
+from remotejob.domain.history import Action, entered
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
@@ -115,7 +116,9 @@ def release_follower(batch_id: str, installation: Installation) -> None:
             return
         job_id = batch.follower_ids[-1]
         now = installation.clock.now_ms()
-        conflict = store.transact(batch_changes.unlock(batch, job_id, now_ms=now, waiting=True))
+        conflict = store.transact(
+            batch_changes.unlock(batch, job_id, now_ms=now, waiting=True, actor=installation.actor)
+        )
         if conflict is None:
             send_if_free(store.get(job_id), installation)
             return
@@ -127,10 +130,10 @@ def release_follower(batch_id: str, installation: Installation) -> None:
                 # released before, perhaps by a process that died before sending
                 send_if_free(record, installation)
                 return
-            if (
-                store.transact(batch_changes.unlock(batch, job_id, now_ms=now, waiting=False))
-                is None
-            ):
+            unlocked = batch_changes.unlock(
+                batch, job_id, now_ms=now, waiting=False, actor=installation.actor
+            )
+            if store.transact(unlocked) is None:
                 return
         # meanwhile a child was restarted or counted, or the follower paused or resumed
     raise StoreUnavailable(f"batch {batch_id} changed each time it was read; try again")
@@ -151,7 +154,13 @@ def recheck_batch(record: JobRecord, batch_id: str, installation: Installation) 
         release_follower(batch_id, installation)
         return None
     log.warning("batch %s will never complete; its follower is cancelled", batch_id)
-    change = command_changes.cancel(record, now_ms=now)
+    change = entered(
+        command_changes.cancel(record, now_ms=now),
+        record,
+        Action.CANCELLED,
+        actor=installation.actor,
+        detail=f"batch {batch_id}, which it follows, will never complete",
+    )
     outcome = installation.store.update(change)
     return outcome.record if isinstance(outcome, Updated) else None
 

@@ -222,7 +222,8 @@ def _release_one(edge: Edge, antecedent: JobRecord, installation: Installation) 
     now = installation.clock.now_ms()
     due = max(now, (antecedent.finished_ms or now) + (antecedent.delay_dependents_ms or 0))
     current: JobRecord | None = None
-    for change in dependencies.releases(edge, now_ms=now, due_ms=due):
+    actor = installation.actor
+    for change in dependencies.releases(edge, now_ms=now, due_ms=due, actor=actor):
         outcome = installation.store.update(change)
         current = outcome.record
         if isinstance(outcome, Updated) or current is None:
@@ -248,7 +249,9 @@ def _cancel_one(
         # nobody here carries out the end of another queue's job: the next tick does, without grace
         ours = installation.may_send_to(record.queue)
         marked = None if ours else now - span_ms(GRACE)
-        change = dependencies.cascade(edge, record, why=why, now_ms=now, marked_ms=marked)
+        change = dependencies.cascade(
+            edge, record, why=why, now_ms=now, marked_ms=marked, actor=installation.actor
+        )
         end = successors.failed(record, change, installation)
         steps: list[Step] = [*end.steps, _spend_step(edge, installation)]
         if antecedent is not None:
@@ -308,5 +311,11 @@ def _stored_edge(record: JobRecord, antecedent: str, installation: Installation)
     key = Edge(antecedent=antecedent, dependent=record.id, token="").key
     item = installation.store.item(key)
     if item is None and record.linking is not None:
-        return Edge(antecedent=antecedent, dependent=record.id, token=record.linking, stored=False)
+        return Edge(
+            antecedent=antecedent,
+            dependent=record.id,
+            token=record.linking,
+            stored=False,
+            quiet=True,
+        )
     return None if item is None else _edge(antecedent, key.name, item, installation)

@@ -19,6 +19,7 @@ from typing import Final
 from remotejob.domain import claim_decisions, given_up
 from remotejob.domain.claim_decisions import after_refused_claim
 from remotejob.domain.errors import UnreadableItem
+from remotejob.domain.history import Action, entered
 from remotejob.domain.odd_items import end_lease
 from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
@@ -144,7 +145,9 @@ def _revived(
     # first sent, then noted: after a crash in between, it is sent twice, and not never
     send_for([record], installation)
     # refused if the job changed meanwhile: then a worker has it
-    installation.store.update(given_up.sent_again(record, why=why, now_ms=now))
+    change = given_up.sent_again(record, why=why, now_ms=now)
+    change = entered(change, record, Action.SENT_AGAIN, actor=installation.actor, at_ms=now)
+    installation.store.update(change)
     return Seen(Fate.SENT, read.reason)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from remotejob.domain import dependencies
 from remotejob.domain.batches import is_batch_id
-from remotejob.domain.dependencies import EDGES_AT_A_TIME
+from remotejob.domain.dependencies import EDGES_AT_A_TIME, LINES_OF_EDGES
 from remotejob.domain.record import JobRecord
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.ports import Installation
@@ -32,7 +32,9 @@ def link(record: JobRecord, antecedents: Sequence[str], installation: Installati
     for start in range(0, len(antecedents), EDGES_AT_A_TIME):
         left = list(antecedents[start : start + EDGES_AT_A_TIME])
         while left:
-            edges = dependencies.edges_to_put(record.id, left, token=record.linking)
+            edges = dependencies.edges_to_put(
+                record.id, left, token=record.linking, told=0 if start else LINES_OF_EDGES
+            )
             conflict = installation.store.transact([check, *edges])
             if conflict is None:
                 break

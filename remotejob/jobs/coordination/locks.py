@@ -115,6 +115,7 @@ def _park(
         now_ms=now_ms,
         skew_ms=span_ms(installation.skew),
         look_ms=now_ms + span_ms(RECHECK),
+        actor=installation.actor,
     )
     conflict = installation.store.transact(steps)
     if conflict is not None:

@@ -98,7 +98,8 @@ def stop(record: JobRecord, installation: Installation) -> JobRecord | None:
     for _ in range(_CANCEL_TRIES):
         if current is None or current.terminal:
             return None
-        change = series.cancel_outdated(current, now_ms=installation.clock.now_ms())
+        now = installation.clock.now_ms()
+        change = series.cancel_outdated(current, now_ms=now, actor=installation.actor)
         outcome = store.update(change)
         if isinstance(outcome, Updated):
             return outcome.record
@@ -117,7 +118,9 @@ def refuse_outdated_run(record: JobRecord, installation: Installation) -> JobRec
         if not read_head(record.queue, record.task, installation).outdates(record):
             return None
         now = installation.clock.now_ms()
-        change = series.cancel_outdated(record, now_ms=now, run_id=record.run_id)
+        change = series.cancel_outdated(
+            record, now_ms=now, run_id=record.run_id, actor=installation.actor
+        )
         outcome = installation.store.update(change)
     except Exception:
         log.exception("cannot tell whether the job was replaced", extra=log_fields(record))

@@ -14,6 +14,7 @@ from remotejob.domain import missed, run_changes
 from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
 from remotejob.domain.events import Event
+from remotejob.domain.history import Action, entered, lapsed
 from remotejob.domain.ids import new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
@@ -86,6 +87,7 @@ def store_end(end: End, installation: Installation) -> Updated | Refused:
 def expire(record: JobRecord, installation: Installation, *, now_ms: int) -> Updated | Refused:
     """Fail a job whose workers died too often."""
     change = run_changes.expire(record, now_ms=now_ms, skew_ms=span_ms(installation.skew))
+    change = lapsed(change, record, actor=installation.actor)
     return _store_failed(record, change, installation)
 
 
@@ -96,6 +98,10 @@ def miss(
     change = missed.miss(
         record, now_ms=now_ms, skew_ms=span_ms(installation.skew), until_ms=until_ms
     )
+    if record.state is State.RUNNING:
+        change = lapsed(change, record, actor=installation.actor)
+    else:
+        change = entered(change, record, Action.EXPIRED, actor=installation.actor)
     return _store_failed(record, change, installation)
 
 

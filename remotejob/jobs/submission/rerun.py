@@ -8,6 +8,7 @@ from datetime import timedelta
 from remotejob.domain.chain import next_depth
 from remotejob.domain.errors import InvalidData, JobNotFound
 from remotejob.domain.events import Event
+from remotejob.domain.history import Action, first_line
 from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.series import is_endless
@@ -49,7 +50,11 @@ def rerun(
         raise JobNotFound(job_id)
     check(Command.RERUN, job_id=job_id, state=record.state)
     due = from_ms(installation.clock.now_ms()) + wait
-    again = replace(made_from(record, repeat, due, installation), depth=next_depth())
+    again = made_from(record, repeat, due, installation)
+    history = first_line(
+        Action.RERUN, at_ms=again.created_ms, actor=installation.actor, detail=record.id
+    )
+    again = replace(again, depth=next_depth(), history=history)
     if again.input_json is not None or again.data_ref is not None:
         check_kept(again, repeat, installation)
     check_room(lanes_of([again], installation), installation)

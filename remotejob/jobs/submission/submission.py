@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from remotejob.domain.check_times import first_look
 from remotejob.domain.crash_limits import check_crashes
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST
 from remotejob.domain.errors import InvalidData, InvalidName, UnknownQueue, UnknownTask
+from remotejob.domain.history import Action, first_line
 from remotejob.domain.ids import is_job_id, new_job_id
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.name_rules import (
@@ -169,6 +171,7 @@ def check(
         depth=next_depth(),
         batch=submission.batch,
         origin_id=submission.origin,
+        history=_done_before(submission, now, installation),
     )
     depends = _check_antecedents(submission.depends)
     record = _with_due_time(record, submission, installation)
@@ -190,6 +193,16 @@ def check(
         content_type=content_type or guess_content_type(filename),
         problem=problem,
     )
+
+
+def _done_before(
+    submission: Submission, now_ms: int, installation: Installation
+) -> frozenset[str] | None:
+    """What was done to a job by the time it is stored; None for most."""
+    line = partial(first_line, at_ms=now_ms, actor=installation.actor)
+    if submission.origin is not None:
+        return line(Action.REPLAYED, detail=submission.origin)
+    return line(Action.PAUSED) if submission.paused else None
 
 
 def queue_named(name: object, installation: Installation) -> QueueDescription:

@@ -9,6 +9,7 @@ import pytest
 
 from remotejob.domain import dependencies
 from remotejob.domain.dependencies import EDGES, Edge
+from remotejob.domain.history import Action, first_line
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import Failure, JobRecord, errors_to_json
 from remotejob.domain.states import TERMINAL, State
@@ -34,6 +35,8 @@ _BOTH: Final = frozenset({ANTECEDENT, _OTHER})
 _OPEN: Final = sorted(set(State) - TERMINAL)
 _LATE: Final = NOW + LEASE
 """When a dependent released with a delay becomes due."""
+_TOLD: Final = first_line(Action.RESOLVED, at_ms=_LATER, actor="", detail=ANTECEDENT)
+"""What a release leaves in the history of the dependent."""
 
 
 def _submission(dependent: JobRecord, token: str = TOKEN) -> list[Step]:
@@ -50,7 +53,7 @@ def _edges(store: JobStore, antecedent: str) -> list[Edge]:
 
 def _marked(record: JobRecord, **fields: Any) -> JobRecord:
     key = attention_key(Attention.WAITING, record.id)
-    return replace(record, attention=key, attention_ms=_LATER, **fields)
+    return replace(record, attention=key, attention_ms=_LATER, history=_TOLD, **fields)
 
 
 def _release(store: JobStore, *, due_ms: int = 0) -> tuple[int, JobRecord | None]:
@@ -168,7 +171,7 @@ class EdgesConformance:
         before = samples.in_state(State.PAUSED, blocked=_BOTH, due_ms=NOW)
         store.put_new(before)
 
-        after = replace(before, blocked=frozenset({_OTHER}), due_ms=_LATE)
+        after = replace(before, blocked=frozenset({_OTHER}), due_ms=_LATE, history=_TOLD)
         assert _release(store, due_ms=_LATE) == (2, after)
 
     @pytest.mark.parametrize("state", sorted(set(State) - {State.WAITING}))
@@ -181,7 +184,8 @@ class EdgesConformance:
         number, after = _release(store, due_ms=_LATE)
 
         assert number == len(dependencies.releases(EDGE, now_ms=NOW, due_ms=_LATE)) - 1
-        assert after == replace(before, blocked=frozenset({_OTHER})) == store.get(before.id)
+        expected = replace(before, blocked=frozenset({_OTHER}), history=_TOLD)
+        assert after == expected == store.get(before.id)
 
     @pytest.mark.parametrize(
         "before",
@@ -214,6 +218,7 @@ class EdgesConformance:
             finished_ms=_LATER,
             updated_ms=_LATER,
             owed="status",
+            history=first_line(Action.CANCELLED, at_ms=_LATER, actor="", detail="it"),
             errors_json=errors_to_json((samples.failure(), why)),
             attention=attention_key(Attention.OWED, before.id),
             attention_ms=_LATER,

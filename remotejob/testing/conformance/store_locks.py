@@ -10,6 +10,7 @@ import pytest
 from remotejob.domain import locks
 from remotejob.domain.command_changes import remove
 from remotejob.domain.conditions import Item
+from remotejob.domain.history import Action, first_line
 from remotejob.domain.locks import SLOTS, WAITERS, Held, Limit
 from remotejob.domain.marks import Attention, attention_key
 from remotejob.domain.record import JobRecord
@@ -53,6 +54,12 @@ _NOT_CLAIMABLE: Final = {
     **NOT_CLAIMABLE,
     "changed since it was read": samples.ready(resource="scanner", updated_ms=NOW - 1),
 }
+_CRASHED: Final = first_line(
+    Action.CRASHED,
+    at_ms=NOW,
+    actor="",
+    detail="worker w1 died, or fell silent until its lease ended",
+)
 _HOLDER: Final = HELD.job_id
 _OVER: Final = {
     "has fallen silent": samples.silent(id=_HOLDER),
@@ -279,7 +286,15 @@ class LocksConformance:
             for record in (*_CLAIMABLE.values(), samples.waiting(due_ms=NOW - LEASE))
         ]
         + [
-            (record, _parked(record, crashes=2, crashed_runs=frozenset({RUN})))
+            (
+                record,
+                _parked(
+                    record,
+                    crashes=2,
+                    crashed_runs=frozenset({RUN}),
+                    history=_CRASHED,
+                ),
+            )
             for record in (samples.silent(crashes=1),)
         ],
         ids=[*_CLAIMABLE, "waiting and long due", "running, its worker silent"],

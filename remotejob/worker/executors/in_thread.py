@@ -64,7 +64,8 @@ class ThisThread:
         # only the first time: later the task may be cleaning up
         noted, self._noted = self._noted, True
         if not noted:
-            stack_note.note(reason, stack_note.of_thread(self._thread, above=self._caller))
+            stack = stack_note.of_thread(self._thread, above=self._caller, caller=__file__)
+            stack_note.note(reason, stack)
 
     def kill(self, *, grace: timedelta) -> bool:  # noqa: ARG002 (the protocol's)
         """Do nothing more: a thread cannot be killed."""

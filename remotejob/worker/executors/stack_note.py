@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Coroutine
+from itertools import dropwhile
 from types import FrameType
 from typing import Any
 
@@ -20,10 +21,11 @@ def note(reason: RunInterrupted, stack: str | None) -> None:
         reason.add_note(f"Its task stood here when it was stopped:\n{stack.rstrip()}")
 
 
-def of_thread(thread: int, *, above: FrameType) -> str | None:
+def of_thread(thread: int, *, above: FrameType, caller: str) -> str | None:
     """The stack of a thread, the most recent call last, from the function that `above` called.
 
-    None if it has returned from there.
+    `caller` is the file whose functions `above` calls it through. None if it has returned from
+    there.
     """
     frames = []
     frame = sys._current_frames().get(thread)
@@ -32,7 +34,8 @@ def of_thread(thread: int, *, above: FrameType) -> str | None:
             return None
         frames.append((frame, frame.f_lineno))
         frame = frame.f_back
-    return _format(frames[::-1])
+    own = dropwhile(lambda one: one[0].f_code.co_filename == caller, reversed(frames))
+    return _format(list(own))
 
 
 def of_coroutine(coroutine: Coroutine[Any, Any, Any]) -> str | None:

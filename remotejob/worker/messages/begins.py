@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from remotejob.domain import changes, locks, missed, run_changes
+from remotejob.domain.history import lapsed
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
 from remotejob.domain.suspects import in_company
@@ -64,7 +65,7 @@ class Begins:
             lease_ms=self.lease_ms,
             skew_ms=self.skew_ms,
         )
-        return self._with_limit(claim)
+        return lapsed(self._with_limit(claim), record, actor=self.worker)
 
     def _with_limit(self, claim: changes.Change) -> changes.Change:
         """The claim, which writes the task's limit of crashes unless the job has its own."""

@@ -139,7 +139,8 @@ class MessageHandler:
         the queue's longest delay. `on_no_space` is called when a run found the disk full,
         `on_begun` when a run begins. `alone` is whether a run that the calling thread begins has
         the process to itself; default whether no other is in flight."""
-        self._installation = installation
+        # what it does to a job is done by this worker, whoever connected
+        installation = self._installation = replace(installation, actor=worker)
         longest = longest_decline or installation.messages.capabilities.max_delay
         self._declines = Declines(installation, longest=longest)
         self._tasks = tasks
@@ -297,14 +298,11 @@ class MessageHandler:
         return self._end(run, outcome) if run.take_ending() else None
 
     def _end(self, run: Run, outcome: _Outcome) -> Settlement:
+        outside = _from_outside(outcome)
+        if outside is not None and run.record.at_most_once and run.begun:
+            log.error("failed: ended from outside, and must not run again", extra=_about(run))
+            return self._commit(run, outcomes.failed_not_again(run, outside, self._installation))
         match outcome:
-            case (
-                _Raised(ProcessDied() as reason)
-                | _NoSpace(reason)
-                | _Stopped(WorkerStopping() as reason)
-            ) if run.record.at_most_once and run.begun:
-                log.error("failed: ended from outside, and must not run again", extra=_about(run))
-                return self._commit(run, outcomes.failed_not_again(run, reason, self._installation))
             case _Completed():
                 return self._completed(run, outcome)
             case _Raised(error) if _memory_ran_out(error) and may_have_company(run.record):
@@ -321,7 +319,7 @@ class MessageHandler:
                 return self._cancelled(run)
             case _Stopped(WorkerStopping() as reason) if run.record.releases < RELEASES_FREE:
                 log.info("run given back: %s", reason, extra=_about(run))
-                return self._commit(run, outcomes.released(run, self._installation))
+                return self._commit(run, outcomes.released(run, reason, self._installation))
             case _Stopped(reason):
                 return self._failed(run, reason)
 
@@ -343,8 +341,6 @@ class MessageHandler:
             return self._failed(run, error)
         said = said_by(error)
         log.warning("run given back: no space on the disk: %s", said, extra=_about(run))
-        told = f"given back: the disk of worker {run.record.worker} is full"
-        run.report_line("warning", told, None)
         return self._commit(run, outcomes.ran_out_of_space(run, self._installation))
 
     def _cancelled(self, run: Run) -> Settlement:
@@ -429,6 +425,18 @@ class MessageHandler:
         # a machine without room for a process has none a moment later either
         span = stopped.pause if isinstance(stopped, NotStarted) else timedelta(0)
         return Hide(message=message, span=span)
+
+
+def _from_outside(outcome: _Outcome) -> BaseException | None:
+    """What ended a run from outside, whatever its task did; None if nothing did."""
+    match outcome:
+        case _Raised(error) if is_a(error, ProcessDied):
+            return error
+        case _NoSpace(error):
+            return error
+        case _Stopped(WorkerStopping() as reason):
+            return reason
+    return None
 
 
 def _memory_ran_out(error: BaseException) -> bool:

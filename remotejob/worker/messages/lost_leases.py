@@ -10,6 +10,7 @@ from typing import Final
 from weakref import WeakSet
 
 from remotejob.domain import lapses, run_changes
+from remotejob.domain.history import Action, appended, entered
 from remotejob.domain.record import JobRecord
 from remotejob.domain.states import State
 from remotejob.outages import OutageLog, pause_after
@@ -119,7 +120,14 @@ class LostLeases:
         record = store.update(lapses.lost(loss.job_id, loss.run_id)).record
         if record is not None and loss.run_id in (record.crashed_runs or ()):
             # another run has the job, or had it
-            store.update(lapses.was_no_crash(loss.job_id, loss.run_id))
+            installation = self._installation
+            change = appended(
+                lapses.was_no_crash(loss.job_id, loss.run_id),
+                Action.NO_CRASH,
+                at_ms=installation.clock.now_ms(),
+                actor=installation.actor,
+            )
+            store.update(change)
         elif record is not None and record.at_most_once and record.run_id == loss.run_id:
             self._give_back(record, loss)
 
@@ -127,8 +135,12 @@ class LostLeases:
         """Give back a run that never began. Lost, it would be the last of its job."""
         if loss.begun or record.state is not State.RUNNING:
             return
-        now = self._installation.clock.now_ms()
-        self._installation.store.update(run_changes.release(record, now_ms=now, report={}))
+        now, actor = self._installation.clock.now_ms(), self._installation.actor
+        release = run_changes.release(record, now_ms=now, report={})
+        detail = "its run never began"
+        self._installation.store.update(
+            entered(release, record, Action.GIVEN_BACK, actor=actor, detail=detail)
+        )
 
     def _try_again_later(self, loss: _Loss) -> None:
         now = self._installation.clock.monotonic()

@@ -13,10 +13,12 @@ from typing import Any, Final
 
 from remotejob.domain import run_changes
 from remotejob.domain.argument_checks import is_a
+from remotejob.domain.changes import Change
 from remotejob.domain.check_times import first_look
 from remotejob.domain.conditions import Item, Value
 from remotejob.domain.crash_limits import NOT_AGAIN
-from remotejob.domain.errors import Fatal
+from remotejob.domain.errors import Fatal, RunInterrupted
+from remotejob.domain.history import Action, entered
 from remotejob.domain.record import Failure, JobRecord, outputs_to_json
 from remotejob.domain.start_limits import LIFTED_MS, last_start_ms
 from remotejob.domain.text import cut, kind_of, said_by, trace_of
@@ -194,24 +196,16 @@ def _log_failure(run: Run, failure: Failure, due_ms: int | None) -> None:
     )
 
 
-def released(run: Run, installation: Installation) -> End:
+def released(run: Run, reason: RunInterrupted, installation: Installation) -> End:
     """The change that gives the job back, for another run to begin at once."""
-    change = run_changes.release(
-        run.record,
-        now_ms=installation.clock.now_ms(),
-        report=_last_report(run, Ending.AT_ONCE),
-    )
-    return End(change=change)
+    return End(change=_given_back(run, said_by(reason), installation))
 
 
 def ran_out_of_space(run: Run, installation: Installation) -> End:
     """The change that gives the job back because this worker's disk is full; once for each job."""
-    change = run_changes.release(
-        run.record,
-        now_ms=installation.clock.now_ms(),
-        report={**_last_report(run, Ending.AT_ONCE), Field.NO_SPACE: 1},
-    )
-    return End(change=change)
+    why = f"the disk of worker {run.record.worker} is full"
+    change = _given_back(run, why, installation)
+    return End(change=replace(change, set={**change.set, Field.NO_SPACE: 1}))
 
 
 def ran_out_of_memory(run: Run, installation: Installation) -> End:
@@ -219,12 +213,17 @@ def ran_out_of_memory(run: Run, installation: Installation) -> End:
 
     It counts as a crash, not as a failed attempt: another job may have taken the memory.
     """
+    change = _given_back(run, f"memory ran out on worker {run.record.worker}", installation)
+    return End(change=replace(change, add={**change.add, Field.CRASHES: 1}))
+
+
+def _given_back(run: Run, why: str, installation: Installation) -> Change:
     change = run_changes.release(
         run.record,
         now_ms=installation.clock.now_ms(),
         report=_last_report(run, Ending.AT_ONCE),
     )
-    return End(change=replace(change, add={**change.add, Field.CRASHES: 1}))
+    return entered(change, run.record, Action.GIVEN_BACK, actor=installation.actor, detail=why)
 
 
 def _message(error: BaseException, record: JobRecord) -> str:

@@ -200,6 +200,9 @@ class Run:
     def folder(self) -> Path:
         return self.workspace.folder()
 
+    def antecedents(self) -> list[JobRecord]:
+        return self.installation.store.get_many(self.record.depends)
+
     def add_output(self, output: OutputFile) -> None:
         self.workspace.add_output(output)
 

@@ -236,6 +236,7 @@ def test_ready_alone_does_not_make_it_independent(queue: Queue, work: Work) -> N
     second = queue.submit("work", data=2, depends=[first], delay=20 * MINUTE).make_ready()
     work.off()
     assert work.began == []
+    assert second.refresh().depends == (first.id,)
     first.make_ready()
     work.off()
     assert work.began == [1, 2]

@@ -76,7 +76,8 @@ def test_nothing_is_done_when_one_is_no_id(remote: RemoteJob, queue: Queue) -> N
 def test_jobs_are_got_in_the_order_asked_for(remote: RemoteJob, queue: Queue) -> None:
     jobs = [queue.submit("work", data=n) for n in range(3)]
     asked = [jobs[2].id, jobs[0].id]
-    assert [job.id for job in remote.get_jobs(asked)] == asked
+    for order in (asked, asked[::-1]):
+        assert [job.id for job in remote.get_jobs(order)] == order
     jobs[0].cancel().remove()
     assert [job.id for job in remote.get_jobs(asked)] == [jobs[2].id]
 
@@ -181,9 +182,10 @@ def test_removed_job_is_not_found(command: str, queue: Queue) -> None:
         getattr(job, command)()
 
 
-def test_message_of_a_removed_job_is_dropped(queue: Queue, work: Work) -> None:
+def test_message_of_a_removed_job_is_dropped(queue: Queue, work: Work, clock: FakeClock) -> None:
     queue.submit("work").cancel().remove()
     work.off()
+    clock.advance(timedelta(hours=12))
     assert work.began == []
     assert work.worker.receive() == []
 

@@ -81,8 +81,10 @@ class _Loses:
 
     def __init__(self, *, meanwhile: Any = None) -> None:
         self.left, self.meanwhile = 1, meanwhile
+        self.asked: list[str] = []
 
     def request(self, name: str, arguments: tuple[Any, ...], function: Any) -> Any:
+        self.asked.append(name)
         if name == "store.transact" and self.left:
             self.left -= 1
             if self.meanwhile is not None:
@@ -143,17 +145,46 @@ def test_submits_go_on_and_why_says_that_the_queue_is_stopped(
     assert why.remedy == "start it: remotejob start default"
 
 
-def test_a_stopped_queues_workers_go_and_none_come_even_when_nudged(clock: FakeClock) -> None:
-    rules = WorkersDescription(
+def workers(*, at_least: int) -> WorkersDescription:
+    return WorkersDescription(
         cluster="c",
         service="s",
-        min_workers=1,
+        min_workers=at_least,
         max_workers=10,
         jobs_at_a_time=1,
         idle=timedelta(minutes=5),
         capacity=(),
     )
-    installation = memory_installation(clock, fleet=MemoryFleet({"default": rules}))
+
+
+@pytest.mark.parametrize(("at_least", "nudged"), [(1, False), (0, True)])
+def test_none_come_to_a_stopped_queue_though_no_message_is_seen(
+    clock: FakeClock,
+    at_least: int,
+    nudged: bool,  # noqa: FBT001
+) -> None:
+    fleet = MemoryFleet({"default": workers(at_least=at_least)})
+    installation = memory_installation(clock, fleet=fleet)
+    queue = RemoteJob(installation).queue()
+    queue.stop()
+    assert [one.desired for one in scale(installation, nudged=nudged)] == [0]
+    queue.start()
+    assert [one.desired for one in scale(installation, nudged=nudged)] == [1]
+
+
+def test_the_tick_of_an_idle_queue_does_not_read_its_switch(clock: FakeClock) -> None:
+    fleet = MemoryFleet({"default": workers(at_least=0)})
+    installation = memory_installation(clock, fleet=fleet)
+    reads = _Loses()
+    scale(intercepted(installation, reads))
+    assert "store.item" not in reads.asked
+    RemoteJob(installation).queue().submit("work")
+    scale(intercepted(installation, reads))
+    assert reads.asked.count("store.item") == 1
+
+
+def test_a_stopped_queues_workers_go_and_none_come_even_when_nudged(clock: FakeClock) -> None:
+    installation = memory_installation(clock, fleet=MemoryFleet({"default": workers(at_least=1)}))
     queue = RemoteJob(installation).queue()
     queue.submit_many([Submission("work") for _ in range(3)])
 

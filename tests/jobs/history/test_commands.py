@@ -15,6 +15,7 @@ from remotejob.domain.command_changes import pause
 from remotejob.domain.history import LINES_KEPT, Action, appended, check_actor, entered
 from remotejob.ports import Installation
 from remotejob.testing import FakeClock, Simulation
+from tests.jobs.history.lines import lines
 
 MINUTE = timedelta(minutes=1)
 
@@ -23,11 +24,6 @@ MINUTE = timedelta(minutes=1)
 def queue(installation: Installation) -> Queue:
     """As somebody connected to it."""
     return RemoteJob(replace(installation, actor="ana@laptop")).queue()
-
-
-def lines(job: Job) -> list[tuple[str | None, str]]:
-    """Who did what to a job, oldest first."""
-    return [(line.actor, line.message) for line in job.refresh().logs() if line.number < 0]
 
 
 @pytest.mark.parametrize(
@@ -132,9 +128,12 @@ def test_name_of_who_gives_commands_is_checked(actor: object) -> None:
 
 
 def test_default_name_is_user_and_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    this_actor.cache_clear()
+    monkeypatch.delenv("REMOTEJOB_ACTOR", raising=False)
     monkeypatch.setattr("getpass.getuser", lambda: "a\nna" * 20)
-    try:
-        assert check_actor(this_actor()).startswith("a")
-    finally:
-        this_actor.cache_clear()
+    assert check_actor(this_actor()).startswith(r"a\nna")
+
+    monkeypatch.setenv("REMOTEJOB_ACTOR", "release 7")
+    assert this_actor() == "release 7"
+    monkeypatch.setenv("REMOTEJOB_ACTOR", "a\nb")
+    with pytest.raises(InvalidName, match="REMOTEJOB_ACTOR"):
+        this_actor()

@@ -85,7 +85,7 @@ def test_what_cannot_run_there_is_refused_with_the_remedy(
         {"grace": timedelta(hours=1)},
         {"grace": 10},
         {"credentials": False},
-        {"credentials": "none"},
+        {"credentials": "nobody"},
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:

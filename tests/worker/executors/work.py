@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from remotejob import (
+    AsyncOutput,
     AsyncRunningJob,
     Completion,
     Credentials,
@@ -39,6 +40,7 @@ from remotejob import (
     Process,
     RunInterrupted,
     RunningJob,
+    State,
     task,
 )
 from remotejob.domain.chain import next_depth
@@ -100,8 +102,22 @@ def timed(job: RunningJob) -> Any:
 @task("async-in-process", runs_in=Process())
 async def async_in_process(job: AsyncRunningJob) -> Any:
     data = await job.data()
+    if data["do"] == "chained":
+        return [
+            [one.id, await one.data(), await one.result(), await _texts(await one.outputs())]
+            for one in await job.antecedents()
+        ]
     await job.output("data.txt", str(data).encode())
     return [data, os.getpid()]
+
+
+async def _texts(outputs: dict[str, AsyncOutput]) -> dict[str, str]:
+    found = {}
+    for name, output in outputs.items():
+        async with await output.open() as stream:
+            found[name] = (await stream.read()).decode()
+        assert await output.read_text() == found[name]
+    return found
 
 
 @task("patient-timed", timeout=timedelta(minutes=1), runs_in=Process(grace=timedelta(minutes=5)))
@@ -304,6 +320,38 @@ def do_reach(job: RunningJob) -> list[str]:
             call()
         except (PermissionError, InvalidBody) as error:
             seen.append(type(error).__name__)
+    return seen
+
+
+def do_make(job: RunningJob) -> Any:
+    """Something that a later job works on: its result is as long as the data say."""
+    job.output("page.txt", f"page {job.data['n']}".encode())
+    return "r" * job.data["n"]
+
+
+def do_chained(job: RunningJob) -> list[Any]:
+    """What its antecedents made."""
+    assert [one.state for one in job.antecedents()] == [State.COMPLETED] * len(job.depends)
+    found = []
+    for one in job.antecedents():
+        path = one.outputs["page.txt"].download(job.folder() / one.id)
+        texts = {name: output.read_text() for name, output in one.outputs.items()}
+        assert path.read_text() == texts["page.txt"]
+        found.append([one.id, one.data, one.result, texts])
+    return found
+
+
+def do_reach_for_antecedents(job: RunningJob) -> list[str]:
+    """Files of a job that it depends on, before and after it asked for it, and of another job."""
+    files, seen = job._installation.files, []
+    for key in (job.data["theirs"], None, job.data["theirs"], job.data["others"]):
+        if key is None:
+            job.antecedents()
+            continue
+        try:
+            seen.append(files.open(job.data["bucket"], key).read().decode())
+        except PermissionError:
+            seen.append("refused")
     return seen
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -193,6 +194,15 @@ class RunProxy:
 
     def folder(self) -> Path:
         return Path(self._asking.ask("folder").head["path"])
+
+    def antecedents(self) -> list[JobRecord]:
+        found: list[JobRecord] = []
+        start: int | None = 0
+        while start is not None:
+            answer = self._asking.ask("antecedents", start=start)
+            found += [record_from(item) for item in json.loads(answer.body)]
+            start = answer.head["next"]
+        return found
 
     def report_progress(self, progress: str) -> None:
         self._asking.ask("progress", progress=progress)

@@ -13,12 +13,14 @@ import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from remotejob.domain.checkpoints import checkpoint_key
 from remotejob.domain.errors import InvalidBody
+from remotejob.domain.record import JobRecord, output_prefix
+from remotejob.domain.states import State
 from remotejob.domain.times import span_ms
 from remotejob.jobs.content.input_files import check_bucket
 from remotejob.ports import Area
@@ -68,14 +70,18 @@ class RunServer:
         self._files = run.installation.files
         self._streams: dict[int, BinaryIO] = {}
         self._opened = 0
+        self._prefixes: list[str] = []
+        """Of the outputs of the jobs that this one depends on, once it has asked for these."""
+        self._described: list[str] = []
         self._job_depth: Final = JobDepth(run.record, run.installation)
-        self._readable: Final = frozenset(_readable(run))
+        self._readable = frozenset(_readable(run))
         self._answers: Final[dict[str, Callable[[Frame], _Answer]]] = {
             "check": self._check,
             "lease": self._lease,
             "clock": self._clock,
             "depth": self._depth,
             "folder": self._folder,
+            "antecedents": self._antecedents,
             "progress": self._progress,
             "log": self._log,
             "checkpoint": self._checkpoint,
@@ -131,6 +137,31 @@ class RunServer:
 
     def _folder(self, _: Frame) -> _Answer:
         return _Answer({"path": str(self._run.workspace.folder())})
+
+    def _antecedents(self, frame: Frame) -> _Answer:
+        """The records from a number on, as many as a frame holds."""
+        start = int(frame.head["start"])
+        if start == 0:
+            self._read_antecedents()
+        end, size = start, 0
+        while end < len(self._described) and (end == start or size < CHUNK // 4):
+            size += len(self._described[end])
+            end += 1
+        following = end if end < len(self._described) else None
+        body = f"[{','.join(self._described[start:end])}]".encode()
+        return _Answer({"next": following}, body)
+
+    def _read_antecedents(self) -> None:
+        records = self._run.antecedents()
+        self._described = [json.dumps(record_for_child(_brief(record))) for record in records]
+        self._prefixes = [
+            output_prefix(queue=record.queue, job_id=record.id, run_id=record.run_id)
+            for record in records
+            if record.state is State.COMPLETED and record.run_id is not None
+        ]
+        area = self._files.bucket(Area.INPUT)
+        data = {(area, one.data_ref, None) for one in records if one.data_ref is not None}
+        self._readable |= data
 
     def _progress(self, frame: Frame) -> _Answer:
         done, total = json.loads(frame.head["progress"])
@@ -197,7 +228,17 @@ class RunServer:
             if file == (head["bucket"], head["key"], head["version"]):
                 check_bucket(file[0], self._run.installation)
                 return file
+        outputs, key = self._files.bucket(Area.OUTPUT), str(head["key"])
+        # what the runs that completed its antecedents have made
+        theirs = any(key.startswith(prefix) for prefix in self._prefixes)
+        if theirs and (head["bucket"], head["version"]) == (outputs, None):
+            return outputs, key, None
         raise PermissionError(f"job {self._run.job_id} has no file {head['key']!r}")
+
+
+def _brief(record: JobRecord) -> JobRecord:
+    """What a child needs of a job that its own depends on, so that it fits a frame."""
+    return replace(record, blocked=None, depends_json=None, log_json=None, errors_json=None)
 
 
 def _readable(run: Run) -> Iterator[tuple[str, str, str | None]]:

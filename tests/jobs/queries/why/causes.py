@@ -154,6 +154,13 @@ def not_due(scene: Scene) -> Job:
     return scene.submit(delay=MINUTE)
 
 
+@cause(Why.TOO_LATE, "no run may begin any more: its `expires` was", remedy="remotejob restart")
+def too_late(scene: Scene) -> Job:
+    job = scene.submit(expires=MINUTE)
+    scene.clock.advance(2 * MINUTE)
+    return job
+
+
 @cause(Why.RETRY, "its run failed (ValueError: no)", remedy="remotejob ready")
 def retry(scene: Scene) -> Job:
     job = scene.submit(data="fail")

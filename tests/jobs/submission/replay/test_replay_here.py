@@ -200,3 +200,25 @@ def test_job_that_has_not_ended_is_replayed_here_too(queue: Queue) -> None:
     job = queue.submit("work", data=3)
     assert job.replay_here(lambda running: running.data).result == 3
     assert job.refresh().state is State.READY
+
+
+def test_it_finds_the_jobs_that_its_job_depends_on(
+    queue: Queue, installation: Installation
+) -> None:
+    worker = Simulation(installation=installation)
+
+    @worker.tasks.task("work")
+    def work(job: RunningJob) -> str:
+        job.output("page.txt", b"page")
+        return "made"
+
+    first = queue.submit("work")
+    worker.step()
+    second = queue.submit("work", depends=[first])
+    worker.step()
+
+    def chained(job: RunningJob) -> list[Any]:
+        (one,) = job.antecedents()
+        return [one.id, one.result, one.outputs["page.txt"].read_text()]
+
+    assert second.refresh().replay_here(chained).result == [first.id, "made", "page"]
