@@ -232,7 +232,7 @@ class _Clock:
 
 
 class _Files:
-    """An `ObjectStore` limited to the job's own input and outputs."""
+    """An `ObjectStore` limited to the job's own input and outputs, and its antecedents' files."""
 
     def __init__(
         self, asking: Asking, *, buckets: Mapping[Area, str], prefix: str, folder: Any

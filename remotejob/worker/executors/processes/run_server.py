@@ -1,7 +1,8 @@
 """The worker's side of a run in a child process: answers the requests of its task.
 
-A child may have no credentials, so it is not trusted: it reaches only the files of its run, by the
-methods that a task has, and the worker opens no path that a child names.
+A child may have no credentials, so it is not trusted: it reaches only the files of its run, and
+what the jobs that its own depends on have made, by the methods that a task has; and the worker
+opens no path that a child names.
 """
 
 from __future__ import annotations
@@ -238,7 +239,9 @@ class RunServer:
 
 def _brief(record: JobRecord) -> JobRecord:
     """What a child needs of a job that its own depends on, so that it fits a frame."""
-    return replace(record, blocked=None, depends_json=None, log_json=None, errors_json=None)
+    return replace(
+        record, blocked=None, depends_json=None, log_json=None, errors_json=None, history=None
+    )
 
 
 def _readable(run: Run) -> Iterator[tuple[str, str, str | None]]:
