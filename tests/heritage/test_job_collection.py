@@ -231,6 +231,20 @@ def test_restarted_job_keeps_what_is_left_of_its_repeats(
     assert [one.state for one in queue.jobs()] == [State.COMPLETED] * 3
 
 
+def test_cancelled_job_that_is_restarted_repeats_as_often_as_it_was_to(
+    queue: Queue, worker: Simulation, clock: FakeClock, installation: Installation
+) -> None:
+    task = FailsAtFirst(0)
+    worker.tasks.task("work")(task)
+    repeat = Repeat(times=2, wait=MINUTE)
+    job = queue.submit("work", repeat=repeat).cancel().restart()
+    assert job.refresh().repeat == repeat
+
+    pass_time(worker, clock, installation, minutes=5)
+
+    assert task.runs == 3
+
+
 def test_cancelled_job_that_is_restarted_has_all_its_tries_again(
     queue: Queue, worker: Simulation, clock: FakeClock, installation: Installation
 ) -> None:

@@ -340,6 +340,7 @@ def test_shut_down_softly_it_finishes_all_jobs_it_has(
     ending = threading.Thread(target=processor.shutdown, args=[Urgency.SOFT])
     ending.start()
 
+    until(lambda: "process-get" not in threads(), what="the end of taking")
     gate.opened.set()
     ending.join(30)
 
