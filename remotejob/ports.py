@@ -427,6 +427,7 @@ class Listener(Protocol):
         installation: Installation,
         *,
         progress: tuple[float, float] | None = None,
+        message: str | None = None,
         failure: Failure | None = None,
     ) -> None:
         """Something happened to a job; `record` is its current state."""
@@ -450,6 +451,7 @@ class _Nobody:
         installation: Installation,
         *,
         progress: tuple[float, float] | None = None,
+        message: str | None = None,
         failure: Failure | None = None,
     ) -> None:
         """Nothing to call."""

@@ -13,8 +13,8 @@ import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
 from remotejob.cdk.bundle import BundleError
+from remotejob.domain.argument_checks import check_choice
 from remotejob.domain.errors import SettingsError
-from remotejob.domain.text import shown
 from remotejob.names import STAGE_CONTEXT
 from remotejob.settings import DEFAULT_FILE, Stage
 
@@ -64,9 +64,7 @@ class RemoteJobApp(cdk.App):
         asked = self.node.try_get_context(_STAGE_IN_SHORT)
         if asked is None:
             return
-        if asked not in list(Stage):
-            names = " or ".join(Stage)
-            raise SettingsError(f"-c {_STAGE_IN_SHORT}={shown(asked)}: it must be {names}")
+        check_choice(f"-c {_STAGE_IN_SHORT}=", asked, Stage, error=SettingsError)
         if self.node.try_get_context(STAGE_CONTEXT) is None:
             self.node.set_context(STAGE_CONTEXT, asked)
 

@@ -25,6 +25,7 @@ from remotejob.cdk.stack import SystemStack
 from remotejob.cdk.storage_part import StoragePart
 from remotejob.cdk.system_metrics import SystemMetrics
 from remotejob.cdk.workers_part import WorkersPart
+from remotejob.domain.argument_checks import check_choice
 from remotejob.domain.errors import SettingsError
 from remotejob.domain.text import shown
 from remotejob.names import STAGE_CONTEXT, Part
@@ -141,11 +142,9 @@ class RemoteJobSystem(Construct, Access, SystemMetrics):
     def _in_stage(self, settings: Settings) -> Settings:
         """The settings, in the stage that the CDK's context names, if it names one."""
         asked = self.node.try_get_context(STAGE_CONTEXT)
-        if asked is not None and asked not in list(Stage):
-            raise SettingsError(
-                f"-c {STAGE_CONTEXT}={shown(asked)}: it must be {' or '.join(Stage)}"
-            )
-        stage = settings.system.stage if asked is None else Stage(asked)
+        if asked is None:
+            return settings
+        stage = check_choice(f"-c {STAGE_CONTEXT}=", asked, Stage, error=SettingsError)
         return replace(settings, system=replace(settings.system, stage=stage))
 
     def _place(self, scope: Construct, part: Part) -> Construct:

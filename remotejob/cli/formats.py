@@ -107,6 +107,7 @@ def in_full(job: Job) -> dict[str, Any]:
                 "level": line.level,
                 "message": line.message,
                 "data": line.data,
+                "actor": line.actor,
             }
             for line in job.logs()
         ],
@@ -169,9 +170,8 @@ def percentage(job: Job) -> Text:
 
 
 def _fraction_done(job: Job) -> float:
-    """The reported progress; 1 for a completed job, whatever it reported."""
     done, total = job.progress
-    return 1.0 if job.state is State.COMPLETED else done / total
+    return done / total
 
 
 def details(job: Job) -> Facts:
@@ -212,7 +212,8 @@ def _history(full: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         line = f"attempt {error['attempt']}: {error['kind']}: {error['message']}"
         yield "error", line, "red"
     for line in full["log"]:
-        yield "log", f"{line['level']}: {line['message']}", ""
+        by = f" ({line['actor']})" if line["actor"] else ""
+        yield "log", f"{line['level']}: {line['message']}{by}", ""
 
 
 def _relations(job: Job, full: dict[str, Any]) -> Iterator[tuple[str, str | None]]:

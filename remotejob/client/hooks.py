@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from remotejob.domain.argument_checks import check_choice, check_text, reading
+from remotejob.domain.argument_checks import check_choice, check_text, is_a, reading
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.events import CommandEvent, Event
 from remotejob.domain.record import Failure, JobRecord
 from remotejob.domain.states import State
-from remotejob.domain.text import shown
+from remotejob.domain.text import name_of, shown
 from remotejob.domain.times import from_ms
 from remotejob.tasks.forked import OnlyHere
 from remotejob.tasks.functions import check_function, is_async
@@ -57,6 +57,8 @@ class JobEvent:
     """The job as it was at that moment."""
     progress: tuple[float, float] | None = None
     """For `progress`: done and total."""
+    message: str | None = None
+    """For `progress`: the words that the task gave with it."""
     failure: Failure | None = None
     """For `count_failed` and `failed`: the failure of the last run."""
     again_at: datetime | None = None
@@ -144,6 +146,7 @@ class Hooks:
         installation: Installation,
         *,
         progress: tuple[float, float] | None = None,
+        message: str | None = None,
         failure: Failure | None = None,
     ) -> None:
         """Call the functions registered for an event of a job."""
@@ -160,6 +163,7 @@ class Hooks:
             at=from_ms(installation.clock.now_ms()),
             job=Job(record, installation),
             progress=progress,
+            message=message,
             failure=failure,
             again_at=None if due is None else from_ms(due),
         )
@@ -194,7 +198,13 @@ def _call(functions: list[Function], argument: object, event: Event) -> None:
         try:
             # a hook may fork, in the midst of a worker's own threads, or set decimals there
             with OnlyHere():
-                own_context().run(function, argument)
+                returned: Any = own_context().run(function, argument)
+            if is_a(returned, Coroutine):
+                returned.close()
+                log.error(
+                    "hook failed: it returned a coroutine, which nothing awaits; write it with def",
+                    extra={"event": event, "hook": name_of(function)},
+                )
         except (Exception, SystemExit):
             # a failing hook must not fail the job, nor end a worker's thread
             log.exception(

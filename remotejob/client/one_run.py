@@ -179,9 +179,11 @@ class _Observed:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._run, name)
 
-    def report_progress(self, progress: str) -> None:
-        self._run.report_progress(progress)
+    def report_progress(self, progress: str, message: str | None) -> None:
+        self._run.report_progress(progress, message)
         self._observer.progress(*json.loads(progress))
+        if message is not None:
+            self._observer.line("info", message, None)
 
     def report_line(self, level: Level, message: str, data: Any) -> None:
         self._run.report_line(level, message, data)

@@ -56,7 +56,7 @@ class Replayed:
     """Outputs by name, to open or download. They live in this process's memory."""
     logs: tuple[LogLine, ...]
     progress: tuple[float, float]
-    """Done and total, as last reported."""
+    """Done and total, as last reported; all is done if the task returned."""
     took: timedelta
 
 

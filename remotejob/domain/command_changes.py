@@ -143,7 +143,7 @@ def restart(
     linking: str | None = None,
     token: str | None = None,
 ) -> Change:
-    """Run a failed or cancelled job again, with a fresh count of attempts and crashes.
+    """Run a failed or cancelled job again: its attempts, crashes and progress start from nothing.
 
     A limit of when it may begin is lifted if it is over. `retry` replaces the retry policy;
     `blocked` holds the ids it has to wait for, and `linking` the token of their edges, if these are
@@ -171,6 +171,7 @@ def restart(
             *gone,
             Field.FINISHED,
             Field.EXPIRES,
+            Field.PROGRESS,
             Field.FAILURES,
             Field.CRASHES,
             Field.CRASHED_RUNS,

@@ -215,11 +215,12 @@ class JobRecord:
 
     @property
     def progress(self) -> tuple[float, float]:
-        """Done and total; 0 of 1 if none was reported. Source: job-collection, `progress`."""
-        if self.progress_json is None:
-            return (0, 1)
-        done, total = json.loads(self.progress_json)
-        return (done, total)
+        """Done and total; 0 of 1 if none was reported. All is done once the job has completed.
+
+        Source: job-collection, `progress`.
+        """
+        done, total = (0, 1) if self.progress_json is None else json.loads(self.progress_json)
+        return (total, total) if self.state is State.COMPLETED else (done, total)
 
     @property
     def errors(self) -> tuple[Failure, ...]:

@@ -114,7 +114,8 @@ class QueueSettings:
             "architecture=", self.architecture, Architecture, error=SettingsError
         )
         object.__setattr__(self, "architecture", architecture)
-        check_word("log_level=", self.log_level, LOG_LEVELS, error=SettingsError)
+        level = check_word("log_level=", self.log_level, LOG_LEVELS, error=SettingsError)
+        object.__setattr__(self, "log_level", level)
 
     @property
     def capacity(self) -> Capacity:

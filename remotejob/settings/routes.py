@@ -143,4 +143,4 @@ def _priority(table: Table) -> int:
         return check_priority(value)
     except InvalidData:
         words = ", ".join(PRIORITY_WORDS)
-        table.fail("priority", value, f"use {words}, or a whole number up to a million")
+        table.fail("priority", value, f"use a whole number up to a million, or one of {words}")

@@ -111,9 +111,9 @@ class AsyncRunningJob:
         """Raises: RunInterrupted, when the run must stop. For long loops without other calls."""
         self._job.check()
 
-    def progress(self, done: float, total: float = 1) -> None:
+    def progress(self, done: float, total: float = 1, *, message: str | None = None) -> None:
         """As `RunningJob.progress`."""
-        self._job.progress(done, total)
+        self._job.progress(done, total, message=message)
 
     def log(self, message: str, *, level: Level = "info", data: Any = None) -> None:
         """As `RunningJob.log`."""

@@ -89,7 +89,7 @@ class StepJob(RunningJob):
         """The data given at submit and the results of earlier steps; decoded at each call."""
         return json.loads(self._data_json)
 
-    def progress(self, done: float, total: float = 1) -> None:
+    def progress(self, done: float, total: float = 1, *, message: str | None = None) -> None:
         """Report the progress of this step, which is a part of the composition's.
 
         Raises: as `RunningJob.progress`.
@@ -97,7 +97,10 @@ class StepJob(RunningJob):
         self.check()
         step = self._reported(done, total)
         if step is not None and self._share.shown:
-            self._outer.progress(self._share.index + step.done / step.total, self._share.total)
+            whole = self._share.index + step.done / step.total
+            self._outer.progress(whole, self._share.total, message=message)
+        elif message is not None:
+            self.log(message)
 
     def leave(self, names: Sequence[str]) -> None:
         """Leave files in the run's folder for later steps, instead of storing them as outputs."""
@@ -209,9 +212,7 @@ class _Plan:
 
 
 def _report(job: RunningJob, step: Progress) -> None:
-    if step.message is not None:
-        job.log(step.message)
-    job.progress(step.done, step.total)
+    job.progress(step.done, step.total, message=step.message)
 
 
 def _failure(error: Exception, step: Step, *, place: str) -> StepFailed:

@@ -144,7 +144,7 @@ class _Plain:
 
 def _number(value: Any, called: str) -> float:
     found = None
-    if not is_a(value, str, bytes, bytearray):
+    if not is_a(value, bool, str, bytes, bytearray):
         with reading(called):
             found = _as_number(value)
     if found is None:

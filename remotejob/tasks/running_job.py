@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, TypeVar
@@ -61,7 +62,10 @@ class RunHandle(Interruptible, Protocol):
         """The records of the jobs that this one depends on, in any order."""
         ...
 
-    def report_progress(self, progress: str) -> None: ...
+    def report_progress(self, progress: str, message: str | None) -> None:
+        """Store a progress, and add its message to the log."""
+        ...
+
     def report_line(self, level: Level, message: str, data: Any) -> None: ...
     def add_output(self, output: OutputFile) -> None: ...
     def keep(self, checkpoint: str) -> None:
@@ -178,26 +182,38 @@ class RunningJob(JobView):
             if one in found
         )
 
-    def progress(self, done: float, total: float = 1) -> None:
+    def progress(self, done: float, total: float = 1, *, message: str | None = None) -> None:
         """Report the progress of the work. The next heartbeat stores it.
 
         Any number will do: one outside 0 <= done <= total is clamped, and NaN ignored, with one
-        warning in the job's log.
+        warning in the job's log. `message` is a line of the job's log, and hooks get it too. Once
+        the job has completed, all is done, whatever was reported.
 
-        Raises: InvalidData, when one is no number at all.
+        Raises: InvalidData, when one is no number at all; True is none, nor is a text.
         Source: job-collection, `job.progress`.
         """
         run = self._touch()
         run.check()
         reported = self._reported(done, total)
         if reported is None:
+            if message is not None:
+                self.log(message)
             return
         done, total = reported.done, reported.total
-        run.report_progress(dumps([done, total]))
+        stored, said = dumps([done, total]), None if message is None else message_of(message)
+        run.report_progress(stored, said)
+        if said is not None:
+            echo_line(run.record, "info", said, None)
         echo_progress(run.record, done, total)
-        self._installation.hooks.tell(
-            Event.PROGRESS, run.record, self._installation, progress=(done, total)
-        )
+        hooks = self._installation.hooks
+        if hooks.wants(Event.PROGRESS):
+            hooks.tell(
+                Event.PROGRESS,
+                replace(run.record, progress_json=stored),
+                self._installation,
+                progress=(done, total),
+                message=said,
+            )
 
     @property
     def resumed_from(self) -> Any:

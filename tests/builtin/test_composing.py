@@ -15,6 +15,7 @@ from remotejob.tasks import Registry
 from remotejob.tasks.compose import StepFailed, StepFailedForGood, compose, hand_on, progress
 from remotejob.testing import FakeClock, Simulation
 from tests.builtin.conftest import Run, runner
+from tests.progress import reported
 
 
 @pytest.fixture(autouse=True)
@@ -167,9 +168,9 @@ class _Listening(RunningJob):
         super().__init__(job._run)
         self._said = said
 
-    def progress(self, done: float, total: float = 1) -> None:
+    def progress(self, done: float, total: float = 1, *, message: str | None = None) -> None:
         self._said.append((done, total))
-        super().progress(done, total)
+        super().progress(done, total, message=message)
 
 
 def halfway(job: RunningJob, data: dict[str, Any]) -> None:
@@ -183,7 +184,7 @@ def test_task_may_be_called_progress(run: Run, tasks: Registry) -> None:
 
     assert job.result == {"moved": True}
     assert [line.message for line in job.logs()] == ["half: way"]
-    assert job.progress == (1, 2)
+    assert reported(job) == (1, 2)
 
 
 def test_progress_is_reported_after_each_step(run: Run, tasks: Registry) -> None:

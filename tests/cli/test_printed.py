@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from remotejob import BatchNotFound, Job, Queue, Repeat, SettingsError, State
+from remotejob import BatchNotFound, Job, Queue, RemoteJob, Repeat, SettingsError, State
 from remotejob.cli import formats
 from remotejob.cli.common import put
 from remotejob.cli.exit_codes import Exit, explain
 from remotejob.cli.layout import whole
+from remotejob.ports import Installation
 from remotejob.testing import Simulation
 from tests.cli.conftest import Run
 
@@ -240,3 +242,11 @@ def test_repeating_job_is_shown_with_what_is_next_and_how_the_last_run_ended(
     following.cancel()
     following.remove()
     assert f"next {following.id} (removed)" in " ".join(run("show", job.id).stdout.split())
+
+
+def test_show_says_what_was_done_to_a_job_and_by_whom(run: Run, installation: Installation) -> None:
+    job = RemoteJob(replace(installation, actor="ana@laptop")).queue().submit("work").pause()
+
+    assert "info: paused (ana@laptop)" in run("show", job.id).stdout
+    (line,) = json.loads(run("show", job.id, "--json").stdout)["log"]
+    assert (line["message"], line["actor"]) == ("paused", "ana@laptop")

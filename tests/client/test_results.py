@@ -151,7 +151,7 @@ def test_a_job_tells_its_times_attempt_and_progress(
     worker.step()
     job.refresh()
 
-    assert (job.attempt, job.progress, job.priority) == (1, (2, 5), 7)
+    assert (job.attempt, job.progress, job.priority) == (1, (5, 5), 7)
     assert (job.task, job.queue) == ("work", "default")
     assert job.created_at == submitted
     assert job.started_at == submitted + timedelta(seconds=1)

@@ -6,7 +6,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -236,9 +236,10 @@ def test_a_job_due_beyond_the_longest_delay_is_left_to_the_scheduler(
     assert record.attention_ms == record.due_ms - span_ms(LOOKAHEAD)
 
 
-def test_after_is_a_moment_in_any_time_zone(queue: Queue, clock: FakeClock) -> None:
+@pytest.mark.parametrize("hours", [-12, 0, 14])
+def test_after_is_a_moment_in_any_time_zone(hours: int, queue: Queue, clock: FakeClock) -> None:
     moment = from_ms(clock.now_ms()) + MINUTE
-    job = queue.submit("work", after=moment.astimezone())
+    job = queue.submit("work", after=moment.astimezone(timezone(timedelta(hours=hours))))
     assert (job.state, job.due_at) == (State.WAITING, moment)
 
 

@@ -21,6 +21,7 @@ from remotejob import (
     State,
 )
 from remotejob.domain.record import JobRecord
+from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Address, Channel, Installation
 from remotejob.testing import FakeClock, JobSystem, Simulation, memory_installation
 from tests.heritage.conftest import work_off
@@ -164,13 +165,16 @@ def test_only_repeats_of_the_same_task_and_queue_are_cancelled_and_only_if_asked
     way: str, clock: FakeClock
 ) -> None:
     queues = {"default": ("work", "other"), "second": ("work",)}
-    remote = RemoteJob(memory_installation(clock, queues=queues))
+    installation = memory_installation(clock, queues=queues)
+    remote = RemoteJob(installation)
     queue, repeat = remote.queue(), Repeat(wait=MINUTE)
     old = [queue.submit("work", repeat=repeat), queue.new_job("work").repeat(repeat).save()]
     others = [
         queue.submit("other", repeat=repeat),
         remote.queue("second").submit("work", repeat=repeat),
     ]
+    # the scheduler would cancel what is outdated
+    tick(installation)
     assert {job.refresh().state for job in (*old, *others)} == {State.READY}
 
     if way == "draft":

@@ -38,6 +38,16 @@ def test_what_cannot_be_called_is_refused(hooks: Hooks, function: object) -> Non
         hooks.on("completed", function)  # type: ignore[call-overload]
 
 
+def test_hook_that_returns_a_coroutine_is_said_to_have_done_nothing(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    hooks.on("created", lambda event: later(event))
+
+    RemoteJob(memory_installation_with(hooks)).queue().submit("work")
+
+    assert "it returned a coroutine, which nothing awaits" in caplog.text
+
+
 def test_task_of_an_event_that_is_of_no_job_is_refused(hooks: Hooks) -> None:
     with pytest.raises(InvalidData, match="belongs to no job; leave it out"):
         hooks.on("child_restarted", print, task="x")

@@ -60,5 +60,5 @@ def test_the_long_key_counts_more_than_the_short_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["stage", STAGE_CONTEXT])
 def test_a_stage_that_there_is_not_is_refused(tmp_path: Path, key: str) -> None:
-    with pytest.raises(SettingsError, match=f"-c {key}='prod': it must be development or prod"):
+    with pytest.raises(SettingsError, match=f"-c {key}='prod': use one of development, prod"):
         synthesized(project(tmp_path, settings_stage=None, **{key: "prod"}))

@@ -27,6 +27,7 @@ from remotejob.testing import FakeClock, Simulation, memory_installation
 from remotejob.testing.crashes import Crash
 from remotejob.testing.interception import intercepted
 from remotejob.worker.messages.handler import RELEASES_FREE
+from tests.progress import reported
 
 T = TypeVar("T")
 
@@ -211,7 +212,7 @@ def test_a_heartbeat_on_its_way_takes_nothing_from_the_last_report(
     job = RemoteJob(installation).queue().submit("work")
     worker.step()
 
-    assert job.refresh().progress == (3, 4)
+    assert reported(job.refresh()) == (3, 4)
     assert [line.message for line in job.logs()] == ["the last line"]
 
 

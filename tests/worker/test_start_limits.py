@@ -295,6 +295,7 @@ def test_scheduler_fails_a_waiting_job_and_wakes_no_worker(
     assert expired(job)
     assert (counts["expired"], counts["sent"]) == (1, 0)
     assert worker.receive() == []
+    assert "expired: its last time to begin was over" in [line.message for line in job.logs()]
 
 
 def test_scheduler_looks_at_a_waiting_job_soon_after_its_limit(

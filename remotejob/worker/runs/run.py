@@ -209,8 +209,10 @@ class Run:
     def keep(self, checkpoint: str) -> None:
         self.checkpoints.keep(checkpoint)
 
-    def report_progress(self, progress: str) -> None:
+    def report_progress(self, progress: str, message: str | None) -> None:
         self.reporter.progress(progress)
+        if message is not None:
+            self.report_line("info", message, None)
 
     def report_line(self, level: Level, message: str, data: Any) -> None:
         self.reporter.line(level, message, data)

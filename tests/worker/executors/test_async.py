@@ -29,6 +29,7 @@ from remotejob.worker.executors import event_loop
 from remotejob.worker.executors.executors import Executors
 from remotejob.worker.runs.log_context import current
 from tests.end_to_end.waiting import PATIENCE, until
+from tests.progress import reported
 from tests.worker.executors.scenes import going_on
 
 SOON = timedelta(seconds=10)
@@ -76,7 +77,7 @@ def test_an_async_task_has_all_that_a_task_has(
     assert job.refresh().state is State.COMPLETED, job.errors
     seen = [job.id, "work", "default", 1, job.record.run_id, 0]
     assert job.result == {"data": [1], "seen": seen, "left": None}
-    assert job.progress == (1.0, 2.0)
+    assert reported(job) == (1.0, 2.0)
     assert [(line.message, line.data) for line in job.logs()] == [("begun", {"of": "in.txt"})]
     assert job.outputs["copy"].open().read() == b"abcdef" * 500_000
     assert job.outputs["again"].open().read() == b"abcdef" * 500_000

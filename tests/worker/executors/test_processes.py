@@ -6,18 +6,24 @@ import hashlib
 import os
 import signal
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from remotejob import InputFile, Job, Queue, RemoteJob, Retry, State, Submission
+from remotejob.client.hooks import Hooks, JobEvent
 from remotejob.domain.chain import Link, within
+from remotejob.domain.events import Event
 from remotejob.ports import Area, Installation
+from remotejob.tasks import registry
 from remotejob.testing import FakeClock, Simulation
+from remotejob.worker.executors.executors import Executors
 from remotejob.worker.executors.processes import child_process
 from tests.boundaries.forging import forged, input_named
 from tests.end_to_end.waiting import until
+from tests.progress import reported
 from tests.worker.executors.conftest import Done
 from tests.worker.executors.scenes import lives, until_gone
 
@@ -178,9 +184,24 @@ def test_a_completion_says_more_than_the_result(done: Done) -> None:
     assert job.record.delay_dependents_ms == 300_000
 
 
+def test_words_with_progress_reach_hooks_and_the_log_once(
+    queue: Queue, installation: Installation, executors: Executors
+) -> None:
+    hooks, told = Hooks(), list[JobEvent]()
+    hooks.on(Event.PROGRESS, told.append)
+    worker = Simulation(
+        installation=replace(installation, hooks=hooks), tasks=registry, call=executors.run
+    )
+    job = queue.submit("own-process", data={"do": "words"})
+    worker.step()
+
+    assert [(one.progress, one.message) for one in told] == [((0.25, 1), "a quarter")]
+    assert [line.message for line in job.refresh().logs()] == ["a quarter"]
+
+
 def test_progress_and_log_arrive_and_the_job_is_seen_as_in_a_thread(done: Done) -> None:
     job = done("report", text="äö€" * 500)
-    assert job.progress == (1.0, 4.0)
+    assert reported(job) == (1.0, 4.0)
     (line,) = job.logs()
     assert (line.level, line.message, line.data) == ("success", "under way", {"step": 1})
     expected = [job.id, job.record.run_id, 1, "own-process", "default", None, False, True, True]
@@ -195,7 +216,7 @@ def test_long_data_is_read_through_the_worker(done: Done) -> None:
 
 def test_errors_of_the_library_are_of_their_classes_in_the_process(done: Done) -> None:
     job = done("library_errors")
-    assert job.result == ["NoInput", "NoInput", "InvalidName", "InvalidData", "InvalidData"]
+    assert job.result == ["NoInput", "NoInput", "InvalidName", *["InvalidData"] * 3]
     assert not job.outputs
 
 

@@ -233,6 +233,10 @@ def do_progress_until(job: RunningJob) -> None:
         threading.Event().wait(0.01)
 
 
+def do_words(job: RunningJob) -> None:
+    job.progress(0.25, message="a quarter")
+
+
 def do_report(job: RunningJob) -> list[Any]:
     job.progress(1, 4)
     job.log("under way", level="success", data={"step": 1})
@@ -249,6 +253,7 @@ def do_library_errors(job: RunningJob) -> list[str]:
         lambda: job.output("../escape", b""),
         lambda: job.log("x", level="loud"),  # type: ignore[arg-type]
         lambda: job.progress("3", 2),  # type: ignore[arg-type]
+        lambda: job.progress(1, total=True),
     ):
         try:
             call()

@@ -204,8 +204,8 @@ class RunProxy:
             start = answer.head["next"]
         return found
 
-    def report_progress(self, progress: str) -> None:
-        self._asking.ask("progress", progress=progress)
+    def report_progress(self, progress: str, message: str | None) -> None:
+        self._asking.ask("progress", progress=progress, message=message)
 
     def report_line(self, level: Level, message: str, data: Any) -> None:
         self._asking.ask("log", level=level, message=cut(message, _LONGEST_LINE), data=data)

@@ -165,7 +165,7 @@ class RunServer:
 
     def _progress(self, frame: Frame) -> _Answer:
         done, total = json.loads(frame.head["progress"])
-        self._job.progress(done, total)
+        self._job.progress(done, total, message=frame.head["message"])
         return _DONE
 
     def _log(self, frame: Frame) -> _Answer:

@@ -81,7 +81,7 @@ def test_replay_reads_what_the_job_had_and_writes_nothing(
         assert stream.read() == b"as it was"
     assert set(replayed.outputs) == {"copy.txt", "folder/more"}
     assert [line.message[:7] for line in replayed.logs] == [f"line {n} "[:7] for n in range(20)]
-    assert replayed.progress == (1, 2)
+    assert replayed.progress == (2, 2)
 
 
 def test_the_job_is_as_it_was_after_a_replay(
