@@ -25,6 +25,7 @@ from remotejob.domain.unreadable import reading_item
 from remotejob.jobs.coordination import successors
 from remotejob.jobs.coordination.batch_counts import recheck_batch
 from remotejob.jobs.coordination.linking import finish_linking, link_rest, try_to_link
+from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.send import send_and_look_at_all
 from remotejob.ports import Installation, Updated
 
@@ -282,28 +283,51 @@ def recheck(record: JobRecord, installation: Installation) -> list[JobRecord]:
         for batch_id in (record.blocked or frozenset()).difference(waited_for)
     )
     ended = [one for one in rechecked if one is not None]
-    if record.linking is not None:
-        link_rest(record, waited_for, installation)
+    linked = _link_rest(record, waited_for, installation)
     found = {one.id: one for one in installation.store.get_many(waited_for)}
-    all_followed = True
     for job_id in waited_for:
         try:
             # reading it alone raises, if it exists but cannot be read: then it has not ended
             antecedent = found.get(job_id) or installation.store.get(job_id)
         except UnreadableItem as problem:
             installation.skipped.add(problem)
-            all_followed = False
             continue
         if antecedent is not None and not antecedent.terminal:
             continue
         edge = _stored_edge(record, job_id, installation)
-        if edge is None:
-            all_followed = False
-        elif (one := follow(edge, antecedent, installation)) is not None:
+        if edge is not None and (one := follow(edge, antecedent, installation)) is not None:
             ended.append(one)
-    if record.linking is not None and all_followed:
-        finish_linking(record, installation)
+    if record.linking is not None:
+        _finish_if_linked(record, linked, installation)
     return ended
+
+
+def _link_rest(
+    record: JobRecord, waited_for: Sequence[str], installation: Installation
+) -> frozenset[str]:
+    """Store the edges that are missing; return the jobs that are known to have one now."""
+    if record.linking is None:
+        return frozenset()
+    try:
+        return link_rest(record, waited_for, installation)
+    except Exception:
+        # jobs that have ended are followed all the same; the next recheck tries again
+        log.exception("edges of the job not stored; will be tried again", extra=log_fields(record))
+        return frozenset()
+
+
+def _finish_if_linked(
+    record: JobRecord, linked: frozenset[str], installation: Installation
+) -> None:
+    """Note that no edge is missing, if each job that the dependent still waits for has one.
+
+    A job that had ended when the edges were stored, and was restarted before its end was followed,
+    has none.
+    """
+    now = installation.store.get(record.id)
+    blocked = () if now is None else now.blocked or ()
+    if all(one in linked or is_batch_id(one) for one in blocked):
+        finish_linking(record, installation)
 
 
 def _stored_edge(record: JobRecord, antecedent: str, installation: Installation) -> Edge | None:

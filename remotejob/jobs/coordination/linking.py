@@ -20,38 +20,50 @@ from remotejob.ports import Installation
 log = logging.getLogger(__name__)
 
 
-def link(record: JobRecord, antecedents: Sequence[str], installation: Installation) -> bool:
-    """Store the edges to these jobs; return whether each of them has one now.
+def link(
+    record: JobRecord,
+    antecedents: Sequence[str],
+    installation: Installation,
+    *,
+    told: int = LINES_OF_EDGES,
+) -> frozenset[str]:
+    """Store the edges to these jobs; return those that have one now.
 
     One that has ended gets none. What its end does to the dependent is left to the scheduler: who
-    submits may have no permission to cancel.
+    submits may have no permission to cancel. The releases of the first `told` are lines in the log.
     """
     assert record.linking is not None
     check = dependencies.check_linking(record.id, token=record.linking)
-    complete = True
+    linked: set[str] = set()
     for start in range(0, len(antecedents), EDGES_AT_A_TIME):
         left = list(antecedents[start : start + EDGES_AT_A_TIME])
         while left:
             edges = dependencies.edges_to_put(
-                record.id, left, token=record.linking, told=0 if start else LINES_OF_EDGES
+                record.id, left, token=record.linking, told=0 if start else told
             )
             conflict = installation.store.transact([check, *edges])
             if conflict is None:
+                linked.update(left)
                 break
             if conflict.step == 0:
                 # it has ended, or its edges were stored by another process
-                return False
+                return frozenset(linked)
             # each antecedent has two steps, after the check
             del left[(conflict.step - 1) // 2]
-            complete = False
-    return complete
+    return frozenset(linked)
 
 
-def link_rest(record: JobRecord, antecedents: Sequence[str], installation: Installation) -> None:
-    """Store the edges that may be missing, to those of these jobs that have not ended."""
+def link_rest(
+    record: JobRecord, antecedents: Sequence[str], installation: Installation
+) -> frozenset[str]:
+    """Store the edges that may be missing, to those of these jobs that have not ended.
+
+    Returns the jobs that have an edge now. Their releases are quiet: this may be repeated, and each
+    time the first would be others.
+    """
     found = {one.id: one for one in installation.store.get_many(antecedents)}
     not_ended = [one for one in antecedents if one in found and not found[one].terminal]
-    link(record, not_ended, installation)
+    return link(record, not_ended, installation, told=0)
 
 
 def finish_linking(record: JobRecord, installation: Installation) -> None:
@@ -69,7 +81,7 @@ def try_to_link(record: JobRecord, installation: Installation) -> None:
         return
     jobs = sorted(one for one in record.blocked or () if not is_batch_id(one))
     try:
-        if link(record, jobs, installation):
+        if link(record, jobs, installation).issuperset(jobs):
             finish_linking(record, installation)
     except Exception:
         log.warning(

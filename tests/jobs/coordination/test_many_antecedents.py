@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from remotejob import InvalidData, Job, Queue, RemoteJob, RunningJob, State, Submission
 from remotejob.domain.dependencies import ANTECEDENTS_AT_MOST, EDGES_WITH_RECORD
+from remotejob.domain.errors import StoreUnavailable
 from remotejob.domain.ids import new_job_id
+from remotejob.domain.record import JobRecord
 from remotejob.jobs.coordination import dependencies, linking
 from remotejob.jobs.scheduler.tick import tick
 from remotejob.ports import Installation
@@ -215,3 +218,100 @@ def test_a_fault_at_any_request_loses_nothing_and_begins_nothing_early(
         assert system.began.count("last") == 1, faults.report()
     # the record, three transactions of edges, and the note that all are stored
     assert number > 5
+
+
+def _without_its_submitter(system: System, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A dependent whose submitter died after the first transaction."""
+    with monkeypatch.context() as patch:
+        patch.setattr(dependencies, "try_to_link", lambda *_: None)
+        _submit(system, system.remote)
+    (last,) = system.lasts()
+    assert last.record.linking is not None
+    return last
+
+
+@pytest.mark.usefixtures("few_at_a_time")
+@pytest.mark.parametrize("moment", ["link_rest", "follow"])
+def test_an_antecedent_restarted_during_the_recheck_is_waited_for(
+    moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = System(Faults(CRASHES[0]), fails=True)
+    last = _without_its_submitter(system, monkeypatch)
+    system.work()
+    failed = system.firsts[4]
+    assert failed.refresh().state is State.FAILED
+    system.fails = False
+    real = getattr(dependencies, moment)
+
+    def restarting(*args: Any) -> Any:
+        # a manager: after the edges were stored, or after the second look at the antecedents
+        if moment == "follow":
+            if args[0].antecedent == failed.id and failed.refresh().state is State.FAILED:
+                failed.restart()
+            return real(*args)
+        found = real(*args)
+        if failed.refresh().state is State.FAILED:
+            failed.restart()
+        return found
+
+    monkeypatch.setattr(dependencies, moment, restarting)
+    system.pass_time(minutes=25)
+
+    assert failed.refresh().state is State.COMPLETED
+    assert last.refresh().state is State.COMPLETED
+    assert last.record.linking is None
+
+
+@pytest.mark.usefixtures("few_at_a_time")
+def test_an_antecedent_that_could_not_be_read_at_first_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system = System(Faults(CRASHES[0]), fails=False)
+    last = _without_its_submitter(system, monkeypatch)
+    real = linking.link_rest
+    looks: list[int] = []
+
+    def blind(record: JobRecord, antecedents: Sequence[str], installation: Installation) -> Any:
+        looks.append(1)
+        seen = antecedents[1:] if len(looks) == 1 else antecedents
+        return real(record, seen, installation)
+
+    monkeypatch.setattr(dependencies, "link_rest", blind)
+    system.clock.advance(3 * MINUTE)
+    tick(system.installation)
+    assert looks
+    assert last.refresh().record.linking is not None
+    system.pass_time(minutes=25)
+
+    assert last.refresh().state is State.COMPLETED
+
+
+@pytest.mark.usefixtures("few_at_a_time")
+def test_where_edges_are_refused_the_recheck_follows_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    system = System(Faults(CRASHES[0]), fails=False)
+    last = _without_its_submitter(system, monkeypatch)
+
+    def refused(*_: object) -> Any:
+        raise StoreUnavailable("the items of a transaction take more than 4 MB together")
+
+    monkeypatch.setattr(dependencies, "link_rest", refused)
+    system.pass_time(minutes=60)
+
+    assert last.refresh().state is State.COMPLETED
+
+
+@pytest.mark.usefixtures("few_at_a_time")
+def test_edges_stored_again_and_again_add_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System(Faults(CRASHES[0]), fails=False)
+    last = _without_its_submitter(system, monkeypatch)
+    # an antecedent that cannot be read keeps it so
+    monkeypatch.setattr(dependencies, "finish_linking", lambda *_: None)
+    for _ in system.firsts:
+        dependencies.recheck(last.refresh().record, system.installation)
+        system.worker.step()
+    system.pass_time(minutes=10)
+
+    assert last.refresh().state is State.COMPLETED
+    assert not last.record.history
