@@ -86,18 +86,31 @@ def entered(
     """
     if at_ms is None:
         at_ms = number(change.set[Field.UPDATED])
-    known = record.history or frozenset()
+    known = (record.history or frozenset()) | _lines_of(change)
     if len(known) < LINES_KEPT:
         return appended(change, action, at_ms=at_ms, actor=actor, detail=detail)
     kept = frozenset(sorted(known)[-(LINES_KEPT - 1) :])
-    line = _text(action, at_ms=at_ms, actor=actor, detail=detail)
-    return replace(change, set={**change.set, Field.HISTORY: kept | {line}})
+    line = first_line(action, at_ms=at_ms, actor=actor, detail=detail)
+    # one update may not both set an attribute and add to it
+    included = dict(change.include)
+    included.pop(Field.HISTORY, None)
+    return replace(change, set={**change.set, Field.HISTORY: kept | line}, include=included)
 
 
 def appended(change: Change, action: Action, *, at_ms: int, actor: str, detail: str = "") -> Change:
     """As `entered`, for a record that was not read: too few are written for one to make room."""
-    line = first_line(action, at_ms=at_ms, actor=actor, detail=detail)
-    return replace(change, include={**change.include, Field.HISTORY: line})
+    lines = _lines_of(change) | first_line(action, at_ms=at_ms, actor=actor, detail=detail)
+    if Field.HISTORY in change.set:
+        return replace(change, set={**change.set, Field.HISTORY: lines})
+    return replace(change, include={**change.include, Field.HISTORY: lines})
+
+
+def _lines_of(change: Change) -> frozenset[str]:
+    """The lines that a change writes already."""
+    whole = change.set.get(Field.HISTORY)
+    if isinstance(whole, frozenset):
+        return whole
+    return change.include.get(Field.HISTORY, frozenset())
 
 
 def first_line(action: Action, *, at_ms: int, actor: str, detail: str = "") -> frozenset[str]:
