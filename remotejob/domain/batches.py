@@ -81,6 +81,11 @@ class Follower:
     def of(cls, record: JobRecord) -> Follower:
         return cls(**{field.name: getattr(record, field.name) for field in fields(cls)})
 
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Follower:
+        """As `values` wrote it. What a later version added is left out."""
+        return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
+
     def values(self) -> dict[str, Any]:
         """What is not the default."""
         found = {field: getattr(self, field.name) for field in fields(self)}
@@ -155,7 +160,7 @@ class BatchRecord:
             name=described["name"],
             created_ms=described["created_ms"],
             expires_s=number(item[Field.EXPIRES]),
-            follower=None if then is None else Follower(**then),
+            follower=None if then is None else Follower.read(then),
             total=number(item.get(Field.TOTAL, 0)),
             sealed=Field.SEALED in item,
             stopped=Field.STOPPED in item,
