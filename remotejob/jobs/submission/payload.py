@@ -66,7 +66,8 @@ def _input_of(checked: Checked) -> list[str | None] | None:
         return [file.bucket, file.key, file.version]
     if checked.body is None:
         return None
-    return [checked.filename, checked.content_type]
+    # a type that was guessed depends on the machine: mimetypes reads the system's tables
+    return [checked.filename, checked.submission.content_type]
 
 
 def _digest(part: Any) -> str:

@@ -26,6 +26,7 @@ from remotejob import (
 )
 from remotejob.domain.conditions import Value
 from remotejob.domain.transactions import Put
+from remotejob.jobs.submission import submission
 from remotejob.jobs.submission.idempotency import _key
 from remotejob.jobs.submission.payload import payload_of, what_differs
 from remotejob.jobs.submission.submission import check
@@ -76,6 +77,14 @@ def test_another_payload_is_refused_and_what_differs_is_named(
     assert len(queue.jobs()) == 1
     assert len(list(installation.files.keys(Area.INPUT, ""))) == files
     assert queue.submit("work", **first, idempotency_key="order 7").id == job.id
+
+
+def test_a_guessed_type_is_no_part_of_it(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = queue.submit("work", body=b"ab", filename="a.parquet", idempotency_key="k")
+    # as the system's tables of another machine say
+    monkeypatch.setattr(submission, "guess_content_type", lambda _: "application/x-other")
+    again = queue.submit("work", body=b"ab", filename="a.parquet", idempotency_key="k")
+    assert again.id == first.id
 
 
 def test_another_task_is_another_payload(clock: FakeClock) -> None:
