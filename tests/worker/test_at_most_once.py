@@ -382,3 +382,19 @@ def test_run_that_loses_its_lease_while_it_waits_never_calls_its_function(
 
     assert job.refresh().result == "done"
     assert len(work.runs) == 1
+
+
+def test_run_that_was_claimed_without_the_tasks_limit_is_the_last(
+    installation: Installation, queue: Queue, worker: Simulation, work: Work, clock: FakeClock
+) -> None:
+    old = Simulation(installation=installation)
+    old.tasks.task("work")(crash)
+    job = queue.submit("work")
+    with pytest.raises(Crash):
+        old.step()
+    clock.advance(PAST_THE_LEASE)
+
+    worker.step()
+
+    assert failed_for_good(job, "WorkerDied")
+    assert work.runs == []
