@@ -368,6 +368,22 @@ def test_shut_down_normally_it_finishes_what_has_begun_and_gives_back_the_rest(
     assert all(job.record.failures == 0 for job in jobs)
 
 
+def test_jobs_that_must_not_run_twice_are_given_back_unless_they_have_begun(
+    queue: Queue, process: Process, gate: Gate
+) -> None:
+    processor = process(gate, prefetch=2)
+    made = [Submission(task="work", data=n, crashes=0) for n in range(3)]
+    jobs = queue.submit_many(made)
+    until(lambda: processor.length() == 2 and gate.begun, what="one that runs, and two ahead")
+
+    processor.shutdown(Urgency.HARD)
+
+    (begun,) = (job for job in jobs if job.id == gate.begun[0].id)
+    assert begun.refresh().state is State.FAILED
+    assert "must not run again by itself" in begun.errors[-1].message
+    assert [job.refresh().state for job in jobs if job is not begun] == [State.READY] * 2
+
+
 def test_shut_down_hard_it_gives_everything_back_and_waits_for_nothing(
     queue: Queue, process: Process, gate: Gate
 ) -> None:

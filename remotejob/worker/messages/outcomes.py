@@ -118,7 +118,7 @@ def failed(run: Run, error: BaseException, installation: Installation) -> End:
 
 def failed_not_again(run: Run, reason: BaseException, installation: Installation) -> End:
     """The change after a run that was ended from outside, of a job that must not run again."""
-    message = f"{cut(said_by(reason), _LONGEST_REASON)} while it ran, and {NOT_AGAIN}"
+    message = f"its run was cut off ({cut(said_by(reason), _LONGEST_REASON)}), and {NOT_AGAIN}"
     failure = _failure(run, reason, message, installation.clock.now_ms())
     return _failed(run, reason, failure, None, installation)
 

@@ -143,6 +143,17 @@ def test_each_tenant_has_a_rate_of_its_own(upload: Arrive) -> None:
     assert states == [State.READY, State.READY, State.WAITING, State.READY]
 
 
+def test_jobs_of_a_route_may_have_a_last_time_to_begin_from_when_they_may(
+    upload: Arrive, clock: FakeClock
+) -> None:
+    settings = _settings(max_per_minute=1, expires_seconds=90)
+    first, later = upload(settings), upload(settings)
+    assert first.start_by_ms == clock.now_ms() + 90_000
+    assert later.due_ms is not None
+    assert later.start_by_ms == later.due_ms + 90_000
+    assert upload(_settings()).start_by_ms is None
+
+
 def test_the_same_upload_again_makes_no_second_job(upload: Arrive, queue: Queue) -> None:
     settings = _settings(max_per_minute=1)
     first, again = upload(settings, number=1), upload(settings, number=1)
@@ -248,6 +259,8 @@ def test_no_minute_has_more_places_than_the_rate(times: list[int], rate: int) ->
         {"max_per_minute": 0},
         {"max_per_minute": 60_001},
         {"max_per_minute": "100/minute"},
+        {"expires_seconds": 0},
+        {"expires_seconds": 1.5},
     ],
 )
 def test_an_odd_tenant_or_rate_is_refused_by_name(route: dict[str, Any]) -> None:
