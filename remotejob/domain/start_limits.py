@@ -19,7 +19,6 @@ from remotejob.domain.argument_checks import is_a
 from remotejob.domain.errors import InvalidData
 from remotejob.domain.record import JobRecord
 from remotejob.domain.retry import Retry
-from remotejob.domain.states import State
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_moment, from_ms, span_ms, to_ms
 
@@ -128,7 +127,8 @@ def limit_of_restarted(record: JobRecord, retry: Retry | None, *, now_ms: int) -
     if by == LIFTED_MS or expired or (last is not None and last < now_ms):
         return LIFTED_MS
     if retry is None:
-        return by
+        # only workers know the `until` of the task's policy, and it may be over
+        return LIFTED_MS if by is None and record.retry_json is None else by
     if by is not None and by == _until_ms(record.retry):
         by = None
     return by if by == FROM_DUE else _earlier(by, _until_ms(retry))
@@ -171,11 +171,6 @@ def too_late(record: JobRecord, *, now_ms: int, skew_ms: int) -> bool:
     """Whether no run of this job may begin any more, by any clock."""
     last = last_start_ms(record)
     return last is not None and last + skew_ms < now_ms
-
-
-def may_be_missed(record: JobRecord) -> bool:
-    """Whether it would run now but for its limit: not paused, and waiting for no other job."""
-    return record.state in (State.READY, State.WAITING) and not record.blocked
 
 
 def limit_name(record: JobRecord, limit_ms: int) -> str:

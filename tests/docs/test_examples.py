@@ -30,7 +30,7 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 TASKS = (
     "thumbnail", "gallery", "scan", "read", "index", "stitch", "convert", "report", "poll",
-    "publish", "charge", "fetch", "word_count", "download_and_archive",
+    "publish", "charge", "fetch", "remind", "word_count", "download_and_archive",
 )  # fmt: skip
 FILES = ("cat.jpg", "page.tif", "photo.jpg", "book.txt")
 

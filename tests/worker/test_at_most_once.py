@@ -358,3 +358,43 @@ def test_why_says_what_to_do(
     reason = job.refresh().why()
     assert "its worker died while it ran" in reason.text
     assert reason.remedy.startswith("look at what its last run did, then restart it")
+
+
+def test_run_that_loses_its_lease_while_it_waits_never_calls_its_function(
+    installation: Installation, queue: Queue, work: Work, tasks: Registry, clock: FakeClock
+) -> None:
+    worker = Simulation(installation=installation, tasks=tasks)
+
+    def loses_its_lease(run: Run) -> Any:
+        run.wait_to_begin()
+        clock.advance(PAST_THE_LEASE)
+        worker.beat()
+        assert job.refresh().state is State.READY, "given back, as it never began"
+        run.begin()
+        return work(RunningJob(run))
+
+    worker.handler._call = loses_its_lease
+    job = queue.submit("work")
+    worker.step()
+    assert work.runs == []
+
+    play_on(Simulation(installation=installation, tasks=tasks), clock)
+
+    assert job.refresh().result == "done"
+    assert len(work.runs) == 1
+
+
+def test_run_that_was_claimed_without_the_tasks_limit_is_the_last(
+    installation: Installation, queue: Queue, worker: Simulation, work: Work, clock: FakeClock
+) -> None:
+    old = Simulation(installation=installation)
+    old.tasks.task("work")(crash)
+    job = queue.submit("work")
+    with pytest.raises(Crash):
+        old.step()
+    clock.advance(PAST_THE_LEASE)
+
+    worker.step()
+
+    assert failed_for_good(job, "WorkerDied")
+    assert work.runs == []

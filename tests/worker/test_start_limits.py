@@ -227,6 +227,26 @@ def test_limit_of_the_tasks_own_policy_holds_for_jobs_without_one(
     assert plain.refresh().result == "done"
 
 
+def test_restart_and_rerun_lift_the_limit_of_the_tasks_own_policy(
+    queue: Queue, worker: Simulation, runs: list[str], tasks: Registry, clock: FakeClock
+) -> None:
+    work = tasks["work"].function
+    tasks.forget("work")
+    tasks.task("work", retry=Retry(until=in_(clock, HOUR)))(work)
+    failed, completed = queue.submit("work", data={"fails": True}), queue.submit("work")
+    worker.step()
+    clock.advance(2 * HOUR)
+
+    failed.restart()
+    again = completed.rerun()
+    worker.step()
+
+    assert failed.refresh().errors[-1].kind == "ValueError"
+    assert runs.count(failed.id) == 2
+    assert again.refresh().result == "done"
+    assert (failed.expires_at, again.expires_at) == (None, None)
+
+
 def test_taken_job_does_not_begin_too_late(
     installation: Installation, queue: Queue, clock: FakeClock
 ) -> None:

@@ -25,7 +25,14 @@ from remotejob.domain.record import JobRecord
 from remotejob.domain.times import span_ms
 from remotejob.domain.transactions import checked_record, record_key
 from remotejob.jobs.coordination.consequences import carry_out
-from remotejob.jobs.coordination.successors import End, expire, failed, store_end, tell_of_successor
+from remotejob.jobs.coordination.successors import (
+    End,
+    expire,
+    failed,
+    miss,
+    store_end,
+    tell_of_successor,
+)
 from remotejob.jobs.messaging.dead_letters import PendingLetter
 from remotejob.jobs.messaging.log_fields import log_fields
 from remotejob.jobs.messaging.messages import odd_message
@@ -111,6 +118,8 @@ def _see_to(
             return Seen(Fate.NEEDLESS, reason)
         case claim_decisions.Expire():
             return _ended_by(expire(record, installation, now_ms=now), installation)
+        case claim_decisions.Miss():
+            return _ended_by(miss(record, installation, now_ms=now), installation)
         case _:
             return _revived(record, letter, read, installation, by_hand=by_hand)
 

@@ -12,6 +12,7 @@ from remotejob.domain.history import Action, first_line
 from remotejob.domain.record import JobRecord
 from remotejob.domain.repeat import Repeat
 from remotejob.domain.series import is_endless
+from remotejob.domain.start_limits import LIFTED_MS
 from remotejob.domain.states import Command, check
 from remotejob.domain.text import shown
 from remotejob.domain.times import check_timedelta, from_ms
@@ -55,6 +56,9 @@ def rerun(
         Action.RERUN, at_ms=again.created_ms, actor=installation.actor, detail=record.id
     )
     again = replace(again, depth=next_depth(), history=history)
+    if again.retry_json is None and again.start_by_ms is None:
+        # only workers know the `until` of the task's policy, and whoever runs it again wants it run
+        again = replace(again, start_by_ms=LIFTED_MS)
     if again.input_json is not None or again.data_ref is not None:
         check_kept(again, repeat, installation)
     check_room(lanes_of([again], installation), installation)

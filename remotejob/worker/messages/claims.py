@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -181,6 +182,9 @@ class Claims:
                 return set_aside
             if record.lease_beyond_sense(now) and not record.terminal:
                 return self._installation.store.update(end_lease(record))
+            if record.crash_limit is None and begins.crashes is not None:
+                # claimed by a worker that did not know of the task's limit
+                record = replace(record, crash_limit=begins.crashes)
         skew = self._installation.skew
         verdict = after_refused_claim(record, now_ms=now, skew=skew, retry=begins.retry)
         match verdict:

@@ -164,11 +164,15 @@ class Run:
             self._waits = True
 
     def begin(self) -> None:
-        """The task's function is called next. Raises: RunInterrupted, if the run has ended."""
+        """The task's function is called next.
+
+        Raises: RunInterrupted, if the run has ended, or must stop.
+        """
         with self._lock:
-            # whoever ended it has decided already that it never began
-            if self._ended_at is not None and self._waits:
-                raise self.stop_signal.reason or WorkerStopping("the run has ended")
+            reason = self.stop_signal.reason
+            # whoever ended it, or lost its lease, may have decided already that it never began
+            if self._waits and (reason is not None or self._ended_at is not None):
+                raise reason or WorkerStopping("the run has ended")
             self._waits = False
 
     @property

@@ -67,6 +67,18 @@ def test_job_whose_message_was_given_up_gets_another_and_says_why(
     assert job.refresh().result == "done"
 
 
+def test_job_whose_last_time_to_begin_is_over_is_failed_and_gets_no_other_message(
+    queue: Queue, installation: Installation, clock: FakeClock
+) -> None:
+    job = queue.submit("work", expires=MINUTE)
+    give_up(job, installation)
+
+    assert ticks(installation, clock) == {"jobs given up": 1}
+
+    assert (letters(installation), take_messages(installation)) == ([], [])
+    assert (job.refresh().state, job.errors[-1].kind) == (State.FAILED, "JobExpired")
+
+
 def test_message_that_sqs_moves_after_too_many_receives_is_found(clock: FakeClock) -> None:
     """By the queue's own rule, from its lane."""
     installation = memory_installation(clock)
