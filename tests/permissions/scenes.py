@@ -288,7 +288,7 @@ def submit_under_a_key(by: Person) -> Act:
 
     def twice(who: Person) -> None:
         made = ready(who, idempotency_key=name, body=b"content")
-        assert ready(who, idempotency_key=name).id == made.id
+        assert ready(who, idempotency_key=name, body=b"content").id == made.id
 
     return twice
 
@@ -668,6 +668,8 @@ SCENES: dict[str, dict[str, Scene]] = {
             delay=LATER,
             resource="r",
             tenant="t",
+            expires=LATER,
+            crashes=0,
         ),
         "long data": submit(data=LONG),
         "large body": submit(body=LARGE),

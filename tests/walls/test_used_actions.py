@@ -136,7 +136,7 @@ def run_jobs(aws: EmbeddedAws, names: Names, creator: RemoteJob) -> None:
     first = ours.submit("work", body=b"content", tenant="t", resource="r")
     near = [
         first,
-        ours.submit("work", tenant="t", resource="r", depends=[first]),
+        ours.submit("work", tenant="t", resource="r", depends=[first], expires=LATER, crashes=0),
         *(ours.submit("work", tenant="t", resource="r") for _ in range(3)),
         ours.submit("work", data=LONG, idempotency_key="once"),
         ours.submit("work", data="resume", retry=Retry(max_attempts=3, wait=timedelta(0))),
@@ -145,7 +145,7 @@ def run_jobs(aws: EmbeddedAws, names: Names, creator: RemoteJob) -> None:
     failing = ours.submit("work", data="fail")
     far = theirs.submit("review", depends=[first], body=b"their own")
     in_vain = theirs.submit("review", depends=[failing])
-    batch = ours.map("work", [1, 2], on_complete="summary")
+    batch = ours.map("work", [1, 2], on_complete=Submission("summary", expires=LATER))
     key = ours.store({"body": b"content"})
     near.append(ours.trigger("pending", key, task="work"))
     (elsewhere,) = theirs.submit_many([Submission("review", input=first.input)])
@@ -335,6 +335,8 @@ def manage(creator: RemoteJob, manager: RemoteJob, aws: EmbeddedAws) -> None:
     manager.remove_jobs([first, dependent])
     manager.queue("ours").cancel_repeats("work")
     manager.queue("ours").delete_failed()
+    manager.queue("ours").stop()
+    manager.queue("ours").start()
 
 
 def hear_of_an_end(creator: RemoteJob) -> None:

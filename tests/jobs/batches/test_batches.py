@@ -377,7 +377,7 @@ def erase_batch(batch: Batch, installation: Installation) -> None:
         ({"source": [{"a": 1}], "data": "x"}, "data shared by all children must be a dict"),
         ({"source": [{"a": 1}, {"a": float("nan")}]}, "item 1: data cannot be written as JSON"),
         ({"source": [], "name": ""}, "use text of 1 to 255 characters"),
-        ({"source": [], "priority": "high"}, "priority='high'"),
+        ({"source": [], "priority": "hihg"}, "priority='hihg'"),
         ({"source": [Submission(task="summary")]}, "item 0: its task is 'summary'"),
         ({"source": [Submission(task="work", idempotency_key="k")]}, "leave it out"),
         ({"source": [Submission(task="work")], "priority": 3}, "leave those out of map"),
