@@ -58,7 +58,7 @@ class _Waits:
         return self._messages.receive(address, limit=limit, wait=timedelta(0), hidden=hidden)
 
 
-def test_idle_worker_asks_for_messages_by_long_polls_and_for_nothing_else(
+def test_idle_worker_asks_for_messages_by_long_polls_and_for_little_else(
     installation: Installation, tasks: Registry
 ) -> None:
     tasks.task("work")(lambda job: None)
@@ -72,8 +72,9 @@ def test_idle_worker_asks_for_messages_by_long_polls_and_for_nothing_else(
         nothing.over.set()
         worker.stop(Urgency.HARD)
 
-    assert sorted(set(idle)) == ["messages.receive", "store.put_note"]
+    assert sorted(set(idle)) == ["messages.receive", "store.item", "store.put_note"]
     assert idle.count("store.put_note") == 1
+    assert idle.count("store.item") == 1, "whether its queue is stopped, less than once a minute"
     assert set(waits.waits) == {LONG_POLL}, "three requests a minute a lane"
 
 
