@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.mutations.table import Mutation, read
+from tests.mutations.table import Mutation, one_of_each_row, read
 from tests.mutations.tree import Tree, Verdict
 
 
@@ -19,10 +19,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutations", description=__doc__)
     parser.add_argument("--row", default="", help="only rows whose first cell has this text")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--rows", action="store_true", help="one of each row, as make test-all does"
+    )
     parser.add_argument("--verbose", action="store_true", help="print what pytest said of a miss")
     parser.add_argument("tables", nargs="*", type=Path)
     options = parser.parse_args(arguments)
     mutations = [one for one in read(options.tables or None) if options.row in one.row]
+    if options.rows:
+        mutations = one_of_each_row(mutations)
     missed = 0
     for verdict in _verdicts(mutations, min(options.processes, len(mutations))):
         print(f"{'caught' if verdict.caught else 'MISSED'}  {verdict.mutation}", flush=True)

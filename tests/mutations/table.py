@@ -70,3 +70,18 @@ def read(paths: Iterable[Path] | None = None) -> list[Mutation]:
             for entry in entries
         ]
     return found
+
+
+_SLOW: Final = ("tests/end_to_end/", "tests/local/", "tests/permissions/", "tests/stacks/")
+
+
+def one_of_each_row(mutations: Iterable[Mutation]) -> list[Mutation]:
+    """A mutation for each row, its first whose tests deploy and synthesize nothing if it has one."""
+    chosen: dict[tuple[str, str], Mutation] = {}
+    for one in sorted(mutations, key=_is_slow):
+        chosen.setdefault((one.section, one.row), one)
+    return list(chosen.values())
+
+
+def _is_slow(mutation: Mutation) -> bool:
+    return any(test.startswith(_SLOW) for test in mutation.caught_by)

@@ -58,7 +58,7 @@ class _Waits:
         return self._messages.receive(address, limit=limit, wait=timedelta(0), hidden=hidden)
 
 
-def test_idle_worker_asks_for_messages_by_long_polls_and_for_little_else(
+def test_idle_worker_asks_for_messages_by_long_polls_and_for_nothing_else(
     installation: Installation, tasks: Registry
 ) -> None:
     tasks.task("work")(lambda job: None)
