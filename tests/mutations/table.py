@@ -76,7 +76,7 @@ _SLOW: Final = ("tests/end_to_end/", "tests/local/", "tests/permissions/", "test
 
 
 def one_of_each_row(mutations: Iterable[Mutation]) -> list[Mutation]:
-    """A mutation for each row: its first, or the first whose tests deploy and synthesize nothing."""
+    """A mutation for each row: its first, or the first whose tests deploy and synthesize none."""
     chosen: dict[tuple[str, str], Mutation] = {}
     for one in sorted(mutations, key=_is_slow):
         chosen.setdefault((one.section, one.row), one)
